@@ -1,0 +1,37 @@
+"""What can be wrong with a model, said so that its owner can act.
+
+    ModelError
+    ├── ImportRefused      a file that cannot, or must not, become a model
+    ├── InvalidSpec        a description that contradicts itself
+    ├── InvalidWeights     arrays that do not fit the description
+    └── Unsupported        an implementation that cannot run this model
+
+Knows no status codes and no terminal: the door and the command line translate.
+"""
+
+
+class ModelError(Exception):
+    """Base of everything the mathematics refuses."""
+
+
+class ImportRefused(ModelError):
+    """A model file is refused. The sentence names the file, the layer and the option, and says what to do."""
+
+    def __init__(self, source: str, what: str, *, layer: str | None = None, option: str | None = None) -> None:
+        self.source = source
+        self.layer = layer
+        self.option = option
+        place = f"{source}: " + (f"layer {layer!r}: " if layer else "") + (f"option {option!r}: " if option else "")
+        super().__init__(place + what)
+
+
+class InvalidSpec(ModelError, ValueError):
+    """A ModelSpec whose layers do not fit together. (A ValueError, so that pydantic reports it as one.)"""
+
+
+class InvalidWeights(ModelError):
+    """Arrays missing, unexpected, of the wrong shape or not finite; the message lists each by name."""
+
+
+class Unsupported(ModelError):
+    """The implementation asked for cannot run this model; the message names the layer and the reason."""

@@ -1,0 +1,65 @@
+"""What the engine tells an observer, as plain facts. Knows no metrics library: service/metrics.py turns facts into series."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+
+class VersionKey(NamedTuple):
+    """One version of one model."""
+
+    model: str
+    version: int
+
+    def __str__(self) -> str:
+        return f"{self.model}/{self.version}"
+
+
+@dataclass(frozen=True, slots=True)
+class IterationFact:
+    """One batch advanced: `rows` sequences side by side for `steps` time steps, `timesteps` of them real."""
+
+    version: VersionKey
+    implementation: str
+    rows: int
+    steps: int
+    timesteps: int
+    seconds: float
+
+    @property
+    def padding_ratio(self) -> float:
+        """Share of the rows x steps area that was padding."""
+        return 1.0 - self.timesteps / (self.rows * self.steps)
+
+
+@dataclass(frozen=True, slots=True)
+class SequenceFact:
+    """One sequence ended. reason: done, cancelled, expired, failed, drained."""
+
+    version: VersionKey
+    implementation: str
+    reason: str
+    steps: int
+    iterations: int
+    queue_seconds: float
+    compute_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class LaneFact:
+    """What a lane holds at the moment it is asked."""
+
+    version: VersionKey
+    waiting_timesteps: int
+    active_sequences: int
+    rows_free: int
+    rows_used: int
+
+
+class Observer(Protocol):
+    """Called on the worker's thread; must not block."""
+
+    def on_iteration(self, fact: IterationFact) -> None: ...
+
+    def on_sequence_end(self, fact: SequenceFact) -> None: ...

@@ -1,0 +1,89 @@
+"""What can go wrong between a request and its answer. Each error has a stable reason token; none knows a status code.
+
+ServiceError
+├── InvalidInput                 INVALID_INPUT              the request contradicts the model's description
+├── UnknownModel                 MODEL_UNKNOWN
+├── UnknownVersion               VERSION_UNKNOWN
+├── VersionUnavailable           VERSION_UNAVAILABLE        known, but loading, unloaded or failed to load
+├── UnknownImplementation        IMPLEMENTATION_UNKNOWN
+├── UnsupportedImplementation    IMPLEMENTATION_UNSUPPORTED
+├── NotCausal                    NOT_CAUSAL                 a session on a model that needs the whole sequence
+├── NotOffered                   NOT_OFFERED                a feature that this server does not have (yet)
+├── Overloaded                   OVERLOADED                 refused at the door; try again after retry_after_seconds
+├── Draining                     DRAINING                   the server is stopping
+├── DeadlineExpired              DEADLINE_EXPIRED
+├── Cancelled                    CANCELLED                  by the client
+├── RepositoryError              REPOSITORY                 the model repository refuses an operation
+└── InternalFailure              INTERNAL                   ours; the cause is in the log under the request id
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class ServiceError(Exception):
+    """Base of everything a user of the service may be told. str(error) is a whole sentence for that user."""
+
+    reason: ClassVar[str] = "INTERNAL"
+
+    def __init__(self, message: str, *, field: str | None = None, retry_after_seconds: float | None = None) -> None:
+        super().__init__(message)
+        self.field = field
+        self.retry_after_seconds = retry_after_seconds
+
+
+class InvalidInput(ServiceError):
+    reason = "INVALID_INPUT"
+
+
+class UnknownModel(ServiceError):
+    reason = "MODEL_UNKNOWN"
+
+
+class UnknownVersion(ServiceError):
+    reason = "VERSION_UNKNOWN"
+
+
+class VersionUnavailable(ServiceError):
+    reason = "VERSION_UNAVAILABLE"
+
+
+class UnknownImplementation(ServiceError):
+    reason = "IMPLEMENTATION_UNKNOWN"
+
+
+class UnsupportedImplementation(ServiceError):
+    reason = "IMPLEMENTATION_UNSUPPORTED"
+
+
+class NotCausal(ServiceError):
+    reason = "NOT_CAUSAL"
+
+
+class NotOffered(ServiceError):
+    reason = "NOT_OFFERED"
+
+
+class Overloaded(ServiceError):
+    reason = "OVERLOADED"
+
+
+class Draining(ServiceError):
+    reason = "DRAINING"
+
+
+class DeadlineExpired(ServiceError):
+    reason = "DEADLINE_EXPIRED"
+
+
+class Cancelled(ServiceError):
+    reason = "CANCELLED"
+
+
+class RepositoryError(ServiceError):
+    reason = "REPOSITORY"
+
+
+class InternalFailure(ServiceError):
+    reason = "INTERNAL"
