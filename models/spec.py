@@ -13,13 +13,13 @@ Knows no weights, no torch, no file formats.
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Final, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, field_validator, model_validator
 
 from cellserve.models.errors import InvalidSpec
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION: Final = 1
 
 ActivationName = Literal[
     "linear",
@@ -280,9 +280,7 @@ class ModelSpec(_Frozen):
         for layer in self.layers:
             for reference in layer.inputs:
                 if reference not in known:
-                    raise InvalidSpec(
-                        f"layer {layer.name!r} reads {reference!r}, which no earlier layer or input makes"
-                    )
+                    raise InvalidSpec(f"layer {layer.name!r} reads {reference!r}, which no earlier layer or input makes")
             if layer.name in known:
                 raise InvalidSpec(f"two tensors are named {layer.name!r}")
             known.add(layer.name)
