@@ -1,0 +1,96 @@
+"""Every layer that is not recurrent, on one row: values, and how a mask travels. Knows no graph."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from cellserve.models.reference.activations import apply
+from cellserve.models.spec import (
+    ActivationLayer,
+    BatchNormalizationLayer,
+    DenseLayer,
+    DropoutLayer,
+    EmbeddingLayer,
+    FlattenLayer,
+    LastStepLayer,
+    LayerNormalizationLayer,
+    LayerSpec,
+    MaskingLayer,
+    MergeLayer,
+    RepeatVectorLayer,
+    ReverseLayer,
+)
+
+Array = npt.NDArray[Any]
+Mask = npt.NDArray[np.bool_]
+
+
+def value(layer: LayerSpec, arrays: Mapping[str, Array], inputs: list[Array]) -> Array:  # each [T,F], [T] ids or [F]
+    """The layer's output for one row: [T, *features] or [*features]."""
+    x = inputs[0]
+    match layer:
+        case EmbeddingLayer():
+            rows = [arrays["table"][token] for token in x]
+            return np.stack(rows)
+        case DenseLayer():
+            return apply(layer.activation, x @ arrays["kernel"] + arrays.get("bias", 0))
+        case ActivationLayer():
+            return apply(layer.activation, x)
+        case DropoutLayer():
+            return x
+        case BatchNormalizationLayer():
+            normal: Array = (x - arrays["moving_mean"]) / np.sqrt(arrays["moving_variance"] + layer.epsilon)
+            return normal * arrays.get("gamma", 1) + arrays.get("beta", 0)
+        case LayerNormalizationLayer():
+            centred = x - x.mean(axis=-1, keepdims=True)
+            normal = centred / np.sqrt((centred * centred).mean(axis=-1, keepdims=True) + layer.epsilon)
+            return normal * arrays.get("gamma", 1) + arrays.get("beta", 0)
+        case MaskingLayer():
+            kept: Array = x * masked_by_value(layer, x)[:, None]
+            return kept
+        case ReverseLayer():
+            backwards: Array = x[::-1]
+            return backwards
+        case LastStepLayer():
+            last: Array = x[-1]
+            return last
+        case MergeLayer():
+            return _merge(layer, inputs)
+        case FlattenLayer():
+            return np.concatenate(list(x))
+        case RepeatVectorLayer():
+            return np.stack([x] * layer.count)
+        case _:
+            raise TypeError(f"the oracle does not know layers of kind {layer.kind!r}")
+
+
+def mask(layer: LayerSpec, inputs: list[Array], masks: list[Mask | None]) -> Mask | None:
+    """The mask [T] that the layer's output carries, None for none. A reversed sequence keeps its mask unreversed, as in Keras."""
+    made: list[Mask | None] = []
+    if isinstance(layer, FlattenLayer | LastStepLayer | RepeatVectorLayer):
+        return None
+    if isinstance(layer, EmbeddingLayer) and layer.mask_zero:
+        made.append(inputs[0] != 0)
+    if isinstance(layer, MaskingLayer):
+        made.append(masked_by_value(layer, inputs[0]))
+    present = [one for one in (*masks, *made) if one is not None]
+    return np.logical_and.reduce(present) if present else None
+
+
+def masked_by_value(layer: MaskingLayer, x: Array) -> Mask:  # x [T, F]
+    """True where the step counts: any feature differs from the masking value, both in the float32 of the frameworks."""
+    different: Mask = np.any(x.astype(np.float32) != np.float32(layer.mask_value), axis=-1)
+    return different
+
+
+def _merge(layer: MergeLayer, inputs: list[Array]) -> Array:
+    if layer.mode == "concat":
+        return np.concatenate(inputs, axis=-1)
+    total = inputs[0]
+    for other in inputs[1:]:
+        total = total * other if layer.mode == "multiply" else total + other
+    return total / len(inputs) if layer.mode == "average" else total
