@@ -1,0 +1,67 @@
+"""Which layers run chunk by chunk and which once at the end: decided from the description alone.
+
+A causal network is exactly one forward pass: it can be fed a chunk at a time, and what it answers for the steps so far never
+changes. Its `body` is every layer that reads a sequence; its `head` is what turns the vectors at a row's end (last outputs,
+final states) into the model's outputs, computed only for rows that end. Knows no torch, no chunks.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from cellserve.models.shapes import infer_shapes
+from cellserve.models.spec import FlattenLayer, LayerSpec, ModelSpec, RecurrentLayer, RepeatVectorLayer, ReverseLayer
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """`obstacle`: None for a causal network, else the sentence why it is not one (all layers are then body)."""
+
+    body: tuple[LayerSpec, ...]
+    head: tuple[LayerSpec, ...]
+    obstacle: str | None
+
+    @property
+    def causal(self) -> bool:
+        return self.obstacle is None
+
+    @property
+    def carried(self) -> tuple[str, ...]:
+        """Tensors of the body that the head reads, in the order of first use."""
+        made = {layer.name for layer in self.head}
+        return tuple(dict.fromkeys(ref for layer in self.head for ref in layer.inputs if ref not in made))
+
+
+def plan(spec: ModelSpec) -> Plan:
+    """Raises InvalidSpec where the layers do not fit together."""
+    shapes = infer_shapes(spec)
+    obstacle = _obstacle(spec, {name for name, shape in shapes.items() if shape.sequence})
+    if obstacle is not None:
+        return Plan(spec.layers, (), obstacle)
+    head = [layer for layer in spec.layers if not shapes[layer.inputs[0]].sequence]
+    needed, kept = set(spec.outputs), list[LayerSpec]()
+    for layer in reversed(head):
+        if layer.name in needed:
+            needed.update(layer.inputs)
+            kept.append(layer)
+    body = tuple(layer for layer in spec.layers if shapes[layer.inputs[0]].sequence)
+    return Plan(body, tuple(reversed(kept)), None)
+
+
+def _obstacle(spec: ModelSpec, sequences: set[str]) -> str | None:
+    if len(spec.inputs) != 1:
+        return f"it has {len(spec.inputs)} inputs"
+    if spec.inputs[0].name not in sequences:
+        return f"its input {spec.inputs[0].name!r} is not a sequence"
+    for layer in spec.layers:
+        if isinstance(layer, RecurrentLayer) and layer.go_backwards:
+            return f"layer {layer.name!r} runs backwards"
+        if isinstance(layer, ReverseLayer):
+            return f"layer {layer.name!r} turns the sequence round"
+        if isinstance(layer, RepeatVectorLayer):
+            return f"layer {layer.name!r} starts a second pass from a vector"
+        if isinstance(layer, RecurrentLayer) and len(layer.inputs) > 1:
+            return f"layer {layer.name!r} starts from states that the network computes"
+        if isinstance(layer, FlattenLayer) and layer.inputs[0] in sequences:
+            return f"layer {layer.name!r} needs all time steps at once"
+    return None

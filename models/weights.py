@@ -1,0 +1,88 @@
+"""Named float32 arrays in the canonical layout (names and shapes: shapes.py), their digest, and their file.
+
+The digest names the numbers, not the file: it is the same on every platform and after every round trip. Knows no torch, and
+no framework's own layout.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from types import MappingProxyType
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
+
+from cellserve.models.errors import InvalidWeights
+from cellserve.models.shapes import expected_weights
+from cellserve.models.spec import ModelSpec
+
+
+@dataclass(frozen=True)
+class Weights:
+    """`arrays`: read-only, float32, C-contiguous. Make them with `Weights.of`."""
+
+    arrays: Mapping[str, NDArray[np.float32]]
+
+    @classmethod
+    def of(cls, arrays: Mapping[str, ArrayLike]) -> Weights:
+        """Any arrays of numbers, converted to float32. Raises InvalidWeights for what is not numbers."""
+        return cls(MappingProxyType({name: _canonical(name, array) for name, array in arrays.items()}))
+
+    @classmethod
+    def load(cls, path: Path) -> Weights:
+        """Reads what `save` wrote. Raises InvalidWeights: not a whole safetensors file, or arrays that are not float32."""
+        try:
+            with safe_open(path, framework="numpy") as file:
+                kinds = {name: file.get_slice(name).get_dtype() for name in file.keys()}  # noqa: SIM118 - not a mapping
+                if foreign := sorted(f"{name} ({kind})" for name, kind in kinds.items() if kind != "F32"):
+                    raise InvalidWeights(f"{path}: every array must be float32, these are not: {', '.join(foreign)}")
+                return cls.of({name: file.get_tensor(name) for name in kinds})
+        except SafetensorError as error:
+            raise InvalidWeights(f"{path}: not a complete safetensors file ({error}); publish the model again") from error
+
+    def save(self, path: Path) -> None:
+        """One safetensors file. Raises OSError."""
+        save_file(dict(self.arrays), path)
+
+    @cached_property
+    def digest(self) -> str:
+        """ "sha256:…" over the arrays' names, shapes and little-endian bytes, in the order of their names."""
+        whole = hashlib.sha256()
+        for name, array in sorted(self.arrays.items()):
+            whole.update(f"{len(name.encode())}:{name}:{','.join(map(str, array.shape))}:".encode())
+            whole.update(array.astype("<f4", copy=False).data)
+        return f"sha256:{whole.hexdigest()}"
+
+    def check(self, spec: ModelSpec) -> None:
+        """Raises InvalidWeights listing every array that is missing, unexpected, of the wrong shape or not finite."""
+        expected = expected_weights(spec)
+        problems = [f"{name} {_shape(shape)} is missing" for name, shape in expected.items() if name not in self.arrays]
+        for name, array in self.arrays.items():
+            if name not in expected:
+                problems.append(f"{name} {_shape(array.shape)} is not part of this network")
+            elif array.shape != expected[name]:
+                problems.append(f"{name} is {_shape(array.shape)}, expected {_shape(expected[name])}")
+            elif not np.isfinite(array).all():
+                problems.append(f"{name} holds {np.count_nonzero(~np.isfinite(array))} values that are not finite")
+        if problems:
+            raise InvalidWeights("the weights do not fit the network: " + "; ".join(problems))
+
+
+def _canonical(name: str, array: ArrayLike) -> NDArray[np.float32]:
+    values = np.asarray(array)
+    if values.dtype.kind not in "fiub":
+        raise InvalidWeights(f"{name} holds {values.dtype}, not numbers")
+    with np.errstate(over="ignore"):  # too large for float32 becomes inf, which `check` names
+        canonical = np.require(values, np.float32, "C").view()
+    canonical.flags.writeable = False
+    return canonical
+
+
+def _shape(shape: tuple[int, ...]) -> str:
+    return "[" + ", ".join(map(str, shape)) + "]"
