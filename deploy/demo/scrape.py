@@ -1,0 +1,54 @@
+"""Reads latencies off a metrics page: per implementation how many requests, and quantiles estimated from the buckets.
+
+Knows the Prometheus text format and the name of one histogram; no server, no terminal.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from prometheus_client.parser import text_string_to_metric_families
+
+HISTOGRAM = "cellserve_request_duration_seconds"
+
+
+@dataclass(frozen=True, slots=True)
+class Latency:
+    """The requests of one implementation. `buckets`: upper bound in seconds -> requests at or below it, ascending, to +Inf."""
+
+    requests: int
+    buckets: Mapping[float, float]
+
+    def quantile_seconds(self, q: float) -> float:
+        """The q-quantile as Prometheus's histogram_quantile estimates it: linear within the bucket that holds it.
+
+        In the last, unbounded bucket the answer is that bucket's lower bound. Without requests: nan.
+        """
+        if self.requests == 0:
+            return math.nan
+        rank = q * self.requests
+        lower, below = 0.0, 0.0
+        for upper, count in self.buckets.items():
+            if count >= rank and count > below:
+                return lower if math.isinf(upper) else lower + (upper - lower) * (rank - below) / (count - below)
+            lower, below = upper, count
+        return lower
+
+
+def latencies(page: str, model: str) -> dict[str, Latency]:
+    """Implementation label -> latency, summed over the versions of `model` (and over any further labels)."""
+    counts: dict[str, float] = defaultdict(float)
+    buckets: dict[str, dict[float, float]] = defaultdict(lambda: defaultdict(float))
+    for family in text_string_to_metric_families(page):
+        for sample in family.samples:
+            if sample.labels.get("model") != model:
+                continue
+            implementation = sample.labels.get("implementation", "")
+            if sample.name == f"{HISTOGRAM}_count":
+                counts[implementation] += sample.value
+            elif sample.name == f"{HISTOGRAM}_bucket":
+                buckets[implementation][float(sample.labels["le"])] += sample.value
+    return {label: Latency(int(count), dict(sorted(buckets[label].items()))) for label, count in counts.items()}
