@@ -1,0 +1,62 @@
+"""Decides what the catalog does next. Pure: the same wanted versions and states give the same action.
+
+One rule carries availability: whatever is wanted is loaded before anything unwanted of the same model is unloaded. Knows no
+disk, no threads, no engine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from cellserve.service.engine.facts import VersionKey
+from cellserve.service.registry.status import VersionState
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    key: VersionKey
+
+
+@dataclass(frozen=True, slots=True)
+class Unload:
+    key: VersionKey
+
+
+Action = Load | Unload
+
+_LOADABLE = frozenset({VersionState.UNKNOWN, VersionState.UNLOADED})
+_UNSETTLED = frozenset({VersionState.UNKNOWN, VersionState.UNLOADED, VersionState.LOADING})
+
+
+def next_action(wanted: frozenset[VersionKey], states: Mapping[VersionKey, VersionState]) -> Action | None:
+    """The next thing to do, or None when nothing is left to start.
+
+    Loads come first, newest version first within a model. A READY version that is not wanted is unloaded only when no wanted
+    version of its model is still to be loaded. FAILED versions are left alone: whoever wants another try makes them UNKNOWN.
+    """
+    for key in sorted(wanted, key=lambda key: (key.model, -key.version)):
+        if states.get(key, VersionState.UNKNOWN) in _LOADABLE:
+            return Load(key)
+    unsettled = {key.model for key in wanted if states.get(key, VersionState.UNKNOWN) in _UNSETTLED}
+    for key in sorted(states):
+        if states[key] is VersionState.READY and key not in wanted and key.model not in unsettled:
+            return Unload(key)
+    return None
+
+
+def held_versions(
+    targets: Mapping[tuple[str, str], VersionKey],
+    live: Mapping[tuple[str, str], VersionKey],
+    states: Mapping[VersionKey, VersionState],
+) -> frozenset[VersionKey]:
+    """Versions kept although nothing on disk names them any more, because their successor is not READY (yet, or ever).
+
+    targets: (model, alias) → the version the repository names now; alias "" is the newest version.
+    live: (model, alias) → the version that answers now.
+    """
+    return frozenset(
+        live[pointer]
+        for pointer, target in targets.items()
+        if pointer in live and live[pointer] != target and states.get(target) is not VersionState.READY
+    )
