@@ -23,7 +23,10 @@ from typing import ClassVar
 
 
 class ServiceError(Exception):
-    """Base of everything a user of the service may be told. str(error) is a whole sentence for that user."""
+    """Base of everything a user of the service may be told. str(error) is a whole sentence for that user.
+
+    request_id: of the request that met it, once known; the line to look for in the server's log.
+    """
 
     reason: ClassVar[str] = "INTERNAL"
 
@@ -31,6 +34,7 @@ class ServiceError(Exception):
         super().__init__(message)
         self.field = field
         self.retry_after_seconds = retry_after_seconds
+        self.request_id: str | None = None
 
 
 class InvalidInput(ServiceError):

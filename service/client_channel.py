@@ -1,0 +1,65 @@
+"""Where and how to call: target, credentials, token and channel options. Knows no request.
+
+A url is `host:port`, or `grpcs://host:port` for TLS with the system's root certificates.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import grpc
+
+_UNLIMITED = -1
+_OPTIONS: tuple[tuple[str, int | str], ...] = (
+    ("grpc.max_send_message_length", _UNLIMITED),
+    ("grpc.max_receive_message_length", _UNLIMITED),
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.max_reconnect_backoff_ms", 5_000),
+    ("grpc.primary_user_agent", "cellserve-python"),
+)
+HEALTH_CHECK = "/grpc.health.v1.Health/Check"
+_SERVING = b"\x08\x01"  # HealthCheckResponse {status: SERVING}
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """A server, and how this client introduces itself to it. credentials None: plain text."""
+
+    target: str
+    credentials: grpc.ChannelCredentials | None
+    metadata: tuple[tuple[str, str], ...]
+
+    @classmethod
+    def of(
+        cls,
+        url: str,
+        *,
+        token: str | None = None,
+        root_certificates: bytes | None = None,
+        credentials: grpc.ChannelCredentials | None = None,
+    ) -> Endpoint:
+        """Raises ValueError: an url without a host or with another scheme."""
+        scheme, separator, target = url.partition("://")
+        if not separator:
+            scheme, target = "grpc", url
+        if scheme not in ("grpc", "grpcs") or not target.strip("/"):
+            raise ValueError(f"{url!r} is no address of a server; host:port or grpcs://host:port was expected")
+        if credentials is None and (scheme == "grpcs" or root_certificates is not None):
+            credentials = grpc.ssl_channel_credentials(root_certificates)
+        metadata = () if token is None else (("authorization", f"Bearer {token}"),)
+        return cls(target.rstrip("/"), credentials, metadata)
+
+    def channel(self) -> grpc.Channel:
+        if self.credentials is None:
+            return grpc.insecure_channel(self.target, options=_OPTIONS)
+        return grpc.secure_channel(self.target, self.credentials, options=_OPTIONS)
+
+    def aio_channel(self) -> grpc.aio.Channel:
+        """To be called on the event loop that will use it."""
+        if self.credentials is None:
+            return grpc.aio.insecure_channel(self.target, options=_OPTIONS)
+        return grpc.aio.secure_channel(self.target, self.credentials, options=_OPTIONS)
+
+
+def is_serving(health_reply: bytes) -> bool:
+    return health_reply == _SERVING

@@ -1,0 +1,151 @@
+"""What a failed call means: the service's own error classes by their reason, and those of the way there.
+
+ServiceError                          see cellserve.service.errors
+└── CallFailed                        the call failed on the way, or the server gave no reason that this client knows
+    ├── ServiceUnavailable            UNAVAILABLE     nobody answered; safe to try again
+    ├── MessageTooLarge               MESSAGE_TOO_LARGE
+    ├── AccessDenied                  ACCESS_DENIED   a missing or unknown token, or one without the right
+    ├── MethodMissing                 METHOD_MISSING  whatever answers there is not a cellserve of this version
+    └── BadReply                      BAD_REPLY       the reply contradicts itself
+
+Every error has `reason`, `field`, `retry_after_seconds` and `request_id` (the line to look for in the server's log).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import ClassVar, Protocol
+
+import grpc
+from google.protobuf.message import DecodeError, Message
+from google.rpc import error_details_pb2, status_pb2
+
+from cellserve.service.errors import Cancelled, DeadlineExpired, InternalFailure, Overloaded, ServiceError
+
+_DETAILS_KEY = "grpc-status-details-bin"
+_REQUEST_ID_KEYS = ("x-request-id", "request-id")
+
+
+class CallFailed(ServiceError):
+    reason: ClassVar[str] = "CALL_FAILED"
+
+
+class ServiceUnavailable(CallFailed):
+    reason = "UNAVAILABLE"
+
+
+class MessageTooLarge(CallFailed):
+    reason = "MESSAGE_TOO_LARGE"
+
+
+class AccessDenied(CallFailed):
+    reason = "ACCESS_DENIED"
+
+
+class MethodMissing(CallFailed):
+    reason = "METHOD_MISSING"
+
+
+class BadReply(CallFailed):
+    reason = "BAD_REPLY"
+
+
+class FailedCall(Protocol):
+    """What grpc raises, sync or async."""
+
+    def code(self) -> grpc.StatusCode: ...
+
+    def details(self) -> str | None: ...
+
+    def trailing_metadata(self) -> Iterable[tuple[str, str | bytes]] | None: ...
+
+
+_BY_CODE: dict[grpc.StatusCode, type[ServiceError]] = {
+    grpc.StatusCode.UNAVAILABLE: ServiceUnavailable,
+    grpc.StatusCode.RESOURCE_EXHAUSTED: Overloaded,
+    grpc.StatusCode.DEADLINE_EXCEEDED: DeadlineExpired,
+    grpc.StatusCode.CANCELLED: Cancelled,
+    grpc.StatusCode.UNAUTHENTICATED: AccessDenied,
+    grpc.StatusCode.PERMISSION_DENIED: AccessDenied,
+    grpc.StatusCode.UNIMPLEMENTED: MethodMissing,
+    grpc.StatusCode.INTERNAL: InternalFailure,
+}
+
+
+def mirrored(call: FailedCall, target: str) -> ServiceError:
+    """The exception that a failed call to `target` becomes, with everything its google.rpc details say."""
+    trailers = [(key, value) for key, value in call.trailing_metadata() or ()]
+    details = dict(_details(trailers))
+    info = details.get(error_details_pb2.ErrorInfo)
+    text = call.details() or ""
+    if isinstance(info, error_details_pb2.ErrorInfo):
+        error = _by_reason(info.reason, call.code())(_without_token(text, info.reason))
+    else:
+        error = _without_reason(call.code(), text, target)
+    error.retry_after_seconds = _retry_after_seconds(details.get(error_details_pb2.RetryInfo))
+    error.field = _field(details.get(error_details_pb2.BadRequest))
+    error.request_id = _request_id(info, trailers)
+    return error
+
+
+def _by_reason(reason: str, code: grpc.StatusCode) -> type[ServiceError]:
+    known = {kind.reason: kind for kind in _family(ServiceError)}
+    return known.get(reason) or _BY_CODE.get(code, CallFailed)
+
+
+def _family(kind: type[ServiceError]) -> Iterator[type[ServiceError]]:
+    for child in kind.__subclasses__():
+        yield child
+        yield from _family(child)
+
+
+def _without_token(text: str, reason: str) -> str:
+    """The sentence alone: the message repeats the reason for clients that read nothing else."""
+    for token in (f"{reason}: ", f"[{reason}] "):
+        text = text.removeprefix(token)
+    return text
+
+
+def _without_reason(code: grpc.StatusCode, text: str, target: str) -> ServiceError:
+    """grpc's own failures, and servers which send no details."""
+    if code is grpc.StatusCode.RESOURCE_EXHAUSTED and "larger than max" in text:
+        return MessageTooLarge(f"{text}; send fewer rows or steps at a time, or raise the server's limit")
+    if code is grpc.StatusCode.UNAVAILABLE:
+        return ServiceUnavailable(f"no answer from {target}: {text}")
+    if code is grpc.StatusCode.UNIMPLEMENTED:
+        return MethodMissing(f"{target} does not offer this call; is it a cellserve server of this version? ({text})")
+    if code is grpc.StatusCode.DEADLINE_EXCEEDED:
+        return DeadlineExpired(f"no answer from {target} within the time given")
+    return _BY_CODE.get(code, CallFailed)(text or f"the call to {target} ended with {code.name}")
+
+
+def _details(trailers: Iterable[tuple[str, str | bytes]]) -> Iterator[tuple[type[Message], Message]]:
+    packed = next((value for key, value in trailers if key == _DETAILS_KEY), b"")
+    status = status_pb2.Status()
+    try:
+        status.ParseFromString(packed if isinstance(packed, bytes) else packed.encode())
+    except DecodeError:
+        return
+    for any_message in status.details:
+        for kind in (error_details_pb2.ErrorInfo, error_details_pb2.RetryInfo, error_details_pb2.BadRequest):
+            message = kind()
+            if any_message.Unpack(message):
+                yield kind, message
+
+
+def _retry_after_seconds(retry: Message | None) -> float | None:
+    if not isinstance(retry, error_details_pb2.RetryInfo):
+        return None
+    return float(retry.retry_delay.seconds + retry.retry_delay.nanos / 1e9)
+
+
+def _field(bad_request: Message | None) -> str | None:
+    if not isinstance(bad_request, error_details_pb2.BadRequest) or not bad_request.field_violations:
+        return None
+    return str(bad_request.field_violations[0].field)
+
+
+def _request_id(info: Message | None, trailers: Iterable[tuple[str, str | bytes]]) -> str | None:
+    if isinstance(info, error_details_pb2.ErrorInfo) and "request_id" in info.metadata:
+        return str(info.metadata["request_id"])
+    return next((str(value) for key, value in trailers if key in _REQUEST_ID_KEYS), None)
