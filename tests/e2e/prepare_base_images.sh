@@ -1,0 +1,51 @@
+#!/usr/bin/env bash
+# Makes a Debian machine able to run the container tests where no image registry can be reached. Run once, as root; needs a Debian mirror.
+#
+#   tests/e2e/prepare_base_images.sh
+#
+# Installs podman and podman-compose, and builds stand-ins from Debian packages under the public names of the base images:
+# bookworm with Debian's own Python 3.11, and with Debian's own Prometheus. They show that the Dockerfile builds and that its
+# image serves; they do not replace a test against the real base images. Images that exist already are left alone.
+set -euo pipefail
+python_image=${PYTHON_IMAGE:-docker.io/library/python:3.11-slim-bookworm}
+prometheus_image=${PROMETHEUS_IMAGE:-docker.io/prom/prometheus:latest}
+mirror=${DEBIAN_MIRROR:-$(sed -n 's/^URIs: //p' /etc/apt/sources.list.d/*.sources 2>/dev/null | head -n 1)}
+
+for tool in podman podman-compose runc debootstrap; do
+  command -v "$tool" >/dev/null && continue
+  apt-get update -qq
+  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq podman podman-compose buildah runc debootstrap iptables >/dev/null
+  break
+done
+
+# Inside a container, crun refuses the cgroup layout and limits may not be raised: runc, with limits of its own, works there.
+if [[ ! -e /etc/containers/containers.conf ]]; then
+  mkdir -p /etc/containers
+  printf '%s\n' '[containers]' 'default_ulimits = ["nofile=20000:20000", "nproc=4096:4096"]' \
+    '[engine]' 'runtime = "runc"' 'cgroup_manager = "cgroupfs"' >/etc/containers/containers.conf
+fi
+
+# import_debian IMAGE PACKAGES SETUP-COMMAND [podman import options …]
+import_debian() {
+  local image=$1 packages=$2 setup=$3 root
+  shift 3
+  podman image exists "$image" && return
+  root=$(mktemp -d)
+  trap 'rm -rf "$root"' RETURN
+  echo "building a stand-in for $image"
+  debootstrap --variant=minbase --include="$packages" bookworm "$root" "${mirror:-http://deb.debian.org/debian}" >"$root.log" 2>&1 || {
+    tail -n 5 "$root.log" >&2
+    exit 1
+  }
+  (cd "$root" && bash -euc "$setup")
+  cp /etc/ssl/certs/ca-certificates.crt "$root/etc/ssl/certs/ca-certificates.crt"
+  tar -C "$root" -c . | podman import -q "$@" - "$image" >/dev/null
+  rm -f "$root.log"
+}
+
+import_debian "$python_image" python3,python3-venv,python3-pip,ca-certificates \
+  'ln -sf python3 usr/bin/python; rm -f usr/lib/python3*/EXTERNALLY-MANAGED'
+import_debian "$prometheus_image" prometheus,ca-certificates 'ln -sf ../usr/bin/prometheus bin/prometheus 2>/dev/null || test -e bin/prometheus' \
+  --change 'ENTRYPOINT ["/bin/prometheus"]' \
+  --change 'CMD ["--config.file=/etc/prometheus/prometheus.yml","--storage.tsdb.path=/prometheus"]'
+podman images

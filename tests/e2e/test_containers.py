@@ -1,0 +1,87 @@
+"""The image and the compose file for real: built, started, asked through the published port, scraped, stopped in order."""
+
+from __future__ import annotations
+
+import json
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Callable, Iterator
+from typing import TypeVar
+
+import numpy as np
+import pytest
+
+from cellserve.service.client import Client, ServiceError
+from tests.e2e.compose import ROOT, CommandFailed, Compose, Tool, Unavailable
+
+pytestmark = pytest.mark.e2e
+
+PATIENCE_SECONDS = 60.0
+TOLERANCE = 1e-5
+ROWS = 20
+T = TypeVar("T")
+
+
+@pytest.fixture(scope="module")
+def compose() -> Iterator[Compose]:
+    try:
+        tool = Tool.find()
+        tool.require_base_images()
+    except Unavailable as reason:
+        pytest.skip(str(reason))
+    tool.build_image()
+    compose = Compose(tool)
+    try:
+        compose.up()
+        eventually(lambda: compose.exec("python", "-m", "cellserve.service.healthcheck"), CommandFailed)
+        compose.exec("cellserve", "import", "/files/digits.keras", "--alias", "stable")
+        yield compose
+    finally:
+        compose.down()
+
+
+def eventually(attempt: Callable[[], T], *refusals: type[Exception]) -> T:
+    """The first result of `attempt` that is neither a refusal nor None; after PATIENCE_SECONDS whatever the last attempt gave."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while True:
+        try:
+            result = attempt()
+        except refusals:
+            if time.monotonic() > deadline:
+                raise
+        else:
+            if result is not None or time.monotonic() > deadline:
+                return result
+        time.sleep(0.5)
+
+
+def prometheus(compose: Compose, query: str) -> float | None:
+    """The value of an instant query that yields one sample; None when it yields none."""
+    url = f"http://127.0.0.1:{compose.prometheus_port}/api/v1/query?" + urllib.parse.urlencode({"query": query})
+    with urllib.request.urlopen(url, timeout=10) as reply:
+        samples = json.load(reply)["data"]["result"]
+    return float(samples[0]["value"][1]) if samples else None
+
+
+def test_it_does_not_run_as_root(compose: Compose) -> None:
+    assert compose.exec("id", "-u").strip() == "10001"
+
+
+def test_a_request_is_answered_and_scraped(compose: Compose) -> None:
+    with np.load(ROOT / "deploy/demo/digits-heldout.npz") as heldout:
+        inputs, expected = heldout["inputs"][:ROWS], heldout["outputs"][:ROWS]
+    with Client(f"127.0.0.1:{compose.port}") as client:
+        eventually(lambda: client.predict("digits", inputs[0]), ServiceError)  # the server notices the new version by itself
+        answers = np.stack([client.predict("digits", row, implementation="2") for row in inputs])
+    np.testing.assert_allclose(answers, expected, rtol=0, atol=TOLERANCE)
+
+    counted = 'sum(cellserve_request_duration_seconds_count{model="digits", implementation="2"})'
+    eventually(lambda: prometheus(compose, f"{counted} == {ROWS}"), urllib.error.URLError)
+    assert prometheus(compose, counted) == ROWS
+    assert prometheus(compose, 'up{job="cellserve"}') == 1
+
+
+def test_it_stops_in_order(compose: Compose) -> None:
+    assert compose.stop("server") == 0, compose.logs("server")
