@@ -15,21 +15,19 @@ from cellserve.models.spec import FlattenLayer, LayerSpec, ModelSpec, RecurrentL
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """`obstacle`: None for a causal network, else the sentence why it is not one (all layers are then body)."""
+    """`obstacle`: None for a causal network, else why it is not one (all layers are then body).
+
+    `carried`: the tensors of the body, or the input itself, which the head or the outputs read.
+    """
 
     body: tuple[LayerSpec, ...]
     head: tuple[LayerSpec, ...]
+    carried: tuple[str, ...]
     obstacle: str | None
 
     @property
     def causal(self) -> bool:
         return self.obstacle is None
-
-    @property
-    def carried(self) -> tuple[str, ...]:
-        """Tensors of the body that the head reads, in the order of first use."""
-        made = {layer.name for layer in self.head}
-        return tuple(dict.fromkeys(ref for layer in self.head for ref in layer.inputs if ref not in made))
 
 
 def plan(spec: ModelSpec) -> Plan:
@@ -37,15 +35,15 @@ def plan(spec: ModelSpec) -> Plan:
     shapes = infer_shapes(spec)
     obstacle = _obstacle(spec, {name for name, shape in shapes.items() if shape.sequence})
     if obstacle is not None:
-        return Plan(spec.layers, (), obstacle)
-    head = [layer for layer in spec.layers if not shapes[layer.inputs[0]].sequence]
-    needed, kept = set(spec.outputs), list[LayerSpec]()
-    for layer in reversed(head):
-        if layer.name in needed:
-            needed.update(layer.inputs)
-            kept.append(layer)
+        return Plan(spec.layers, (), spec.outputs, obstacle)
+    needed, head = dict.fromkeys(spec.outputs), list[LayerSpec]()
+    for layer in reversed(spec.layers):
+        if layer.name in needed and not shapes[layer.inputs[0]].sequence:
+            head.insert(0, layer)
+            needed |= dict.fromkeys(layer.inputs)
+    made = {layer.name for layer in head}
     body = tuple(layer for layer in spec.layers if shapes[layer.inputs[0]].sequence)
-    return Plan(body, tuple(reversed(kept)), None)
+    return Plan(body, tuple(head), tuple(reference for reference in needed if reference not in made), None)
 
 
 def _obstacle(spec: ModelSpec, sequences: set[str]) -> str | None:

@@ -1,0 +1,17 @@
+"""The ways to run a recurrent layer, by the label that requests and metrics use.
+
+A new implementation is one module with `unsupported` and `prepare`, and one line here. Knows no networks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from cellserve.models.implementations import fused, hoisted, joined, per_gate
+from cellserve.models.implementations.kernel import Implementation, LayerState, RecurrentKernel
+
+IMPLEMENTATIONS: Final[Mapping[str, Implementation]] = {"0": hoisted, "1": per_gate, "2": joined, "fused": fused}
+LABELS: Final = tuple(IMPLEMENTATIONS)
+
+__all__ = ["IMPLEMENTATIONS", "LABELS", "Implementation", "LayerState", "RecurrentKernel"]

@@ -1,0 +1,80 @@
+"""The layers of a network prepared on a device, and the walk over them: values by tensor reference, each with its mask.
+
+Knows no chunks, no passes and no outputs: whoever calls says which layers to run and what is already known.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from cellserve.models import layers
+from cellserve.models.implementations import IMPLEMENTATIONS, LayerState, RecurrentKernel
+from cellserve.models.layers import PreparedLayer, Value
+from cellserve.models.spec import LayerSpec, ModelSpec, RecurrentLayer
+from cellserve.models.state import RecurrentState
+from cellserve.models.weights import Weights
+
+
+@dataclass(frozen=True, slots=True)
+class Graph:
+    """`steps`: every layer that is not recurrent, by name; `kernels`: every recurrent layer by (implementation, name)."""
+
+    steps: Mapping[str, PreparedLayer]
+    kernels: Mapping[tuple[str, str], RecurrentKernel]
+    recurrent_index: Mapping[str, int]
+
+    @classmethod
+    @torch.inference_mode()
+    def prepare(cls, spec: ModelSpec, weights: Weights, device: torch.device, labels: Iterable[str]) -> Graph:
+        """Puts the weights on the device, once for all implementations in `labels` (each must support every layer)."""
+        own: dict[str, dict[str, Tensor]] = {layer.name: {} for layer in spec.layers}
+        for name, array in weights.arrays.items():
+            layer_name, _, part = name.rpartition(".")
+            own[layer_name][part] = torch.tensor(array, device=device)
+        plain = (layer for layer in spec.layers if not isinstance(layer, RecurrentLayer))
+        return cls(
+            {layer.name: layers.prepare(layer, own[layer.name]) for layer in plain},
+            {
+                (label, layer.name): IMPLEMENTATIONS[label].prepare(layer, own[layer.name])
+                for label in labels
+                for layer in spec.recurrent_layers
+            },
+            {layer.name: index for index, layer in enumerate(spec.recurrent_layers)},
+        )
+
+    def evaluate(
+        self,
+        todo: Iterable[LayerSpec],
+        values: dict[str, Value],  # what is known; every layer's output and final states are added
+        state: RecurrentState,
+        implementation: str,
+    ) -> list[LayerState]:
+        """Runs the layers in order; returns the new state of each recurrent layer among them, in order."""
+        states: list[LayerState] = []
+        for layer in todo:
+            inputs = [values[reference] for reference in layer.inputs]
+            if not isinstance(layer, RecurrentLayer):
+                values[layer.name] = self.steps[layer.name](*inputs)
+                continue
+            initial = state.layer(self.recurrent_index[layer.name])
+            initial |= {name: given.tensor for name, given in zip(layer.state_widths, inputs[1:])}
+            values[layer.name], new = _recur(layer, self.kernels[implementation, layer.name], inputs[0], initial)
+            values |= {f"{layer.name}:{name}": Value(new[name]) for name in layer.state_widths}
+            states.append(new)
+        return states
+
+
+def _recur(layer: RecurrentLayer, kernel: RecurrentKernel, x: Value, initial: LayerState) -> tuple[Value, LayerState]:
+    """The mask stays as it was, also when the layer runs backwards: Keras does not turn it round either."""
+    lengths, inputs, mask = x.ends, x.tensor, x.mask
+    if layer.go_backwards:
+        inputs = lengths.reversed(inputs)
+        mask = None if mask is None else lengths.reversed(mask)
+    outputs, new = kernel(inputs, lengths, mask, initial)
+    if layer.return_sequences:
+        return Value(outputs, lengths, x.mask), new
+    return Value(new["h"] if mask is None else lengths.last(outputs)), new

@@ -1,0 +1,124 @@
+"""Implementation "fused": torch's own LSTM, GRU and RNN operators (cuDNN on a GPU), one call per layer and chunk.
+
+Only the activations that those kernels hard-wire. They know neither masks nor ragged ends, so masked steps are taken out of
+each row first and the outputs laid back by the count of valid steps, and rows of unequal length go in packed: that is what
+gives every row its state at its own end. Knows no equations.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
+
+from cellserve.models import gate_order
+from cellserve.models.implementations.kernel import LayerState, RecurrentKernel, advanced, emitted
+from cellserve.models.row_lengths import RowLengths
+from cellserve.models.spec import GruLayer, LstmLayer, MaskRule, RecurrentLayer
+from cellserve.models.state_layout import SEEN
+
+
+def unsupported(layer: RecurrentLayer) -> str | None:
+    if isinstance(layer, LstmLayer | GruLayer):
+        if layer.activation.name != "tanh":
+            return f"its activation is {layer.activation.name}; torch's {layer.kind} kernel has tanh"
+        if layer.recurrent_activation.name != "sigmoid":
+            return f"its recurrent_activation is {layer.recurrent_activation.name}; torch's {layer.kind} kernel has sigmoid"
+        if isinstance(layer, GruLayer) and not layer.reset_after:
+            return "its reset gate acts before the product; torch's gru kernel has it after"
+        if isinstance(layer, LstmLayer) and (layer.projection_units or 0) >= layer.units:
+            return f"its projection_units are not fewer than its {layer.units} units, as torch's lstm kernel needs"
+    elif layer.activation.name not in ("tanh", "relu"):
+        return f"its activation is {layer.activation.name}; torch's simple_rnn kernel has tanh or relu"
+    return None
+
+
+def prepare(layer: RecurrentLayer, weights: Mapping[str, Tensor]) -> RecurrentKernel:
+    packed = "projection" in weights and weights["projection"].device.type == "cpu"
+    return FusedKernel(_module(layer, weights), tuple(layer.state_widths), layer.mask_rule, packed)
+
+
+@dataclass(frozen=True, slots=True)
+class FusedKernel:
+    """A RecurrentKernel around one torch module of one layer and one direction."""
+
+    module: nn.RNNBase
+    state_names: tuple[str, ...]
+    mask_rule: MaskRule
+    always_packed: bool  # torch warns of an unpacked LSTM with a projection on the CPU, where oneDNN has none
+
+    def __call__(
+        self,
+        inputs: Tensor,  # [T, B, F]
+        lengths: RowLengths,
+        mask: Tensor | None,  # [T, B] bool
+        state: LayerState,
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        states = tuple(state[name] for name in self.state_names)
+        if mask is None:
+            outputs, states = self._run(inputs, lengths.host, states)
+            return outputs, advanced(self.state_names, states, None, state[SEEN])
+        valid = mask & lengths.inside
+        trajectory, states = self._run_compacted(inputs, valid, states)
+        return emitted(self.mask_rule, trajectory, valid, state[SEEN]), advanced(self.state_names, states, valid, state[SEEN])
+
+    def _run(self, inputs: Tensor, lengths: tuple[int, ...], states: tuple[Tensor, ...]) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """Rows of 1 … T steps: (outputs [T, B, units], zeros beyond each length; the states at each row's own end)."""
+        initial = tuple(value.unsqueeze(0).contiguous() for value in states)
+        hidden = initial if len(initial) > 1 else initial[0]
+        if min(lengths) == len(inputs) and not self.always_packed:
+            outputs, final = self.module(inputs.contiguous(), hidden)
+        else:
+            packed = pack_padded_sequence(inputs, torch.tensor(lengths), enforce_sorted=False)
+            packed_outputs, final = self.module(packed, hidden)
+            outputs, _ = pad_packed_sequence(packed_outputs, total_length=len(inputs))
+        return outputs, tuple(value.squeeze(0) for value in (final if len(initial) > 1 else (final,)))
+
+    def _run_compacted(self, inputs: Tensor, valid: Tensor, states: tuple[Tensor, ...]) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """Runs the valid steps alone: (h after every step, kept over masked ones [T, B, units]; the states)."""
+        ordinal = valid.cumsum(0)  # [T, B]: valid steps so far
+        counts: list[int] = ordinal[-1].tolist()
+        longest, kept = max(counts), [row for row, count in enumerate(counts) if count]
+        start = states[0].unsqueeze(0)
+        if not kept:
+            return start.expand(len(inputs), -1, -1), states
+        rows = torch.tensor(kept, device=inputs.device)
+        order = torch.argsort(valid, dim=0, descending=True, stable=True)[:longest].index_select(1, rows)
+        outputs, ends = self._run(inputs[order, rows], tuple(counts[row] for row in kept), tuple(s[rows] for s in states))
+        after = start.new_zeros(longest, *states[0].shape).index_copy_(1, rows, outputs)
+        positions = ordinal.unsqueeze(2).expand(-1, -1, states[0].shape[1])
+        trajectory = torch.cat([start, after]).gather(0, positions)
+        return trajectory, tuple(old.index_copy(0, rows, new) for old, new in zip(states, ends))
+
+
+def _module(layer: RecurrentLayer, weights: Mapping[str, Tensor]) -> nn.RNNBase:
+    kernel = weights["kernel"]
+    inputs, bias, where = kernel.shape[0], layer.use_bias, kernel.device
+    if isinstance(layer, LstmLayer):
+        module: nn.RNNBase = nn.LSTM(inputs, layer.units, bias=bias, proj_size=layer.projection_units or 0, device=where)
+        order = gate_order.LSTM_TORCH
+    elif isinstance(layer, GruLayer):
+        module, order = nn.GRU(inputs, layer.units, bias=bias, device=where), gate_order.GRU_TORCH
+    else:
+        module = nn.RNN(inputs, layer.units, nonlinearity=layer.activation.name, bias=bias, device=where)
+        order = gate_order.SIMPLE_RNN
+    canonical = gate_order.CANONICAL[layer.kind]
+    places = gate_order.permutation(canonical, order)
+
+    def reordered(array: Tensor) -> Tensor:  # [..., gates * units]
+        blocks = array.chunk(len(places), dim=-1)
+        return torch.cat([blocks[place] for place in places], dim=-1)
+
+    arrays = {"weight_ih_l0": reordered(kernel).T, "weight_hh_l0": reordered(weights["recurrent_kernel"]).T}
+    if bias:
+        recurrent_bias = weights.get("recurrent_bias", torch.zeros_like(weights["bias"]))
+        arrays |= {"bias_ih_l0": reordered(weights["bias"]), "bias_hh_l0": reordered(recurrent_bias)}
+    if "projection" in weights:
+        arrays["weight_hr_l0"] = weights["projection"].T
+    module.load_state_dict(arrays)
+    module.requires_grad_(False)
+    module.flatten_parameters()
+    return module.eval()

@@ -1,0 +1,67 @@
+"""What every implementation offers, and the mask rules that all of them obey in the same words.
+
+An implementation says which layers it cannot run and prepares a kernel for the others; a kernel runs one recurrent layer
+forward in time over a ragged, perhaps masked, batch. Knows no arrangement of products and no other layer kinds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from cellserve.models.row_lengths import RowLengths
+from cellserve.models.spec import MaskRule, RecurrentLayer
+from cellserve.models.state_layout import SEEN
+
+LayerState = Mapping[str, Tensor]  # the named states, each [B, width], and "seen" [B, 1]
+
+
+class RecurrentKernel(Protocol):
+    def __call__(
+        self,
+        inputs: Tensor,  # [T, B, F]
+        lengths: RowLengths,
+        mask: Tensor | None,  # [T, B] bool, True = valid
+        state: LayerState,
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """(outputs [T, B, output_units], new state): exact for each row at its own length, arbitrary beyond it."""
+        ...
+
+
+class Implementation(Protocol):
+    def unsupported(self, layer: RecurrentLayer) -> str | None:
+        """None, or what about the layer it cannot run, as the end of a sentence about the layer."""
+        ...
+
+    def prepare(self, layer: RecurrentLayer, weights: Mapping[str, Tensor]) -> RecurrentKernel:
+        """`weights`: the layer's canonical arrays on the device, without the layer's name ("kernel" …)."""
+        ...
+
+
+def valid_steps(lengths: RowLengths, mask: Tensor | None) -> Tensor | None:
+    """[T, B] bool: the steps that advance the state; None where every step of every row does."""
+    if mask is None:
+        return lengths.inside if lengths.ragged else None
+    return mask & lengths.inside if lengths.ragged else mask
+
+
+def emitted(
+    rule: MaskRule,
+    trajectory: Tensor,  # [T, B, units]: h after each step, kept over masked ones
+    valid: Tensor,  # [T, B] bool
+    seen: Tensor,  # [B, 1]: 1 where a valid step came before this chunk
+) -> Tensor:
+    """[T, B, units]: what the layer shows at each step. The previous output is h once a valid step was met."""
+    if rule == "repeat_from_state":
+        return trajectory
+    shown = valid if rule == "zero" else (valid.cumsum(0) > 0) | (seen.squeeze(1) > 0)
+    return torch.where(shown.unsqueeze(2), trajectory, trajectory.new_zeros(()))
+
+
+def advanced(names: tuple[str, ...], states: tuple[Tensor, ...], valid: Tensor | None, seen: Tensor) -> dict[str, Tensor]:
+    """The new state by name; `seen` [B, 1] as it was before the chunk."""
+    now = torch.ones_like(seen) if valid is None else torch.maximum(seen, valid.any(0).unsqueeze(1).to(seen.dtype))
+    return {**dict(zip(names, states)), SEEN: now}

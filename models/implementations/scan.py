@@ -1,0 +1,74 @@
+"""The one time loop: a cell stepped over the chunk, with the products arranged by whoever calls.
+
+Rows that have ended, and masked steps, keep their old state by selection, never by arithmetic: what stands there cannot
+reach any number that counts. Knows no equations and no weights.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from cellserve.models.cells import Gates, States, Step
+from cellserve.models.implementations.kernel import LayerState, advanced, emitted, valid_steps
+from cellserve.models.row_lengths import RowLengths
+from cellserve.models.spec import MaskRule, RecurrentLayer
+from cellserve.models.state_layout import SEEN
+
+
+class Arrangement(Protocol):
+    """How x W + b and h U are computed: the only thing in which implementations 0, 1 and 2 differ."""
+
+    def project(self, inputs: Tensor) -> Iterable[Gates]:
+        """[T, B, F] to one tuple of gates per step."""
+        ...
+
+    def recurrent(self, h: Tensor, gates: range) -> Gates:
+        """[B, output_units] to h U (with the recurrent bias where there is one) of these gates."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class ScanKernel:
+    """A RecurrentKernel: `step` over `arrangement`."""
+
+    step: Step
+    arrangement: Arrangement
+    state_names: tuple[str, ...]
+    mask_rule: MaskRule
+
+    @classmethod
+    def of(cls, layer: RecurrentLayer, step: Step, arrangement: Arrangement) -> ScanKernel:
+        return cls(step, arrangement, tuple(layer.state_widths), layer.mask_rule)
+
+    def __call__(
+        self,
+        inputs: Tensor,  # [T, B, F]
+        lengths: RowLengths,
+        mask: Tensor | None,  # [T, B] bool
+        state: LayerState,
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        valid = valid_steps(lengths, mask)
+        states = tuple(state[name] for name in self.state_names)
+        first_kept = 0 if mask is not None else lengths.shortest  # before it every row advances
+        trajectory, states = self._run(inputs, states, valid, first_kept)
+        outputs = trajectory if mask is None or valid is None else emitted(self.mask_rule, trajectory, valid, state[SEEN])
+        return outputs, advanced(self.state_names, states, valid, state[SEEN])
+
+    def _run(self, inputs: Tensor, states: States, valid: Tensor | None, first_kept: int) -> tuple[Tensor, States]:
+        step, recurrent = self.step, self.arrangement.recurrent
+        outputs: list[Tensor] = []
+        gates = iter(self.arrangement.project(inputs))
+        for _ in range(min(first_kept, len(inputs))):
+            states = step(next(gates), recurrent, states)
+            outputs.append(states[0])
+        if valid is not None:
+            for projected, advances in zip(gates, valid[first_kept:].unsqueeze(2).unbind(0)):
+                new = step(projected, recurrent, states)
+                states = tuple(torch.where(advances, after, before) for after, before in zip(new, states))
+                outputs.append(states[0])
+        return torch.stack(outputs), states

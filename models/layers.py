@@ -1,0 +1,174 @@
+"""The layers around the recurrence: what each makes of its inputs, and of their masks.
+
+A layer is prepared once from its arrays and then maps values to a value. Masks travel as Keras lets them: through every layer
+that works step by step, also unreversed through a reversal, and no further than the sequence itself. Knows no recurrence.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import partial, reduce
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from cellserve.models.activations import Elementwise, resolve
+from cellserve.models.row_lengths import RowLengths
+from cellserve.models.spec import (
+    ActivationLayer,
+    BatchNormalizationLayer,
+    DenseLayer,
+    DropoutLayer,
+    EmbeddingLayer,
+    FlattenLayer,
+    LastStepLayer,
+    LayerNormalizationLayer,
+    LayerSpec,
+    MaskingLayer,
+    MergeLayer,
+    RepeatVectorLayer,
+    ReverseLayer,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Value:
+    """One tensor of the graph: a sequence [T, B, …] with its row lengths and perhaps a mask, or a vector [B, …]."""
+
+    tensor: Tensor
+    lengths: RowLengths | None = None  # None for a vector
+    mask: Tensor | None = None  # [T, B] bool, True = valid
+
+    @property
+    def ends(self) -> RowLengths:
+        """Raises ValueError for a vector, which has none."""
+        if self.lengths is None:
+            raise ValueError("a vector has no row lengths")
+        return self.lengths
+
+
+PreparedLayer = Callable[..., Value]
+
+
+def prepare(layer: LayerSpec, weights: Mapping[str, Tensor]) -> PreparedLayer:
+    """A function from the layer's input values to its output. `weights`: its canonical arrays without its name, on the device.
+
+    Raises InvalidSpec: an activation given an alpha that it does not have. ValueError: a recurrent layer.
+    """
+    match layer:
+        case EmbeddingLayer():
+            return partial(_embedding, table=weights["table"], mask_zero=layer.mask_zero)
+        case DenseLayer():
+            function = resolve(layer.activation)
+            return partial(_dense, kernel=weights["kernel"].T, bias=weights.get("bias"), activation=function)
+        case ActivationLayer():
+            return partial(_mapped, function=resolve(layer.activation))
+        case DropoutLayer():
+            return _unchanged
+        case BatchNormalizationLayer():
+            return _batch_normalization(layer, weights)
+        case LayerNormalizationLayer():
+            width = next(iter(weights.values())).shape if weights else None
+            normalize = partial(_layer_norm, width=width, weights=weights, epsilon=layer.epsilon)
+            return partial(_mapped, function=normalize)
+        case MaskingLayer():
+            return partial(_masking, mask_value=layer.mask_value)
+        case ReverseLayer():
+            return _reverse
+        case LastStepLayer():
+            return _last_step
+        case MergeLayer():
+            return partial(_merge, name=layer.name, merge=_MERGES[layer.mode])
+        case FlattenLayer():
+            return partial(_flatten, name=layer.name)
+        case RepeatVectorLayer():
+            return partial(_repeat_vector, count=layer.count)
+        case _:
+            raise ValueError(f"layer {layer.name!r} ({layer.kind}) is run by an implementation, not here")
+
+
+def _embedding(ids: Value, *, table: Tensor, mask_zero: bool) -> Value:
+    rows = F.embedding(ids.ends.clean(ids.tensor), table)
+    return Value(rows, ids.lengths, _both(ids.mask, ids.tensor != 0) if mask_zero else ids.mask)
+
+
+def _dense(x: Value, *, kernel: Tensor, bias: Tensor | None, activation: Elementwise) -> Value:
+    return replace(x, tensor=activation(F.linear(x.tensor, kernel, bias)))
+
+
+def _mapped(x: Value, *, function: Elementwise) -> Value:
+    return replace(x, tensor=function(x.tensor))
+
+
+def _unchanged(x: Value) -> Value:
+    return x
+
+
+def _batch_normalization(layer: BatchNormalizationLayer, weights: Mapping[str, Tensor]) -> PreparedLayer:
+    mean, variance = weights["moving_mean"], weights["moving_variance"]
+    scale = weights.get("gamma", torch.ones_like(mean)) * torch.rsqrt(variance + layer.epsilon)
+    shift = weights.get("beta", torch.zeros_like(mean))
+
+    def normalize(x: Tensor) -> Tensor:  # [..., F]
+        return (x - mean) * scale + shift
+
+    return partial(_mapped, function=normalize)
+
+
+def _layer_norm(x: Tensor, *, width: torch.Size | None, weights: Mapping[str, Tensor], epsilon: float) -> Tensor:  # [..., F]
+    return F.layer_norm(x, width or x.shape[-1:], weights.get("gamma"), weights.get("beta"), epsilon)
+
+
+def _masking(x: Value, *, mask_value: float) -> Value:
+    valid = (x.tensor != mask_value).any(dim=-1)  # [T, B]
+    kept = torch.where(valid.unsqueeze(-1), x.tensor, x.tensor.new_zeros(()))
+    return Value(kept, x.lengths, _both(x.mask, valid))
+
+
+def _reverse(x: Value) -> Value:
+    return replace(x, tensor=x.ends.reversed(x.tensor))
+
+
+def _last_step(x: Value) -> Value:
+    return Value(x.ends.last(x.tensor))
+
+
+def _merge(*values: Value, name: str, merge: Callable[[list[Tensor]], Tensor]) -> Value:
+    first = values[0]
+    if any(value.lengths != first.lengths for value in values):
+        raise ValueError(f"layer {name!r} (merge) was given sequences of different lengths; every row must have them equal")
+    mask = reduce(_both, (value.mask for value in values), None)
+    return Value(merge([value.tensor for value in values]), first.lengths, mask)
+
+
+def _flatten(x: Value, *, name: str) -> Value:
+    if x.lengths is None:
+        return Value(x.tensor.flatten(1))
+    if x.lengths.ragged:
+        raise ValueError(f"layer {name!r} (flatten) needs every row to have all {x.lengths.steps} time steps")
+    return Value(x.tensor.transpose(0, 1).flatten(1))
+
+
+def _repeat_vector(x: Value, *, count: int) -> Value:
+    rows = x.tensor.shape[0]
+    return Value(x.tensor.expand(count, *x.tensor.shape), RowLengths([count] * rows, count, x.tensor.device))
+
+
+def _both(mask: Tensor | None, other: Tensor | None) -> Tensor | None:
+    if mask is None or other is None:
+        return other if mask is None else mask
+    return mask & other
+
+
+def _average(tensors: list[Tensor]) -> Tensor:
+    return reduce(torch.add, tensors) / len(tensors)
+
+
+_MERGES: Mapping[str, Callable[[list[Tensor]], Tensor]] = {
+    "concat": partial(torch.cat, dim=-1),
+    "sum": partial(reduce, torch.add),
+    "multiply": partial(reduce, torch.mul),
+    "average": _average,
+}

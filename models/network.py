@@ -1,0 +1,167 @@
+"""A network on a device: its layers with their weights, run over ragged batches exactly, row by row.
+
+A causal network is advanced chunk by chunk and finished where rows end; any network can be run over whole sequences. Every row
+answers as if it were alone and whole: neither its batch-mates, nor the cuts into chunks, nor what stands beyond its length
+show (but for rounding). Knows no versions, no padding policy, no threads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+
+import torch
+from torch import Tensor
+
+from cellserve.models.errors import Unsupported
+from cellserve.models.graph import Graph
+from cellserve.models.implementations import IMPLEMENTATIONS, Implementation
+from cellserve.models.layers import Value
+from cellserve.models.passes import plan
+from cellserve.models.row_lengths import RowLengths
+from cellserve.models.shapes import infer_shapes, required_time_steps
+from cellserve.models.spec import InputSpec, ModelSpec
+from cellserve.models.state import RecurrentState
+from cellserve.models.state_layout import StateLayout
+from cellserve.models.weights import Weights
+
+
+@dataclass(frozen=True, slots=True)
+class Advance:
+    """What a chunk left for `finish`: sequences [T, B, …] and vectors [B, …] at each row's own end, by tensor reference."""
+
+    sequences: Mapping[str, Tensor]
+    vectors: Mapping[str, Tensor]
+
+
+class Network:
+    """`implementations`: every label, with None where it can run this network, else the sentence why not.
+
+    Raises InvalidSpec, InvalidWeights: layers that do not fit together, arrays that do not fit the layers.
+    """
+
+    def __init__(self, spec: ModelSpec, weights: Weights, device: str = "cpu") -> None:
+        self.spec = spec
+        self.shapes = infer_shapes(spec)
+        weights.check(spec)
+        self.device = torch.device(device)
+        if self.device.type == "cuda":
+            _use_whole_float32()
+        self.state_layout = StateLayout.of(spec)
+        self.implementations: Mapping[str, str | None] = MappingProxyType(
+            {label: _refusal(spec, label, implementation) for label, implementation in IMPLEMENTATIONS.items()}
+        )
+        self.default_implementation = "fused" if self.implementations["fused"] is None else "2"
+        supported = [label for label, refusal in self.implementations.items() if refusal is None]
+        self._plan = plan(spec)
+        self._graph = Graph.prepare(spec, weights, self.device, supported)
+
+    @property
+    def causal(self) -> bool:
+        """One forward pass: it can be advanced chunk by chunk."""
+        return self._plan.causal
+
+    def initial_state(self, rows: int) -> RecurrentState:
+        return RecurrentState.zeros(self.state_layout, rows, self.device)
+
+    @torch.inference_mode()
+    def advance(
+        self,
+        inputs: Tensor,  # [T, B, F] float32, or ids [T, B] int64
+        lengths: Sequence[int],  # [B], each 1 … T
+        state: RecurrentState,
+        *,
+        mask: Tensor | None = None,  # [T, B] bool, True = valid
+        implementation: str,
+    ) -> tuple[Advance, RecurrentState]:
+        """The next chunk of a causal network: row b is advanced by exactly lengths[b] steps; `state` is left as it was.
+
+        Raises Unsupported: not a causal network, or an implementation that cannot run it. ValueError: lengths out of range.
+        """
+        if self._plan.obstacle is not None:
+            raise Unsupported(f"the network cannot be advanced chunk by chunk: {self._plan.obstacle}")
+        self._require(implementation)
+        values = {self.spec.inputs[0].name: Value(inputs, RowLengths(lengths, len(inputs), self.device), mask)}
+        states = self._graph.evaluate(self._plan.body, values, state, implementation)
+        carried = {reference: values[reference] for reference in self._plan.carried}
+        made = Advance(
+            {reference: value.tensor for reference, value in carried.items() if value.lengths is not None},
+            {reference: value.tensor for reference, value in carried.items() if value.lengths is None},
+        )
+        return made, RecurrentState.joined(self.state_layout, states, len(lengths), self.device)
+
+    @torch.inference_mode()
+    def finish(self, advance: Advance, rows: Sequence[int]) -> tuple[Tensor, ...]:
+        """Every model output for these rows of the chunk: its sequences [T, rows, …]; vectors [rows, …] at each row's end."""
+        index = torch.tensor(rows, dtype=torch.int64, device=self.device)
+        values = {reference: Value(vector.index_select(0, index)) for reference, vector in advance.vectors.items()}
+        self._graph.evaluate(self._plan.head, values, self.initial_state(0), self.default_implementation)
+        return tuple(
+            advance.sequences[reference].index_select(1, index) if reference in advance.sequences else values[reference].tensor
+            for reference in self.spec.outputs
+        )
+
+    @torch.inference_mode()
+    def run(
+        self,
+        inputs: tuple[Tensor, ...],  # as the spec lists them: [T, B, F], ids [T, B], or vectors [B, width]
+        lengths: Sequence[int],  # [B], each 1 … T
+        state: RecurrentState | None = None,
+        *,
+        mask: Tensor | None = None,  # [T, B] bool, True = valid: the mask of the first input
+        implementation: str,
+    ) -> tuple[tuple[Tensor, ...], RecurrentState]:
+        """Whole sequences through any network: (outputs [T, B, …] or [B, …], arbitrary beyond each length; the final state).
+
+        Raises Unsupported: an implementation that cannot run it. ValueError: lengths out of range, or not those that a
+        layer needs (`required_time_steps`).
+        """
+        self._require(implementation)
+        rows = len(lengths)
+        steps = next((len(tensor) for entry, tensor in zip(self.spec.inputs, inputs) if entry.kind != "vector"), 1)
+        ends = RowLengths(lengths, steps, self.device)
+        values = {
+            entry.name: Value(tensor) if entry.kind == "vector" else Value(tensor, ends, mask if index == 0 else None)
+            for index, (entry, tensor) in enumerate(zip(self.spec.inputs, inputs, strict=True))
+        }
+        start = self.initial_state(rows) if state is None else state
+        states = self._graph.evaluate(self.spec.layers, values, start, implementation)
+        outputs = tuple(values[reference].tensor for reference in self.spec.outputs)
+        return outputs, RecurrentState.joined(self.state_layout, states, rows, self.device)
+
+    @torch.inference_mode()
+    def warm_up(self, implementation: str) -> None:
+        """Runs two short rows, so that kernels are chosen and memory is allocated before the first request."""
+        steps = required_time_steps(self.spec) or 2
+        inputs = tuple(self._zeros(entry, steps) for entry in self.spec.inputs)
+        if not self.causal:
+            self.run(inputs, [steps, steps], implementation=implementation)
+            return
+        made, _ = self.advance(inputs[0], [steps, 1], self.initial_state(2), implementation=implementation)
+        self.finish(made, [0, 1])
+
+    def _zeros(self, entry: InputSpec, steps: int) -> Tensor:
+        if entry.kind == "ids":
+            return torch.zeros(steps, 2, dtype=torch.int64, device=self.device)
+        leading = (2,) if entry.kind == "vector" else (steps, 2)
+        return torch.zeros(*leading, *self.shapes[entry.name].features, device=self.device)
+
+    def _require(self, implementation: str) -> None:
+        if implementation not in self.implementations:
+            raise Unsupported(f"there is no implementation {implementation!r}; there are {', '.join(self.implementations)}")
+        if (refusal := self.implementations[implementation]) is not None:
+            raise Unsupported(refusal)
+
+
+def _refusal(spec: ModelSpec, label: str, implementation: Implementation) -> str | None:
+    for layer in spec.recurrent_layers:
+        if (what := implementation.unsupported(layer)) is not None:
+            return f"implementation {label!r} cannot run layer {layer.name!r}: {what}"
+    return None
+
+
+def _use_whole_float32() -> None:
+    """Products in ieee float32: a GPU's TensorFloat-32 keeps 10 bits of the mantissa, not the framework's numbers."""
+    torch.backends.cuda.matmul.allow_tf32 = False
+    torch.backends.cudnn.allow_tf32 = False
