@@ -23,7 +23,7 @@ from google.rpc import error_details_pb2, status_pb2
 from cellserve.service.errors import Cancelled, DeadlineExpired, InternalFailure, Overloaded, ServiceError
 
 _DETAILS_KEY = "grpc-status-details-bin"
-_REQUEST_ID_KEYS = ("x-request-id", "request-id")
+_REQUEST_ID_KEY = "cellserve-request-id"
 
 
 class CallFailed(ServiceError):
@@ -101,9 +101,7 @@ def _family(kind: type[ServiceError]) -> Iterator[type[ServiceError]]:
 
 def _without_token(text: str, reason: str) -> str:
     """The sentence alone: the message repeats the reason for clients that read nothing else."""
-    for token in (f"{reason}: ", f"[{reason}] "):
-        text = text.removeprefix(token)
-    return text
+    return text.removeprefix(f"[{reason}] ")
 
 
 def _without_reason(code: grpc.StatusCode, text: str, target: str) -> ServiceError:
@@ -148,4 +146,4 @@ def _field(bad_request: Message | None) -> str | None:
 def _request_id(info: Message | None, trailers: Iterable[tuple[str, str | bytes]]) -> str | None:
     if isinstance(info, error_details_pb2.ErrorInfo) and "request_id" in info.metadata:
         return str(info.metadata["request_id"])
-    return next((str(value) for key, value in trailers if key in _REQUEST_ID_KEYS), None)
+    return next((str(value) for key, value in trailers if key == _REQUEST_ID_KEY), None)

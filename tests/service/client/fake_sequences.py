@@ -75,7 +75,7 @@ class Refusal:
         for detail in details:
             packed.append(any_pb2.Any())
             packed[-1].Pack(detail)
-        message = f"{self.reason}: {self.message}"
+        message = f"[{self.reason}] {self.message}"
         context.abort_with_status(
             rpc_status.to_status(status_pb2.Status(code=self.code.value[0], message=message, details=packed))
         )

@@ -1,5 +1,6 @@
 """What a failed call becomes, in both clients."""
 
+from dataclasses import dataclass
 from typing import Any
 
 import grpc
@@ -7,7 +8,9 @@ import numpy as np
 import pytest
 
 from cellserve.service import errors
+from cellserve.service.api.status import CODES, DETAILS_KEY, ErrorStatus, status_of
 from cellserve.service.client import AccessDenied, AsyncClient, BadReply, CallFailed, Client, MessageTooLarge, MethodMissing
+from cellserve.service.client_errors import mirrored
 from cellserve.service.client_tensors import to_wire
 from cellserve.service.pb import cellserve_pb2 as pb
 from tests.service.client.fake_sequences import Ask, FakeSequences, Refusal, sequence
@@ -35,6 +38,33 @@ def test_a_reason_becomes_its_class(
     assert str(caught.value) == "a whole sentence"
     assert (caught.value.field, caught.value.request_id) == ("inputs", "r-17")
     assert len(fake.requests) == 1
+
+
+@dataclass(frozen=True)
+class EndedCall:
+    """What grpc raises for a status of the server's own table."""
+
+    status: ErrorStatus
+
+    def code(self) -> grpc.StatusCode:
+        return self.status.code
+
+    def details(self) -> str:
+        return self.status.message
+
+    def trailing_metadata(self) -> list[tuple[str, str | bytes]]:
+        return [("content-type", "application/grpc"), (DETAILS_KEY, self.status.details)]
+
+
+@pytest.mark.parametrize("reason", CODES)
+def test_every_error_of_the_servers_table_comes_back_as_itself(reason: str) -> None:
+    kind = next(
+        kind for kind in vars(errors).values() if getattr(kind, "reason", None) == reason and kind is not errors.ServiceError
+    )
+    sent = kind("what was wrong", field="lengths", retry_after_seconds=1.5)
+    got = mirrored(EndedCall(status_of(sent, "r-9")), "localhost:8001")
+    assert type(got) is kind
+    assert (str(got), got.field, got.retry_after_seconds, got.request_id) == ("what was wrong", "lengths", 1.5, "r-9")
 
 
 def test_a_reason_of_a_newer_server_is_told_apart_by_its_code(ask: Ask, fake: FakeSequences) -> None:
