@@ -1,0 +1,52 @@
+"""One iteration's work, and one sequence's whole result. Plain facts: no tensors, no behaviour beyond counting."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from cellserve.service.engine.sequence import Sequence
+from cellserve.service.errors import ServiceError
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """The next `lengths[i]` time steps of `sequences[i]`, side by side, under one implementation."""
+
+    implementation: str
+    sequences: tuple[Sequence, ...]
+    lengths: tuple[int, ...]
+
+    @property
+    def rows(self) -> int:
+        return len(self.sequences)
+
+    @property
+    def steps(self) -> int:
+        return max(self.lengths)
+
+    @property
+    def timesteps(self) -> int:
+        """Real ones: the area without the padding."""
+        return sum(self.lengths)
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """How one sequence ended; there is exactly one for each submitted sequence.
+
+    outputs: one array per output of the model, [T, …] or […]; empty if `error` is set. state: [layout.width] if it was wanted.
+    queue_seconds: from submit to the first iteration. compute_seconds: its share, by time steps, of its iterations.
+    """
+
+    sequence_id: int
+    outputs: tuple[npt.NDArray[np.generic], ...]
+    state: npt.NDArray[np.float32] | None
+    error: ServiceError | None
+    implementation: str
+    steps: int
+    iterations: int
+    queue_seconds: float
+    compute_seconds: float

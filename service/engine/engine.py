@@ -1,0 +1,195 @@
+"""The one door into the computation: submit a sequence, get exactly one Delivery for it.
+
+Chooses the worker with the least outstanding time steps, refuses what cannot be served, and carries cancel, drain and stop to
+the loops. Messages in and out are plain arrays and facts. Knows no gRPC, no registry, no metrics library, no event loop.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from threading import Event, Lock
+
+from cellserve.models.network import Network
+from cellserve.service.engine.admission import check_deadline, check_room
+from cellserve.service.engine.batch import Delivery
+from cellserve.service.engine.commands import Cancel, Submit, WhenIdle
+from cellserve.service.engine.facts import LaneFact, Observer, VersionKey
+from cellserve.service.engine.lane import Lane
+from cellserve.service.engine.sequence import Sequence, Work
+from cellserve.service.engine.settings import EngineSettings
+from cellserve.service.engine.worker import Worker
+from cellserve.service.errors import (
+    Draining,
+    InternalFailure,
+    InvalidInput,
+    UnknownImplementation,
+    UnknownVersion,
+    UnsupportedImplementation,
+)
+
+__all__ = ["Engine", "EngineSettings"]
+
+
+class Engine:
+    """deliver: called on a worker's thread, at most once per iteration, with everything that ended in it; it must not block, and
+    it may run before the `submit` that it answers has returned. If it raises, the engine is dead, loudly (`on_death`).
+    clock: seconds; that of the deadlines.
+    """
+
+    def __init__(
+        self,
+        deliver: Callable[[list[Delivery]], None],
+        observer: Observer,
+        settings: EngineSettings,
+        on_death: Callable[[BaseException], None],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._settings = settings
+        self._on_death = on_death
+        self._clock = clock
+        self._lock = Lock()  # the submitters' side only; no loop ever takes it
+        self._lanes: dict[VersionKey, tuple[Lane, ...]] = {}
+        self._submitted = 0
+        self._draining = False
+        self._healthy = True
+        self._workers = tuple(
+            Worker(
+                f"cellserve-worker-{index}",
+                deliver,
+                observer,
+                settings,
+                self._worker_died,
+                clock,
+            )
+            for index in range(settings.workers)
+        )
+
+    @property
+    def healthy(self) -> bool:
+        """False for good once a worker's loop has died."""
+        return self._healthy
+
+    @property
+    def workers(self) -> tuple[Worker, ...]:
+        """For driving the loops by hand, without `start`."""
+        return self._workers
+
+    def start(self) -> None:
+        for worker in self._workers:
+            worker.start()
+
+    def add_version(self, key: VersionKey, network: Network, implementation: str | None = None) -> None:
+        """Makes a version ready for `submit`, with a state pool on every worker. Any thread, at any time.
+
+        implementation: for work that names none; None means the network's own default.
+        Raises UnknownImplementation, UnsupportedImplementation; ValueError if the version is there already.
+        """
+        default = network.default_implementation if implementation is None else implementation
+        _check_implementation(key, network, default)
+        lanes = tuple(Lane(key, network, default, worker.host) for worker in self._workers)
+        with self._lock:
+            if key in self._lanes:
+                raise ValueError(f"{key} is in the engine already; remove it first")
+            self._lanes[key] = lanes
+
+    def remove_version(self, key: VersionKey) -> None:
+        """Takes no new work for it, if it is there; what is live finishes, and with the last sequence its lanes are gone."""
+        with self._lock:
+            self._lanes.pop(key, None)
+
+    def submit(self, work: Work) -> int:
+        """Takes in a sequence and returns its id. Any thread; never waits for a loop.
+
+        Raises UnknownVersion, UnknownImplementation, UnsupportedImplementation, InvalidInput (no time steps), Overloaded,
+        DeadlineExpired, Draining, and InternalFailure if the engine is dead.
+        """
+        with self._lock:
+            if not self._healthy:
+                raise InternalFailure("the server's engine has failed and takes no more work")
+            if self._draining:
+                raise Draining("the server is stopping and takes no new work; send it to another one")
+            lanes = self._lanes.get(work.version)
+            if lanes is None:
+                raise UnknownVersion(f"{work.version} is not loaded")
+            index = min(range(len(lanes)), key=lambda i: self._workers[i].load.outstanding_steps)
+            lane, worker = lanes[index], self._workers[index]
+            implementation = lane.implementation if work.implementation is None else work.implementation
+            _check_implementation(work.version, lane.network, implementation)
+            now = self._clock()
+            identity = self._submitted * len(self._workers) + index  # so that an id names its worker
+            sequence = Sequence(identity, work, implementation, now)
+            self._check_admission(lane, worker, sequence, now)
+            self._submitted += 1
+            lane.load.submitted_steps += sequence.steps
+            worker.load.submitted_steps += sequence.steps
+            if not worker.post(Submit(lane, sequence)):
+                raise InternalFailure("the server's engine has failed and takes no more work")
+            return identity
+
+    def cancel(self, sequence_id: int) -> None:
+        """Ends a sequence between two chunks, with Cancelled. Nothing happens if it has ended. Any thread."""
+        self._workers[sequence_id % len(self._workers)].post(Cancel(sequence_id))
+
+    def lanes(self) -> list[LaneFact]:
+        """One fact per version, over all workers; a removed version is listed until its last sequence ends. Any thread."""
+        with self._lock:
+            known = {id(lane): lane for lanes in self._lanes.values() for lane in lanes}
+        known |= {id(lane): lane for worker in self._workers for lane in worker.busy_lanes}
+        totals: dict[VersionKey, LaneFact] = {}
+        for lane in known.values():
+            fact = lane.fact()
+            total = totals.get(fact.version)
+            totals[fact.version] = fact if total is None else _sum(total, fact)
+        return list(totals.values())
+
+    def drain(self, timeout_seconds: float) -> bool:
+        """Takes no new work from now on and waits until what is live has ended; False if the time ran out first."""
+        with self._lock:
+            self._draining = True
+        end = time.monotonic() + timeout_seconds
+        events = [Event() for _ in self._workers]
+        posted = [worker.post(WhenIdle(event)) for worker, event in zip(self._workers, events)]
+        idle = all(event.wait(max(0.0, end - time.monotonic())) for event, alive in zip(events, posted) if alive)
+        return idle and self._healthy
+
+    def stop(self) -> None:
+        """Ends what is still live with Draining, and the threads. May be called twice."""
+        with self._lock:
+            self._draining = True
+        for worker in self._workers:
+            worker.stop()
+
+    def _check_admission(self, lane: Lane, worker: Worker, sequence: Sequence, now_seconds: float) -> None:
+        if sequence.steps == 0:
+            raise InvalidInput("a sequence needs at least one time step", field="inputs")
+        load = worker.load
+        check_room(sequence.steps, load.outstanding_steps, self._settings.max_waiting_timesteps, load.seconds_per_step)
+        deadline = sequence.work.deadline_seconds
+        if deadline is not None:
+            check_deadline(deadline, now_seconds, lane.least_seconds(sequence.steps, sequence.implementation))
+
+    def _worker_died(self, cause: BaseException) -> None:
+        self._healthy = False
+        self._on_death(cause)
+
+
+def _check_implementation(key: VersionKey, network: Network, implementation: str) -> None:
+    if implementation not in network.implementations:
+        offered = ", ".join(label for label, reason in network.implementations.items() if reason is None)
+        raise UnknownImplementation(f"{implementation!r} is no implementation; {key} offers {offered}", field="implementation")
+    reason = network.implementations[implementation]
+    if reason is not None:
+        raise UnsupportedImplementation(
+            f"{key} cannot run under implementation {implementation!r}: {reason}", field="implementation"
+        )
+
+
+def _sum(one: LaneFact, other: LaneFact) -> LaneFact:
+    return LaneFact(
+        one.version,
+        one.waiting_timesteps + other.waiting_timesteps,
+        one.active_sequences + other.active_sequences,
+        one.rows_free + other.rows_free,
+        one.rows_used + other.rows_used,
+    )

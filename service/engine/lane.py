@@ -1,0 +1,191 @@
+"""One loaded version on one worker: its network, its rows of state and its scheduler, and the guard around each batch.
+
+The scheduler decides, a runner computes, and the lane ends sequences: whatever happens to one, exactly one Delivery leaves
+here. Everything but `fact` and `least_seconds` runs on the worker's thread. Knows no threads, no queue, no other lanes.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from cellserve.models.network import Network
+from cellserve.service.engine.batch import Batch, Delivery
+from cellserve.service.engine.chunk_length import ChunkBudget
+from cellserve.service.engine.chunk_queue import ChunkQueue
+from cellserve.service.engine.chunk_runner import ChunkRunner
+from cellserve.service.engine.cost_model import CostModel
+from cellserve.service.engine.facts import IterationFact, LaneFact, Observer, SequenceFact, VersionKey
+from cellserve.service.engine.load import Load
+from cellserve.service.engine.scheduler import Queue, Scheduler
+from cellserve.service.engine.sequence import Sequence
+from cellserve.service.engine.settings import EngineSettings
+from cellserve.service.engine.state_pool import StatePool
+from cellserve.service.engine.whole_queue import WholeQueue
+from cellserve.service.engine.whole_runner import WholeRunner
+from cellserve.service.errors import Cancelled, DeadlineExpired, InternalFailure, ServiceError
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class LaneHost:
+    """What the lanes of one worker share. ended: takes every Delivery, on the worker's thread, and does not raise."""
+
+    settings: EngineSettings
+    budget: ChunkBudget
+    load: Load
+    observer: Observer
+    ended: Callable[[Delivery], None]
+    clock: Callable[[], float]
+
+
+class Lane:
+    """`implementation` is for work that names none."""
+
+    def __init__(
+        self,
+        key: VersionKey,
+        network: Network,
+        implementation: str,
+        host: LaneHost,
+    ) -> None:
+        self.key = key
+        self.network = network
+        self.implementation = implementation
+        self.load = Load()
+        self._host = host
+        self._loads = (self.load, host.load)
+        self._owed: dict[int, Sequence] = {}  # admitted and not yet reported
+        self._pool = StatePool(
+            network.state_layout.width, host.settings.max_active_sequences if network.causal else 0, network.device
+        )
+        self._runner = ChunkRunner(network, self._pool) if network.causal else WholeRunner(network)
+        self._scheduler = Scheduler(self._queue, host.budget)
+
+    @property
+    def busy(self) -> bool:
+        return bool(self._owed)
+
+    def fact(self) -> LaneFact:
+        """Any thread."""
+        return LaneFact(self.key, self.load.outstanding_steps, self._scheduler.active, self._pool.free, self._pool.used)
+
+    def least_seconds(self, steps: int, implementation: str) -> float:
+        """A lower bound, from measurements, of how long a newcomer of `steps` steps will take; 0 without them. Any thread.
+
+        Those that wait before it enter first, half a batch per iteration; then its own steps take what they take alone.
+        """
+        costs = self._scheduler.costs(implementation)
+        if costs is None or not costs.trusted:
+            return 0.0
+        iterations = self._scheduler.waiting // self._host.settings.max_batch_rows
+        return iterations * self.load.seconds_per_iteration + costs.seconds(1, steps)
+
+    def admit(self, sequence: Sequence) -> None:
+        self._owed[sequence.id] = sequence
+        self._scheduler.admit(sequence)
+
+    def cancel(self, sequence_id: int) -> None:
+        """Ends a sequence of this lane; nothing happens if it is not (or no longer) here."""
+        sequence = self._scheduler.cancel(sequence_id)
+        if sequence is not None:
+            self._end(sequence, "cancelled", Cancelled("the request was cancelled"))
+
+    def expire(self, now_seconds: float) -> None:
+        """Ends everybody whose deadline has passed."""
+        for sequence in self._scheduler.expire(now_seconds):
+            done = f"{sequence.position} of {sequence.steps} time steps"
+            self._end(sequence, "expired", DeadlineExpired(f"the deadline passed after {done} had been computed"))
+
+    def iterate(self) -> None:
+        """Advances one batch, if anybody can run, and ends the sequences that it completes. A batch that raises fails alone."""
+        started = self._host.clock()
+        batch = self._scheduler.next_batch(started, self._pool.free)
+        if batch is None:
+            return
+        try:
+            self._runner.run(batch)
+        except Exception:
+            self._fail(batch)
+            return
+        seconds = self._host.clock() - started
+        for load in self._loads:
+            load.computed(batch.timesteps, seconds)
+        completed = self._scheduler.retire(batch, started, seconds)
+        self._tell(
+            self._host.observer.on_iteration,
+            IterationFact(self.key, batch.implementation, batch.rows, batch.steps, batch.timesteps, seconds),
+        )
+        for sequence in completed:
+            self._end(sequence, "done", None)
+
+    def end_all(self, reason: str, error: ServiceError) -> None:
+        """Ends everybody live with one error."""
+        for sequence in self._scheduler.sequences():
+            self._scheduler.cancel(sequence.id)
+            self._end(sequence, reason, error)
+
+    def abandon(self, error: ServiceError) -> None:
+        """Reports everybody owed an answer as failed, touching nothing that may be broken: for a dead loop."""
+        for sequence in list(self._owed.values()):
+            self.report(sequence, "failed", error)
+
+    def report(self, sequence: Sequence, reason: str, error: ServiceError | None) -> None:
+        """The one place where a Delivery is made. The observer is told."""
+        self._owed.pop(sequence.id, None)
+        started = sequence.started_seconds
+        queue_seconds = max(0.0, (self._host.clock() if started is None else started) - sequence.submitted_seconds)
+        for load in self._loads:
+            load.dropped(sequence.remaining)
+        self._host.ended(
+            Delivery(
+                sequence.id,
+                tuple(sequence.outputs) if error is None else (),
+                sequence.state if error is None else None,
+                error,
+                sequence.implementation,
+                sequence.steps,
+                sequence.iterations,
+                queue_seconds,
+                sequence.compute_seconds,
+            )
+        )
+        self._tell(
+            self._host.observer.on_sequence_end,
+            SequenceFact(
+                self.key,
+                sequence.implementation,
+                reason,
+                sequence.steps,
+                sequence.iterations,
+                queue_seconds,
+                sequence.compute_seconds,
+            ),
+        )
+
+    def _queue(self, implementation: str, costs: CostModel) -> Queue:
+        rows = self._host.settings.max_batch_rows
+        if self.network.causal:
+            return ChunkQueue(implementation, costs, rows)
+        return WholeQueue(implementation, costs, rows, self._host.budget.max_chunk_seconds)
+
+    def _fail(self, batch: Batch) -> None:
+        log.exception("%s: a batch of %d sequences failed under implementation %r", self.key, batch.rows, batch.implementation)
+        for sequence in batch.sequences:
+            self._scheduler.cancel(sequence.id)
+            self._end(sequence, "failed", InternalFailure("the computation of this sequence failed on the server"))
+
+    def _end(self, sequence: Sequence, reason: str, error: ServiceError | None) -> None:
+        if sequence.row is not None:
+            handle, sequence.row = sequence.row, None
+            self._pool.release(handle)
+        self.report(sequence, reason, error)
+
+    def _tell(self, listener: Callable[..., None], fact: IterationFact | SequenceFact) -> None:
+        """A defect of the observer costs a log entry, never an answer."""
+        try:
+            listener(fact)
+        except Exception:
+            log.exception("%s: the observer failed on %r", self.key, fact)

@@ -1,0 +1,45 @@
+"""How much work is outstanding, and how fast it goes: the figures that admission and the choice of a worker rest on.
+
+Two counters with one writer each: `submitted_steps` belongs to the submitting side, everything else to the worker's thread.
+Either side reads the other's without a lock; a figure may be one iteration old, never torn.
+"""
+
+from __future__ import annotations
+
+_FORGETTING = 0.95  # per iteration
+
+
+class Load:
+    """Outstanding time steps of one worker or lane."""
+
+    def __init__(self) -> None:
+        self.submitted_steps = 0
+        self.finished_steps = 0
+        self._recent_seconds = 0.0
+        self._recent_steps = 0.0
+        self._recent_iterations = 0.0
+
+    @property
+    def outstanding_steps(self) -> int:
+        return self.submitted_steps - self.finished_steps
+
+    @property
+    def seconds_per_step(self) -> float | None:
+        """Recent busy seconds per real time step, all rows counted; None before the first iteration."""
+        return self._recent_seconds / self._recent_steps if self._recent_steps else None
+
+    @property
+    def seconds_per_iteration(self) -> float:
+        """0 before the first iteration."""
+        return self._recent_seconds / self._recent_iterations if self._recent_iterations else 0.0
+
+    def computed(self, steps: int, seconds: float) -> None:
+        """Books an iteration: its time, and its steps as finished."""
+        self.finished_steps += steps
+        self._recent_steps = _FORGETTING * self._recent_steps + steps
+        self._recent_seconds = _FORGETTING * self._recent_seconds + seconds
+        self._recent_iterations = _FORGETTING * self._recent_iterations + 1
+
+    def dropped(self, steps: int) -> None:
+        """Books steps that will never be computed as finished."""
+        self.finished_steps += steps

@@ -1,0 +1,129 @@
+"""Decides, for one lane, which sequences advance next and for how many time steps; remembers who is live and until when.
+
+admit → next_batch → retire, with cancel and expire between iterations. Implementations take turns: one that has work is never
+passed over twice. Pure Python: the clock is passed in, nothing is computed and nobody is told; every operation costs
+O(log n) of the sequences that wait, so a long queue does not slow the loop. One thread owns it; the counts may be read by any.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+from cellserve.service.engine.batch import Batch
+from cellserve.service.engine.chunk_length import ChunkBudget
+from cellserve.service.engine.cost_model import CostModel
+from cellserve.service.engine.live_heap import LiveHeap
+from cellserve.service.engine.sequence import Life, Sequence
+
+
+class Queue(Protocol):
+    """The sequences of one implementation: ChunkQueue or WholeQueue."""
+
+    @property
+    def waiting(self) -> int: ...
+
+    @property
+    def active(self) -> int: ...
+
+    def add(self, sequence: Sequence) -> None: ...
+
+    def discard(self, sequence: Sequence) -> None: ...
+
+    def next_batch(self, free_rows: int, budget_seconds: Callable[[bool], float]) -> Batch | None: ...
+
+
+class Scheduler:
+    """`queue_of` makes the queue of an implementation met for the first time, around its cost model."""
+
+    def __init__(self, queue_of: Callable[[str, CostModel], Queue], budget: ChunkBudget) -> None:
+        self._queue_of = queue_of
+        self._budget = budget
+        self._queues: dict[str, Queue] = {}
+        self._turns: list[str] = []  # implementations; whose turn it is comes first
+        self._costs: dict[str, CostModel] = {}
+        self._live: dict[int, Sequence] = {}
+        self._deadlines: LiveHeap[Sequence] = LiveHeap()
+
+    @property
+    def live(self) -> int:
+        return len(self._live)
+
+    @property
+    def waiting(self) -> int:
+        return sum(queue.waiting for queue in tuple(self._queues.values()))
+
+    @property
+    def active(self) -> int:
+        return sum(queue.active for queue in tuple(self._queues.values()))
+
+    def costs(self, implementation: str) -> CostModel | None:
+        """None before the first sequence under it. Any thread may read."""
+        return self._costs.get(implementation)
+
+    def sequences(self) -> list[Sequence]:
+        """Everybody live, in the order of arrival."""
+        return list(self._live.values())
+
+    def admit(self, sequence: Sequence) -> None:
+        """Takes in a waiting sequence."""
+        queue = self._queues.get(sequence.implementation)
+        if queue is None:
+            costs = CostModel()
+            queue = self._queue_of(sequence.implementation, costs)
+            self._costs[sequence.implementation] = costs
+            self._queues[sequence.implementation] = queue
+            self._turns.append(sequence.implementation)
+        queue.add(sequence)
+        self._live[sequence.id] = sequence
+        if sequence.work.deadline_seconds is not None:
+            self._deadlines.push(sequence.work.deadline_seconds, sequence.id, sequence)
+
+    def next_batch(self, now_seconds: float, free_rows: int) -> Batch | None:
+        """The next iteration; None if nobody can run. Waiting sequences that join it become active."""
+        for implementation in self._turns:
+            batch = self._queues[implementation].next_batch(
+                free_rows, lambda anyone_waiting: self._budget.seconds(now_seconds, anyone_waiting)
+            )
+            if batch is not None:
+                self._turns.remove(implementation)
+                self._turns.append(implementation)
+                return batch
+        return None
+
+    def retire(self, batch: Batch, started_seconds: float, seconds: float) -> list[Sequence]:
+        """Books an iteration that took `seconds`: positions, shares, costs. Returns the sequences that it completed."""
+        self._costs[batch.implementation].observe(batch.rows, batch.steps, seconds)
+        seconds_per_step = seconds / batch.timesteps
+        ended: list[Sequence] = []
+        for sequence, length in zip(batch.sequences, batch.lengths):
+            if sequence.started_seconds is None:
+                sequence.started_seconds = started_seconds
+            sequence.position += length
+            sequence.iterations += 1
+            sequence.compute_seconds += length * seconds_per_step
+            if sequence.position == sequence.steps:
+                self._forget(sequence)
+                ended.append(sequence)
+        return ended
+
+    def cancel(self, sequence_id: int) -> Sequence | None:
+        """Takes a sequence out; None if it is not (or no longer) here."""
+        sequence = self._live.get(sequence_id)
+        if sequence is not None:
+            self._forget(sequence)
+        return sequence
+
+    def expire(self, now_seconds: float) -> list[Sequence]:
+        """Takes out everybody whose deadline has passed."""
+        expired: list[Sequence] = []
+        while (first := self._deadlines.first()) is not None and first[0] <= now_seconds:
+            self._forget(first[2])
+            expired.append(first[2])
+        return expired
+
+    def _forget(self, sequence: Sequence) -> None:
+        del self._live[sequence.id]
+        self._deadlines.discard(sequence.id)
+        self._queues[sequence.implementation].discard(sequence)
+        sequence.life = Life.DONE

@@ -1,0 +1,75 @@
+"""One request's life in the engine: its inputs, how far it has got, and what it has produced so far.
+
+waiting → active (it has been in an iteration) → done (exactly one Delivery left for the door). Knows no tensors, no threads.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from cellserve.service.engine.facts import VersionKey
+
+if TYPE_CHECKING:
+    from cellserve.service.engine.state_pool import RowHandle
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What the door hands over: one sequence, checked and complete.
+
+    inputs: [T, features] float32 or [T] int64 ids first; then further inputs of the model (vectors [width]).
+    mask: [T] bool, True where the step counts, or None. state: [layout.width] float32, or None for zeros.
+    implementation: a label, or None for the lane's default. deadline_seconds: on the clock of time.monotonic.
+    priority: higher goes first among the waiting.
+    """
+
+    version: VersionKey
+    inputs: tuple[npt.NDArray[np.generic], ...]
+    mask: npt.NDArray[np.bool_] | None = None
+    state: npt.NDArray[np.float32] | None = None
+    implementation: str | None = None
+    want_state: bool = False
+    deadline_seconds: float | None = None
+    priority: int = 0
+
+
+class Life(Enum):
+    WAITING = "waiting"
+    ACTIVE = "active"
+    DONE = "done"
+
+
+@dataclass(eq=False, slots=True)
+class Sequence:
+    """A Work on its way. `position` counts the time steps consumed; `row` is its place in the state pool while it has one."""
+
+    id: int
+    work: Work
+    implementation: str
+    submitted_seconds: float
+    steps: int = field(init=False)
+    life: Life = Life.WAITING
+    position: int = 0
+    iterations: int = 0
+    started_seconds: float | None = None
+    compute_seconds: float = 0.0
+    row: RowHandle | None = None
+    outputs: list[npt.NDArray[np.generic]] = field(default_factory=list)
+    state: npt.NDArray[np.float32] | None = None
+
+    def __post_init__(self) -> None:
+        self.steps = len(self.work.inputs[0])
+
+    @property
+    def remaining(self) -> int:
+        return self.steps - self.position
+
+    @property
+    def order(self) -> int:
+        """Where it stands among the waiting: lower first; equal ones in the order of their ids, which is that of arrival."""
+        return -self.work.priority

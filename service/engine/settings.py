@@ -1,0 +1,20 @@
+"""The engine's own settings, as plain numbers: made from the server's by the composition root. Reads no environment."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class EngineSettings:
+    """join_latency_seconds: longest a newcomer should wait for the running chunk. max_chunk_seconds: longest chunk while nobody
+    arrives. max_batch_rows: most sequences in one iteration. max_active_sequences: state rows per lane. max_waiting_timesteps:
+    most outstanding time steps per worker. workers: threads, each with one batch in flight.
+    """
+
+    join_latency_seconds: float = 0.002
+    max_chunk_seconds: float = 0.010
+    max_batch_rows: int = 64
+    max_active_sequences: int = 1024
+    max_waiting_timesteps: int = 4_000_000
+    workers: int = 1

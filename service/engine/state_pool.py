@@ -1,0 +1,82 @@
+"""Where the recurrent states of active sequences live: one preallocated slab of float32, one row per sequence.
+
+A row is named by a handle that carries the row's generation, which changes at every release: a handle kept too long is
+refused and can never touch the next owner's state. One more row, the scratch row, belongs to nobody: a batch may be filled up
+with it to a size that suits a kernel. free + used = all rows, always. Knows no sequences and no layers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+
+class RowHandle(NamedTuple):
+    row: int
+    generation: int
+
+
+class StaleRow(RuntimeError):
+    """A handle was used after its row had been released: a defect of the caller, caught before it does harm."""
+
+
+class StatePool:
+    """`rows` rows of `width` float32 each, and a scratch row, on `device`."""
+
+    def __init__(self, width: int, rows: int, device: torch.device | str = "cpu") -> None:
+        self._slab = torch.zeros(rows + 1, width, dtype=torch.float32, device=device)
+        self._generations = [0] * (rows + 1)
+        self._free = list(range(rows - 1, -1, -1))  # the lowest free row is next, so that the used ones stay close together
+        self._rows = rows
+
+    @property
+    def rows(self) -> int:
+        return self._rows
+
+    @property
+    def free(self) -> int:
+        return len(self._free)
+
+    @property
+    def used(self) -> int:
+        return self._rows - len(self._free)
+
+    @property
+    def scratch(self) -> RowHandle:
+        """A row that may stand in a batch any number of times; what it holds means nothing."""
+        return RowHandle(self._rows, 0)
+
+    def acquire(self) -> RowHandle:
+        """A free row, holding what its last owner left. IndexError if there is none."""
+        row = self._free.pop()
+        return RowHandle(row, self._generations[row])
+
+    def release(self, handle: RowHandle) -> None:
+        """Gives a row back. StaleRow if it has been given back before."""
+        self._check(handle)
+        if handle.row == self._rows:
+            raise StaleRow("the scratch row belongs to nobody and cannot be released")
+        self._generations[handle.row] += 1
+        self._free.append(handle.row)
+
+    def take(self, handles: Sequence[RowHandle]) -> Tensor:
+        """Copies of these rows, in order: [len(handles), width]. StaleRow as in release."""
+        return self._slab.index_select(0, self._index(handles))
+
+    def put(self, handles: Sequence[RowHandle], values: Tensor) -> None:  # values [len(handles), width]
+        """Overwrites these rows, in order. StaleRow as in release."""
+        self._slab.index_copy_(0, self._index(handles), values)
+
+    def _index(self, handles: Sequence[RowHandle]) -> Tensor:
+        for handle in handles:
+            self._check(handle)
+        return torch.tensor([handle.row for handle in handles], dtype=torch.int64, device=self._slab.device)
+
+    def _check(self, handle: RowHandle) -> None:
+        if self._generations[handle.row] != handle.generation:
+            raise StaleRow(
+                f"row {handle.row} was released: it is at generation {self._generations[handle.row]}, not {handle.generation}"
+            )

@@ -1,0 +1,85 @@
+"""Computes one iteration of a network that is not causal: whole sequences, padded side by side, each exact at its own length.
+
+Further inputs of the model and initial states are put beside the sequences. Knows no queue, no clock, no errors: whatever
+raises is the lane's to handle.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from cellserve.models.network import Network
+from cellserve.models.spec import ModelSpec
+from cellserve.models.state import RecurrentState
+from cellserve.service.engine.batch import Batch
+from cellserve.service.engine.staging import TimeMajorBuffer
+
+
+class WholeRunner:
+    """One network of any kind; keeps no states between iterations."""
+
+    def __init__(self, network: Network) -> None:
+        self._network = network
+        self._staging = [
+            TimeMajorBuffer(np.int64 if entry.kind == "ids" else np.float32, network.device) for entry in network.spec.inputs
+        ]
+        self._mask = TimeMajorBuffer(np.bool_, network.device)
+        fed = _on_the_input_clock(network.spec, {name for name, shape in network.shapes.items() if shape.sequence})
+        self._cut_to_length = [reference in fed for reference in network.spec.outputs]
+        self._per_step = [network.shapes[reference].sequence for reference in network.spec.outputs]
+
+    @torch.inference_mode()
+    def run(self, batch: Batch) -> None:
+        """Leaves outputs (and states wanted) with every sequence of the batch."""
+        given = any(sequence.work.state is not None for sequence in batch.sequences)
+        outputs, state = self._network.run(
+            self._staged_inputs(batch),
+            batch.lengths,
+            self._initial_state(batch) if given else None,
+            mask=self._staged_mask(batch),
+            implementation=batch.implementation,
+        )
+        arrays = [output.numpy(force=True) for output in outputs]
+        states = state.data.numpy(force=True)
+        for row, (sequence, length) in enumerate(zip(batch.sequences, batch.lengths)):
+            sequence.outputs = [
+                (array[: length if cut else None, row] if per_step else array[row]).copy()
+                for array, cut, per_step in zip(arrays, self._cut_to_length, self._per_step)
+            ]
+            if sequence.work.want_state:
+                sequence.state = states[row].copy()
+
+    def _staged_inputs(self, batch: Batch) -> tuple[Tensor, ...]:
+        staged = []
+        for index, (entry, staging) in enumerate(zip(self._network.spec.inputs, self._staging)):
+            rows = [sequence.work.inputs[index] for sequence in batch.sequences]
+            if entry.kind == "vector":
+                staged.append(torch.from_numpy(np.stack(rows)).to(self._network.device))
+            else:
+                staged.append(staging.stage(rows, max(len(row) for row in rows)))
+        return tuple(staged)
+
+    def _staged_mask(self, batch: Batch) -> Tensor | None:
+        masks = [sequence.work.mask for sequence in batch.sequences]
+        if all(mask is None for mask in masks):
+            return None
+        rows = [np.ones(length, np.bool_) if mask is None else mask for mask, length in zip(masks, batch.lengths)]
+        return self._mask.stage(rows, batch.steps)
+
+    def _initial_state(self, batch: Batch) -> RecurrentState:
+        state = self._network.initial_state(batch.rows)
+        for row, sequence in enumerate(batch.sequences):
+            if sequence.work.state is not None:
+                state.data[row] = torch.from_numpy(sequence.work.state.copy()).to(self._network.device)
+        return state
+
+
+def _on_the_input_clock(spec: ModelSpec, sequences: set[str]) -> set[str]:
+    """The sequences that have a step for each step of the input, unlike those that a RepeatVector starts."""
+    fed = {entry.name for entry in spec.inputs if entry.name in sequences}
+    for layer in spec.layers:
+        if layer.name in sequences and fed.intersection(layer.inputs):
+            fed.add(layer.name)
+    return fed

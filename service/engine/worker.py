@@ -1,0 +1,159 @@
+"""One thread and its loop: obey what was asked, drop what has expired, advance one batch, deliver what ended; again.
+
+Idle, it blocks on the command queue; busy, it takes turns over the lanes that hold live sequences. It never sleeps, polls or
+waits for a lock that a submitter holds. If anything outside a batch raises, `deliver` included, the loop is dead: every
+sequence it had is delivered as failed and `on_death` is called, so that nobody waits for ever. Knows no door and no registry.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from queue import SimpleQueue
+from threading import Event, Lock, Thread, current_thread
+
+import torch
+
+from cellserve.service.engine.batch import Delivery
+from cellserve.service.engine.chunk_length import ChunkBudget
+from cellserve.service.engine.commands import Cancel, Command, Stop, Submit, WhenIdle
+from cellserve.service.engine.facts import Observer
+from cellserve.service.engine.lane import Lane, LaneHost
+from cellserve.service.engine.load import Load
+from cellserve.service.engine.settings import EngineSettings
+from cellserve.service.errors import Draining, InternalFailure
+
+log = logging.getLogger(__name__)
+
+
+class Worker:
+    """`deliver` is called on this worker's thread, at most once per iteration, with everything that ended in it."""
+
+    def __init__(
+        self,
+        name: str,
+        deliver: Callable[[list[Delivery]], None],
+        observer: Observer,
+        settings: EngineSettings,
+        on_death: Callable[[BaseException], None],
+        clock: Callable[[], float],
+    ) -> None:
+        self.load = Load()
+        self._budget = ChunkBudget(settings.join_latency_seconds, settings.max_chunk_seconds)
+        self._outbox: list[Delivery] = []
+        self.host = LaneHost(settings, self._budget, self.load, observer, self._ended, clock)
+        self._deliver = deliver
+        self._on_death = on_death
+        self._clock = clock
+        self._commands: SimpleQueue[Command] = SimpleQueue()
+        self._gate = Lock()  # between posting and closing: nothing enters a queue that nobody will read
+        self._closed = False
+        self._stopped = False
+        self._busy: tuple[Lane, ...] = ()
+        self._turn = 0
+        self._awaiting_idle: list[Event] = []
+        self._thread = Thread(target=self._run, name=name, daemon=True)
+
+    @property
+    def busy_lanes(self) -> tuple[Lane, ...]:
+        """Lanes with live sequences. Any thread."""
+        return self._busy
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def post(self, command: Command) -> bool:
+        """Any thread; never waits for the loop. False if the loop has ended, or is about to, and will not obey."""
+        with self._gate:
+            if not self._closed:
+                self._commands.put(command)
+            return not self._closed
+
+    def stop(self) -> None:
+        """Ends what is live as drained and waits for the thread. Without a thread of its own, it happens in the caller's."""
+        with self._gate:
+            if not self._closed:
+                self._closed = True
+                self._commands.put(Stop())
+        if not self._thread.ident:
+            self.obey_commands(wait=False)
+        elif self._thread is not current_thread():
+            self._thread.join()
+
+    def obey_commands(self, wait: bool) -> None:
+        """Obeys what was asked so far; with `wait`, blocks until there is something. The outbox is delivered."""
+        for _ in range(max(self._commands.qsize(), int(wait))):
+            self._obey(self._commands.get())
+        self._flush()
+
+    def iterate(self) -> None:
+        """One turn: expires, advances one batch of the lane whose turn it is, delivers."""
+        now = self._clock()
+        for lane in self._busy:
+            lane.expire(now)
+        if self._busy:
+            self._turn = (self._turn + 1) % len(self._busy)
+            self._busy[self._turn].iterate()
+        self._flush()
+
+    def _run(self) -> None:
+        torch.set_num_threads(1)
+        try:
+            while not self._stopped:
+                self.obey_commands(wait=not self._busy)
+                self.iterate()
+        except BaseException as cause:
+            self._die(cause)
+
+    def _obey(self, command: Command) -> None:
+        match command:
+            case Submit(lane, sequence):
+                self._budget.arrived(sequence.submitted_seconds)
+                lane.admit(sequence)
+                if lane not in self._busy:
+                    self._busy += (lane,)
+            case Cancel(sequence_id):
+                for lane in self._busy:
+                    lane.cancel(sequence_id)
+            case WhenIdle(reached):
+                self._awaiting_idle.append(reached)
+            case Stop():
+                for lane in self._busy:
+                    lane.end_all("drained", Draining("the server stopped before this sequence was finished"))
+                self._stopped = True
+
+    def _ended(self, delivery: Delivery) -> None:
+        self._outbox.append(delivery)
+
+    def _flush(self) -> None:
+        if not all(lane.busy for lane in self._busy):
+            self._busy = tuple(lane for lane in self._busy if lane.busy)
+        if self._outbox:
+            ended, self._outbox = self._outbox, []
+            self._deliver(ended)
+        if self._awaiting_idle and not self._busy:
+            for reached in self._awaiting_idle:
+                reached.set()
+            self._awaiting_idle.clear()
+
+    def _die(self, cause: BaseException) -> None:
+        log.critical("the loop of %s died; every sequence it held fails", self._thread.name, exc_info=cause)
+        with self._gate:
+            self._closed = True
+        error = InternalFailure("the server's engine failed while this sequence was under way")
+        for lane in self._busy:
+            lane.abandon(error)
+        while not self._commands.empty():
+            command = self._commands.get()
+            if isinstance(command, Submit):
+                command.lane.report(command.sequence, "failed", error)
+            elif isinstance(command, WhenIdle):
+                self._awaiting_idle.append(command.reached)
+        try:
+            if self._outbox:
+                self._deliver(self._outbox)
+        except Exception:
+            log.exception("%d failed sequences could not be delivered", len(self._outbox))
+        for reached in self._awaiting_idle:
+            reached.set()
+        self._on_death(cause)
