@@ -25,15 +25,16 @@ class Unload:
 
 Action = Load | Unload
 
-_LOADABLE = frozenset({VersionState.UNKNOWN, VersionState.UNLOADED})
-_UNSETTLED = frozenset({VersionState.UNKNOWN, VersionState.UNLOADED, VersionState.LOADING})
+_LOADABLE = frozenset({VersionState.UNKNOWN, VersionState.UNLOADING, VersionState.UNLOADED})
+_UNSETTLED = _LOADABLE | {VersionState.LOADING}
 
 
 def next_action(wanted: frozenset[VersionKey], states: Mapping[VersionKey, VersionState]) -> Action | None:
     """The next thing to do, or None when nothing is left to start.
 
-    Loads come first, newest version first within a model. A READY version that is not wanted is unloaded only when no wanted
-    version of its model is still to be loaded. FAILED versions are left alone: whoever wants another try makes them UNKNOWN.
+    Loads come first, newest version first within a model; to load a version that is UNLOADING is to keep it. A READY version
+    that is not wanted is unloaded only when no wanted version of its model is still to be loaded. FAILED versions are left
+    alone: whoever wants another try makes them UNKNOWN.
     """
     for key in sorted(wanted, key=lambda key: (key.model, -key.version)):
         if states.get(key, VersionState.UNKNOWN) in _LOADABLE:

@@ -20,7 +20,7 @@ B1 = VersionKey("b", 1)
         ({A1}, {A1: UNLOADED}, Load(A1)),
         ({A1}, {A1: LOADING}, None),
         ({A1}, {A1: READY}, None),
-        ({A1}, {A1: UNLOADING}, None),
+        ({A1}, {A1: UNLOADING}, Load(A1)),
         ({A1}, {A1: FAILED}, None),
         ({}, {A1: READY}, Unload(A1)),
         ({}, {A1: UNLOADED}, None),

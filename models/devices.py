@@ -1,0 +1,21 @@
+"""Which device a setting means on this machine. Knows no networks."""
+
+from __future__ import annotations
+
+import torch
+
+from cellserve.models.errors import Unsupported
+
+
+def resolve_device(name: str) -> str:
+    """`auto` is the first CUDA device, or the processor where there is none; others are themselves.
+
+    name: auto, cpu, cuda or cuda:<n>. Raises Unsupported: a CUDA device that this machine does not have.
+    """
+    devices = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if name == "auto":
+        return "cuda:0" if devices else "cpu"
+    kind, _, number = name.partition(":")
+    if kind == "cuda" and int(number or 0) >= devices:
+        raise Unsupported(f"device {name!r} is not there: torch {torch.__version__} sees {devices} CUDA devices; use cpu or auto")
+    return f"cuda:{number or 0}" if kind == "cuda" else name

@@ -1,0 +1,275 @@
+"""What is live: keeps the engine's versions equal to what the repository wants, and lends them to requests.
+
+An alias follows the repository once its new version is READY; until then, and if the new one fails, the old one keeps
+answering. Everything here runs on the event loop; reading disks and building networks runs in threads. Knows no torch and no
+wire.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from cellserve.service.config import Settings
+from cellserve.service.engine.facts import VersionKey
+from cellserve.service.errors import ServiceError, UnknownModel, UnknownVersion, VersionUnavailable
+from cellserve.service.registry import snapshot as disk_view
+from cellserve.service.registry.lease import Lease, LoadedVersion
+from cellserve.service.registry.live import CatalogObserver, Lanes, LiveVersions, Record
+from cellserve.service.registry.loading import load_version
+from cellserve.service.registry.manifest import check_model_name
+from cellserve.service.registry.plan import Unload, held_versions, next_action
+from cellserve.service.registry.repository import Repository
+from cellserve.service.registry.snapshot import Pointer, Snapshot
+from cellserve.service.registry.status import VersionState, VersionStatus
+from cellserve.service.registry.watch import changes
+
+if TYPE_CHECKING:
+    from cellserve.models.network import Network
+
+log = logging.getLogger(__name__)
+
+_RETRY_SECONDS = 1.0
+
+Loader = Callable[[Repository, VersionKey, Settings], tuple[LoadedVersion, "Network"]]
+
+
+class Catalog:
+    """Wanted are every aliased version and the newest of each model; any other published version loads when first acquired.
+
+    load: reads, verifies and warms one version; called in a thread.
+    """
+
+    def __init__(
+        self,
+        repository: Repository,
+        engine: Lanes,
+        settings: Settings,
+        *,
+        load: Loader = load_version,
+        observer: CatalogObserver | None = None,
+    ) -> None:
+        self._repository = repository
+        self._live = LiveVersions(engine, lambda key: load(repository, key, settings), observer, self._on_change)
+        self._snapshot = Snapshot()
+        self._answering: dict[Pointer, VersionKey] = {}  # what each alias means now; may trail behind the repository
+        self._wanted: frozenset[VersionKey] = frozenset()
+        self._asked_for: set[VersionKey] = set()
+        self._unloaded_models: set[str] = set()
+        self._subscribers: list[Callable[[VersionStatus], None]] = []
+        self._reading = asyncio.Lock()
+        self._runner: asyncio.Task[None] | None = None
+        self._watcher: asyncio.Task[None] | None = None
+        self._stopping = asyncio.Event()
+
+    # --- life ---
+
+    async def start(self) -> None:
+        """Loads what is wanted, then keeps watching. Versions that fail do not stop it. Raises RepositoryError (the root)."""
+        await asyncio.to_thread(self._repository.create)
+        await self.refresh()
+        self._watcher = asyncio.create_task(self._watch())
+
+    async def stop(self) -> None:
+        """Ends the watching and starts no more loads. What is loaded stays, and leases stay good."""
+        self._stopping.set()
+        if self._watcher is not None:
+            await self._watcher
+
+    async def refresh(self) -> None:
+        """Reads the repository again; returns when everything wanted is READY or FAILED. Raises RepositoryError (the root)."""
+        await self._read()
+        await self.apply(self._snapshot.wanted())
+
+    async def apply(self, wanted: frozenset[VersionKey]) -> None:
+        """Makes `wanted` (the whole set, not a difference) what is live. Applying it again does nothing."""
+        self._wanted = wanted
+        while True:
+            await asyncio.shield(self._start_runner())
+            loading = [record.loading for key, record in self._live.records.items() if key in wanted and record.loading]
+            if not loading:
+                return
+            await asyncio.wait(loading)
+
+    # --- requests ---
+
+    async def acquire(self, model: str, version: str = "") -> Lease:
+        """A counted use of the version that `model` and `version` ("", a number or an alias) name, loading it if need be.
+
+        Raises InvalidInput, UnknownModel, UnknownVersion, VersionUnavailable (failed, or unloaded on request).
+        """
+        while True:
+            key = await self._find(model, version)
+            record = self._live.record(key)
+            self._check_available(key, record)
+            if key not in self._wanted:
+                self._asked_for.add(key)
+            if record.loaded is not None:
+                return self._live.lend(key, record.loaded)
+            await asyncio.shield(self._start_load(key))
+
+    def ready(self, model: str, version: str = "") -> bool:
+        """Whether a request for it would be served at once. False for what is unknown."""
+        try:
+            return self._live.state(self._resolve(model, version)) is VersionState.READY
+        except ServiceError:
+            return False
+
+    def index(self) -> list[VersionStatus]:
+        """Every published version, and those that still finish work after their removal, by model and version."""
+        return [self._status(key) for key in sorted({*self._snapshot.keys(), *self._live.records})]
+
+    def subscribe(self, callback: Callable[[VersionStatus], None]) -> Callable[[], None]:
+        """Calls `callback` on the event loop at every change of state. Gives the function that ends it."""
+        self._subscribers.append(callback)
+        return lambda: self._subscribers.remove(callback)
+
+    # --- administration ---
+
+    async def unload(self, model: str) -> None:
+        """Takes every version of the model out of service until `load` or a restart; requests under way finish.
+
+        Raises InvalidInput, UnknownModel.
+        """
+        await self._find(model, "")
+        self._unloaded_models.add(model)
+        self._asked_for = {key for key in self._asked_for if key.model != model}
+        await asyncio.shield(self._start_runner())
+
+    async def load(self, model: str) -> None:
+        """Ends an `unload`, tries failed versions again and returns when all that is wanted of the model is READY.
+
+        Raises InvalidInput, UnknownModel, VersionUnavailable (the first that failed, and why).
+        """
+        await self._find(model, "")
+        self._unloaded_models.discard(model)
+        for key, state in self._live.states().items():
+            if key.model == model and state is VersionState.FAILED:
+                self._live.announce(key, VersionState.UNKNOWN)
+        await self.refresh()
+        for key in sorted(key for key in self._wanted if key.model == model):
+            self._check_available(key, self._live.record(key))
+
+    # --- the disk ---
+
+    async def _watch(self) -> None:
+        async for _ in changes(self._repository.root, self._stopping):
+            try:
+                await self._read()
+            except ServiceError as error:
+                log.warning("what is loaded stays: %s", error)
+            except Exception:
+                log.exception("the repository could not be read; what is loaded stays")
+            else:
+                self._wanted = self._snapshot.wanted()
+                self._start_runner()
+
+    async def _read(self) -> None:
+        async with self._reading:
+            self._snapshot = await asyncio.to_thread(disk_view.read, self._repository, self._snapshot)
+        self._asked_for = {key for key in self._asked_for if self._snapshot.holds(key)}
+        for key, record in list(self._live.records.items()):
+            if not self._snapshot.holds(key):
+                if not record.busy:
+                    self._live.forget(key)
+            elif record.fingerprint != self._snapshot.fingerprint(key):
+                self._note_other_files(key, record)
+        self._follow_aliases()
+
+    def _note_other_files(self, key: VersionKey, record: Record) -> None:
+        if record.state is VersionState.FAILED:
+            self._live.announce(key, VersionState.UNKNOWN)
+        elif record.loaded is not None and not record.replaced:
+            record.replaced = True
+            log.warning("%s changed on disk though versions are immutable; it is unloaded and loaded again", key)
+
+    async def _find(self, model: str, version: str) -> VersionKey:
+        """As `_resolve`; what it does not know may have been published a moment ago, so the disk is asked before refusing."""
+        try:
+            return self._resolve(model, version)
+        except (UnknownModel, UnknownVersion):
+            check_model_name(model)
+            if await self._is_news(model):
+                await self._read()
+                self._wanted = self._snapshot.wanted()
+                self._start_runner()
+            return self._resolve(model, version)
+
+    async def _is_news(self, model: str) -> bool:
+        known = self._snapshot.models.get(model)
+        try:
+            return await asyncio.to_thread(disk_view.read_model, self._repository, model, known) != known
+        except UnknownModel:
+            return known is not None
+
+    # --- decisions ---
+
+    def _resolve(self, model: str, version: str) -> VersionKey:
+        named = self._snapshot.pointer_or_key(model, version)
+        if isinstance(named, VersionKey):
+            return named
+        answering = self._answering.get(named)
+        if answering is not None and self._live.state(answering) in (VersionState.READY, VersionState.UNLOADING):
+            return answering
+        target = self._snapshot.targets()[named]
+        if not self._snapshot.holds(target):
+            raise UnknownVersion(
+                f"the alias {named[1] or 'stable'!r} of {model} points at version {target.version}, which does not exist",
+                field="version",
+            )
+        return target
+
+    def _check_available(self, key: VersionKey, record: Record) -> None:
+        if key.model in self._unloaded_models:
+            raise VersionUnavailable(f"{key.model} was unloaded on request; load it to use it again", field="model")
+        if record.state is VersionState.FAILED:
+            raise VersionUnavailable(f"{key} failed to load: {record.reason}", field="version")
+        if record.replaced:
+            raise VersionUnavailable(f"{key} is being replaced", field="version", retry_after_seconds=_RETRY_SECONDS)
+
+    def _follow_aliases(self) -> None:
+        """Aliases move to every target that is READY, and stay where they were otherwise."""
+        targets = self._snapshot.targets()
+        self._answering = {pointer: key for pointer, key in self._answering.items() if pointer in targets}
+        self._answering |= {pointer: key for pointer, key in targets.items() if self._live.state(key) is VersionState.READY}
+
+    def _to_keep(self) -> frozenset[VersionKey]:
+        held = held_versions(self._snapshot.targets(), self._answering, self._live.states())
+        kept = self._wanted | self._asked_for | {key for key in held if self._snapshot.holds(key)}
+        return frozenset(key for key in kept if key.model not in self._unloaded_models and not self._live.record(key).replaced)
+
+    # --- acts ---
+
+    def _start_runner(self) -> asyncio.Task[None]:
+        if self._runner is None or self._runner.done():
+            self._runner = asyncio.create_task(self._run())
+        return self._runner
+
+    async def _run(self) -> None:
+        while not self._stopping.is_set() and (action := next_action(self._to_keep(), self._live.states())) is not None:
+            if isinstance(action, Unload):
+                self._live.retire(action.key)
+            elif self._live.record(action.key).loaded is not None:
+                self._live.keep(action.key)
+            else:
+                await self._start_load(action.key)
+
+    def _start_load(self, key: VersionKey) -> asyncio.Task[None]:
+        return self._live.start_load(key, self._snapshot.fingerprint(key))
+
+    def _on_change(self, key: VersionKey) -> None:
+        state = self._live.state(key)
+        if state is VersionState.READY:
+            self._follow_aliases()
+        for callback in tuple(self._subscribers):
+            callback(self._status(key))
+        if state is VersionState.UNLOADED and not self._snapshot.holds(key) and not self._live.record(key).busy:
+            self._live.forget(key)
+        if state in (VersionState.READY, VersionState.FAILED, VersionState.UNLOADED) and not self._stopping.is_set():
+            self._start_runner()
+
+    def _status(self, key: VersionKey) -> VersionStatus:
+        record = self._live.records.get(key, Record())
+        return VersionStatus(key.model, key.version, record.state, record.reason, self._snapshot.aliases_of(key))

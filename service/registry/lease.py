@@ -1,0 +1,50 @@
+"""A loaded version as requests see it, and a counted use of one. Knows no disk and no engine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Self
+
+from cellserve.models.shapes import TensorShape
+from cellserve.models.spec import ModelSpec
+from cellserve.models.state_layout import StateLayout
+from cellserve.service.engine.facts import VersionKey
+from cellserve.service.registry.manifest import Manifest
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedVersion:
+    """Everything the door needs to check a request against.
+
+    shapes: by tensor reference. implementations: label → None if offered, else the sentence why not.
+    """
+
+    key: VersionKey
+    manifest: Manifest
+    spec: ModelSpec
+    shapes: Mapping[str, TensorShape]
+    state_layout: StateLayout
+    implementations: Mapping[str, str | None]
+    default_implementation: str
+    causal: bool
+
+
+class Lease:
+    """While it is held, its version stays in the engine. Released once, on the event loop; releasing again does nothing."""
+
+    def __init__(self, version: LoadedVersion, on_release: Callable[[], None]) -> None:
+        self.version = version
+        self._on_release: Callable[[], None] | None = on_release
+
+    def release(self) -> None:
+        on_release, self._on_release = self._on_release, None
+        if on_release is not None:
+            on_release()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.release()

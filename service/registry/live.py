@@ -1,0 +1,160 @@
+"""Brings versions into the engine and out of it, counts their uses and announces their states.
+
+The order carries the hot swap: a version is READY only after the engine serves it, is UNLOADING before it goes, and leaves the
+engine when its last lease is dropped. Runs on the event loop; the building of networks runs in threads. Decides nothing: the
+catalog says what to load and what to retire. Knows no disk and no aliases.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from cellserve.models.errors import ModelError
+from cellserve.service.engine.facts import VersionKey
+from cellserve.service.errors import ServiceError
+from cellserve.service.registry.layout import Fingerprint
+from cellserve.service.registry.lease import Lease, LoadedVersion
+from cellserve.service.registry.status import VersionState
+
+if TYPE_CHECKING:
+    from cellserve.models.network import Network
+
+log = logging.getLogger(__name__)
+
+
+class Lanes(Protocol):
+    """The part of the engine that the registry drives."""
+
+    def add_version(self, key: VersionKey, network: Network, implementation: str | None = None) -> None: ...
+
+    def remove_version(self, key: VersionKey) -> None: ...
+
+
+class CatalogObserver(Protocol):
+    """Called on the event loop; must not block."""
+
+    def on_state(self, key: VersionKey, state: VersionState) -> None: ...
+
+    def on_loaded(self, key: VersionKey, seconds: float) -> None: ...
+
+
+@dataclass(slots=True)
+class Record:
+    """One version. `loaded` is there from READY until it has left the engine; `loading` while a thread builds it."""
+
+    state: VersionState = VersionState.UNKNOWN
+    reason: str = ""
+    loaded: LoadedVersion | None = None
+    loading: asyncio.Task[None] | None = None
+    leases: int = 0
+    fingerprint: Fingerprint = ()  # of the files as they were when loading began
+    replaced: bool = False  # the files have changed since; unloaded before it is loaded again
+
+    @property
+    def busy(self) -> bool:
+        return self.loaded is not None or self.loading is not None
+
+
+class LiveVersions:
+    """load: reads, verifies and warms one version, in a thread. on_change: told each change of state. clock: seconds."""
+
+    def __init__(
+        self,
+        engine: Lanes,
+        load: Callable[[VersionKey], tuple[LoadedVersion, Network]],
+        observer: CatalogObserver | None,
+        on_change: Callable[[VersionKey], None],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.records: dict[VersionKey, Record] = {}
+        self._engine = engine
+        self._load = load
+        self._observer = observer
+        self._on_change = on_change
+        self._clock = clock
+
+    def record(self, key: VersionKey) -> Record:
+        return self.records.setdefault(key, Record())
+
+    def state(self, key: VersionKey) -> VersionState:
+        return self.records[key].state if key in self.records else VersionState.UNKNOWN
+
+    def states(self) -> Mapping[VersionKey, VersionState]:
+        return {key: record.state for key, record in self.records.items()}
+
+    def start_load(self, key: VersionKey, fingerprint: Fingerprint) -> asyncio.Task[None]:
+        """The task that ends when the version is READY or FAILED; one at a time per version. It raises nothing."""
+        record = self.record(key)
+        if record.loading is None:
+            record.fingerprint = fingerprint
+            record.loading = asyncio.create_task(self._load_in_thread(key, record))
+            self.announce(key, VersionState.LOADING)
+        return record.loading
+
+    def lend(self, key: VersionKey, version: LoadedVersion) -> Lease:
+        """A counted use. A version on its way out stays."""
+        record = self.record(key)
+        record.leases += 1
+        self.keep(key)
+        return Lease(version, lambda: self._give_back(key, record))
+
+    def keep(self, key: VersionKey) -> None:
+        """A version on its way out, but still in the engine, stays after all."""
+        if self.record(key).state is VersionState.UNLOADING:
+            self.announce(key, VersionState.READY)
+
+    def retire(self, key: VersionKey) -> None:
+        """Announces the end of a READY version; it goes now, or with its last lease."""
+        self.announce(key, VersionState.UNLOADING)
+        self._remove_if_unused(key, self.record(key))
+
+    def forget(self, key: VersionKey) -> None:
+        """Drops a version that is not in the engine."""
+        if self.record(key).state is not VersionState.UNLOADED:
+            self.announce(key, VersionState.UNLOADED)
+        self.records.pop(key, None)
+
+    def announce(self, key: VersionKey, state: VersionState, reason: str = "") -> None:
+        record = self.record(key)
+        record.state, record.reason = state, reason
+        level = logging.ERROR if state is VersionState.FAILED else logging.INFO
+        log.log(level, "%s is %s%s", key, state, f": {reason}" if reason else "")
+        if self._observer is not None:
+            self._observer.on_state(key, state)
+        self._on_change(key)
+
+    async def _load_in_thread(self, key: VersionKey, record: Record) -> None:
+        began = self._clock()
+        state, reason = VersionState.FAILED, ""
+        try:
+            record.loaded = await asyncio.to_thread(self._bring_in, key)
+            state = VersionState.READY
+        except (ServiceError, ModelError) as error:
+            reason = str(error)
+        except Exception as error:
+            log.exception("%s failed to load", key)
+            reason = f"{type(error).__name__}: {error}"
+        record.loading = None
+        if state is VersionState.READY and self._observer is not None:
+            self._observer.on_loaded(key, self._clock() - began)
+        self.announce(key, state, reason)
+
+    def _bring_in(self, key: VersionKey) -> LoadedVersion:
+        version, network = self._load(key)
+        self._engine.add_version(key, network, version.default_implementation)
+        return version
+
+    def _give_back(self, key: VersionKey, record: Record) -> None:
+        record.leases -= 1
+        self._remove_if_unused(key, record)
+
+    def _remove_if_unused(self, key: VersionKey, record: Record) -> None:
+        if record.state is VersionState.UNLOADING and not record.leases:
+            self._engine.remove_version(key)
+            record.loaded, record.replaced = None, False
+            self.announce(key, VersionState.UNLOADED)

@@ -1,0 +1,71 @@
+"""From a published version on disk to a network that may serve: read, build, prove on this device, warm up.
+
+Heavy and blocking: the catalog calls it in a thread. Knows no states and no engine.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from cellserve.service.config import Settings
+from cellserve.service.engine.facts import VersionKey
+from cellserve.service.errors import RepositoryError
+from cellserve.service.registry.lease import LoadedVersion
+from cellserve.service.registry.manifest import Manifest
+from cellserve.service.registry.repository import Repository
+
+if TYPE_CHECKING:
+    from cellserve.models.network import Network
+
+log = logging.getLogger(__name__)
+
+
+def load_version(repository: Repository, key: VersionKey, settings: Settings) -> tuple[LoadedVersion, Network]:
+    """Verifies the digest, then recomputes the golden pair on the serving device under every implementation.
+
+    An implementation that misses it is withdrawn, with its reason; if none is left, or the files are damaged, raises
+    RepositoryError. Raises ModelError too (weights that do not fit the description).
+    """
+    from cellserve.models.devices import resolve_device
+    from cellserve.models.network import Network
+
+    manifest = repository.manifest(key.model, key.version)
+    network = Network(manifest.spec, repository.weights(key.model, key.version), resolve_device(settings.device))
+    _withdraw_what_fails(network, manifest)
+    default = _default(network, settings.implementation, key)
+    for label in (label for label, refusal in network.implementations.items() if refusal is None):
+        network.warm_up(label)
+    version = LoadedVersion(
+        key=key,
+        manifest=manifest,
+        spec=network.spec,
+        shapes=network.shapes,
+        state_layout=network.state_layout,
+        implementations=network.implementations,
+        default_implementation=default,
+        causal=network.causal,
+    )
+    return version, network
+
+
+def _withdraw_what_fails(network: Network, manifest: Manifest) -> None:
+    from cellserve.models.parity import GoldenPair, verify
+
+    failures = verify(network, GoldenPair.from_json(manifest.golden), manifest.parity.bound)
+    for label, reason in failures.items():
+        log.warning("%s does not offer implementation %s here: %s", manifest.key, label, reason)
+        network.withdraw(label, reason)
+    if all(refusal is not None for refusal in network.implementations.values()):
+        reasons = "; ".join(f"{label}: {refusal}" for label, refusal in network.implementations.items())
+        raise RepositoryError(f"no implementation gives the published answers on {network.device} ({reasons})")
+
+
+def _default(network: Network, wished: str, key: VersionKey) -> str:
+    offered = [label for label, refusal in network.implementations.items() if refusal is None]
+    if wished in offered:
+        return wished
+    if wished != "auto":
+        why = network.implementations.get(wished) or "this server does not have it"
+        log.warning("%s cannot run under implementation %s (%s); it uses its own default", key, wished, why)
+    return network.default_implementation if network.default_implementation in offered else offered[-1]

@@ -1,0 +1,18 @@
+import pytest
+import torch
+
+from cellserve.models.devices import resolve_device
+from cellserve.models.errors import Unsupported
+
+
+def test_the_processor_is_always_there() -> None:
+    assert resolve_device("cpu") == "cpu"
+
+
+def test_auto_is_a_device_that_works() -> None:
+    assert torch.zeros(1, device=resolve_device("auto")).item() == 0.0
+
+
+def test_a_missing_cuda_device_is_told() -> None:
+    with pytest.raises(Unsupported, match=r"cuda:99.*use cpu or auto"):
+        resolve_device("cuda:99")

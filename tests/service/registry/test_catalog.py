@@ -1,0 +1,456 @@
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cellserve.models.shapes import infer_shapes
+from cellserve.models.state_layout import StateLayout
+from cellserve.service.config import Settings
+from cellserve.service.engine.facts import VersionKey
+from cellserve.service.errors import InvalidInput, RepositoryError, UnknownModel, UnknownVersion, VersionUnavailable
+from cellserve.service.registry.catalog import Catalog
+from cellserve.service.registry.lease import LoadedVersion
+from cellserve.service.registry.manifest import ModelRef
+from cellserve.service.registry.repository import Repository
+from cellserve.service.registry.status import VersionState, VersionStatus
+from tests.service.registry.fakes import imported, repository, weights
+
+UNKNOWN, LOADING, READY, UNLOADING, FAILED, UNLOADED = VersionState
+D1, D2, D3 = (VersionKey("digits", version) for version in (1, 2, 3))
+PATIENCE_SECONDS = 20.0
+
+
+class FakeEngine:
+    """Holds what it was given, and writes down what happened."""
+
+    def __init__(self) -> None:
+        self.held: set[VersionKey] = set()
+        self.events: list[tuple[str, VersionKey]] = []
+
+    def add_version(self, key: VersionKey, network: Any, implementation: str | None = None) -> None:
+        assert key not in self.held
+        self.held.add(key)
+        self.events.append((f"add {implementation}", key))
+
+    def remove_version(self, key: VersionKey) -> None:
+        self.held.remove(key)
+        self.events.append(("remove", key))
+
+
+class FakeLoader:
+    """Loads without torch. `broken` versions fail; those in `gates` wait until their gate is opened."""
+
+    def __init__(self) -> None:
+        self.loads: list[VersionKey] = []
+        self.broken: dict[VersionKey, Exception] = {}
+        self.gates: dict[VersionKey, threading.Event] = {}
+        self.threads: set[int] = set()
+
+    def __call__(self, repository: Repository, key: VersionKey, settings: Settings) -> tuple[LoadedVersion, Any]:
+        self.loads.append(key)
+        self.threads.add(threading.get_ident())
+        if key in self.gates:
+            assert self.gates[key].wait(PATIENCE_SECONDS)
+        manifest = repository.manifest(key.model, key.version)
+        repository.weights(key.model, key.version)
+        if key in self.broken:
+            raise self.broken[key]
+        spec = manifest.spec
+        offered = {"0": None, "2": None, "fused": "not here"}
+        return LoadedVersion(key, manifest, spec, infer_shapes(spec), StateLayout.of(spec), offered, "2", True), object()
+
+
+class House:
+    """A repository on a real disk, a fake engine, and the catalog between them."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.repository = repository(root)
+        self.engine = FakeEngine()
+        self.load = FakeLoader()
+        self.changes: list[tuple[str, VersionState]] = []
+        self.observed: list[Any] = []
+        self.catalog = Catalog(self.repository, self.engine, Settings(), load=self.load, observer=self)
+        self.catalog.subscribe(lambda status: self.changes.append((f"{status.model}/{status.version}", status.state)))
+
+    def on_state(self, key: VersionKey, state: VersionState) -> None:
+        self.observed.append((key, state))
+
+    def on_loaded(self, key: VersionKey, seconds: float) -> None:
+        self.observed.append((key, seconds >= 0))
+
+    def publish(self, model: str = "digits", alias: str | None = None) -> None:
+        self.repository.publish(model, imported(), alias=alias)
+
+    def states(self) -> dict[str, VersionState]:
+        return {f"{status.model}/{status.version}": status.state for status in self.catalog.index()}
+
+    def status(self, key: VersionKey) -> VersionStatus:
+        return next(status for status in self.catalog.index() if status.key == key)
+
+    async def becomes(self, condition: Callable[[], bool]) -> None:
+        """Waits, driven by the catalog's own announcements, until the condition holds."""
+        changed = asyncio.Event()
+        end = self.catalog.subscribe(lambda status: changed.set())
+        try:
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                while not condition():
+                    await changed.wait()
+                    changed.clear()
+                    await asyncio.sleep(0)
+        finally:
+            end()
+
+
+@pytest.fixture
+async def house(tmp_path: Path) -> AsyncIterator[House]:
+    house = House(tmp_path / "repository")
+    yield house
+    for gate in house.load.gates.values():
+        gate.set()
+    await house.catalog.stop()
+
+
+async def test_an_empty_repository_starts_and_is_made(house: House) -> None:
+    await house.catalog.start()
+    assert house.root.is_dir()
+    assert house.catalog.index() == []
+    with pytest.raises(UnknownModel, match="none yet"):
+        await house.catalog.acquire("digits")
+
+
+async def test_aliased_versions_and_the_newest_are_loaded_and_no_others(house: House) -> None:
+    for alias in ("stable", None, "canary", None):
+        house.publish(alias=alias)
+    house.publish("speech")
+    await house.catalog.start()
+    assert house.states() == {
+        "digits/1": READY, "digits/2": UNKNOWN, "digits/3": READY, "digits/4": READY, "speech/1": READY,
+    }  # fmt: skip
+    assert house.status(D1).aliases == ("stable",)
+    assert threading.get_ident() not in house.load.threads
+    assert ("add 2", D1) in house.engine.events
+
+
+@pytest.mark.parametrize(("asked", "answered"), [("", 1), ("stable", 1), ("canary", 2), ("3", 3), ("2", 2)])
+async def test_versions_on_the_wire(house: House, asked: str, answered: int) -> None:
+    for alias in ("stable", "canary", None):
+        house.publish(alias=alias)
+    await house.catalog.start()
+    with await house.catalog.acquire("digits", asked) as lease:
+        assert lease.version.key == VersionKey("digits", answered)
+
+
+async def test_without_a_stable_alias_the_newest_answers(house: House) -> None:
+    house.publish(alias="canary")
+    house.publish()
+    await house.catalog.start()
+    with await house.catalog.acquire("digits") as lease:
+        assert lease.version.key == D2
+
+
+async def test_what_does_not_exist_is_told(house: House) -> None:
+    house.publish(alias="stable")
+    await house.catalog.start()
+    with pytest.raises(UnknownModel, match="the models are: digits"):
+        await house.catalog.acquire("speech")
+    with pytest.raises(UnknownVersion, match="it has 1"):
+        await house.catalog.acquire("digits", "2")
+    with pytest.raises(UnknownVersion, match="its aliases: stable"):
+        await house.catalog.acquire("digits", "canary")
+    with pytest.raises(InvalidInput):
+        await house.catalog.acquire("../digits")
+    assert not house.catalog.ready("speech")
+    assert not house.catalog.ready("digits", "2")
+    assert house.catalog.ready("digits", "stable")
+
+
+async def test_another_version_loads_on_its_first_request_and_once(house: House) -> None:
+    for _ in range(2):
+        house.publish()
+    await house.catalog.start()
+    assert not house.catalog.ready("digits", "1")
+    leases = await asyncio.gather(*(house.catalog.acquire("digits", "1") for _ in range(5)))
+    assert house.load.loads.count(D1) == 1
+    for lease in leases:
+        lease.release()
+    await house.catalog.refresh()
+    assert house.states() == {"digits/1": READY, "digits/2": READY}
+
+
+async def test_a_request_cut_short_does_not_cut_the_load_short(house: House) -> None:
+    for _ in range(2):
+        house.publish()
+    await house.catalog.start()
+    house.load.gates[D1] = threading.Event()
+    impatient = asyncio.create_task(house.catalog.acquire("digits", "1"))
+    await house.becomes(lambda: house.states()["digits/1"] is LOADING)
+    impatient.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await impatient
+    house.load.gates[D1].set()
+    await house.becomes(lambda: house.catalog.ready("digits", "1"))
+
+
+async def test_a_load_does_not_stall_the_event_loop(house: House) -> None:
+    house.publish()
+    house.load.gates[D1] = threading.Event()
+    start = asyncio.create_task(house.catalog.start())
+    await house.becomes(lambda: house.states().get("digits/1") is LOADING)
+    assert not house.catalog.ready("digits")
+    house.load.gates[D1].set()
+    await start
+    assert house.catalog.ready("digits")
+
+
+async def test_a_swap_announces_the_new_version_before_the_old_one_goes(house: House) -> None:
+    house.publish()
+    await house.catalog.start()
+    house.publish()
+    await house.catalog.refresh()
+    assert house.changes == [
+        ("digits/1", LOADING), ("digits/1", READY),
+        ("digits/2", LOADING), ("digits/2", READY),
+        ("digits/1", UNLOADING), ("digits/1", UNLOADED),
+    ]  # fmt: skip
+    assert house.engine.events == [("add 2", D1), ("add 2", D2), ("remove", D1)]
+    assert (D1, True) in house.observed
+    assert (D1, READY) in house.observed
+
+
+async def test_the_old_version_answers_while_the_new_one_loads(house: House) -> None:
+    house.publish(alias="stable")
+    await house.catalog.start()
+    house.load.gates[D2] = threading.Event()
+    house.publish(alias="stable")
+    refresh = asyncio.create_task(house.catalog.refresh())
+    await house.becomes(lambda: house.states().get("digits/2") is LOADING)
+    for asked in ("", "stable"):
+        with await house.catalog.acquire("digits", asked) as lease:
+            assert lease.version.key == D1
+    house.load.gates[D2].set()
+    await refresh
+    with await house.catalog.acquire("digits", "stable") as lease:
+        assert lease.version.key == D2
+
+
+async def test_a_lease_keeps_the_old_version_in_the_engine(house: House) -> None:
+    house.publish()
+    await house.catalog.start()
+    first = await house.catalog.acquire("digits")
+    second = await house.catalog.acquire("digits")
+    house.publish()
+    await house.catalog.refresh()
+    assert house.states() == {"digits/1": UNLOADING, "digits/2": READY}
+    first.release()
+    first.release()
+    assert D1 in house.engine.held
+    second.release()
+    assert house.engine.held == {D2}
+    assert house.states() == {"digits/1": UNLOADED, "digits/2": READY}
+
+
+async def test_a_request_by_number_keeps_a_version_that_was_on_its_way_out(house: House) -> None:
+    house.publish()
+    await house.catalog.start()
+    first = await house.catalog.acquire("digits")
+    house.publish()
+    await house.catalog.refresh()
+    second = await house.catalog.acquire("digits", "1")
+    first.release()
+    second.release()
+    await house.catalog.refresh()
+    assert house.states() == {"digits/1": READY, "digits/2": READY}
+    assert house.load.loads == [D1, D2]
+
+
+async def test_a_roll_back_keeps_the_version_that_was_on_its_way_out(house: House) -> None:
+    house.publish(alias="stable")
+    await house.catalog.start()
+    lease = await house.catalog.acquire("digits")
+    house.publish(alias="stable")
+    await house.catalog.refresh()
+    assert house.states()["digits/1"] is UNLOADING
+    house.repository.set_alias("digits", "stable", 1)
+    await house.catalog.refresh()
+    lease.release()
+    with await house.catalog.acquire("digits") as again:
+        assert again.version.key == D1
+    assert house.load.loads == [D1, D2]
+
+
+async def test_a_new_version_that_fails_leaves_the_alias_where_it_was(house: House) -> None:
+    house.publish(alias="stable")
+    await house.catalog.start()
+    house.load.broken[D2] = RepositoryError("the golden pair differs")
+    house.publish(alias="stable")
+    await house.catalog.refresh()
+    assert house.states() == {"digits/1": READY, "digits/2": FAILED}
+    assert house.status(D2).reason == "the golden pair differs"
+    for asked in ("", "stable"):
+        with await house.catalog.acquire("digits", asked) as lease:
+            assert lease.version.key == D1
+    with pytest.raises(VersionUnavailable, match="digits/2 failed to load: the golden pair differs"):
+        await house.catalog.acquire("digits", "2")
+
+
+async def test_a_failed_version_is_tried_again_only_when_its_files_change_or_on_request(house: House) -> None:
+    house.publish()
+    house.load.broken[D1] = ValueError("surprise")
+    await house.catalog.start()
+    await house.catalog.refresh()
+    assert house.load.loads == [D1]
+    assert house.status(D1).reason == "ValueError: surprise"
+    with pytest.raises(VersionUnavailable, match="surprise"):
+        await house.catalog.load("digits")
+    assert house.load.loads == [D1, D1]
+    house.load.broken.clear()
+    (house.root / "digits/1/manifest.json").touch()
+    await house.catalog.refresh()
+    assert house.catalog.ready("digits")
+
+
+@pytest.mark.parametrize("damage", ["manifest.json", "weights.safetensors"])
+async def test_a_damaged_version_hurts_nobody_else(house: House, damage: str) -> None:
+    house.publish()
+    house.publish("speech")
+    (house.root / "digits/1" / damage).write_bytes(b"{")
+    await house.catalog.start()
+    assert house.states() == {"digits/1": FAILED, "speech/1": READY}
+    assert damage in house.status(D1).reason
+
+
+async def test_weights_that_were_exchanged_are_not_served(house: House) -> None:
+    house.publish()
+    weights(seed=7).save(house.root / "digits/1/weights.safetensors")
+    await house.catalog.start()
+    assert "not what was published" in house.status(D1).reason
+    with pytest.raises(VersionUnavailable, match="digest"):
+        await house.catalog.acquire("digits")
+
+
+async def test_damaged_aliases_keep_their_last_meaning(house: House) -> None:
+    house.publish(alias="stable")
+    house.publish()
+    await house.catalog.start()
+    (house.root / "digits/aliases.json").write_text("{")
+    await house.catalog.refresh()
+    with await house.catalog.acquire("digits", "stable") as lease:
+        assert lease.version.key == D1
+    with pytest.raises(VersionUnavailable, match=r"aliases\.json is damaged"):
+        await house.catalog.acquire("digits", "canary")
+
+
+async def test_damaged_aliases_at_the_start_never_guess_a_default(house: House) -> None:
+    house.publish()
+    (house.root / "digits/aliases.json").write_text("{")
+    await house.catalog.start()
+    with pytest.raises(VersionUnavailable, match=r"aliases\.json is damaged"):
+        await house.catalog.acquire("digits")
+    with await house.catalog.acquire("digits", "1") as lease:
+        assert lease.version.key == D1
+
+
+async def test_an_alias_to_a_version_that_is_gone_is_told(house: House) -> None:
+    house.publish()
+    (house.root / "digits/aliases.json").write_text('{"stable": 9}')
+    await house.catalog.start()
+    with pytest.raises(UnknownVersion, match="points at version 9"):
+        await house.catalog.acquire("digits")
+    assert house.states() == {"digits/1": READY}
+
+
+async def test_a_removed_model_goes_when_its_last_lease_does(house: House) -> None:
+    house.publish()
+    await house.catalog.start()
+    lease = await house.catalog.acquire("digits")
+    house.repository.remove(ModelRef("digits"))
+    await house.catalog.refresh()
+    assert house.states() == {"digits/1": UNLOADING}
+    with pytest.raises(UnknownModel):
+        await house.catalog.acquire("digits")
+    lease.release()
+    assert house.states() == {}
+    assert house.engine.held == set()
+    assert house.observed[-1] == (D1, UNLOADED)
+
+
+async def test_a_model_removed_and_published_anew_is_loaded_anew(house: House) -> None:
+    house.publish()
+    await house.catalog.start()
+    lease = await house.catalog.acquire("digits")
+    house.repository.remove(ModelRef("digits"))
+    house.repository.publish("digits", imported(seed=3))
+    await house.catalog.refresh()
+    with pytest.raises(VersionUnavailable, match="being replaced"):
+        await house.catalog.acquire("digits")
+    lease.release()
+    await house.becomes(lambda: house.catalog.ready("digits"))
+    with await house.catalog.acquire("digits") as again:
+        assert again.version.manifest.weights_digest == weights(3).digest
+
+
+async def test_a_version_published_a_moment_ago_is_found(house: House) -> None:
+    await house.catalog.refresh()
+    house.publish()
+    with await house.catalog.acquire("digits", "1") as lease:
+        assert lease.version.key == D1
+
+
+async def test_an_explicit_unload_holds_until_load(house: House) -> None:
+    house.publish()
+    house.publish("speech")
+    await house.catalog.start()
+    lease = await house.catalog.acquire("digits")
+    await house.catalog.unload("digits")
+    assert house.states() == {"digits/1": UNLOADING, "speech/1": READY}
+    lease.release()
+    house.publish()
+    await house.catalog.refresh()
+    assert house.states() == {"digits/1": UNLOADED, "digits/2": UNKNOWN, "speech/1": READY}
+    for asked in ("", "1", "2"):
+        with pytest.raises(VersionUnavailable, match="unloaded on request"):
+            await house.catalog.acquire("digits", asked)
+    await house.catalog.load("digits")
+    assert house.states() == {"digits/1": UNLOADED, "digits/2": READY, "speech/1": READY}
+    with pytest.raises(UnknownModel):
+        await house.catalog.unload("nobody")
+
+
+async def test_applying_the_same_versions_again_does_nothing(house: House) -> None:
+    for _ in range(3):
+        house.publish()
+    await house.catalog.refresh()
+    await house.catalog.apply(frozenset({D1, D2}))
+    events = list(house.engine.events)
+    assert house.engine.held == {D1, D2}
+    await house.catalog.apply(frozenset({D1, D2}))
+    assert house.engine.events == events
+
+
+async def test_versions_appear_and_aliases_move_while_it_runs(house: House) -> None:
+    house.publish(alias="stable")
+    await house.catalog.start()
+    await asyncio.to_thread(house.publish)
+    await house.becomes(lambda: house.catalog.ready("digits", "2"))
+    with await house.catalog.acquire("digits") as lease:
+        assert lease.version.key == D1
+    await asyncio.to_thread(house.repository.set_alias, "digits", "stable", 2)
+    await house.becomes(lambda: house.states()["digits/1"] is UNLOADED)
+    with await house.catalog.acquire("digits") as lease:
+        assert lease.version.key == D2
+    await asyncio.to_thread(house.publish, "speech")
+    await house.becomes(lambda: house.catalog.ready("speech"))
+    await asyncio.to_thread(house.repository.remove, ModelRef("speech"))
+    await house.becomes(lambda: "speech/1" not in house.states())
+
+
+async def test_a_subscriber_that_left_hears_nothing(house: House) -> None:
+    heard: list[VersionStatus] = []
+    house.catalog.subscribe(heard.append)()
+    house.publish()
+    await house.catalog.start()
+    assert heard == []
