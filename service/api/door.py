@@ -1,0 +1,72 @@
+"""What every inference method shares: a version lent, a request planned, its rows run, and what the call learns of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol, TypeVar
+
+from cellserve.service.api.calls import CURRENT
+from cellserve.service.api.execution import Execution
+from cellserve.service.api.replies import WantedOutputs, compute_seconds, queue_seconds
+from cellserve.service.api.requests import Limits, RowInputs, RunOptions, works
+from cellserve.service.api.signature import Signature, Signatures
+from cellserve.service.engine.batch import Delivery
+from cellserve.service.registry.lease import Lease, LoadedVersion
+from cellserve.service.registry.status import VersionStatus
+
+Reply = TypeVar("Reply")
+
+
+class Versions(Protocol):
+    """The part of the catalog that the door uses."""
+
+    async def acquire(self, model: str, version: str = "") -> Lease: ...
+
+    def ready(self, model: str, version: str = "") -> bool: ...
+
+    def index(self) -> list[VersionStatus]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """A request checked against a version, ready to run."""
+
+    rows: RowInputs
+    options: RunOptions
+    wanted: WantedOutputs
+
+
+class Door:
+    """Lives on the event loop."""
+
+    def __init__(self, versions: Versions, execution: Execution, limits: Limits) -> None:
+        self.versions = versions
+        self.execution = execution
+        self.limits = limits
+        self._signatures = Signatures()
+
+    def signature(self, version: LoadedVersion) -> Signature:
+        return self._signatures.of(version.key, version.spec)
+
+    async def run(
+        self,
+        model: str,
+        version: str,
+        plan: Callable[[LoadedVersion, Signature], Planned],
+        reply: Callable[[LoadedVersion, Signature, Planned, list[Delivery]], Reply],
+    ) -> Reply:
+        """Lends the version, plans, runs, replies. Raises what the catalog, `plan` and the engine raise."""
+        call = CURRENT.get()
+        call.measured = True
+        self.execution.require_open()
+        with await self.versions.acquire(model, version) as lease:
+            lent = lease.version
+            call.version = lent.key
+            signature = self.signature(lent)
+            planned = plan(lent, signature)
+            call.implementation = planned.options.implementation or lent.default_implementation
+            done = await self.execution.run(works(lent.key, planned.rows, planned.options))
+            call.implementation = done[0].implementation
+            call.queue_seconds, call.compute_seconds = queue_seconds(done), compute_seconds(done)
+            return reply(lent, signature, planned, done)

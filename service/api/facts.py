@@ -1,0 +1,47 @@
+"""What the door tells an observer, as plain facts. Knows no metrics library: service/metrics.py turns facts into series."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, NamedTuple, Protocol
+
+from cellserve.service.engine.facts import VersionKey
+
+RpcType = Literal["unary", "client_stream", "server_stream", "bidi_stream"]
+
+
+class RpcMethod(NamedTuple):
+    """One method of one gRPC service: "inference.GRPCInferenceService", "ModelInfer"."""
+
+    type: RpcType
+    service: str
+    method: str
+
+
+@dataclass(frozen=True, slots=True)
+class RequestFact:
+    """One inference request ended, well or not.
+
+    version: None where the request named no version that exists (labels made of what users send would never end).
+    implementation: what ran; empty where nothing did. code: the gRPC status name, such as OK.
+    reason: the error's token (docs/errors.md), None for an answer.
+    seconds: from the door to the reply. queue_seconds, compute_seconds: None unless answered.
+    """
+
+    version: VersionKey | None
+    implementation: str
+    code: str
+    reason: str | None
+    seconds: float
+    queue_seconds: float | None = None
+    compute_seconds: float | None = None
+
+
+class DoorObserver(Protocol):
+    """Called on the event loop; must not block."""
+
+    def on_rpc_started(self, method: RpcMethod) -> None: ...
+
+    def on_rpc_handled(self, method: RpcMethod, code: str, seconds: float) -> None: ...
+
+    def on_request(self, fact: RequestFact) -> None: ...

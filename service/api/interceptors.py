@@ -1,0 +1,152 @@
+"""What happens around every rpc: a request id, errors to statuses, and facts for the observer.
+
+One interceptor, and for each method one wrapped handler made once. An exception that is not a ServiceError reaches the client
+as one neutral sentence with the request id; its cause goes to the log. Knows no messages' meaning and no metrics library.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+
+import grpc
+from google.protobuf.message import DecodeError
+
+from cellserve.service.api.calls import CURRENT, Call, RequestIds
+from cellserve.service.api.facts import DoorObserver, RequestFact, RpcMethod, RpcType
+from cellserve.service.api.status import DETAILS_KEY, REQUEST_ID_KEY, status_of
+from cellserve.service.errors import Cancelled, DeadlineExpired, InternalFailure, InvalidInput, ServiceError
+
+_log = logging.getLogger(__name__)
+
+Handler = Any  # grpc.RpcMethodHandler; its fields are not typed
+
+
+class CallInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
+    """Wraps every handler of the server, those of health and reflection too."""
+
+    def __init__(self, observer: DoorObserver) -> None:
+        self._observer = observer
+        self._ids = RequestIds()
+        self._wrapped: dict[str, Handler] = {}
+
+    async def intercept_service(
+        self,
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Handler]],
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> Handler:
+        name = handler_call_details.method
+        wrapped = self._wrapped.get(name)
+        if wrapped is None:
+            handler = await continuation(handler_call_details)
+            if handler is None:
+                return None
+            wrapped = self._wrapped[name] = self._wrap(handler, name)
+        return wrapped
+
+    def _wrap(self, handler: Handler, name: str) -> Handler:
+        service, _, method = name.removeprefix("/").rpartition("/")
+        of = RpcMethod(_rpc_type(handler), service, method)
+        if handler.unary_unary:
+            return grpc.unary_unary_rpc_method_handler(
+                self._unary(handler.unary_unary, handler.request_deserializer, of),
+                response_serializer=handler.response_serializer,
+            )
+        if handler.unary_stream:
+            return grpc.unary_stream_rpc_method_handler(
+                self._stream(handler.unary_stream, of), handler.request_deserializer, handler.response_serializer
+            )
+        if handler.stream_stream:
+            return grpc.stream_stream_rpc_method_handler(
+                self._stream(handler.stream_stream, of), handler.request_deserializer, handler.response_serializer
+            )
+        return handler
+
+    def _unary(self, behaviour: Callable[..., Any], parse: Callable[[bytes], Any], method: RpcMethod) -> Callable[..., Any]:
+        async def call(request: bytes, context: Any) -> Any:
+            async with _Around(context, method, self._ids.next(), self._observer):
+                return await behaviour(_parsed(parse, request), context)
+
+        return call
+
+    def _stream(self, behaviour: Callable[..., Any], method: RpcMethod) -> Callable[..., Any]:
+        async def call(request: Any, context: Any) -> AsyncIterator[Any]:
+            async with _Around(context, method, self._ids.next(), self._observer):
+                async for reply in behaviour(request, context):
+                    yield reply
+
+        return call
+
+
+class _Around:
+    """From the door to the reply of one rpc."""
+
+    __slots__ = ("_call", "_context", "_method", "_observer", "_started_seconds")
+
+    def __init__(self, context: Any, method: RpcMethod, request_id: str, observer: DoorObserver) -> None:
+        self._started_seconds = time.perf_counter()
+        self._call = Call(request_id)
+        self._context = context
+        self._method = method
+        self._observer = observer
+
+    async def __aenter__(self) -> None:
+        CURRENT.set(self._call)
+        self._observer.on_rpc_started(self._method)
+        self._context.set_trailing_metadata(((REQUEST_ID_KEY, self._call.request_id),))
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        if error is None or isinstance(error, GeneratorExit):
+            self._tell("OK", None)
+        elif isinstance(error, asyncio.CancelledError):
+            late = (self._context.time_remaining() or 1.0) <= 0.0
+            self._tell(*(("DEADLINE_EXCEEDED", DeadlineExpired.reason) if late else ("CANCELLED", Cancelled.reason)))
+        elif isinstance(error, grpc.aio.AbortError):
+            self._tell(_name(self._context.code()), None)
+        else:
+            await self._abort(error)
+
+    async def _abort(self, error: BaseException) -> None:
+        request_id = self._call.request_id
+        told = error if isinstance(error, ServiceError) else _unknown(error, request_id)
+        status = status_of(told, request_id)
+        self._tell(status.code.name, told.reason)
+        _log.debug("%s %s: %s", self._method.method, request_id, status.message, extra={"request_id": request_id})
+        trailers = ((REQUEST_ID_KEY, request_id), (DETAILS_KEY, status.details))
+        await self._context.abort(status.code, status.message, trailers)
+
+    def _tell(self, code: str, reason: str | None) -> None:
+        call, seconds = self._call, time.perf_counter() - self._started_seconds
+        self._observer.on_rpc_handled(self._method, code, seconds)
+        if call.measured:
+            self._observer.on_request(
+                RequestFact(call.version, call.implementation, code, reason, seconds, call.queue_seconds, call.compute_seconds)
+            )
+
+
+def _rpc_type(handler: Handler) -> RpcType:
+    if handler.request_streaming:
+        return "bidi_stream" if handler.response_streaming else "client_stream"
+    return "server_stream" if handler.response_streaming else "unary"
+
+
+def _parsed(parse: Callable[[bytes], Any], request: bytes) -> Any:
+    try:
+        return parse(request)
+    except DecodeError as error:
+        raise InvalidInput("the message is not a request of this method; it cannot be parsed") from error
+
+
+def _unknown(error: BaseException, request_id: str) -> InternalFailure:
+    _log.error("request %s failed", request_id, exc_info=error, extra={"request_id": request_id})
+    return InternalFailure(f"the server failed at this request; its log tells why under request id {request_id}")
+
+
+def _name(code: Any) -> str:
+    """A status code as gRPC keeps it in a context: an enum member, or its number."""
+    if isinstance(code, grpc.StatusCode):
+        return code.name
+    return next((member.name for member in grpc.StatusCode if member.value[0] == code), "UNKNOWN")

@@ -1,0 +1,79 @@
+"""What a request asks of the engine, whatever protocol it came in: options, limits, and the work of each row."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from cellserve.service.api.tensors import Array
+from cellserve.service.engine.facts import VersionKey
+from cellserve.service.engine.sequence import Work
+from cellserve.service.errors import DeadlineExpired
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """rows: of one request. steps: of one row. reply_bytes: of the tensors of one reply."""
+
+    rows: int
+    steps: int
+    reply_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class RunOptions:
+    """How to run a request. implementation: None is the version's own choice. deadline_seconds: on time.monotonic's clock."""
+
+    implementation: str | None = None
+    want_state: bool = False
+    deadline_seconds: float | None = None
+    priority: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class RowInputs:
+    """The checked input of a request, row by row.
+
+    inputs: for each model input, an array for each row: [T, F] float32 or [T] int64 of a sequence, [width] of a vector.
+    masks: [T] bool for each row, or None. states: [rows, state width] float32, or None for zeros.
+    lengths: time steps of each row. time_steps: of the layout the request came in.
+    """
+
+    inputs: tuple[Sequence[Array], ...]
+    masks: Sequence[Array] | None
+    states: Array | None
+    lengths: Sequence[int]
+    time_steps: int
+
+
+def works(version: VersionKey, rows: RowInputs, options: RunOptions) -> list[Work]:
+    """One Work for each row, in order."""
+    masks = rows.masks if rows.masks is not None else [None] * len(rows.lengths)
+    states = rows.states if rows.states is not None else [None] * len(rows.lengths)
+    return [
+        Work(
+            version=version,
+            inputs=inputs,
+            mask=mask,
+            state=state,
+            implementation=options.implementation,
+            want_state=options.want_state,
+            deadline_seconds=options.deadline_seconds,
+            priority=options.priority,
+        )
+        for inputs, mask, state in zip(zip(*rows.inputs), masks, states)
+    ]
+
+
+def deadline(remaining_seconds: float | None, timeout_seconds: float | None) -> float | None:
+    """The earlier end of the call's own deadline and a timeout, on time.monotonic's clock; None without either.
+
+    Raises DeadlineExpired when it has passed already.
+    """
+    given = [seconds for seconds in (remaining_seconds, timeout_seconds) if seconds is not None]
+    if not given:
+        return None
+    if min(given) <= 0:
+        raise DeadlineExpired("the deadline had passed when the request arrived")
+    return time.monotonic() + min(given)

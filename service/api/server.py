@@ -1,0 +1,100 @@
+"""The gRPC server: its services, its limits, and the order in which it stops. Knows no engine and no catalog but by the door."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+
+from cellserve.service.api.door import Door
+from cellserve.service.api.facts import DoorObserver
+from cellserve.service.api.health import HealthServicer
+from cellserve.service.api.interceptors import CallInterceptor
+from cellserve.service.api.open_inference import OpenInferenceServicer
+from cellserve.service.api.sequences import TypedSequencesServicer
+from cellserve.service.errors import ServiceError
+from cellserve.service.pb import cellserve_pb2, cellserve_pb2_grpc, open_inference_pb2, open_inference_pb2_grpc
+from cellserve.service.registry.status import VersionState
+
+SERVICES: Final = (
+    open_inference_pb2.DESCRIPTOR.services_by_name["GRPCInferenceService"].full_name,
+    cellserve_pb2.DESCRIPTOR.services_by_name["Sequences"].full_name,
+)
+_REFLECTED: Final = (*SERVICES, health_pb2.DESCRIPTOR.services_by_name["Health"].full_name, reflection.SERVICE_NAME)
+
+
+class CannotListen(ServiceError):
+    """The address is taken, or not one of this machine."""
+
+
+@dataclass(frozen=True, slots=True)
+class ServerOptions:
+    host: str
+    port: int
+    max_message_bytes: int
+
+
+class ApiServer:
+    """Build it, `start` it, `stop` it once. On the event loop."""
+
+    def __init__(self, door: Door, observer: DoorObserver, options: ServerOptions, server_version: str) -> None:
+        self._door = door
+        self._options = options
+        self.health = HealthServicer(SERVICES)
+        self._server = grpc.aio.server(interceptors=(CallInterceptor(observer),), options=_channel_options(options))
+        inference = OpenInferenceServicer(door, server_version)
+        sequences = TypedSequencesServicer(door)
+        open_inference_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(inference, self._server)  # type: ignore[no-untyped-call]
+        cellserve_pb2_grpc.add_SequencesServicer_to_server(sequences, self._server)  # type: ignore[no-untyped-call]
+        health_pb2_grpc.add_HealthServicer_to_server(self.health, self._server)
+        reflection.enable_server_reflection(_REFLECTED, self._server)
+
+    async def start(self) -> int:
+        """The port, which the system has chosen if 0 was asked for. Raises CannotListen."""
+        address = f"{_bracketed(self._options.host)}:{self._options.port}"
+        try:
+            port: int = self._server.add_insecure_port(address)
+        except RuntimeError as error:
+            raise CannotListen(
+                f"cannot listen on {address}: the port is taken, or the address is not one of this machine"
+            ) from error
+        await self._server.start()
+        return port
+
+    def show_models(self) -> None:
+        """Brings the health of every model and version up to date with the catalog."""
+        serving: dict[str, bool] = {}
+        for status in self._door.versions.index():
+            ready = status.state is VersionState.READY
+            serving[f"{status.model}/{status.version}"] = ready
+            serving[status.model] = self._door.versions.ready(status.model)
+        self.health.set_models(serving)
+
+    def close(self, reason: ServiceError | None = None) -> None:
+        """Not ready any more, and nothing new is taken; what was taken goes on."""
+        self.health.close()
+        self._door.execution.close(reason)
+
+    async def stop(self, grace_seconds: float) -> None:
+        """Ends once no call is left, or after `grace_seconds`, when the rest is cut off."""
+        await self._server.stop(grace_seconds)
+
+
+def _channel_options(options: ServerOptions) -> list[tuple[str, int]]:
+    return [
+        ("grpc.max_receive_message_length", options.max_message_bytes),
+        ("grpc.max_send_message_length", options.max_message_bytes),
+        ("grpc.so_reuseport", 0),  # two servers on one port would share its calls silently
+        ("grpc.keepalive_time_ms", 120_000),
+        ("grpc.keepalive_timeout_ms", 20_000),
+        ("grpc.keepalive_permit_without_calls", 1),
+        ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
+        ("grpc.http2.min_recv_ping_interval_without_data_ms", 10_000),
+    ]
+
+
+def _bracketed(host: str) -> str:
+    return f"[{host}]" if ":" in host and not host.startswith("[") else host

@@ -1,0 +1,125 @@
+"""What requests to one version look like on the wire: inputs, outputs and states by name, with their shapes.
+
+Made once from a model's description and used by every request to it. Knows no values and no protocol.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from cellserve.models.shapes import TensorShape, infer_shapes, required_time_steps
+from cellserve.models.spec import EmbeddingLayer, InputSpec, ModelSpec
+from cellserve.models.state_layout import StateColumns, StateLayout
+from cellserve.service.engine.facts import VersionKey
+
+LENGTHS: Final = "lengths"
+MASK: Final = "mask"
+STATE_PREFIX: Final = "state."
+ANY: Final = -1  # a dimension of any size
+
+
+@dataclass(frozen=True, slots=True)
+class InputSignature:
+    """features: [batch, time, width] float32; ids: [batch, time] integers in 0..vocabulary-1; vector: [batch, width] float32."""
+
+    name: str
+    kind: Literal["features", "ids", "vector"]
+    width: int | None
+    vocabulary: int | None
+    time_steps: int | None
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """With the batch first and ANY for what may vary."""
+        time = () if self.kind == "vector" else (self.time_steps or ANY,)
+        return (ANY, *time, *(() if self.width is None else (self.width,)))
+
+    @property
+    def words(self) -> str:
+        """The shape as an error message says it."""
+        time = () if self.kind == "vector" else (str(self.time_steps or "time"),)
+        return "[" + ", ".join(("batch", *time, *(() if self.width is None else (str(self.width),)))) + "]"
+
+
+@dataclass(frozen=True, slots=True)
+class OutputSignature:
+    """A vector [batch, *features], or steps [batch, time, *features].
+
+    time_steps: None for as many as the row has, else a number of the model's own (a decoder's).
+    """
+
+    name: str
+    per_step: bool
+    features: tuple[int, ...]
+    time_steps: int | None
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """With the batch first and ANY for what may vary."""
+        return (ANY, *((self.time_steps or ANY,) if self.per_step else ()), *self.features)
+
+
+@dataclass(frozen=True, slots=True)
+class Signature:
+    """inputs: in the model's order, the first one a sequence. states: by the wire's name without prefix, "0.h"."""
+
+    inputs: tuple[InputSignature, ...]
+    outputs: tuple[OutputSignature, ...]
+    states: Mapping[str, StateColumns]
+    state_width: int
+    time_steps: int | None  # that every row must have; None: any number
+
+    @classmethod
+    def of(cls, spec: ModelSpec) -> Signature:
+        shapes, layout, time_steps = infer_shapes(spec), StateLayout.of(spec), required_time_steps(spec)
+        fed = _fed_by_steps(spec, shapes)
+        return cls(
+            tuple(_input(name, entry, spec, time_steps) for name, entry in zip(spec.input_names(), spec.inputs)),
+            tuple(
+                _output(name, shapes[reference], time_steps if reference in fed else shapes[reference].time_steps)
+                for name, reference in zip(spec.output_names(), spec.outputs)
+            ),
+            {columns.key: columns for columns in layout.public},
+            layout.width,
+            time_steps,
+        )
+
+    def optional_inputs(self) -> tuple[str, ...]:
+        """Names that a padded request may add."""
+        return (LENGTHS, MASK, *(STATE_PREFIX + key for key in self.states))
+
+
+class Signatures:
+    """Signatures of the versions in use, each made once."""
+
+    def __init__(self) -> None:
+        self._made: dict[VersionKey, tuple[ModelSpec, Signature]] = {}
+
+    def of(self, key: VersionKey, spec: ModelSpec) -> Signature:
+        made = self._made.get(key)
+        if made is None or made[0] is not spec:
+            made = self._made[key] = (spec, Signature.of(spec))
+        return made[1]
+
+    def forget(self, key: VersionKey) -> None:
+        self._made.pop(key, None)
+
+
+def _input(name: str, entry: InputSpec, spec: ModelSpec, time_steps: int | None) -> InputSignature:
+    vocabularies = [layer.vocabulary for layer in spec.layers if isinstance(layer, EmbeddingLayer) and entry.name in layer.inputs]
+    return InputSignature(name, entry.kind, entry.width, min(vocabularies, default=None), time_steps)
+
+
+def _output(name: str, shape: TensorShape, time_steps: int | None) -> OutputSignature:
+    return OutputSignature(name, shape.sequence, shape.features, time_steps if shape.sequence else None)
+
+
+def _fed_by_steps(spec: ModelSpec, shapes: Mapping[str, TensorShape]) -> set[str]:
+    """Sequences that have a step for each step of the request (a RepeatVector's have not)."""
+    fed = {entry.name for entry in spec.inputs if entry.kind != "vector"}
+    for layer in spec.layers:
+        if shapes[layer.name].sequence and not fed.isdisjoint(layer.inputs):
+            fed.add(layer.name)
+    return fed

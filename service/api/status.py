@@ -1,0 +1,75 @@
+"""The one table from error reasons to gRPC statuses, and the google.rpc details that go with them.
+
+Knows no request and no transport: it makes a code, a sentence and bytes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import grpc
+from google.protobuf import any_pb2, duration_pb2
+from google.protobuf.message import Message
+from google.rpc import error_details_pb2, status_pb2
+
+from cellserve.service.errors import ServiceError
+
+DOMAIN: Final = "cellserve"
+DETAILS_KEY: Final = "grpc-status-details-bin"  # the trailer in which gRPC carries a google.rpc.Status
+REQUEST_ID_KEY: Final = "cellserve-request-id"
+
+CODES: Final[dict[str, grpc.StatusCode]] = {
+    "INVALID_INPUT": grpc.StatusCode.INVALID_ARGUMENT,
+    "MODEL_UNKNOWN": grpc.StatusCode.NOT_FOUND,
+    "VERSION_UNKNOWN": grpc.StatusCode.NOT_FOUND,
+    "VERSION_UNAVAILABLE": grpc.StatusCode.UNAVAILABLE,
+    "IMPLEMENTATION_UNKNOWN": grpc.StatusCode.INVALID_ARGUMENT,
+    "IMPLEMENTATION_UNSUPPORTED": grpc.StatusCode.INVALID_ARGUMENT,
+    "NOT_CAUSAL": grpc.StatusCode.FAILED_PRECONDITION,
+    "NOT_OFFERED": grpc.StatusCode.UNIMPLEMENTED,
+    "OVERLOADED": grpc.StatusCode.RESOURCE_EXHAUSTED,
+    "DRAINING": grpc.StatusCode.UNAVAILABLE,
+    "DEADLINE_EXPIRED": grpc.StatusCode.DEADLINE_EXCEEDED,
+    "CANCELLED": grpc.StatusCode.CANCELLED,
+    "REPOSITORY": grpc.StatusCode.FAILED_PRECONDITION,
+    "INTERNAL": grpc.StatusCode.INTERNAL,
+}
+
+# Where an error that may pass with time says nothing itself.
+_RETRY_AFTER_SECONDS: Final[dict[str, float]] = {"OVERLOADED": 0.1, "DRAINING": 1.0}
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorStatus:
+    """How one error ends a call. details: a serialized google.rpc.Status."""
+
+    code: grpc.StatusCode
+    message: str
+    details: bytes
+
+
+def status_of(error: ServiceError, request_id: str) -> ErrorStatus:
+    """The status of `error`; the message begins with the reason in brackets, for clients that read nothing else."""
+    code = CODES[error.reason]
+    message = f"[{error.reason}] {error}"
+    details: list[Message] = [
+        error_details_pb2.ErrorInfo(reason=error.reason, domain=DOMAIN, metadata={"request_id": request_id})
+    ]
+    if error.field is not None:
+        violation = error_details_pb2.BadRequest.FieldViolation(field=error.field, description=str(error))
+        details.append(error_details_pb2.BadRequest(field_violations=[violation]))
+    retry_after_seconds = error.retry_after_seconds or _RETRY_AFTER_SECONDS.get(error.reason)
+    if retry_after_seconds is not None:
+        delay = duration_pb2.Duration(nanos=0)
+        delay.FromNanoseconds(round(retry_after_seconds * 1e9))
+        details.append(error_details_pb2.RetryInfo(retry_delay=delay))
+    number: int = code.value[0]
+    status = status_pb2.Status(code=number, message=message, details=[_packed(detail) for detail in details])
+    return ErrorStatus(code, message, status.SerializeToString())
+
+
+def _packed(detail: Message) -> any_pb2.Any:
+    packed = any_pb2.Any()
+    packed.Pack(detail)
+    return packed

@@ -1,0 +1,215 @@
+"""Prometheus series of everything the engine, the door and the catalog tell, and the HTTP page that shows them.
+
+One registry of its own, no globals. Series of a version exist from the moment it is loaded (so that rate() sees the first
+request) until it is unloaded. Facts come from the engine's threads and from the event loop. Knows no gRPC and no torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from threading import Lock
+from typing import Final, NamedTuple
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.metrics_core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from cellserve.service.api.facts import RequestFact, RpcMethod
+from cellserve.service.engine.facts import IterationFact, LaneFact, SequenceFact, VersionKey
+from cellserve.service.metrics_page import MetricsPage
+from cellserve.service.registry.status import VersionState, VersionStatus
+
+SECONDS: Final = (50e-6, 100e-6, 250e-6, 500e-6, 1e-3, 2.5e-3, 5e-3, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+LOAD_SECONDS: Final = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0)
+STEPS: Final = tuple(float(2**power) for power in range(13))
+ROWS: Final = tuple(float(2**power) for power in range(10))
+RATIO: Final = (0.0, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
+
+_RUN: Final = ("model", "version", "implementation")
+_VERSION: Final = ("model", "version")
+_RPC: Final = ("grpc_type", "grpc_service", "grpc_method")
+
+# Errors that turn a request away before anything is computed for it.
+_REFUSALS: Final = frozenset(
+    (
+        "INVALID_INPUT",
+        "MODEL_UNKNOWN",
+        "VERSION_UNKNOWN",
+        "VERSION_UNAVAILABLE",
+        "IMPLEMENTATION_UNKNOWN",
+        "IMPLEMENTATION_UNSUPPORTED",
+        "NOT_CAUSAL",
+        "NOT_OFFERED",
+        "OVERLOADED",
+        "DRAINING",
+    )
+)
+
+
+class _RunSeries(NamedTuple):
+    """The children of one version and implementation, at hand without a look-up by label each."""
+
+    request_seconds: Histogram
+    queue_seconds: Histogram
+    compute_seconds: Histogram
+    iteration_seconds: Histogram
+    iteration_rows: Histogram
+    iteration_steps: Histogram
+    iteration_padding: Histogram
+    timesteps: Counter
+    cancelled: Counter
+
+
+class Metrics:
+    """Implements the observers of the engine, the door and the catalog. Safe on any thread; blocks nobody for long."""
+
+    def __init__(self, server_version: str) -> None:
+        self.registry = registry = CollectorRegistry()
+        self._lock = Lock()  # guards the two below
+        self._unloaded: set[VersionKey] = set()
+        self._runs: dict[tuple[VersionKey | None, str], _RunSeries] = {}
+
+        def histogram(name: str, text: str, buckets: Sequence[float], labels: Sequence[str] = _RUN) -> Histogram:
+            return Histogram(f"cellserve_{name}", text, labels, buckets=buckets, registry=registry)
+
+        def counter(name: str, text: str, labels: Sequence[str] = _RUN) -> Counter:
+            return Counter(name, text, labels, registry=registry)
+
+        self._by_run = _RunSeries(
+            histogram("request_duration_seconds", "Answered requests, from the door to the reply.", SECONDS),
+            histogram("queue_duration_seconds", "Answered requests: the wait for their first iteration.", SECONDS),
+            histogram("compute_duration_seconds", "Answered requests: their share of their iterations.", SECONDS),
+            histogram("iteration_duration_seconds", "One batch advanced by one chunk.", SECONDS),
+            histogram("iteration_rows", "Sequences side by side in an iteration.", ROWS),
+            histogram("iteration_steps", "Time steps of an iteration.", STEPS),
+            histogram("iteration_padding_ratio", "The padded share of rows times steps.", RATIO),
+            counter("cellserve_timesteps", "Time steps computed, without padding."),
+            counter("cellserve_cancelled", "Inference requests that the client gave up."),
+        )
+        self._requests = counter("cellserve_requests", "Inference requests by gRPC status.", (*_RUN, "code"))
+        self._sequences = counter("cellserve_sequence_ended", "Sequences (rows of requests) by their end.", (*_RUN, "reason"))
+        self._load_seconds = histogram("model_load_duration_seconds", "Reading, verifying, warming.", LOAD_SECONDS, _VERSION)
+        self._rejected = counter("cellserve_rejected", "Inference requests turned away at the door.", ("reason",))
+        self._rpc_started = counter("grpc_server_started", "RPCs started.", _RPC)
+        self._rpc_handled = counter("grpc_server_handled", "RPCs ended, by gRPC status.", (*_RPC, "grpc_code"))
+        self._rpc_seconds = Histogram("grpc_server_handling_seconds", "RPCs handled.", _RPC, buckets=SECONDS, registry=registry)
+        Gauge("cellserve_build_info", "The server's version.", ("version",), registry=registry).labels(server_version).set(1)
+
+    def watch(self, lanes: Callable[[], Iterable[LaneFact]], versions: Callable[[], Iterable[VersionStatus]]) -> None:
+        """Ask these for the present at each scrape. They are called on the page's threads."""
+        self.registry.register(_Present(lanes, versions))
+
+    def open_page(self, host: str, port: int) -> MetricsPage:
+        """Serves /metrics. Raises OSError: the address cannot be used."""
+        return MetricsPage(self.registry, host, port)
+
+    # --- the engine's observer ---
+
+    def on_iteration(self, fact: IterationFact) -> None:
+        run = self._run(fact.version, fact.implementation)
+        if run is not None:
+            run.iteration_seconds.observe(fact.seconds)
+            run.iteration_rows.observe(fact.rows)
+            run.iteration_steps.observe(fact.steps)
+            run.iteration_padding.observe(fact.padding_ratio)
+            run.timesteps.inc(fact.timesteps)
+
+    def on_sequence_end(self, fact: SequenceFact) -> None:
+        if self._run(fact.version, fact.implementation) is not None:
+            self._sequences.labels(*_labels(fact.version, fact.implementation), fact.reason).inc()
+
+    # --- the door's observer ---
+
+    def on_rpc_started(self, method: RpcMethod) -> None:
+        self._rpc_started.labels(*method).inc()
+
+    def on_rpc_handled(self, method: RpcMethod, code: str, seconds: float) -> None:
+        self._rpc_handled.labels(*method, grpc_code(code)).inc()
+        self._rpc_seconds.labels(*method).observe(seconds)
+
+    def on_request(self, fact: RequestFact) -> None:
+        if fact.reason in _REFUSALS:
+            self._rejected.labels(fact.reason).inc()
+        run = self._run(fact.version, fact.implementation)
+        if run is None:
+            return
+        self._requests.labels(*_labels(fact.version, fact.implementation), fact.code).inc()
+        if fact.code == "CANCELLED":
+            run.cancelled.inc()
+        if fact.queue_seconds is not None and fact.compute_seconds is not None:
+            run.request_seconds.observe(fact.seconds)
+            run.queue_seconds.observe(fact.queue_seconds)
+            run.compute_seconds.observe(fact.compute_seconds)
+
+    # --- the catalog's observer ---
+
+    def on_loaded(self, key: VersionKey, seconds: float) -> None:
+        self._load_seconds.labels(key.model, str(key.version)).observe(seconds)
+
+    def on_state(self, key: VersionKey, state: VersionState) -> None:
+        with self._lock:
+            if state is not VersionState.UNLOADED:
+                self._unloaded.discard(key)
+                return
+            self._unloaded.add(key)
+            self._runs = {run: series for run, series in self._runs.items() if run[0] != key}
+        for metric in (*self._by_run, self._requests, self._sequences, self._load_seconds):
+            metric.remove_by_labels({"model": key.model, "version": str(key.version)})
+
+    def on_offer(self, key: VersionKey, implementations: Iterable[str]) -> None:
+        """Makes the series of a version, at zero, for each implementation that it can run under."""
+        for implementation in implementations:
+            self._run(key, implementation)
+            self._requests.labels(*_labels(key, implementation), "OK")
+            self._sequences.labels(*_labels(key, implementation), "done")
+
+    def _run(self, version: VersionKey | None, implementation: str) -> _RunSeries | None:
+        """None for a version that is gone: a late fact must not bring its series back."""
+        run = self._runs.get((version, implementation))
+        if run is not None:
+            return run
+        with self._lock:
+            if version in self._unloaded:
+                return None
+            labels = _labels(version, implementation)
+            run = self._runs[version, implementation] = _RunSeries(*(metric.labels(*labels) for metric in self._by_run))
+            return run
+
+
+def _labels(version: VersionKey | None, implementation: str) -> tuple[str, str, str]:
+    return ("", "", implementation) if version is None else (version.model, str(version.version), implementation)
+
+
+class _Present(Collector):
+    """What is true at the moment of a scrape."""
+
+    def __init__(self, lanes: Callable[[], Iterable[LaneFact]], versions: Callable[[], Iterable[VersionStatus]]) -> None:
+        self._lanes = lanes
+        self._versions = versions
+
+    def describe(self) -> Iterable[Metric]:
+        return self._families([], [])
+
+    def collect(self) -> Iterable[Metric]:
+        return self._families(self._lanes(), self._versions())
+
+    def _families(self, lanes: Iterable[LaneFact], versions: Iterable[VersionStatus]) -> Iterable[Metric]:
+        waiting = GaugeMetricFamily("cellserve_waiting_timesteps", "Time steps accepted and not yet computed.", labels=_VERSION)
+        active = GaugeMetricFamily("cellserve_active_sequences", "Sequences with a row of state.", labels=_VERSION)
+        rows = GaugeMetricFamily("cellserve_state_rows", "Rows of the state pool.", labels=(*_VERSION, "state"))
+        states = GaugeMetricFamily("cellserve_model_state", "1 for the state a version is in.", labels=(*_VERSION, "state"))
+        for fact in lanes:
+            labels = [fact.version.model, str(fact.version.version)]
+            waiting.add_metric(labels, fact.waiting_timesteps)
+            active.add_metric(labels, fact.active_sequences)
+            rows.add_metric([*labels, "free"], fact.rows_free)
+            rows.add_metric([*labels, "used"], fact.rows_used)
+        for status in versions:
+            for state in VersionState:
+                states.add_metric([status.model, str(status.version), state.value], 1 if state is status.state else 0)
+        return (waiting, active, rows, states)
+
+
+def grpc_code(name: str) -> str:
+    """A gRPC status as go-grpc-prometheus names it: INVALID_ARGUMENT is InvalidArgument, OK stays OK."""
+    return name if name == "OK" else "".join(word.capitalize() for word in name.split("_"))
