@@ -1,0 +1,47 @@
+"""Model files of other frameworks into canonical networks: one file of this folder for each kind of file.
+
+Nothing is ever unpickled or executed; what cannot be served exactly is refused with the layer, the option and what to do.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from cellserve.models.errors import ImportRefused
+from cellserve.models.importers.description import Description, load_description
+from cellserve.models.importers.detect import FileKind, detect
+from cellserve.models.importers.imported import ImportedModel, Source
+
+__all__ = ["ImportedModel", "Source", "load"]
+
+
+def load(path: Path, *, architecture: Path | None = None, description: Path | None = None) -> ImportedModel:
+    """The model of one file, whatever framework wrote it: its kind is told from its content.
+
+    `architecture`: Keras JSON for an .h5 file that holds weights alone. `description`: YAML or JSON with what a PyTorch state
+    dict does not say (`Description`). Raises ImportRefused naming the file, the layer and the option, and what to do.
+    """
+    kind = detect(path)
+    for given, option, fits in (
+        (architecture, "--architecture", kind is FileKind.KERAS_H5),
+        (description, "--description", kind in (FileKind.TORCH_ZIP, FileKind.SAFETENSORS)),
+    ):
+        if given is not None and not fits:
+            raise ImportRefused(str(path), "this file needs none: it says everything itself", option=option)
+    if kind is FileKind.KERAS_H5:
+        from cellserve.models.importers.keras_h5 import load_h5
+
+        return load_h5(path, architecture)
+    if kind is FileKind.KERAS_ARCHIVE:
+        from cellserve.models.importers.keras_archive import load_archive
+
+        return load_archive(path)
+    return _load_torch(path, kind, Description() if description is None else load_description(description))
+
+
+def _load_torch(path: Path, kind: FileKind, description: Description) -> ImportedModel:
+    from cellserve.models.importers.pytorch import from_state_dict
+    from cellserve.models.importers.torch_file import read_safetensors, read_torch_zip
+
+    read = read_torch_zip if kind is FileKind.TORCH_ZIP else read_safetensors
+    return from_state_dict(path, read(path), description)

@@ -61,7 +61,7 @@ def value(layer: LayerSpec, arrays: Mapping[str, Array], inputs: list[Array]) ->
         case MergeLayer():
             return _merge(layer, inputs)
         case FlattenLayer():
-            return np.concatenate(list(x))
+            return np.ravel(x)
         case RepeatVectorLayer():
             return np.stack([x] * layer.count)
         case _:

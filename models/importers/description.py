@@ -1,0 +1,58 @@
+"""What a person may add to a model file that does not say enough of itself (`--description`, YAML or JSON).
+
+Knows no model files.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from cellserve.models.errors import ImportRefused
+from cellserve.models.importers.limits import MAX_JSON_BYTES
+
+
+class Description(BaseModel):
+    """Facts for files that hold weights alone. None: not said, so the importer assumes the framework's default and says so."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    nonlinearity: Literal["tanh", "relu"] | None = None
+    """The function of torch.nn.RNN, which a state dict does not record."""
+
+    head: Literal["last_step", "sequence"] | None = None
+    """Where the Linear layers after the recurrence act: on its last step only, or on every step."""
+
+    order: tuple[str, ...] | None = None
+    """Module names of a state dict in the order in which the data flow through them; default: the file's order."""
+
+    head_activations: tuple[Literal["linear", "relu", "tanh", "sigmoid", "softmax"], ...] | None = None
+    """The activation after each Linear of the head, in order; default: none."""
+
+
+def load_description(path: Path) -> Description:
+    """Raises ImportRefused: not YAML or JSON, an unknown key (listing the known ones), a value that is not allowed."""
+    try:
+        if path.stat().st_size > MAX_JSON_BYTES:
+            raise ImportRefused(str(path), "a description is a few lines of YAML or JSON; this file is far too large")
+        content: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ImportRefused(str(path), f"the description cannot be read: {error.strerror or error}") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ImportRefused(str(path), f"the description is neither YAML nor JSON: {error}") from error
+    if content is None:
+        content = {}
+    if not isinstance(content, dict):
+        raise ImportRefused(str(path), "the description must be a mapping of keys to values, such as `nonlinearity: relu`")
+    known = ", ".join(sorted(Description.model_fields))
+    for key in content:
+        if key not in Description.model_fields:
+            raise ImportRefused(str(path), f"unknown key; the known ones are {known}", option=str(key))
+    try:
+        return Description.model_validate(content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise ImportRefused(str(path), str(first["msg"]), option=".".join(map(str, first["loc"]))) from error

@@ -1,0 +1,143 @@
+"""Keras's .keras archives (Keras 3 and tf-keras): metadata.json, config.json and model.weights.h5 in one zip.
+
+The weights lie under a name made of the layer's class and a counter, not of its own name. Source: keras/src/saving/saving_lib.py 3.x.
+Knows the places in the archive, not what the layers mean.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import h5py
+import numpy as np
+import numpy.typing as npt
+
+from cellserve.models.errors import ImportRefused
+from cellserve.models.importers.imported import ImportedModel, Source, file_digest
+from cellserve.models.importers.keras_config import translate
+from cellserve.models.importers.keras_era import Era
+from cellserve.models.importers.keras_graph import Claim
+from cellserve.models.importers.keras_weights import collect, finished
+from cellserve.models.importers.limits import MAX_EXPANSION, MAX_JSON_BYTES, MAX_TOTAL_BYTES, SMALL_BYTES, Allowance
+
+ROOTS: Final = ("layers", "_layer_checkpoint_dependencies")  # the second in tf-keras 2.12
+
+
+def load_archive(path: Path) -> ImportedModel:
+    """Raises ImportRefused: damaged, too large unpacked, or anything the model asks for that is not supported."""
+    source = str(path)
+    try:
+        with zipfile.ZipFile(path) as archive:
+            metadata = _json(archive, "metadata.json", source)
+            model = _json(archive, "config.json", source)
+            stored = io.BytesIO(_member(archive, "model.weights.h5", source, MAX_TOTAL_BYTES))
+        era = Era.of(metadata.get("keras_version"), None, source)
+        with h5py.File(stored, "r") as file:
+            store = VarsStore(file, model, source)
+            spec, claims, notes = translate(model, era, store, source)
+            arrays = collect(claims, store, source)
+    except ImportRefused:
+        raise
+    except (zipfile.BadZipFile, OSError, EOFError, RuntimeError, NotImplementedError, KeyError, ValueError) as error:
+        raise ImportRefused(source, f"the archive is damaged or cut short ({error}); copy the file again") from error
+    return finished(spec, arrays, Source(era.framework, era.version, path.name, file_digest(path)), notes, path)
+
+
+def _member(archive: zipfile.ZipFile, name: str, source: str, limit: int) -> bytes:
+    try:
+        entry = archive.getinfo(name)
+    except KeyError as error:
+        raise ImportRefused(source, f"the archive holds no {name}; it is damaged, or not a whole model") from error
+    bomb = entry.file_size > SMALL_BYTES and entry.file_size > MAX_EXPANSION * max(entry.compress_size, 1)
+    if entry.file_size > limit or bomb:
+        raise ImportRefused(
+            source, f"{name} unpacks to {entry.file_size:,} bytes, which is not believable for a model; it is refused"
+        )
+    with archive.open(entry) as member:
+        return member.read(entry.file_size)
+
+
+def _json(archive: zipfile.ZipFile, name: str, source: str) -> Mapping[str, Any]:
+    content = json.loads(_member(archive, name, source, MAX_JSON_BYTES))
+    if not isinstance(content, Mapping):
+        raise ImportRefused(source, f"{name} holds no description of a model; the archive is damaged")
+    return content
+
+
+def holds_vars(file: h5py.File) -> bool:
+    """Whether an HDF5 file is laid out as in an archive (Keras 3's save_weights writes such files alone)."""
+    return "layer_names" not in file.attrs and any(isinstance(file.get(root), h5py.Group) for root in ROOTS)
+
+
+class VarsStore:
+    """Arrays at <layer>/<part…>/vars/0, 1, …"""
+
+    def __init__(self, file: h5py.File, model: Mapping[str, Any], source: str) -> None:
+        self._source = source
+        self._allowance = Allowance(source)
+        root = next((file[name] for name in ROOTS if isinstance(file.get(name), h5py.Group)), None)
+        if root is None:
+            raise ImportRefused(source, "model.weights.h5 holds no layers; the archive is damaged")
+        self._root: h5py.Group = root
+        self._places = _places(root, model)
+
+    def shapes(self, keras_layer: str, part: tuple[str, ...]) -> list[tuple[int, ...]]:
+        group = self._vars(keras_layer, part)
+        return [tuple(group[name].shape) for name in sorted(group, key=int)]
+
+    def arrays(self, claim: Claim) -> list[npt.NDArray[Any]]:
+        group = self._vars(claim.keras_layer, claim.part)
+        wanted = [str(index) for index in range(claim.count)]
+        if sorted(group, key=int) != wanted:
+            raise ImportRefused(
+                self._source,
+                f"it needs {claim.count} weight arrays and the file holds {len(group)} for it",
+                layer=claim.keras_layer,
+            )
+        return [self._read(group[name], claim.keras_layer, name) for name in wanted]
+
+    def _vars(self, keras_layer: str, part: tuple[str, ...]) -> h5py.Group:
+        place = self._places.get(keras_layer)
+        group = None if place is None else self._root.get("/".join((place, *part, "vars")))
+        if not isinstance(group, h5py.Group):
+            raise ImportRefused(self._source, "the file holds no weights for it", layer=keras_layer)
+        return group
+
+    def _read(self, found: Any, keras_layer: str, name: str) -> npt.NDArray[Any]:
+        if not isinstance(found, h5py.Dataset):
+            raise ImportRefused(self._source, f"its array {name} is missing from the file", layer=keras_layer)
+        self._allowance.array(f"{keras_layer}/{name}", tuple(found.shape), found.dtype.itemsize)
+        return np.asarray(found[()])
+
+
+def _places(root: h5py.Group, model: Mapping[str, Any]) -> dict[str, str]:
+    """Layer name to group: by the name that Keras 3 writes beside the arrays, else by class and counter in the order of the layers."""
+    written: dict[str, str] = {}
+    for place, group in root.items():
+        name = group["vars"].attrs.get("name") if isinstance(group, h5py.Group) and "vars" in group else None
+        if name is not None:
+            written[name.decode() if isinstance(name, bytes) else str(name)] = place
+    counted: dict[str, str] = {}
+    used: dict[str, int] = {}
+    config = model.get("config")
+    for raw in config.get("layers", []) if isinstance(config, Mapping) else []:
+        if str(raw.get("module", "")).startswith("keras.src.ops"):
+            continue
+        base = _snake_case(str(raw.get("class_name")))
+        count = used.get(base, 0)
+        used[base] = count + 1
+        counted[str(raw.get("name") or raw["config"]["name"])] = base if count == 0 else f"{base}_{count}"
+    return {**counted, **written}
+
+
+def _snake_case(class_name: str) -> str:
+    """As keras/src/utils/naming.py does it: LSTM → lstm, SimpleRNN → simple_rnn, LeakyReLU → leaky_re_lu."""
+    name = re.sub(r"\W+", "", class_name)
+    name = re.sub("(.)([A-Z][a-z]+)", r"\1_\2", name)
+    return re.sub("([a-z])([A-Z])", r"\1_\2", name).lower()

@@ -1,0 +1,216 @@
+"""A Keras model's configuration (Sequential or functional) into a ModelSpec, and who claims which stored arrays.
+
+Knows the graph forms of every version; the layers themselves are keras_layers and keras_recurrent, the arrays a store's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from pydantic import ValidationError
+
+from cellserve.models.errors import ImportRefused, InvalidSpec
+from cellserve.models.importers.keras_calls import Call, TensorKey, parse_calls, parse_keys
+from cellserve.models.importers.keras_era import Era
+from cellserve.models.importers.keras_graph import ArrayStore, Claim, Graph, KerasLayer, MaskSource, Tensor
+from cellserve.models.importers.keras_inputs import declared_shape, input_spec
+from cellserve.models.importers.keras_layers import BUILDERS
+from cellserve.models.importers.keras_options import TrainingNotes
+from cellserve.models.importers.keras_recurrent import CLASSES, build_bidirectional, build_recurrent
+from cellserve.models.spec import ModelSpec
+
+FUNCTIONAL: Final = ("Functional", "Model")
+ACCEPTED_KEYWORDS: Final = ("training", "mask", "initial_state")
+
+Made = dict[TensorKey, Tensor | MaskSource]
+
+
+def translate(
+    model: Mapping[str, Any], era: Era, store: ArrayStore, source: str
+) -> tuple[ModelSpec, list[Claim], tuple[str, ...]]:
+    """`model`: {"class_name": …, "config": …} as saved. Returns the network, its claims on the stored arrays, and notes.
+
+    Raises ImportRefused naming the layer and the option.
+    """
+    graph = Graph(source, era, store, TrainingNotes(source))
+    class_name, config = model.get("class_name"), model.get("config")
+    try:
+        if class_name == "Sequential":
+            outputs = _sequential(graph, config if isinstance(config, list) else _mapping(graph, config)["layers"])
+        elif class_name in FUNCTIONAL:
+            outputs = _functional(graph, _mapping(graph, config))
+        else:
+            raise ImportRefused(source, f"the model is of class {class_name!r}; Sequential and functional models are supported")
+        spec = ModelSpec(inputs=tuple(graph.inputs), layers=tuple(graph.layers), outputs=tuple(one.reference for one in outputs))
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise ImportRefused(
+            source, f"the configuration does not make a network: {first['msg']}", option=".".join(map(str, first["loc"])) or None
+        ) from error
+    except InvalidSpec as error:
+        raise ImportRefused(source, f"the configuration does not make a network: {error}") from error
+    except (KeyError, TypeError, AttributeError, IndexError, RecursionError) as error:
+        raise ImportRefused(
+            source, f"the model's configuration is damaged or of a form not known here ({type(error).__name__}: {error})"
+        ) from error
+    return spec, graph.claims, graph.notes.sentences()
+
+
+def _mapping(graph: Graph, config: object) -> Mapping[str, Any]:
+    if not isinstance(config, Mapping):
+        raise ImportRefused(graph.source, "the model's configuration holds no layers")
+    return config
+
+
+def _sequential(graph: Graph, layers: Sequence[Mapping[str, Any]]) -> list[Tensor]:
+    if not layers:
+        raise ImportRefused(graph.source, "the model has no layers")
+    first = _keras_layer(layers[0], 0)
+    rest = list(layers[1:]) if first.class_name == "InputLayer" else list(layers)
+    if not rest:
+        raise ImportRefused(graph.source, "the model has an input and no layers")
+    shape = declared_shape(first.config)
+    reader = rest[0]
+    name = first.name if first.class_name == "InputLayer" else f"{first.name}_input"
+    current = [_add_input(graph, name, shape, [_keras_layer(reader, 0)])]
+    for raw in rest:
+        keras = _keras_layer(raw, 0)
+        if len(current) > 1:
+            graph.refuse(
+                keras,
+                "the layer before it returns several tensors (return_state, or merge_mode None), which Sequential cannot pass on",
+            )
+        current = _build(graph, keras, current, Call(()), {})
+    return current
+
+
+def _functional(graph: Graph, config: Mapping[str, Any]) -> list[Tensor]:
+    raws: dict[str, Mapping[str, Any]] = {raw.get("name") or raw["config"]["name"]: raw for raw in config["layers"]}
+    calls = {name: parse_calls(raw.get("inbound_nodes", []), graph.source, name) for name, raw in raws.items()}
+    made: Made = {}
+    for key in parse_keys(config["input_layers"], graph.source, "inputs"):
+        readers = [
+            _keras_layer(raws[name], node)
+            for name, uses in calls.items()
+            for node, call in enumerate(uses)
+            if _reads(call, key, raws[name])
+        ]
+        made[key] = _add_input(graph, key.layer, declared_shape(raws[key.layer]["config"]), readers)
+    waiting = [(name, node, call) for name, uses in calls.items() for node, call in enumerate(uses)]
+    while waiting:
+        ready = [entry for entry in waiting if all(key in made for key in entry[2].needs())]
+        if not ready:
+            raise ImportRefused(
+                graph.source, "its inputs come from no other layer; the model's graph is damaged", layer=waiting[0][0]
+            )
+        for name, node, call in ready:
+            _make(graph, _keras_layer(raws[name], node), node, call, raws[name], made)
+        waiting = [entry for entry in waiting if entry not in ready]
+    outputs = [made[key] for key in parse_keys(config["output_layers"], graph.source, "outputs")]
+    return [_expect_tensor(graph, one, "the model's output") for one in outputs]
+
+
+def _reads(call: Call, key: TensorKey, raw: Mapping[str, Any]) -> bool:
+    """Whether the input is this layer's data; the comparison that makes a mask does not count."""
+    return key in call.needs() and not _is_operation(raw)
+
+
+def _make(graph: Graph, keras: KerasLayer, node: int, call: Call, raw: Mapping[str, Any], made: Made) -> None:
+    if _is_operation(raw):
+        made[TensorKey(keras.name, node, 0)] = _mask_operation(graph, keras, call, made)
+        return
+    inputs = [_expect_tensor(graph, made[key], f"an input of layer {keras.name!r}") for key in call.inputs]
+    for index, tensor in enumerate(_build(graph, keras, inputs, call, made)):
+        made[TensorKey(keras.name, node, index)] = tensor
+
+
+def _build(graph: Graph, keras: KerasLayer, inputs: Sequence[Tensor], call: Call, made: Made) -> list[Tensor]:
+    for keyword, value in call.keywords.items():
+        if keyword not in ACCEPTED_KEYWORDS and value is not None:
+            graph.refuse(keras, f"it is called with the argument {keyword!r}, which is not supported")
+    _require_own_mask(graph, keras, inputs, call.keywords.get("mask"), made)
+    initial = [
+        _expect_tensor(graph, made[key], "an initial state") for key in _states(graph, keras, call.keywords.get("initial_state"))
+    ]
+    if keras.class_name in CLASSES:
+        return build_recurrent(graph, keras, inputs[:1], [*inputs[1:], *initial])
+    if keras.class_name == "Bidirectional":
+        return build_bidirectional(graph, keras, inputs[:1], [*inputs[1:], *initial])
+    if keras.class_name not in BUILDERS:
+        graph.refuse(keras, _unsupported(keras.class_name))
+    return [BUILDERS[keras.class_name](graph, keras, inputs, ())]
+
+
+def _unsupported(class_name: str) -> str:
+    if class_name == "Lambda":
+        return "a Lambda layer holds code, which is never run; write it as standard layers and save the model again"
+    if class_name in ("Sequential", "Functional", "Model"):
+        return f"a model inside a model ({class_name}) is not supported yet; save it with its layers in one model"
+    known = ", ".join(sorted([*BUILDERS, *CLASSES, "Bidirectional"]))
+    return f"layers of class {class_name} are not supported yet, nor are custom layers; the supported ones are {known}"
+
+
+def _states(graph: Graph, keras: KerasLayer, value: Any) -> list[TensorKey]:
+    if value is None:
+        return []
+    keys = value if isinstance(value, list) else [value]
+    if not all(isinstance(key, TensorKey) for key in keys):
+        graph.refuse(
+            keras,
+            "its initial state is a constant of the code; only states that are tensors of the model are supported",
+            "initial_state",
+        )
+    return keys
+
+
+def _require_own_mask(graph: Graph, keras: KerasLayer, inputs: Sequence[Tensor], mask: Any, made: Made) -> None:
+    """A mask handed to a layer by name must be the one that travels with its input anyway: no other can be served."""
+    if mask is None:
+        return
+    masks = mask if isinstance(mask, list) else [mask]
+    origins = {made.get(key) if isinstance(key, TensorKey) else key for key in masks}
+    carried = {frozenset([origin]) if isinstance(origin, tuple) else frozenset() for origin in origins if origin is not None}
+    if carried - {one.masks for one in inputs}:
+        graph.refuse(
+            keras,
+            "it is called with a mask of its own making; masks from Masking and Embedding(mask_zero=True) are supported",
+            "mask",
+        )
+
+
+def _is_operation(raw: Mapping[str, Any]) -> bool:
+    """Keras 3 writes bare operations among the layers: NotEqual and Any are how Masking and Embedding make their masks."""
+    return str(raw.get("module", "")).startswith("keras.src.ops")
+
+
+def _mask_operation(graph: Graph, keras: KerasLayer, call: Call, made: Made) -> MaskSource:
+    source = made[call.inputs[0]] if call.inputs else None
+    if keras.class_name == "NotEqual" and isinstance(source, Tensor) and len(call.inputs) == 1 and len(call.constants) == 1:
+        return ("not_equal", source.reference, float(call.constants[0]))
+    over_features = keras.config.get("axis") == -1 and not keras.config.get("keepdims")
+    if keras.class_name == "Any" and isinstance(source, tuple) and source[0] == "not_equal" and over_features:
+        return ("any_not_equal", source[1], source[2])
+    graph.refuse(
+        keras, f"the operation {keras.class_name} of the model's own code is not supported; write it as a standard layer"
+    )
+
+
+def _expect_tensor(graph: Graph, value: Tensor | MaskSource, what: str) -> Tensor:
+    if not isinstance(value, Tensor):
+        raise ImportRefused(graph.source, f"{what} is a mask, which is not supported")
+    return value
+
+
+def _keras_layer(raw: Mapping[str, Any], node: int) -> KerasLayer:
+    config = raw.get("config") or {}
+    name = str(raw.get("name") or config.get("name") or raw.get("class_name"))
+    registered = raw.get("registered_name")
+    class_name = str(registered) if isinstance(registered, str) and ">" in registered else str(raw.get("class_name"))
+    return KerasLayer(class_name, name, config, name if node == 0 else f"{name}_call_{node}")
+
+
+def _add_input(graph: Graph, name: str, shape: tuple[int | None, ...] | None, readers: Sequence[KerasLayer]) -> Tensor:
+    entry = input_spec(graph, name, shape, readers)
+    graph.inputs.append(entry)
+    return Tensor(entry.name, sequence=entry.kind != "vector")

@@ -1,0 +1,182 @@
+"""Keras .h5 files: whole models, and weights alone beside an architecture in JSON.
+
+Source: keras/engine/saving.py 2.2.4 (attributes split in numbered pieces above 64 kB), tf-keras and Keras 3 legacy h5 format.
+Knows the places in the file, not what the layers mean.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import numpy.typing as npt
+
+from cellserve.models.errors import ImportRefused
+from cellserve.models.importers.imported import ImportedModel, Source, file_digest
+from cellserve.models.importers.keras_archive import VarsStore, holds_vars
+from cellserve.models.importers.keras_config import translate
+from cellserve.models.importers.keras_era import Era
+from cellserve.models.importers.keras_graph import ArrayStore, Claim
+from cellserve.models.importers.keras_weights import collect, finished
+from cellserve.models.importers.limits import MAX_JSON_BYTES, Allowance
+
+NAMED_ARRAYS = ("kernel", "recurrent_kernel", "bias", "gamma", "beta", "moving_mean", "moving_variance", "embeddings")
+
+
+def load_h5(path: Path, architecture: Path | None = None) -> ImportedModel:
+    """Raises ImportRefused: damaged, weights without an architecture, or anything the model asks for that is not supported."""
+    source = str(path)
+    with opened(path) as file:
+        model, keeper = _model(file, source, architecture)
+        era = Era.of(_version(file, model), _attribute(file, "backend") or model.get("backend"), source)
+        store = _store(file, model, source)
+        spec, claims, notes = translate(model, era, store, str(keeper))
+        arrays = collect(claims, store, source)
+        if isinstance(store, H5Store):
+            store.require_all_used(claims)
+    return finished(spec, arrays, Source(era.framework, era.version, path.name, file_digest(path)), notes, path)
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[h5py.File]:
+    """The file; whatever the format's library finds wrong inside the block is an ImportRefused."""
+    try:
+        with h5py.File(path, "r") as file:
+            yield file
+    except ImportRefused:
+        raise
+    except (OSError, RuntimeError, KeyError, ValueError, TypeError) as error:
+        raise ImportRefused(str(path), f"the HDF5 file is damaged or cut short ({error}); copy the file again") from error
+
+
+def _model(file: h5py.File, source: str, architecture: Path | None) -> tuple[Mapping[str, Any], Path | str]:
+    written = _attribute(file, "model_config")
+    if architecture is not None:
+        return read_architecture(architecture), architecture
+    if written is None:
+        raise ImportRefused(
+            source,
+            "the file holds weights without an architecture; give the model's JSON (model.to_json()) with --architecture, or save the "
+            "whole model with model.save()",
+        )
+    try:
+        model = json.loads(written)
+    except ValueError as error:
+        raise ImportRefused(source, f"its model_config is not JSON ({error}); the file is damaged") from error
+    if not isinstance(model, Mapping):
+        raise ImportRefused(source, "its model_config describes no model; the file is damaged")
+    return model, source
+
+
+def read_architecture(path: Path) -> Mapping[str, Any]:
+    """What model.to_json() wrote. Raises ImportRefused."""
+    try:
+        if path.stat().st_size > MAX_JSON_BYTES:
+            raise ImportRefused(str(path), "the architecture is far too large to be one")
+        model = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ImportRefused(str(path), f"the architecture cannot be read: {error.strerror or error}") from error
+    except ValueError as error:
+        raise ImportRefused(str(path), f"the architecture is not JSON: {error}") from error
+    if not isinstance(model, Mapping) or "class_name" not in model:
+        raise ImportRefused(str(path), "the architecture is not what model.to_json() writes: it has no class_name")
+    return model
+
+
+def _version(file: h5py.File, model: Mapping[str, Any]) -> object:
+    weights = file.get("model_weights")
+    inside = _attribute(weights, "keras_version") if isinstance(weights, h5py.Group) else None
+    return _attribute(file, "keras_version") or inside or model.get("keras_version")
+
+
+def _store(file: h5py.File, model: Mapping[str, Any], source: str) -> ArrayStore:
+    if holds_vars(file):
+        return VarsStore(file, model, source)
+    group = file.get("model_weights", file)
+    if not isinstance(group, h5py.Group) or not _holds_attribute(group, "layer_names"):
+        raise ImportRefused(
+            source, "the file holds no Keras weights (no layer_names); the model was saved without them or the file is damaged"
+        )
+    return H5Store(group, source)
+
+
+class H5Store:
+    """One list of arrays for each layer, in the order of get_weights()."""
+
+    def __init__(self, group: h5py.Group, source: str) -> None:
+        self._group = group
+        self._source = source
+        self._allowance = Allowance(source)
+        self._paths = {layer: _names(group[layer], "weight_names") for layer in _names(group, "layer_names") if layer in group}
+
+    def shapes(self, keras_layer: str, part: tuple[str, ...]) -> list[tuple[int, ...]]:
+        return [tuple(self._dataset(keras_layer, name).shape) for name in self._names_of(keras_layer)]
+
+    def arrays(self, claim: Claim) -> list[npt.NDArray[Any]]:
+        names = self._names_of(claim.keras_layer)[claim.offset : claim.offset + claim.count]
+        if len(names) < claim.count:
+            raise ImportRefused(
+                self._source,
+                f"it needs {claim.count} weight arrays and the file holds {len(names)} for it",
+                layer=claim.keras_layer,
+            )
+        return [self._read(claim.keras_layer, name) for name in names]
+
+    def require_all_used(self, claims: list[Claim]) -> None:
+        """An array that nobody claims means that the layer is not what its configuration says."""
+        for layer, names in self._paths.items():
+            used = max((claim.offset + claim.count for claim in claims if claim.keras_layer == layer), default=0)
+            if len(names) > used and layer != "top_level_model_weights":
+                raise ImportRefused(
+                    self._source,
+                    f"the file holds {len(names)} weight arrays for it, {used} are expected: {', '.join(names)}",
+                    layer=layer,
+                )
+
+    def _names_of(self, layer: str) -> list[str]:
+        if layer not in self._paths:
+            raise ImportRefused(self._source, "the file holds no weights for it", layer=layer)
+        return self._paths[layer]
+
+    def _dataset(self, layer: str, name: str) -> h5py.Dataset:
+        found = self._group[layer].get(name)
+        if not isinstance(found, h5py.Dataset):
+            raise ImportRefused(self._source, f"its array {name!r} is missing from the file", layer=layer)
+        return found
+
+    def _read(self, layer: str, name: str) -> npt.NDArray[Any]:
+        return read_dataset(self._dataset(layer, name), name, self._allowance)
+
+
+def read_dataset(dataset: h5py.Dataset, name: str, allowance: Allowance) -> npt.NDArray[Any]:
+    allowance.array(name, tuple(dataset.shape), dataset.dtype.itemsize)
+    return np.asarray(dataset[()])
+
+
+def _holds_attribute(group: h5py.Group, name: str) -> bool:
+    return name in group.attrs or f"{name}0" in group.attrs
+
+
+def _names(group: h5py.Group, attribute: str) -> list[str]:
+    """A list of names, whole or in numbered pieces."""
+    if attribute in group.attrs:
+        pieces = [group.attrs[attribute]]
+    else:
+        pieces = []
+        while f"{attribute}{len(pieces)}" in group.attrs:
+            pieces.append(group.attrs[f"{attribute}{len(pieces)}"])
+    return [_text(name) for piece in pieces for name in piece]
+
+
+def _attribute(group: h5py.Group, name: str) -> str | None:
+    value = group.attrs.get(name)
+    return None if value is None else _text(value)
+
+
+def _text(value: Any) -> str:
+    return value.decode("utf-8") if isinstance(value, bytes) else str(value)

@@ -1,0 +1,68 @@
+"""What a Keras model's inputs are: sequences of features, of ids, or plain vectors. Knows no graph."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from cellserve.models.errors import ImportRefused
+from cellserve.models.importers.keras_graph import Graph, KerasLayer
+from cellserve.models.importers.keras_options import Config
+from cellserve.models.importers.keras_recurrent import CLASSES
+from cellserve.models.spec import InputSpec
+
+Shape = tuple[int | None, ...]
+PART_OF_FIRST_KERNEL = {"Bidirectional": ("forward_layer", "cell"), "TimeDistributed": ("layer",), "Dense": ()}
+
+
+def declared_shape(config: Config) -> Shape | None:
+    """Without the batch axis; None where the file does not say."""
+    for option in ("batch_shape", "batch_input_shape"):
+        value = config.get(option)
+        if value is not None:
+            return tuple(value[1:])
+    build = config.get("build_config")
+    if isinstance(build, dict) and isinstance(build.get("input_shape"), list):
+        return tuple(build["input_shape"][1:])
+    return None
+
+
+def input_spec(graph: Graph, name: str, shape: Shape | None, readers: Sequence[KerasLayer]) -> InputSpec:
+    """`readers`: the layers that take this input. Raises ImportRefused where its kind or width cannot be known."""
+    kinds = {reader.class_name == "Embedding" for reader in readers}
+    if kinds == {True, False}:
+        raise ImportRefused(
+            graph.source, "both an Embedding and another layer read this input, which is not supported", layer=name
+        )
+    if kinds == {True}:
+        return InputSpec(name=name, kind="ids", time_steps=shape[0] if shape else None)
+    if shape is None:
+        shape = (None, _width_from_weights(graph, name, readers))
+    width = shape[-1] if shape else None
+    if width is None or len(shape) > 2:
+        raise ImportRefused(
+            graph.source,
+            f"this input has the shape {_written(shape)}; sequences [time, features] with a fixed number of features are supported, and vectors",
+            layer=name,
+        )
+    if len(shape) == 1:
+        return InputSpec(name=name, kind="vector", width=width)
+    return InputSpec(name=name, kind="features", width=width, time_steps=shape[0])
+
+
+def _width_from_weights(graph: Graph, name: str, readers: Sequence[KerasLayer]) -> int:
+    """A Sequential model built on its first data does not record their width; the first layer's kernel does."""
+    for reader in readers:
+        part: Any = ("cell",) if reader.class_name in CLASSES else PART_OF_FIRST_KERNEL.get(reader.class_name)
+        if part is None:
+            continue
+        shapes = graph.store.shapes(reader.name, part)
+        if shapes and len(shapes[0]) == 2:
+            return shapes[0][0]
+    raise ImportRefused(
+        graph.source, "the file does not say how many features this input has; save the model with an input shape", layer=name
+    )
+
+
+def _written(shape: Shape) -> str:
+    return "[" + ", ".join("batch" if axis is None else str(axis) for axis in (None, *shape)) + "]"

@@ -1,0 +1,222 @@
+"""Keras's layers around the recurrence, each as canonical layers and a claim on its arrays.
+
+Sources: keras-team/keras 2.0.0 to 2.3.1, tf-keras, Keras 3. Knows no files and no recurrence (keras_recurrent).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from cellserve.models.importers.keras_activations import activation_layer, activation_of
+from cellserve.models.importers.keras_graph import Graph, KerasLayer, Tensor
+from cellserve.models.importers.keras_options import check_options
+from cellserve.models.spec import (
+    Activation,
+    ActivationLayer,
+    BatchNormalizationLayer,
+    DenseLayer,
+    DropoutLayer,
+    EmbeddingLayer,
+    FlattenLayer,
+    LayerNormalizationLayer,
+    MaskingLayer,
+    MergeLayer,
+    RepeatVectorLayer,
+)
+
+Builder = Callable[[Graph, KerasLayer, Sequence[Tensor], tuple[str, ...]], Tensor]
+"""(graph, layer, inputs, part of the archive's layer that holds the arrays) -> output."""
+
+
+def _dense(graph: Graph, keras: KerasLayer, inputs: Sequence[Tensor], part: tuple[str, ...]) -> Tensor:
+    _check(graph, keras, "units", "activation", "use_bias")
+    config, source = keras.config, _only(graph, keras, inputs)
+    layer = DenseLayer(
+        name=keras.spec_name,
+        inputs=(source.reference,),
+        units=config["units"],
+        use_bias=config.get("use_bias", True),
+        activation=activation_of(config.get("activation"), graph.era, graph.source, keras.name),
+    )
+    graph.claim(layer, keras, 1 + layer.use_bias, part)
+    return graph.add(layer, sequence=source.sequence, masks=source.masks)
+
+
+def _function(graph: Graph, keras: KerasLayer, inputs: Sequence[Tensor], part: tuple[str, ...]) -> Tensor:
+    """Activation, LeakyReLU, ELU, ReLU, Softmax."""
+    _check(graph, keras, "activation", "alpha", "negative_slope", "max_value", "threshold", "axis")
+    source = _only(graph, keras, inputs)
+    found = activation_layer(keras.class_name, keras.config, graph.source, keras.name)
+    if found is None and keras.class_name == "Softmax":
+        _require_last_axis(graph, keras, source)
+        if source.masks and not graph.era.is_standalone_2:
+            graph.refuse(
+                keras,
+                "Softmax of a masked sequence lets the mask change its values, which is not supported; use Activation('softmax')",
+            )
+        found = Activation(name="softmax")
+    if found is None:
+        found = activation_of(keras.config.get("activation"), graph.era, graph.source, keras.name)
+    layer = ActivationLayer(name=keras.spec_name, inputs=(source.reference,), activation=found)
+    return graph.add(layer, sequence=source.sequence, masks=source.masks)
+
+
+def _dropout(graph: Graph, keras: KerasLayer, inputs: Sequence[Tensor], part: tuple[str, ...]) -> Tensor:
+    """Dropout and its variants: the identity outside training."""
+    _check(graph, keras, "rate", "p", "stddev", "data_format")
+    source = _only(graph, keras, inputs)
+    graph.notes.record("Dropout layers", keras.name)
+    rate = float(keras.config.get("rate", keras.config.get("p", 0.0)) or 0.0)
+    layer = DropoutLayer(name=keras.spec_name, inputs=(source.reference,), rate=rate)
+    return graph.add(layer, sequence=source.sequence, masks=source.masks)
+
+
+def _batch_normalization(graph: Graph, keras: KerasLayer, inputs: Sequence[Tensor], part: tuple[str, ...]) -> Tensor:
+    _check(graph, keras, "axis", "epsilon", "center", "scale", "renorm", "virtual_batch_size")
+    config, source = keras.config, _only(graph, keras, inputs)
+    _require_last_axis(graph, keras, source)
+    if config.get("renorm") or config.get("virtual_batch_size"):
+        graph.refuse(keras, "renorm and virtual_batch_size are not supported; save the model with plain batch normalization")
+    layer = BatchNormalizationLayer(
+        name=keras.spec_name,
+        inputs=(source.reference,),
+        epsilon=config.get("epsilon", 1e-3),
+        center=config.get("center", True),
+        scale=config.get("scale", True),
+    )
+    graph.claim(layer, keras, layer.scale + layer.center + 2, part)
+    return graph.add(layer, sequence=source.sequence, masks=source.masks)
+
+
+def _layer_normalization(graph: Graph, keras: KerasLayer, inputs: Sequence[Tensor], part: tuple[str, ...]) -> Tensor:
+    _check(graph, keras, "axis", "epsilon", "center", "scale", "rms_scaling")
+    config, source = keras.config, _only(graph, keras, inputs)
+    _require_last_axis(graph, keras, source)
+    if config.get("rms_scaling"):
+        graph.refuse(keras, "normalization by the root mean square is not supported yet", "rms_scaling")
+    layer = LayerNormalizationLayer(
+        name=keras.spec_name,
+        inputs=(source.reference,),
+        epsilon=config.get("epsilon", 1e-3),
+        center=config.get("center", True),
+        scale=config.get("scale", True),
+    )
+    graph.claim(layer, keras, layer.scale + layer.center, part)
+    return graph.add(layer, sequence=source.sequence, masks=source.masks)
+
+
+def _embedding(graph: Graph, keras: KerasLayer, inputs: Sequence[Tensor], part: tuple[str, ...]) -> Tensor:
+    _check(graph, keras, "input_dim", "output_dim", "mask_zero")
+    config, source = keras.config, _only(graph, keras, inputs)
+    layer = EmbeddingLayer(
+        name=keras.spec_name,
+        inputs=(source.reference,),
+        vocabulary=config["input_dim"],
+        units=config["output_dim"],
+        mask_zero=config.get("mask_zero", False),
+    )
+    graph.claim(layer, keras, 1, part)
+    masks = frozenset({("not_equal", source.reference, 0.0)}) if layer.mask_zero else frozenset()
+    return graph.add(layer, sequence=True, masks=masks)
+
+
+def _masking(graph: Graph, keras: KerasLayer, inputs: Sequence[Tensor], part: tuple[str, ...]) -> Tensor:
+    _check(graph, keras, "mask_value")
+    source = _only(graph, keras, inputs)
+    if source.masks:
+        graph.refuse(
+            keras, "a Masking layer on an already masked sequence replaces its mask, which is not supported; use one of the two"
+        )
+    value = float(keras.config.get("mask_value", 0.0))
+    layer = MaskingLayer(name=keras.spec_name, inputs=(source.reference,), mask_value=value)
+    return graph.add(layer, sequence=True, masks=frozenset({("any_not_equal", source.reference, value)}))
+
+
+def _flatten(graph: Graph, keras: KerasLayer, inputs: Sequence[Tensor], part: tuple[str, ...]) -> Tensor:
+    _check(graph, keras, "data_format")
+    source = _only(graph, keras, inputs)
+    if keras.config.get("data_format") == "channels_first":
+        graph.refuse(
+            keras, "channels_first moves the axes before flattening, which is not supported; use channels_last", "data_format"
+        )
+    return graph.add(FlattenLayer(name=keras.spec_name, inputs=(source.reference,)), sequence=False)
+
+
+def _repeat_vector(graph: Graph, keras: KerasLayer, inputs: Sequence[Tensor], part: tuple[str, ...]) -> Tensor:
+    _check(graph, keras, "n")
+    source = _only(graph, keras, inputs)
+    return graph.add(RepeatVectorLayer(name=keras.spec_name, inputs=(source.reference,), count=keras.config["n"]), sequence=True)
+
+
+def _merge(graph: Graph, keras: KerasLayer, inputs: Sequence[Tensor], part: tuple[str, ...]) -> Tensor:
+    _check(graph, keras, "axis")
+    if keras.class_name == "Concatenate":
+        _require_last_axis(graph, keras, inputs[0])
+    if len({one.masks for one in inputs}) > 1 and graph.era.is_keras_3:
+        graph.refuse(keras, "it merges sequences with different masks, which Keras 3 combines in its own way; not supported yet")
+    mode = MERGES[keras.class_name]
+    layer = MergeLayer.model_validate({"name": keras.spec_name, "inputs": [one.reference for one in inputs], "mode": mode})
+    return graph.add(layer, sequence=inputs[0].sequence, masks=frozenset().union(*(one.masks for one in inputs)))
+
+
+def _time_distributed(graph: Graph, keras: KerasLayer, inputs: Sequence[Tensor], part: tuple[str, ...]) -> Tensor:
+    """The inner layer at every step, which is what those allowed here do with a sequence anyway."""
+    _check(graph, keras, "layer")
+    inner = keras.config["layer"]
+    class_name = inner.get("class_name")
+    if class_name not in STEPWISE:
+        graph.refuse(
+            keras,
+            f"TimeDistributed({class_name}) is not supported; the layers that may be inside are {', '.join(sorted(STEPWISE))}",
+        )
+    inside = KerasLayer(class_name, keras.name, inner["config"], keras.spec_name)
+    if class_name in ("BatchNormalization", "LayerNormalization", "Softmax") and inside.config.get("axis", -1) not in (
+        -1,
+        [-1],
+        1,
+        [1],
+    ):
+        graph.refuse(keras, f"TimeDistributed({class_name}) works only along the last axis", "axis")
+    at_steps = KerasLayer(
+        class_name, keras.name, {**inside.config, **({"axis": -1} if "axis" in inside.config else {})}, keras.spec_name
+    )
+    return BUILDERS[class_name](graph, at_steps, inputs, (*part, "layer"))
+
+
+def _check(graph: Graph, keras: KerasLayer, *used: str) -> None:
+    check_options(keras.class_name, keras.name, keras.config, used, graph.notes)
+
+
+def _only(graph: Graph, keras: KerasLayer, inputs: Sequence[Tensor]) -> Tensor:
+    if len(inputs) != 1:
+        graph.refuse(keras, f"{keras.class_name} takes one input, and here it has {len(inputs)}")
+    return inputs[0]
+
+
+def _require_last_axis(graph: Graph, keras: KerasLayer, source: Tensor) -> None:
+    axis = keras.config.get("axis", -1)
+    axes = axis if isinstance(axis, list) else [axis]
+    last = 2 if source.sequence else 1
+    if axes not in ([-1], [last]):
+        graph.refuse(keras, f"{keras.class_name} along axis {axis} is not supported; only the last axis is", "axis")
+
+
+MERGES: Final = {"Concatenate": "concat", "Add": "sum", "Multiply": "multiply", "Average": "average"}
+DROPOUTS: Final = ("Dropout", "SpatialDropout1D", "GaussianNoise", "GaussianDropout", "AlphaDropout", "ActivityRegularization")
+FUNCTIONS: Final = ("Activation", "LeakyReLU", "ELU", "ReLU", "Softmax")
+STEPWISE: Final = frozenset({"Dense", "BatchNormalization", "LayerNormalization", *FUNCTIONS, *DROPOUTS} - {"SpatialDropout1D"})
+
+BUILDERS: Final[dict[str, Builder]] = {
+    "Dense": _dense,
+    "BatchNormalization": _batch_normalization,
+    "LayerNormalization": _layer_normalization,
+    "Embedding": _embedding,
+    "Masking": _masking,
+    "Flatten": _flatten,
+    "RepeatVector": _repeat_vector,
+    "TimeDistributed": _time_distributed,
+    **dict.fromkeys(MERGES, _merge),
+    **dict.fromkeys(FUNCTIONS, _function),
+    **dict.fromkeys(DROPOUTS, _dropout),
+}

@@ -1,0 +1,225 @@
+"""Keras's recurrent layers as canonical ones: LSTM, GRU, SimpleRNN, their CuDNN twins, RNN(cells) and Bidirectional.
+
+Sources: SEMANTICS of keras-team/keras layers/recurrent.py and layers/wrappers.py, 2.0.0 to 3. Knows no files.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+from cellserve.models.importers.keras_activations import activation_of
+from cellserve.models.importers.keras_graph import Graph, KerasLayer, Tensor
+from cellserve.models.importers.keras_options import Config, check_options
+from cellserve.models.spec import GruLayer, LstmLayer, MergeLayer, RecurrentLayer, ReverseLayer, SimpleRnnLayer
+
+CELLS: Final = {"LSTMCell": "LSTM", "GRUCell": "GRU", "SimpleRNNCell": "SimpleRNN"}
+CUDNN: Final = {"CuDNNLSTM": "LSTM", "CuDNNGRU": "GRU"}
+CLASSES: Final = ("LSTM", "GRU", "SimpleRNN", *CUDNN, "RNN")
+MERGE_MODES: Final = {"concat": "concat", "sum": "sum", "mul": "multiply", "ave": "average"}
+OPTIONS: Final = (
+    "units", "activation", "recurrent_activation", "use_bias", "return_sequences", "return_state", "go_backwards", "stateful", "unroll",
+    "reset_after", "zero_output_for_mask", "time_major", "cell",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Pass:
+    """One direction of a recurrent layer: its output, and its final states in Keras's order."""
+
+    output: Tensor
+    states: tuple[Tensor, ...]
+    arrays: int  # how many stored arrays it took
+    return_state: bool
+
+
+def build_recurrent(graph: Graph, keras: KerasLayer, inputs: Sequence[Tensor], initial: Sequence[Tensor]) -> list[Tensor]:
+    """All outputs: the sequence or last output, then with return_state the states."""
+    made = _pass(graph, keras, keras.spec_name, inputs[0], initial, part=(), offset=0, force_zero=False)
+    return [made.output, *(made.states if made.return_state else ())]
+
+
+def build_bidirectional(graph: Graph, keras: KerasLayer, inputs: Sequence[Tensor], initial: Sequence[Tensor]) -> list[Tensor]:
+    """Two passes over one input; the backward one's sequence turned round before the merge."""
+    check_options("Bidirectional", keras.name, keras.config, ("layer", "backward_layer", "merge_mode"), graph.notes)
+    forward, backward = _directions(graph, keras)
+    sequences = bool(forward.config.get("return_sequences", False))
+    force_zero = sequences and graph.era.bidirectional_zeroes_masked_sequences
+    half = len(initial) // 2
+    name, x = keras.spec_name, inputs[0]
+    ahead = _pass(graph, forward, f"{name}_forward", x, initial[:half], part=("forward_layer",), offset=0, force_zero=force_zero)
+    behind = _pass(
+        graph,
+        backward,
+        f"{name}_backward",
+        x,
+        initial[half:],
+        part=("backward_layer",),
+        offset=ahead.arrays,
+        force_zero=force_zero,
+    )
+    back = behind.output
+    if sequences:
+        turned = ReverseLayer(name=f"{name}_backward_in_time", inputs=(back.reference,))
+        back = graph.add(turned, sequence=True, masks=back.masks)
+    states = (*ahead.states, *behind.states) if ahead.return_state else ()
+    mode = keras.config.get("merge_mode", "concat")
+    if mode is None:
+        return [ahead.output, back, *states]
+    if mode not in MERGE_MODES:
+        graph.refuse(keras, f"the merge mode {mode!r} is not known; Keras has {', '.join(MERGE_MODES)} and None", "merge_mode")
+    merge = MergeLayer.model_validate(
+        {"name": name, "inputs": (ahead.output.reference, back.reference), "mode": MERGE_MODES[mode]}
+    )
+    return [graph.add(merge, sequence=sequences, masks=ahead.output.masks), *states]
+
+
+def _directions(graph: Graph, keras: KerasLayer) -> tuple[KerasLayer, KerasLayer]:
+    inner = keras.config["layer"]
+    if inner.get("class_name") not in CLASSES:
+        graph.refuse(
+            keras,
+            f"Bidirectional({inner.get('class_name')}) is not supported; recurrent layers may be inside: {', '.join(CLASSES)}",
+        )
+    forward = replace(keras, class_name=inner["class_name"], config=inner["config"])
+    own = keras.config.get("backward_layer")
+    if not own:
+        turned = {**inner["config"], "go_backwards": not inner["config"].get("go_backwards", False)}
+        return forward, replace(forward, config=turned)
+    if own.get("class_name") not in CLASSES:
+        graph.refuse(keras, f"a backward layer of class {own.get('class_name')} is not supported", "backward_layer")
+    backward = replace(keras, class_name=own["class_name"], config=own["config"])
+    if bool(forward.config.get("return_sequences")) != bool(backward.config.get("return_sequences")):
+        graph.refuse(keras, "its two layers disagree about return_sequences", "backward_layer")
+    return forward, backward
+
+
+def _pass(
+    graph: Graph,
+    keras: KerasLayer,
+    name: str,
+    x: Tensor,
+    initial: Sequence[Tensor],
+    *,
+    part: tuple[str, ...],
+    offset: int,
+    force_zero: bool,
+) -> Pass:
+    """One layer, or one for each cell of RNN([cell, cell]): a stack of cells is a stack of layers that all return sequences."""
+    options = keras.config
+    check_options(keras.class_name, keras.name, options, OPTIONS, graph.notes)
+    if options.get("time_major"):
+        graph.refuse(keras, "time-major inputs are not supported; save the model with time_major=False", "time_major")
+    cells, cell_parts = _cells(graph, keras)
+    stacked = len(cells) > 1
+    if stacked and (initial or options.get("return_state")):
+        graph.refuse(keras, "states of stacked cells as inputs or outputs are not supported; use one layer for each cell", "cell")
+    taken = 0
+    output, layer = x, None
+    for position, (cell, cell_part) in enumerate(zip(cells, cell_parts)):
+        last = position == len(cells) - 1
+        layer = _layer(
+            graph,
+            replace(
+                keras,
+                class_name=cell.class_name,
+                config={**options, **_inferred(graph, keras, cell, [*part, *cell_part], offset + taken)},
+            ),
+            name if last else f"{name}_{position}",
+            (output, *initial),
+            return_sequences=bool(options.get("return_sequences", False)) or not last,
+            go_backwards=bool(options.get("go_backwards", False)) and position == 0,
+            force_zero=force_zero,
+        )
+        count = 2 + layer.use_bias
+        graph.claim(layer, keras, count, (*part, *cell_part), offset=offset + taken, cudnn=keras.class_name in CUDNN)
+        taken += count
+        output = graph.add(layer, sequence=layer.return_sequences, masks=x.masks if layer.return_sequences else frozenset())
+    states = tuple(Tensor(f"{name}:{state}", sequence=False) for state in (layer.state_widths if layer else ()))
+    return Pass(output, states, taken, bool(options.get("return_state", False)))
+
+
+def _layer(
+    graph: Graph,
+    keras: KerasLayer,
+    name: str,
+    inputs: Sequence[Tensor],
+    *,
+    return_sequences: bool,
+    go_backwards: bool,
+    force_zero: bool,
+) -> RecurrentLayer:
+    config = keras.config
+    common: dict[str, Any] = {
+        "name": name,
+        "inputs": tuple(one.reference for one in inputs),
+        "units": config["units"],
+        "activation": _activation(graph, keras, "activation", "tanh"),
+        "use_bias": config.get("use_bias", True),
+        "return_sequences": return_sequences,
+        "go_backwards": go_backwards,
+        "mask_rule": graph.era.mask_rule(
+            unroll=bool(config.get("unroll", False)),
+            zero_output_for_mask=force_zero or bool(config.get("zero_output_for_mask", False)),
+        ),
+        "stateful": bool(config.get("stateful", False)),
+    }
+    if keras.class_name == "SimpleRNN":
+        return SimpleRnnLayer(**common)
+    cudnn = keras.class_name in CUDNN
+    recurrent = _activation(graph, keras, "recurrent_activation", "sigmoid" if cudnn else graph.era.default_recurrent_activation)
+    if CUDNN.get(keras.class_name, keras.class_name) == "LSTM":
+        return LstmLayer(**common, recurrent_activation=recurrent)
+    return GruLayer(**common, recurrent_activation=recurrent, reset_after=cudnn or bool(config.get("reset_after", False)))
+
+
+def _activation(graph: Graph, keras: KerasLayer, option: str, default: str) -> Any:
+    return activation_of(keras.config.get(option, default), graph.era, graph.source, keras.name, option)
+
+
+def _cells(graph: Graph, keras: KerasLayer) -> tuple[list[KerasLayer], list[tuple[str, ...]]]:
+    """The cells of a layer, and in which part of it an archive keeps their arrays."""
+    if keras.class_name != "RNN":
+        return [keras], [("cell",) if keras.class_name not in CUDNN else ()]
+    cell = keras.config.get("cell")
+    found = [cell] if isinstance(cell, Mapping) else list(cell or [])
+    if len(found) == 1 and found[0].get("class_name") == "StackedRNNCells":
+        found = list(found[0]["config"]["cells"])
+        stacked = True
+    else:
+        stacked = isinstance(cell, list)
+    for one in found:
+        if one.get("class_name") not in CELLS:
+            graph.refuse(
+                keras, f"the cell {one.get('class_name')!r} is not supported; the known ones are {', '.join(CELLS)}", "cell"
+            )
+    parts = _numbered([_snake(one["class_name"]) for one in found])
+    cells = [replace(keras, class_name=CELLS[one["class_name"]], config=one.get("config") or {}) for one in found]
+    return cells, [("cell", "cells", part) if stacked else ("cell",) for part in parts]
+
+
+def _inferred(graph: Graph, keras: KerasLayer, cell: KerasLayer, part: Sequence[str], offset: int) -> Config:
+    """A cell's options. Keras 2.0.9 saved cells without any: then the units follow from the arrays, the rest are its defaults."""
+    if keras.class_name != "RNN":
+        return {}
+    check_options(f"{cell.class_name} cell", keras.name, cell.config, OPTIONS, graph.notes)
+    if "units" in cell.config:
+        return cell.config
+    shapes = graph.store.shapes(keras.name, tuple(part))
+    position = offset + 1
+    if position >= len(shapes) or len(shapes[position]) != 2:
+        graph.refuse(keras, "the cell says neither its units nor has it arrays that tell", "cell")
+    graph.notes.say(
+        f"The cells of layer {keras.name} are saved without options: units are read from the arrays, activations and biases are Keras's defaults."
+    )
+    return {**cell.config, "units": shapes[position][0]}
+
+
+def _snake(class_name: str) -> str:
+    return {"LSTMCell": "lstm_cell", "GRUCell": "gru_cell", "SimpleRNNCell": "simple_rnn_cell"}[class_name]
+
+
+def _numbered(names: Sequence[str]) -> list[str]:
+    """Keras's way with equal names in one container: gru_cell, gru_cell_1, …"""
+    return [name if (before := list(names[:place]).count(name)) == 0 else f"{name}_{before}" for place, name in enumerate(names)]

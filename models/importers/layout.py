@@ -1,0 +1,100 @@
+"""Arrays of foreign layouts into canonical ones: the only file, beside `gate_order`, that transposes, splits or joins them.
+
+Sources: Keras 2 engine/saving.py (`_convert_rnn_weights`) for the CuDNN layers, torch.nn.RNNBase for the torch ones.
+Knows no file formats and no names of layers; raises LayoutError with a sentence that its caller completes with them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from cellserve.models import gate_order
+from cellserve.models.spec import GruLayer, LstmLayer, RecurrentLayer
+
+Array = npt.NDArray[Any]
+Arrays = dict[str, Array]
+
+
+class LayoutError(ValueError):
+    """The arrays cannot be those of this layer."""
+
+
+def keras_recurrent(layer: RecurrentLayer, stored: Sequence[Array], *, cudnn: bool = False) -> Arrays:
+    """Keras 2 and later: kernel [F, g*u], recurrent_kernel [u, g*u] and, with use_bias, bias.
+
+    The bias is [g*u]; [2, 3u] or [6u] for a GRU with reset_after (input biases, then recurrent ones); [8u] for a CuDNN LSTM, which a file
+    of plain LSTM layers may hold too when it was written on a GPU.
+    """
+    wanted = 3 if layer.use_bias else 2
+    if len(stored) != wanted:
+        raise LayoutError(
+            f"it has {len(stored)} weight arrays where {wanted} are expected (kernel, recurrent_kernel{', bias' * layer.use_bias})"
+        )
+    kernel, recurrent_kernel = stored[0], stored[1]
+    gates = len(gate_order.CANONICAL[layer.kind])
+    _require_columns("kernel", kernel, gates * layer.units)
+    _require_columns("recurrent_kernel", recurrent_kernel, gates * layer.units)
+    if not layer.use_bias:
+        return {"kernel": kernel, "recurrent_kernel": recurrent_kernel}
+    bias = stored[2]
+    if cudnn or _has_cudnn_bias(layer, bias):
+        kernel = _each_gate(kernel, gates, lambda block: block.T.reshape(block.shape, order="F"))
+        recurrent_kernel = _each_gate(recurrent_kernel, gates, lambda block: block.T)
+    biases = _keras_biases(layer, bias, gates * layer.units)
+    return {"kernel": kernel, "recurrent_kernel": recurrent_kernel, **biases}
+
+
+def _has_cudnn_bias(layer: RecurrentLayer, bias: Array) -> bool:
+    """CuDNN keeps two biases per gate in one row, which no plain layer does; Keras itself tells them apart by this length."""
+    gates = len(gate_order.CANONICAL[layer.kind])
+    return layer.kind != "simple_rnn" and bias.shape == (2 * gates * layer.units,)
+
+
+def _keras_biases(layer: RecurrentLayer, bias: Array, columns: int) -> Arrays:
+    if isinstance(layer, GruLayer) and layer.reset_after:
+        if bias.size != 2 * columns:
+            raise LayoutError(f"its bias is {list(bias.shape)}; a GRU with reset_after has [2, {columns}]")
+        return {"bias": bias.reshape(2, columns)[0], "recurrent_bias": bias.reshape(2, columns)[1]}
+    if isinstance(layer, LstmLayer) and bias.shape == (2 * columns,):
+        return {"bias": bias[:columns] + bias[columns:]}
+    if bias.shape != (columns,):
+        raise LayoutError(f"its bias is {list(bias.shape)} where [{columns}] is expected")
+    return {"bias": bias}
+
+
+def torch_recurrent(layer: RecurrentLayer, stored: Arrays) -> Arrays:
+    """torch: weight_ih [g*u, F], weight_hh [g*u, out], bias_ih and bias_hh [g*u], weight_hr [proj, u]; rows in torch's gate order."""
+    orders = {"lstm": gate_order.LSTM_TORCH, "gru": gate_order.GRU_TORCH, "simple_rnn": gate_order.SIMPLE_RNN}
+    foreign, canonical = orders[layer.kind], gate_order.CANONICAL[layer.kind]
+    own = {
+        "kernel": gate_order.reorder(stored["weight_ih"].T, foreign, canonical),
+        "recurrent_kernel": gate_order.reorder(stored["weight_hh"].T, foreign, canonical),
+    }
+    if layer.use_bias:
+        bias = gate_order.reorder(stored["bias_ih"], foreign, canonical)
+        recurrent_bias = gate_order.reorder(stored["bias_hh"], foreign, canonical)
+        if isinstance(layer, GruLayer):
+            own |= {"bias": bias, "recurrent_bias": recurrent_bias}
+        else:
+            own |= {"bias": bias + recurrent_bias}
+    if "weight_hr" in stored:
+        own["projection"] = stored["weight_hr"].T
+    return own
+
+
+def torch_linear(stored: Arrays) -> Arrays:
+    """torch: weight [out, in] and perhaps bias [out]."""
+    return {"kernel": stored["weight"].T} | ({"bias": stored["bias"]} if "bias" in stored else {})
+
+
+def _each_gate(array: Array, gates: int, change: Any) -> Array:
+    return np.concatenate([change(block) for block in np.split(array, gates, axis=1)], axis=1)
+
+
+def _require_columns(name: str, array: Array, columns: int) -> None:
+    if array.ndim != 2 or array.shape[1] != columns:
+        raise LayoutError(f"its {name} is {list(array.shape)} where [*, {columns}] is expected")
