@@ -51,7 +51,7 @@ def test_each_attempt_is_given_the_time_left(ask: Ask, fake: FakeSequences, cloc
     ask("predict", "digits", sequence(1), timeout_seconds=3000.0)
     first, second = fake.deadlines_seconds
     assert second < first - 900
-    assert first <= 3001
+    assert first <= 3100  # gRPC rounds long timeouts up
 
 
 def test_a_call_without_time_is_not_sent(ask: Ask, fake: FakeSequences) -> None:
