@@ -12,7 +12,7 @@ from cellserve.models.weights import Weights
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """framework: "keras", "tf.keras" or "torch"; version: as the file says, "" where it does not; digest: "sha256:…" of the file."""
+    """framework: "keras", "tf.keras" or "torch"; version: as the file says, or ""; digest: "sha256:…" of its bytes."""
 
     framework: str
     version: str

@@ -1,7 +1,7 @@
 """Keras's .keras archives (Keras 3 and tf-keras): metadata.json, config.json and model.weights.h5 in one zip.
 
-The weights lie under a name made of the layer's class and a counter, not of its own name. Source: keras/src/saving/saving_lib.py 3.x.
-Knows the places in the archive, not what the layers mean.
+The weights lie under a name made of the layer's class and a counter, not of its own name. Source: Keras 3,
+keras/src/saving/saving_lib.py. Knows the places in the archive, not what the layers mean.
 """
 
 from __future__ import annotations
@@ -19,11 +19,12 @@ import numpy as np
 import numpy.typing as npt
 
 from cellserve.models.errors import ImportRefused
+from cellserve.models.importers.admission import admitted
 from cellserve.models.importers.imported import ImportedModel, Source, file_digest
 from cellserve.models.importers.keras_config import translate
 from cellserve.models.importers.keras_era import Era
 from cellserve.models.importers.keras_graph import Claim
-from cellserve.models.importers.keras_weights import collect, finished
+from cellserve.models.importers.keras_weights import collect
 from cellserve.models.importers.limits import MAX_EXPANSION, MAX_JSON_BYTES, MAX_TOTAL_BYTES, SMALL_BYTES, Allowance
 
 ROOTS: Final = ("layers", "_layer_checkpoint_dependencies")  # the second in tf-keras 2.12
@@ -46,7 +47,7 @@ def load_archive(path: Path) -> ImportedModel:
         raise
     except (zipfile.BadZipFile, OSError, EOFError, RuntimeError, NotImplementedError, KeyError, ValueError) as error:
         raise ImportRefused(source, f"the archive is damaged or cut short ({error}); copy the file again") from error
-    return finished(spec, arrays, Source(era.framework, era.version, path.name, file_digest(path)), notes, path)
+    return admitted(spec, arrays, Source(era.framework, era.version, path.name, file_digest(path)), notes, path)
 
 
 def _member(archive: zipfile.ZipFile, name: str, source: str, limit: int) -> bytes:
@@ -117,7 +118,7 @@ class VarsStore:
 
 
 def _places(root: h5py.Group, model: Mapping[str, Any]) -> dict[str, str]:
-    """Layer name to group: by the name that Keras 3 writes beside the arrays, else by class and counter in the order of the layers."""
+    """Layer name to group: by the name that Keras 3 writes beside the arrays, else by class and counter in layer order."""
     written: dict[str, str] = {}
     for place, group in root.items():
         name = group["vars"].attrs.get("name") if isinstance(group, h5py.Group) and "vars" in group else None

@@ -191,9 +191,8 @@ def _mask_operation(graph: Graph, keras: KerasLayer, call: Call, made: Made) -> 
     over_features = keras.config.get("axis") == -1 and not keras.config.get("keepdims")
     if keras.class_name == "Any" and isinstance(source, tuple) and source[0] == "not_equal" and over_features:
         return ("any_not_equal", source[1], source[2])
-    graph.refuse(
-        keras, f"the operation {keras.class_name} of the model's own code is not supported; write it as a standard layer"
-    )
+    what = f"the operation {keras.class_name} of the model's own code is not supported; write it as a standard layer"
+    raise ImportRefused(graph.source, what, layer=keras.name)
 
 
 def _expect_tensor(graph: Graph, value: Tensor | MaskSource, what: str) -> Tensor:

@@ -15,7 +15,7 @@ from cellserve.models.spec import ActivationName, MaskRule
 
 @dataclass(frozen=True, slots=True)
 class Era:
-    """`version`: as written ("2.2.4-tf"); `release`: its numbers; `backend`: "tensorflow", "theano", "torch", …, "" where unsaid."""
+    """`version`: as written ("2.2.4-tf"); `release`: its numbers; `backend`: "tensorflow", "theano" …, "" where unsaid."""
 
     version: str
     release: tuple[int, int, int]
@@ -29,8 +29,8 @@ class Era:
         if numbers is None:
             raise ImportRefused(
                 source,
-                "the file does not say which Keras version wrote it, and versions differ in arithmetic. Keras 0.x and 1.x files are not "
-                "supported yet; save the model again with Keras 2 or newer",
+                "the file does not say which Keras version wrote it, and versions differ in arithmetic. Keras 0.x and 1.x files "
+                "are not supported yet; save the model again with Keras 2 or newer",
             )
         release = (int(numbers[1]), int(numbers[2]), int(numbers[3] or 0))
         if release[0] < 2:
@@ -66,8 +66,7 @@ class Era:
     @property
     def default_recurrent_activation(self) -> str:
         """For configurations that leave it out: 2.3.0 changed it, and TensorFlow 1's tf.keras had the old one."""
-        old = self.release < (2, 3, 0) or (self.version.endswith("-tf") and self.release < (2, 3, 0))
-        return "hard_sigmoid" if old else "sigmoid"
+        return "hard_sigmoid" if self.release < (2, 3, 0) else "sigmoid"
 
     def mask_rule(self, *, unroll: bool, zero_output_for_mask: bool) -> MaskRule:
         """What a masked step emits. Only Keras 2.0 to 2.2 on TensorFlow's symbolic loop starts from the carried state."""

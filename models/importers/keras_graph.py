@@ -30,7 +30,7 @@ class Tensor:
 
 @dataclass(frozen=True, slots=True)
 class KerasLayer:
-    """One layer as its file describes it. `spec_name`: its name in our graph (a second use of a shared layer has a name of its own)."""
+    """One layer as its file describes it. `spec_name`: its name in our graph (each further use of a shared layer has its own)."""
 
     class_name: str
     name: str

@@ -17,12 +17,13 @@ import numpy as np
 import numpy.typing as npt
 
 from cellserve.models.errors import ImportRefused
+from cellserve.models.importers.admission import admitted
 from cellserve.models.importers.imported import ImportedModel, Source, file_digest
 from cellserve.models.importers.keras_archive import VarsStore, holds_vars
 from cellserve.models.importers.keras_config import translate
 from cellserve.models.importers.keras_era import Era
 from cellserve.models.importers.keras_graph import ArrayStore, Claim
-from cellserve.models.importers.keras_weights import collect, finished
+from cellserve.models.importers.keras_weights import collect
 from cellserve.models.importers.limits import MAX_JSON_BYTES, Allowance
 
 NAMED_ARRAYS = ("kernel", "recurrent_kernel", "bias", "gamma", "beta", "moving_mean", "moving_variance", "embeddings")
@@ -39,7 +40,7 @@ def load_h5(path: Path, architecture: Path | None = None) -> ImportedModel:
         arrays = collect(claims, store, source)
         if isinstance(store, H5Store):
             store.require_all_used(claims)
-    return finished(spec, arrays, Source(era.framework, era.version, path.name, file_digest(path)), notes, path)
+    return admitted(spec, arrays, Source(era.framework, era.version, path.name, file_digest(path)), notes, path)
 
 
 @contextmanager
@@ -61,8 +62,8 @@ def _model(file: h5py.File, source: str, architecture: Path | None) -> tuple[Map
     if written is None:
         raise ImportRefused(
             source,
-            "the file holds weights without an architecture; give the model's JSON (model.to_json()) with --architecture, or save the "
-            "whole model with model.save()",
+            "the file holds weights without an architecture; give the model's JSON (model.to_json()) with --architecture, or "
+            "save the whole model with model.save()",
         )
     try:
         model = json.loads(written)

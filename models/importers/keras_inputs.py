@@ -42,7 +42,7 @@ def input_spec(graph: Graph, name: str, shape: Shape | None, readers: Sequence[K
     if width is None or len(shape) > 2:
         raise ImportRefused(
             graph.source,
-            f"this input has the shape {_written(shape)}; sequences [time, features] with a fixed number of features are supported, and vectors",
+            f"this input has the shape {_written(shape)}; sequences [time, features] of a fixed width are supported, and vectors",
             layer=name,
         )
     if len(shape) == 1:

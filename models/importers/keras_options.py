@@ -15,7 +15,8 @@ Config = Mapping[str, Any]
 
 HARMLESS: Final = frozenset(
     {
-        "name", "trainable", "dtype", "batch_input_shape", "batch_shape", "batch_size", "input_shape", "input_dtype", "input_length",
+        "name", "trainable", "dtype", "batch_input_shape", "batch_shape", "batch_size", "input_shape", "input_dtype",
+        "input_length",
         "build_config", "registered_name", "shared_object_id", "seed", "sparse", "ragged", "optional", "noise_shape", "autocast",
         "implementation", "unit_forget_bias", "use_cudnn", "momentum", "renorm_momentum", "synchronized", "fused",
         "supports_masking", "ragged_rank", "consume_less", "weights", "input_spec", "states",
@@ -52,7 +53,7 @@ class TrainingNotes:
             self.others.append(sentence)
 
     def sentences(self) -> tuple[str, ...]:
-        ignored = [f"{kind} act only in training and are ignored: {', '.join(names)}." for kind, names in self.layers.items()]
+        ignored = [f"{kind}: only for training, ignored here ({', '.join(names)})." for kind, names in self.layers.items()]
         return (*ignored, *self.others)
 
 

@@ -1,6 +1,6 @@
 """Keras's recurrent layers as canonical ones: LSTM, GRU, SimpleRNN, their CuDNN twins, RNN(cells) and Bidirectional.
 
-Sources: SEMANTICS of keras-team/keras layers/recurrent.py and layers/wrappers.py, 2.0.0 to 3. Knows no files.
+Sources: keras-team/keras layers/recurrent.py and layers/wrappers.py, 2.0.0 to 3. Knows no files.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ CUDNN: Final = {"CuDNNLSTM": "LSTM", "CuDNNGRU": "GRU"}
 CLASSES: Final = ("LSTM", "GRU", "SimpleRNN", *CUDNN, "RNN")
 MERGE_MODES: Final = {"concat": "concat", "sum": "sum", "mul": "multiply", "ave": "average"}
 OPTIONS: Final = (
-    "units", "activation", "recurrent_activation", "use_bias", "return_sequences", "return_state", "go_backwards", "stateful", "unroll",
+    "units", "activation", "recurrent_activation", "use_bias", "return_sequences", "return_state", "go_backwards", "stateful",
+    "unroll",
     "reset_after", "zero_output_for_mask", "time_major", "cell",
 )  # fmt: skip
 
@@ -211,7 +212,7 @@ def _inferred(graph: Graph, keras: KerasLayer, cell: KerasLayer, part: Sequence[
     if position >= len(shapes) or len(shapes[position]) != 2:
         graph.refuse(keras, "the cell says neither its units nor has it arrays that tell", "cell")
     graph.notes.say(
-        f"The cells of layer {keras.name} are saved without options: units are read from the arrays, activations and biases are Keras's defaults."
+        f"The cells of layer {keras.name} are saved bare: units are read from the arrays, the rest is Keras's default."
     )
     return {**cell.config, "units": shapes[position][0]}
 

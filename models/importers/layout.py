@@ -26,13 +26,13 @@ class LayoutError(ValueError):
 def keras_recurrent(layer: RecurrentLayer, stored: Sequence[Array], *, cudnn: bool = False) -> Arrays:
     """Keras 2 and later: kernel [F, g*u], recurrent_kernel [u, g*u] and, with use_bias, bias.
 
-    The bias is [g*u]; [2, 3u] or [6u] for a GRU with reset_after (input biases, then recurrent ones); [8u] for a CuDNN LSTM, which a file
-    of plain LSTM layers may hold too when it was written on a GPU.
+    The bias is [g*u]; [2, 3u] or [6u] for a GRU with reset_after (input biases, then recurrent ones); [8u] for a CuDNN LSTM,
+    which a file of plain LSTM layers may hold too when it was written on a GPU.
     """
     wanted = 3 if layer.use_bias else 2
     if len(stored) != wanted:
         raise LayoutError(
-            f"it has {len(stored)} weight arrays where {wanted} are expected (kernel, recurrent_kernel{', bias' * layer.use_bias})"
+            f"it has {len(stored)} weight arrays, expected {wanted}: kernel, recurrent_kernel{', bias' * layer.use_bias}"
         )
     kernel, recurrent_kernel = stored[0], stored[1]
     gates = len(gate_order.CANONICAL[layer.kind])
@@ -67,7 +67,7 @@ def _keras_biases(layer: RecurrentLayer, bias: Array, columns: int) -> Arrays:
 
 
 def torch_recurrent(layer: RecurrentLayer, stored: Arrays) -> Arrays:
-    """torch: weight_ih [g*u, F], weight_hh [g*u, out], bias_ih and bias_hh [g*u], weight_hr [proj, u]; rows in torch's gate order."""
+    """torch: weight_ih [g*u, F], weight_hh [g*u, out], bias_ih and bias_hh [g*u], weight_hr [proj, u]; torch's gate order."""
     orders = {"lstm": gate_order.LSTM_TORCH, "gru": gate_order.GRU_TORCH, "simple_rnn": gate_order.SIMPLE_RNN}
     foreign, canonical = orders[layer.kind], gate_order.CANONICAL[layer.kind]
     own = {

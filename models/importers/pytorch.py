@@ -16,11 +16,14 @@ from pydantic import ValidationError
 
 from cellserve.models.errors import ImportRefused
 from cellserve.models.importers import layout
+from cellserve.models.importers.admission import admitted
 from cellserve.models.importers.description import Description
 from cellserve.models.importers.imported import ImportedModel, Source, file_digest
-from cellserve.models.importers.keras_weights import finished
-from cellserve.models.importers.torch_modules import Embedding, Linear, Module, RecurrentStack, modules
+from cellserve.models.importers.torch_modules import Linear, RecurrentStack, modules
+from cellserve.models.importers.torch_order import arrange
 from cellserve.models.spec import (
+    Activation,
+    ActivationName,
     DenseLayer,
     EmbeddingLayer,
     GruLayer,
@@ -56,72 +59,33 @@ class _Wiring:
 def from_state_dict(path: Path, arrays: dict[str, npt.NDArray[Any]], description: Description) -> ImportedModel:
     """Raises ImportRefused: modules not known, an order that cannot be, arrays that do not fit."""
     wiring = _Wiring(str(path), description)
-    found = modules(arrays, description.order, str(path))
-    embeddings, stacks, head = _sorted(found, wiring)
+    found = arrange(modules(arrays, description.order, str(path)), given=description.order is not None, source=str(path))
+    wiring.notes += found.notes()
     try:
-        first = _input(embeddings, stacks)
-        for embedding in embeddings:
-            vocabulary, units = embedding.arrays["weight"].shape
-            layer = EmbeddingLayer(
-                name=embedding.name or "embedding", inputs=(wiring.current,), vocabulary=vocabulary, units=units
-            )
-            wiring.add(layer, {"table": embedding.arrays["weight"]})
-        for stack in stacks:
+        if found.embedding is not None:
+            _add_embedding(wiring, found.embedding)
+        for stack in found.stacks:
             _add_stack(wiring, stack)
-        _add_head(wiring, head)
+        _add_head(wiring, found.head)
+        first = InputSpec(name=INPUT, kind="ids") if found.embedding else InputSpec(name=INPUT, width=found.stacks[0].input_width)
         spec = ModelSpec(inputs=(first,), layers=tuple(wiring.layers), outputs=(wiring.current,))
     except ValidationError as error:
         raise ImportRefused(str(path), f"the modules do not make a network: {error.errors()[0]['msg']}") from error
-    return finished(spec, wiring.arrays, Source("torch", "", path.name, file_digest(path)), tuple(wiring.notes), path)
+    return admitted(spec, wiring.arrays, Source("torch", "", path.name, file_digest(path)), tuple(wiring.notes), path)
 
 
-def _sorted(found: Sequence[Module], wiring: _Wiring) -> tuple[list[Embedding], list[RecurrentStack], list[Linear]]:
-    """Into what stands before, in and after the recurrence. A matrix before it whose rows it reads is an Embedding's table."""
-    places = [place for place, module in enumerate(found) if isinstance(module, RecurrentStack)]
-    if not places:
-        raise ImportRefused(
-            wiring.source,
-            "the state dict holds no nn.LSTM, nn.GRU or nn.RNN (no weight_ih_l0); there is nothing recurrent to serve",
-        )
-    stacks = [module for module in found if isinstance(module, RecurrentStack)]
-    before, inside, after = found[: places[0]], found[places[0] : places[-1]], found[places[-1] + 1 :]
-    for module in inside:
-        if isinstance(module, Linear):
-            raise ImportRefused(wiring.source, "a module between two recurrent ones is not supported yet", layer=module.name)
-    tables = [module for module in before if isinstance(module, Linear)]
-    width = stacks[0].directions[0][0]["weight_ih"].shape[1]
-    if len(tables) > 1 or any("bias" in table.arrays or table.arrays["weight"].shape[1] != width for table in tables):
-        names = ", ".join(table.name for table in tables)
-        raise ImportRefused(
-            wiring.source,
-            f"before the recurrence only one nn.Embedding whose vectors are its input ({width} wide) is supported; give the order of the "
-            "modules with `order` in a --description if the file's order is not that of the computation",
-            layer=names,
-        )
-    if tables:
-        wiring.notes.append(
-            f"The module {tables[0].name} stands before the recurrence and is taken for an Embedding: the model reads ids."
-        )
-    for stack, following in zip(stacks, stacks[1:]):
-        wiring.notes.append(
-            f"The output sequence of {stack.name or 'the recurrence'} is taken to be the input of {following.name}."
-        )
-    heads = [module for module in after if isinstance(module, Linear)]
-    return [Embedding(table.name, table.arrays) for table in tables], stacks, heads
-
-
-def _input(embeddings: Sequence[Embedding], stacks: Sequence[RecurrentStack]) -> InputSpec:
-    if embeddings:
-        return InputSpec(name=INPUT, kind="ids")
-    return InputSpec(name=INPUT, kind="features", width=stacks[0].directions[0][0]["weight_ih"].shape[1])
+def _add_embedding(wiring: _Wiring, embedding: Linear) -> None:
+    vocabulary, units = embedding.arrays["weight"].shape
+    layer = EmbeddingLayer(name=embedding.name or "embedding", inputs=(wiring.current,), vocabulary=vocabulary, units=units)
+    wiring.add(layer, {"table": embedding.arrays["weight"]})
 
 
 def _add_stack(wiring: _Wiring, stack: RecurrentStack) -> None:
     """Each layer is one pass, or two over the same input whose outputs are joined [forward, backward]."""
     if stack.kind == "simple_rnn" and wiring.description.nonlinearity is None:
         wiring.notes.append(
-            f"A state dict does not record the nonlinearity of nn.RNN ({stack.name or 'top'}): tanh is assumed; `nonlinearity: relu` in a "
-            "--description says otherwise."
+            f"A state dict does not record the nonlinearity of nn.RNN ({stack.name or 'top'}): tanh is assumed; `nonlinearity: "
+            "relu` in a --description says otherwise."
         )
     base = stack.name or stack.kind
     for depth, directions in enumerate(stack.directions):
@@ -151,7 +115,7 @@ def _add_pass(wiring: _Wiring, stack: RecurrentStack, name: str, source: str, st
     elif stack.kind == "gru":
         layer = GruLayer(**common, reset_after=True)
     else:
-        layer = SimpleRnnLayer(**common, activation=wiring.description.nonlinearity or "tanh")
+        layer = SimpleRnnLayer(**common, activation=Activation(name=wiring.description.nonlinearity or "tanh"))
     try:
         wiring.add(layer, layout.torch_recurrent(layer, dict(stored)))
     except ValueError as error:
@@ -168,16 +132,19 @@ def _add_head(wiring: _Wiring, head: Sequence[Linear]) -> None:
     where = wiring.description.head
     if where is None:
         wiring.notes.append(
-            f"The head ({names}) is assumed to act on the last step of the recurrence; `head: sequence` in a --description applies it to "
-            "every step."
+            f"The head ({names}) is assumed to act on the last step of the recurrence; `head: sequence` in a --description "
+            "applies it to every step."
         )
     if where != "sequence":
         wiring.add(LastStepLayer(name="last_step", inputs=(wiring.current,)))
-    functions = wiring.description.head_activations
-    if functions is None:
-        functions = ("linear",) * len(head)
+    none: list[ActivationName] = ["linear" for _ in head]
+    functions: Sequence[ActivationName] = (
+        none if wiring.description.head_activations is None else wiring.description.head_activations
+    )
+    if wiring.description.head_activations is None:
         wiring.notes.append(
-            f"A state dict does not record functions: none is assumed after {names}; `head_activations` in a --description names them."
+            f"A state dict does not record functions: none is assumed after {names}; `head_activations` in a --description names "
+            "them."
         )
     if len(functions) != len(head):
         raise ImportRefused(
@@ -192,6 +159,6 @@ def _add_head(wiring: _Wiring, head: Sequence[Linear]) -> None:
             inputs=(wiring.current,),
             units=arrays["kernel"].shape[1],
             use_bias="bias" in arrays,
-            activation=function,  # type: ignore[arg-type]
+            activation=Activation(name=function),
         )
         wiring.add(layer, arrays)

@@ -1,4 +1,4 @@
-"""PyTorch state dicts as named arrays, from .pt (zip) or .safetensors. Never runs a pickle's code (weights_only). Knows no networks."""
+"""PyTorch state dicts as named arrays, from .pt (zip) or .safetensors. Runs no pickle's code. Knows no networks."""
 
 from __future__ import annotations
 

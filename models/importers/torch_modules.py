@@ -13,19 +13,28 @@ from cellserve.models.errors import ImportRefused
 
 Arrays = Mapping[str, npt.NDArray[Any]]
 RECURRENT_NAME: Final = re.compile(r"(weight_ih|weight_hh|bias_ih|bias_hh|weight_hr)_l(\d+)(_reverse)?")
-GATES: Final = {4: "lstm", 3: "gru", 1: "simple_rnn"}
-
-
-@dataclass(frozen=True, slots=True)
-class Embedding:
-    name: str
-    arrays: Arrays  # weight [vocabulary, units]
+Kind = Literal["lstm", "gru", "simple_rnn"]
+GATES: Final[dict[Kind, int]] = {"lstm": 4, "gru": 3, "simple_rnn": 1}
 
 
 @dataclass(frozen=True, slots=True)
 class Linear:
+    """A matrix, perhaps with a bias; without one it may as well be the table of an nn.Embedding."""
+
     name: str
-    arrays: Arrays  # weight [out, in], perhaps bias [out]
+    arrays: Arrays  # weight [out, in] ([vocabulary, units] of an Embedding), bias [out]
+
+    @property
+    def input_width(self) -> int:
+        return int(self.arrays["weight"].shape[1])
+
+    @property
+    def output_width(self) -> int:
+        return int(self.arrays["weight"].shape[0])
+
+    @property
+    def output_width_as_table(self) -> int:
+        return int(self.arrays["weight"].shape[1])
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,12 +42,20 @@ class RecurrentStack:
     """torch.nn.LSTM, GRU or RNN. `directions[k]`: the arrays of layer k, forward first, by torch's names without suffix."""
 
     name: str
-    kind: Literal["lstm", "gru", "simple_rnn"]
+    kind: Kind
     units: int
     directions: tuple[tuple[Arrays, ...], ...]
 
+    @property
+    def input_width(self) -> int:
+        return int(self.directions[0][0]["weight_ih"].shape[1])
 
-Module = Embedding | Linear | RecurrentStack
+    @property
+    def output_width(self) -> int:
+        return sum(int(direction["weight_hh"].shape[1]) for direction in self.directions[-1])
+
+
+Module = Linear | RecurrentStack
 
 
 def modules(arrays: Arrays, order: Sequence[str] | None, source: str) -> list[Module]:
@@ -66,7 +83,7 @@ def _module(name: str, own: dict[str, npt.NDArray[Any]], source: str) -> Module:
     what = "a single cell (nn.LSTMCell, nn.GRUCell, nn.RNNCell), whose loop is the program's own" if cell else "none of those"
     raise ImportRefused(
         source,
-        f"nn.LSTM, nn.GRU, nn.RNN, nn.Embedding and nn.Linear are supported, and this module ({', '.join(sorted(own))}) is {what}. "
+        f"nn.LSTM, nn.GRU, nn.RNN, nn.Embedding and nn.Linear are supported; this module ({', '.join(sorted(own))}) is {what}. "
         "Modules that the recurrent model does not use can be left out by naming the others with `order` in a --description",
         layer=shown,
     )
@@ -86,7 +103,7 @@ def _recurrent(name: str, own: dict[str, npt.NDArray[Any]], source: str) -> Recu
         _check_slot(name, slot, source)
     first = slots[0, 0]
     kind = _kind(name, first, source)
-    units = first["weight_ih"].shape[0] // {"lstm": 4, "gru": 3, "simple_rnn": 1}[kind]
+    units = first["weight_ih"].shape[0] // GATES[kind]
     return RecurrentStack(name, kind, units, tuple(tuple(slots[layer, side] for side in range(width)) for layer in range(depth)))
 
 
@@ -98,14 +115,14 @@ def _check_slot(name: str, slot: Arrays, source: str) -> None:
         raise ImportRefused(source, "its weight_ih or weight_hh is not a matrix; the file is damaged", layer=name or "(top)")
 
 
-def _kind(name: str, slot: Arrays, source: str) -> Literal["lstm", "gru", "simple_rnn"]:
-    """By the rows over the hidden units: 4 gates, 3, or 1. A projection makes weight_hh narrower than the units; only LSTM has one."""
+def _kind(name: str, slot: Arrays, source: str) -> Kind:
+    """By the rows over the hidden units: 4 gates, 3, or 1. Only an LSTM has a projection, which narrows weight_hh."""
     rows, columns = slot["weight_hh"].shape
     if "weight_hr" in slot:
         return "lstm"
-    for gates, kind in ((4, "lstm"), (3, "gru"), (1, "simple_rnn")):
+    for kind, gates in GATES.items():
         if rows == gates * columns:
-            return kind  # type: ignore[return-value]
+            return kind
     raise ImportRefused(
         source, f"its weight_hh [{rows}, {columns}] is neither that of an LSTM, a GRU nor an RNN", layer=name or "(top)"
     )

@@ -1,0 +1,56 @@
+"""The last gate of every importer: the arrays are exactly those that the network needs, and every value is a finite number.
+
+Knows no framework.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from cellserve.models.errors import ImportRefused, InvalidSpec, InvalidWeights
+from cellserve.models.importers.imported import ImportedModel, Source
+from cellserve.models.shapes import expected_weights
+from cellserve.models.spec import ModelSpec
+from cellserve.models.weights import Weights
+
+
+def admitted(
+    spec: ModelSpec,
+    arrays: Mapping[str, npt.NDArray[Any]],  # by canonical name
+    source: Source,
+    notes: tuple[str, ...],
+    path: Path,
+) -> ImportedModel:
+    """Raises ImportRefused naming the layer and the array."""
+    try:
+        expected = expected_weights(spec)
+    except InvalidSpec as error:
+        raise ImportRefused(str(path), f"the layers do not fit together: {error}") from error
+    for name, shape in expected.items():
+        layer, _, own = name.rpartition(".")
+        problem = _problem(arrays.get(name), shape)
+        if problem is not None:
+            raise ImportRefused(str(path), f"its {own} {problem}", layer=layer)
+    try:
+        weights = Weights.of(arrays)
+        weights.check(spec)
+    except InvalidWeights as error:
+        raise ImportRefused(str(path), str(error)) from error
+    return ImportedModel(spec, weights, source, notes)
+
+
+def _problem(array: npt.NDArray[Any] | None, shape: tuple[int, ...]) -> str | None:
+    if array is None:
+        return "is missing from the file"
+    if array.shape != shape:
+        return f"is {list(array.shape)} where {list(shape)} is expected"
+    if array.dtype.kind not in "fiu":
+        return f"holds {array.dtype}, not numbers"
+    with np.errstate(over="ignore"):
+        bad = np.count_nonzero(~np.isfinite(array.astype(np.float32)))
+    return f"holds {bad} values that are NaN, infinite or too large for float32" if bad else None
