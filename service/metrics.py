@@ -59,6 +59,19 @@ class _RunSeries(NamedTuple):
     timesteps: Counter
     cancelled: Counter
 
+    def children(self, *labels: str) -> _RunSeries:
+        return _RunSeries(
+            self.request_seconds.labels(*labels),
+            self.queue_seconds.labels(*labels),
+            self.compute_seconds.labels(*labels),
+            self.iteration_seconds.labels(*labels),
+            self.iteration_rows.labels(*labels),
+            self.iteration_steps.labels(*labels),
+            self.iteration_padding.labels(*labels),
+            self.timesteps.labels(*labels),
+            self.cancelled.labels(*labels),
+        )
+
 
 class Metrics:
     """Implements the observers of the engine, the door and the catalog. Safe on any thread; blocks nobody for long."""
@@ -171,8 +184,7 @@ class Metrics:
         with self._lock:
             if version in self._unloaded:
                 return None
-            labels = _labels(version, implementation)
-            run = self._runs[version, implementation] = _RunSeries(*(metric.labels(*labels) for metric in self._by_run))
+            run = self._runs[version, implementation] = self._by_run.children(*_labels(version, implementation))
             return run
 
 

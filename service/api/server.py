@@ -26,7 +26,7 @@ SERVICES: Final = (
 _REFLECTED: Final = (*SERVICES, health_pb2.DESCRIPTOR.services_by_name["Health"].full_name, reflection.SERVICE_NAME)
 
 
-class CannotListen(ServiceError):
+class CannotListen(Exception):
     """The address is taken, or not one of this machine."""
 
 
@@ -38,7 +38,7 @@ class ServerOptions:
 
 
 class ApiServer:
-    """Build it, `start` it, `stop` it once. On the event loop."""
+    """Build it, `bind`, `start`, `close` and `stop` it, once each. On the event loop."""
 
     def __init__(self, door: Door, observer: DoorObserver, options: ServerOptions, server_version: str) -> None:
         self._door = door
@@ -52,8 +52,8 @@ class ApiServer:
         health_pb2_grpc.add_HealthServicer_to_server(self.health, self._server)
         reflection.enable_server_reflection(_REFLECTED, self._server)
 
-    async def start(self) -> int:
-        """The port, which the system has chosen if 0 was asked for. Raises CannotListen."""
+    def bind(self) -> int:
+        """Takes the port, and returns it: the system has chosen it if 0 was asked for. Raises CannotListen."""
         address = f"{_bracketed(self._options.host)}:{self._options.port}"
         try:
             port: int = self._server.add_insecure_port(address)
@@ -61,8 +61,10 @@ class ApiServer:
             raise CannotListen(
                 f"cannot listen on {address}: the port is taken, or the address is not one of this machine"
             ) from error
-        await self._server.start()
         return port
+
+    async def start(self) -> None:
+        await self._server.start()
 
     def show_models(self) -> None:
         """Brings the health of every model and version up to date with the catalog."""

@@ -1,0 +1,178 @@
+"""The composition root: builds the server from its parts, and takes it down in the right order.
+
+Down: health says NOT_SERVING and new requests are refused; accepted ones finish; then gRPC stops, then the engine, then the
+metrics page. The only module that knows every room.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.metadata
+import logging
+import signal
+import sys
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from cellserve.service.api.door import Door
+from cellserve.service.api.execution import Execution
+from cellserve.service.api.inbox import Inbox
+from cellserve.service.api.requests import Limits
+from cellserve.service.api.server import ApiServer, CannotListen, ServerOptions
+from cellserve.service.config import Settings
+from cellserve.service.engine.engine import Engine, EngineSettings
+from cellserve.service.engine.facts import VersionKey
+from cellserve.service.errors import Draining, InternalFailure, ServiceError
+from cellserve.service.metrics import Metrics
+from cellserve.service.metrics_page import MetricsPage
+from cellserve.service.registry.catalog import Catalog
+from cellserve.service.registry.lease import LoadedVersion
+from cellserve.service.registry.loading import load_version
+from cellserve.service.registry.repository import Repository
+from cellserve.service.registry.status import VersionStatus
+
+if TYPE_CHECKING:
+    from cellserve.models.network import Network
+
+log = logging.getLogger(__name__)
+
+_REPLY_SECONDS: Final = 2.0  # after the drain: for replies on their way out
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A server that serves. died: done, with the cause, when its engine has failed; the server must then end."""
+
+    port: int
+    metrics_port: int
+    died: asyncio.Future[BaseException]
+
+
+def run(settings: Settings) -> int:
+    """Serves until SIGTERM or SIGINT. Returns the exit code: 0 after a drain, 1 if it could not start or its engine failed."""
+    try:
+        return asyncio.run(_serve(settings))
+    except (CannotListen, ServiceError) as error:
+        print(f"cellserve: {error}", file=sys.stderr)
+        return 1
+
+
+@asynccontextmanager
+async def serving(settings: Settings) -> AsyncIterator[Running]:
+    """A server in this process and event loop, drained at the end. Raises CannotListen, RepositoryError."""
+    server = _Server(settings)
+    async with AsyncExitStack() as stack:
+        stack.push_async_callback(server.stop)
+        yield await server.start()
+
+
+async def _serve(settings: Settings) -> int:
+    loop = asyncio.get_running_loop()
+    asked_to_stop = asyncio.Event()
+    signals = (signal.SIGTERM, signal.SIGINT)
+    for number in signals:
+        loop.add_signal_handler(number, asked_to_stop.set)
+    async with serving(settings) as running:
+        print(f"cellserve ready on {settings.host}:{running.port} (metrics {running.metrics_port})", flush=True)
+        stopping = asyncio.create_task(asked_to_stop.wait())
+        await asyncio.wait((stopping, running.died), return_when=asyncio.FIRST_COMPLETED)
+        stopping.cancel()
+        for number in signals:
+            loop.remove_signal_handler(number)  # a second signal ends the process at once
+    return 1 if running.died.done() else 0
+
+
+class _Server:
+    """Every part, wired. Lives on the event loop that made it."""
+
+    def __init__(self, settings: Settings) -> None:
+        version = importlib.metadata.version("cellserve")
+        self._settings = settings
+        self._loop = asyncio.get_running_loop()
+        self._died: asyncio.Future[BaseException] = self._loop.create_future()
+        self._statuses: list[VersionStatus] = []
+        self._showing = False
+        self._page: MetricsPage | None = None
+        self._metrics = Metrics(version)
+        inbox = Inbox(self._loop)
+        self._engine = Engine(inbox.deliver, self._metrics, _engine_settings(settings), self._on_death)
+        self._execution = Execution(self._engine, inbox)
+        repository = Repository(settings.repository)
+        self._catalog = Catalog(repository, self._engine, settings, load=self._load, observer=self._metrics)
+        limits = Limits(settings.max_rows_per_request, settings.max_steps_per_sequence, settings.max_message_bytes)
+        options = ServerOptions(settings.host, settings.port, settings.max_message_bytes)
+        self._api = ApiServer(Door(self._catalog, self._execution, limits), self._metrics, options, version)
+
+    async def start(self) -> Running:
+        """Ports first, so that a taken one is told before anything is loaded."""
+        port = self._api.bind()
+        try:
+            self._page = self._metrics.open_page(self._settings.host, self._settings.metrics_port)
+        except OSError as error:
+            address = f"{self._settings.host}:{self._settings.metrics_port}"
+            raise CannotListen(f"cannot listen on {address} for metrics: {error.strerror}") from error
+        self._metrics.watch(self._engine.lanes, lambda: self._statuses)
+        self._engine.start()
+        self._catalog.subscribe(self._on_version_change)
+        await self._catalog.start()
+        self._show_versions()
+        await self._api.start()
+        return Running(port, self._page.port, self._died)
+
+    async def stop(self) -> None:
+        self._api.close()
+        await self._catalog.stop()
+        if not self._died.done():
+            await self._drain()
+        await self._api.stop(_REPLY_SECONDS)
+        await asyncio.to_thread(self._engine.stop)
+        if self._page is not None:
+            await asyncio.to_thread(self._page.close)
+
+    async def _drain(self) -> None:
+        seconds = self._settings.drain_seconds
+        if not await asyncio.to_thread(self._engine.drain, seconds):
+            log.warning("not everything accepted was finished within %g s", seconds)
+            self._execution.fail(Draining("the server is stopping and could not finish this request in time"))
+
+    def _load(self, repository: Repository, key: VersionKey, settings: Settings) -> tuple[LoadedVersion, Network]:
+        """In a thread of the catalog's."""
+        version, network = load_version(repository, key, settings)
+        self._metrics.on_offer(key, [label for label, obstacle in version.implementations.items() if obstacle is None])
+        return version, network
+
+    def _on_version_change(self, status: VersionStatus) -> None:
+        """Many changes of one moment are shown once, after the catalog has finished with them."""
+        if not self._showing:
+            self._showing = True
+            self._loop.call_soon(self._show_versions)
+
+    def _show_versions(self) -> None:
+        self._showing = False
+        self._statuses = self._catalog.index()  # read by scrapes, on threads of their own
+        self._api.show_models()
+
+    def _on_death(self, cause: BaseException) -> None:
+        """On the engine's thread."""
+        self._loop.call_soon_threadsafe(self._die, cause)
+
+    def _die(self, cause: BaseException) -> None:
+        log.critical("the engine has failed; the server ends", exc_info=cause)
+        failure = InternalFailure("the server's engine has failed and the server is ending")
+        self._api.close(failure)
+        self._execution.fail(failure)
+        if not self._died.done():
+            self._died.set_result(cause)
+
+
+def _engine_settings(settings: Settings) -> EngineSettings:
+    return EngineSettings(
+        join_latency_seconds=settings.join_latency_seconds,
+        max_chunk_seconds=settings.max_chunk_seconds,
+        max_batch_rows=settings.max_batch_rows,
+        max_active_sequences=settings.max_active_sequences,
+        max_waiting_timesteps=settings.max_waiting_timesteps,
+        workers=settings.workers,
+    )
