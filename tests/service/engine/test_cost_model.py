@@ -1,0 +1,100 @@
+"""CostModel on synthetic measurements: it finds the law, never goes negative, and survives stalls."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cellserve.service.engine.cost_model import FIRST_STEPS, CostModel
+
+LAW = (2e-6, 3e-5, 1e-4)
+
+
+def law_seconds(rows: int, steps: int) -> float:
+    a, b, c = LAW
+    return (a * rows + b) * steps + c
+
+
+def taught(observations: int = 200, seed: int = 1, noise: float = 0.0) -> CostModel:
+    chance = random.Random(seed)
+    costs = CostModel()
+    for _ in range(observations):
+        rows, steps = chance.randint(1, 64), chance.randint(1, 60)
+        costs.observe(rows, steps, law_seconds(rows, steps) * chance.uniform(1, 1 + noise))
+    return costs
+
+
+def test_before_any_measurement_the_chunk_is_short() -> None:
+    assert CostModel().steps_within(10.0, 1) == FIRST_STEPS
+    assert not CostModel().trusted
+
+
+def test_it_finds_the_law() -> None:
+    costs = taught()
+    for rows, steps in ((1, 1), (1, 60), (64, 1), (64, 60), (30, 30)):
+        assert costs.seconds(rows, steps) == pytest.approx(law_seconds(rows, steps), rel=0.1)
+
+
+def test_it_finds_it_through_noise() -> None:
+    costs = taught(noise=0.3)
+    for rows, steps in ((1, 40), (64, 20), (30, 30)):
+        assert costs.seconds(rows, steps) == pytest.approx(law_seconds(rows, steps), rel=0.35)
+
+
+def test_steps_within_a_time_take_about_that_time() -> None:
+    steps = taught().steps_within(0.002, 32)
+    assert law_seconds(32, steps) == pytest.approx(0.002, rel=0.15)
+
+
+def test_extrapolation_is_bounded() -> None:
+    costs = CostModel()
+    costs.observe(1, 8, 1e-6)
+    assert costs.steps_within(1000.0, 1) == 32
+
+
+def test_a_budget_below_the_fixed_cost_still_moves_on() -> None:
+    assert taught().steps_within(1e-6, 64) == 1
+
+
+def test_an_unseen_size_is_not_taken_for_free() -> None:
+    """Only one shape measured: eight times the rows is predicted to cost markedly more, so its chunk is shorter."""
+    costs = CostModel()
+    for _ in range(20):
+        costs.observe(8, 16, 0.001)
+    assert costs.seconds(8, 16) == pytest.approx(0.001, rel=0.01)
+    assert costs.seconds(64, 16) > 0.002
+
+
+def test_one_stalled_measurement_changes_little() -> None:
+    costs = taught()
+    before = costs.seconds(32, 30)
+    costs.observe(32, 30, 3.0)
+    assert costs.seconds(32, 30) < 1.3 * before
+
+
+def test_a_stall_in_the_very_first_measurement_is_forgotten_at_once() -> None:
+    costs = CostModel()
+    costs.observe(1, 8, 0.5)
+    costs.observe(1, 8, 0.001)
+    costs.observe(1, 8, 0.001)
+    assert costs.seconds(1, 8) == pytest.approx(0.001, rel=0.1)
+
+
+def test_a_lasting_change_is_learnt() -> None:
+    costs = taught()
+    for _ in range(200):
+        costs.observe(32, 30, 10 * law_seconds(32, 30))
+    assert costs.seconds(32, 30) == pytest.approx(10 * law_seconds(32, 30), rel=0.2)
+
+
+@given(st.lists(st.tuples(st.integers(1, 256), st.integers(1, 1000), st.floats(0, 10)), max_size=60))
+def test_coefficients_are_never_negative_and_a_chunk_never_empty(measurements: list[tuple[int, int, float]]) -> None:
+    costs = CostModel()
+    for rows, steps, seconds in measurements:
+        costs.observe(rows, steps, seconds)
+        assert min(costs.coefficients) >= 0
+        assert max(costs.coefficients) < 1e9
+        assert costs.steps_within(0.002, rows) >= 1

@@ -1,0 +1,229 @@
+"""The door: continuous batching shown by iteration numbers, admission, versions, implementations, several workers."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from cellserve.service.engine.facts import VersionKey
+from cellserve.service.errors import (
+    Cancelled,
+    DeadlineExpired,
+    Draining,
+    InvalidInput,
+    Overloaded,
+    UnknownImplementation,
+    UnknownVersion,
+    UnsupportedImplementation,
+)
+from tests.fakes import FakeClock, FakeNetwork, running_sum
+from tests.service.engine.driving import KEY, HandDriven, steps, work
+
+
+def costly(seconds_per_step: float, **settings: int) -> HandDriven:
+    clock = FakeClock()
+    return HandDriven(FakeNetwork(clock=clock, cost=lambda rows, count: count * seconds_per_step), clock, **settings)
+
+
+def test_a_short_sequence_overtakes_a_long_one() -> None:
+    driven = costly(1e-4)
+    long = driven.engine.submit(work(steps(10_000)))
+    for _ in range(5):
+        driven.iterate()
+    short = driven.engine.submit(work(steps(5)))
+    before = len(driven.observer.iterations)
+    driven.iterate()
+    (delivery,) = driven.box.all
+    assert delivery.sequence_id == short
+    assert delivery.iterations == 1
+    assert len(driven.observer.iterations) == before + 1
+    np.testing.assert_array_equal(delivery.outputs[0], running_sum(steps(5))[0])
+    assert driven.lane.active_sequences == 1  # the long one is live
+
+    driven.engine.cancel(long)
+    driven.iterate()
+    assert len(driven.observer.iterations) == before + 1  # not one chunk more
+    assert isinstance(driven.box.of(long).error, Cancelled)
+    assert (driven.lane.rows_used, driven.lane.waiting_timesteps) == (0, 0)
+
+
+def test_chunks_keep_to_the_join_latency_and_grow_when_nobody_comes() -> None:
+    driven = costly(1e-4)
+    driven.engine.submit(work(steps(2_000)))
+    driven.finish()
+    seconds = [fact.seconds for fact in driven.observer.iterations]
+    assert max(seconds) <= 0.0101
+    assert seconds[0] < 0.002
+    assert seconds[-3] > 0.009
+
+    for _ in range(100):  # five for each chunk: arrivals are frequent
+        for _ in range(5):
+            driven.clock.advance(0.001)
+            driven.engine.submit(work(steps(100)))
+        driven.iterate()
+    recent = [fact.seconds for fact in driven.observer.iterations[-50:]]
+    assert max(recent) <= 0.0021
+
+
+def test_a_stalled_iteration_does_not_wreck_the_next_chunks() -> None:
+    clock = FakeClock()
+    stall = iter([0.0] * 20 + [3.0] + [0.0] * 10_000)
+    driven = HandDriven(FakeNetwork(clock=clock, cost=lambda rows, count: count * 1e-4 + next(stall)), clock)
+    driven.engine.submit(work(steps(5_000)))
+    driven.finish()
+    after = [fact.steps for fact in driven.observer.iterations[22:-1]]
+    assert min(after) >= 50
+
+
+def test_what_is_not_there() -> None:
+    driven = HandDriven()
+    with pytest.raises(UnknownVersion, match="sums/2 is not loaded"):
+        driven.engine.submit(work(steps(1), version=VersionKey("sums", 2)))
+    with pytest.raises(UnknownImplementation, match="offers 0, 1, 2"):
+        driven.engine.submit(work(steps(1), implementation="jit"))
+    with pytest.raises(UnsupportedImplementation, match="sums are not fused"):
+        driven.engine.submit(work(steps(1), implementation="fused"))
+    with pytest.raises(InvalidInput, match="at least one time step"):
+        driven.engine.submit(work(steps(0)))
+    with pytest.raises(UnsupportedImplementation):
+        driven.engine.add_version(VersionKey("sums", 2), FakeNetwork(), "fused")
+    with pytest.raises(ValueError, match="already"):
+        driven.engine.add_version(KEY, FakeNetwork())
+    driven.finish()
+    assert driven.box.all == []
+    assert driven.lane.waiting_timesteps == 0
+
+
+def test_the_default_implementation_of_a_version() -> None:
+    driven = HandDriven()
+    other = VersionKey("sums", 2)
+    driven.engine.add_version(other, FakeNetwork(), "0")
+    ids = [driven.engine.submit(work(steps(1), version=version)) for version in (KEY, other)]
+    driven.finish()
+    assert [driven.box.of(identity).implementation for identity in ids] == ["2", "0"]
+
+
+def test_overload_is_refused_with_the_measured_time_to_wait() -> None:
+    driven = costly(1e-3, max_waiting_timesteps=100)
+    driven.engine.submit(work(steps(90)))
+    with pytest.raises(Overloaded) as unmeasured:
+        driven.engine.submit(work(steps(20)))
+    assert unmeasured.value.retry_after_seconds == 0.1
+    driven.iterate()  # 8 steps in 8 ms
+    with pytest.raises(Overloaded, match="82 time steps are waiting and 20 more would exceed the limit of 100") as measured:
+        driven.engine.submit(work(steps(20)))
+    assert measured.value.retry_after_seconds == pytest.approx(2 * 1e-3)
+    driven.engine.submit(work(steps(18)))
+    driven.finish()
+    assert len(driven.box.all) == 2
+
+
+def test_a_sequence_beyond_the_limit_is_let_into_an_empty_house_only() -> None:
+    driven = costly(1e-3, max_waiting_timesteps=100)
+    driven.engine.submit(work(steps(200)))
+    with pytest.raises(Overloaded):
+        driven.engine.submit(work(steps(1)))
+    driven.finish()
+    driven.engine.submit(work(steps(1)))
+    with pytest.raises(Overloaded):
+        driven.engine.submit(work(steps(200)))
+
+
+def test_a_deadline_that_cannot_be_met_is_refused_once_there_are_measurements() -> None:
+    driven = costly(1e-3)
+    hopeless = work(steps(1000), deadline_seconds=driven.clock() + 0.5)  # takes 1 s
+    accepted = driven.engine.submit(hopeless)
+    driven.finish()
+    assert isinstance(driven.box.of(accepted).error, DeadlineExpired)
+    with pytest.raises(DeadlineExpired, match="at least"):
+        driven.engine.submit(work(steps(1000), deadline_seconds=driven.clock() + 0.5))
+    with pytest.raises(DeadlineExpired, match="had passed"):
+        driven.engine.submit(work(steps(1), deadline_seconds=driven.clock() - 1))
+    feasible = driven.engine.submit(work(steps(1000), deadline_seconds=driven.clock() + 1.5))
+    driven.finish()
+    assert driven.box.of(feasible).error is None
+
+
+def test_waiting_sequences_count_against_a_deadline() -> None:
+    driven = costly(1e-3, max_batch_rows=2)
+    driven.engine.submit(work(steps(200)))
+    driven.finish()
+    for _ in range(1000):
+        driven.engine.submit(work(steps(100)))
+    driven.engine.workers[0].obey_commands(wait=False)
+    with pytest.raises(DeadlineExpired, match="at least"):
+        driven.engine.submit(work(steps(1), deadline_seconds=driven.clock() + 0.2))
+
+
+def test_a_removed_version_finishes_what_it_has() -> None:
+    driven = costly(1e-4)
+    live = driven.engine.submit(work(steps(500)))
+    driven.iterate()
+    driven.engine.remove_version(KEY)
+    driven.engine.remove_version(KEY)
+    with pytest.raises(UnknownVersion):
+        driven.engine.submit(work(steps(1)))
+    assert driven.lane.active_sequences == 1
+    newer = FakeNetwork(clock=driven.clock)
+    driven.engine.add_version(KEY, newer)  # the same key may come back while the old one finishes
+    other = driven.engine.submit(work(steps(3)))
+    driven.finish()
+    assert driven.box.of(live).error is None
+    assert driven.box.of(other).error is None
+    assert newer.calls == [(1, 3, "2")]
+    driven.engine.remove_version(KEY)
+    assert driven.engine.lanes() == []
+
+
+def test_versions_take_turns() -> None:
+    driven = costly(1e-4)
+    other = VersionKey("sums", 2)
+    driven.engine.add_version(other, FakeNetwork(clock=driven.clock, cost=lambda rows, count: count * 1e-4))
+    driven.engine.submit(work(steps(500)))
+    driven.engine.submit(work(steps(500), version=other))
+    for _ in range(10):
+        driven.iterate()
+    assert {fact.version for fact in driven.observer.iterations[-2:]} == {KEY, other}
+    assert sum(fact.version == KEY for fact in driven.observer.iterations) == 5
+
+
+def test_the_worker_with_the_least_outstanding_steps_is_chosen() -> None:
+    driven = HandDriven(workers=2, max_active_sequences=8)
+    ids = [driven.engine.submit(work(steps(count))) for count in (100, 10, 10, 10)]
+    assert [identity % 2 for identity in ids] == [0, 1, 1, 1]
+    assert len(set(ids)) == 4
+    driven.iterate()
+    assert (driven.lane.active_sequences, driven.lane.rows_free, driven.lane.rows_used) == (4, 12, 4)
+    driven.engine.cancel(ids[0])
+    driven.engine.cancel(ids[2])
+    driven.finish()
+    assert [type(driven.box.of(identity).error) for identity in ids] == [Cancelled, type(None), Cancelled, type(None)]
+
+
+def test_outputs_belong_to_their_sequence() -> None:
+    """What was delivered is not a window on memory that the next batch writes to."""
+    driven = HandDriven()
+    first = driven.engine.submit(work(steps(4), want_state=True))
+    driven.finish()
+    delivery = driven.box.of(first)
+    kept = [output.copy() for output in delivery.outputs]
+    driven.engine.submit(work(np.full((4, 2), 5.0, np.float32), want_state=True))
+    driven.finish()
+    for output, copy in zip(delivery.outputs, kept):
+        np.testing.assert_array_equal(output, copy)
+    assert delivery.state is not None
+    np.testing.assert_array_equal(delivery.state, kept[1])
+
+
+def test_stop_without_threads_ends_everybody() -> None:
+    driven = costly(1e-4)
+    ids = [driven.engine.submit(work(steps(1000))) for _ in range(3)]
+    driven.iterate()
+    ids.append(driven.engine.submit(work(steps(1000))))
+    driven.engine.stop()
+    driven.engine.stop()
+    assert all(isinstance(driven.box.of(identity).error, Draining) for identity in ids)
+    assert {fact.reason for fact in driven.observer.ends} == {"drained"}
+    with pytest.raises(Draining):
+        driven.engine.submit(work(steps(1)))
+    assert driven.lane.rows_used == 0

@@ -1,0 +1,222 @@
+"""The four properties that carry the engine, on the running-sum network: batch-mates are invisible, chunking is invisible,
+rows are conserved, every sequence ends exactly once. And the guard around each batch.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cellserve.service.engine.facts import IterationFact, SequenceFact
+from cellserve.service.errors import Cancelled, DeadlineExpired, InternalFailure
+from tests.fakes import POISON, FakeClock, FakeNetwork, RecordingObserver, running_sum
+from tests.service.engine.driving import KEY, HandDriven, steps, work
+
+WIDTH = 2
+
+
+@st.composite
+def sequences(draw: st.DrawFn) -> dict[str, Any]:
+    """Options of one Work: inputs of any length, perhaps a mask, an initial state, an implementation, a priority."""
+    length = draw(st.integers(1, 40))
+    numbers = st.integers(-9, 9)
+    inputs = draw(st.lists(st.lists(numbers, min_size=WIDTH, max_size=WIDTH), min_size=length, max_size=length))
+    mask = draw(st.none() | st.lists(st.booleans(), min_size=length, max_size=length))
+    state = draw(st.none() | st.lists(numbers, min_size=WIDTH, max_size=WIDTH))
+    return {
+        "inputs": np.array(inputs, np.float32),
+        "mask": None if mask is None else np.array(mask),
+        "state": None if state is None else np.array(state, np.float32),
+        "implementation": draw(st.sampled_from([None, "0", "1", "2"])),
+        "priority": draw(st.integers(0, 2)),
+        "want_state": draw(st.booleans()),
+    }
+
+
+@settings(deadline=None)
+@given(
+    members=st.lists(sequences(), min_size=1, max_size=12),
+    arrivals=st.lists(st.integers(0, 3), min_size=12, max_size=12),
+    max_batch_rows=st.integers(1, 5),
+    pool_rows=st.integers(1, 6),
+    step_seconds=st.sampled_from([1e-6, 3e-4, 1.0]),  # long chunks, middling ones, one step each
+    causal=st.booleans(),
+)
+def test_batch_mates_and_chunks_are_invisible(
+    members: list[dict[str, Any]], arrivals: list[int], max_batch_rows: int, pool_rows: int, step_seconds: float, causal: bool
+) -> None:
+    clock = FakeClock()
+    network = FakeNetwork(WIDTH, clock=clock, cost=lambda rows, count: count * step_seconds, causal=causal)
+    driven = HandDriven(network, clock, max_batch_rows=max_batch_rows, max_active_sequences=pool_rows)
+    ids = []
+    for options, turns in zip(members, arrivals):
+        ids.append(driven.engine.submit(work(**options)))
+        for _ in range(turns):
+            driven.iterate()
+    driven.finish()
+    for identity, options in zip(ids, members):
+        delivery = driven.box.of(identity)
+        sums, end = running_sum(options["inputs"], options["mask"], options["state"])
+        assert delivery.error is None
+        np.testing.assert_array_equal(delivery.outputs[0], sums)
+        np.testing.assert_array_equal(delivery.outputs[1], end)
+        if options["want_state"]:
+            assert delivery.state is not None
+            np.testing.assert_array_equal(delivery.state, end)
+        else:
+            assert delivery.state is None
+        assert delivery.implementation == (options["implementation"] or "2")
+        assert delivery.steps == len(sums)
+    assert all(rows <= max_batch_rows for rows, _, _ in network.calls)
+    assert sum(fact.timesteps for fact in driven.observer.iterations) == sum(len(options["inputs"]) for options in members)
+    assert sum(fact.seconds for fact in driven.observer.iterations) == pytest.approx(
+        sum(delivery.compute_seconds for delivery in driven.box.all)
+    )
+
+
+operations = st.lists(
+    st.sampled_from(["submit", "submit", "doomed", "poisoned", "cancel", "iterate", "iterate", "wait", "remove"]), max_size=60
+)
+
+
+@settings(deadline=None)
+@given(operations, st.integers(1, 4), st.integers(1, 5), st.booleans(), st.randoms(use_true_random=False))
+def test_rows_are_conserved_and_every_sequence_ends_once(
+    names: list[str], max_batch_rows: int, pool_rows: int, causal: bool, chance: Any
+) -> None:
+    clock = FakeClock()
+    network = FakeNetwork(WIDTH, clock=clock, cost=lambda rows, count: count * 1e-3, causal=causal)
+    driven = HandDriven(network, clock, max_batch_rows=max_batch_rows, max_active_sequences=pool_rows)
+    ids: list[int] = []
+    removed = False
+    for name in names:
+        if name in ("submit", "doomed", "poisoned") and not removed:
+            inputs = steps(chance.randint(1, 30))
+            if name == "poisoned":
+                inputs[chance.randrange(len(inputs))] = POISON
+            deadline = clock() + chance.uniform(0.1, 1.0) if name == "doomed" else None
+            ids.append(driven.engine.submit(work(inputs, deadline_seconds=deadline)))
+        elif name == "cancel" and ids:
+            driven.engine.cancel(chance.choice(ids))  # perhaps ended already, perhaps for the second time
+        elif name == "wait":
+            clock.advance(0.05)
+        elif name == "iterate":
+            driven.iterate()
+        elif name == "remove" and chance.random() < 0.1:
+            driven.engine.remove_version(KEY)
+            removed = True
+        for fact in driven.engine.lanes():
+            assert fact.rows_free + fact.rows_used == (pool_rows if causal else 0)
+            assert fact.rows_used == fact.active_sequences
+            assert fact.waiting_timesteps >= 0
+    driven.finish()
+    for fact in driven.engine.lanes():
+        assert (fact.rows_used, fact.active_sequences, fact.waiting_timesteps) == (0, 0, 0)
+    assert sorted(delivery.sequence_id for delivery in driven.box.all) == ids
+    reasons = {None: "done", Cancelled: "cancelled", DeadlineExpired: "expired", InternalFailure: "failed"}
+    for delivery, fact in zip(driven.box.all, driven.observer.ends, strict=True):
+        assert reasons[None if delivery.error is None else type(delivery.error)] == fact.reason
+        assert bool(delivery.outputs) == (delivery.error is None)
+
+
+def test_a_batch_that_raises_fails_its_own_sequences_only(caplog: pytest.LogCaptureFixture) -> None:
+    driven = HandDriven(max_batch_rows=2)
+    poison = np.full((3, WIDTH), POISON, np.float32)
+    ids = [driven.engine.submit(work(inputs)) for inputs in (poison, steps(4), steps(5), steps(6))]
+    with caplog.at_level(logging.CRITICAL):
+        driven.finish()
+    errors = [driven.box.of(identity).error for identity in ids]
+    assert [type(error) for error in errors] == [InternalFailure, InternalFailure, type(None), type(None)]
+    assert "poisoned" not in str(errors[0])
+    assert driven.engine.healthy
+    assert driven.lane.rows_used == 0
+    np.testing.assert_array_equal(driven.box.of(ids[2]).outputs[0], running_sum(steps(5))[0])
+
+
+def test_the_cause_of_a_failed_batch_is_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    driven = HandDriven()
+    driven.engine.submit(work(np.full((1, WIDTH), POISON, np.float32)))
+    driven.finish()
+    assert "sums/1: a batch of 1 sequences failed under implementation '2'" in caplog.text
+    assert "RuntimeError: poisoned" in caplog.text
+
+
+def test_an_observer_that_raises_costs_no_answer(caplog: pytest.LogCaptureFixture) -> None:
+    class Broken(RecordingObserver):
+        def on_iteration(self, fact: IterationFact) -> None:
+            raise ValueError("no such series")
+
+        def on_sequence_end(self, fact: SequenceFact) -> None:
+            raise ValueError("no such series")
+
+    driven = HandDriven(observer=Broken())
+    identity = driven.engine.submit(work(steps(3)))
+    driven.finish()
+    assert driven.box.of(identity).error is None
+    assert len(caplog.records) == 2
+
+
+def test_shares_and_waits() -> None:
+    """Two sequences of 2 and 6 steps in one iteration of 8 ms, after 5 ms in the queue."""
+    clock = FakeClock()
+    driven = HandDriven(FakeNetwork(WIDTH, clock=clock, cost=lambda rows, count: 0.008), clock)
+    ids = [driven.engine.submit(work(steps(count))) for count in (2, 6)]
+    clock.advance(0.005)
+    driven.finish()
+    deliveries = [driven.box.of(identity) for identity in ids]
+    assert [delivery.iterations for delivery in deliveries] == [1, 1]
+    assert [delivery.queue_seconds for delivery in deliveries] == pytest.approx([0.005, 0.005])
+    assert [delivery.compute_seconds for delivery in deliveries] == pytest.approx([0.002, 0.006])
+    (fact,) = driven.observer.iterations
+    assert (fact.rows, fact.steps, fact.timesteps) == (2, 6, 8)
+    assert fact.padding_ratio == pytest.approx(1 / 3)
+
+
+def test_masks_reach_the_network_only_when_a_row_has_one() -> None:
+    masks: list[Any] = []
+
+    class Watching(FakeNetwork):
+        def advance(self, *arguments: Any, mask: Any = None, **options: Any) -> Any:
+            masks.append(mask)
+            return super().advance(*arguments, mask=mask, **options)
+
+    driven = HandDriven(Watching(WIDTH))
+    driven.engine.submit(work(steps(2)))
+    driven.finish()
+    driven.engine.submit(work(steps(2), mask=np.array([True, False])))
+    driven.engine.submit(work(steps(2)))
+    driven.finish()
+    assert masks[0] is None
+    assert masks[1].tolist() == [[True, True], [False, True]]
+
+
+def test_waiting_work_that_expired_or_was_cancelled_costs_nothing() -> None:
+    clock = FakeClock()
+    network = FakeNetwork(WIDTH)
+    driven = HandDriven(network, clock)
+    expired = driven.engine.submit(work(steps(5), deadline_seconds=clock() + 1))
+    cancelled = driven.engine.submit(work(steps(5)))
+    clock.advance(2)
+    driven.engine.cancel(cancelled)
+    driven.finish()
+    assert network.calls == []
+    assert "0 of 5 time steps" in str(driven.box.of(expired).error)
+    assert isinstance(driven.box.of(cancelled).error, Cancelled)
+    assert driven.box.of(expired).queue_seconds == pytest.approx(2)
+
+
+def test_running_work_expires_between_two_chunks() -> None:
+    clock = FakeClock()
+    network = FakeNetwork(WIDTH, clock=clock, cost=lambda rows, count: count * 1e-3)
+    driven = HandDriven(network, clock)
+    identity = driven.engine.submit(work(steps(1000), deadline_seconds=clock() + 0.1))
+    driven.finish()
+    delivery = driven.box.of(identity)
+    assert isinstance(delivery.error, DeadlineExpired)
+    assert delivery.iterations == len(network.calls) > 1
+    assert 0.1 <= sum(count for _, count, _ in network.calls) * 1e-3 <= 0.12
