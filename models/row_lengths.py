@@ -30,8 +30,6 @@ class RowLengths:
     def __eq__(self, other: object) -> bool:
         return isinstance(other, RowLengths) and (self.host, self.steps) == (other.host, other.steps)
 
-    __hash__ = None  # type: ignore[assignment]  # compared, never a key
-
     @property
     def ragged(self) -> bool:
         return self.shortest < self.steps

@@ -69,7 +69,9 @@ class Weights:
             elif array.shape != expected[name]:
                 problems.append(f"{name} is {_shape(array.shape)}, expected {_shape(expected[name])}")
             elif not np.isfinite(array).all():
-                problems.append(f"{name} holds {np.count_nonzero(~np.isfinite(array))} values that are not finite")
+                problems.append(
+                    f"{name} holds values that are not finite ({np.count_nonzero(~np.isfinite(array))} of {array.size})"
+                )
         if problems:
             raise InvalidWeights("the weights do not fit the network: " + "; ".join(problems))
 

@@ -94,6 +94,8 @@ class FusedKernel:
         return trajectory, tuple(old.index_copy(0, rows, new) for old, new in zip(states, ends))
 
 
+@torch.inference_mode(False)
+@torch.no_grad()
 def _module(layer: RecurrentLayer, weights: Mapping[str, Tensor]) -> nn.RNNBase:
     kernel = weights["kernel"]
     inputs, bias, where = kernel.shape[0], layer.use_bias, kernel.device

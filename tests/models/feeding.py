@@ -1,0 +1,63 @@
+"""Feeds a network the way an engine does: rows in and out of batches, each with its own chunks, NaN wherever nothing is fed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from hypothesis import strategies as st
+
+from cellserve.models.network import Network
+from tests.models.networks import Array, Case, batch_major, public_states, time_major
+
+
+def in_chunks(
+    case: Case, network: Network, label: Callable[[], str], data: st.DataObject
+) -> tuple[list[Array], dict[str, Array]]:
+    """Outputs (batch-major, joined over the chunks) and states, like `run_whole`. `label` is asked for every chunk."""
+    device = str(network.device)
+    pool = case.start(network)
+    position = [0] * len(case.lengths)
+    answers: list[list[list[Array]]] = [[] for _ in case.lengths]  # row, chunk, output
+    while rows := [row for row, length in enumerate(case.lengths) if position[row] < length]:
+        counts = [data.draw(st.integers(1, case.lengths[row] - position[row])) for row in rows]
+        inputs, mask = _chunk(case, rows, [position[row] for row in rows], counts)
+        advance, state = network.advance(
+            time_major(inputs, device),
+            counts,
+            pool.take(rows),
+            mask=None if mask is None else time_major(mask, device),
+            implementation=label(),
+        )
+        pool.put(rows, state)
+        outputs = batch_major(case.spec, network.finish(advance, range(len(rows))))
+        for place, (row, count) in enumerate(zip(rows, counts)):
+            position[row] += count
+            answers[row].append([out[place, :count] if seq else out[place] for out, seq in zip(outputs, _sequences(network))])
+    return [_joined(answers, index, seq) for index, seq in enumerate(_sequences(network))], public_states(pool)
+
+
+def _sequences(network: Network) -> list[bool]:
+    return [network.shapes[name].sequence for name in network.spec.outputs]
+
+
+def _chunk(case: Case, rows: list[int], starts: list[int], counts: list[int]) -> tuple[Array, np.ndarray | None]:
+    steps = max(counts) + 1
+    nothing = np.nan if case.inputs.dtype == np.float32 else 10**9
+    inputs = np.full((len(rows), steps, *case.inputs.shape[2:]), nothing, dtype=case.inputs.dtype)
+    mask = None if case.mask is None else np.ones((len(rows), steps), dtype=bool)
+    for place, (row, start, count) in enumerate(zip(rows, starts, counts)):
+        inputs[place, :count] = case.inputs[row, start : start + count]
+        if mask is not None and case.mask is not None:
+            mask[place, :count] = case.mask[row, start : start + count]
+    return inputs, mask
+
+
+def _joined(answers: list[list[list[Array]]], index: int, sequence: bool) -> Array:
+    if not sequence:
+        return np.stack([chunks[-1][index] for chunks in answers])
+    rows = [np.concatenate([chunk[index] for chunk in chunks]) for chunks in answers]
+    padded = np.full((len(rows), max(map(len, rows)), *rows[0].shape[1:]), np.nan, dtype=np.float32)
+    for place, row in enumerate(rows):
+        padded[place, : len(row)] = row
+    return padded

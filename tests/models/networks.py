@@ -1,0 +1,231 @@
+"""Networks and inputs for the tests: chosen by hand or drawn by hypothesis, with weights of moderate size.
+
+`agree` holds numbers to the tolerance that cellserve promises of a single state of moderate weights.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from cellserve.models import reference
+from cellserve.models.network import Network
+from cellserve.models.shapes import expected_weights, infer_shapes
+from cellserve.models.spec import (
+    BatchNormalizationLayer,
+    DenseLayer,
+    DropoutLayer,
+    EmbeddingLayer,
+    GruLayer,
+    InputSpec,
+    LastStepLayer,
+    LayerNormalizationLayer,
+    LayerSpec,
+    LstmLayer,
+    MaskingLayer,
+    MergeLayer,
+    ModelSpec,
+    RecurrentLayer,
+    ReverseLayer,
+    SimpleRnnLayer,
+)
+from cellserve.models.state import RecurrentState
+from cellserve.models.weights import Weights
+
+Array = NDArray[np.float32]
+VOCABULARY = 7
+MASK_VALUE = -1.0
+
+
+def features(width: int = 3, time_steps: int | None = None) -> tuple[InputSpec, ...]:
+    return (InputSpec(name="x", width=width, time_steps=time_steps),)
+
+
+def chain(*layers: LayerSpec, outputs: Sequence[str] | None = None, width: int = 3) -> ModelSpec:
+    return ModelSpec(inputs=features(width), layers=layers, outputs=tuple(outputs or (layers[-1].name,)))
+
+
+def random_weights(spec: ModelSpec, seed: int = 0) -> Weights:
+    generator = np.random.default_rng(seed)
+    arrays = {}
+    for name, shape in expected_weights(spec).items():
+        scale = min(0.6, 0.9 / np.sqrt(shape[0]))
+        arrays[name] = generator.uniform(0.5, 1.5, shape) if "variance" in name else generator.normal(scale=scale, size=shape)
+    return Weights.of(arrays)
+
+
+@dataclass(frozen=True)
+class Case:
+    """A network and a ragged batch for it, batch-major, with what the oracle says about them."""
+
+    spec: ModelSpec
+    weights: Weights
+    inputs: Array  # [B, T, F] or ids [B, T]
+    lengths: tuple[int, ...]
+    mask: NDArray[np.bool_] | None  # [B, T]
+    state: dict[str, Array]  # {"0.h": [B, units], …}
+
+    def network(self, device: str = "cpu") -> Network:
+        return Network(self.spec, self.weights, device)
+
+    def expected(self) -> tuple[tuple[Array, ...], dict[str, Array]]:
+        return reference.run(self.spec, self.weights.arrays, (self.inputs,), self.lengths, mask=self.mask, state=self.state)
+
+    def garbage_beyond(self) -> Array:
+        """The inputs with NaN, or ids that do not exist, wherever a row has ended."""
+        spoilt = self.inputs.copy()
+        for row, length in enumerate(self.lengths):
+            spoilt[row, length:] = np.nan if spoilt.dtype == np.float32 else 10**9
+        return spoilt
+
+    def start(self, network: Network) -> RecurrentState:
+        state = network.initial_state(len(self.lengths))
+        for columns in network.state_layout.public:
+            view = state.view(columns.layer_index, columns.state)
+            with torch.inference_mode():
+                view.copy_(torch.tensor(self.state[columns.key]))
+        return state
+
+
+def supported(network: Network) -> list[str]:
+    return [label for label, refusal in network.implementations.items() if refusal is None]
+
+
+def time_major(array: NDArray[np.generic], device: str = "cpu") -> torch.Tensor:
+    return torch.tensor(array.swapaxes(0, 1).copy(), device=device)
+
+
+def public_states(state: RecurrentState) -> dict[str, Array]:
+    return {columns.key: state.view(columns.layer_index, columns.state).cpu().numpy() for columns in state.layout.public}
+
+
+def agree(actual: NDArray[np.floating], expected: NDArray[np.floating], what: str) -> None:
+    np.testing.assert_allclose(actual, expected, rtol=1e-5, atol=2e-6, err_msg=what)
+
+
+def agree_with_oracle(case: Case, outputs: Sequence[Array], states: dict[str, Array], label: str) -> None:
+    """`outputs`: batch-major, in the order of the spec; sequences are compared within each row's length."""
+    expected, expected_states = case.expected()
+    shapes = infer_shapes(case.spec)
+    for name, actual, oracle in zip(case.spec.outputs, outputs, expected, strict=True):
+        if not shapes[name].sequence:
+            agree(actual, oracle, f"implementation {label}: output {name}")
+            continue
+        for row, length in enumerate(case.lengths):
+            agree(actual[row, :length], oracle[row, :length], f"implementation {label}: output {name}, row {row}")
+    for key, oracle in expected_states.items():
+        agree(states[key], oracle, f"implementation {label}: state {key}")
+
+
+def run_whole(case: Case, network: Network, label: str, inputs: Array | None = None) -> tuple[list[Array], dict[str, Array]]:
+    """Outputs (batch-major) and states of `Network.run` on the case, or on other inputs of the same shape."""
+    device = str(network.device)
+    mask = None if case.mask is None else time_major(case.mask, device)
+    given = time_major(case.inputs if inputs is None else inputs, device)
+    outputs, state = network.run((given,), case.lengths, case.start(network), mask=mask, implementation=label)
+    return batch_major(case.spec, outputs), public_states(state)
+
+
+def batch_major(spec: ModelSpec, outputs: Sequence[torch.Tensor]) -> list[Array]:
+    shapes = infer_shapes(spec)
+    arrays = [output.cpu().numpy() for output in outputs]
+    return [array.swapaxes(0, 1) if shapes[name].sequence else array for name, array in zip(spec.outputs, arrays)]
+
+
+BOUNDED = ("tanh", "sigmoid", "hard_sigmoid", "hard_sigmoid_relu6", "softsign", "hard_tanh", "softmax")
+RULES = ("repeat", "repeat_from_state", "zero")
+
+
+@st.composite
+def recurrent_layers(draw: st.DrawFn, name: str, source: str, *, fusable: bool, causal: bool) -> RecurrentLayer:
+    common = {
+        "name": name,
+        "inputs": (source,),
+        "units": draw(st.integers(2, 5)),
+        "use_bias": draw(st.booleans()),
+        "mask_rule": draw(st.sampled_from(RULES)),
+        "go_backwards": not causal and draw(st.booleans()),
+    }
+    kind = draw(st.sampled_from(("lstm", "gru", "simple_rnn")))
+    if kind == "simple_rnn":
+        return SimpleRnnLayer(**common, activation=draw(st.sampled_from(("tanh", "relu") if fusable else BOUNDED)))
+    activations = ("tanh", "sigmoid") if fusable else (draw(st.sampled_from(BOUNDED)), draw(st.sampled_from(BOUNDED)))
+    common |= {"activation": activations[0], "recurrent_activation": activations[1]}
+    if kind == "gru":
+        return GruLayer(**common, reset_after=fusable or draw(st.booleans()))
+    return LstmLayer(**common, projection_units=draw(st.none() | st.integers(1, common["units"] - 1)))
+
+
+@st.composite
+def stacks(draw: st.DrawFn, *, fusable: bool, causal: bool) -> ModelSpec:
+    """One to three recurrent levels, perhaps bidirectional, with other layers before, between and after."""
+    ids = draw(st.booleans())
+    given = InputSpec(name="x", kind="ids") if ids else InputSpec(name="x", width=draw(st.integers(1, 4)))
+    layers: list[LayerSpec] = []
+    if ids:
+        masks = draw(st.booleans())
+        layers.append(EmbeddingLayer(name="embedding", inputs=("x",), vocabulary=VOCABULARY, units=3, mask_zero=masks))
+    elif draw(st.booleans()):
+        layers.append(MaskingLayer(name="masking", inputs=("x",), mask_value=MASK_VALUE))
+    last = layers[-1].name if layers else "x"
+    levels = draw(st.integers(1, 3))
+    states: list[str] = []
+    for level in range(levels):
+        sequences = level < levels - 1 or draw(st.booleans())
+        layer = draw(recurrent_layers(f"rnn{level}", last, fusable=fusable, causal=causal))
+        layer = layer.model_copy(update={"return_sequences": sequences})
+        states += [f"{layer.name}:{state}" for state in layer.state_widths]
+        layers.append(layer)
+        if not causal and draw(st.booleans()):
+            layers += _other_direction(layer, draw(st.sampled_from(("concat", "sum", "multiply", "average"))))
+        last = layers[-1].name
+        layers += draw(st.sampled_from(_between(f"between{level}", last)))
+        last = layers[-1].name
+    if sequences and draw(st.booleans()):
+        layers.append(LastStepLayer(name="last", inputs=(last,)))
+    outputs = (layers[-1].name, *draw(st.lists(st.sampled_from(states), max_size=2, unique=True)))
+    return ModelSpec(inputs=(given,), layers=tuple(layers), outputs=outputs)
+
+
+def _other_direction(layer: RecurrentLayer, mode: str) -> list[LayerSpec]:
+    backward = layer.model_copy(update={"name": f"{layer.name}_back", "go_backwards": not layer.go_backwards})
+    turned = [ReverseLayer(name=f"{layer.name}_turned", inputs=(backward.name,))] if layer.return_sequences else []
+    other = turned[-1].name if turned else backward.name
+    return [backward, *turned, MergeLayer(name=f"{layer.name}_both", inputs=(layer.name, other), mode=mode)]
+
+
+def _between(name: str, source: str) -> list[list[LayerSpec]]:
+    return [
+        [],
+        [DropoutLayer(name=name, inputs=(source,), rate=0.5)],
+        [DenseLayer(name=name, inputs=(source,), units=3, activation="tanh")],
+        [BatchNormalizationLayer(name=name, inputs=(source,))],
+        [LayerNormalizationLayer(name=name, inputs=(source,), epsilon=0.1)],
+    ]
+
+
+@st.composite
+def cases(draw: st.DrawFn, *, fusable: bool = True, causal: bool = False) -> Case:
+    spec = draw(stacks(fusable=fusable, causal=causal))
+    lengths = tuple(draw(st.lists(st.integers(1, 7), min_size=1, max_size=4)))
+    generator = np.random.default_rng(draw(st.integers(0, 2**16)))
+    rows, steps = len(lengths), max(lengths) + draw(st.integers(0, 2))
+    if spec.inputs[0].kind == "ids":
+        inputs = generator.integers(0, VOCABULARY, (rows, steps))
+    else:
+        inputs = generator.normal(size=(rows, steps, spec.inputs[0].width)).astype(np.float32)
+        inputs[generator.random((rows, steps)) < 0.3] = MASK_VALUE
+    mask = generator.random((rows, steps)) < 0.6 if draw(st.booleans()) else None
+    layout = {
+        f"{index}.{name}": width
+        for index, layer in enumerate(spec.recurrent_layers)
+        for name, width in layer.state_widths.items()
+    }
+    scale = 0.5 if draw(st.booleans()) else 0.0
+    state = {key: generator.normal(scale=scale, size=(rows, width)).astype(np.float32) for key, width in layout.items()}
+    return Case(spec, random_weights(spec, draw(st.integers(0, 2**16))), inputs, lengths, mask, state)

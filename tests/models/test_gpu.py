@@ -1,0 +1,39 @@
+"""The same agreement with the oracle on a CUDA device, for each implementation."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.models.feeding import in_chunks
+from tests.models.networks import Case, agree_with_oracle, cases, run_whole, supported
+
+pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")]
+modest = settings(deadline=None, max_examples=40)
+
+
+@modest
+@given(cases(fusable=True) | cases(fusable=False))
+def test_stacks_agree_with_the_oracle(case: Case) -> None:
+    network = case.network("cuda")
+    for label in supported(network):
+        agree_with_oracle(case, *run_whole(case, network, label), label)
+
+
+@modest
+@given(cases(fusable=True, causal=True) | cases(fusable=False, causal=True), st.data())
+def test_cuts_into_chunks_leave_no_trace(case: Case, data: st.DataObject) -> None:
+    network = case.network("cuda")
+    for label in supported(network):
+        agree_with_oracle(case, *in_chunks(case, network, partial(str, label), data), label)
+
+
+def test_products_keep_the_whole_float32() -> None:
+    torch.backends.cuda.matmul.allow_tf32 = True
+    cases(fusable=True).example().network("cuda:0").warm_up("2")
+    assert not torch.backends.cuda.matmul.allow_tf32
+    assert not torch.backends.cudnn.allow_tf32

@@ -1,0 +1,114 @@
+"""Implementations of one layer against each other: refusals, mask rules, ragged ends, the state that `seen` carries."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cellserve.models.graph import Graph
+from cellserve.models.implementations import IMPLEMENTATIONS, LABELS, RecurrentKernel
+from cellserve.models.row_lengths import RowLengths
+from cellserve.models.spec import GruLayer, LstmLayer, RecurrentLayer, SimpleRnnLayer
+from tests.models.networks import RULES, agree, chain, random_weights, recurrent_layers
+
+CPU = torch.device("cpu")
+WIDTH = 3
+
+
+def kernels(layer: RecurrentLayer) -> dict[str, RecurrentKernel]:
+    spec = chain(layer)
+    labels = [label for label in LABELS if IMPLEMENTATIONS[label].unsupported(layer) is None]
+    graph = Graph.prepare(spec, random_weights(spec), CPU, labels)
+    return {label: graph.kernels[label, layer.name] for label in labels}
+
+
+def fresh(layer: RecurrentLayer, rows: int, seen: float, generator: torch.Generator) -> dict[str, torch.Tensor]:
+    states = {name: torch.randn(rows, width, generator=generator) for name, width in layer.state_widths.items()}
+    return {**states, "seen": torch.full((rows, 1), seen)}
+
+
+def test_labels_in_the_order_that_people_read_them() -> None:
+    assert LABELS == ("0", "1", "2", "fused")
+
+
+@pytest.mark.parametrize(
+    ("layer", "reason"),
+    [
+        (LstmLayer(name="l", inputs=("x",), units=2, activation="relu"), "its activation is relu; torch's lstm kernel has tanh"),
+        (
+            LstmLayer(name="l", inputs=("x",), units=2, recurrent_activation="hard_sigmoid"),
+            "its recurrent_activation is hard_sigmoid; torch's lstm kernel has sigmoid",
+        ),
+        (
+            LstmLayer(name="l", inputs=("x",), units=2, projection_units=2),
+            "its projection_units are not fewer than its 2 units, as torch's lstm kernel needs",
+        ),
+        (GruLayer(name="l", inputs=("x",), units=2), "its reset gate acts before the product; torch's gru kernel has it after"),
+        (
+            GruLayer(name="l", inputs=("x",), units=2, reset_after=True, activation="linear"),
+            "its activation is linear; torch's gru kernel has tanh",
+        ),
+        (
+            SimpleRnnLayer(name="l", inputs=("x",), units=2, activation="sigmoid"),
+            "its activation is sigmoid; torch's simple_rnn kernel has tanh or relu",
+        ),
+    ],
+)
+def test_only_fused_refuses_and_says_why(layer: RecurrentLayer, reason: str) -> None:
+    refusals = {label: implementation.unsupported(layer) for label, implementation in IMPLEMENTATIONS.items()}
+    assert refusals == {"0": None, "1": None, "2": None, "fused": reason}
+
+
+@settings(deadline=None, max_examples=100)
+@given(data=st.data(), layer=recurrent_layers("l", "x", fusable=True, causal=True), seen=st.sampled_from((0.0, 1.0)))
+def test_all_agree_under_masks_with_ragged_ends(data: st.DataObject, layer: RecurrentLayer, seen: float) -> None:
+    lengths = data.draw(st.lists(st.integers(1, 6), min_size=1, max_size=4))
+    steps = max(lengths) + data.draw(st.integers(0, 1))
+    flags = st.lists(st.booleans(), min_size=len(lengths), max_size=len(lengths))
+    mask = torch.tensor(data.draw(st.lists(flags, min_size=steps, max_size=steps)))
+    generator = torch.Generator().manual_seed(data.draw(st.integers(0, 1000)))
+    inputs, ends = torch.randn(steps, len(lengths), WIDTH, generator=generator), RowLengths(lengths, steps, CPU)
+    inputs[~mask] = torch.nan
+    state = fresh(layer, len(lengths), seen, generator)
+    (_, first), *others = [(label, kernel(inputs, ends, mask, state)) for label, kernel in kernels(layer).items()]
+    for label, (outputs, new) in others:
+        agree(ends.clean(outputs).numpy(), ends.clean(first[0]).numpy(), f"outputs of {label}")
+        for name in (*layer.state_widths, "seen"):
+            agree(new[name].numpy(), first[1][name].numpy(), f"state {name} of {label}")
+
+
+@pytest.mark.parametrize("label", LABELS)
+@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("seen", [0.0, 1.0])
+def test_what_masked_steps_show(label: str, rule: str, seen: float) -> None:
+    layer = LstmLayer(name="l", inputs=("x",), units=4, mask_rule=rule)
+    generator = torch.Generator().manual_seed(1)
+    state = fresh(layer, 2, seen, generator)
+    mask = torch.tensor([[False, False], [True, False], [False, False]])
+    outputs, new = kernels(layer)[label](torch.randn(3, 2, WIDTH, generator=generator), RowLengths([3, 3], 3, CPU), mask, state)
+    before = state["h"] if rule == "repeat_from_state" or (rule == "repeat" and seen) else torch.zeros_like(state["h"])
+    assert torch.equal(outputs[0], before)
+    assert torch.equal(outputs[2, 0], torch.zeros(4) if rule == "zero" else outputs[1, 0])
+    assert torch.equal(outputs[1:, 1], before[1].expand(2, -1))
+    assert torch.equal(new["h"][0], outputs[1, 0])
+    assert torch.equal(new["h"][1], state["h"][1])
+    assert torch.equal(new["c"][1], state["c"][1])
+    assert new["seen"].flatten().tolist() == [1.0, seen]
+
+
+@pytest.mark.parametrize("label", LABELS)
+def test_a_mask_of_all_true_is_no_mask(label: str) -> None:
+    layer = GruLayer(name="l", inputs=("x",), units=4, reset_after=True)
+    generator = torch.Generator().manual_seed(2)
+    inputs, ends, state = (
+        torch.randn(5, 3, WIDTH, generator=generator),
+        RowLengths([5, 2, 4], 5, CPU),
+        fresh(layer, 3, 0, generator),
+    )
+    kernel = kernels(layer)[label]
+    plain, masked = kernel(inputs, ends, None, state), kernel(inputs, ends, torch.ones(5, 3, dtype=torch.bool), state)
+    agree(ends.clean(masked[0]).numpy(), ends.clean(plain[0]).numpy(), "outputs")
+    agree(masked[1]["h"].numpy(), plain[1]["h"].numpy(), "h")
+    assert plain[1]["seen"].flatten().tolist() == masked[1]["seen"].flatten().tolist() == [1, 1, 1]
