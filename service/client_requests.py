@@ -21,7 +21,7 @@ class PartLimits:
     """Most of one request. A single row that is longer travels alone."""
 
     rows: int = 256
-    steps: int = 32_768
+    steps: int = 16_384
     input_bytes: int = 8 * 1024 * 1024
 
 

@@ -69,10 +69,7 @@ class Rows:
             inputs=_alike(inputs),
             more_inputs=[_by_row(f"more_inputs[{i}]", array, len(inputs), form) for i, array in enumerate(more_inputs)],
             masks=None if mask is None else _masks(mask, form, padded, inputs),
-            state={
-                name: _by_row(f"initial_state[{name!r}]", array, len(inputs), form)
-                for name, array in (initial_state or {}).items()
-            },
+            state={name: _state(name, array, len(inputs), form) for name, array in (initial_state or {}).items()},
         )
 
     @property
@@ -163,6 +160,10 @@ def _masks(mask: Input, form: Form, padded: list[Array], inputs: list[Array]) ->
                 field="mask",
             )
     return [as_wire(row[: len(cut)] != 0) for row, cut in zip(masks, inputs, strict=True)]
+
+
+def _state(name: str, array: Array, rows: int, form: Form) -> Array:
+    return _by_row(f"initial_state[{name!r}]", np.asarray(array, dtype=np.float32), rows, form)
 
 
 def _by_row(name: str, array: Array, rows: int, form: Form) -> Array:

@@ -66,6 +66,8 @@ def from_wire(tensor: pb.Tensor) -> Array:
     Raises ValueError: the bytes do not fit shape and dtype, or the dtype is unknown.
     """
     shape = tuple(tensor.shape)
+    if any(dimension < 0 for dimension in shape):  # NumPy would work one out
+        raise ValueError(f"tensor of negative shape {list(shape)}")
     if tensor.dtype == pb.BFLOAT16:
         halves = np.frombuffer(tensor.data, dtype="<u2").astype(np.uint32)
         return (halves << np.uint32(16)).view(np.float32).reshape(shape)

@@ -1,0 +1,116 @@
+"""`cellserve load` as a user types it, against a scripted server on loopback."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import grpc
+import numpy as np
+import pytest
+import typer
+from click.testing import Result
+from typer.testing import CliRunner
+
+from cellserve.service.cli.loading import load
+from cellserve.service.client_tensors import to_wire
+from cellserve.service.errors import Overloaded
+from cellserve.service.pb import cellserve_pb2 as pb
+from tests.service.client.fake_sequences import FakeSequences, Refusal, serving
+
+
+@pytest.fixture
+def fake() -> FakeSequences:
+    return FakeSequences(returns_sequences=False)
+
+
+@pytest.fixture
+def url(fake: FakeSequences) -> Iterator[str]:
+    with serving(fake) as address:
+        yield address
+
+
+def run(*arguments: str) -> Result:
+    app = typer.Typer()
+    app.command()(load)
+    return CliRunner().invoke(app, arguments, env={"COLUMNS": "200", "TERM": "dumb"})
+
+
+SHORT = ("--model", "m", "--features", "2", "--lengths", "uniform:1:30", "--samples", "5")
+
+
+@pytest.mark.parametrize("ends", [("--rate", "500", "--requests", "40"), ("--concurrency", "3", "--requests", "40")])
+def test_a_clean_test_says_so_and_ends_well(fake: FakeSequences, url: str, ends: tuple[str, ...]) -> None:
+    result = run(*SHORT, "--url", url, *ends, "--implementation", "2")
+    assert result.exit_code == 0, result.output
+    assert "40 right, 0 wrong, 0 unchecked; errors: 0" in result.output
+    assert "answered by m/7 2: 40" in result.output
+    assert len(fake.requests) == 45
+    assert {request.implementation for request in fake.requests} == {"2"}
+
+
+def test_a_wrong_answer_ends_badly(fake: FakeSequences, url: str) -> None:
+    wrong = pb.RunReply(
+        model="m", version="7", lengths=[3], outputs=[pb.Output(name="outputs", tensor=to_wire(np.zeros((1, 2))))]
+    )
+    fake.script = [wrong]  # it is learned; the others differ from it
+    result = run("--model", "m", "--features", "2", "--lengths", "fixed:3", "--samples", "1", "--requests", "4", "--url", url)
+    assert result.exit_code == 1
+    assert "0 right, 4 wrong" in result.output
+
+
+def test_refusals_are_counted_by_reason_and_not_retried(fake: FakeSequences, url: str) -> None:
+    fake.script = [Refusal(grpc.StatusCode.RESOURCE_EXHAUSTED, "OVERLOADED", "full")] * 2
+    result = run(*SHORT, "--url", url, "--requests", "6", "--no-check")
+    assert result.exit_code == 1
+    assert "errors: 2 (2 OVERLOADED)" in result.output
+    assert len(fake.requests) == 6
+
+
+def test_a_server_that_refuses_even_one_at_a_time_ends_the_test(fake: FakeSequences, url: str) -> None:
+    fake.script = [Refusal(grpc.StatusCode.RESOURCE_EXHAUSTED, "OVERLOADED", "full")]
+    assert isinstance(run(*SHORT, "--url", url).exception, Overloaded)
+
+
+def test_scripts_get_one_object(url: str) -> None:
+    result = run(*SHORT, "--url", url, "--requests", "6", "--json")
+    data = json.loads(result.stdout)
+    assert data["clean"] is True
+    assert data["summary"]["right"] == 6
+    assert data["summary"]["latencies"][0]["lengths"] == "all"
+
+
+def test_real_inputs_are_checked_against_their_outputs(fake: FakeSequences, url: str, tmp_path: Path) -> None:
+    inputs = np.arange(60, dtype=np.float32).reshape(3, 10, 2)
+    lengths = np.array([10, 4, 1])
+    outputs = np.stack([row[:cut].sum(axis=0) for row, cut in zip(inputs, lengths, strict=True)])
+    np.savez(tmp_path / "real.npz", inputs=inputs, lengths=lengths, outputs=outputs)
+    arguments = ("--model", "m", "--input", str(tmp_path / "real.npz"), "--url", url, "--requests", "12")
+    result = run(*arguments)
+    assert "12 right, 0 wrong" in result.output
+    assert len(fake.requests) == 12
+    np.savez(tmp_path / "real.npz", inputs=inputs, lengths=lengths, outputs=outputs + 1)
+    assert "0 right, 12 wrong" in run(*arguments).output
+    unchecked = run(*arguments, "--no-check")
+    assert "0 wrong, 12 unchecked" in unchecked.output
+
+
+def test_ids_are_drawn_below_the_vocabulary(fake: FakeSequences, url: str) -> None:
+    result = run("--model", "m", "--vocabulary", "9", "--lengths", "fixed:4", "--url", url, "--requests", "5")
+    assert result.exit_code == 0, result.output
+    assert {request.inputs.dtype for request in fake.requests} <= {pb.INT32, pb.INT64}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--model", "m"), "what to ask"),
+        (("--model", "m", "--features", "2", "--vocabulary", "3"), "what to ask"),
+        ((*SHORT, "--rate", "5", "--concurrency", "2"), "not both"),
+        (("--model", "m", "--features", "2", "--lengths", "long"), "lognormal:MEDIAN:MIN:MAX"),
+        (("--model", "m", "--input", "nowhere.npz"), "nowhere.npz cannot be read"),
+    ],
+)
+def test_what_makes_no_test_is_said_at_once(arguments: tuple[str, ...], said: str) -> None:
+    result = run(*arguments)
+    assert result.exit_code == 2
+    assert said in " ".join(result.output.split())
