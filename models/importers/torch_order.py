@@ -45,8 +45,8 @@ def arrange(found: Sequence[Module], *, given: bool, source: str) -> Arrangement
     if given:
         raise ImportRefused(
             source,
-            "in this order the modules do not fit: an Embedding may come first, then recurrent modules, then Linear ones, each as "
-            f"wide as the output before it ({_widths(found)})",
+            "in this order the modules do not fit: an Embedding may come first, then recurrent modules, then Linear ones, each "
+            f"as wide as the output before it ({_widths(found)})",
             option="order",
         )
     return _by_widths(found, source)

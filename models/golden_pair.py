@@ -1,0 +1,87 @@
+"""A small input of a network and what it answers: kept beside the weights, to be asked again wherever they are loaded.
+
+Knows how to draw one from a description and how to write it as JSON; not what answers it (parity.py).
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from cellserve.models.shapes import required_time_steps
+from cellserve.models.spec import EmbeddingLayer, InputSpec, MaskingLayer, ModelSpec
+
+Array = npt.NDArray[Any]
+SEED: Final = 20150327
+LENGTHS: Final = (7, 4, 1)  # time steps of the rows, where the model does not fix them
+
+
+@dataclass(frozen=True, slots=True)
+class GoldenPair:
+    """Batch-major: inputs [B, T, F], ids [B, T] or vectors [B, width]; outputs [B, T, …] or [B, …]; state {"0.h": [B, units]}."""
+
+    inputs: tuple[Array, ...]
+    lengths: tuple[int, ...]
+    outputs: tuple[Array, ...]
+    state: Mapping[str, Array]
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "inputs": [_written(array) for array in self.inputs],
+            "lengths": list(self.lengths),
+            "outputs": [_written(array) for array in self.outputs],
+            "state": {key: _written(array) for key, array in self.state.items()},
+        }
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> GoldenPair:
+        """The inverse of `to_json`. Raises KeyError, TypeError or ValueError for what that did not write."""
+        return cls(
+            tuple(_read(entry) for entry in value["inputs"]),
+            tuple(int(length) for length in value["lengths"]),
+            tuple(_read(entry) for entry in value["outputs"]),
+            {str(key): _read(entry) for key, entry in value["state"].items()},
+        )
+
+
+def golden_inputs(spec: ModelSpec) -> tuple[tuple[Array, ...], tuple[int, ...]]:
+    """The same inputs and lengths for one description, always: features N(0, 1), ids below the vocabulary, some steps masked."""
+    random = np.random.default_rng(SEED)
+    fixed = required_time_steps(spec)
+    lengths = LENGTHS if fixed is None else (fixed,) * len(LENGTHS)
+    return tuple(_drawn(spec, entry, lengths, random) for entry in spec.inputs), lengths
+
+
+def _drawn(spec: ModelSpec, entry: InputSpec, lengths: tuple[int, ...], random: np.random.Generator) -> Array:
+    rows, steps = len(lengths), max(lengths)
+    if entry.kind == "ids":
+        return random.integers(0, _vocabulary(spec, entry.name), size=(rows, steps), dtype=np.int64)
+    shape = (rows, entry.width or 0) if entry.kind == "vector" else (rows, steps, entry.width or 0)
+    values = random.standard_normal(shape).astype(np.float32)
+    for layer in spec.layers:
+        if isinstance(layer, MaskingLayer) and layer.inputs == (entry.name,):
+            values[random.random((rows, steps)) < 0.3] = layer.mask_value
+    return values
+
+
+def _vocabulary(spec: ModelSpec, name: str) -> int:
+    sizes = [layer.vocabulary for layer in spec.layers if isinstance(layer, EmbeddingLayer) and layer.inputs == (name,)]
+    return min(sizes, default=1)
+
+
+def _written(array: Array) -> dict[str, Any]:
+    plain = np.ascontiguousarray(array.astype(array.dtype.newbyteorder("<")))
+    return {"dtype": array.dtype.name, "shape": list(array.shape), "base64": base64.b64encode(plain.tobytes()).decode("ascii")}
+
+
+def _read(entry: Mapping[str, Any]) -> Array:
+    name = entry["dtype"]
+    if name not in ("float32", "float64", "int64"):
+        raise ValueError(f"golden arrays are float32, float64 or int64, not {name!r}")
+    values = np.frombuffer(base64.b64decode(entry["base64"]), dtype=np.dtype(name).newbyteorder("<"))
+    return values.reshape(tuple(entry["shape"])).astype(name)

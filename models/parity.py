@@ -1,0 +1,195 @@
+"""The gate of publishing: every implementation that can run a network must give the oracle's numbers, whole and in chunks.
+
+The bound is 2e-6 + 1e-5 |value| for moderate weights. Large weights amplify the rounding of float32 itself, so the oracle is
+also run in float32 and the bound is raised to four times the error seen there. Knows no repository and no service.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from cellserve.models import reference
+from cellserve.models.errors import ModelError
+from cellserve.models.golden_pair import GoldenPair, golden_inputs
+from cellserve.models.network import Network
+from cellserve.models.shapes import infer_shapes
+from cellserve.models.spec import MergeLayer, ModelSpec, RepeatVectorLayer
+from cellserve.models.state import RecurrentState
+from cellserve.models.weights import Weights
+
+__all__ = ["GoldenPair", "ParityFailure", "ParityReport", "check", "tolerance", "verify"]
+
+Array = npt.NDArray[Any]
+Answer = tuple[tuple[Array, ...], Mapping[str, Array]]
+
+BASE_BOUND: Final = 2e-6
+RELATIVE_PART: Final = 5.0  # 1e-5 |value| beside 2e-6
+ROUNDING_MARGIN: Final = 4.0
+CHUNKS: Final = (1, 3, 2)  # uneven cuts, repeated
+
+
+class ParityFailure(ModelError):
+    """An implementation does not give the oracle's number; the message says which, where, and both values."""
+
+
+@dataclass(frozen=True, slots=True)
+class ParityReport:
+    """`bound`: |difference| was at most bound (1 + 5 |value|). `differences`: the largest one of each implementation."""
+
+    golden: GoldenPair
+    bound: float
+    differences: Mapping[str, float]
+    refused: Mapping[str, str]
+
+
+def check(spec: ModelSpec, weights: Weights, device: str = "cpu") -> ParityReport:
+    """Runs everything on one small input of a fixed seed. Raises ParityFailure, and what Network raises."""
+    inputs, lengths = golden_inputs(spec)
+    outputs, state = reference.run(spec, weights.arrays, inputs, lengths)
+    golden = GoldenPair(inputs, lengths, outputs, state)
+    bound = BASE_BOUND * _rounding_scale(spec, weights, golden)
+    network = Network(spec, weights, device)
+    differences: dict[str, float] = {}
+    refused: dict[str, str] = {}
+    for label, refusal in network.implementations.items():
+        if refusal is None:
+            differences[label] = verify(network, golden, bound, label)
+        else:
+            refused[label] = refusal
+    kept = GoldenPair(
+        inputs, lengths, tuple(_float32(array) for array in outputs), {key: _float32(a) for key, a in state.items()}
+    )
+    return ParityReport(kept, bound, differences, refused)
+
+
+def verify(network: Network, golden: GoldenPair, bound: float, implementation: str) -> float:
+    """The largest difference of one implementation from a golden pair, whole and in chunks. Raises ParityFailure."""
+    answers = [("whole", _whole(network, golden, implementation))]
+    if network.causal:
+        answers.append(("in chunks", _in_chunks(network, golden, implementation)))
+    on_input_clock = _on_input_clock(network.spec)
+    largest = 0.0
+    for manner, (outputs, state) in answers:
+        where = f"implementation {implementation!r}, run {manner}"
+        for name, expected, found in zip(network.spec.outputs, golden.outputs, outputs, strict=True):
+            lengths = golden.lengths if name in on_input_clock else None
+            largest = max(largest, _largest_difference(f"{where}: output {name!r}", expected, found, lengths, bound))
+        for key, expected in golden.state.items():
+            largest = max(largest, _largest_difference(f"{where}: state {key!r}", expected, state[key], None, bound))
+    return largest
+
+
+def tolerance(expected: Array, bound: float) -> Array:
+    """How far a value may lie from the expected one: bound (1 + 5 |expected|)."""
+    allowed: Array = bound * (1.0 + RELATIVE_PART * np.abs(expected))
+    return allowed
+
+
+def _rounding_scale(spec: ModelSpec, weights: Weights, golden: GoldenPair) -> float:
+    """At least 1. Raises ParityFailure where float32 cannot hold the network's values at all."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        outputs, state = reference.run(spec, weights.arrays, golden.inputs, golden.lengths, dtype=np.float32)
+    pairs = [*zip(golden.outputs, outputs, strict=True), *((golden.state[key], state[key]) for key in golden.state)]
+    if not all(np.isfinite(rounded).all() for _, rounded in pairs):
+        raise ParityFailure(
+            "the network's values grow beyond float32 on a small random input; its weights are not those of a trained model"
+        )
+    errors = [float(np.max(np.abs(exact - rounded) / tolerance(exact, BASE_BOUND), initial=0.0)) for exact, rounded in pairs]
+    return max(1.0, ROUNDING_MARGIN * max(errors, default=0.0))
+
+
+def _whole(network: Network, golden: GoldenPair, implementation: str) -> Answer:
+    inputs = tuple(_time_major(network, index, array) for index, array in enumerate(golden.inputs))
+    outputs, state = network.run(inputs, golden.lengths, implementation=implementation)
+    return tuple(_batch_major(network, index, tensor) for index, tensor in enumerate(outputs)), _states(network, state)
+
+
+def _in_chunks(network: Network, golden: GoldenPair, implementation: str) -> Answer:
+    """Rows leave as they end; every chunk is as long as the next of CHUNKS."""
+    inputs = _time_major(network, 0, golden.inputs[0])
+    lengths, rows = golden.lengths, list(range(len(golden.lengths)))
+    state, final = network.initial_state(len(rows)), network.initial_state(len(rows))
+    outputs = tuple(np.zeros(array.shape, dtype=np.float32) for array in golden.outputs)
+    for start, stop in _chunks(max(lengths)):
+        steps = [min(lengths[row], stop) - start for row in rows]
+        made, state = network.advance(inputs[start:stop, rows], steps, state, implementation=implementation)
+        ended = [place for place, row in enumerate(rows) if lengths[row] <= stop]
+        for index, tensor in enumerate(network.finish(made, list(range(len(rows))))):
+            found = _batch_major(network, index, tensor)
+            if network.shapes[network.spec.outputs[index]].sequence:
+                for place, row in enumerate(rows):
+                    outputs[index][row, start : start + steps[place]] = found[place, : steps[place]]
+            else:
+                for place in ended:
+                    outputs[index][rows[place]] = found[place]
+        final.put([rows[place] for place in ended], state.take(ended))
+        going = [place for place in range(len(rows)) if place not in ended]
+        state, rows = state.take(going), [rows[place] for place in going]
+    return outputs, _states(network, final)
+
+
+def _chunks(steps: int) -> Iterator[tuple[int, int]]:
+    start, turn = 0, 0
+    while start < steps:
+        stop = min(start + CHUNKS[turn % len(CHUNKS)], steps)
+        yield start, stop
+        start, turn = stop, turn + 1
+
+
+def _time_major(network: Network, index: int, array: Array) -> torch.Tensor:
+    tensor = torch.from_numpy(np.ascontiguousarray(array)).to(network.device)
+    return tensor if network.spec.inputs[index].kind == "vector" else tensor.transpose(0, 1).contiguous()
+
+
+def _batch_major(network: Network, index: int, tensor: torch.Tensor) -> Array:
+    sequence = network.shapes[network.spec.outputs[index]].sequence
+    return (tensor.transpose(0, 1) if sequence else tensor).cpu().numpy()
+
+
+def _states(network: Network, state: RecurrentState) -> dict[str, Array]:
+    columns = network.state_layout.public
+    return {one.key: state.view(one.layer_index, one.state).cpu().numpy() for one in columns}
+
+
+def _on_input_clock(spec: ModelSpec) -> set[str]:
+    """Tensors that have the input's time steps, and so end where the row does; a RepeatVector's steps are its own."""
+    shapes = infer_shapes(spec)
+    found = {entry.name for entry in spec.inputs if entry.kind != "vector"}
+    for layer in spec.layers:
+        sources = [name for name in layer.inputs if shapes[name].sequence] if isinstance(layer, MergeLayer) else layer.inputs[:1]
+        if shapes[layer.name].sequence and not isinstance(layer, RepeatVectorLayer) and set(sources) <= found:
+            found.add(layer.name)
+    return found
+
+
+def _largest_difference(
+    where: str,
+    expected: Array,  # [B, T, …] or [B, …]
+    found: Array,
+    lengths: tuple[int, ...] | None,  # of the rows, for sequences on the input's clock
+    bound: float,
+) -> float:
+    largest = 0.0
+    for row in range(len(expected)):
+        wanted, got = (array[row] if lengths is None else array[row, : lengths[row]] for array in (expected, found))
+        difference = np.abs(wanted.astype(np.float64) - got)
+        wrong = ~(difference <= tolerance(wanted, bound))
+        if wrong.any():
+            place = tuple(int(axis) for axis in np.argwhere(wrong)[0])
+            step = f"step {place[0]}, " if lengths is not None else ""
+            raise ParityFailure(
+                f"{where}: row {row}, {step}place {list(place)} is {float(got[place])!r}, the oracle says {float(wanted[place])!r} "
+                f"(allowed difference {float(tolerance(wanted, bound)[place]):.1e})"
+            )
+        largest = max(largest, float(difference.max(initial=0.0)))
+    return largest
+
+
+def _float32(array: Array) -> Array:
+    return array.astype(np.float32)
