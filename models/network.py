@@ -131,6 +131,10 @@ class Network:
         return outputs, RecurrentState.joined(self.state_layout, states, rows, self.device)
 
     @torch.inference_mode()
+    def withdraw(self, implementation: str, reason: str) -> None:
+        """Refuses an implementation from now on, such as one whose numbers were found wrong on this device."""
+        self.implementations = MappingProxyType({**self.implementations, implementation: reason})
+
     def warm_up(self, implementation: str) -> None:
         """Runs two short rows, so that kernels are chosen and memory is allocated before the first request."""
         steps = required_time_steps(self.spec) or 2

@@ -23,21 +23,31 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="CELLSERVE_", frozen=True, extra="forbid")
 
-    repository: Path = Field(DEFAULT_REPOSITORY, description="Folder of the model repository.")
-    host: str = Field("0.0.0.0", description="Address to listen on, for gRPC and for metrics.")
-    port: NonNegativeInt = Field(DEFAULT_PORT, le=65535, description="gRPC port; 0 picks a free one.")
-    metrics_port: NonNegativeInt = Field(DEFAULT_METRICS_PORT, le=65535, description="HTTP port of /metrics; 0 picks a free one.")
-    device: str = Field("auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$", description="auto, cpu, cuda or cuda:<n>.")
-    implementation: ImplementationChoice = Field("auto", description="How recurrent layers are computed, unless a request says.")
-    workers: PositiveInt = Field(1, description="Worker threads, each with one batch in flight.")
-    join_latency_seconds: PositiveFloat = Field(0.002, description="Longest a newcomer should wait for the running chunk.")
-    max_chunk_seconds: PositiveFloat = Field(0.010, description="Longest chunk while nobody else arrives.")
-    max_batch_rows: PositiveInt = Field(64, description="Most sequences advanced side by side in one iteration.")
-    max_active_sequences: PositiveInt = Field(1024, description="State rows per loaded version: sequences under way at once.")
-    max_waiting_timesteps: PositiveInt = Field(4_000_000, description="Time steps that may wait per worker before refusal.")
-    max_message_bytes: PositiveInt = Field(64 * 1024 * 1024, description="Largest gRPC message, each way, in bytes.")
-    max_rows_per_request: PositiveInt = Field(4096, description="Most rows of one request.")
-    max_steps_per_sequence: PositiveInt = Field(1_000_000, description="Most time steps of one row.")
-    drain_seconds: PositiveFloat = Field(30.0, description="Longest a stopping server works on what it has accepted.")
-    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least severe log line to write.")
-    log_format: Literal["text", "json"] = Field("text", description="One line of text, or one JSON object, per event.")
+    repository: Path = Field(default=DEFAULT_REPOSITORY, description="Folder of the model repository.")
+    host: str = Field(default="0.0.0.0", description="Address to listen on, for gRPC and for metrics.")
+    port: NonNegativeInt = Field(default=DEFAULT_PORT, le=65535, description="gRPC port; 0 picks a free one.")
+    metrics_port: NonNegativeInt = Field(
+        default=DEFAULT_METRICS_PORT, le=65535, description="HTTP port of /metrics; 0 picks a free one."
+    )
+    device: str = Field(default="auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$", description="auto, cpu, cuda or cuda:<n>.")
+    implementation: ImplementationChoice = Field(
+        default="auto", description="How recurrent layers are computed, unless a request says."
+    )
+    workers: PositiveInt = Field(default=1, description="Worker threads, each with one batch in flight.")
+    join_latency_seconds: PositiveFloat = Field(
+        default=0.002, description="Longest a newcomer should wait for the running chunk."
+    )
+    max_chunk_seconds: PositiveFloat = Field(default=0.010, description="Longest chunk while nobody else arrives.")
+    max_batch_rows: PositiveInt = Field(default=64, description="Most sequences advanced side by side in one iteration.")
+    max_active_sequences: PositiveInt = Field(
+        default=1024, description="State rows per loaded version: sequences under way at once."
+    )
+    max_waiting_timesteps: PositiveInt = Field(
+        default=4_000_000, description="Time steps that may wait per worker before refusal."
+    )
+    max_message_bytes: PositiveInt = Field(default=64 * 1024 * 1024, description="Largest gRPC message, each way, in bytes.")
+    max_rows_per_request: PositiveInt = Field(default=4096, description="Most rows of one request.")
+    max_steps_per_sequence: PositiveInt = Field(default=1_000_000, description="Most time steps of one row.")
+    drain_seconds: PositiveFloat = Field(default=30.0, description="Longest a stopping server works on what it has accepted.")
+    log_level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="Least severe log line to write.")
+    log_format: Literal["text", "json"] = Field(default="text", description="One line of text, or one JSON object, per event.")

@@ -34,7 +34,7 @@ def load_version(repository: Repository, key: VersionKey, settings: Settings) ->
     network = Network(manifest.spec, repository.weights(key.model, key.version), resolve_device(settings.device))
     _withdraw_what_fails(network, manifest)
     default = _default(network, settings.implementation, key)
-    for label in (label for label, refusal in network.implementations.items() if refusal is None):
+    for label in _offered(network):
         network.warm_up(label)
     version = LoadedVersion(
         key=key,
@@ -50,19 +50,29 @@ def load_version(repository: Repository, key: VersionKey, settings: Settings) ->
 
 
 def _withdraw_what_fails(network: Network, manifest: Manifest) -> None:
-    from cellserve.models.parity import GoldenPair, verify
+    from cellserve.models.parity import GoldenPair, ParityFailure, verify
 
-    failures = verify(network, GoldenPair.from_json(manifest.golden), manifest.parity.bound)
-    for label, reason in failures.items():
-        log.warning("%s does not offer implementation %s here: %s", manifest.key, label, reason)
-        network.withdraw(label, reason)
-    if all(refusal is not None for refusal in network.implementations.values()):
+    try:
+        golden = GoldenPair.from_json(manifest.golden)
+    except (KeyError, TypeError, ValueError) as error:
+        raise RepositoryError(f"the golden pair in the manifest of {manifest.key} is damaged: {error}") from error
+    for label in _offered(network):
+        try:
+            verify(network, golden, manifest.parity.bound, label)
+        except ParityFailure as failure:
+            log.warning("%s does not offer implementation %s here: %s", manifest.key, label, failure)
+            network.withdraw(label, str(failure))
+    if not _offered(network):
         reasons = "; ".join(f"{label}: {refusal}" for label, refusal in network.implementations.items())
         raise RepositoryError(f"no implementation gives the published answers on {network.device} ({reasons})")
 
 
+def _offered(network: Network) -> list[str]:
+    return [label for label, refusal in network.implementations.items() if refusal is None]
+
+
 def _default(network: Network, wished: str, key: VersionKey) -> str:
-    offered = [label for label, refusal in network.implementations.items() if refusal is None]
+    offered = _offered(network)
     if wished in offered:
         return wished
     if wished != "auto":

@@ -1,0 +1,62 @@
+"""A network told to a person or a script: inputs, outputs, layers with shapes and parameters, passes. Needs no weights."""
+
+from __future__ import annotations
+
+from collections import Counter
+from math import prod
+from typing import Any
+
+from cellserve.models.passes import plan
+from cellserve.models.shapes import TensorShape, expected_weights, infer_shapes
+from cellserve.models.spec import ModelSpec
+from cellserve.service.cli.output import print_table
+
+
+def parameters(spec: ModelSpec) -> Counter[str]:
+    """Numbers that each layer holds."""
+    counts: Counter[str] = Counter()
+    for name, shape in expected_weights(spec).items():
+        counts[name.rpartition(".")[0]] += prod(shape)
+    return counts
+
+
+def as_data(spec: ModelSpec) -> dict[str, Any]:
+    shapes, counts, steps = infer_shapes(spec), parameters(spec), plan(spec)
+    return {
+        "inputs": {wire: _shape(shapes[entry.name]) for wire, entry in zip(spec.input_names(), spec.inputs, strict=True)},
+        "outputs": {wire: _shape(shapes[name]) for wire, name in zip(spec.output_names(), spec.outputs, strict=True)},
+        "layers": [
+            {
+                "name": layer.name,
+                "kind": layer.kind,
+                "inputs": list(layer.inputs),
+                "output": _shape(shapes[layer.name]),
+                "parameters": counts[layer.name],
+            }
+            for layer in spec.layers
+        ],
+        "parameters": counts.total(),
+        "causal": steps.causal,
+        "passes": "one forward pass, advanced chunk by chunk" if steps.causal else f"whole sequences, because {steps.obstacle}",
+    }
+
+
+def print_network(data: dict[str, Any]) -> None:
+    """The tables of `as_data`."""
+    rows = [(layer["name"], layer["kind"], layer["output"], f"{layer['parameters']:,}") for layer in data["layers"]]
+    print_table(
+        "Layers",
+        ("layer", "kind", "output", "#parameters"),
+        [*(("inputs", name, shape, "") for name, shape in data["inputs"].items()), *rows],
+    )
+
+
+def print_implementations(implementations: dict[str, str]) -> None:
+    print_table("Implementations", ("implementation", "state"), list(implementations.items()))
+
+
+def _shape(shape: TensorShape) -> str:
+    dimensions: list[object] = ["batch"]
+    if shape.sequence:
+        dimensions.append("time" if shape.time_steps is None else shape.time_steps)
+    return f"[{', '.join(map(str, (*dimensions, *shape.features)))}]"

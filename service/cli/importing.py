@@ -1,0 +1,98 @@
+"""`cellserve import`: trained files into versions. Each file succeeds or fails by itself."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Final
+
+import typer
+
+from cellserve.service.cli import failures
+from cellserve.service.cli.options import JsonOption, RepositoryOption, open_repository
+from cellserve.service.cli.output import complain, note, print_json, step_bar
+from cellserve.service.registry.manifest import Manifest, check_alias_name, check_model_name
+from cellserve.service.registry.repository import Repository
+
+_STEPS: Final = 3  # read, check, publish
+
+
+def import_models(
+    sources: Annotated[
+        list[Path], typer.Argument(metavar="SOURCE...", help="Trained files: .h5, .keras, .pt, .safetensors.", show_default=False)
+    ],
+    name: Annotated[
+        str | None, typer.Option("--name", help="Name of the model.", show_default="the file's name without its suffix")
+    ] = None,
+    architecture: Annotated[
+        Path | None, typer.Option("--architecture", help="Keras JSON, for an .h5 file that holds weights only.", dir_okay=False)
+    ] = None,
+    description: Annotated[
+        Path | None,
+        typer.Option("--description", help="YAML or JSON, for what a PyTorch state dict does not say.", dir_okay=False),
+    ] = None,
+    repository: RepositoryOption = None,
+    alias: Annotated[
+        str | None,
+        typer.Option("--alias", help="Point this alias at the new version; requests without a version go to `stable`, if any."),
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Turn trained files into served versions.
+
+    Every implementation must give the answers of a float64 oracle before a version is published. Prints name/version for each;
+    what was assumed goes to standard error. Exit code 2 if a file was refused; the repository then holds nothing of it.
+
+        cellserve import digits.keras --alias stable
+        cellserve import weights.h5 --architecture model.json --name speech
+    """
+    if name is not None:
+        check_model_name(name)
+    if alias is not None:
+        check_alias_name(alias)
+    store = open_repository(repository)
+    published: list[Manifest] = []
+    worst = 0
+    for source in sources:
+        try:
+            manifest = _import_one(store, source, name or source.stem, architecture, description, alias)
+        except Exception as error:
+            if isinstance(error, ModuleNotFoundError):
+                raise
+            complain(_with_source(source, failures.sentence(error)))
+            worst = max(worst, failures.exit_code(error))
+            continue
+        published.append(manifest)
+        if not as_json:
+            typer.echo(str(manifest.key))
+        for remark in manifest.notes:
+            note(f"{manifest.key}: {remark}")
+    if as_json:
+        print_json([_as_data(manifest, alias) for manifest in published])
+    raise typer.Exit(worst)
+
+
+def _import_one(
+    store: Repository, source: Path, name: str, architecture: Path | None, description: Path | None, alias: str | None
+) -> Manifest:
+    with step_bar(source.name, _STEPS) as begin:
+        begin("reading")
+        from cellserve.models import importers
+
+        check_model_name(name)
+        imported = importers.load(source, architecture=architecture, description=description)
+        return store.publish(name, imported, alias=alias, progress=begin)
+
+
+def _with_source(source: Path, sentence: str) -> str:
+    return sentence if sentence.startswith(str(source)) else f"{source}: {sentence}"
+
+
+def _as_data(manifest: Manifest, alias: str | None) -> dict[str, object]:
+    return {
+        "model": manifest.model,
+        "version": manifest.version,
+        "alias": alias,
+        "framework": manifest.source.framework,
+        "differences": dict(manifest.parity.differences),
+        "notes": list(manifest.notes),
+    }

@@ -1,0 +1,64 @@
+"""`cellserve inspect`: what a trained file holds and how it would be served. Publishes nothing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cellserve.service.cli import describing
+from cellserve.service.cli.options import JsonOption
+from cellserve.service.cli.output import print_json, print_table
+
+
+def inspect(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A trained file: .h5, .keras, .pt, .safetensors.")],
+    architecture: Annotated[
+        Path | None, typer.Option("--architecture", help="Keras JSON, for an .h5 file that holds weights only.", dir_okay=False)
+    ] = None,
+    description: Annotated[
+        Path | None,
+        typer.Option("--description", help="YAML or JSON, for what a PyTorch state dict does not say.", dir_okay=False),
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show framework, layers, parameters, passes and implementations of a file, and what importing it would assume.
+
+    cellserve inspect digits.keras
+    """
+    from cellserve.models import importers
+    from cellserve.models.network import Network
+
+    imported = importers.load(file, architecture=architecture, description=description)
+    network = describing.as_data(imported.spec)
+    implementations = {
+        label: refusal or "can run it" for label, refusal in Network(imported.spec, imported.weights).implementations.items()
+    }
+    if as_json:
+        source = imported.source
+        print_json(
+            {
+                "file": str(file),
+                "framework": source.framework,
+                "framework_version": source.version,
+                "digest": source.digest,
+                **network,
+                "implementations": implementations,
+                "notes": list(imported.notes),
+            }
+        )
+        return
+    print_table(
+        str(file),
+        ("what", "value"),
+        [
+            ("framework", f"{imported.source.framework} {imported.source.version}".rstrip()),
+            ("parameters", f"{network['parameters']:,}"),
+            ("outputs", ", ".join(f"{name} {shape}" for name, shape in network["outputs"].items())),
+            ("computed in", network["passes"]),
+            *(("note", remark) for remark in imported.notes),
+        ],
+    )
+    describing.print_network(network)
+    describing.print_implementations(implementations)

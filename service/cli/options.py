@@ -1,0 +1,28 @@
+"""Options that several commands share, so that each has one name and one help text."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cellserve.service.config import DEFAULT_REPOSITORY, Settings
+from cellserve.service.registry.repository import Repository
+
+RepositoryOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--repository",
+        help=f"Folder of the model repository. [default: {DEFAULT_REPOSITORY}] CELLSERVE_REPOSITORY",
+        show_default=False,
+        file_okay=False,
+    ),
+]
+
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
+
+
+def open_repository(given: Path | None) -> Repository:
+    """The repository of the option, else of the environment, else the default."""
+    return Repository(given if given is not None else Settings().repository)

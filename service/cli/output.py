@@ -1,0 +1,61 @@
+"""Where the command line writes: answers to standard output, everything else to standard error. Knows no command."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, Final
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+_PIPED_WIDTH: Final = 160  # columns of a table that goes to a file or another program
+
+
+def print_json(value: Any) -> None:
+    """Exactly one JSON document on standard output."""
+    typer.echo(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def print_table(title: str, headings: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    """Headings that start with `#` are numbers and stand to the right."""
+    table = Table(title=escape(title), title_justify="left", title_style="bold")
+    for heading in headings:
+        table.add_column(heading.removeprefix("#"), justify="right" if heading.startswith("#") else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*(escape(str(cell)) for cell in row))
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=_PIPED_WIDTH)
+    console.print(table)
+
+
+def note(text: str) -> None:
+    """A remark for the person at the terminal."""
+    Console(stderr=True, soft_wrap=True).print(f"[dim]note:[/dim] {escape(text)}", highlight=False)
+
+
+def complain(text: str) -> None:
+    """What went wrong, in one sentence."""
+    Console(stderr=True, soft_wrap=True).print(f"[bold red]error:[/bold red] {escape(text)}", highlight=False)
+
+
+@contextmanager
+def step_bar(title: str, steps: int) -> Iterator[Callable[[str], None]]:
+    """A progress bar on standard error, on a terminal only. Yields what to call with each step that begins."""
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as progress:
+        task = progress.add_task(escape(title), total=steps)
+        begun = 0
+
+        def begin(step: str) -> None:
+            nonlocal begun
+            progress.update(task, description=f"{escape(title)}: {escape(step)}", completed=begun)
+            begun += 1
+
+        yield begin

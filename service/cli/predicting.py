@@ -1,0 +1,120 @@
+"""`cellserve predict`: sequences from a file to a running server, answers as a table or into a file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import typer
+
+from cellserve.service.cli.options import JsonOption
+from cellserve.service.cli.output import print_json, print_table
+from cellserve.service.config import DEFAULT_PORT
+from cellserve.service.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from cellserve.service.client import Prediction
+
+_ROWS_SHOWN: Final = 20
+_VALUES_SHOWN: Final = 8
+
+
+def predict(
+    ref: Annotated[str, typer.Argument(metavar="REF", help="name, name/3 or name@alias.", show_default=False)],
+    input_file: Annotated[
+        Path,
+        typer.Option("--input", help=".npy, .npz, .csv or .json with one or more sequences.", dir_okay=False, show_default=False),
+    ],
+    url: Annotated[str, typer.Option("--url", help="host:port, or grpcs://host:port for TLS.")] = f"localhost:{DEFAULT_PORT}",
+    output: Annotated[
+        Path | None, typer.Option("--output", help="Write the answers to this .npy, .npz or .json file.", dir_okay=False)
+    ] = None,
+    implementation: Annotated[
+        str, typer.Option("--implementation", help="Force one: 0, 1, 2 or fused.", show_default="the server's choice")
+    ] = "",
+    lengths: Annotated[
+        str | None, typer.Option("--lengths", help="True time steps of each row of a padded batch, as in 8,5,7.")
+    ] = None,
+    ids: Annotated[
+        bool, typer.Option("--ids", help="The numbers are integer ids, for a model that begins with an embedding.")
+    ] = False,
+    timeout_seconds: Annotated[
+        float, typer.Option("--timeout-seconds", help="For the whole call, in seconds.", min=0.001)
+    ] = 60.0,
+    as_json: JsonOption = False,
+) -> None:
+    """Send sequences to a running server and print its answers.
+
+    An .npy of [time, features] is one sequence, of [batch, time, features] a batch; an .npz holds sequences of any lengths.
+
+        cellserve predict digits --input sequence.csv
+        cellserve predict digits@canary --input many.npz --output answers.npz --implementation fused
+    """
+    from cellserve.service.cli.array_files import check_output, read_sequences, write_answers
+    from cellserve.service.client import Client
+
+    if output is not None:
+        check_output(output)
+    sequences = read_sequences(input_file, ids=ids)
+    try:
+        client = Client(url, timeout_seconds=timeout_seconds)
+    except ValueError as error:
+        raise InvalidInput(str(error), field="url") from error
+    with client:
+        prediction = client.run(ref, sequences.value, implementation=implementation, lengths=_lengths(lengths))
+    if output is not None:
+        write_answers(output, prediction.answer, sequences.names)
+    if as_json:
+        print_json(_as_data(prediction))
+    elif output is None:
+        _print(prediction, sequences.names)
+    else:
+        typer.echo(str(output))
+
+
+def _lengths(text: str | None) -> list[int] | None:
+    if text is None:
+        return None
+    try:
+        return [int(part) for part in text.split(",")]
+    except ValueError as error:
+        raise InvalidInput(
+            f"--lengths {text!r}: expected whole numbers with commas between them, as in 8,5,7", field="lengths"
+        ) from error
+
+
+def _as_data(prediction: Prediction) -> dict[str, Any]:
+    return {
+        "model": prediction.model,
+        "version": prediction.version,
+        "implementation": prediction.implementation,
+        "queue_seconds": prediction.queue_seconds,
+        "compute_seconds": prediction.compute_seconds,
+        "iterations": prediction.iterations,
+        "outputs": {name: [row.tolist() for row in rows] for name, rows in prediction.outputs.items()},
+    }
+
+
+def _print(prediction: Prediction, names: tuple[str, ...]) -> None:
+    title = (
+        f"{prediction.model}/{prediction.version} under implementation {prediction.implementation}: "
+        f"computed in {prediction.compute_seconds * 1e3:.2f} ms, {prediction.iterations} iterations"
+    )
+    for name, rows in prediction.outputs.items():
+        shown = [
+            (
+                names[i] if names else i,
+                str(list(row.shape)),
+                _brief(row.reshape(-1).tolist()),
+                int(row.argmax()) if row.ndim == 1 else "",
+            )
+            for i, row in enumerate(rows[:_ROWS_SHOWN])
+        ]
+        print_table(title, ("sequence", "shape", name, "#largest at"), shown)
+        if len(rows) > _ROWS_SHOWN:
+            typer.echo(f"… and {len(rows) - _ROWS_SHOWN} more; --output FILE or --json gives them all")
+
+
+def _brief(values: list[float]) -> str:
+    text = "  ".join(f"{value:.6g}" for value in values[:_VALUES_SHOWN])
+    return text + (f"  … ({len(values)} values)" if len(values) > _VALUES_SHOWN else "")
