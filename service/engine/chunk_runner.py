@@ -49,6 +49,8 @@ class ChunkRunner:
         ending = [i for i, (s, length) in enumerate(zip(batch.sequences, batch.lengths)) if s.remaining == length]
         self._collect(batch, windows, advance, ending)
         self._keep(batch, handles, state, ending)
+        if self._network.device.type == "cuda":
+            torch.cuda.synchronize(self._network.device)  # or the iteration would seem to take only its launch
 
     def _enter(self, newcomers: list[Sequence]) -> None:
         """Gives each a row that holds its initial state."""

@@ -42,7 +42,7 @@ class LaneHost:
 
 
 class Lane:
-    """`implementation` is for work that names none."""
+    """`implementation` is for work that names none. A network that is not causal keeps no state, so its lane has no rows."""
 
     def __init__(
         self,
@@ -75,7 +75,7 @@ class Lane:
     def least_seconds(self, steps: int, implementation: str) -> float:
         """A lower bound, from measurements, of how long a newcomer of `steps` steps will take; 0 without them. Any thread.
 
-        Those that wait before it enter first, half a batch per iteration; then its own steps take what they take alone.
+        Those that wait enter before it, at most a full batch per iteration; then its own steps take what they take alone.
         """
         costs = self._scheduler.costs(implementation)
         if costs is None or not costs.trusted:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 class Work:
     """What the door hands over: one sequence, checked and complete.
 
-    inputs: [T, features] float32 or [T] int64 ids first; then further inputs of the model (vectors [width]).
+    inputs: as the model lists them, [T, features] float32, ids [T] int64, or vectors [width] float32.
     mask: [T] bool, True where the step counts, or None. state: [layout.width] float32, or None for zeros.
     implementation: a label, or None for the lane's default. deadline_seconds: on the clock of time.monotonic.
     priority: higher goes first among the waiting.
@@ -36,6 +36,11 @@ class Work:
     want_state: bool = False
     deadline_seconds: float | None = None
     priority: int = 0
+
+    @property
+    def steps(self) -> int:
+        """Time steps of its first sequence; 1 where all inputs are vectors (float32 of one dimension)."""
+        return next((len(array) for array in self.inputs if array.ndim > 1 or array.dtype.kind != "f"), 1)
 
 
 class Life(Enum):
@@ -63,7 +68,7 @@ class Sequence:
     state: npt.NDArray[np.float32] | None = None
 
     def __post_init__(self) -> None:
-        self.steps = len(self.work.inputs[0])
+        self.steps = self.work.steps
 
     @property
     def remaining(self) -> int:

@@ -109,9 +109,9 @@ class Worker:
         match command:
             case Submit(lane, sequence):
                 self._budget.arrived(sequence.submitted_seconds)
-                lane.admit(sequence)
                 if lane not in self._busy:
                     self._busy += (lane,)
+                lane.admit(sequence)
             case Cancel(sequence_id):
                 for lane in self._busy:
                     lane.cancel(sequence_id)
@@ -140,20 +140,26 @@ class Worker:
         log.critical("the loop of %s died; every sequence it held fails", self._thread.name, exc_info=cause)
         with self._gate:
             self._closed = True
-        error = InternalFailure("the server's engine failed while this sequence was under way")
+        try:
+            self._fail_everybody(InternalFailure("the server's engine failed while this sequence was under way"))
+        except Exception:
+            log.exception("up to %d failed sequences could not be delivered", len(self._outbox))
+        finally:
+            for reached in self._awaiting_idle:
+                reached.set()
+            self._on_death(cause)
+
+    def _fail_everybody(self, error: InternalFailure) -> None:
+        """Those in the lanes, and those that had not got so far."""
         for lane in self._busy:
             lane.abandon(error)
         while not self._commands.empty():
-            command = self._commands.get()
-            if isinstance(command, Submit):
-                command.lane.report(command.sequence, "failed", error)
-            elif isinstance(command, WhenIdle):
-                self._awaiting_idle.append(command.reached)
-        try:
-            if self._outbox:
-                self._deliver(self._outbox)
-        except Exception:
-            log.exception("%d failed sequences could not be delivered", len(self._outbox))
-        for reached in self._awaiting_idle:
-            reached.set()
-        self._on_death(cause)
+            match self._commands.get():
+                case Submit(lane, sequence):
+                    lane.report(sequence, "failed", error)
+                case WhenIdle(reached):
+                    self._awaiting_idle.append(reached)
+                case Cancel() | Stop():
+                    continue
+        if self._outbox:
+            self._deliver(self._outbox)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 
 from cellserve.service.engine.admission import check_deadline, check_room
-from cellserve.service.engine.load import Load
 from cellserve.service.errors import DeadlineExpired, Overloaded
 
 
@@ -42,15 +41,3 @@ def test_deadlines() -> None:
         check_deadline(99.5, 100.0, 0.0)
     with pytest.raises(DeadlineExpired, match=r"leaves 1 s.*at least 1\.1 s"):
         check_deadline(101.0, 100.0, 1.1)
-
-
-def test_load_counts_and_measures() -> None:
-    load = Load()
-    assert load.seconds_per_step is None
-    assert load.seconds_per_iteration == 0
-    load.submitted_steps += 100
-    load.computed(40, 2.0)
-    load.dropped(10)
-    assert load.outstanding_steps == 50
-    assert load.seconds_per_step == pytest.approx(0.05)
-    assert load.seconds_per_iteration == pytest.approx(2.0)

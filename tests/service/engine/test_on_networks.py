@@ -86,6 +86,14 @@ NETWORKS = {
         ),
         ("decoder",),
     ),
+    "from a vector": network(
+        (InputSpec(name="x", kind="vector", width=3),),
+        (
+            RepeatVectorLayer(name="again", inputs=("x",), count=4),
+            LstmLayer(name="r", inputs=("again",), units=3, return_sequences=True),
+        ),
+        ("r",),
+    ),
 }
 
 
@@ -102,6 +110,8 @@ class Case:
         first: np.ndarray = chance.normal(size=(self.length, 3)).astype(np.float32)
         if target.spec.inputs[0].kind == "ids":
             first = chance.integers(0, 11, self.length)
+        elif target.spec.inputs[0].kind == "vector":
+            first = first[0]
         vectors = tuple(chance.normal(size=entry.width).astype(np.float32) for entry in target.spec.inputs[1:])
         state = chance.normal(0, 0.3, target.state_layout.width).astype(np.float32)
         for columns in target.state_layout.columns:
@@ -110,7 +120,7 @@ class Case:
         return Work(
             KEY,
             (first, *vectors),
-            mask=chance.random(self.length) < 0.7 if self.masked else None,
+            mask=chance.random(self.length) < 0.7 if self.masked and target.spec.inputs[0].kind != "vector" else None,
             state=state if self.with_state else None,
             implementation=self.implementation,
             want_state=True,
@@ -120,10 +130,13 @@ class Case:
 @torch.inference_mode()
 def alone(target: Network, work: Work) -> tuple[tuple[np.ndarray, ...], np.ndarray]:
     """What the network answers to this sequence by itself, whole."""
-    inputs = (torch.from_numpy(work.inputs[0])[:, None], *(torch.from_numpy(vector)[None] for vector in work.inputs[1:]))
+    inputs = tuple(
+        torch.from_numpy(array).unsqueeze(0 if entry.kind == "vector" else 1)
+        for entry, array in zip(target.spec.inputs, work.inputs)
+    )
     outputs, state = target.run(
         inputs,
-        [len(work.inputs[0])],
+        [work.steps],
         None if work.state is None else RecurrentState(target.state_layout, torch.from_numpy(work.state)[None]),
         mask=None if work.mask is None else torch.from_numpy(work.mask)[:, None],
         implementation=work.implementation or target.default_implementation,
@@ -191,4 +204,5 @@ def test_the_networks_cover_both_ways_of_running() -> None:
         "ids": True,
         "bidirectional": False,
         "decoder": False,
+        "from a vector": False,
     }

@@ -1,0 +1,19 @@
+"""Load: counts of two writers, and recent speed."""
+
+from __future__ import annotations
+
+import pytest
+
+from cellserve.service.engine.load import Load
+
+
+def test_load_counts_and_measures() -> None:
+    load = Load()
+    assert load.seconds_per_step is None
+    assert load.seconds_per_iteration == 0
+    load.submitted_steps += 100
+    load.computed(40, 2.0)
+    load.dropped(10)
+    assert load.outstanding_steps == 50
+    assert load.seconds_per_step == pytest.approx(0.05)
+    assert load.seconds_per_iteration == pytest.approx(2.0)
