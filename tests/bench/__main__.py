@@ -1,0 +1,24 @@
+"""python -m tests.bench [NAME …]: every benchmark, or the named ones. Each prints ratios measured in this one run."""
+
+from __future__ import annotations
+
+import argparse
+
+from tests.bench import engine
+
+BENCHMARKS = {"engine": engine.run}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(BENCHMARKS)}; all if none is given")
+    names = parser.parse_args().names or list(BENCHMARKS)
+    unknown = [name for name in names if name not in BENCHMARKS]
+    if unknown:
+        parser.error(f"no benchmark {', '.join(unknown)}; there are {', '.join(BENCHMARKS)}")
+    for name in names:
+        BENCHMARKS[name]()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,60 @@
+"""The models and traffic of the benchmarks: seeded random weights, and lengths as users send them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from cellserve.models.network import Network
+from cellserve.models.shapes import expected_weights
+from cellserve.models.spec import DenseLayer, InputSpec, LstmLayer, ModelSpec
+from cellserve.models.weights import Weights
+
+
+@dataclass(frozen=True)
+class Workload:
+    """A stack of LSTMs and a Dense head on the last step, and how long its sequences are."""
+
+    name: str
+    features: int
+    units: tuple[int, ...]
+    classes: int
+    mean_steps: int
+    shortest_steps: int
+    longest_steps: int
+
+    def spec(self) -> ModelSpec:
+        layers: list[LstmLayer | DenseLayer] = []
+        previous = "x"
+        for index, units in enumerate(self.units):
+            last = index == len(self.units) - 1
+            layers.append(LstmLayer(name=f"lstm_{index}", inputs=(previous,), units=units, return_sequences=not last))
+            previous = f"lstm_{index}"
+        layers.append(DenseLayer(name="head", inputs=(previous,), units=self.classes))
+        return ModelSpec(inputs=(InputSpec(name="x", width=self.features),), layers=tuple(layers), outputs=("head",))
+
+    def network(self) -> Network:
+        spec, random = self.spec(), np.random.default_rng(1)
+        arrays = {
+            name: random.normal(0.0, min(0.5, 1.0 / np.sqrt(shape[0])), shape).astype(np.float32)
+            for name, shape in expected_weights(spec).items()
+        }
+        return Network(spec, Weights.of(arrays))
+
+    def sequences(self, count: int) -> list[np.ndarray]:
+        """Each [T, features] float32; lengths lognormal around the mean, or uniform where the mean is the middle of the range."""
+        random = np.random.default_rng(2)
+        if self.mean_steps * 2 >= self.shortest_steps + self.longest_steps:
+            lengths = random.integers(self.shortest_steps, self.longest_steps + 1, count)
+        else:
+            lengths = np.clip(
+                random.lognormal(np.log(self.mean_steps) - 0.32, 0.8, count), self.shortest_steps, self.longest_steps
+            )
+        return [random.standard_normal((int(steps), self.features), dtype=np.float32) for steps in lengths]
+
+
+STACK_A = Workload("stack-a", 64, (256, 256), 10, 40, 4, 200)
+SEED_TF = Workload("seed-tf", 12, (64,), 2, 510, 200, 820)
+TINY = Workload("tiny", 32, (32,), 4, 40, 4, 200)
+ALL = (STACK_A, SEED_TF, TINY)
