@@ -15,10 +15,9 @@ from cellserve.service.engine.facts import VersionKey
 
 @dataclass(slots=True)
 class Call:
-    """measured: True for inference requests, which have metrics of their own. The rest as in RequestFact."""
+    """All but the id as in RequestFact, filled in on the way."""
 
     request_id: str
-    measured: bool = False
     version: VersionKey | None = None
     implementation: str = ""
     queue_seconds: float | None = None

@@ -44,10 +44,7 @@ class Door:
         self.versions = versions
         self.execution = execution
         self.limits = limits
-        self._signatures = Signatures()
-
-    def signature(self, version: LoadedVersion) -> Signature:
-        return self._signatures.of(version.key, version.spec)
+        self.signatures = Signatures()
 
     async def run(
         self,
@@ -58,12 +55,11 @@ class Door:
     ) -> Reply:
         """Lends the version, plans, runs, replies. Raises what the catalog, `plan` and the engine raise."""
         call = CURRENT.get()
-        call.measured = True
         self.execution.require_open()
         with await self.versions.acquire(model, version) as lease:
             lent = lease.version
             call.version = lent.key
-            signature = self.signature(lent)
+            signature = self.signatures.of(lent)
             planned = plan(lent, signature)
             call.implementation = planned.options.implementation or lent.default_implementation
             done = await self.execution.run(works(lent.key, planned.rows, planned.options))

@@ -7,10 +7,11 @@ as one neutral sentence with the request id; its cause goes to the log. Knows no
 from __future__ import annotations
 
 import asyncio
+import inspect
 import logging
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Any
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
+from typing import Any, NamedTuple, NoReturn
 
 import grpc
 from google.protobuf.message import DecodeError
@@ -18,18 +19,29 @@ from google.protobuf.message import DecodeError
 from cellserve.service.api.calls import CURRENT, Call, RequestIds
 from cellserve.service.api.facts import DoorObserver, RequestFact, RpcMethod, RpcType
 from cellserve.service.api.status import DETAILS_KEY, REQUEST_ID_KEY, status_of
-from cellserve.service.errors import Cancelled, DeadlineExpired, InternalFailure, InvalidInput, ServiceError
+from cellserve.service.errors import Cancelled, DeadlineExpired, InternalFailure, InvalidInput, NotOffered, ServiceError
 
 _log = logging.getLogger(__name__)
 
 Handler = Any  # grpc.RpcMethodHandler; its fields are not typed
 
 
-class CallInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
-    """Wraps every handler of the server, those of health and reflection too."""
+class _Kind(NamedTuple):
+    """inference: each call is one inference request."""
 
-    def __init__(self, observer: DoorObserver) -> None:
+    method: RpcMethod
+    inference: bool
+
+
+class CallInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
+    """Wraps every handler of the server, those of health and reflection too.
+
+    inference: full names of the methods of which each call is one inference request, told to the observer as such.
+    """
+
+    def __init__(self, observer: DoorObserver, inference: Collection[str]) -> None:
         self._observer = observer
+        self._inference = inference
         self._ids = RequestIds()
         self._wrapped: dict[str, Handler] = {}
 
@@ -49,7 +61,9 @@ class CallInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
 
     def _wrap(self, handler: Handler, name: str) -> Handler:
         service, _, method = name.removeprefix("/").rpartition("/")
-        of = RpcMethod(_rpc_type(handler), service, method)
+        of = _Kind(RpcMethod(_rpc_type(handler), service, method), name in self._inference)
+        if not _is_written(handler):
+            return grpc.unary_unary_rpc_method_handler(self._unary(_refuse(method), bytes, of))
         if handler.unary_unary:
             return grpc.unary_unary_rpc_method_handler(
                 self._unary(handler.unary_unary, handler.request_deserializer, of),
@@ -59,22 +73,20 @@ class CallInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
             return grpc.unary_stream_rpc_method_handler(
                 self._stream(handler.unary_stream, of), handler.request_deserializer, handler.response_serializer
             )
-        if handler.stream_stream:
-            return grpc.stream_stream_rpc_method_handler(
-                self._stream(handler.stream_stream, of), handler.request_deserializer, handler.response_serializer
-            )
-        return handler
+        return grpc.stream_stream_rpc_method_handler(
+            self._stream(handler.stream_stream, of), handler.request_deserializer, handler.response_serializer
+        )
 
-    def _unary(self, behaviour: Callable[..., Any], parse: Callable[[bytes], Any], method: RpcMethod) -> Callable[..., Any]:
+    def _unary(self, behaviour: Callable[..., Any], parse: Callable[[bytes], Any], kind: _Kind) -> Callable[..., Any]:
         async def call(request: bytes, context: Any) -> Any:
-            async with _Around(context, method, self._ids.next(), self._observer):
+            async with _Around(context, kind, self._ids.next(), self._observer):
                 return await behaviour(_parsed(parse, request), context)
 
         return call
 
-    def _stream(self, behaviour: Callable[..., Any], method: RpcMethod) -> Callable[..., Any]:
+    def _stream(self, behaviour: Callable[..., Any], kind: _Kind) -> Callable[..., Any]:
         async def call(request: Any, context: Any) -> AsyncIterator[Any]:
-            async with _Around(context, method, self._ids.next(), self._observer):
+            async with _Around(context, kind, self._ids.next(), self._observer):
                 async for reply in behaviour(request, context):
                     yield reply
 
@@ -84,18 +96,18 @@ class CallInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
 class _Around:
     """From the door to the reply of one rpc."""
 
-    __slots__ = ("_call", "_context", "_method", "_observer", "_started_seconds")
+    __slots__ = ("_call", "_context", "_kind", "_observer", "_started_seconds")
 
-    def __init__(self, context: Any, method: RpcMethod, request_id: str, observer: DoorObserver) -> None:
+    def __init__(self, context: Any, kind: _Kind, request_id: str, observer: DoorObserver) -> None:
         self._started_seconds = time.perf_counter()
         self._call = Call(request_id)
         self._context = context
-        self._method = method
+        self._kind = kind
         self._observer = observer
 
     async def __aenter__(self) -> None:
         CURRENT.set(self._call)
-        self._observer.on_rpc_started(self._method)
+        self._observer.on_rpc_started(self._kind.method)
         self._context.set_trailing_metadata(((REQUEST_ID_KEY, self._call.request_id),))
 
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
@@ -114,17 +126,30 @@ class _Around:
         told = error if isinstance(error, ServiceError) else _unknown(error, request_id)
         status = status_of(told, request_id)
         self._tell(status.code.name, told.reason)
-        _log.debug("%s %s: %s", self._method.method, request_id, status.message, extra={"request_id": request_id})
+        _log.debug("%s %s: %s", self._kind.method.method, request_id, status.message, extra={"request_id": request_id})
         trailers = ((REQUEST_ID_KEY, request_id), (DETAILS_KEY, status.details))
         await self._context.abort(status.code, status.message, trailers)
 
     def _tell(self, code: str, reason: str | None) -> None:
         call, seconds = self._call, time.perf_counter() - self._started_seconds
-        self._observer.on_rpc_handled(self._method, code, seconds)
-        if call.measured:
+        self._observer.on_rpc_handled(self._kind.method, code, seconds)
+        if self._kind.inference:
             self._observer.on_request(
                 RequestFact(call.version, call.implementation, code, reason, seconds, call.queue_seconds, call.compute_seconds)
             )
+
+
+def _is_written(handler: Handler) -> bool:
+    """False for a method of the proto that the servicer leaves to its generated base class, which is not asynchronous."""
+    behaviour = handler.unary_unary or handler.unary_stream or handler.stream_stream
+    return inspect.iscoroutinefunction(behaviour) or inspect.isasyncgenfunction(behaviour)
+
+
+def _refuse(method: str) -> Callable[..., Any]:
+    async def refuse(request: bytes, context: Any) -> NoReturn:
+        raise NotOffered(f"this server does not offer {method}")
+
+    return refuse
 
 
 def _rpc_type(handler: Handler) -> RpcType:

@@ -54,7 +54,7 @@ class OpenInferenceServicer(GRPCInferenceServiceServicer):
         with await self._door.versions.acquire(request.name, request.version) as lease:
             version = lease.version
             published = [status.version for status in self._door.versions.index() if status.model == version.key.model]
-            return metadata.describe(version, self._door.signature(version), published)
+            return metadata.describe(version, self._door.signatures.of(version), published)
 
     async def ModelInfer(self, request: pb.ModelInferRequest, context: Any) -> pb.ModelInferResponse:
         asked = parameters.read(request.parameters)

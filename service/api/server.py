@@ -23,6 +23,7 @@ SERVICES: Final = (
     open_inference_pb2.DESCRIPTOR.services_by_name["GRPCInferenceService"].full_name,
     cellserve_pb2.DESCRIPTOR.services_by_name["Sequences"].full_name,
 )
+_INFERENCE: Final = frozenset((f"/{SERVICES[0]}/ModelInfer", f"/{SERVICES[1]}/Run"))
 _REFLECTED: Final = (*SERVICES, health_pb2.DESCRIPTOR.services_by_name["Health"].full_name, reflection.SERVICE_NAME)
 
 
@@ -44,7 +45,7 @@ class ApiServer:
         self._door = door
         self._options = options
         self.health = HealthServicer(SERVICES)
-        self._server = grpc.aio.server(interceptors=(CallInterceptor(observer),), options=_channel_options(options))
+        self._server = grpc.aio.server(interceptors=(CallInterceptor(observer, _INFERENCE),), options=_channel_options(options))
         inference = OpenInferenceServicer(door, server_version)
         sequences = TypedSequencesServicer(door)
         open_inference_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(inference, self._server)  # type: ignore[no-untyped-call]
@@ -67,9 +68,11 @@ class ApiServer:
         await self._server.start()
 
     def show_models(self) -> None:
-        """Brings the health of every model and version up to date with the catalog."""
+        """Brings health, and what is remembered of versions, up to date with the catalog."""
         serving: dict[str, bool] = {}
-        for status in self._door.versions.index():
+        statuses = self._door.versions.index()
+        self._door.signatures.keep_only({status.key for status in statuses if status.state is not VersionState.UNLOADED})
+        for status in statuses:
             ready = status.state is VersionState.READY
             serving[f"{status.model}/{status.version}"] = ready
             serving[status.model] = self._door.versions.ready(status.model)

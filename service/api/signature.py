@@ -5,14 +5,15 @@ Made once from a model's description and used by every request to it. Knows no v
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from cellserve.models.shapes import TensorShape, infer_shapes, required_time_steps
+from cellserve.models.shapes import TensorShape, required_time_steps
 from cellserve.models.spec import EmbeddingLayer, InputSpec, ModelSpec
 from cellserve.models.state_layout import StateColumns, StateLayout
 from cellserve.service.engine.facts import VersionKey
+from cellserve.service.registry.lease import LoadedVersion
 
 LENGTHS: Final = "lengths"
 MASK: Final = "mask"
@@ -72,8 +73,9 @@ class Signature:
     time_steps: int | None  # that every row must have; None: any number
 
     @classmethod
-    def of(cls, spec: ModelSpec) -> Signature:
-        shapes, layout, time_steps = infer_shapes(spec), StateLayout.of(spec), required_time_steps(spec)
+    def of(cls, spec: ModelSpec, shapes: Mapping[str, TensorShape], layout: StateLayout) -> Signature:
+        """shapes: by tensor reference. layout: of the recurrent states."""
+        time_steps = required_time_steps(spec)
         fed = _fed_by_steps(spec, shapes)
         return cls(
             tuple(_input(name, entry, spec, time_steps) for name, entry in zip(spec.input_names(), spec.inputs)),
@@ -92,19 +94,21 @@ class Signature:
 
 
 class Signatures:
-    """Signatures of the versions in use, each made once."""
+    """Signatures of the versions in use, each made once. One whose description has changed is made anew."""
 
     def __init__(self) -> None:
         self._made: dict[VersionKey, tuple[ModelSpec, Signature]] = {}
 
-    def of(self, key: VersionKey, spec: ModelSpec) -> Signature:
-        made = self._made.get(key)
-        if made is None or made[0] is not spec:
-            made = self._made[key] = (spec, Signature.of(spec))
+    def of(self, version: LoadedVersion) -> Signature:
+        made = self._made.get(version.key)
+        if made is None or made[0] is not version.spec:
+            signature = Signature.of(version.spec, version.shapes, version.state_layout)
+            made = self._made[version.key] = (version.spec, signature)
         return made[1]
 
-    def forget(self, key: VersionKey) -> None:
-        self._made.pop(key, None)
+    def keep_only(self, keys: Container[VersionKey]) -> None:
+        """Forget the signatures of all other versions."""
+        self._made = {key: made for key, made in self._made.items() if key in keys}
 
 
 def _input(name: str, entry: InputSpec, spec: ModelSpec, time_steps: int | None) -> InputSignature:

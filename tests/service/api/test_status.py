@@ -1,0 +1,52 @@
+"""The error table: complete, and told in full."""
+
+from __future__ import annotations
+
+import grpc
+import pytest
+from google.rpc import error_details_pb2, status_pb2
+
+from cellserve.service import errors
+from cellserve.service.api.status import CODES, status_of
+
+ALL = sorted(
+    (each for each in vars(errors).values() if isinstance(each, type) and issubclass(each, errors.ServiceError)),
+    key=lambda each: each.__name__,
+)
+
+
+def unpacked(details: bytes, kind: type) -> list:
+    status = status_pb2.Status.FromString(details)
+    found = []
+    for detail in status.details:
+        message = kind()
+        if detail.Unpack(message):
+            found.append(message)
+    return found
+
+
+@pytest.mark.parametrize("kind", ALL, ids=lambda kind: kind.__name__)
+def test_every_error_has_a_status_and_tells_its_reason(kind: type[errors.ServiceError]) -> None:
+    status = status_of(kind("what happened", field="a.b", retry_after_seconds=1.5), "id-1")
+    assert status.code is CODES[kind.reason]
+    assert status.message == f"[{kind.reason}] what happened"
+    assert status_pb2.Status.FromString(status.details).code == status.code.value[0]
+    (info,) = unpacked(status.details, error_details_pb2.ErrorInfo)
+    assert (info.reason, info.domain, info.metadata["request_id"]) == (kind.reason, "cellserve", "id-1")
+    (bad,) = unpacked(status.details, error_details_pb2.BadRequest)
+    assert bad.field_violations[0].field == "a.b"
+    (retry,) = unpacked(status.details, error_details_pb2.RetryInfo)
+    assert retry.retry_delay.ToTimedelta().total_seconds() == 1.5
+
+
+def test_the_table_has_no_reason_that_no_error_has() -> None:
+    assert set(CODES) == {kind.reason for kind in ALL}
+
+
+def test_only_what_may_pass_with_time_carries_a_hint() -> None:
+    hinted = {kind.reason for kind in ALL if unpacked(status_of(kind("x"), "").details, error_details_pb2.RetryInfo)}
+    assert hinted == {"OVERLOADED", "DRAINING"}
+
+
+def test_no_status_is_ok_or_unknown() -> None:
+    assert not {grpc.StatusCode.OK, grpc.StatusCode.UNKNOWN} & set(CODES.values())
