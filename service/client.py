@@ -143,8 +143,8 @@ class Client:
             try:
                 return self._run(request, timeout=attempts.time_left_seconds(), metadata=self._endpoint.metadata)
             except grpc.RpcError as failure:
-                wait_seconds = attempts.wait_seconds_after(mirrored(cast(FailedCall, failure), self._endpoint.target))
-            self._sleep(wait_seconds)
+                error = mirrored(cast(FailedCall, failure), self._endpoint.target)
+            self._sleep(attempts.wait_seconds_after(error))
 
 
 class AsyncClient:
@@ -254,5 +254,5 @@ class AsyncClient:
             try:
                 return await self._run(request, timeout=attempts.time_left_seconds(), metadata=self._endpoint.metadata)
             except grpc.RpcError as failure:
-                wait_seconds = attempts.wait_seconds_after(mirrored(cast(FailedCall, failure), self._endpoint.target))
-            await self._sleep(wait_seconds)
+                error = mirrored(cast(FailedCall, failure), self._endpoint.target)
+            await self._sleep(attempts.wait_seconds_after(error))

@@ -14,7 +14,7 @@ import numpy as np
 _BEAT_SECONDS = 0.010
 _BUSY_CORES = 0.9  # one Python thread cannot use more than one
 _NOTICEABLE_SECONDS = 0.002  # a timer of the event loop is a millisecond late at any time
-_NOTICEABLE_SHARE = 0.1
+_NOTICEABLE_SHARE = 0.25
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,9 +26,12 @@ class GeneratorLoad:
     send_lag_max_seconds: float
     loop_lag_p99_seconds: float
 
-    def complaint(self, latency_p50_seconds: float) -> str | None:
-        """Why the figures say more of the generator than of the server; None: they do not."""
-        noticeable = max(_NOTICEABLE_SECONDS, _NOTICEABLE_SHARE * latency_p50_seconds)
+    def complaint(self, latency_p99_seconds: float) -> str | None:
+        """Why the figures may say more of the generator than of the server; None: they do not.
+
+        Lags count when they are a good part of the slow answers' latency, p99 against p99.
+        """
+        noticeable = max(_NOTICEABLE_SECONDS, _NOTICEABLE_SHARE * latency_p99_seconds)
         reasons = []
         if self.cpu_cores > _BUSY_CORES:
             reasons.append(f"it used {self.cpu_cores:.2f} of the one core it can use")

@@ -56,8 +56,8 @@ async def run(plan: Plan, asking: Asking, samples: Sequence[Sample], progress: P
         outcomes = await _drive(plan, asking, samples, rng, progress)
         generator = watch.load([outcome.send_lag_seconds for outcome in outcomes])
     summary = summarize(outcomes)
-    p50_seconds = summary.latencies[0].p50_seconds if summary.latencies else 0.0
-    return Report(summary, generator, generator.complaint(p50_seconds))
+    complaint = generator.complaint(summary.latencies[0].p99_seconds) if summary.latencies else None
+    return Report(summary, generator, complaint)
 
 
 async def _drive(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from rich.console import Group, RenderableType
+from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
@@ -18,9 +18,10 @@ def as_data(report: Report) -> dict[str, Any]:
     return {**dataclasses.asdict(report), "clean": report.summary.clean, "generator_was_the_limit": report.complaint is not None}
 
 
-def as_text(report: Report) -> RenderableType:
+def as_text(report: Report) -> tuple[RenderableType, ...]:
+    """From top to bottom."""
     summary = report.summary
-    return Group(
+    return (
         _figures(summary),
         _latency_table(summary.latencies),
         Text(_answers(summary), style="green" if summary.clean else "bold red"),
@@ -34,11 +35,11 @@ def _figures(summary: Summary) -> Text:
         f"{summary.sequences_per_second:.1f} sequences/s   {summary.timesteps_per_second:.0f} time steps/s answered",
     ]
     lines += [f"answered by {name}: {count}" for name, count in summary.answered_by.items()]
-    return Text("\n".join(lines))
+    return Text("\n".join([*lines, "latency of the answers in ms, from the moment each request was due:"]))
 
 
 def _latency_table(latencies: tuple[Latencies, ...]) -> Table:
-    table = Table(title="latency of the answers, in ms, from the moment each request was due", title_justify="left")
+    table = Table()
     table.add_column("time steps")
     for name in ("answers", "p50", "p90", "p99", "p99.9", "max"):
         table.add_column(name, justify="right")

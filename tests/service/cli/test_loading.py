@@ -7,13 +7,11 @@ from pathlib import Path
 import grpc
 import numpy as np
 import pytest
-import typer
 from click.testing import Result
 from typer.testing import CliRunner
 
-from cellserve.service.cli.loading import load
+from cellserve.service.cli.main import app
 from cellserve.service.client_tensors import to_wire
-from cellserve.service.errors import Overloaded
 from cellserve.service.pb import cellserve_pb2 as pb
 from tests.service.client.fake_sequences import FakeSequences, Refusal, serving
 
@@ -30,9 +28,7 @@ def url(fake: FakeSequences) -> Iterator[str]:
 
 
 def run(*arguments: str) -> Result:
-    app = typer.Typer()
-    app.command()(load)
-    return CliRunner().invoke(app, arguments, env={"COLUMNS": "200", "TERM": "dumb"})
+    return CliRunner().invoke(app, ("load", *arguments), env={"COLUMNS": "200", "TERM": "dumb"})
 
 
 SHORT = ("--model", "m", "--features", "2", "--lengths", "uniform:1:30", "--samples", "5")
@@ -68,7 +64,9 @@ def test_refusals_are_counted_by_reason_and_not_retried(fake: FakeSequences, url
 
 def test_a_server_that_refuses_even_one_at_a_time_ends_the_test(fake: FakeSequences, url: str) -> None:
     fake.script = [Refusal(grpc.StatusCode.RESOURCE_EXHAUSTED, "OVERLOADED", "full")]
-    assert isinstance(run(*SHORT, "--url", url).exception, Overloaded)
+    result = run(*SHORT, "--url", url)
+    assert result.exit_code == 1
+    assert result.stderr.strip() == "error: full"
 
 
 def test_scripts_get_one_object(url: str) -> None:
@@ -108,9 +106,11 @@ def test_ids_are_drawn_below_the_vocabulary(fake: FakeSequences, url: str) -> No
         ((*SHORT, "--rate", "5", "--concurrency", "2"), "not both"),
         (("--model", "m", "--features", "2", "--lengths", "long"), "lognormal:MEDIAN:MIN:MAX"),
         (("--model", "m", "--input", "nowhere.npz"), "nowhere.npz cannot be read"),
+        ((*SHORT, "--url", "http://localhost"), "grpcs://host:port was expected"),
     ],
 )
 def test_what_makes_no_test_is_said_at_once(arguments: tuple[str, ...], said: str) -> None:
     result = run(*arguments)
     assert result.exit_code == 2
     assert said in " ".join(result.output.split())
+    assert "Traceback" not in result.output

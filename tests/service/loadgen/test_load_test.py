@@ -79,7 +79,7 @@ async def test_the_report_is_told_to_people_and_to_scripts() -> None:
     pool = [Sample(np.ones((3, 1)), expected=np.array([3.0]))]
     report = await run(Plan(requests=10), asking(client), pool, no_progress)
     page = StringIO()
-    Console(width=120, file=page).print(as_text(report))
+    Console(width=120, file=page).print(*as_text(report))
     told = page.getvalue()
     data = json.loads(json.dumps(as_data(report)))
     assert data["summary"]["errors"] == {"OVERLOADED": 1}
