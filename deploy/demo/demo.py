@@ -16,18 +16,19 @@ import urllib.request
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import cycle, islice
+from itertools import cycle
 from pathlib import Path
 from types import FrameType
 
 import numpy as np
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 from scrape import Latency, latencies
 from server import Server, ServerFailed, run_cli
 
-from cellserve.service.client import Client
+from cellserve.service.client import Client, ServiceError
 
 HERE = Path(__file__).parent
 MODEL = "digits"
@@ -35,7 +36,7 @@ IMPLEMENTATIONS = ("0", "1", "2", "fused")
 TOLERANCE = 1e-5
 BATCH_ROWS = (1, 1, 1, 1, 12)  # of consecutive requests: four single sequences, then a ragged batch
 CLIENT_THREADS = 4
-SAMPLES_SHOWN = 8
+SAMPLES_SHOWN = 4  # of whole images, and as many of cut ones
 SEED = 7
 SCRAPE_SECONDS = 30.0
 
@@ -97,42 +98,46 @@ def score(answers: np.ndarray, held_out: HeldOut, rows: np.ndarray) -> str:
     return f"{(right & rows).sum()}/{rows.sum()}"
 
 
+def table(title: str, *headings: str) -> Table:
+    made = Table(title=title, title_justify="left", box=SIMPLE_HEAD)
+    for heading in headings:
+        made.add_column(heading, justify="right")
+    return made
+
+
 def samples_table(answers: np.ndarray, held_out: HeldOut) -> Table:
-    table = Table(title="A few answers beside Keras's own", title_justify="left")
-    for heading in ("rows of the image", "true digit", "cellserve says", "Keras says", "largest difference"):
-        table.add_column(heading, justify="right")
-    for i in islice(range(len(held_out.inputs)), SAMPLES_SHOWN):
+    shown = table("A few answers beside Keras's own", "rows of image", "true digit", "cellserve", "Keras", "difference")
+    for i in (*np.flatnonzero(held_out.whole)[:SAMPLES_SHOWN], *np.flatnonzero(~held_out.whole)[:SAMPLES_SHOWN]):
         ours, theirs = answers[i], held_out.expected[i]
-        table.add_row(
+        shown.add_row(
             f"{len(held_out.inputs[i])} of 8",
             str(held_out.labels[i]),
-            f"{ours.argmax()}  ({ours.max():.6f})",
-            f"{theirs.argmax()}  ({theirs.max():.6f})",
+            f"{ours.argmax()} ({ours.max():.6f})",
+            f"{theirs.argmax()} ({theirs.max():.6f})",
             f"{np.abs(ours - theirs).max():.1e}",
         )
-    return table
+    return shown
 
 
 def agreement_table(answers: dict[str, np.ndarray], held_out: HeldOut) -> Table:
-    table = Table(title=f"All {len(held_out.inputs)} held-out sequences, under each implementation", title_justify="left")
-    for heading in ("implementation", "right, whole images", "right, cut short", "largest difference from Keras"):
-        table.add_column(heading, justify="right")
+    shown = table(
+        f"All {len(held_out.inputs)} held-out sequences, correct/total",
+        *("implementation", "whole images", "cut short", "largest difference"),
+    )
     for implementation, ours in answers.items():
         difference = np.abs(ours - held_out.expected).max()
         whole, cut = score(ours, held_out, held_out.whole), score(ours, held_out, ~held_out.whole)
-        table.add_row(implementation, whole, cut, f"{difference:.1e}")
-    return table
+        shown.add_row(implementation, whole, cut, f"{difference:.1e}")
+    return shown
 
 
 def latency_table(found: dict[str, Latency]) -> Table:
-    table = Table(title="Latency by implementation, as the metrics page tells it", title_justify="left")
-    for heading in ("implementation", "requests", "p50 ms", "p90 ms", "p99 ms"):
-        table.add_column(heading, justify="right")
+    shown = table("From the metrics page", "implementation", "requests", "p50 ms", "p90 ms", "p99 ms")
     for implementation in IMPLEMENTATIONS:
         latency = found[implementation]
         quantiles = (f"{1000 * latency.quantile_seconds(q):.2f}" for q in (0.5, 0.9, 0.99))
-        table.add_row(implementation, str(latency.requests), *quantiles)
-    return table
+        shown.add_row(implementation, str(latency.requests), *quantiles)
+    return shown
 
 
 def check_answers(answers: dict[str, np.ndarray], held_out: HeldOut) -> None:
@@ -204,7 +209,7 @@ def main() -> int:
     try:
         with tempfile.TemporaryDirectory(prefix="cellserve-demo-") as folder:
             demo(console, Path(folder))
-    except (DemoFailed, ServerFailed) as error:
+    except (DemoFailed, ServerFailed, ServiceError) as error:
         console.print(f"[bold red]The demo failed:[/] {error}", highlight=False)
         return 1
     except KeyboardInterrupt:
