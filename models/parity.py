@@ -184,8 +184,8 @@ def _largest_difference(
             place = tuple(int(axis) for axis in np.argwhere(wrong)[0])
             step = f"step {place[0]}, " if lengths is not None else ""
             raise ParityFailure(
-                f"{where}: row {row}, {step}place {list(place)} is {float(got[place])!r}, the oracle says {float(wanted[place])!r} "
-                f"(allowed difference {float(tolerance(wanted, bound)[place]):.1e})"
+                f"{where}: row {row}, {step}place {list(place)} is {float(got[place])!r}, the oracle says "
+                f"{float(wanted[place])!r} (allowed difference {float(tolerance(wanted, bound)[place]):.1e})"
             )
         largest = max(largest, float(difference.max(initial=0.0)))
     return largest

@@ -1,0 +1,126 @@
+"""Every golden case, in every implementation that can run it, to the case's own tolerance: outputs and states."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import numpy as np
+import pytest
+
+from cellserve.models import parity
+from cellserve.models.importers import ImportedModel
+from cellserve.models.network import Network
+from tests.golden.cases import GoldenCase, all_cases
+from tests.golden.run import Answer, by_network, by_network_in_chunks, by_oracle, pairs
+
+CASES = {case.name: case for case in all_cases()}
+LABELS = ("0", "1", "2", "fused")
+
+# Torch's kernels know tanh and sigmoid, and a reset gate after the product. Everything else they must refuse, and say why.
+REFUSED_BY_FUSED = {
+    "hard_sigmoid": [
+        "k205tf_dropout_cfg_inference.h5",
+        "k205tf_gru_mask_backwards_seq.h5",
+        "k205tf_gru_nobias_impl0.h5",
+        "k205tf_lstm_impl0_seq.h5",
+        "k205tf_lstm_impl1_seq.h5",
+        "k205tf_lstm_impl2_seq.h5",
+        "k205tf_lstm_mask_seq.h5",
+        "k205tf_stateful_chunks.h5",
+        "k205th_gru_impl1_seq.h5",
+        "k205th_gru_mask_backwards_seq.h5",
+        "k205th_gru_nobias_impl0.h5",
+        "k205th_lstm_impl0_seq.h5",
+        "k205th_lstm_impl2_seq.h5",
+        "k205th_lstm_mask_seq.h5",
+        "k209tf_lstm_impl2_seq.h5",
+        "k224tf_bidir_ave_seq.h5",
+        "k224tf_bidir_concat_seq.h5",
+        "k224tf_bidir_mask_last.h5",
+        "k224tf_embed_3lstm_softmax.h5",
+        "k224tf_flatten_dense.h5",
+        "k224tf_func_mask_2lstm_state.h5",
+        "k224tf_gru_ra0_bias1.h5",
+        "k224tf_gru_ra1_bias0.h5",
+        "k224tf_gru_ra1_bias1.h5",
+        "k224tf_lstm_unroll_backwards.h5",
+        "k224tf_repeatvector_decoder.h5",
+        "k224tf_stateful_mask.h5",
+        "k3_lstm_hard_sigmoid.keras",
+        "seed2_k205tf_lstm128_lstm256.h5",
+        "tfk_gru_ra0_hard.h5",
+    ],
+    "activation is": [
+        "k224tf_gru_elu_softsign.h5",
+        "k224tf_lstm_relu_hard_sigmoid.h5",
+        "k224tf_lstm_selu_softsign.h5",
+        "k224tf_lstm_sigmoid_tanh.h5",
+        "k224tf_lstm_softmax_sigmoid.h5",
+        "k3_lstm_leaky_relu_hard_tanh.keras",
+    ],
+    "reset gate": ["k231tf_bidir_mask_seq.h5", "k3_gru_ra0.keras"],
+}
+REFUSED = {("fused", name): reason for reason, names in REFUSED_BY_FUSED.items() for name in names}
+SUPPORTED = [(name, label) for name in CASES for label in LABELS if (label, name) not in REFUSED]
+
+
+@cache
+def loaded(name: str) -> ImportedModel:
+    return CASES[name].load()
+
+
+@cache
+def network(name: str) -> Network:
+    return Network(loaded(name).spec, loaded(name).weights)
+
+
+def assert_as_the_framework(case: GoldenCase, answers: list[Answer]) -> None:
+    compared = pairs(case, answers)
+    assert len(compared) >= len(case.calls)
+    for what, expected, found in compared:
+        np.testing.assert_allclose(found, expected, rtol=case.rtol, atol=case.atol, err_msg=f"{case.name}: {what}")
+
+
+def test_the_cases_are_all_there() -> None:
+    """Each family of files that must pass is present, with the stateful cases among them."""
+    families = {"k205tf": 10, "k205th": 7, "k209tf": 1, "k224tf": 20, "k231tf": 2, "k3": 14, "tfk": 19, "pt": 16, "seed2": 1}
+    assert {family: sum(name.startswith(f"{family}_") for name in CASES) for family in families} == families
+    assert sum(len(case.calls) > 1 for case in CASES.values()) == 6
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_the_oracle_gives_the_numbers_of_the_framework(name: str) -> None:
+    assert_as_the_framework(CASES[name], by_oracle(CASES[name], loaded(name)))
+
+
+@pytest.mark.parametrize(("name", "label"), SUPPORTED)
+def test_an_implementation_gives_the_numbers_of_the_framework(name: str, label: str) -> None:
+    assert network(name).implementations[label] is None
+    assert_as_the_framework(CASES[name], by_network(CASES[name], network(name), label))
+
+
+@pytest.mark.parametrize(("name", "label"), SUPPORTED)
+def test_chunks_leave_no_trace(name: str, label: str) -> None:
+    """Causal networks in chunks of two steps; the others run only as a whole, and say so."""
+    if network(name).causal:
+        assert_as_the_framework(CASES[name], by_network_in_chunks(CASES[name], network(name), label))
+    else:
+        kinds = {layer.kind for layer in network(name).spec.layers}
+        backwards = any(layer.go_backwards for layer in network(name).spec.recurrent_layers)
+        assert backwards or kinds & {"flatten", "repeat_vector"} or len(network(name).spec.inputs) > 1
+
+
+def test_what_is_refused_and_why() -> None:
+    found = {(label, name): network(name).implementations[label] for name in CASES for label in LABELS}
+    reasons = {key: reason for key, reason in found.items() if reason is not None}
+    assert reasons.keys() == REFUSED.keys()
+    for key, reason in reasons.items():
+        assert REFUSED[key] in reason
+        assert any(f"{layer.name!r}" in reason for layer in network(key[1]).spec.recurrent_layers)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_the_publishing_gate_lets_every_case_through(name: str) -> None:
+    report = parity.check(loaded(name).spec, loaded(name).weights)
+    assert set(report.differences) | set(report.refused) == set(LABELS)
+    assert max(report.differences.values()) < 1e-5
