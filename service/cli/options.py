@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.markup import escape
 
 from cellserve.service.config import DEFAULT_REPOSITORY, Settings
 from cellserve.service.registry.repository import Repository
@@ -14,7 +15,7 @@ RepositoryOption = Annotated[
     Path | None,
     typer.Option(
         "--repository",
-        help=f"Folder of the model repository. [default: {DEFAULT_REPOSITORY}] CELLSERVE_REPOSITORY",
+        help=f"Folder of the model repository. {escape(f'[default: $CELLSERVE_REPOSITORY or {DEFAULT_REPOSITORY}]')}",
         show_default=False,
         file_okay=False,
     ),

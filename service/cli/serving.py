@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 from pydantic.fields import FieldInfo
+from rich.markup import escape
 
 from cellserve.service import logs
 from cellserve.service.config import Settings
@@ -22,7 +23,7 @@ def _option(name: str, field: FieldInfo) -> inspect.Parameter:
     kind: Any = field.annotation
     option = typer.Option(
         f"--{name.replace('_', '-')}",
-        help=f"{field.description} [default: {field.default}] CELLSERVE_{name.upper()}",
+        help=f"{field.description} {escape(f'[default: {field.default}]')}",
         show_default=False,
     )
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[kind | None, option])
@@ -40,7 +41,7 @@ def serve(**options: Any) -> None:
     """Serve the repository over gRPC until SIGTERM or Ctrl-C, then finish what was accepted.
 
     Prints one line on standard output when it can serve; logs go to standard error. Versions that are published and aliases
-    that move while it runs are followed. Each option is an environment variable too.
+    that move while it runs are followed. Each option is an environment variable too: CELLSERVE_PORT for --port.
 
         cellserve serve --port 8001 --metrics-port 8002 --device cpu
     """

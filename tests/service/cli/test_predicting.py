@@ -1,0 +1,93 @@
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from cellserve.models import reference
+from cellserve.service.app import serving
+from cellserve.service.config import Settings
+from cellserve.service.registry.repository import Repository
+from tests.service.cli.fakes import Shell
+from tests.service.registry.fakes import imported, weights
+
+RAGGED = [np.random.default_rng(n).normal(size=(n, 3)).astype(np.float32) for n in (7, 2)]
+
+
+@pytest.fixture
+async def url(shell: Shell) -> AsyncIterator[str]:
+    """A real server of a real, if small and untrained, network."""
+    model = imported()
+    await asyncio.to_thread(Repository(shell.root).publish, "digits", model)
+    settings = Settings(repository=shell.root, host="127.0.0.1", port=0, metrics_port=0, device="cpu", drain_seconds=5.0)
+    async with serving(settings) as running:
+        yield f"127.0.0.1:{running.port}"
+
+
+def expected(row: np.ndarray) -> np.ndarray:
+    outputs, _ = reference.run(imported().spec, weights().arrays, (row[np.newaxis],), (len(row),))
+    return outputs[0][0]
+
+
+async def test_a_ragged_file_is_answered_into_a_file(shell: Shell, url: str, tmp_path: Path) -> None:
+    np.savez(tmp_path / "x.npz", left=RAGGED[0], right=RAGGED[1])
+    result = await asyncio.to_thread(
+        shell, "predict", "digits", "--input", str(tmp_path / "x.npz"), "--url", url, "--output", str(tmp_path / "y.npz")
+    )
+    assert result.exit_code == 0, result.output
+    with np.load(tmp_path / "y.npz") as answers:
+        for name, row in zip(("left", "right"), RAGGED, strict=True):
+            np.testing.assert_allclose(answers[name], expected(row), atol=1e-5)
+
+
+async def test_tables_json_and_padded_batches(shell: Shell, url: str, tmp_path: Path) -> None:
+    batch = np.full((2, 7, 3), 9.0, dtype=np.float32)
+    for place, row in zip(batch, RAGGED, strict=True):
+        place[: len(row)] = row
+    np.save(tmp_path / "x.npy", batch)
+    asked = ("predict", "digits/1", "--input", str(tmp_path / "x.npy"), "--url", url, "--lengths", "7,2")
+    table = await asyncio.to_thread(shell, *asked)
+    assert "digits/1 under implementation" in table.stdout
+    result = await asyncio.to_thread(shell, *asked, "--implementation", "1", "--json")
+    data = json.loads(result.stdout)
+    assert data["implementation"] == "1"
+    np.testing.assert_allclose(data["outputs"]["outputs"], [expected(row) for row in RAGGED], atol=1e-5)
+
+
+async def test_what_the_server_refuses_is_one_sentence(shell: Shell, url: str, tmp_path: Path) -> None:
+    np.save(tmp_path / "x.npy", np.ones((4, 5)))
+    np.save(tmp_path / "good.npy", RAGGED[0])
+    for ref, name in (("digits", "x.npy"), ("nobody", "good.npy"), ("digits/9", "good.npy"), ("digits@canary", "good.npy")):
+        result = await asyncio.to_thread(shell, "predict", ref, "--input", str(tmp_path / name), "--url", url)
+        assert result.exit_code == 2
+        assert result.stderr.startswith("error: ")
+        assert result.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("--input", "missing.npy"), "missing.npy"),
+        (("--input", "x.parquet"), ".npz"),
+        (("--input", "good.npy", "--output", "y.csv"), ".npz"),
+        (("--input", "good.npy", "--lengths", "a"), "8,5,7"),
+        (("--input", "good.npy", "--url", "http://x/y"), "host:port"),
+    ],
+)
+def test_bad_arguments_are_told_before_any_call(
+    shell: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...], told: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    np.save("good.npy", RAGGED[0])
+    result = shell("predict", "digits", *arguments)
+    assert result.exit_code == 2
+    assert told in result.stderr
+
+
+def test_nobody_answering_is_a_failure(shell: Shell, tmp_path: Path) -> None:
+    np.save(tmp_path / "x.npy", RAGGED[0])
+    result = shell("predict", "digits", "--input", str(tmp_path / "x.npy"), "--url", "127.0.0.1:1", "--timeout-seconds", "1")
+    assert result.exit_code == 1
+    assert result.stderr.startswith("error: ")

@@ -1,0 +1,85 @@
+import json
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cellserve.models import parity
+from cellserve.models.network import Network
+from cellserve.service.config import Settings
+from cellserve.service.engine.facts import VersionKey
+from cellserve.service.errors import RepositoryError
+from cellserve.service.registry.loading import load_version
+from cellserve.service.registry.repository import Repository
+from tests.service.registry.fakes import imported
+
+KEY = VersionKey("digits", 1)
+CPU = Settings(device="cpu")
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Repository:
+    """One version that passed the real gate."""
+    store = Repository(tmp_path)
+    store.publish("digits", imported())
+    return store
+
+
+def change_manifest(store: Repository, change: Callable[[dict[str, Any]], None]) -> None:
+    path = store.root / "digits/1/manifest.json"
+    manifest = json.loads(path.read_bytes())
+    change(manifest)
+    path.write_text(json.dumps(manifest))
+
+
+def test_a_published_version_loads_with_what_it_can_run(store: Repository) -> None:
+    version, network = load_version(store, KEY, CPU)
+    assert version.key == KEY
+    assert {label for label, refusal in version.implementations.items() if refusal is None} == {"0", "1", "2", "fused"}
+    assert version.default_implementation == network.default_implementation == "fused"
+    assert version.causal
+    assert version.state_layout.width == 4 + 4 + 1
+
+
+def test_the_wished_implementation_is_the_default(store: Repository) -> None:
+    assert load_version(store, KEY, Settings(device="cpu", implementation="1"))[0].default_implementation == "1"
+
+
+def test_a_wish_that_cannot_be_met_is_told_and_does_not_fail_the_version(
+    store: Repository, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.WARNING):
+        version, _ = load_version(store, KEY, Settings(device="cpu", implementation="onnxruntime"))
+    assert version.default_implementation == "fused"
+    assert "cannot run under implementation onnxruntime" in caplog.text
+
+
+def test_numbers_that_differ_from_the_golden_pair_are_never_served(store: Repository) -> None:
+    change_manifest(store, lambda manifest: manifest["parity"].update(bound=1e-30))
+    with pytest.raises(RepositoryError, match="no implementation gives the published answers on cpu"):
+        load_version(store, KEY, CPU)
+
+
+def test_an_implementation_that_differs_on_this_device_is_withdrawn(
+    store: Repository, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def differing(network: Network, golden: Any, bound: float, label: str) -> float:
+        if label == "fused":
+            raise parity.ParityFailure("implementation 'fused': row 0 is 2.0, the oracle says 1.0")
+        return 0.0
+
+    monkeypatch.setattr(parity, "verify", differing)
+    with caplog.at_level(logging.WARNING):
+        version, network = load_version(store, KEY, CPU)
+    assert "the oracle says 1.0" in str(version.implementations["fused"])
+    assert version.implementations == network.implementations
+    assert version.default_implementation == "2"
+    assert "digits/1 does not offer implementation fused here" in caplog.text
+
+
+def test_a_damaged_golden_pair_is_told(store: Repository) -> None:
+    change_manifest(store, lambda manifest: manifest.update(golden={}))
+    with pytest.raises(RepositoryError, match="golden pair in the manifest of digits/1 is damaged"):
+        load_version(store, KEY, CPU)

@@ -1,0 +1,43 @@
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from cellserve.service.config import Settings
+
+
+def test_defaults_hold_without_an_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in Settings.model_fields:
+        monkeypatch.delenv(f"CELLSERVE_{name.upper()}", raising=False)
+    settings = Settings()
+    assert (settings.port, settings.metrics_port) == (8001, 8002)
+    assert settings.repository == Path("model-repository")
+
+
+def test_the_environment_is_read_and_the_caller_wins(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CELLSERVE_PORT", "9000")
+    monkeypatch.setenv("CELLSERVE_REPOSITORY", "/models")
+    settings = Settings(port=9001)
+    assert settings.port == 9001
+    assert settings.repository == Path("/models")
+
+
+def test_settings_do_not_change() -> None:
+    with pytest.raises(ValidationError):
+        Settings().port = 1  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"port": -1}, {"port": 65536}, {"device": "cuda:x"}, {"workers": 0}, {"implementation": "3"}, {"log_format": "xml"}]
+)
+def test_wrong_values_are_refused(wrong: dict[str, object]) -> None:
+    with pytest.raises(ValidationError):
+        Settings(**wrong)  # type: ignore[arg-type]
+
+
+def test_every_setting_says_what_it_means_and_seconds_and_bytes_are_in_its_name() -> None:
+    for name, field in Settings.model_fields.items():
+        assert field.description
+        assert field.description.endswith(".")
+        if field.annotation is float:
+            assert name.endswith("_seconds")

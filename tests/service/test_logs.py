@@ -1,0 +1,73 @@
+import io
+import json
+import logging
+import sys
+from collections.abc import Iterator
+
+import pytest
+
+from cellserve.service import logs
+
+log = logging.getLogger("cellserve.service.some_module")
+
+
+@pytest.fixture(autouse=True)
+def restored() -> Iterator[None]:
+    root, ours = logging.getLogger(), logging.getLogger(logs.ROOT)
+    before = (list(root.handlers), root.level, ours.level)
+    yield
+    root.handlers[:], root.level, _ = before
+    ours.setLevel(before[2])
+
+
+def test_text_is_one_line_with_the_request_id() -> None:
+    stream = io.StringIO()
+    logs.configure("info", "text", stream)
+    token = logs.request_id.set("r-1")
+    log.info("hello %s", "there")
+    logs.request_id.reset(token)
+    log.info("no request")
+    first, second = stream.getvalue().splitlines()
+    assert first.endswith("INFO    cellserve.service.some_module: hello there [r-1]")
+    assert second.endswith("no request")
+
+
+def test_json_is_one_object_a_line_even_with_a_traceback() -> None:
+    stream = io.StringIO()
+    logs.configure("info", "json", stream)
+    try:
+        raise ValueError("bad\nnews")
+    except ValueError:
+        log.exception("it failed", extra={"request_id": "r-2"})
+    (line,) = stream.getvalue().splitlines()
+    event = json.loads(line)
+    assert event["level"] == "error"
+    assert event["message"] == "it failed"
+    assert event["request_id"] == "r-2"
+    assert "ValueError: bad" in event["traceback"]
+    assert event["time"].endswith("Z")
+
+
+def test_level_and_other_libraries() -> None:
+    stream = io.StringIO()
+    logs.configure("warning", "text", stream)
+    log.info("quiet")
+    logging.getLogger("other").info("quiet")
+    logging.getLogger("other").warning("loud")
+    assert len(stream.getvalue().splitlines()) == 1
+
+
+def test_configuring_again_replaces() -> None:
+    streams = io.StringIO(), io.StringIO()
+    for stream in streams:
+        logs.configure("info", "text", stream)
+    log.info("once")
+    assert [stream.getvalue().count("once") for stream in streams] == [0, 1]
+
+
+def test_nothing_goes_to_standard_output(capsys: pytest.CaptureFixture[str]) -> None:
+    logs.configure("debug", "text", sys.stderr)
+    log.debug("detail")
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert "detail" in captured.err
