@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
+import torch
 from torch import Tensor
 
 from cellserve.models.activations import Elementwise, resolve
@@ -110,4 +111,5 @@ def simple_rnn(
 
 
 def _mix(z: Tensor, old: Tensor, new: Tensor) -> Tensor:
-    return z * old + (1 - z) * new
+    """z old + (1 - z) new, in one operation."""
+    return torch.lerp(new, old, z)

@@ -86,12 +86,19 @@ class FusedKernel:
         if not kept:
             return start.expand(len(inputs), -1, -1), states
         rows = torch.tensor(kept, device=inputs.device)
-        order = torch.argsort(valid, dim=0, descending=True, stable=True)[:longest].index_select(1, rows)
-        outputs, ends = self._run(inputs[order, rows], tuple(counts[row] for row in kept), tuple(s[rows] for s in states))
+        taken = _steps_by_ordinal(valid, ordinal, longest).index_select(1, rows)
+        outputs, ends = self._run(inputs[taken, rows], tuple(counts[row] for row in kept), tuple(s[rows] for s in states))
         after = start.new_zeros(longest, *states[0].shape).index_copy_(1, rows, outputs)
         positions = ordinal.unsqueeze(2).expand(-1, -1, states[0].shape[1])
         trajectory = torch.cat([start, after]).gather(0, positions)
         return trajectory, tuple(old.index_copy(0, rows, new) for old, new in zip(states, ends))
+
+
+def _steps_by_ordinal(valid: Tensor, ordinal: Tensor, longest: int) -> Tensor:
+    """[longest, B] int64: the step at which each row has its first, second … valid one; any step beyond its last."""
+    steps = torch.arange(len(valid), device=valid.device).unsqueeze(1).expand_as(ordinal)
+    places = ordinal.new_zeros(longest + 1, valid.shape[1]).scatter_(0, ordinal * valid, steps)  # masked steps fall on place 0
+    return places[1:]
 
 
 @torch.inference_mode(False)

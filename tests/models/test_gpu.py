@@ -9,8 +9,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cellserve.models.network import Network
+from cellserve.models.spec import LstmLayer
 from tests.models.feeding import in_chunks
-from tests.models.networks import Case, agree_with_oracle, cases, run_whole, supported
+from tests.models.networks import Case, agree_with_oracle, cases, chain, random_weights, run_whole, supported
 
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")]
 modest = settings(deadline=None, max_examples=40)
@@ -34,6 +36,7 @@ def test_cuts_into_chunks_leave_no_trace(case: Case, data: st.DataObject) -> Non
 
 def test_products_keep_the_whole_float32() -> None:
     torch.backends.cuda.matmul.allow_tf32 = True
-    cases(fusable=True).example().network("cuda:0").warm_up("2")
+    spec = chain(LstmLayer(name="lstm", inputs=("x",), units=4))
+    Network(spec, random_weights(spec), "cuda:0").warm_up("fused")
     assert not torch.backends.cuda.matmul.allow_tf32
     assert not torch.backends.cudnn.allow_tf32

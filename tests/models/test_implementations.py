@@ -112,3 +112,21 @@ def test_a_mask_of_all_true_is_no_mask(label: str) -> None:
     agree(ends.clean(masked[0]).numpy(), ends.clean(plain[0]).numpy(), "outputs")
     agree(masked[1]["h"].numpy(), plain[1]["h"].numpy(), "h")
     assert plain[1]["seen"].flatten().tolist() == masked[1]["seen"].flatten().tolist() == [1, 1, 1]
+
+
+def test_fused_keeps_long_rows_in_order_under_a_mask() -> None:
+    layer = LstmLayer(name="l", inputs=("x",), units=3)
+    generator = torch.Generator().manual_seed(3)
+    steps, lengths = 400, [400, 1, 250]
+    mask = torch.rand(steps, 3, generator=generator) < 0.5
+    mask[:, 1] = False
+    inputs, ends, state = (
+        torch.randn(steps, 3, WIDTH, generator=generator),
+        RowLengths(lengths, steps, CPU),
+        fresh(layer, 3, 0, generator),
+    )
+    prepared = kernels(layer)
+    (fused, fused_state), (joined, joined_state) = (prepared[label](inputs, ends, mask, state) for label in ("fused", "2"))
+    agree(ends.clean(fused).numpy(), ends.clean(joined).numpy(), "outputs")
+    for name in ("h", "c", "seen"):
+        agree(fused_state[name].numpy(), joined_state[name].numpy(), name)
