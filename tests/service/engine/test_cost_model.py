@@ -55,6 +55,28 @@ def test_extrapolation_is_bounded() -> None:
     assert costs.steps_within(1000.0, 1) == 32
 
 
+@given(st.integers(0, 1000), st.integers(1, 64), st.floats(0.0005, 0.05))
+def test_on_a_busy_machine_no_chunk_runs_away(seed: int, rows: int, budget: float) -> None:
+    """Whatever noise (late by up to 8 times, often) does to the fit, the true time stays within twice the budget and a call."""
+    chance = random.Random(seed)
+    costs = CostModel()
+    steps = 8
+    for _ in range(60):
+        late = chance.uniform(1, 8) if chance.random() < 0.5 else 1.0
+        costs.observe(rows, steps, law_seconds(rows, steps) * late)
+        rows = min(64, max(1, rows + chance.randint(-4, 6)))
+        steps = costs.steps_within(budget, rows)
+        assert steps == 1 or law_seconds(rows, steps) <= 2 * budget + LAW[2]
+
+
+def test_a_fit_gone_wrong_does_not_shrink_the_chunk_below_what_was_just_seen() -> None:
+    costs = CostModel()
+    for _ in range(30):
+        costs.observe(16, 20, 0.020)  # a slow time
+    costs.observe(16, 20, 0.002)
+    assert costs.steps_within(0.002, 16) >= 10
+
+
 def test_a_budget_below_the_fixed_cost_still_moves_on() -> None:
     assert taught().steps_within(1e-6, 64) == 1
 
