@@ -193,8 +193,9 @@ def demo(console: Console, folder: Path) -> None:
         console.print(latency_table(found))
 
         console.rule("5. stop", align="left")
+    seconds = time.monotonic() - started
     console.print(
-        f"Every answer equals Keras's to {TOLERANCE:g}. Server stopped, files removed, {time.monotonic() - started:.1f} s in all."
+        f"Every answer equals Keras's to {TOLERANCE:g}. Server stopped, files removed. ({seconds:.1f} s)", highlight=False
     )
 
 
