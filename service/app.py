@@ -95,6 +95,7 @@ class _Server:
         self._statuses: list[VersionStatus] = []
         self._showing = False
         self._page: MetricsPage | None = None
+        self._working = False  # the engine has been started
         self._metrics = Metrics(version)
         inbox = Inbox(self._loop)
         self._engine = Engine(inbox.deliver, self._metrics, _engine_settings(settings), self._on_death)
@@ -115,6 +116,7 @@ class _Server:
             raise CannotListen(f"cannot listen on {address} for metrics: {error.strerror}") from error
         self._metrics.watch(self._engine.lanes, lambda: self._statuses)
         self._engine.start()
+        self._working = True
         self._catalog.subscribe(self._on_version_change)
         await self._catalog.start()
         self._show_versions()
@@ -124,7 +126,7 @@ class _Server:
     async def stop(self) -> None:
         self._api.close()
         await self._catalog.stop()
-        if not self._died.done():
+        if self._working and not self._died.done():
             await self._drain()
         await self._api.stop(_REPLY_SECONDS)
         await asyncio.to_thread(self._engine.stop)

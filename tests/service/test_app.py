@@ -1,0 +1,239 @@
+"""The whole server: composed, ready, drained, and dead; in process, and as a process of its own."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import grpc
+import numpy as np
+import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from cellserve.models import reference
+from cellserve.models.importers import ImportedModel, Source
+from cellserve.models.shapes import expected_weights
+from cellserve.models.spec import ModelSpec
+from cellserve.models.weights import Weights
+from cellserve.service.app import serving
+from cellserve.service.config import Settings
+from cellserve.service.pb import open_inference_pb2 as pb
+from cellserve.service.pb import open_inference_pb2_grpc
+from cellserve.service.registry.repository import Repository
+
+SPEC = ModelSpec.model_validate(
+    {
+        "inputs": [{"name": "x", "width": 3}],
+        "layers": [{"kind": "lstm", "name": "lstm", "inputs": ["x"], "units": 4}],
+        "outputs": ["lstm"],
+    }
+)
+ARRAYS = {
+    name: np.random.default_rng(1).normal(0.0, 0.3, shape).astype(np.float32) for name, shape in expected_weights(SPEC).items()
+}
+SERVE = (
+    "import sys; from cellserve.service import app; from cellserve.service.config import Settings; sys.exit(app.run(Settings()))"
+)
+HELD = """
+import os, time
+from cellserve.models.network import Network
+advance = Network.advance
+def held(*arguments, **options):
+    while os.path.exists(os.environ["HOLD"]):
+        time.sleep(0.01)
+    return advance(*arguments, **options)
+Network.advance = held
+"""  # a network that waits while a file exists
+BROKEN = "from cellserve.service.api.inbox import Inbox; Inbox.deliver = lambda inbox, deliveries: 1 / 0; " + SERVE
+LIMIT_SECONDS = 60
+
+
+@pytest.fixture(scope="module")
+def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("repository")
+    source = Source("keras", "3.0", "small.keras", f"sha256:{'0' * 64}")
+    Repository(root).publish("small", ImportedModel(SPEC, Weights.of(ARRAYS), source), alias="stable")
+    return root
+
+
+def infer_request(inputs: np.ndarray, model: str = "small") -> pb.ModelInferRequest:
+    request = pb.ModelInferRequest(model_name=model, raw_input_contents=[inputs.tobytes()])
+    request.inputs.add(name="inputs", datatype="FP32", shape=inputs.shape)
+    return request
+
+
+def scrape(port: int) -> str:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics") as response:
+        return response.read().decode()
+
+
+def sample(page: str, name: str) -> float:
+    """The value of the one series that begins with `name`."""
+    (line,) = (line for line in page.splitlines() if line.startswith(name))
+    return float(line.rpartition(" ")[2])
+
+
+class Process:
+    """A server in a process of its own."""
+
+    def __init__(self, repository: Path, program: str = SERVE, **settings: object) -> None:
+        defaults = {"repository": repository, "host": "127.0.0.1", "port": 0, "metrics_port": 0, "log_level": "error"}
+        environment = {f"CELLSERVE_{name.upper()}": str(value) for name, value in (defaults | settings).items()}
+        self.hold = repository.parent / f"hold-{id(self)}"
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", program],
+            env=os.environ | environment | {"HOLD": str(self.hold)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def ready(self) -> tuple[int, int]:
+        """The ports that its one line names."""
+        assert self.process.stdout is not None
+        line = self.process.stdout.readline()
+        found = re.fullmatch(r"cellserve ready on 127\.0\.0\.1:(\d+) \(metrics (\d+)\)\n", line)
+        assert found, line + self.end()[2]
+        return int(found[1]), int(found[2])
+
+    def end(self) -> tuple[int, str, str]:
+        """Waits for its end: exit code, the rest of standard output, standard error."""
+        out, err = self.process.communicate(timeout=LIMIT_SECONDS)
+        return self.process.returncode, out, err
+
+
+@pytest.fixture
+def processes() -> Iterator[list[Process]]:
+    """Those that a test starts, ended with it."""
+    started: list[Process] = []
+    yield started
+    for each in started:
+        if each.process.poll() is None:
+            each.process.kill()
+        each.process.communicate()
+
+
+async def test_a_published_model_is_served_and_measured(repository: Path) -> None:
+    settings = Settings(repository=repository, host="127.0.0.1", port=0, metrics_port=0)
+    inputs = np.random.default_rng(0).normal(size=(2, 6, 3)).astype(np.float32)
+    async with serving(settings) as running:
+        async with grpc.aio.insecure_channel(f"127.0.0.1:{running.port}") as channel:
+            stub = open_inference_pb2_grpc.GRPCInferenceServiceStub(channel)
+            health = health_pb2_grpc.HealthStub(channel)
+            for name in ("", "small", "small/1"):
+                status = (await health.Check(health_pb2.HealthCheckRequest(service=name))).status
+                assert status == health_pb2.HealthCheckResponse.SERVING
+            before = scrape(running.metrics_port)
+            for implementation in ("0", "1", "2", "fused"):
+                request = infer_request(inputs)
+                request.parameters["implementation"].string_param = implementation
+                response = await stub.ModelInfer(request)
+                answer = np.frombuffer(response.raw_output_contents[0], np.float32).reshape(2, 4)
+                (expected,), _ = reference.run(SPEC, ARRAYS, (inputs,), [6, 6])
+                np.testing.assert_allclose(answer, expected, rtol=1e-5, atol=2e-6)
+        page = scrape(running.metrics_port)
+        for implementation in ("0", "1", "2", "fused"):
+            labels = f'{{implementation="{implementation}",model="small",version="1"}}'
+            assert sample(before, f"cellserve_request_duration_seconds_count{labels}") == 0
+            assert sample(page, f"cellserve_request_duration_seconds_count{labels}") == 1
+            assert sample(page, f"cellserve_timesteps_total{labels}") == 12
+        assert sample(page, 'cellserve_model_state{model="small",state="READY",version="1"}') == 1
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.1", running.port))
+
+
+async def test_a_version_published_while_it_runs_is_served(repository: Path, tmp_path: Path) -> None:
+    settings = Settings(repository=tmp_path / "new", host="127.0.0.1", port=0, metrics_port=0)
+    async with serving(settings) as running, grpc.aio.insecure_channel(f"127.0.0.1:{running.port}") as channel:
+        stub = open_inference_pb2_grpc.GRPCInferenceServiceStub(channel)
+        with pytest.raises(grpc.aio.AioRpcError) as unknown:
+            await stub.ModelInfer(infer_request(np.zeros((1, 2, 3), np.float32), "late"))
+        assert unknown.value.code() is grpc.StatusCode.NOT_FOUND
+        source = Source("keras", "3.0", "late.keras", f"sha256:{'0' * 64}")
+        Repository(tmp_path / "new").publish("late", ImportedModel(SPEC, Weights.of(ARRAYS), source))
+        response = await stub.ModelInfer(infer_request(np.zeros((1, 2, 3), np.float32), "late"))
+        assert response.model_version == "1"
+
+
+def wait_for_rows(metrics_port: int, rows: int) -> None:
+    end = time.monotonic() + LIMIT_SECONDS
+    while sample(scrape(metrics_port), "cellserve_waiting_timesteps{") < rows:
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_drains_what_was_accepted(repository: Path, processes: list[Process], number: int) -> None:
+    server = Process(repository, HELD + SERVE)
+    processes.append(server)
+    port, metrics_port = server.ready()
+    with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
+        stub = open_inference_pb2_grpc.GRPCInferenceServiceStub(channel)
+        watch = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest())
+        assert next(watch).status == health_pb2.HealthCheckResponse.SERVING
+        server.hold.touch()
+        slow = [stub.ModelInfer.future(infer_request(np.zeros((4, 10, 3), np.float32))) for _ in range(3)]
+        wait_for_rows(metrics_port, 3 * 4 * 10)
+        server.process.send_signal(number)
+        assert next(watch).status == health_pb2.HealthCheckResponse.NOT_SERVING
+        with pytest.raises(grpc.RpcError) as refused:
+            stub.ModelInfer(infer_request(np.zeros((1, 1, 3), np.float32)), timeout=LIMIT_SECONDS)
+        assert refused.value.code() is grpc.StatusCode.UNAVAILABLE
+        server.hold.unlink()
+        for future in slow:
+            assert len(future.result(timeout=LIMIT_SECONDS).raw_output_contents[0]) == 4 * 4 * 4
+    code, out, err = server.end()
+    assert (code, out) == (0, ""), err
+
+
+def test_what_cannot_be_finished_in_time_is_told_so(repository: Path, processes: list[Process]) -> None:
+    server = Process(repository, HELD + SERVE, drain_seconds=0.05)
+    processes.append(server)
+    port, metrics_port = server.ready()
+    with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
+        stub = open_inference_pb2_grpc.GRPCInferenceServiceStub(channel)
+        server.hold.touch()
+        slow = stub.ModelInfer.future(infer_request(np.zeros((4, 10, 3), np.float32)))
+        wait_for_rows(metrics_port, 4 * 10)
+        server.process.terminate()
+        with pytest.raises(grpc.RpcError) as cut:
+            slow.result(timeout=LIMIT_SECONDS)
+        assert cut.value.code() is grpc.StatusCode.UNAVAILABLE
+        assert "[DRAINING]" in cut.value.details()
+        server.hold.unlink()
+    assert server.end()[0] == 0
+
+
+def test_a_dead_engine_ends_the_process_with_an_error(repository: Path, processes: list[Process]) -> None:
+    server = Process(repository, BROKEN)
+    processes.append(server)
+    port, _ = server.ready()
+    with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
+        stub = open_inference_pb2_grpc.GRPCInferenceServiceStub(channel)
+        with pytest.raises(grpc.RpcError) as failed:
+            stub.ModelInfer(infer_request(np.zeros((1, 1, 3), np.float32)), timeout=LIMIT_SECONDS)
+        assert failed.value.code() is grpc.StatusCode.INTERNAL
+        assert "ZeroDivision" not in failed.value.details()
+    assert server.end()[0] == 1
+
+
+@pytest.mark.parametrize("which", ["port", "metrics_port"])
+def test_a_taken_port_is_one_sentence(repository: Path, processes: list[Process], which: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        server = Process(repository, **{which: port})
+        processes.append(server)
+        code, out, err = server.end()
+    assert (code, out) == (1, "")
+    said = [line for line in err.splitlines() if line.startswith("cellserve: ")]
+    assert len(said) == 1
+    assert f"127.0.0.1:{port}" in said[0]
+    assert "Traceback" not in err
