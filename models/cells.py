@@ -1,14 +1,15 @@
-"""One time step of LSTM, GRU (both reset variants) and SimpleRNN: the equations and nothing else.
+"""One time step of LSTM (plain, or with peepholes and clips), GRU (both reset variants) and SimpleRNN: the equations alone.
 
 A cell is a pure function of already projected inputs (x W + b, one tensor per gate), a function `recurrent(h, gates)` giving
 h U of a run of gates, the previous state and the activations. How those products are arranged is the business of
 implementations/. Gates are numbered in the canonical order of gate_order.py. Knows no time, no masks, no weights but the
-LSTM's projection. Equations: Keras 2; Hochreiter & Schmidhuber 1997 with Gers' forget gate, Cho et al. 2014.
+LSTM's projection and peepholes. Equations: Keras 2; Hochreiter & Schmidhuber 1997 with Gers' forget gate and peepholes, Cho
+et al. 2014; clips: TensorFlow 1's LSTMCell.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 
 import torch
@@ -29,12 +30,21 @@ GRU_CANDIDATE = range(2, 3)
 SIMPLE_RNN_GATES = range(1)
 
 
-def step_of(layer: RecurrentLayer, projection: Tensor | None = None) -> Step:
-    """The layer's cell with its activations bound. `projection`: [units, projection_units], an LSTM's alone."""
+def step_of(layer: RecurrentLayer, weights: Mapping[str, Tensor]) -> Step:
+    """The layer's cell with its activations bound, and of its canonical arrays an LSTM's projection and peepholes."""
     activation = resolve(layer.activation)
     if isinstance(layer, LstmLayer):
+        recurrent_activation, projection = resolve(layer.recurrent_activation), weights.get("projection")
+        if not layer.peepholes and layer.cell_clip is None and layer.projection_clip is None:
+            return partial(lstm, activation=activation, recurrent_activation=recurrent_activation, projection=projection)
         return partial(
-            lstm, activation=activation, recurrent_activation=resolve(layer.recurrent_activation), projection=projection
+            lstm_with_extras,
+            activation=activation,
+            recurrent_activation=recurrent_activation,
+            peepholes=tuple(weights[f"peephole_{gate}"] for gate in "ifo") if layer.peepholes else None,
+            cell_clip=layer.cell_clip,
+            projection=projection,
+            projection_clip=layer.projection_clip,
         )
     if isinstance(layer, GruLayer):
         gru = gru_reset_after if layer.reset_after else gru_reset_before
@@ -61,6 +71,36 @@ def lstm(
     c = f * c + i * activation(x_c + h_c)
     h = o * activation(c)
     return (h if projection is None else h @ projection), c
+
+
+def lstm_with_extras(
+    projected: Gates,  # i, f, c, o, each [B, units]
+    recurrent: Recurrent,
+    state: States,  # h [B, output_units], c [B, units]
+    *,
+    activation: Elementwise,
+    recurrent_activation: Elementwise,
+    peepholes: Gates | None,  # of i, f and o, each [units]
+    cell_clip: float | None,
+    projection: Tensor | None,  # [units, projection_units]
+    projection_clip: float | None,
+) -> States:
+    """As `lstm`; i and f also see c, and o sees c', each through its peephole; c' and the projected h' are clipped."""
+    h, c = state
+    i, f, candidate, o = (x + product for x, product in zip(projected, recurrent(h, LSTM_GATES)))
+    if peepholes is not None:
+        i, f = i + peepholes[0] * c, f + peepholes[1] * c
+    c = recurrent_activation(f) * c + recurrent_activation(i) * activation(candidate)
+    if cell_clip is not None:
+        c = c.clamp(-cell_clip, cell_clip)
+    if peepholes is not None:
+        o = o + peepholes[2] * c
+    h = recurrent_activation(o) * activation(c)
+    if projection is not None:
+        h = h @ projection
+        if projection_clip is not None:
+            h = h.clamp(-projection_clip, projection_clip)
+    return h, c
 
 
 def gru_reset_before(

@@ -235,4 +235,6 @@ def _recurrent_weights(layer: RecurrentLayer, inputs: int) -> dict[str, tuple[in
             arrays["recurrent_bias"] = (columns,)
     if isinstance(layer, LstmLayer) and layer.projection_units:
         arrays["projection"] = (layer.units, layer.projection_units)
+    if isinstance(layer, LstmLayer) and layer.peepholes:
+        arrays |= {f"peephole_{gate}": (layer.units,) for gate in "ifo"}
     return arrays

@@ -56,6 +56,8 @@ MaskRule = Literal[
     "zero",  # masked step: state kept, output zero
 ]
 
+Bound = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
 
 class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -103,11 +105,24 @@ class _Recurrent(_Layer):
 
 
 class LstmLayer(_Recurrent):
-    """i,f,o = recurrent_activation(x W + h U + b); c' = f c + i activation(..); h' = o activation(c') [projected by P]."""
+    """i,f,o = recurrent_activation(x W + h U + b); c' = f c + i activation(..); h' = o activation(c') [projected by P].
+
+    `peepholes`: before their activation, i and f also get a vector times c, and o one times c'. `cell_clip` bounds c' and
+    `projection_clip` the projected h' to ± itself (TensorFlow 1's LSTMCell).
+    """
 
     kind: Literal["lstm"] = "lstm"
     recurrent_activation: Activation = Activation(name="sigmoid")
     projection_units: PositiveInt | None = None
+    peepholes: bool = False
+    cell_clip: Bound | None = None
+    projection_clip: Bound | None = None
+
+    @model_validator(mode="after")
+    def _clips_what_exists(self) -> Self:
+        if self.projection_clip is not None and self.projection_units is None:
+            raise InvalidSpec(f"layer {self.name!r}: projection_clip bounds a projection, and there are no projection_units")
+        return self
 
     @property
     def output_units(self) -> int:

@@ -29,6 +29,10 @@ def unsupported(layer: RecurrentLayer) -> str | None:
             return f"its recurrent_activation is {layer.recurrent_activation.name}; torch's {layer.kind} kernel has sigmoid"
         if isinstance(layer, GruLayer) and not layer.reset_after:
             return "its reset gate acts before the product; torch's gru kernel has it after"
+        if isinstance(layer, LstmLayer) and layer.peepholes:
+            return "it has peepholes; torch's lstm kernel has none"
+        if isinstance(layer, LstmLayer) and (layer.cell_clip is not None or layer.projection_clip is not None):
+            return "it clips its state; torch's lstm kernel does not"
         if isinstance(layer, LstmLayer) and (layer.projection_units or 0) >= layer.units:
             return f"its projection_units are not fewer than its {layer.units} units, as torch's lstm kernel needs"
     elif layer.activation.name not in ("tanh", "relu"):

@@ -24,7 +24,7 @@ def unsupported(layer: RecurrentLayer) -> str | None:
 
 
 def prepare(layer: RecurrentLayer, weights: Mapping[str, Tensor]) -> RecurrentKernel:
-    return ScanKernel.of(layer, step_of(layer, weights.get("projection")), Hoisted(each_gate(layer, weights)))
+    return ScanKernel.of(layer, step_of(layer, weights), Hoisted(each_gate(layer, weights)))
 
 
 @dataclass(frozen=True, slots=True)

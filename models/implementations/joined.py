@@ -23,7 +23,7 @@ def unsupported(layer: RecurrentLayer) -> str | None:
 
 
 def prepare(layer: RecurrentLayer, weights: Mapping[str, Tensor]) -> RecurrentKernel:
-    return ScanKernel.of(layer, step_of(layer, weights.get("projection")), Joined.of(layer, weights))
+    return ScanKernel.of(layer, step_of(layer, weights), Joined.of(layer, weights))
 
 
 @dataclass(frozen=True, slots=True)

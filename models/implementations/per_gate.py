@@ -22,7 +22,7 @@ def unsupported(layer: RecurrentLayer) -> str | None:
 
 
 def prepare(layer: RecurrentLayer, weights: Mapping[str, Tensor]) -> RecurrentKernel:
-    return ScanKernel.of(layer, step_of(layer, weights.get("projection")), PerGate(each_gate(layer, weights)))
+    return ScanKernel.of(layer, step_of(layer, weights), PerGate(each_gate(layer, weights)))
 
 
 def each_gate(layer: RecurrentLayer, weights: Mapping[str, Tensor]) -> tuple[GateWeights, ...]:

@@ -1,7 +1,7 @@
 """One recurrent layer over one row: the cells' equations, direction, and what a masked step emits.
 
-Sources: Keras 2 and 3 recurrent layers (LSTM blocks i, f, c, o; GRU blocks z, r, h), torch.nn.LSTM for the projection.
-Knows no other rows and no other layers.
+Sources: Keras 2 and 3 recurrent layers (LSTM blocks i, f, c, o; GRU blocks z, r, h), torch.nn.LSTM for the projection,
+TensorFlow 1.15 LSTMCell for peepholes and clips. Knows no other rows and no other layers.
 """
 
 from __future__ import annotations
@@ -59,13 +59,22 @@ def _step(layer: RecurrentLayer, arrays: Mapping[str, Array], x: Array, state: S
 def _lstm(layer: LstmLayer, arrays: Mapping[str, Array], x: Array, h: Array, c: Array) -> State:
     total = x @ arrays["kernel"] + h @ arrays["recurrent_kernel"] + arrays.get("bias", 0)
     i, f, candidate, o = (total[gate * layer.units : (gate + 1) * layer.units] for gate in range(4))
+    if layer.peepholes:
+        i = i + arrays["peephole_i"] * c
+        f = f + arrays["peephole_f"] * c
     kept = apply(layer.recurrent_activation, f) * c
     added = apply(layer.recurrent_activation, i) * apply(layer.activation, candidate)
-    new_c = kept + added
+    new_c = _clipped(kept + added, layer.cell_clip)
+    if layer.peepholes:
+        o = o + arrays["peephole_o"] * new_c
     new_h = apply(layer.recurrent_activation, o) * apply(layer.activation, new_c)
     if layer.projection_units is not None:
-        new_h = new_h @ arrays["projection"]
+        new_h = _clipped(new_h @ arrays["projection"], layer.projection_clip)
     return {"h": new_h, "c": new_c}
+
+
+def _clipped(x: Array, bound: float | None) -> Array:
+    return x if bound is None else np.clip(x, -bound, bound)
 
 
 def _gru(layer: GruLayer, arrays: Mapping[str, Array], x: Array, h: Array) -> State:

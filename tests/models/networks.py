@@ -158,7 +158,11 @@ def recurrent_layers(draw: st.DrawFn, name: str, source: str, *, fusable: bool, 
     common |= {"activation": activations[0], "recurrent_activation": activations[1]}
     if kind == "gru":
         return GruLayer(**common, reset_after=fusable or draw(st.booleans()))
-    return LstmLayer(**common, projection_units=draw(st.none() | st.integers(1, common["units"] - 1)))
+    common["projection_units"] = draw(st.none() | st.integers(1, common["units"] - 1))
+    if not fusable and draw(st.booleans()):
+        common |= {"peepholes": draw(st.booleans()), "cell_clip": draw(st.sampled_from((None, 0.3)))}
+        common["projection_clip"] = draw(st.sampled_from((None, 0.2))) if common["projection_units"] else None
+    return LstmLayer(**common)
 
 
 @st.composite

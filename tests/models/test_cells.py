@@ -39,8 +39,8 @@ def recurrent_with_bias(h: torch.Tensor, gates: range) -> Gates:
     return tuple(product + torch.tensor(RECURRENT_BIAS[block(gate)]) for product, gate in zip(recurrent(h, gates), gates))
 
 
-def step(layer: RecurrentLayer, gates: int, *states: Array, bias: bool = False, projection: Array | None = None) -> list[Array]:
-    one = step_of(layer, None if projection is None else torch.tensor(projection))
+def step(layer: RecurrentLayer, gates: int, *states: Array, bias: bool = False, **weights: Array) -> list[Array]:
+    one = step_of(layer, {name: torch.tensor(array) for name, array in weights.items()})
     projected = tuple(torch.tensor(x) for x in X[:gates])
     new = one(projected, recurrent_with_bias if bias else recurrent, tuple(torch.tensor(state) for state in states))
     return [state.numpy() for state in new]
@@ -62,6 +62,31 @@ def test_lstm_with_projection_feeds_back_the_projected_state() -> None:
     (h, c), (plain, same) = step(layer, 4, H, C, projection=projection), step(layer, 4, H, C)
     np.testing.assert_allclose(h, plain @ projection)
     np.testing.assert_allclose(c, same)
+
+
+def test_lstm_with_peepholes_and_clips() -> None:
+    """o looks at the new c, after its clip; the clip of h acts on the projected one."""
+    peepholes, projection = RNG.normal(size=(3, UNITS)), RNG.normal(size=(UNITS, UNITS))
+    layer = LstmLayer(
+        name="lstm", inputs=("x",), units=UNITS, projection_units=UNITS, peepholes=True, cell_clip=0.3, projection_clip=0.2
+    )
+    weights = {f"peephole_{gate}": peephole for gate, peephole in zip("ifo", peepholes)}
+    h, c = step(layer, 4, H, C, projection=projection, **weights)
+    i, f, g, o = (X[gate] + H @ U[:, block(gate)] for gate in range(4))
+    unclipped_c = sigmoid(f + peepholes[1] * C) * C + sigmoid(i + peepholes[0] * C) * np.tanh(g)
+    expected_c = np.clip(unclipped_c, -0.3, 0.3)
+    unclipped_h = (sigmoid(o + peepholes[2] * expected_c) * np.tanh(expected_c)) @ projection
+    assert np.any(unclipped_c != expected_c)
+    assert np.any(abs(unclipped_h) > 0.2)
+    np.testing.assert_allclose(c, expected_c)
+    np.testing.assert_allclose(h, np.clip(unclipped_h, -0.2, 0.2))
+
+
+def test_lstm_with_a_clip_alone() -> None:
+    layer = LstmLayer(name="lstm", inputs=("x",), units=UNITS)
+    _, c = step(layer, 4, H, C)
+    _, clipped = step(layer.model_copy(update={"cell_clip": 0.25}), 4, H, C)
+    np.testing.assert_allclose(clipped, np.clip(c, -0.25, 0.25))
 
 
 def test_gru_reset_before_the_product() -> None:
