@@ -48,8 +48,7 @@ def rows(signature: Signature, arrays: Mapping[str, Array], limits: Limits) -> R
             raise InvalidInput(f"the input {given.name!r} {given.words} is missing", field=field_of(given.name))
     if LENGTHS in arrays and MASK in arrays:
         raise InvalidInput("both lengths and mask are given; send one of them", field=field_of(MASK))
-    first = signature.inputs[0]
-    batch, time = _batch_and_time(first, arrays[first.name], limits)
+    batch, time = _batch_and_time(signature, arrays, limits)
     lengths = _lengths(signature, arrays.get(LENGTHS), batch, time)
     mask = arrays.get(MASK)
     if mask is not None and mask.shape != (batch, time):
@@ -74,13 +73,16 @@ def rows(signature: Signature, arrays: Mapping[str, Array], limits: Limits) -> R
     )
 
 
-def _batch_and_time(first: InputSignature, array: Array, limits: Limits) -> tuple[int, int]:
-    field = field_of(first.name)
-    expected = (None, None) if first.kind == "ids" else (None, None, first.width)
+def _batch_and_time(signature: Signature, arrays: Mapping[str, Array], limits: Limits) -> tuple[int, int]:
+    """Of the first sequence; where all inputs are vectors, one step."""
+    first = next((given for given in signature.inputs if given.kind != "vector"), signature.inputs[0])
+    array, field = arrays[first.name], field_of(first.name)
+    expected = {"ids": (None, None), "features": (None, None, first.width), "vector": (None, first.width)}[first.kind]
     checks.require_rank_and_width(first, array, field, expected, first.words)
     checks.require_row_count(array.shape[0], limits, field)
-    checks.require_step_count(array.shape[1], limits, field)
-    return array.shape[0], array.shape[1]
+    time = 1 if first.kind == "vector" else array.shape[1]
+    checks.require_step_count(time, limits, field)
+    return array.shape[0], time
 
 
 def _lengths(signature: Signature, given: Array | None, batch: int, time: int) -> Array | None:

@@ -64,7 +64,7 @@ class OutputSignature:
 
 @dataclass(frozen=True, slots=True)
 class Signature:
-    """inputs: in the model's order, the first one a sequence. states: by the wire's name without prefix, "0.h"."""
+    """inputs: in the model's order. states: by the wire's name without prefix, "0.h"."""
 
     inputs: tuple[InputSignature, ...]
     outputs: tuple[OutputSignature, ...]
@@ -75,7 +75,8 @@ class Signature:
     @classmethod
     def of(cls, spec: ModelSpec, shapes: Mapping[str, TensorShape], layout: StateLayout) -> Signature:
         """shapes: by tensor reference. layout: of the recurrent states."""
-        time_steps = required_time_steps(spec)
+        stepped = any(entry.kind != "vector" for entry in spec.inputs)
+        time_steps = required_time_steps(spec) if stepped else 1
         fed = _fed_by_steps(spec, shapes)
         return cls(
             tuple(_input(name, entry, spec, time_steps) for name, entry in zip(spec.input_names(), spec.inputs)),

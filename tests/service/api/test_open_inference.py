@@ -159,6 +159,33 @@ async def test_a_model_that_reads_backwards_is_served_whole(harness: Harness) ->
     np.testing.assert_allclose(outputs["outputs"], expected, rtol=1e-5, atol=2e-6)
 
 
+async def test_a_decoder_fed_with_a_vector_answers_its_own_number_of_steps(harness: Harness) -> None:
+    layers = [
+        {"kind": "repeat_vector", "name": "repeat", "inputs": ["x"], "count": 4},
+        {"kind": "gru", "name": "gru", "inputs": ["repeat"], "units": 2, "return_sequences": True},
+    ]
+    network, arrays = network_of({"inputs": [{"name": "x", "kind": "vector", "width": 3}], "layers": layers, "outputs": ["gru"]})
+    harness.add("decoder", network)
+    metadata = await harness.open_inference.ModelMetadata(pb.ModelMetadataRequest(name="decoder"))
+    assert [list(each.shape) for each in (*metadata.inputs, *metadata.outputs)] == [[-1, 3], [-1, 4, 2]]
+    inputs = np.random.default_rng(3).normal(size=(2, 3)).astype(np.float32)
+    outputs = outputs_of(await harness.infer(infer_request("decoder", inputs=inputs)))
+    (expected,), _ = reference.run(network.spec, arrays, (inputs,), [1, 1])
+    np.testing.assert_allclose(outputs["outputs"], expected, rtol=1e-5, atol=2e-6)
+
+
+async def test_further_inputs_go_beside_the_sequence(harness: Harness) -> None:
+    gru = {"kind": "gru", "name": "gru", "inputs": ["x", "start"], "units": 2}
+    inputs = [{"name": "x", "width": 3}, {"name": "start", "kind": "vector", "width": 2}]
+    network, arrays = network_of({"inputs": inputs, "layers": [gru], "outputs": ["gru"]})
+    harness.add("two", network)
+    numbers = np.random.default_rng(4)
+    x, start = numbers.normal(size=(2, 5, 3)).astype(np.float32), numbers.normal(size=(2, 2)).astype(np.float32)
+    outputs = outputs_of(await harness.infer(infer_request("two", inputs=x, inputs_1=start, lengths=np.array([2, 5]))))
+    (expected,), _ = reference.run(network.spec, arrays, (x, start), [2, 5])
+    np.testing.assert_allclose(outputs["outputs"], expected, rtol=1e-5, atol=2e-6)
+
+
 async def test_every_reply_carries_a_request_id_of_its_own(harness: Harness) -> None:
     ids = []
     for _ in range(2):

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import grpc
 import pytest
 from google.rpc import error_details_pb2, status_pb2
@@ -50,3 +53,9 @@ def test_only_what_may_pass_with_time_carries_a_hint() -> None:
 
 def test_no_status_is_ok_or_unknown() -> None:
     assert not {grpc.StatusCode.OK, grpc.StatusCode.UNKNOWN} & set(CODES.values())
+
+
+def test_the_documentation_lists_every_reason_with_its_status() -> None:
+    text = (Path(__file__).parents[3] / "docs" / "errors.md").read_text()
+    listed = dict(re.findall(r"^\| `([A-Z_]+)` \| ([A-Z_]+) \|", text, re.MULTILINE))
+    assert listed == {reason: code.name for reason, code in CODES.items()}

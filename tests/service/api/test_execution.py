@@ -1,0 +1,118 @@
+"""All rows of a request answered, or none left behind: the bridge between event loop and engine, over a fake engine."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+
+import numpy as np
+import pytest
+
+from cellserve.service.api.execution import Execution
+from cellserve.service.api.inbox import Inbox
+from cellserve.service.engine.batch import Delivery
+from cellserve.service.engine.facts import VersionKey
+from cellserve.service.engine.sequence import Work
+from cellserve.service.errors import Draining, InternalFailure, Overloaded, ServiceError
+
+WORK = Work(VersionKey("m", 1), (np.zeros((1, 1), np.float32),))
+
+
+class FakeEngine:
+    """Numbers what it is given, and remembers what it is told to cancel. Refuses the work after `room`."""
+
+    def __init__(self, room: int = 100) -> None:
+        self.submitted: list[int] = []
+        self.cancelled: list[int] = []
+        self.room = room
+
+    def submit(self, work: Work) -> int:
+        if len(self.submitted) == self.room:
+            raise Overloaded("full")
+        self.submitted.append(len(self.submitted) + 10)
+        return self.submitted[-1]
+
+    def cancel(self, sequence_id: int) -> None:
+        self.cancelled.append(sequence_id)
+
+
+def delivery(sequence_id: int, error: ServiceError | None = None) -> Delivery:
+    return Delivery(sequence_id, (), None, error, "2", 1, 1, 0.0, 0.0)
+
+
+def deliver_from_a_thread(inbox: Inbox, *deliveries: Delivery) -> None:
+    thread = threading.Thread(target=inbox.deliver, args=(list(deliveries),))
+    thread.start()
+    thread.join()
+
+
+@pytest.fixture
+async def inbox() -> Inbox:
+    return Inbox(asyncio.get_running_loop())
+
+
+async def started(execution: Execution, rows: int) -> asyncio.Task[list[Delivery]]:
+    task = asyncio.create_task(execution.run([WORK] * rows))
+    await asyncio.sleep(0)
+    return task
+
+
+async def test_rows_are_answered_in_order_whatever_the_order_of_delivery(inbox: Inbox) -> None:
+    engine = FakeEngine()
+    task = await started(Execution(engine, inbox), 3)
+    deliver_from_a_thread(inbox, delivery(12), delivery(10))
+    deliver_from_a_thread(inbox, delivery(11), delivery(99))
+    assert [each.sequence_id for each in await task] == [10, 11, 12]
+    assert engine.cancelled == []
+
+
+async def test_a_row_that_fails_takes_the_others_along(inbox: Inbox) -> None:
+    engine = FakeEngine()
+    task = await started(Execution(engine, inbox), 3)
+    deliver_from_a_thread(inbox, delivery(10), delivery(11, InternalFailure("broken")))
+    with pytest.raises(InternalFailure, match="broken"):
+        await task
+    assert engine.cancelled == [12]
+
+
+async def test_a_row_that_is_refused_takes_the_earlier_ones_along(inbox: Inbox) -> None:
+    engine = FakeEngine(room=2)
+    with pytest.raises(Overloaded):
+        await Execution(engine, inbox).run([WORK] * 3)
+    assert engine.cancelled == [10, 11]
+
+
+async def test_a_cancelled_caller_cancels_what_is_still_under_way(inbox: Inbox) -> None:
+    engine = FakeEngine()
+    task = await started(Execution(engine, inbox), 3)
+    deliver_from_a_thread(inbox, delivery(11))
+    await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert engine.cancelled == [10, 12]
+    deliver_from_a_thread(inbox, delivery(10), delivery(12))  # late, and dropped
+    await asyncio.sleep(0)
+
+
+async def test_closed_is_closed_to_the_new_only(inbox: Inbox) -> None:
+    engine = FakeEngine()
+    execution = Execution(engine, inbox)
+    task = await started(execution, 1)
+    execution.close()
+    with pytest.raises(Draining):
+        await execution.run([WORK])
+    deliver_from_a_thread(inbox, delivery(10))
+    assert len(await task) == 1
+    assert not execution.accepting
+
+
+async def test_a_dead_engine_ends_everything_under_way(inbox: Inbox) -> None:
+    execution = Execution(FakeEngine(), inbox)
+    tasks = [await started(execution, 2) for _ in range(2)]
+    execution.fail(InternalFailure("dead"))
+    for task in tasks:
+        with pytest.raises(InternalFailure, match="dead"):
+            await task
+    with pytest.raises(InternalFailure, match="dead"):
+        await execution.run([WORK])
