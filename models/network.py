@@ -52,7 +52,6 @@ class Network:
         self.implementations: Mapping[str, str | None] = MappingProxyType(
             {label: _refusal(spec, label, implementation) for label, implementation in IMPLEMENTATIONS.items()}
         )
-        self.default_implementation = "fused" if self.implementations["fused"] is None else "2"
         supported = [label for label, refusal in self.implementations.items() if refusal is None]
         self._plan = plan(spec)
         self._graph = Graph.prepare(spec, weights, self.device, supported)
@@ -61,6 +60,11 @@ class Network:
     def causal(self) -> bool:
         """One forward pass: it can be advanced chunk by chunk."""
         return self._plan.causal
+
+    @property
+    def default_implementation(self) -> str:
+        """The label "fused" where it is offered, else "2", which runs every layer; were that withdrawn too, what is left."""
+        return next((label for label in ("fused", "2", "0", "1") if self.implementations[label] is None), "2")
 
     def initial_state(self, rows: int) -> RecurrentState:
         return RecurrentState.zeros(self.state_layout, rows, self.device)
@@ -130,11 +134,11 @@ class Network:
         outputs = tuple(values[reference].tensor for reference in self.spec.outputs)
         return outputs, RecurrentState.joined(self.state_layout, states, rows, self.device)
 
-    @torch.inference_mode()
     def withdraw(self, implementation: str, reason: str) -> None:
         """Refuses an implementation from now on, such as one whose numbers were found wrong on this device."""
         self.implementations = MappingProxyType({**self.implementations, implementation: reason})
 
+    @torch.inference_mode()
     def warm_up(self, implementation: str) -> None:
         """Runs two short rows, so that kernels are chosen and memory is allocated before the first request."""
         steps = required_time_steps(self.spec) or 2

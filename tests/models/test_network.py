@@ -19,6 +19,7 @@ from cellserve.models.spec import (
     FlattenLayer,
     GruLayer,
     InputSpec,
+    LastStepLayer,
     LstmLayer,
     ModelSpec,
     RepeatVectorLayer,
@@ -181,6 +182,30 @@ def test_an_implementation_that_cannot_run_it_says_which_layer_and_why() -> None
         network.run((torch.zeros(2, 1, 3),), [2], implementation="fused")
     with pytest.raises(Unsupported, match="no implementation 'quantum'; there are 0, 1, 2, fused"):
         network.run((torch.zeros(2, 1, 3),), [2], implementation="quantum")
+
+
+def test_a_withdrawn_implementation_is_refused_and_no_longer_the_default() -> None:
+    spec = lstm_gru_dense()
+    network = Network(spec, random_weights(spec))
+    assert network.default_implementation == "fused"
+    network.withdraw("fused", "its numbers are wrong on this device")
+    assert network.default_implementation == "2"
+    with pytest.raises(Unsupported, match="its numbers are wrong on this device"):
+        network.run((torch.zeros(2, 1, 3),), [2], implementation="fused")
+    network.withdraw("2", "this too")
+    assert network.default_implementation == "0"
+
+
+def test_a_network_without_recurrence_is_advanced_all_the_same() -> None:
+    spec = chain(DenseLayer(name="dense", inputs=("x",), units=2), LastStepLayer(name="last", inputs=("dense",)))
+    network = Network(spec, random_weights(spec))
+    inputs = torch.randn(4, 2, 3, generator=torch.Generator().manual_seed(0))
+    for label in supported(network):
+        advance, state = network.advance(inputs, [4, 2], network.initial_state(2), implementation=label)
+        (last,) = network.finish(advance, [0, 1])
+        ((whole,), _) = network.run((inputs,), [4, 2], implementation=label)
+        assert torch.equal(last, whole)
+        assert state.data.shape == (2, 0)
 
 
 @pytest.mark.parametrize("lengths", [[0, 2], [3, 2]])

@@ -100,3 +100,8 @@ def test_a_file_of_another_precision_is_refused_by_name(tmp_path: Path) -> None:
 def test_a_file_that_is_not_there_is_an_oserror(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         Weights.load(tmp_path / "none.safetensors")
+
+
+def test_a_network_without_weights_has_a_file_too(tmp_path: Path) -> None:
+    Weights.of({}).save(tmp_path / "weights.safetensors")
+    assert not Weights.load(tmp_path / "weights.safetensors").arrays
