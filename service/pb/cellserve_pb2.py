@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$cellserve/service/pb/cellserve.proto\x12\x0c\x63\x65llserve.v1\"L\n\x06Tensor\x12%\n\x05\x64type\x18\x01 \x01(\x0e\x32\x16.cellserve.v1.DataType\x12\r\n\x05shape\x18\x02 \x03(\x03\x12\x0c\n\x04\x64\x61ta\x18\x03 \x01(\x0c\"\xea\x02\n\nRunRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x16\n\x0eimplementation\x18\x03 \x01(\t\x12\x14\n\x0creturn_state\x18\x04 \x01(\x08\x12\x0f\n\x07lengths\x18\x05 \x03(\x03\x12$\n\x06inputs\x18\x06 \x01(\x0b\x32\x14.cellserve.v1.Tensor\x12)\n\x0bmore_inputs\x18\x07 \x03(\x0b\x32\x14.cellserve.v1.Tensor\x12\"\n\x04mask\x18\x08 \x01(\x0b\x32\x14.cellserve.v1.Tensor\x12\x32\n\x05state\x18\t \x03(\x0b\x32#.cellserve.v1.RunRequest.StateEntry\x12\x10\n\x08priority\x18\n \x01(\x03\x1a\x42\n\nStateEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12#\n\x05value\x18\x02 \x01(\x0b\x32\x14.cellserve.v1.Tensor:\x02\x38\x01\"N\n\x06Output\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x10\n\x08per_step\x18\x02 \x01(\x08\x12$\n\x06tensor\x18\x03 \x01(\x0b\x32\x14.cellserve.v1.Tensor\"\xb4\x02\n\x08RunReply\x12\r\n\x05model\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x16\n\x0eimplementation\x18\x03 \x01(\t\x12\x0f\n\x07lengths\x18\x04 \x03(\x03\x12%\n\x07outputs\x18\x05 \x03(\x0b\x32\x14.cellserve.v1.Output\x12\x30\n\x05state\x18\x06 \x03(\x0b\x32!.cellserve.v1.RunReply.StateEntry\x12\x15\n\rqueue_seconds\x18\x07 \x01(\x01\x12\x17\n\x0f\x63ompute_seconds\x18\x08 \x01(\x01\x12\x12\n\niterations\x18\t \x01(\x03\x1a\x42\n\nStateEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12#\n\x05value\x18\x02 \x01(\x0b\x32\x14.cellserve.v1.Tensor:\x02\x38\x01*R\n\x08\x44\x61taType\x12\x0b\n\x07\x46LOAT32\x10\x00\x12\x0b\n\x07\x46LOAT16\x10\x01\x12\x0c\n\x08\x42\x46LOAT16\x10\x02\x12\t\n\x05INT32\x10\x03\x12\t\n\x05INT64\x10\x04\x12\x08\n\x04\x42OOL\x10\x05\x32\x44\n\tSequences\x12\x37\n\x03Run\x12\x18.cellserve.v1.RunRequest\x1a\x16.cellserve.v1.RunReplyb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$cellserve/service/pb/cellserve.proto\x12\x0c\x63\x65llserve.v1\"L\n\x06Tensor\x12%\n\x05\x64type\x18\x01 \x01(\x0e\x32\x16.cellserve.v1.DataType\x12\r\n\x05shape\x18\x02 \x03(\x03\x12\x0c\n\x04\x64\x61ta\x18\x03 \x01(\x0c\"\xea\x02\n\nRunRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x16\n\x0eimplementation\x18\x03 \x01(\t\x12\x14\n\x0creturn_state\x18\x04 \x01(\x08\x12\x0f\n\x07lengths\x18\x05 \x03(\x03\x12$\n\x06inputs\x18\x06 \x01(\x0b\x32\x14.cellserve.v1.Tensor\x12)\n\x0bmore_inputs\x18\x07 \x03(\x0b\x32\x14.cellserve.v1.Tensor\x12\"\n\x04mask\x18\x08 \x01(\x0b\x32\x14.cellserve.v1.Tensor\x12\x32\n\x05state\x18\t \x03(\x0b\x32#.cellserve.v1.RunRequest.StateEntry\x12\x10\n\x08priority\x18\n \x01(\x03\x1a\x42\n\nStateEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12#\n\x05value\x18\x02 \x01(\x0b\x32\x14.cellserve.v1.Tensor:\x02\x38\x01\"N\n\x06Output\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x10\n\x08per_step\x18\x02 \x01(\x08\x12$\n\x06tensor\x18\x03 \x01(\x0b\x32\x14.cellserve.v1.Tensor\"\xb4\x02\n\x08RunReply\x12\r\n\x05model\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x16\n\x0eimplementation\x18\x03 \x01(\t\x12\x0f\n\x07lengths\x18\x04 \x03(\x03\x12%\n\x07outputs\x18\x05 \x03(\x0b\x32\x14.cellserve.v1.Output\x12\x30\n\x05state\x18\x06 \x03(\x0b\x32!.cellserve.v1.RunReply.StateEntry\x12\x15\n\rqueue_seconds\x18\x07 \x01(\x01\x12\x17\n\x0f\x63ompute_seconds\x18\x08 \x01(\x01\x12\x12\n\niterations\x18\t \x01(\x03\x1a\x42\n\nStateEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12#\n\x05value\x18\x02 \x01(\x0b\x32\x14.cellserve.v1.Tensor:\x02\x38\x01\"\x8f\x01\n\rStreamRequest\x12\n\n\x02id\x18\x01 \x01(\t\x12\x17\n\x0ftimeout_seconds\x18\x02 \x01(\x01\x12\'\n\x03run\x18\x03 \x01(\x0b\x32\x18.cellserve.v1.RunRequestH\x00\x12&\n\x06\x63\x61ncel\x18\x04 \x01(\x0b\x32\x14.cellserve.v1.CancelH\x00\x42\x08\n\x06\x61\x63tion\"\x08\n\x06\x43\x61ncel\"\x84\x01\n\x0bStreamReply\x12\n\n\x02id\x18\x01 \x01(\t\x12\x12\n\nrequest_id\x18\x02 \x01(\t\x12%\n\x03run\x18\x03 \x01(\x0b\x32\x16.cellserve.v1.RunReplyH\x00\x12$\n\x05\x65rror\x18\x04 \x01(\x0b\x32\x13.cellserve.v1.ErrorH\x00\x42\x08\n\x06result\"b\n\x05\x45rror\x12\x0c\n\x04\x63ode\x18\x01 \x01(\x05\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\x0f\n\x07message\x18\x03 \x01(\t\x12\r\n\x05\x66ield\x18\x04 \x01(\t\x12\x1b\n\x13retry_after_seconds\x18\x05 \x01(\x01\"\xd9\x01\n\rVersionStatus\x12\r\n\x05model\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x03\x12\x30\n\x05state\x18\x03 \x01(\x0e\x32!.cellserve.v1.VersionStatus.State\x12\x0e\n\x06reason\x18\x04 \x01(\t\x12\x0f\n\x07\x61liases\x18\x05 \x03(\t\"U\n\x05State\x12\x0b\n\x07UNKNOWN\x10\x00\x12\x0b\n\x07LOADING\x10\x01\x12\t\n\x05READY\x10\x02\x12\r\n\tUNLOADING\x10\x03\x12\n\n\x06\x46\x41ILED\x10\x04\x12\x0c\n\x08UNLOADED\x10\x05\"\x1c\n\x0bListRequest\x12\r\n\x05model\x18\x01 \x01(\t\":\n\tListReply\x12-\n\x08versions\x18\x01 \x03(\x0b\x32\x1b.cellserve.v1.VersionStatus\"-\n\x0bShowRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\"\x96\x04\n\tShowReply\x12+\n\x06status\x18\x01 \x01(\x0b\x32\x1b.cellserve.v1.VersionStatus\x12\x10\n\x08versions\x18\x02 \x03(\x03\x12.\n\x06inputs\x18\x03 \x03(\x0b\x32\x1e.cellserve.v1.InputDescription\x12\x30\n\x07outputs\x18\x04 \x03(\x0b\x32\x1f.cellserve.v1.OutputDescription\x12.\n\x06states\x18\x05 \x03(\x0b\x32\x1e.cellserve.v1.StateDescription\x12\x35\n\x0fimplementations\x18\x06 \x03(\x0b\x32\x1c.cellserve.v1.Implementation\x12\x0e\n\x06\x63\x61usal\x18\x07 \x01(\x08\x12\x14\n\x0cparity_bound\x18\x08 \x01(\x01\x12$\n\x06source\x18\t \x01(\x0b\x32\x14.cellserve.v1.Source\x12\r\n\x05notes\x18\n \x03(\t\x12\x16\n\x0eweights_digest\x18\x0b \x01(\t\x12\x1c\n\x14\x63reated_unix_seconds\x18\x0c \x01(\x01\x12/\n\x04tags\x18\r \x03(\x0b\x32!.cellserve.v1.ShowReply.TagsEntry\x12\x12\n\nparameters\x18\x0e \x01(\x03\x1a+\n\tTagsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xb5\x01\n\x10InputDescription\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x31\n\x04kind\x18\x02 \x01(\x0e\x32#.cellserve.v1.InputDescription.Kind\x12\r\n\x05width\x18\x03 \x01(\x03\x12\x12\n\nvocabulary\x18\x04 \x01(\x03\x12\x12\n\ntime_steps\x18\x05 \x01(\x03\")\n\x04Kind\x12\x0c\n\x08\x46\x45\x41TURES\x10\x00\x12\x07\n\x03IDS\x10\x01\x12\n\n\x06VECTOR\x10\x02\"Y\n\x11OutputDescription\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x10\n\x08per_step\x18\x02 \x01(\x08\x12\x10\n\x08\x66\x65\x61tures\x18\x03 \x03(\x03\x12\x12\n\ntime_steps\x18\x04 \x01(\x03\">\n\x10StateDescription\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05layer\x18\x02 \x01(\t\x12\r\n\x05width\x18\x03 \x01(\x03\"Y\n\x0eImplementation\x12\r\n\x05label\x18\x01 \x01(\t\x12\x10\n\x08obstacle\x18\x02 \x01(\t\x12\x12\n\nis_default\x18\x03 \x01(\x08\x12\x12\n\ndifference\x18\x04 \x01(\x01\"J\n\x06Source\x12\x11\n\tframework\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x0c\n\x04\x66ile\x18\x03 \x01(\t\x12\x0e\n\x06\x64igest\x18\x04 \x01(\t\"@\n\x0fSetAliasRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12\r\n\x05\x61lias\x18\x02 \x01(\t\x12\x0f\n\x07version\x18\x03 \x01(\x03\"V\n\rSetAliasReply\x12+\n\x06status\x18\x01 \x01(\x0b\x32\x1b.cellserve.v1.VersionStatus\x12\x18\n\x10previous_version\x18\x02 \x01(\x03*R\n\x08\x44\x61taType\x12\x0b\n\x07\x46LOAT32\x10\x00\x12\x0b\n\x07\x46LOAT16\x10\x01\x12\x0c\n\x08\x42\x46LOAT16\x10\x02\x12\t\n\x05INT32\x10\x03\x12\t\n\x05INT64\x10\x04\x12\x08\n\x04\x42OOL\x10\x05\x32\x8a\x01\n\tSequences\x12\x37\n\x03Run\x12\x18.cellserve.v1.RunRequest\x1a\x16.cellserve.v1.RunReply\x12\x44\n\x06Stream\x12\x1b.cellserve.v1.StreamRequest\x1a\x19.cellserve.v1.StreamReply(\x01\x30\x01\x32\xca\x01\n\x08Registry\x12:\n\x04List\x12\x19.cellserve.v1.ListRequest\x1a\x17.cellserve.v1.ListReply\x12:\n\x04Show\x12\x19.cellserve.v1.ShowRequest\x1a\x17.cellserve.v1.ShowReply\x12\x46\n\x08SetAlias\x12\x1d.cellserve.v1.SetAliasRequest\x1a\x1b.cellserve.v1.SetAliasReplyb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,8 +35,10 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_RUNREQUEST_STATEENTRY']._serialized_options = b'8\001'
   _globals['_RUNREPLY_STATEENTRY']._loaded_options = None
   _globals['_RUNREPLY_STATEENTRY']._serialized_options = b'8\001'
-  _globals['_DATATYPE']._serialized_start=888
-  _globals['_DATATYPE']._serialized_end=970
+  _globals['_SHOWREPLY_TAGSENTRY']._loaded_options = None
+  _globals['_SHOWREPLY_TAGSENTRY']._serialized_options = b'8\001'
+  _globals['_DATATYPE']._serialized_start=2833
+  _globals['_DATATYPE']._serialized_end=2915
   _globals['_TENSOR']._serialized_start=54
   _globals['_TENSOR']._serialized_end=130
   _globals['_RUNREQUEST']._serialized_start=133
@@ -49,6 +51,46 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_RUNREPLY']._serialized_end=886
   _globals['_RUNREPLY_STATEENTRY']._serialized_start=429
   _globals['_RUNREPLY_STATEENTRY']._serialized_end=495
-  _globals['_SEQUENCES']._serialized_start=972
-  _globals['_SEQUENCES']._serialized_end=1040
+  _globals['_STREAMREQUEST']._serialized_start=889
+  _globals['_STREAMREQUEST']._serialized_end=1032
+  _globals['_CANCEL']._serialized_start=1034
+  _globals['_CANCEL']._serialized_end=1042
+  _globals['_STREAMREPLY']._serialized_start=1045
+  _globals['_STREAMREPLY']._serialized_end=1177
+  _globals['_ERROR']._serialized_start=1179
+  _globals['_ERROR']._serialized_end=1277
+  _globals['_VERSIONSTATUS']._serialized_start=1280
+  _globals['_VERSIONSTATUS']._serialized_end=1497
+  _globals['_VERSIONSTATUS_STATE']._serialized_start=1412
+  _globals['_VERSIONSTATUS_STATE']._serialized_end=1497
+  _globals['_LISTREQUEST']._serialized_start=1499
+  _globals['_LISTREQUEST']._serialized_end=1527
+  _globals['_LISTREPLY']._serialized_start=1529
+  _globals['_LISTREPLY']._serialized_end=1587
+  _globals['_SHOWREQUEST']._serialized_start=1589
+  _globals['_SHOWREQUEST']._serialized_end=1634
+  _globals['_SHOWREPLY']._serialized_start=1637
+  _globals['_SHOWREPLY']._serialized_end=2171
+  _globals['_SHOWREPLY_TAGSENTRY']._serialized_start=2128
+  _globals['_SHOWREPLY_TAGSENTRY']._serialized_end=2171
+  _globals['_INPUTDESCRIPTION']._serialized_start=2174
+  _globals['_INPUTDESCRIPTION']._serialized_end=2355
+  _globals['_INPUTDESCRIPTION_KIND']._serialized_start=2314
+  _globals['_INPUTDESCRIPTION_KIND']._serialized_end=2355
+  _globals['_OUTPUTDESCRIPTION']._serialized_start=2357
+  _globals['_OUTPUTDESCRIPTION']._serialized_end=2446
+  _globals['_STATEDESCRIPTION']._serialized_start=2448
+  _globals['_STATEDESCRIPTION']._serialized_end=2510
+  _globals['_IMPLEMENTATION']._serialized_start=2512
+  _globals['_IMPLEMENTATION']._serialized_end=2601
+  _globals['_SOURCE']._serialized_start=2603
+  _globals['_SOURCE']._serialized_end=2677
+  _globals['_SETALIASREQUEST']._serialized_start=2679
+  _globals['_SETALIASREQUEST']._serialized_end=2743
+  _globals['_SETALIASREPLY']._serialized_start=2745
+  _globals['_SETALIASREPLY']._serialized_end=2831
+  _globals['_SEQUENCES']._serialized_start=2918
+  _globals['_SEQUENCES']._serialized_end=3056
+  _globals['_REGISTRY']._serialized_start=3059
+  _globals['_REGISTRY']._serialized_end=3261
 # @@protoc_insertion_point(module_scope)

@@ -101,3 +101,218 @@ class RunReply(_message.Message):
     compute_seconds: float
     iterations: int
     def __init__(self, model: _Optional[str] = ..., version: _Optional[str] = ..., implementation: _Optional[str] = ..., lengths: _Optional[_Iterable[int]] = ..., outputs: _Optional[_Iterable[_Union[Output, _Mapping]]] = ..., state: _Optional[_Mapping[str, Tensor]] = ..., queue_seconds: _Optional[float] = ..., compute_seconds: _Optional[float] = ..., iterations: _Optional[int] = ...) -> None: ...
+
+class StreamRequest(_message.Message):
+    __slots__ = ("id", "timeout_seconds", "run", "cancel")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    TIMEOUT_SECONDS_FIELD_NUMBER: _ClassVar[int]
+    RUN_FIELD_NUMBER: _ClassVar[int]
+    CANCEL_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    timeout_seconds: float
+    run: RunRequest
+    cancel: Cancel
+    def __init__(self, id: _Optional[str] = ..., timeout_seconds: _Optional[float] = ..., run: _Optional[_Union[RunRequest, _Mapping]] = ..., cancel: _Optional[_Union[Cancel, _Mapping]] = ...) -> None: ...
+
+class Cancel(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class StreamReply(_message.Message):
+    __slots__ = ("id", "request_id", "run", "error")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    RUN_FIELD_NUMBER: _ClassVar[int]
+    ERROR_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    request_id: str
+    run: RunReply
+    error: Error
+    def __init__(self, id: _Optional[str] = ..., request_id: _Optional[str] = ..., run: _Optional[_Union[RunReply, _Mapping]] = ..., error: _Optional[_Union[Error, _Mapping]] = ...) -> None: ...
+
+class Error(_message.Message):
+    __slots__ = ("code", "reason", "message", "field", "retry_after_seconds")
+    CODE_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    MESSAGE_FIELD_NUMBER: _ClassVar[int]
+    FIELD_FIELD_NUMBER: _ClassVar[int]
+    RETRY_AFTER_SECONDS_FIELD_NUMBER: _ClassVar[int]
+    code: int
+    reason: str
+    message: str
+    field: str
+    retry_after_seconds: float
+    def __init__(self, code: _Optional[int] = ..., reason: _Optional[str] = ..., message: _Optional[str] = ..., field: _Optional[str] = ..., retry_after_seconds: _Optional[float] = ...) -> None: ...
+
+class VersionStatus(_message.Message):
+    __slots__ = ("model", "version", "state", "reason", "aliases")
+    class State(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+        __slots__ = ()
+        UNKNOWN: _ClassVar[VersionStatus.State]
+        LOADING: _ClassVar[VersionStatus.State]
+        READY: _ClassVar[VersionStatus.State]
+        UNLOADING: _ClassVar[VersionStatus.State]
+        FAILED: _ClassVar[VersionStatus.State]
+        UNLOADED: _ClassVar[VersionStatus.State]
+    UNKNOWN: VersionStatus.State
+    LOADING: VersionStatus.State
+    READY: VersionStatus.State
+    UNLOADING: VersionStatus.State
+    FAILED: VersionStatus.State
+    UNLOADED: VersionStatus.State
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    ALIASES_FIELD_NUMBER: _ClassVar[int]
+    model: str
+    version: int
+    state: VersionStatus.State
+    reason: str
+    aliases: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, model: _Optional[str] = ..., version: _Optional[int] = ..., state: _Optional[_Union[VersionStatus.State, str]] = ..., reason: _Optional[str] = ..., aliases: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class ListRequest(_message.Message):
+    __slots__ = ("model",)
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    model: str
+    def __init__(self, model: _Optional[str] = ...) -> None: ...
+
+class ListReply(_message.Message):
+    __slots__ = ("versions",)
+    VERSIONS_FIELD_NUMBER: _ClassVar[int]
+    versions: _containers.RepeatedCompositeFieldContainer[VersionStatus]
+    def __init__(self, versions: _Optional[_Iterable[_Union[VersionStatus, _Mapping]]] = ...) -> None: ...
+
+class ShowRequest(_message.Message):
+    __slots__ = ("model", "version")
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    model: str
+    version: str
+    def __init__(self, model: _Optional[str] = ..., version: _Optional[str] = ...) -> None: ...
+
+class ShowReply(_message.Message):
+    __slots__ = ("status", "versions", "inputs", "outputs", "states", "implementations", "causal", "parity_bound", "source", "notes", "weights_digest", "created_unix_seconds", "tags", "parameters")
+    class TagsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+    STATUS_FIELD_NUMBER: _ClassVar[int]
+    VERSIONS_FIELD_NUMBER: _ClassVar[int]
+    INPUTS_FIELD_NUMBER: _ClassVar[int]
+    OUTPUTS_FIELD_NUMBER: _ClassVar[int]
+    STATES_FIELD_NUMBER: _ClassVar[int]
+    IMPLEMENTATIONS_FIELD_NUMBER: _ClassVar[int]
+    CAUSAL_FIELD_NUMBER: _ClassVar[int]
+    PARITY_BOUND_FIELD_NUMBER: _ClassVar[int]
+    SOURCE_FIELD_NUMBER: _ClassVar[int]
+    NOTES_FIELD_NUMBER: _ClassVar[int]
+    WEIGHTS_DIGEST_FIELD_NUMBER: _ClassVar[int]
+    CREATED_UNIX_SECONDS_FIELD_NUMBER: _ClassVar[int]
+    TAGS_FIELD_NUMBER: _ClassVar[int]
+    PARAMETERS_FIELD_NUMBER: _ClassVar[int]
+    status: VersionStatus
+    versions: _containers.RepeatedScalarFieldContainer[int]
+    inputs: _containers.RepeatedCompositeFieldContainer[InputDescription]
+    outputs: _containers.RepeatedCompositeFieldContainer[OutputDescription]
+    states: _containers.RepeatedCompositeFieldContainer[StateDescription]
+    implementations: _containers.RepeatedCompositeFieldContainer[Implementation]
+    causal: bool
+    parity_bound: float
+    source: Source
+    notes: _containers.RepeatedScalarFieldContainer[str]
+    weights_digest: str
+    created_unix_seconds: float
+    tags: _containers.ScalarMap[str, str]
+    parameters: int
+    def __init__(self, status: _Optional[_Union[VersionStatus, _Mapping]] = ..., versions: _Optional[_Iterable[int]] = ..., inputs: _Optional[_Iterable[_Union[InputDescription, _Mapping]]] = ..., outputs: _Optional[_Iterable[_Union[OutputDescription, _Mapping]]] = ..., states: _Optional[_Iterable[_Union[StateDescription, _Mapping]]] = ..., implementations: _Optional[_Iterable[_Union[Implementation, _Mapping]]] = ..., causal: _Optional[bool] = ..., parity_bound: _Optional[float] = ..., source: _Optional[_Union[Source, _Mapping]] = ..., notes: _Optional[_Iterable[str]] = ..., weights_digest: _Optional[str] = ..., created_unix_seconds: _Optional[float] = ..., tags: _Optional[_Mapping[str, str]] = ..., parameters: _Optional[int] = ...) -> None: ...
+
+class InputDescription(_message.Message):
+    __slots__ = ("name", "kind", "width", "vocabulary", "time_steps")
+    class Kind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+        __slots__ = ()
+        FEATURES: _ClassVar[InputDescription.Kind]
+        IDS: _ClassVar[InputDescription.Kind]
+        VECTOR: _ClassVar[InputDescription.Kind]
+    FEATURES: InputDescription.Kind
+    IDS: InputDescription.Kind
+    VECTOR: InputDescription.Kind
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    WIDTH_FIELD_NUMBER: _ClassVar[int]
+    VOCABULARY_FIELD_NUMBER: _ClassVar[int]
+    TIME_STEPS_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    kind: InputDescription.Kind
+    width: int
+    vocabulary: int
+    time_steps: int
+    def __init__(self, name: _Optional[str] = ..., kind: _Optional[_Union[InputDescription.Kind, str]] = ..., width: _Optional[int] = ..., vocabulary: _Optional[int] = ..., time_steps: _Optional[int] = ...) -> None: ...
+
+class OutputDescription(_message.Message):
+    __slots__ = ("name", "per_step", "features", "time_steps")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    PER_STEP_FIELD_NUMBER: _ClassVar[int]
+    FEATURES_FIELD_NUMBER: _ClassVar[int]
+    TIME_STEPS_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    per_step: bool
+    features: _containers.RepeatedScalarFieldContainer[int]
+    time_steps: int
+    def __init__(self, name: _Optional[str] = ..., per_step: _Optional[bool] = ..., features: _Optional[_Iterable[int]] = ..., time_steps: _Optional[int] = ...) -> None: ...
+
+class StateDescription(_message.Message):
+    __slots__ = ("name", "layer", "width")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    LAYER_FIELD_NUMBER: _ClassVar[int]
+    WIDTH_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    layer: str
+    width: int
+    def __init__(self, name: _Optional[str] = ..., layer: _Optional[str] = ..., width: _Optional[int] = ...) -> None: ...
+
+class Implementation(_message.Message):
+    __slots__ = ("label", "obstacle", "is_default", "difference")
+    LABEL_FIELD_NUMBER: _ClassVar[int]
+    OBSTACLE_FIELD_NUMBER: _ClassVar[int]
+    IS_DEFAULT_FIELD_NUMBER: _ClassVar[int]
+    DIFFERENCE_FIELD_NUMBER: _ClassVar[int]
+    label: str
+    obstacle: str
+    is_default: bool
+    difference: float
+    def __init__(self, label: _Optional[str] = ..., obstacle: _Optional[str] = ..., is_default: _Optional[bool] = ..., difference: _Optional[float] = ...) -> None: ...
+
+class Source(_message.Message):
+    __slots__ = ("framework", "version", "file", "digest")
+    FRAMEWORK_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    FILE_FIELD_NUMBER: _ClassVar[int]
+    DIGEST_FIELD_NUMBER: _ClassVar[int]
+    framework: str
+    version: str
+    file: str
+    digest: str
+    def __init__(self, framework: _Optional[str] = ..., version: _Optional[str] = ..., file: _Optional[str] = ..., digest: _Optional[str] = ...) -> None: ...
+
+class SetAliasRequest(_message.Message):
+    __slots__ = ("model", "alias", "version")
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    ALIAS_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    model: str
+    alias: str
+    version: int
+    def __init__(self, model: _Optional[str] = ..., alias: _Optional[str] = ..., version: _Optional[int] = ...) -> None: ...
+
+class SetAliasReply(_message.Message):
+    __slots__ = ("status", "previous_version")
+    STATUS_FIELD_NUMBER: _ClassVar[int]
+    PREVIOUS_VERSION_FIELD_NUMBER: _ClassVar[int]
+    status: VersionStatus
+    previous_version: int
+    def __init__(self, status: _Optional[_Union[VersionStatus, _Mapping]] = ..., previous_version: _Optional[int] = ...) -> None: ...

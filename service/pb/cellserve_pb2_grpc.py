@@ -40,6 +40,11 @@ class SequencesStub:
                 request_serializer=cellserve_dot_service_dot_pb_dot_cellserve__pb2.RunRequest.SerializeToString,
                 response_deserializer=cellserve_dot_service_dot_pb_dot_cellserve__pb2.RunReply.FromString,
                 _registered_method=True)
+        self.Stream = channel.stream_stream(
+                '/cellserve.v1.Sequences/Stream',
+                request_serializer=cellserve_dot_service_dot_pb_dot_cellserve__pb2.StreamRequest.SerializeToString,
+                response_deserializer=cellserve_dot_service_dot_pb_dot_cellserve__pb2.StreamReply.FromString,
+                _registered_method=True)
 
 
 class SequencesServicer:
@@ -56,6 +61,21 @@ class SequencesServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Stream(self, request_iterator, context):
+        """The same, many on one stream: a request costs server and client less than a call of its own. Requests run side by side,
+        and each is answered by exactly one StreamReply as soon as it is done, in whatever order that is. A request that is
+        refused or fails is answered by an Error of its own; the stream and all other requests on it go on.
+        The server reads no further while as many requests as it allows on one stream are unanswered (gRPC flow control then
+        holds the client back). When the client half-closes, everything sent is still answered, then the stream ends with OK.
+        A stream that breaks drops what is in flight on it; a Run has no effect but its reply, so it may be sent again.
+        Errors of the stream itself: UNAVAILABLE with reason DRAINING (the server is stopping: what it had read is answered
+        first, what is unanswered then was not begun), INVALID_ARGUMENT (bytes that are no StreamRequest), DEADLINE_EXCEEDED
+        (of the stream as a whole).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_SequencesServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -63,6 +83,11 @@ def add_SequencesServicer_to_server(servicer, server):
                     servicer.Run,
                     request_deserializer=cellserve_dot_service_dot_pb_dot_cellserve__pb2.RunRequest.FromString,
                     response_serializer=cellserve_dot_service_dot_pb_dot_cellserve__pb2.RunReply.SerializeToString,
+            ),
+            'Stream': grpc.stream_stream_rpc_method_handler(
+                    servicer.Stream,
+                    request_deserializer=cellserve_dot_service_dot_pb_dot_cellserve__pb2.StreamRequest.FromString,
+                    response_serializer=cellserve_dot_service_dot_pb_dot_cellserve__pb2.StreamReply.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -93,6 +118,205 @@ class Sequences:
             '/cellserve.v1.Sequences/Run',
             cellserve_dot_service_dot_pb_dot_cellserve__pb2.RunRequest.SerializeToString,
             cellserve_dot_service_dot_pb_dot_cellserve__pb2.RunReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Stream(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_stream(
+            request_iterator,
+            target,
+            '/cellserve.v1.Sequences/Stream',
+            cellserve_dot_service_dot_pb_dot_cellserve__pb2.StreamRequest.SerializeToString,
+            cellserve_dot_service_dot_pb_dot_cellserve__pb2.StreamReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+
+class RegistryStub:
+    """What models there are, and which version an alias means. Administration: without configured tokens only peers on this
+    machine (loopback or a local socket) are answered; all others get PERMISSION_DENIED with reason ADMINISTRATION_DENIED.
+    """
+
+    def __init__(self, channel):
+        """Constructor.
+
+        Args:
+            channel: A grpc.Channel.
+        """
+        self.List = channel.unary_unary(
+                '/cellserve.v1.Registry/List',
+                request_serializer=cellserve_dot_service_dot_pb_dot_cellserve__pb2.ListRequest.SerializeToString,
+                response_deserializer=cellserve_dot_service_dot_pb_dot_cellserve__pb2.ListReply.FromString,
+                _registered_method=True)
+        self.Show = channel.unary_unary(
+                '/cellserve.v1.Registry/Show',
+                request_serializer=cellserve_dot_service_dot_pb_dot_cellserve__pb2.ShowRequest.SerializeToString,
+                response_deserializer=cellserve_dot_service_dot_pb_dot_cellserve__pb2.ShowReply.FromString,
+                _registered_method=True)
+        self.SetAlias = channel.unary_unary(
+                '/cellserve.v1.Registry/SetAlias',
+                request_serializer=cellserve_dot_service_dot_pb_dot_cellserve__pb2.SetAliasRequest.SerializeToString,
+                response_deserializer=cellserve_dot_service_dot_pb_dot_cellserve__pb2.SetAliasReply.FromString,
+                _registered_method=True)
+
+
+class RegistryServicer:
+    """What models there are, and which version an alias means. Administration: without configured tokens only peers on this
+    machine (loopback or a local socket) are answered; all others get PERMISSION_DENIED with reason ADMINISTRATION_DENIED.
+    """
+
+    def List(self, request, context):
+        """Every published version, by model and version number.
+        Errors: NOT_FOUND (a model is named that does not exist).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Show(self, request, context):
+        """Everything about one version but its weights. Loads nothing.
+        Errors: NOT_FOUND (model, version), FAILED_PRECONDITION (reason REPOSITORY: its manifest cannot be read).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SetAlias(self, request, context):
+        """Points an alias at a version: loads the version if need be, then moves the alias, and replies when new requests are
+        answered by it. No request is interrupted. Setting it again to the same version does nothing.
+        Errors: NOT_FOUND (model, version), INVALID_ARGUMENT (not an alias name), UNAVAILABLE (reason VERSION_UNAVAILABLE: the
+        version cannot be loaded; the alias stays where it was), FAILED_PRECONDITION (reason REPOSITORY: it cannot be written).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+
+def add_RegistryServicer_to_server(servicer, server):
+    rpc_method_handlers = {
+            'List': grpc.unary_unary_rpc_method_handler(
+                    servicer.List,
+                    request_deserializer=cellserve_dot_service_dot_pb_dot_cellserve__pb2.ListRequest.FromString,
+                    response_serializer=cellserve_dot_service_dot_pb_dot_cellserve__pb2.ListReply.SerializeToString,
+            ),
+            'Show': grpc.unary_unary_rpc_method_handler(
+                    servicer.Show,
+                    request_deserializer=cellserve_dot_service_dot_pb_dot_cellserve__pb2.ShowRequest.FromString,
+                    response_serializer=cellserve_dot_service_dot_pb_dot_cellserve__pb2.ShowReply.SerializeToString,
+            ),
+            'SetAlias': grpc.unary_unary_rpc_method_handler(
+                    servicer.SetAlias,
+                    request_deserializer=cellserve_dot_service_dot_pb_dot_cellserve__pb2.SetAliasRequest.FromString,
+                    response_serializer=cellserve_dot_service_dot_pb_dot_cellserve__pb2.SetAliasReply.SerializeToString,
+            ),
+    }
+    generic_handler = grpc.method_handlers_generic_handler(
+            'cellserve.v1.Registry', rpc_method_handlers)
+    server.add_generic_rpc_handlers((generic_handler,))
+    server.add_registered_method_handlers('cellserve.v1.Registry', rpc_method_handlers)
+
+
+ # This class is part of an EXPERIMENTAL API.
+class Registry:
+    """What models there are, and which version an alias means. Administration: without configured tokens only peers on this
+    machine (loopback or a local socket) are answered; all others get PERMISSION_DENIED with reason ADMINISTRATION_DENIED.
+    """
+
+    @staticmethod
+    def List(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cellserve.v1.Registry/List',
+            cellserve_dot_service_dot_pb_dot_cellserve__pb2.ListRequest.SerializeToString,
+            cellserve_dot_service_dot_pb_dot_cellserve__pb2.ListReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Show(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cellserve.v1.Registry/Show',
+            cellserve_dot_service_dot_pb_dot_cellserve__pb2.ShowRequest.SerializeToString,
+            cellserve_dot_service_dot_pb_dot_cellserve__pb2.ShowReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SetAlias(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cellserve.v1.Registry/SetAlias',
+            cellserve_dot_service_dot_pb_dot_cellserve__pb2.SetAliasRequest.SerializeToString,
+            cellserve_dot_service_dot_pb_dot_cellserve__pb2.SetAliasReply.FromString,
             options,
             channel_credentials,
             insecure,
