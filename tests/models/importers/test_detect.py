@@ -1,0 +1,81 @@
+"""A file's kind is told from its content; what cannot be read safely is not read at all."""
+
+from __future__ import annotations
+
+import pickle
+import shutil
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.numpy import save_file
+
+from cellserve.models.errors import ImportRefused
+from cellserve.models.importers.detect import FileKind, detect
+from tests.golden.cases import FOLDER
+
+
+@pytest.mark.parametrize(
+    ("file", "kind"),
+    [
+        ("k209tf_lstm_impl2_seq.h5", FileKind.KERAS_H5),
+        ("k3_gru_ra0.keras", FileKind.KERAS_ARCHIVE),
+        ("pt_gru1.pt", FileKind.TORCH_ZIP),
+        ("pt_gru1.safetensors", FileKind.SAFETENSORS),
+    ],
+)
+def test_the_name_of_a_file_says_nothing(tmp_path: Path, file: str, kind: FileKind) -> None:
+    misleading = tmp_path / "model.bin"
+    shutil.copy(FOLDER / file, misleading)
+    assert detect(misleading) is kind
+
+
+@pytest.mark.parametrize("protocol", [0, 2, 5])
+def test_a_plain_pickle_is_refused_unread(tmp_path: Path, protocol: int) -> None:
+    path = tmp_path / "model.pt"
+    path.write_bytes(pickle.dumps({"a": 1}, protocol=protocol))
+    with pytest.raises(ImportRefused, match="pickle, which can run code"):
+        detect(path)
+
+
+def test_torch_files_from_before_the_zip_format_are_pickles(tmp_path: Path) -> None:
+    path = tmp_path / "old.pt"
+    torch.save({"weight": torch.zeros(1)}, path, _use_new_zipfile_serialization=False)
+    with pytest.raises(ImportRefused, match="plain pickle"):
+        detect(path)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [(b"", "empty"), (b"hello, world, this is text", "no model file"), (b"PK\x03\x04 and then nothing", "damaged")],
+)
+def test_what_is_no_model_is_said_to_be_none(tmp_path: Path, content: bytes, said: str) -> None:
+    path = tmp_path / "model.h5"
+    path.write_bytes(content)
+    with pytest.raises(ImportRefused, match=said):
+        detect(path)
+
+
+def test_a_missing_file_and_a_folder(tmp_path: Path) -> None:
+    with pytest.raises(ImportRefused, match="No such file"):
+        detect(tmp_path / "absent.h5")
+    with pytest.raises(ImportRefused, match="not a file"):
+        detect(tmp_path)
+
+
+def test_a_zip_of_something_else(tmp_path: Path) -> None:
+    path = tmp_path / "photos.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("a.txt", "a")
+    with pytest.raises(ImportRefused, match="neither a Keras model nor a PyTorch state dict"):
+        detect(path)
+
+
+def test_a_safetensors_file_cut_within_its_header(tmp_path: Path) -> None:
+    path = tmp_path / "model.safetensors"
+    save_file({"a": np.zeros(3, dtype=np.float32)}, path)
+    path.write_bytes(path.read_bytes()[:20])
+    with pytest.raises(ImportRefused, match="no model file"):
+        detect(path)

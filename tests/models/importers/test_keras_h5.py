@@ -1,0 +1,148 @@
+"""Keras .h5 files: their places, their damages, and weights that come without an architecture."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+from cellserve.models.errors import ImportRefused
+from cellserve.models.importers import load
+from tests.golden.cases import FOLDER
+from tests.models.importers.keras_files import layer, lstm, lstm_arrays, one_lstm, sequential, write_archive, write_h5
+
+
+def test_a_whole_model(tmp_path: Path) -> None:
+    arrays = lstm_arrays()
+    path = write_h5(tmp_path / "m.h5", one_lstm(), {"lstm_1": arrays})
+    found = load(path)
+    np.testing.assert_array_equal(found.weights.arrays["lstm_1.kernel"], arrays[0])
+    assert (found.source.framework, found.source.version, found.source.file) == ("keras", "2.2.4", "m.h5")
+    assert found.source.digest.startswith("sha256:")
+    assert len(found.source.digest) == len("sha256:") + 64
+
+
+def test_attributes_in_pieces_and_in_bytes(tmp_path: Path) -> None:
+    plain = load(write_h5(tmp_path / "a.h5", one_lstm(), {"lstm_1": lstm_arrays()}))
+    pieces = load(write_h5(tmp_path / "b.h5", one_lstm(), {"lstm_1": lstm_arrays()}, pieces=True, version=b"2.2.4"))
+    assert pieces.spec == plain.spec
+    assert pieces.weights.digest == plain.weights.digest
+
+
+@pytest.mark.parametrize("share", [0.2, 0.5, 0.9, 0.999])
+def test_a_file_cut_short(tmp_path: Path, share: float) -> None:
+    whole = (FOLDER / "seed2_k205tf_lstm128_lstm256.h5").read_bytes()
+    path = tmp_path / "cut.h5"
+    path.write_bytes(whole[: int(len(whole) * share)])
+    with pytest.raises(ImportRefused, match="damaged or cut short"):
+        load(path)
+
+
+def test_a_missing_array_names_its_layer(tmp_path: Path) -> None:
+    path = write_h5(tmp_path / "m.h5", one_lstm(), {"lstm_1": lstm_arrays()})
+    with h5py.File(path, "r+") as file:
+        del file["model_weights/lstm_1/lstm_1/array_1:0"]
+    with pytest.raises(ImportRefused, match=r"layer 'lstm_1'.*array_1:0' is missing"):
+        load(path)
+
+
+@pytest.mark.parametrize(
+    ("arrays", "said"),
+    [
+        (lstm_arrays()[:2], "needs 3 weight arrays and the file holds 2"),
+        ([*lstm_arrays(), np.zeros(3)], "holds 4 weight arrays for it, 3 are expected"),
+        (lstm_arrays(units=2), r"kernel is \[2, 8\]"),
+        (lstm_arrays(features=5), r"kernel is \[5, 12\] where \[2, 12\] is expected"),
+    ],
+)
+def test_arrays_that_do_not_fit_name_their_layer(tmp_path: Path, arrays: list[np.ndarray], said: str) -> None:
+    path = write_h5(tmp_path / "m.h5", one_lstm(), {"lstm_1": arrays})
+    with pytest.raises(ImportRefused, match=f"layer 'lstm_1'.*{said}"):
+        load(path)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, 1e300])
+def test_weights_that_are_no_numbers(tmp_path: Path, bad: float) -> None:
+    arrays = [array.astype(np.float64) for array in lstm_arrays()]
+    arrays[1][2, 5] = bad
+    path = write_h5(tmp_path / "m.h5", one_lstm(), {"lstm_1": arrays})
+    with pytest.raises(ImportRefused, match=r"layer 'lstm_1'.*recurrent_kernel holds 1 values that are NaN"):
+        load(path)
+
+
+def test_an_absurd_array_is_refused_before_it_is_allocated(tmp_path: Path) -> None:
+    path = write_h5(tmp_path / "m.h5", one_lstm(), {"lstm_1": lstm_arrays()})
+    with h5py.File(path, "r+") as file:
+        group = file["model_weights/lstm_1/lstm_1"]
+        del group["array_0:0"]
+        group.create_dataset("array_0:0", shape=(1 << 30, 1 << 10), dtype="f4", chunks=(1 << 10, 1 << 10))
+    with pytest.raises(ImportRefused, match="claims the shape"):
+        load(path)
+
+
+def test_weights_alone_need_an_architecture(tmp_path: Path) -> None:
+    weights = write_h5(tmp_path / "w.h5", None, {"lstm_1": lstm_arrays()})
+    with pytest.raises(ImportRefused, match="--architecture"):
+        load(weights)
+    architecture = tmp_path / "model.json"
+    architecture.write_text(json.dumps(one_lstm() | {"keras_version": "2.2.4", "backend": "tensorflow"}))
+    whole = load(write_h5(tmp_path / "m.h5", one_lstm(), {"lstm_1": lstm_arrays()}))
+    found = load(weights, architecture=architecture)
+    assert found.spec == whole.spec
+    assert found.weights.digest == whole.weights.digest
+
+
+def test_the_weights_file_of_keras_3_takes_an_architecture_too(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "w.weights.h5", "w") as file:
+        for index, array in enumerate(lstm_arrays()):
+            file.create_dataset(f"layers/lstm/cell/vars/{index}", data=array)
+    architecture = tmp_path / "model.json"
+    architecture.write_text(json.dumps(one_lstm() | {"keras_version": "3.5.0"}))
+    archive = load(write_archive(tmp_path / "m.keras", one_lstm(), {"layers/lstm/cell": lstm_arrays()}))
+    assert load(tmp_path / "w.weights.h5", architecture=architecture).weights.digest == archive.weights.digest
+
+
+@pytest.mark.parametrize(("text", "said"), [("{", "not JSON"), ("[1]", "no class_name"), ('{"layers": []}', "no class_name")])
+def test_an_architecture_that_is_none(tmp_path: Path, text: str, said: str) -> None:
+    weights = write_h5(tmp_path / "w.h5", None, {"lstm_1": lstm_arrays()})
+    (tmp_path / "model.json").write_text(text)
+    with pytest.raises(ImportRefused, match=f"model.json.*{said}"):
+        load(weights, architecture=tmp_path / "model.json")
+
+
+def test_weights_of_other_layers_than_the_architectures(tmp_path: Path) -> None:
+    weights = write_h5(tmp_path / "w.h5", None, {"lstm_1": lstm_arrays()})
+    architecture = tmp_path / "model.json"
+    model = sequential(lstm("lstm_9", batch_input_shape=[None, None, 2]), layer("Dense", "out", units=1))
+    architecture.write_text(json.dumps(model | {"keras_version": "2.2.4"}))
+    with pytest.raises(ImportRefused, match=r"layer 'lstm_9'.*no weights for it"):
+        load(weights, architecture=architecture)
+
+
+def test_keras_1_is_not_read_as_if_it_were_keras_2(tmp_path: Path) -> None:
+    with pytest.raises(ImportRefused, match=r"Keras 1\.2\.2.*not supported yet"):
+        load(write_h5(tmp_path / "m.h5", one_lstm(), {"lstm_1": lstm_arrays()}, version="1.2.2"))
+    with pytest.raises(ImportRefused, match="not say which Keras version"):
+        load(write_h5(tmp_path / "n.h5", one_lstm(), {"lstm_1": lstm_arrays()}, version=None))
+
+
+def test_a_foreign_hdf5_file(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "data.h5", "w") as file:
+        file.create_dataset("measurements", data=[1.0, 2.0])
+    with pytest.raises(ImportRefused, match="without an architecture"):
+        load(tmp_path / "data.h5")
+    shutil.copy(tmp_path / "data.h5", tmp_path / "named.h5")
+    with h5py.File(tmp_path / "named.h5", "r+") as file:
+        file.attrs["model_config"], file.attrs["keras_version"] = json.dumps(one_lstm()), "2.2.4"
+    with pytest.raises(ImportRefused, match="holds no Keras weights"):
+        load(tmp_path / "named.h5")
+
+
+def test_a_keras_file_takes_no_description(tmp_path: Path) -> None:
+    path = write_h5(tmp_path / "m.h5", one_lstm(), {"lstm_1": lstm_arrays()})
+    with pytest.raises(ImportRefused, match="--description"):
+        load(path, description=path)
