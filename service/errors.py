@@ -13,6 +13,7 @@ ServiceError
 ├── Draining                     DRAINING                   the server is stopping
 ├── DeadlineExpired              DEADLINE_EXPIRED
 ├── Cancelled                    CANCELLED                  by the client
+├── AdministrationDenied         ADMINISTRATION_DENIED      the caller may not administer this server
 ├── RepositoryError              REPOSITORY                 the model repository refuses an operation
 └── InternalFailure              INTERNAL                   ours; the cause is in the log under the request id
 """
@@ -83,6 +84,10 @@ class DeadlineExpired(ServiceError):
 
 class Cancelled(ServiceError):
     reason = "CANCELLED"
+
+
+class AdministrationDenied(ServiceError):
+    reason = "ADMINISTRATION_DENIED"
 
 
 class RepositoryError(ServiceError):

@@ -11,6 +11,8 @@ import inspect
 import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection
+from contextlib import aclosing
+from functools import partial
 from typing import Any, NamedTuple, NoReturn
 
 import grpc
@@ -18,8 +20,9 @@ from google.protobuf.message import DecodeError
 
 from cellserve.service.api.calls import CURRENT, Call, RequestIds
 from cellserve.service.api.facts import DoorObserver, RequestFact, RpcMethod, RpcType
+from cellserve.service.api.failures import told
 from cellserve.service.api.status import DETAILS_KEY, REQUEST_ID_KEY, status_of
-from cellserve.service.errors import Cancelled, DeadlineExpired, InternalFailure, InvalidInput, NotOffered, ServiceError
+from cellserve.service.errors import Cancelled, DeadlineExpired, InvalidInput, NotOffered
 
 _log = logging.getLogger(__name__)
 
@@ -74,7 +77,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
                 self._stream(handler.unary_stream, of), handler.request_deserializer, handler.response_serializer
             )
         return grpc.stream_stream_rpc_method_handler(
-            self._stream(handler.stream_stream, of), handler.request_deserializer, handler.response_serializer
+            self._stream(handler.stream_stream, of), partial(_parsed, handler.request_deserializer), handler.response_serializer
         )
 
     def _unary(self, behaviour: Callable[..., Any], parse: Callable[[bytes], Any], kind: _Kind) -> Callable[..., Any]:
@@ -86,8 +89,9 @@ class CallInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
 
     def _stream(self, behaviour: Callable[..., Any], kind: _Kind) -> Callable[..., Any]:
         async def call(request: Any, context: Any) -> AsyncIterator[Any]:
-            async with _Around(context, kind, self._ids.next(), self._observer):
-                async for reply in behaviour(request, context):
+            around = _Around(context, kind, self._ids.next(), self._observer)
+            async with around, aclosing(behaviour(request, context)) as replies:
+                async for reply in replies:
                     yield reply
 
         return call
@@ -123,9 +127,9 @@ class _Around:
 
     async def _abort(self, error: BaseException) -> None:
         request_id = self._call.request_id
-        told = error if isinstance(error, ServiceError) else _unknown(error, request_id)
-        status = status_of(told, request_id)
-        self._tell(status.code.name, told.reason)
+        known = told(error, request_id)
+        status = status_of(known, request_id)
+        self._tell(status.code.name, known.reason)
         _log.debug("%s %s: %s", self._kind.method.method, request_id, status.message, extra={"request_id": request_id})
         trailers = ((REQUEST_ID_KEY, request_id), (DETAILS_KEY, status.details))
         await self._context.abort(status.code, status.message, trailers)
@@ -163,11 +167,6 @@ def _parsed(parse: Callable[[bytes], Any], request: bytes) -> Any:
         return parse(request)
     except DecodeError as error:
         raise InvalidInput("the message is not a request of this method; it cannot be parsed") from error
-
-
-def _unknown(error: BaseException, request_id: str) -> InternalFailure:
-    _log.error("request %s failed", request_id, exc_info=error, extra={"request_id": request_id})
-    return InternalFailure(f"the server failed at this request; its log tells why under request id {request_id}")
 
 
 def _name(code: Any) -> str:

@@ -32,6 +32,7 @@ CODES: Final[dict[str, grpc.StatusCode]] = {
     "DRAINING": grpc.StatusCode.UNAVAILABLE,
     "DEADLINE_EXPIRED": grpc.StatusCode.DEADLINE_EXCEEDED,
     "CANCELLED": grpc.StatusCode.CANCELLED,
+    "ADMINISTRATION_DENIED": grpc.StatusCode.PERMISSION_DENIED,
     "REPOSITORY": grpc.StatusCode.FAILED_PRECONDITION,
     "INTERNAL": grpc.StatusCode.INTERNAL,
 }

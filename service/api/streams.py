@@ -1,0 +1,117 @@
+"""Many requests on one stream: each answered in a task of its own, replies in order of completion. Knows no messages.
+
+No more requests are read than may be unanswered; the rest waits in the client's flow-control window, and so does a client that
+does not read its replies.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Generic, TypeVar
+
+from cellserve.service.api.calls import CURRENT, Call, RequestIds
+from cellserve.service.api.facts import DoorObserver, RequestFact
+from cellserve.service.api.failures import told
+from cellserve.service.api.status import CODES
+from cellserve.service.errors import Cancelled, ServiceError
+
+Request = TypeVar("Request")
+Reply = TypeVar("Reply")
+
+
+class StreamedRequests:
+    """Around each request of a stream what CallInterceptor does around a call: an id, errors to replies, facts."""
+
+    def __init__(self, observer: DoorObserver) -> None:
+        self._observer = observer
+        self._ids = RequestIds()
+
+    async def answer(self, behaviour: Callable[[str], Awaitable[Reply]], failed: Callable[[ServiceError, str], Reply]) -> Reply:
+        """What `behaviour` makes of the request's id, or what `failed` makes of an error and that id. Raises nothing.
+
+        In a task of its own, since the request's Call belongs to that. Cancelling the task is an error like others.
+        """
+        started_seconds = time.perf_counter()
+        call = Call(self._ids.next())
+        CURRENT.set(call)
+        try:
+            reply = await behaviour(call.request_id)
+        except (Exception, asyncio.CancelledError) as error:
+            cancelled = isinstance(error, asyncio.CancelledError)
+            known = Cancelled("the request was cancelled") if cancelled else told(error, call.request_id)
+            self._tell(call, known, started_seconds)
+            return failed(known, call.request_id)
+        self._tell(call, None, started_seconds)
+        return reply
+
+    def _tell(self, call: Call, failure: ServiceError | None, started_seconds: float) -> None:
+        code, reason = ("OK", None) if failure is None else (CODES[failure.reason].name, failure.reason)
+        seconds = time.perf_counter() - started_seconds
+        self._observer.on_request(
+            RequestFact(call.version, call.implementation, code, reason, seconds, call.queue_seconds, call.compute_seconds)
+        )
+
+
+async def answers(
+    requests: AsyncIterator[Request],
+    start: Callable[[Request], asyncio.Task[Reply] | None],
+    most_unanswered: int,
+    closing: Awaitable[ServiceError] | None = None,
+) -> AsyncIterator[Reply]:
+    """The replies to `requests`, until the client has half-closed and everything is answered.
+
+    start: begins a request and gives its task; None for one that needs no reply. Must not wait.
+    closing: once it is done nothing more is read; what was read is answered, then its result is raised.
+
+    Raises what `requests` or a task raises. However it ends, tasks under way are cancelled.
+    """
+    crowd: _Crowd[Request, Reply] = _Crowd(requests, start, most_unanswered)
+    closer = None if closing is None else asyncio.ensure_future(closing)
+    if closer is not None:
+        closer.add_done_callback(lambda _: crowd.reader.cancel())
+    try:
+        while (task := await crowd.next_done()) is not None:
+            yield task.result()
+            crowd.room.release()  # only now: a client that does not read is not read either
+        if closer is not None and closer.done():
+            raise closer.result()
+    finally:
+        for unneeded in (crowd.reader, closer, *crowd.tasks):
+            if unneeded is not None:
+                unneeded.cancel()
+
+
+class _Crowd(Generic[Request, Reply]):
+    """The requests of one stream that are under way, and the task that reads them."""
+
+    def __init__(
+        self, requests: AsyncIterator[Request], start: Callable[[Request], asyncio.Task[Reply] | None], most_unanswered: int
+    ) -> None:
+        self.room = asyncio.Semaphore(most_unanswered)
+        self.tasks: set[asyncio.Task[Reply]] = set()
+        self._start = start
+        self._done: asyncio.Queue[asyncio.Task[Reply] | None] = asyncio.Queue()
+        self.reader = asyncio.create_task(self._read(requests))
+        self.reader.add_done_callback(lambda _: self._done.put_nowait(None))
+
+    async def next_done(self) -> asyncio.Task[Reply] | None:
+        """The next request that is done; None when none is left and none will come. Raises what reading raised."""
+        while self.tasks or not self.reader.done():
+            task = await self._done.get()
+            if task is not None:
+                self.tasks.discard(task)
+                return task
+            if not self.reader.cancelled():
+                self.reader.result()
+        return None
+
+    async def _read(self, requests: AsyncIterator[Request]) -> None:
+        await self.room.acquire()
+        async for request in requests:
+            task = self._start(request)
+            if task is not None:
+                self.tasks.add(task)
+                task.add_done_callback(self._done.put_nowait)
+                await self.room.acquire()
