@@ -15,17 +15,17 @@ from pathlib import Path
 from typing import Any, Final
 
 import h5py
-import numpy as np
 import numpy.typing as npt
 
 from cellserve.models.errors import ImportRefused
 from cellserve.models.importers.admission import admitted
+from cellserve.models.importers.hdf5 import ArrayReader, opened
 from cellserve.models.importers.imported import ImportedModel, Source, file_digest
 from cellserve.models.importers.keras_config import translate
 from cellserve.models.importers.keras_era import Era
 from cellserve.models.importers.keras_graph import Claim
 from cellserve.models.importers.keras_weights import collect
-from cellserve.models.importers.limits import MAX_EXPANSION, MAX_JSON_BYTES, MAX_TOTAL_BYTES, SMALL_BYTES, Allowance
+from cellserve.models.importers.limits import MAX_EXPANSION, MAX_JSON_BYTES, MAX_TOTAL_BYTES, SMALL_BYTES
 
 ROOTS: Final = ("layers", "_layer_checkpoint_dependencies")  # the second in tf-keras 2.12
 
@@ -39,7 +39,7 @@ def load_archive(path: Path) -> ImportedModel:
             model = _json(archive, "config.json", source)
             stored = io.BytesIO(_member(archive, "model.weights.h5", source, MAX_TOTAL_BYTES))
         era = Era.of(metadata.get("keras_version"), None, source)
-        with h5py.File(stored, "r") as file:
+        with opened(stored, source) as file:
             store = VarsStore(file, model, source)
             spec, claims, notes = translate(model, era, store, source)
             arrays = collect(claims, store, source)
@@ -81,7 +81,7 @@ class VarsStore:
 
     def __init__(self, file: h5py.File, model: Mapping[str, Any], source: str) -> None:
         self._source = source
-        self._allowance = Allowance(source)
+        self._reader = ArrayReader(file, source)
         root = next((file[name] for name in ROOTS if isinstance(file.get(name), h5py.Group)), None)
         if root is None:
             raise ImportRefused(source, "model.weights.h5 holds no layers; the archive is damaged")
@@ -101,7 +101,7 @@ class VarsStore:
                 f"it needs {claim.count} weight arrays and the file holds {len(group)} for it",
                 layer=claim.keras_layer,
             )
-        return [self._read(group[name], claim.keras_layer, name) for name in wanted]
+        return [self._reader.read(group[name], name, claim.keras_layer) for name in wanted]
 
     def _vars(self, keras_layer: str, part: tuple[str, ...]) -> h5py.Group:
         place = self._places.get(keras_layer)
@@ -109,12 +109,6 @@ class VarsStore:
         if not isinstance(group, h5py.Group):
             raise ImportRefused(self._source, "the file holds no weights for it", layer=keras_layer)
         return group
-
-    def _read(self, found: Any, keras_layer: str, name: str) -> npt.NDArray[Any]:
-        if not isinstance(found, h5py.Dataset):
-            raise ImportRefused(self._source, f"its array {name} is missing from the file", layer=keras_layer)
-        self._allowance.array(f"{keras_layer}/{name}", tuple(found.shape), found.dtype.itemsize)
-        return np.asarray(found[()])
 
 
 def _places(root: h5py.Group, model: Mapping[str, Any]) -> dict[str, str]:

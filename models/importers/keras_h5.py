@@ -7,32 +7,29 @@ Knows the places in the file, not what the layers mean.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import h5py
-import numpy as np
 import numpy.typing as npt
 
 from cellserve.models.errors import ImportRefused
 from cellserve.models.importers.admission import admitted
+from cellserve.models.importers.hdf5 import ArrayReader, opened
 from cellserve.models.importers.imported import ImportedModel, Source, file_digest
 from cellserve.models.importers.keras_archive import VarsStore, holds_vars
 from cellserve.models.importers.keras_config import translate
 from cellserve.models.importers.keras_era import Era
 from cellserve.models.importers.keras_graph import ArrayStore, Claim
 from cellserve.models.importers.keras_weights import collect
-from cellserve.models.importers.limits import MAX_JSON_BYTES, Allowance
-
-NAMED_ARRAYS = ("kernel", "recurrent_kernel", "bias", "gamma", "beta", "moving_mean", "moving_variance", "embeddings")
+from cellserve.models.importers.limits import MAX_JSON_BYTES
 
 
 def load_h5(path: Path, architecture: Path | None = None) -> ImportedModel:
     """Raises ImportRefused: damaged, weights without an architecture, or anything the model asks for that is not supported."""
     source = str(path)
-    with opened(path) as file:
+    with opened(path, source) as file:
         model, keeper = _model(file, source, architecture)
         era = Era.of(_version(file, model), _attribute(file, "backend") or model.get("backend"), source)
         store = _store(file, model, source)
@@ -41,18 +38,6 @@ def load_h5(path: Path, architecture: Path | None = None) -> ImportedModel:
         if isinstance(store, H5Store):
             store.require_all_used(claims)
     return admitted(spec, arrays, Source(era.framework, era.version, path.name, file_digest(path)), notes, path)
-
-
-@contextmanager
-def opened(path: Path) -> Iterator[h5py.File]:
-    """The file; whatever the format's library finds wrong inside the block is an ImportRefused."""
-    try:
-        with h5py.File(path, "r") as file:
-            yield file
-    except ImportRefused:
-        raise
-    except (OSError, RuntimeError, KeyError, ValueError, TypeError) as error:
-        raise ImportRefused(str(path), f"the HDF5 file is damaged or cut short ({error}); copy the file again") from error
 
 
 def _model(file: h5py.File, source: str, architecture: Path | None) -> tuple[Mapping[str, Any], Path | str]:
@@ -112,11 +97,13 @@ class H5Store:
     def __init__(self, group: h5py.Group, source: str) -> None:
         self._group = group
         self._source = source
-        self._allowance = Allowance(source)
+        self._reader = ArrayReader(group.file, source)
         self._paths = {layer: _names(group[layer], "weight_names") for layer in _names(group, "layer_names") if layer in group}
 
     def shapes(self, keras_layer: str, part: tuple[str, ...]) -> list[tuple[int, ...]]:
-        return [tuple(self._dataset(keras_layer, name).shape) for name in self._names_of(keras_layer)]
+        names = self._names_of(keras_layer)
+        group = self._group[keras_layer]
+        return [tuple(self._reader.dataset(group.get(name), name, keras_layer).shape) for name in names]
 
     def arrays(self, claim: Claim) -> list[npt.NDArray[Any]]:
         names = self._names_of(claim.keras_layer)[claim.offset : claim.offset + claim.count]
@@ -126,7 +113,8 @@ class H5Store:
                 f"it needs {claim.count} weight arrays and the file holds {len(names)} for it",
                 layer=claim.keras_layer,
             )
-        return [self._read(claim.keras_layer, name) for name in names]
+        group = self._group[claim.keras_layer]
+        return [self._reader.read(group.get(name), name, claim.keras_layer) for name in names]
 
     def require_all_used(self, claims: list[Claim]) -> None:
         """An array that nobody claims means that the layer is not what its configuration says."""
@@ -143,20 +131,6 @@ class H5Store:
         if layer not in self._paths:
             raise ImportRefused(self._source, "the file holds no weights for it", layer=layer)
         return self._paths[layer]
-
-    def _dataset(self, layer: str, name: str) -> h5py.Dataset:
-        found = self._group[layer].get(name)
-        if not isinstance(found, h5py.Dataset):
-            raise ImportRefused(self._source, f"its array {name!r} is missing from the file", layer=layer)
-        return found
-
-    def _read(self, layer: str, name: str) -> npt.NDArray[Any]:
-        return read_dataset(self._dataset(layer, name), name, self._allowance)
-
-
-def read_dataset(dataset: h5py.Dataset, name: str, allowance: Allowance) -> npt.NDArray[Any]:
-    allowance.array(name, tuple(dataset.shape), dataset.dtype.itemsize)
-    return np.asarray(dataset[()])
 
 
 def _holds_attribute(group: h5py.Group, name: str) -> bool:

@@ -84,6 +84,39 @@ def test_an_absurd_array_is_refused_before_it_is_allocated(tmp_path: Path) -> No
         load(path)
 
 
+def test_an_array_that_unpacks_out_of_all_proportion(tmp_path: Path) -> None:
+    path = write_h5(tmp_path / "m.h5", one_lstm(), {"lstm_1": lstm_arrays()})
+    with h5py.File(path, "r+") as file:
+        group = file["model_weights/lstm_1/lstm_1"]
+        del group["array_0:0"]
+        group.create_dataset("array_0:0", shape=(1 << 14, 1 << 12), dtype="f4", chunks=(1 << 10, 1 << 10))
+    with pytest.raises(ImportRefused, match=r"layer 'lstm_1'.*not believable"):
+        load(path)
+
+
+@pytest.mark.parametrize("manner", ["link", "storage", "virtual"])
+def test_arrays_in_other_files_are_not_followed(tmp_path: Path, manner: str) -> None:
+    secret = np.ones((2, 12), dtype=np.float32)
+    with h5py.File(tmp_path / "other.h5", "w") as other:
+        other["secret"] = secret
+    (tmp_path / "other.bin").write_bytes(secret.tobytes())
+    path = write_h5(tmp_path / "m.h5", one_lstm(), {"lstm_1": lstm_arrays()})
+    with h5py.File(path, "r+") as file:
+        group = file["model_weights/lstm_1/lstm_1"]
+        del group["array_0:0"]
+        if manner == "link":
+            group["array_0:0"] = h5py.ExternalLink(str(tmp_path / "other.h5"), "/secret")
+        elif manner == "storage":
+            place = [(str(tmp_path / "other.bin"), 0, secret.nbytes)]
+            group.create_dataset("array_0:0", shape=secret.shape, dtype="f4", external=place)
+        else:
+            layout = h5py.VirtualLayout(shape=secret.shape, dtype="f4")
+            layout[:] = h5py.VirtualSource(str(tmp_path / "other.h5"), "secret", shape=secret.shape)
+            group.create_virtual_dataset("array_0:0", layout)
+    with pytest.raises(ImportRefused, match=r"layer 'lstm_1'.*lies in another file"):
+        load(path)
+
+
 def test_weights_alone_need_an_architecture(tmp_path: Path) -> None:
     weights = write_h5(tmp_path / "w.h5", None, {"lstm_1": lstm_arrays()})
     with pytest.raises(ImportRefused, match="--architecture"):
