@@ -4,7 +4,8 @@ ServiceError
 ├── InvalidInput                 INVALID_INPUT              the request contradicts the model's description
 ├── UnknownModel                 MODEL_UNKNOWN
 ├── UnknownVersion               VERSION_UNKNOWN
-├── VersionUnavailable           VERSION_UNAVAILABLE        known, but loading, unloaded or failed to load
+├── VersionUnavailable           VERSION_UNAVAILABLE        published, but loading, being replaced or unloaded on request
+├── VersionFailed                VERSION_FAILED             published, but it cannot be loaded; trying again will not help
 ├── UnknownImplementation        IMPLEMENTATION_UNKNOWN
 ├── UnsupportedImplementation    IMPLEMENTATION_UNSUPPORTED
 ├── NotCausal                    NOT_CAUSAL                 a session on a model that needs the whole sequence
@@ -52,6 +53,10 @@ class UnknownVersion(ServiceError):
 
 class VersionUnavailable(ServiceError):
     reason = "VERSION_UNAVAILABLE"
+
+
+class VersionFailed(ServiceError):
+    reason = "VERSION_FAILED"
 
 
 class UnknownImplementation(ServiceError):

@@ -18,6 +18,7 @@ from cellserve.service.api.facts import RequestFact, RpcMethod
 from cellserve.service.engine.facts import IterationFact, LaneFact, SequenceFact, VersionKey
 from cellserve.service.metrics_page import MetricsPage
 from cellserve.service.registry.status import VersionState, VersionStatus
+from cellserve.service.statistics import Statistics
 
 SECONDS: Final = (50e-6, 100e-6, 250e-6, 500e-6, 1e-3, 2.5e-3, 5e-3, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 LOAD_SECONDS: Final = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0)
@@ -36,6 +37,7 @@ _REFUSALS: Final = frozenset(
         "MODEL_UNKNOWN",
         "VERSION_UNKNOWN",
         "VERSION_UNAVAILABLE",
+        "VERSION_FAILED",
         "IMPLEMENTATION_UNKNOWN",
         "IMPLEMENTATION_UNSUPPORTED",
         "NOT_CAUSAL",
@@ -78,6 +80,7 @@ class Metrics:
 
     def __init__(self, server_version: str) -> None:
         self.registry = registry = CollectorRegistry()
+        self.statistics = Statistics()  # the same facts as totals
         self._lock = Lock()  # guards the two below
         self._unloaded: set[VersionKey] = set()
         self._runs: dict[tuple[VersionKey | None, str], _RunSeries] = {}
@@ -121,6 +124,7 @@ class Metrics:
     def on_iteration(self, fact: IterationFact) -> None:
         run = self._run(fact.version, fact.implementation)
         if run is not None:
+            self.statistics.on_iteration(fact)
             run.iteration_seconds.observe(fact.seconds)
             run.iteration_rows.observe(fact.rows)
             run.iteration_steps.observe(fact.steps)
@@ -129,6 +133,7 @@ class Metrics:
 
     def on_sequence_end(self, fact: SequenceFact) -> None:
         if self._run(fact.version, fact.implementation) is not None:
+            self.statistics.on_sequence_end(fact)
             self._sequences.labels(*_labels(fact.version, fact.implementation), fact.reason).inc()
 
     # --- the door's observer ---
@@ -146,6 +151,7 @@ class Metrics:
         run = self._run(fact.version, fact.implementation)
         if run is None:
             return
+        self.statistics.on_request(fact)
         self._requests.labels(*_labels(fact.version, fact.implementation), fact.code).inc()
         if fact.code == "CANCELLED":
             run.cancelled.inc()
@@ -166,6 +172,7 @@ class Metrics:
                 return
             self._unloaded.add(key)
             self._runs = {run: series for run, series in self._runs.items() if run[0] != key}
+        self.statistics.forget(key)
         for metric in (*self._by_run, self._requests, self._sequences, self._load_seconds):
             metric.remove_by_labels({"model": key.model, "version": str(key.version)})
 

@@ -10,6 +10,8 @@ import secrets
 from contextvars import ContextVar
 from dataclasses import dataclass
 
+from cellserve.service import logs
+from cellserve.service.api.facts import RequestFact
 from cellserve.service.engine.facts import VersionKey
 
 
@@ -22,9 +24,31 @@ class Call:
     implementation: str = ""
     queue_seconds: float | None = None
     compute_seconds: float | None = None
+    input_seconds: float = 0.0
+    output_seconds: float = 0.0
+
+    def fact(self, code: str, reason: str | None, seconds: float) -> RequestFact:
+        """How the call ended: a gRPC status name, an error's token, and the time since it began."""
+        return RequestFact(
+            self.version,
+            self.implementation,
+            code,
+            reason,
+            seconds,
+            self.queue_seconds,
+            self.compute_seconds,
+            self.input_seconds,
+            self.output_seconds,
+        )
 
 
 CURRENT: ContextVar[Call] = ContextVar("cellserve_call")
+
+
+def enter(call: Call) -> None:
+    """From here to the end of this task, `call` is the current one, and log lines carry its id."""
+    CURRENT.set(call)
+    logs.request_id.set(call.request_id)
 
 
 class RequestIds:

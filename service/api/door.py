@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
@@ -60,9 +61,14 @@ class Door:
             lent = lease.version
             call.version = lent.key
             signature = self.signatures.of(lent)
+            began = time.perf_counter()
             planned = plan(lent, signature)
+            call.input_seconds = time.perf_counter() - began
             call.implementation = planned.options.implementation or lent.default_implementation
             done = await self.execution.run(works(lent.key, planned.rows, planned.options))
             call.implementation = done[0].implementation
+            began = time.perf_counter()
+            answer = reply(lent, signature, planned, done)
+            call.output_seconds = time.perf_counter() - began
             call.queue_seconds, call.compute_seconds = queue_seconds(done), compute_seconds(done)
-            return reply(lent, signature, planned, done)
+            return answer

@@ -26,6 +26,7 @@ class RequestFact:
     implementation: what ran; empty where nothing did. code: the gRPC status name, such as OK.
     reason: the error's token (docs/errors.md), None for an answer.
     seconds: from the door to the reply. queue_seconds, compute_seconds: None unless answered.
+    input_seconds: checking and decoding. output_seconds: making the reply.
     """
 
     version: VersionKey | None
@@ -35,6 +36,8 @@ class RequestFact:
     seconds: float
     queue_seconds: float | None = None
     compute_seconds: float | None = None
+    input_seconds: float = 0.0
+    output_seconds: float = 0.0
 
 
 class DoorObserver(Protocol):

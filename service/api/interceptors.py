@@ -18,8 +18,8 @@ from typing import Any, NamedTuple, NoReturn
 import grpc
 from google.protobuf.message import DecodeError
 
-from cellserve.service.api.calls import CURRENT, Call, RequestIds
-from cellserve.service.api.facts import DoorObserver, RequestFact, RpcMethod, RpcType
+from cellserve.service.api.calls import Call, RequestIds, enter
+from cellserve.service.api.facts import DoorObserver, RpcMethod, RpcType
 from cellserve.service.api.failures import told
 from cellserve.service.api.status import DETAILS_KEY, REQUEST_ID_KEY, status_of
 from cellserve.service.errors import Cancelled, DeadlineExpired, InvalidInput, NotOffered
@@ -110,7 +110,7 @@ class _Around:
         self._observer = observer
 
     async def __aenter__(self) -> None:
-        CURRENT.set(self._call)
+        enter(self._call)
         self._observer.on_rpc_started(self._kind.method)
         self._context.set_trailing_metadata(((REQUEST_ID_KEY, self._call.request_id),))
 
@@ -130,17 +130,15 @@ class _Around:
         known = told(error, request_id)
         status = status_of(known, request_id)
         self._tell(status.code.name, known.reason)
-        _log.debug("%s %s: %s", self._kind.method.method, request_id, status.message, extra={"request_id": request_id})
+        _log.debug("%s %s: %s", self._kind.method.method, request_id, status.message)
         trailers = ((REQUEST_ID_KEY, request_id), (DETAILS_KEY, status.details))
         await self._context.abort(status.code, status.message, trailers)
 
     def _tell(self, code: str, reason: str | None) -> None:
-        call, seconds = self._call, time.perf_counter() - self._started_seconds
+        seconds = time.perf_counter() - self._started_seconds
         self._observer.on_rpc_handled(self._kind.method, code, seconds)
         if self._kind.inference:
-            self._observer.on_request(
-                RequestFact(call.version, call.implementation, code, reason, seconds, call.queue_seconds, call.compute_seconds)
-            )
+            self._observer.on_request(self._call.fact(code, reason, seconds))
 
 
 def _is_written(handler: Handler) -> bool:

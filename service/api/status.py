@@ -24,6 +24,7 @@ CODES: Final[dict[str, grpc.StatusCode]] = {
     "MODEL_UNKNOWN": grpc.StatusCode.NOT_FOUND,
     "VERSION_UNKNOWN": grpc.StatusCode.NOT_FOUND,
     "VERSION_UNAVAILABLE": grpc.StatusCode.UNAVAILABLE,
+    "VERSION_FAILED": grpc.StatusCode.FAILED_PRECONDITION,
     "IMPLEMENTATION_UNKNOWN": grpc.StatusCode.INVALID_ARGUMENT,
     "IMPLEMENTATION_UNSUPPORTED": grpc.StatusCode.INVALID_ARGUMENT,
     "NOT_CAUSAL": grpc.StatusCode.FAILED_PRECONDITION,
@@ -60,14 +61,19 @@ def status_of(error: ServiceError, request_id: str) -> ErrorStatus:
     if error.field is not None:
         violation = error_details_pb2.BadRequest.FieldViolation(field=error.field, description=str(error))
         details.append(error_details_pb2.BadRequest(field_violations=[violation]))
-    retry_after_seconds = error.retry_after_seconds or _RETRY_AFTER_SECONDS.get(error.reason)
-    if retry_after_seconds is not None:
+    hint_seconds = retry_after_seconds(error)
+    if hint_seconds is not None:
         delay = duration_pb2.Duration(nanos=0)
-        delay.FromNanoseconds(round(retry_after_seconds * 1e9))
+        delay.FromNanoseconds(round(hint_seconds * 1e9))
         details.append(error_details_pb2.RetryInfo(retry_delay=delay))
     number: int = code.value[0]
     status = status_pb2.Status(code=number, message=message, details=[_packed(detail) for detail in details])
     return ErrorStatus(code, message, status.SerializeToString())
+
+
+def retry_after_seconds(error: ServiceError) -> float | None:
+    """When the same request may succeed, None if it never will or nobody knows."""
+    return error.retry_after_seconds or _RETRY_AFTER_SECONDS.get(error.reason)
 
 
 def _packed(detail: Message) -> any_pb2.Any:

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from typing import Generic, TypeVar
 
-from cellserve.service.api.calls import CURRENT, Call, RequestIds
-from cellserve.service.api.facts import DoorObserver, RequestFact
+from cellserve.service.api.calls import Call, RequestIds, enter
+from cellserve.service.api.facts import DoorObserver
 from cellserve.service.api.failures import told
 from cellserve.service.api.status import CODES
 from cellserve.service.errors import Cancelled, ServiceError
@@ -35,7 +35,7 @@ class StreamedRequests:
         """
         started_seconds = time.perf_counter()
         call = Call(self._ids.next())
-        CURRENT.set(call)
+        enter(call)
         try:
             reply = await behaviour(call.request_id)
         except (Exception, asyncio.CancelledError) as error:
@@ -48,10 +48,7 @@ class StreamedRequests:
 
     def _tell(self, call: Call, failure: ServiceError | None, started_seconds: float) -> None:
         code, reason = ("OK", None) if failure is None else (CODES[failure.reason].name, failure.reason)
-        seconds = time.perf_counter() - started_seconds
-        self._observer.on_request(
-            RequestFact(call.version, call.implementation, code, reason, seconds, call.queue_seconds, call.compute_seconds)
-        )
+        self._observer.on_request(call.fact(code, reason, time.perf_counter() - started_seconds))
 
 
 async def answers(
@@ -59,7 +56,7 @@ async def answers(
     start: Callable[[Request], asyncio.Task[Reply] | None],
     most_unanswered: int,
     closing: Awaitable[ServiceError] | None = None,
-) -> AsyncIterator[Reply]:
+) -> AsyncGenerator[Reply, None]:
     """The replies to `requests`, until the client has half-closed and everything is answered.
 
     start: begins a request and gives its task; None for one that needs no reply. Must not wait.

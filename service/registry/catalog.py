@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from cellserve.service.config import Settings
 from cellserve.service.engine.facts import VersionKey
-from cellserve.service.errors import ServiceError, UnknownModel, UnknownVersion, VersionUnavailable
+from cellserve.service.errors import ServiceError, UnknownModel, UnknownVersion, VersionFailed, VersionUnavailable
 from cellserve.service.registry import snapshot as disk_view
 from cellserve.service.registry.lease import Lease, LoadedVersion
 from cellserve.service.registry.live import CatalogObserver, Lanes, LiveVersions, Record
@@ -98,7 +98,7 @@ class Catalog:
     async def acquire(self, model: str, version: str = "") -> Lease:
         """A counted use of the version that `model` and `version` ("", a number or an alias) name, loading it if need be.
 
-        Raises InvalidInput, UnknownModel, UnknownVersion, VersionUnavailable (failed, or unloaded on request).
+        Raises InvalidInput, UnknownModel, UnknownVersion, VersionFailed, VersionUnavailable (unloaded on request, or replaced).
         """
         while True:
             key = await self._find(model, version)
@@ -141,7 +141,7 @@ class Catalog:
     async def load(self, model: str) -> None:
         """Ends an `unload`, tries failed versions again and returns when all that is wanted of the model is READY.
 
-        Raises InvalidInput, UnknownModel, VersionUnavailable (the first that failed, and why).
+        Raises InvalidInput, UnknownModel, VersionFailed (the first that failed, and why).
         """
         await self._find(model, "")
         self._unloaded_models.discard(model)
@@ -225,7 +225,7 @@ class Catalog:
         if key.model in self._unloaded_models:
             raise VersionUnavailable(f"{key.model} was unloaded on request; load it to use it again", field="model")
         if record.state is VersionState.FAILED:
-            raise VersionUnavailable(f"{key} failed to load: {record.reason}", field="version")
+            raise VersionFailed(f"{key} failed to load: {record.reason}", field="version")
         if record.replaced:
             raise VersionUnavailable(f"{key} is being replaced", field="version", retry_after_seconds=_RETRY_SECONDS)
 

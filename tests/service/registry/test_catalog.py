@@ -10,7 +10,14 @@ from cellserve.models.shapes import infer_shapes
 from cellserve.models.state_layout import StateLayout
 from cellserve.service.config import Settings
 from cellserve.service.engine.facts import VersionKey
-from cellserve.service.errors import InvalidInput, RepositoryError, UnknownModel, UnknownVersion, VersionUnavailable
+from cellserve.service.errors import (
+    InvalidInput,
+    RepositoryError,
+    UnknownModel,
+    UnknownVersion,
+    VersionFailed,
+    VersionUnavailable,
+)
 from cellserve.service.registry.catalog import Catalog
 from cellserve.service.registry.lease import LoadedVersion
 from cellserve.service.registry.manifest import ModelRef
@@ -293,7 +300,7 @@ async def test_a_new_version_that_fails_leaves_the_alias_where_it_was(house: Hou
     for asked in ("", "stable"):
         with await house.catalog.acquire("digits", asked) as lease:
             assert lease.version.key == D1
-    with pytest.raises(VersionUnavailable, match="digits/2 failed to load: the golden pair differs"):
+    with pytest.raises(VersionFailed, match="digits/2 failed to load: the golden pair differs"):
         await house.catalog.acquire("digits", "2")
 
 
@@ -304,7 +311,7 @@ async def test_a_failed_version_is_tried_again_only_when_its_files_change_or_on_
     await house.catalog.refresh()
     assert house.load.loads == [D1]
     assert house.status(D1).reason == "ValueError: surprise"
-    with pytest.raises(VersionUnavailable, match="surprise"):
+    with pytest.raises(VersionFailed, match="surprise"):
         await house.catalog.load("digits")
     assert house.load.loads == [D1, D1]
     house.load.broken.clear()
@@ -328,7 +335,7 @@ async def test_weights_that_were_exchanged_are_not_served(house: House) -> None:
     weights(seed=7).save(house.root / "digits/1/weights.safetensors")
     await house.catalog.start()
     assert "not what was published" in house.status(D1).reason
-    with pytest.raises(VersionUnavailable, match="digest"):
+    with pytest.raises(VersionFailed, match="digest"):
         await house.catalog.acquire("digits")
 
 
