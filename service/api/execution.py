@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from typing import Protocol
 
@@ -26,6 +27,7 @@ class Execution:
         self._engine = engine
         self._inbox = inbox
         self._closed: ServiceError | None = None
+        self._closing = asyncio.Event()
 
     @property
     def accepting(self) -> bool:
@@ -34,6 +36,12 @@ class Execution:
     def close(self, reason: ServiceError | None = None) -> None:
         """Take nothing new; what was taken goes on."""
         self._closed = reason or Draining("the server is stopping and takes no new requests")
+        self._closing.set()
+
+    async def closed(self) -> ServiceError:
+        """Waits for `close`; its reason. Streams read nothing more then."""
+        await self._closing.wait()
+        return self._closed or Draining("the server is stopping")
 
     def fail(self, error: ServiceError) -> None:
         """The engine is dead: end everything under way, and take nothing new."""

@@ -14,11 +14,12 @@ from cellserve.service.errors import DeadlineExpired
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """rows: of one request. steps: of one row. reply_bytes: of the tensors of one reply."""
+    """rows: of one request. steps: of one row. reply_bytes: of the tensors of one reply. unanswered: requests on one stream."""
 
     rows: int
     steps: int
     reply_bytes: int
+    unanswered: int = 1024
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,17 +1,22 @@
-"""cellserve.v1.Sequences: ragged batches without padding. Messages in, messages out."""
+"""cellserve.v1.Sequences: ragged batches without padding, in calls and on streams. Messages in, messages out."""
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import aclosing
 from functools import partial
 from typing import Any, Final
 
 from cellserve.service.api import ragged, replies
 from cellserve.service.api.door import Door, Planned
+from cellserve.service.api.facts import DoorObserver
 from cellserve.service.api.implementations import choose
 from cellserve.service.api.ragged import RaggedBatch
 from cellserve.service.api.replies import WantedOutputs
 from cellserve.service.api.requests import RunOptions, deadline
+from cellserve.service.api.sequence_stream import SequenceStream
 from cellserve.service.api.signature import Signature
+from cellserve.service.api.streams import StreamedRequests, answers
 from cellserve.service.api.tensors import Array, from_bytes, require_datatype
 from cellserve.service.engine.batch import Delivery
 from cellserve.service.errors import InvalidInput
@@ -30,11 +35,21 @@ _NAMES: Final = {
 
 
 class TypedSequencesServicer(SequencesServicer):
-    def __init__(self, door: Door) -> None:
+    def __init__(self, door: Door, observer: DoorObserver) -> None:
         self._door = door
+        self._around = StreamedRequests(observer)
 
     async def Run(self, request: pb.RunRequest, context: Any) -> pb.RunReply:
-        ends_seconds = deadline(context.time_remaining(), None)
+        return await self._run(request, deadline(context.time_remaining(), None))
+
+    async def Stream(self, requests: AsyncIterator[pb.StreamRequest], context: Any) -> AsyncIterator[pb.StreamReply]:
+        stream = SequenceStream(self._run, self._around, context.time_remaining)
+        closed = self._door.execution.closed()
+        async with aclosing(answers(requests, stream.start, self._door.limits.unanswered, closed)) as replies:
+            async for reply in replies:
+                yield reply
+
+    async def _run(self, request: pb.RunRequest, ends_seconds: float | None) -> pb.RunReply:
         plan = partial(self._plan, request, ends_seconds)
         return await self._door.run(request.model, request.version, plan, _reply)
 

@@ -47,7 +47,7 @@ class ApiServer:
         self.health = HealthServicer(SERVICES)
         self._server = grpc.aio.server(interceptors=(CallInterceptor(observer, _INFERENCE),), options=_channel_options(options))
         inference = OpenInferenceServicer(door, server_version)
-        sequences = TypedSequencesServicer(door)
+        sequences = TypedSequencesServicer(door, observer)
         open_inference_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(inference, self._server)  # type: ignore[no-untyped-call]
         cellserve_pb2_grpc.add_SequencesServicer_to_server(sequences, self._server)  # type: ignore[no-untyped-call]
         health_pb2_grpc.add_HealthServicer_to_server(self.health, self._server)
