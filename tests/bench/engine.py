@@ -21,6 +21,14 @@ from tests.bench.workloads import Workload
 COUNTS = {"stack-a": 512, "seed-tf": 192, "tiny": 2048}
 ROUNDS = 5
 PERFECT_ROWS = 32
+SETTINGS = EngineSettings(
+    join_latency_seconds=0.002,
+    max_chunk_seconds=0.010,
+    max_batch_rows=64,
+    max_active_sequences=1024,
+    max_waiting_timesteps=10_000_000,
+    workers=1,
+)
 
 
 def run() -> None:
@@ -67,16 +75,8 @@ class _Engines:
 
     def __init__(self, network: Network) -> None:
         self._done = Semaphore(0)
-        settings = EngineSettings(
-            join_latency_seconds=0.002,
-            max_chunk_seconds=0.010,
-            max_batch_rows=64,
-            max_active_sequences=1024,
-            max_waiting_timesteps=10_000_000,
-            workers=1,
-        )
         self._key = VersionKey("bench", 1)
-        self._engine = Engine(self._delivered, _Unobserved(), settings, self._died)
+        self._engine = Engine(self._delivered, Unobserved(), SETTINGS, self._died)
         self._engine.add_version(self._key, network)
 
     def __enter__(self) -> _Engines:
@@ -102,7 +102,7 @@ class _Engines:
         raise cause
 
 
-class _Unobserved:
+class Unobserved:
     def on_iteration(self, fact: IterationFact) -> None:
         """Nobody looks: the observer's cost is measured at the door."""
 

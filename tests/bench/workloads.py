@@ -34,13 +34,17 @@ class Workload:
         layers.append(DenseLayer(name="head", inputs=(previous,), units=self.classes))
         return ModelSpec(inputs=(InputSpec(name="x", width=self.features),), layers=tuple(layers), outputs=("head",))
 
+    def weights(self) -> Weights:
+        random = np.random.default_rng(1)
+        return Weights.of(
+            {
+                name: random.normal(0.0, min(0.5, 1.0 / np.sqrt(shape[0])), shape).astype(np.float32)
+                for name, shape in expected_weights(self.spec()).items()
+            }
+        )
+
     def network(self) -> Network:
-        spec, random = self.spec(), np.random.default_rng(1)
-        arrays = {
-            name: random.normal(0.0, min(0.5, 1.0 / np.sqrt(shape[0])), shape).astype(np.float32)
-            for name, shape in expected_weights(spec).items()
-        }
-        return Network(spec, Weights.of(arrays))
+        return Network(self.spec(), self.weights())
 
     def sequences(self, count: int) -> list[np.ndarray]:
         """Each [T, features] float32; lengths lognormal around the mean, or uniform where the mean is the middle of the range."""

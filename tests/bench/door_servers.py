@@ -1,0 +1,64 @@
+"""Servers in processes of their own, and the CPU time that each has used. Linux only. Knows no traffic."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from cellserve.models.importers.imported import ImportedModel, Source
+from cellserve.service.registry.repository import Repository
+from tests.bench.workloads import Workload
+
+
+class ServerProcess:
+    """Started by `command`, which prints `… on HOST:PORT …` once it serves and ends when its standard input is closed."""
+
+    def __init__(self, command: Sequence[str]) -> None:
+        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline()
+        found = re.search(r" on (\S+:\d+)", line)
+        if found is None:
+            raise RuntimeError(f"{' '.join(command)} said {line!r}, not where it listens")
+        self.address = found[1]
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def cpu_seconds(self) -> float:
+        """User and system time of all its threads so far, in nanosecond steps (/proc/<pid>/stat counts the same in 10 ms steps)."""
+        return time.clock_gettime((~self._process.pid << 3) | 2)  # clock_getcpuclockid(3)
+
+    def stop(self) -> None:
+        self._process.terminate()
+        self._process.communicate()
+
+
+@contextmanager
+def echo() -> Iterator[ServerProcess]:
+    server = ServerProcess([sys.executable, "-m", "tests.bench.door_echo"])
+    try:
+        yield server
+    finally:
+        server.stop()
+
+
+@contextmanager
+def cellserve(workload: Workload) -> Iterator[ServerProcess]:
+    """`cellserve serve` with the workload's model, named like it."""
+    with tempfile.TemporaryDirectory() as folder:
+        source = Source(framework="bench", version="", file=workload.name, digest="sha256:" + "0" * 64)
+        Repository(Path(folder)).publish(workload.name, ImportedModel(workload.spec(), workload.weights(), source))
+        options = ["--repository", folder, "--host", "127.0.0.1", "--port", "0", "--metrics-port", "0", "--log-level", "warning"]
+        server = ServerProcess([sys.executable, "-m", "cellserve.service", "serve", *options])
+        try:
+            yield server
+        finally:
+            server.stop()
