@@ -13,6 +13,7 @@ from cellserve.service.api.replies import WantedOutputs, compute_seconds, queue_
 from cellserve.service.api.requests import Limits, RowInputs, RunOptions, works
 from cellserve.service.api.signature import Signature, Signatures
 from cellserve.service.engine.batch import Delivery
+from cellserve.service.registry.description import VersionDescription
 from cellserve.service.registry.lease import Lease, LoadedVersion
 from cellserve.service.registry.status import VersionStatus
 
@@ -27,6 +28,14 @@ class Versions(Protocol):
     def ready(self, model: str, version: str = "") -> bool: ...
 
     def index(self) -> list[VersionStatus]: ...
+
+    async def describe(self, model: str, version: str = "") -> VersionDescription: ...
+
+    async def set_alias(self, model: str, alias: str, version: int) -> int | None: ...
+
+    async def load(self, model: str) -> None: ...
+
+    async def unload(self, model: str) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)

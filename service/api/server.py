@@ -14,7 +14,9 @@ from cellserve.service.api.facts import DoorObserver
 from cellserve.service.api.health import HealthServicer
 from cellserve.service.api.interceptors import CallInterceptor
 from cellserve.service.api.open_inference import OpenInferenceServicer
+from cellserve.service.api.registry import ModelRegistryServicer
 from cellserve.service.api.sequences import TypedSequencesServicer
+from cellserve.service.api.statistics import StatisticsSource
 from cellserve.service.errors import ServiceError
 from cellserve.service.pb import cellserve_pb2, cellserve_pb2_grpc, open_inference_pb2, open_inference_pb2_grpc
 from cellserve.service.registry.status import VersionState
@@ -22,6 +24,7 @@ from cellserve.service.registry.status import VersionState
 SERVICES: Final = (
     open_inference_pb2.DESCRIPTOR.services_by_name["GRPCInferenceService"].full_name,
     cellserve_pb2.DESCRIPTOR.services_by_name["Sequences"].full_name,
+    cellserve_pb2.DESCRIPTOR.services_by_name["Registry"].full_name,
 )
 _INFERENCE: Final = frozenset((f"/{SERVICES[0]}/ModelInfer", f"/{SERVICES[1]}/Run"))
 _REFLECTED: Final = (*SERVICES, health_pb2.DESCRIPTOR.services_by_name["Health"].full_name, reflection.SERVICE_NAME)
@@ -33,23 +36,37 @@ class CannotListen(Exception):
 
 @dataclass(frozen=True, slots=True)
 class ServerOptions:
+    """Of each connection: the server pings it when it has been silent for `keepalive_seconds`, and drops it without an answer
+    after `keepalive_timeout_seconds`; clients may ping every `min_ping_interval_seconds`. After `max_connection_age_seconds`
+    (0: never) it is asked to come again, and cut after the grace. max_concurrent_calls: of one connection, a stream is one.
+    """
+
     host: str
     port: int
     max_message_bytes: int
+    max_concurrent_calls: int = 4096
+    keepalive_seconds: float = 120.0
+    keepalive_timeout_seconds: float = 20.0
+    min_ping_interval_seconds: float = 10.0
+    max_connection_age_seconds: float = 0.0
+    max_connection_age_grace_seconds: float = 60.0
 
 
 class ApiServer:
     """Build it, `bind`, `start`, `close` and `stop` it, once each. On the event loop."""
 
-    def __init__(self, door: Door, observer: DoorObserver, options: ServerOptions, server_version: str) -> None:
+    def __init__(
+        self, door: Door, observer: DoorObserver, totals: StatisticsSource, options: ServerOptions, server_version: str
+    ) -> None:
         self._door = door
         self._options = options
         self.health = HealthServicer(SERVICES)
         self._server = grpc.aio.server(interceptors=(CallInterceptor(observer, _INFERENCE),), options=_channel_options(options))
-        inference = OpenInferenceServicer(door, server_version)
+        self._inference = OpenInferenceServicer(door, observer, totals, server_version)
         sequences = TypedSequencesServicer(door, observer)
-        open_inference_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(inference, self._server)  # type: ignore[no-untyped-call]
+        open_inference_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(self._inference, self._server)  # type: ignore[no-untyped-call]
         cellserve_pb2_grpc.add_SequencesServicer_to_server(sequences, self._server)  # type: ignore[no-untyped-call]
+        cellserve_pb2_grpc.add_RegistryServicer_to_server(ModelRegistryServicer(door.versions), self._server)  # type: ignore[no-untyped-call]
         health_pb2_grpc.add_HealthServicer_to_server(self.health, self._server)
         reflection.enable_server_reflection(_REFLECTED, self._server)
 
@@ -78,27 +95,43 @@ class ApiServer:
             serving[status.model] = self._door.versions.ready(status.model)
         self.health.set_models(serving)
 
+    def leave(self) -> None:
+        """Not ready any more, so that load balancers turn away; what comes is still taken."""
+        self.health.close()
+        self._door.execution.leave()
+
     def close(self, reason: ServiceError | None = None) -> None:
         """Not ready any more, and nothing new is taken; what was taken goes on."""
         self.health.close()
         self._door.execution.close(reason)
 
     async def stop(self, grace_seconds: float) -> None:
-        """Ends once no call is left, or after `grace_seconds`, when the rest is cut off."""
+        """Ends once no call is left, or after `grace_seconds`, when the rest is cut off. Open streams are told to end."""
+        self._inference.end_streams()
         await self._server.stop(grace_seconds)
 
 
 def _channel_options(options: ServerOptions) -> list[tuple[str, int]]:
-    return [
+    given = [
         ("grpc.max_receive_message_length", options.max_message_bytes),
         ("grpc.max_send_message_length", options.max_message_bytes),
+        ("grpc.max_concurrent_streams", options.max_concurrent_calls),
         ("grpc.so_reuseport", 0),  # two servers on one port would share its calls silently
-        ("grpc.keepalive_time_ms", 120_000),
-        ("grpc.keepalive_timeout_ms", 20_000),
+        ("grpc.keepalive_time_ms", _milliseconds(options.keepalive_seconds)),
+        ("grpc.keepalive_timeout_ms", _milliseconds(options.keepalive_timeout_seconds)),
         ("grpc.keepalive_permit_without_calls", 1),
-        ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
-        ("grpc.http2.min_recv_ping_interval_without_data_ms", 10_000),
+        ("grpc.http2.min_ping_interval_without_data_ms", _milliseconds(options.min_ping_interval_seconds)),
     ]
+    if options.max_connection_age_seconds:
+        given += [
+            ("grpc.max_connection_age_ms", _milliseconds(options.max_connection_age_seconds)),
+            ("grpc.max_connection_age_grace_ms", _milliseconds(options.max_connection_age_grace_seconds)),
+        ]
+    return given
+
+
+def _milliseconds(seconds: float) -> int:
+    return max(1, round(1000 * seconds))
 
 
 def _bracketed(host: str) -> str:

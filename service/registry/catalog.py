@@ -16,10 +16,11 @@ from cellserve.service.config import Settings
 from cellserve.service.engine.facts import VersionKey
 from cellserve.service.errors import ServiceError, UnknownModel, UnknownVersion, VersionFailed, VersionUnavailable
 from cellserve.service.registry import snapshot as disk_view
+from cellserve.service.registry.description import VersionDescription
 from cellserve.service.registry.lease import Lease, LoadedVersion
 from cellserve.service.registry.live import CatalogObserver, Lanes, LiveVersions, Record
 from cellserve.service.registry.loading import load_version
-from cellserve.service.registry.manifest import check_model_name
+from cellserve.service.registry.manifest import check_alias_name, check_model_name
 from cellserve.service.registry.plan import Unload, held_versions, next_action
 from cellserve.service.registry.repository import Repository
 from cellserve.service.registry.snapshot import Pointer, Snapshot
@@ -121,6 +122,17 @@ class Catalog:
         """Every published version, and those that still finish work after their removal, by model and version."""
         return [self._status(key) for key in sorted({*self._snapshot.keys(), *self._live.records})]
 
+    async def describe(self, model: str, version: str = "") -> VersionDescription:
+        """Everything known of the version that a request with `model` and `version` would get. Loads nothing.
+
+        Raises InvalidInput, UnknownModel, UnknownVersion, RepositoryError (its manifest cannot be read).
+        """
+        key = await self._find(model, version)
+        loaded = self._live.record(key).loaded
+        manifest = await asyncio.to_thread(self._repository.manifest, *key) if loaded is None else loaded.manifest
+        numbers = sorted(self._snapshot.models[key.model].versions)
+        return VersionDescription(self._status(key), numbers, manifest, loaded)
+
     def subscribe(self, callback: Callable[[VersionStatus], None]) -> Callable[[], None]:
         """Calls `callback` on the event loop at every change of state. Gives the function that ends it."""
         self._subscribers.append(callback)
@@ -151,6 +163,20 @@ class Catalog:
         await self.refresh()
         for key in sorted(key for key in self._wanted if key.model == model):
             self._check_available(key, self._live.record(key))
+
+    async def set_alias(self, model: str, alias: str, version: int) -> int | None:
+        """Points an alias at a version, loaded first; returns when it answers. Gives the version that the alias named before.
+
+        Raises InvalidInput, UnknownModel, UnknownVersion, VersionFailed, VersionUnavailable, RepositoryError.
+        """
+        check_alias_name(alias)
+        with await self.acquire(model, str(version)):
+            previous = self._snapshot.models[model].aliases.get(alias)
+            await asyncio.to_thread(self._repository.set_alias, model, alias, version)
+            await self._read()
+            self._wanted = self._snapshot.wanted()
+            self._start_runner()
+        return previous
 
     # --- the disk ---
 

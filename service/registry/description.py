@@ -1,0 +1,33 @@
+"""Everything known of one version, loaded or not. Knows no disk and no engine."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from cellserve.service.registry.lease import LoadedVersion
+from cellserve.service.registry.manifest import Manifest
+from cellserve.service.registry.status import VersionStatus
+
+
+@dataclass(frozen=True, slots=True)
+class VersionDescription:
+    """versions: every published one of the model, ascending. loaded: None while it is not."""
+
+    status: VersionStatus
+    versions: Sequence[int]
+    manifest: Manifest
+    loaded: LoadedVersion | None
+
+    @property
+    def implementations(self) -> Mapping[str, str | None]:
+        """Label → None if it can run, else why not: here if it is loaded, else as it was when published."""
+        if self.loaded is not None:
+            return self.loaded.implementations
+        parity = self.manifest.parity
+        return dict.fromkeys(sorted(parity.differences)) | dict(parity.refused)
+
+    @property
+    def default_implementation(self) -> str | None:
+        """None while it is not loaded: the server's settings decide then."""
+        return None if self.loaded is None else self.loaded.default_implementation
