@@ -31,15 +31,20 @@ class Address:
 
 
 class Server:
-    """`with Server(repository, log) as address:`; leaving the block sends SIGTERM and waits. Standard error goes to `log`."""
+    """`with Server(repository, log) as address:`; leaving the block sends SIGTERM and waits. Standard error goes to `log`.
 
-    def __init__(self, repository: Path, log: Path) -> None:
+    options: further ones of `cellserve serve`.
+    """
+
+    def __init__(self, repository: Path, log: Path, *options: str) -> None:
         self._repository = repository
         self._log = log
+        self._options = options
         self._process: subprocess.Popen[str] | None = None
 
     def __enter__(self) -> Address:
         arguments = ("serve", "--repository", str(self._repository), "--host", "127.0.0.1", "--port", "0", "--metrics-port", "0")
+        arguments += self._options
         with self._log.open("w") as log:
             # A session of its own: Ctrl-C reaches only the caller, who then ends the server in order.
             self._process = subprocess.Popen(
@@ -55,6 +60,11 @@ class Server:
         code = self._end()
         if kind is None and code != 0:
             raise ServerFailed(f"the server ended with code {code} when asked to stop.\n{self._tail()}")
+
+    def ask_to_stop(self) -> None:
+        """SIGTERM, without waiting; leaving the block still does."""
+        if self._process is not None:
+            self._process.terminate()
 
     def _wait_until_ready(self, process: subprocess.Popen[str]) -> Address:
         assert process.stdout is not None  # a pipe was asked for

@@ -1,0 +1,38 @@
+"""A client of somebody else's, in a process and a virtual environment of its own: runs a script of clients/, reads its JSON."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+CLIENTS = Path(__file__).parent / "clients"
+PATIENCE_SECONDS = 180.0
+
+
+class ClientFailed(Exception):
+    """The script ended with another code than 0; the message carries its standard error."""
+
+
+@dataclass(frozen=True, slots=True)
+class ForeignClient:
+    """python: of the environment. arguments: what every scenario gets, after its name."""
+
+    python: Path
+    script: str
+    arguments: tuple[str, ...]
+
+    def run(self, scenario: str, *further: str) -> Any:
+        """What the scenario prints. Raises ClientFailed."""
+        done = subprocess.run(
+            [str(self.python), str(CLIENTS / self.script), scenario, *self.arguments, *further],
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE_SECONDS,
+            check=False,
+        )
+        if done.returncode != 0:
+            raise ClientFailed(f"{self.script} {scenario} ended with code {done.returncode}:\n{done.stderr[-4000:]}")
+        return json.loads(done.stdout)
