@@ -1,7 +1,7 @@
 """The composition root: builds the server from its parts, and takes it down in the right order.
 
-Down: health says NOT_SERVING and new requests are refused; accepted ones finish; then gRPC stops, then the engine, then the
-metrics page. The only module that knows every room.
+Down: health says NOT_SERVING; after the lame-duck time new requests are refused, and accepted ones finish; then open streams end
+and gRPC stops, then the engine, then the metrics page. The only module that knows every room.
 """
 
 from __future__ import annotations
@@ -102,9 +102,8 @@ class _Server:
         self._execution = Execution(self._engine, inbox)
         repository = Repository(settings.repository)
         self._catalog = Catalog(repository, self._engine, settings, load=self._load, observer=self._metrics)
-        limits = Limits(settings.max_rows_per_request, settings.max_steps_per_sequence, settings.max_message_bytes)
-        options = ServerOptions(settings.host, settings.port, settings.max_message_bytes)
-        self._api = ApiServer(Door(self._catalog, self._execution, limits), self._metrics, options, version)
+        door = Door(self._catalog, self._execution, _limits(settings))
+        self._api = ApiServer(door, self._metrics, self._metrics.statistics, _server_options(settings), version)
 
     async def start(self) -> Running:
         """Ports first, so that a taken one is told before anything is loaded."""
@@ -124,6 +123,9 @@ class _Server:
         return Running(port, self._page.port, self._died)
 
     async def stop(self) -> None:
+        if self._working and not self._died.done() and self._settings.lame_duck_seconds:
+            self._api.leave()
+            await asyncio.wait((self._died,), timeout=self._settings.lame_duck_seconds)
         self._api.close()
         await self._catalog.stop()
         if self._working and not self._died.done():
@@ -167,6 +169,29 @@ class _Server:
         self._execution.fail(failure)
         if not self._died.done():
             self._died.set_result(cause)
+
+
+def _limits(settings: Settings) -> Limits:
+    return Limits(
+        rows=settings.max_rows_per_request,
+        steps=settings.max_steps_per_sequence,
+        reply_bytes=settings.max_message_bytes,
+        unanswered=settings.max_unanswered_per_stream,
+    )
+
+
+def _server_options(settings: Settings) -> ServerOptions:
+    return ServerOptions(
+        host=settings.host,
+        port=settings.port,
+        max_message_bytes=settings.max_message_bytes,
+        max_concurrent_calls=settings.max_concurrent_calls,
+        keepalive_seconds=settings.keepalive_seconds,
+        keepalive_timeout_seconds=settings.keepalive_timeout_seconds,
+        min_ping_interval_seconds=settings.min_ping_interval_seconds,
+        max_connection_age_seconds=settings.max_connection_age_seconds,
+        max_connection_age_grace_seconds=settings.max_connection_age_grace_seconds,
+    )
 
 
 def _engine_settings(settings: Settings) -> EngineSettings:

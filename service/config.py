@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 DEFAULT_REPOSITORY = Path("model-repository")
@@ -46,8 +46,31 @@ class Settings(BaseSettings):
         default=4_000_000, description="Time steps that may wait per worker before refusal."
     )
     max_message_bytes: PositiveInt = Field(default=64 * 1024 * 1024, description="Largest gRPC message, each way, in bytes.")
+    max_concurrent_calls: PositiveInt = Field(
+        default=4096, description="Most calls under way on one connection; further ones wait in the client."
+    )
+    max_unanswered_per_stream: PositiveInt = Field(
+        default=1024, description="Most requests of one stream that are read and not answered; further ones wait in the client."
+    )
+    keepalive_seconds: PositiveFloat = Field(default=120.0, description="Silence after which a connection is pinged.")
+    keepalive_timeout_seconds: PositiveFloat = Field(
+        default=20.0, description="Longest wait for the answer to such a ping; then the connection is closed."
+    )
+    min_ping_interval_seconds: PositiveFloat = Field(
+        default=10.0, description="Clients that ping an idle connection more often are disconnected."
+    )
+    max_connection_age_seconds: NonNegativeFloat = Field(
+        default=0.0, description="Age at which a connection is asked to come again, so that load spreads; 0: never."
+    )
+    max_connection_age_grace_seconds: PositiveFloat = Field(
+        default=60.0, description="Longest that calls and streams on such a connection may still take."
+    )
     max_rows_per_request: PositiveInt = Field(default=4096, description="Most rows of one request.")
     max_steps_per_sequence: PositiveInt = Field(default=1_000_000, description="Most time steps of one row.")
+    lame_duck_seconds: NonNegativeFloat = Field(
+        default=0.0,
+        description="How long a stopping server, no longer ready, still takes requests while load balancers turn away.",
+    )
     drain_seconds: PositiveFloat = Field(default=30.0, description="Longest a stopping server works on what it has accepted.")
     log_level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="Least severe log line to write.")
     log_format: Literal["text", "json"] = Field(default="text", description="One line of text, or one JSON object, per event.")

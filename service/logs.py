@@ -36,6 +36,12 @@ def configure(level: str, log_format: LogFormat, stream: TextIO | None = None) -
     logging.getLogger(ROOT).setLevel(level.upper())
 
 
+def current() -> tuple[int, LogFormat]:
+    """The level and format in force: those of `configure`, or Python's own before it."""
+    as_json = any(isinstance(handler.formatter, JsonFormatter) for handler in logging.getLogger().handlers)
+    return logging.getLogger(ROOT).getEffectiveLevel(), "json" if as_json else "text"
+
+
 def _with_request_id(record: logging.LogRecord) -> bool:
     if not hasattr(record, "request_id"):
         record.request_id = request_id.get()

@@ -28,10 +28,20 @@ class Execution:
         self._inbox = inbox
         self._closed: ServiceError | None = None
         self._closing = asyncio.Event()
+        self._leaving = False
 
     @property
     def accepting(self) -> bool:
         return self._closed is None
+
+    @property
+    def ready(self) -> bool:
+        """Whether new clients should come: requests are taken, and will be for a while."""
+        return self.accepting and not self._leaving
+
+    def leave(self) -> None:
+        """Ready no more; what comes nevertheless is still taken."""
+        self._leaving = True
 
     def close(self, reason: ServiceError | None = None) -> None:
         """Take nothing new; what was taken goes on."""

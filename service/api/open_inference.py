@@ -1,54 +1,78 @@
-"""inference.GRPCInferenceService: messages in, messages out. What stands in the proto and not here answers UNIMPLEMENTED."""
+"""inference.GRPCInferenceService: a table of its methods. What each one does is in the module that its line names."""
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import aclosing
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
-from cellserve.service.api import metadata, padded, parameters, replies
-from cellserve.service.api.door import Door, Planned
-from cellserve.service.api.implementations import choose
-from cellserve.service.api.parameters import RequestParameters
-from cellserve.service.api.replies import WantedOutputs
-from cellserve.service.api.requests import RunOptions, deadline
-from cellserve.service.api.signature import Signature
-from cellserve.service.api.tensors import Array, from_bytes, from_values, require_datatype
-from cellserve.service.engine.batch import Delivery
-from cellserve.service.errors import InvalidInput
+from cellserve.service.api import metadata, model_config, repository_control, server_settings, shared_memory, statistics
+from cellserve.service.api.administration import require_administrator
+from cellserve.service.api.door import Door
+from cellserve.service.api.facts import DoorObserver
+from cellserve.service.api.inference import infer
+from cellserve.service.api.inference_stream import InferenceStream
+from cellserve.service.api.statistics import StatisticsSource
+from cellserve.service.api.streams import StreamedRequests, answers
+from cellserve.service.errors import ServiceError
 from cellserve.service.pb import open_inference_pb2 as pb
 from cellserve.service.pb.open_inference_pb2_grpc import GRPCInferenceServiceServicer
-from cellserve.service.registry.lease import LoadedVersion
 
 SERVER_NAME: Final = "cellserve"
-EXTENSIONS: Final = ("binary_tensor_data", "parameters", "schedule_policy")
-
-_TYPED_FIELDS: Final = {
-    "FP32": "fp32_contents",
-    "INT32": "int_contents",
-    "INT64": "int64_contents",
-    "BOOL": "bool_contents",
-}
+EXTENSIONS: Final = (
+    "binary_tensor_data",
+    "model_configuration",
+    "model_repository",
+    "parameters",
+    "schedule_policy",
+    "statistics",
+)
 
 
 class OpenInferenceServicer(GRPCInferenceServiceServicer):
     """server_version: of the package, as ServerMetadata tells it."""
 
-    def __init__(self, door: Door, server_version: str) -> None:
+    def __init__(
+        self,
+        door: Door,
+        observer: DoorObserver,
+        totals: StatisticsSource,
+        server_version: str,
+    ) -> None:
         self._door = door
+        self._around = StreamedRequests(observer)
+        self._totals = totals
         self._server_version = server_version
+        self._streams_end = asyncio.Event()
+
+    def end_streams(self) -> None:
+        """Open streams answer what they have read, then end with the reason for which the door was closed."""
+        self._streams_end.set()
+
+    # --- the server ---
 
     async def ServerLive(self, request: pb.ServerLiveRequest, context: Any) -> pb.ServerLiveResponse:
         return pb.ServerLiveResponse(live=True)
 
     async def ServerReady(self, request: pb.ServerReadyRequest, context: Any) -> pb.ServerReadyResponse:
-        return pb.ServerReadyResponse(ready=self._door.execution.accepting)
-
-    async def ModelReady(self, request: pb.ModelReadyRequest, context: Any) -> pb.ModelReadyResponse:
-        ready = self._door.execution.accepting and self._door.versions.ready(request.name, request.version)
-        return pb.ModelReadyResponse(ready=ready)
+        return pb.ServerReadyResponse(ready=self._door.execution.ready)
 
     async def ServerMetadata(self, request: pb.ServerMetadataRequest, context: Any) -> pb.ServerMetadataResponse:
         return pb.ServerMetadataResponse(name=SERVER_NAME, version=self._server_version, extensions=EXTENSIONS)
+
+    async def TraceSetting(self, request: pb.TraceSettingRequest, context: Any) -> pb.TraceSettingResponse:
+        return server_settings.trace(request)
+
+    async def LogSettings(self, request: pb.LogSettingsRequest, context: Any) -> pb.LogSettingsResponse:
+        return server_settings.logging_now(request)
+
+    # --- a model ---
+
+    async def ModelReady(self, request: pb.ModelReadyRequest, context: Any) -> pb.ModelReadyResponse:
+        ready = self._door.execution.ready and self._door.versions.ready(request.name, request.version)
+        return pb.ModelReadyResponse(ready=ready)
 
     async def ModelMetadata(self, request: pb.ModelMetadataRequest, context: Any) -> pb.ModelMetadataResponse:
         with await self._door.versions.acquire(request.name, request.version) as lease:
@@ -56,70 +80,63 @@ class OpenInferenceServicer(GRPCInferenceServiceServicer):
             published = [status.version for status in self._door.versions.index() if status.model == version.key.model]
             return metadata.describe(version, self._door.signatures.of(version), published)
 
+    async def ModelConfig(self, request: pb.ModelConfigRequest, context: Any) -> pb.ModelConfigResponse:
+        with await self._door.versions.acquire(request.name, request.version) as lease:
+            version = lease.version
+            return model_config.describe(version, self._door.signatures.of(version), self._door.limits.rows)
+
+    async def ModelStatistics(self, request: pb.ModelStatisticsRequest, context: Any) -> pb.ModelStatisticsResponse:
+        keys = statistics.live_versions(self._door.versions.index(), request.name, request.version)
+        return statistics.describe(keys, self._totals)
+
+    # --- inference ---
+
     async def ModelInfer(self, request: pb.ModelInferRequest, context: Any) -> pb.ModelInferResponse:
-        asked = parameters.read(request.parameters)
-        ends_seconds = deadline(context.time_remaining(), asked.timeout_seconds)
-        return await self._door.run(
-            request.model_name,
-            request.model_version,
-            partial(self._plan, request, asked, ends_seconds),
-            partial(_reply, request.id),
-        )
+        return await infer(self._door, request, context.time_remaining())
 
-    def _plan(
-        self,
-        request: pb.ModelInferRequest,
-        asked: RequestParameters,
-        ends_seconds: float | None,
-        version: LoadedVersion,
-        signature: Signature,
-    ) -> Planned:
-        wanted = _wanted(request, asked, signature)
-        rows = padded.rows(signature, _arrays(request, signature), self._door.limits)
-        replies.require_reply_fits(signature, wanted, rows, self._door.limits)
-        implementation = choose(asked.implementation, version.implementations, "parameters.implementation")
-        return Planned(rows, RunOptions(implementation, wanted.want_state, ends_seconds, asked.priority), wanted)
+    async def ModelStreamInfer(
+        self, requests: AsyncIterator[pb.ModelInferRequest], context: Any
+    ) -> AsyncIterator[pb.ModelStreamInferResponse]:
+        stream = InferenceStream(partial(infer, self._door), self._around, context.time_remaining)
+        async with aclosing(answers(requests, stream.start, self._door.limits.unanswered, self._streams_ended())) as replies:
+            async for reply in replies:
+                yield reply
 
+    async def _streams_ended(self) -> ServiceError:
+        await self._streams_end.wait()
+        return await self._door.execution.closed()
 
-def _reply(
-    request_id: str, version: LoadedVersion, signature: Signature, planned: Planned, done: list[Delivery]
-) -> pb.ModelInferResponse:
-    return replies.infer_response(request_id, version.key, signature, planned.wanted, planned.rows, done)
+    # --- the repository ---
 
+    async def RepositoryIndex(self, request: pb.RepositoryIndexRequest, context: Any) -> pb.RepositoryIndexResponse:
+        return repository_control.index(request, self._door.versions.index())
 
-def _wanted(request: pb.ModelInferRequest, asked: RequestParameters, signature: Signature) -> WantedOutputs:
-    for output in request.outputs:
-        if output.parameters:
-            parameters.require_plain_tensor(output.name, output.parameters)
-    return WantedOutputs.of(signature, [output.name for output in request.outputs], asked.return_state)
+    async def RepositoryModelLoad(self, request: pb.RepositoryModelLoadRequest, context: Any) -> pb.RepositoryModelLoadResponse:
+        require_administrator(context.peer())
+        return await repository_control.load(request, self._door.versions)
 
+    async def RepositoryModelUnload(
+        self, request: pb.RepositoryModelUnloadRequest, context: Any
+    ) -> pb.RepositoryModelUnloadResponse:
+        require_administrator(context.peer())
+        return await repository_control.unload(request, self._door.versions)
 
-def _arrays(request: pb.ModelInferRequest, signature: Signature) -> dict[str, Array]:
-    """Every input by name. Raises InvalidInput: names, datatypes, byte counts; NotOffered: shared memory."""
-    raw = request.raw_input_contents
-    if raw and len(raw) != len(request.inputs):
-        raise InvalidInput(
-            f"there are {len(request.inputs)} inputs, but {len(raw)} entries in raw_input_contents; one belongs to each",
-            field="raw_input_contents",
-        )
-    arrays: dict[str, Array] = {}
-    for position, given in enumerate(request.inputs):
-        name = given.name
-        field = padded.field_of(name[:64])
-        if given.parameters:
-            parameters.require_plain_tensor(name, given.parameters)
-        require_datatype(name, given.datatype, padded.datatypes(signature, name), field)
-        if name in arrays:
-            raise InvalidInput(f"the input {name!r} is given twice", field=field)
-        if not raw:
-            arrays[name] = _typed(given, field)
-        elif given.HasField("contents") and given.contents.ByteSize():
-            raise InvalidInput(f"{name!r} has typed contents beside raw_input_contents; send one of the two", field=field)
-        else:
-            arrays[name] = from_bytes(name, given.datatype, given.shape, raw[position], field)
-    return arrays
+    # --- shared memory ---
 
+    async def SystemSharedMemoryStatus(self, request: Any, context: Any) -> pb.SystemSharedMemoryStatusResponse:
+        return pb.SystemSharedMemoryStatusResponse()
 
-def _typed(given: pb.ModelInferRequest.InferInputTensor, field: str) -> Array:
-    values = getattr(given.contents, _TYPED_FIELDS[given.datatype])
-    return from_values(given.name, given.datatype, given.shape, values, len(values), field)
+    async def SystemSharedMemoryRegister(self, request: pb.SystemSharedMemoryRegisterRequest, context: Any) -> NoReturn:
+        shared_memory.refuse("system", request.name)
+
+    async def SystemSharedMemoryUnregister(self, request: Any, context: Any) -> pb.SystemSharedMemoryUnregisterResponse:
+        return pb.SystemSharedMemoryUnregisterResponse()
+
+    async def CudaSharedMemoryStatus(self, request: Any, context: Any) -> pb.CudaSharedMemoryStatusResponse:
+        return pb.CudaSharedMemoryStatusResponse()
+
+    async def CudaSharedMemoryRegister(self, request: pb.CudaSharedMemoryRegisterRequest, context: Any) -> NoReturn:
+        shared_memory.refuse("CUDA", request.name)
+
+    async def CudaSharedMemoryUnregister(self, request: Any, context: Any) -> pb.CudaSharedMemoryUnregisterResponse:
+        return pb.CudaSharedMemoryUnregisterResponse()

@@ -30,6 +30,7 @@ from cellserve.service.pb import open_inference_pb2 as pb
 from cellserve.service.registry.lease import Lease, LoadedVersion
 from cellserve.service.registry.manifest import Manifest, ParityRecord, SourceRecord
 from cellserve.service.registry.status import VersionState, VersionStatus
+from cellserve.service.statistics import Statistics
 from tests.fakes import FakeNetwork, RecordingObserver
 
 LIMITS = Limits(rows=16, steps=2000, reply_bytes=200_000)
@@ -182,7 +183,11 @@ def harness_of() -> Callable[..., Any]:
         engine = Engine(inbox.deliver, engine_observer, replace(EngineSettings(), **settings), deaths.append)
         execution = Execution(engine, inbox)
         server = ApiServer(
-            Door(catalog, execution, limits), observer, ServerOptions("127.0.0.1", 0, MESSAGE_BYTES), server_version="1.2.3"
+            Door(catalog, execution, limits),
+            observer,
+            Statistics(),
+            ServerOptions("127.0.0.1", 0, MESSAGE_BYTES),
+            server_version="1.2.3",
         )
         port = server.bind()
         engine.start()

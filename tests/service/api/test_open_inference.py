@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 
-import grpc
 import numpy as np
 import pytest
 
@@ -35,7 +34,14 @@ async def test_model_ready_is_false_and_no_error_for_the_unknown(harness: Harnes
 async def test_server_metadata_names_only_what_works(harness: Harness) -> None:
     metadata = await harness.open_inference.ServerMetadata(pb.ServerMetadataRequest())
     assert (metadata.name, metadata.version) == ("cellserve", "1.2.3")
-    assert "statistics" not in metadata.extensions
+    assert list(metadata.extensions) == [
+        "binary_tensor_data",
+        "model_configuration",
+        "model_repository",
+        "parameters",
+        "schedule_policy",
+        "statistics",
+    ]
 
 
 async def test_model_metadata_describes_tensors_and_properties(harness: Harness) -> None:
@@ -225,9 +231,3 @@ async def test_a_cancelled_call_frees_its_rows_and_its_lease(harness_of) -> None
         assert {end.reason for end in harness.engine_observer.ends} <= {"cancelled", "done"}
         assert (await harness.infer(infer_request("sums", inputs=steps(1, 1, 2)))).model_version == "1"
         assert harness.observer.requests[0].code == "CANCELLED"
-
-
-async def test_what_a_later_version_will_offer_is_unimplemented(harness: Harness) -> None:
-    with pytest.raises(grpc.aio.AioRpcError) as refused:
-        await harness.open_inference.ModelConfig(pb.ModelConfigRequest(name="sums"))
-    assert refused.value.code() is grpc.StatusCode.UNIMPLEMENTED

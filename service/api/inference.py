@@ -1,0 +1,93 @@
+"""A ModelInferRequest answered, whether it came in a call of its own or on a stream. Messages in, messages out."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Final
+
+from cellserve.service.api import padded, parameters, replies
+from cellserve.service.api.door import Door, Planned
+from cellserve.service.api.implementations import choose
+from cellserve.service.api.parameters import RequestParameters
+from cellserve.service.api.replies import WantedOutputs
+from cellserve.service.api.requests import RunOptions, deadline
+from cellserve.service.api.signature import Signature
+from cellserve.service.api.tensors import Array, from_bytes, from_values, require_datatype
+from cellserve.service.engine.batch import Delivery
+from cellserve.service.errors import InvalidInput
+from cellserve.service.pb import open_inference_pb2 as pb
+from cellserve.service.registry.lease import LoadedVersion
+
+_TYPED_FIELDS: Final = {
+    "FP32": "fp32_contents",
+    "INT32": "int_contents",
+    "INT64": "int64_contents",
+    "BOOL": "bool_contents",
+}
+
+
+async def infer(door: Door, request: pb.ModelInferRequest, remaining_seconds: float | None) -> pb.ModelInferResponse:
+    """remaining_seconds: of the call, None for no limit. Raises what Door.run raises, InvalidInput and NotOffered."""
+    asked = parameters.read(request.parameters)
+    ends_seconds = deadline(remaining_seconds, asked.timeout_seconds)
+    plan = partial(_plan, door, request, asked, ends_seconds)
+    return await door.run(request.model_name, request.model_version, plan, partial(_reply, request.id))
+
+
+def _plan(
+    door: Door,
+    request: pb.ModelInferRequest,
+    asked: RequestParameters,
+    ends_seconds: float | None,
+    version: LoadedVersion,
+    signature: Signature,
+) -> Planned:
+    wanted = _wanted(request, asked, signature)
+    rows = padded.rows(signature, _arrays(request, signature), door.limits)
+    replies.require_reply_fits(signature, wanted, rows, door.limits)
+    implementation = choose(asked.implementation, version.implementations, "parameters.implementation")
+    return Planned(rows, RunOptions(implementation, wanted.want_state, ends_seconds, asked.priority), wanted)
+
+
+def _reply(
+    request_id: str, version: LoadedVersion, signature: Signature, planned: Planned, done: list[Delivery]
+) -> pb.ModelInferResponse:
+    return replies.infer_response(request_id, version.key, signature, planned.wanted, planned.rows, done)
+
+
+def _wanted(request: pb.ModelInferRequest, asked: RequestParameters, signature: Signature) -> WantedOutputs:
+    for output in request.outputs:
+        if output.parameters:
+            parameters.require_plain_tensor(output.name, output.parameters)
+    return WantedOutputs.of(signature, [output.name for output in request.outputs], asked.return_state)
+
+
+def _arrays(request: pb.ModelInferRequest, signature: Signature) -> dict[str, Array]:
+    """Every input by name. Raises InvalidInput: names, datatypes, byte counts; NotOffered: shared memory."""
+    raw = request.raw_input_contents
+    if raw and len(raw) != len(request.inputs):
+        raise InvalidInput(
+            f"there are {len(request.inputs)} inputs, but {len(raw)} entries in raw_input_contents; one belongs to each",
+            field="raw_input_contents",
+        )
+    arrays: dict[str, Array] = {}
+    for position, given in enumerate(request.inputs):
+        name = given.name
+        field = padded.field_of(name[:64])
+        if given.parameters:
+            parameters.require_plain_tensor(name, given.parameters)
+        require_datatype(name, given.datatype, padded.datatypes(signature, name), field)
+        if name in arrays:
+            raise InvalidInput(f"the input {name!r} is given twice", field=field)
+        if not raw:
+            arrays[name] = _typed(given, field)
+        elif given.HasField("contents") and given.contents.ByteSize():
+            raise InvalidInput(f"{name!r} has typed contents beside raw_input_contents; send one of the two", field=field)
+        else:
+            arrays[name] = from_bytes(name, given.datatype, given.shape, raw[position], field)
+    return arrays
+
+
+def _typed(given: pb.ModelInferRequest.InferInputTensor, field: str) -> Array:
+    values = getattr(given.contents, _TYPED_FIELDS[given.datatype])
+    return from_values(given.name, given.datatype, given.shape, values, len(values), field)
