@@ -14,6 +14,8 @@ from cellserve.models.importers.imported import ImportedModel, Source
 
 __all__ = ["ImportedModel", "Source", "load"]
 
+DESCRIBED = (FileKind.TORCH_ZIP, FileKind.SAFETENSORS, FileKind.CHECKPOINT)
+
 
 def load(path: Path, *, architecture: Path | None = None, description: Path | None = None) -> ImportedModel:
     """The model of one file, whatever framework wrote it: its kind is told from its content.
@@ -24,7 +26,7 @@ def load(path: Path, *, architecture: Path | None = None, description: Path | No
     kind = detect(path)
     for given, option, fits in (
         (architecture, "--architecture", kind is FileKind.KERAS_H5),
-        (description, "--description", kind in (FileKind.TORCH_ZIP, FileKind.SAFETENSORS)),
+        (description, "--description", kind in DESCRIBED),
     ):
         if given is not None and not fits:
             raise ImportRefused(str(path), "this file needs none: it says everything itself", option=option)
@@ -36,7 +38,17 @@ def load(path: Path, *, architecture: Path | None = None, description: Path | No
         from cellserve.models.importers.keras_archive import load_archive
 
         return load_archive(path)
-    return _load_torch(path, kind, Description() if description is None else load_description(description))
+    described = Description() if description is None else load_description(description)
+    if kind is FileKind.CHECKPOINT:
+        return _load_checkpoint(path, described)
+    return _load_torch(path, kind, described)
+
+
+def _load_checkpoint(path: Path, description: Description) -> ImportedModel:
+    from cellserve.models.importers.checkpoint_location import locate
+    from cellserve.models.importers.tensorflow1 import load_checkpoint
+
+    return load_checkpoint(locate(path) or path, description)
 
 
 def _load_torch(path: Path, kind: FileKind, description: Description) -> ImportedModel:

@@ -6,13 +6,14 @@ Knows no model files.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from cellserve.models.errors import ImportRefused
 from cellserve.models.importers.limits import MAX_JSON_BYTES
+from cellserve.models.spec import ActivationName, Bound
 
 
 class Description(BaseModel):
@@ -24,13 +25,40 @@ class Description(BaseModel):
     """The function of torch.nn.RNN, which a state dict does not record."""
 
     head: Literal["last_step", "sequence"] | None = None
-    """Where the Linear layers after the recurrence act: on its last step only, or on every step."""
+    """Where the Linear layers (the matrices) after the recurrence act: on its last step only, or on every step."""
 
     order: tuple[str, ...] | None = None
-    """Module names of a state dict in the order in which the data flow through them; default: the file's order."""
+    """Module names of a state dict, or scopes and matrices of a checkpoint, in the order in which the data flow through them.
+
+    What is not named is left out. Default: the file's order."""
 
     head_activations: tuple[Literal["linear", "relu", "tanh", "sigmoid", "softmax"], ...] | None = None
-    """The activation after each Linear of the head, in order; default: none."""
+    """The activation after each Linear (matrix) of the head, in order; default: none."""
+
+    forget_bias: Annotated[float, Field(allow_inf_nan=False)] | None = None
+    """TensorFlow 1: what its LSTM cells add to the forget gate at run time; default: 1.0."""
+
+    activation: ActivationName | None = None
+    """TensorFlow 1: the cells' activation; default: tanh."""
+
+    cell_clip: Bound | None = None
+    """TensorFlow 1: LSTMCell's bound of the cell state; default: none."""
+
+    proj_clip: Bound | None = None
+    """TensorFlow 1: LSTMCell's bound of the projected output; default: none."""
+
+    merge: Literal["concat", "sum", "multiply", "average", "none"] | None = None
+    """TensorFlow 1: what becomes of the two outputs of a bidirectional_rnn; none: two outputs. Default: concat."""
+
+    cells: dict[str, Literal["lstm", "gru", "simple_rnn"]] | None = None
+    """TensorFlow 1: scopes of cells that the program named itself, with what they are."""
+
+    def refuse_all_but(self, fitting: frozenset[str], source: str, what: str) -> None:
+        """Raises ImportRefused naming the first key that has no meaning for this kind of file."""
+        for key in sorted(self.model_fields_set - fitting):
+            raise ImportRefused(
+                source, f"this has no meaning for {what}; the keys that have are {', '.join(sorted(fitting))}", option=key
+            )
 
 
 def load_description(path: Path) -> Description:

@@ -1,4 +1,7 @@
-"""Which kind of file this is, by what it holds and never by its name. Reads a few bytes; unpickles nothing."""
+"""Which kind of file this is, by what it holds and not by its name; only a checkpoint, being several files, is also told by them.
+
+Reads a few bytes; unpickles nothing.
+"""
 
 from __future__ import annotations
 
@@ -9,11 +12,15 @@ from pathlib import Path
 from typing import Final
 
 from cellserve.models.errors import ImportRefused
+from cellserve.models.importers.checkpoint_location import locate
 
 HDF5_SIGNATURE: Final = b"\x89HDF\r\n\x1a\n"
 PICKLE_PROTOCOL: Final = b"\x80"
 LARGEST_SAFETENSORS_HEADER_BYTES: Final = 100 << 20  # the format's own limit
-ACCEPTED: Final = "Keras .h5 or .keras files, and PyTorch state dicts as .pt or .safetensors"
+ACCEPTED: Final = (
+    "Keras .h5 or .keras files, PyTorch state dicts as .pt or .safetensors, TensorFlow 1 checkpoints by their prefix or folder, "
+    "and .npz arrays with a --description"
+)
 
 
 class FileKind(Enum):
@@ -21,11 +28,15 @@ class FileKind(Enum):
     KERAS_ARCHIVE = "keras_archive"
     TORCH_ZIP = "torch_zip"
     SAFETENSORS = "safetensors"
+    CHECKPOINT = "checkpoint"
+    ARRAYS = "arrays"
 
 
 def detect(path: Path) -> FileKind:
     """Raises ImportRefused: no such file, an empty one, a plain pickle, or none of the kinds above."""
     source = str(path)
+    if not path.is_file() and locate(path) is not None:
+        return FileKind.CHECKPOINT
     try:
         size = path.stat().st_size
         if not path.is_file():
@@ -42,6 +53,8 @@ def detect(path: Path) -> FileKind:
         return _inside_zip(path)
     if _is_safetensors(head, size, path):
         return FileKind.SAFETENSORS
+    if locate(path) is not None:
+        return FileKind.CHECKPOINT
     if head.startswith(PICKLE_PROTOCOL) or _looks_like_old_torch(head):
         raise ImportRefused(
             source,
@@ -61,8 +74,10 @@ def _inside_zip(path: Path) -> FileKind:
         return FileKind.KERAS_ARCHIVE
     if any(name.endswith("/data.pkl") or name == "data.pkl" for name in names):
         return FileKind.TORCH_ZIP
+    if names and all(name.endswith(".npy") for name in names):
+        return FileKind.ARRAYS
     raise ImportRefused(
-        str(path), f"this zip archive holds neither a Keras model nor a PyTorch state dict; cellserve imports {ACCEPTED}"
+        str(path), f"this zip archive holds neither a Keras model, a PyTorch state dict nor arrays; cellserve imports {ACCEPTED}"
     )
 
 

@@ -12,7 +12,10 @@ from cellserve.models.weights import Weights
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """framework: "keras", "tf.keras" or "torch"; version: as the file says, or ""; digest: "sha256:…" of its bytes."""
+    """framework: "keras", "tf.keras", "tensorflow", "torch" or "arrays"; version: as the file says, or "".
+
+    digest: "sha256:…" of its bytes.
+    """
 
     framework: str
     version: str
@@ -30,6 +33,10 @@ class ImportedModel:
     notes: tuple[str, ...] = ()
 
 
-def file_digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return "sha256:" + hashlib.file_digest(file, "sha256").hexdigest()
+def file_digest(*paths: Path) -> str:
+    """Of the bytes of all files, one after the other."""
+    digest = hashlib.sha256()
+    for path in paths:
+        with path.open("rb") as file:
+            hashlib.file_digest(file, lambda: digest)
+    return f"sha256:{digest.hexdigest()}"

@@ -1,6 +1,7 @@
 """Arrays of foreign layouts into canonical ones: the only file, beside `gate_order`, that transposes, splits or joins them.
 
-Sources: Keras 2 engine/saving.py (`_convert_rnn_weights`) for the CuDNN layers, torch.nn.RNNBase for the torch ones.
+Sources: Keras 2 engine/saving.py (`_convert_rnn_weights`) for the CuDNN layers, torch.nn.RNNBase for the torch ones,
+TensorFlow 1.15 rnn_cell_impl.py for its cells.
 Knows no file formats and no names of layers; raises LayoutError with a sentence that its caller completes with them.
 """
 
@@ -89,6 +90,30 @@ def torch_recurrent(layer: RecurrentLayer, stored: Arrays) -> Arrays:
 def torch_linear(stored: Arrays) -> Arrays:
     """torch: weight [out, in] and perhaps bias [out]."""
     return {"kernel": stored["weight"].T} | ({"bias": stored["bias"]} if "bias" in stored else {})
+
+
+def tensorflow1_recurrent(layer: RecurrentLayer, stored: Arrays, forget_bias: float) -> Arrays:
+    """TensorFlow 1: kernels [F+out, g*u] whose rows are [x, h]; `forget_bias` is what the program adds to the f gate at run time.
+
+    LSTM: kernel, bias, perhaps peephole_i, peephole_f, peephole_o [u] and projection [u, proj]. GRU: gates_kernel [F+u, 2u],
+    gates_bias, candidate_kernel [F+u, u], candidate_bias. SimpleRNN: kernel, bias.
+    """
+    if isinstance(layer, GruLayer):
+        order = (*gate_order.GRU_TENSORFLOW_1_GATES, "h")
+        kernel = np.concatenate([stored["gates_kernel"], stored["candidate_kernel"]], axis=1)
+        bias = np.concatenate([stored["gates_bias"], stored["candidate_bias"]])
+    else:
+        order = gate_order.LSTM_TENSORFLOW_1 if isinstance(layer, LstmLayer) else gate_order.SIMPLE_RNN
+        kernel, bias = stored["kernel"], stored["bias"]
+    canonical = gate_order.CANONICAL[layer.kind]
+    _require_columns("kernel", kernel, len(order) * layer.units)
+    kernel, bias = gate_order.reorder(kernel, order, canonical), gate_order.reorder(bias, order, canonical)
+    if isinstance(layer, LstmLayer):
+        added = np.repeat([forget_bias if gate == "f" else 0.0 for gate in canonical], layer.units)
+        bias = bias + added.astype(bias.dtype)
+    inputs = len(kernel) - layer.output_units
+    rest = {name: array for name, array in stored.items() if name.startswith(("peephole_", "projection"))}
+    return {"kernel": kernel[:inputs], "recurrent_kernel": kernel[inputs:], "bias": bias, **rest}
 
 
 def _each_gate(array: Array, gates: int, change: Any) -> Array:

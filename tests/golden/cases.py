@@ -7,6 +7,7 @@ as in a stateful model. Knows neither the oracle nor the implementations.
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from cellserve.models.importers import ImportedModel
 Array = npt.NDArray[Any]
 
 FOLDER = Path(__file__).parent
-DESCRIPTIONS = {"pt_rnn_relu2": FOLDER / "pt_rnn_relu2.description.yaml"}  # what a state dict cannot say
+STATE = re.compile(r"state(\d*)_([hc])")  # TensorFlow 1's, by layer; no number where there is one layer
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,7 @@ class GoldenCall:
     inputs: tuple[Array, ...]
     outputs: tuple[Array, ...]
     states: dict[str, Array]
+    lengths: tuple[int, ...] | None = None  # None: every row as long as the input
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,7 @@ def all_cases() -> list[GoldenCase]:
         GoldenCase(
             name=file,
             path=FOLDER / file,
-            description=DESCRIPTIONS.get(facts["case"]),
+            description=_description(facts["case"]),
             calls=_calls(facts["case"]),
             atol=facts["tolerance"]["atol"],
             rtol=facts["tolerance"]["rtol"],
@@ -60,6 +62,12 @@ def all_cases() -> list[GoldenCase]:
         for facts in (json.loads(path.read_text()) for path in sorted(FOLDER.glob("*.json")))
         for file in sorted(facts["model_files"].values())
     ]
+
+
+def _description(case: str) -> Path | None:
+    """What the model file cannot say of itself."""
+    path = FOLDER / f"{case}.description.yaml"
+    return path if path.is_file() else None
 
 
 def _calls(case: str) -> tuple[GoldenCall, ...]:
@@ -71,12 +79,29 @@ def _calls(case: str) -> tuple[GoldenCall, ...]:
             if state in stored
             for layer, array in enumerate(stored[state])
         }
+        states |= {f"{match[1] or 0}.{match[2]}": stored[key] for key in stored if (match := STATE.fullmatch(key))}
+        lengths = tuple(stored["lengths"].tolist()) if "lengths" in stored else None
     if case.endswith("_stateful_chunks"):  # one long input in equal pieces, an output after each
         pieces = np.split(inputs[0], len(outputs), axis=1)
         return tuple(GoldenCall((piece,), (output,), {}) for piece, output in zip(pieces, outputs, strict=True))
     if case.endswith("_stateful_mask"):  # x, then x1
         return tuple(GoldenCall((x,), (y,), {}) for x, y in zip(inputs, outputs, strict=True))
-    return (GoldenCall(inputs, outputs, states),)
+    return (_call(inputs, outputs, states, lengths),)
+
+
+def _call(
+    inputs: tuple[Array, ...], outputs: tuple[Array, ...], states: dict[str, Array], lengths: tuple[int, ...] | None
+) -> GoldenCall:
+    """Without the rows of no steps, which TensorFlow answers with zeros and which never reach a network."""
+    if lengths is None:
+        return GoldenCall(inputs, outputs, states)
+    kept = [row for row, length in enumerate(lengths) if length]
+    return GoldenCall(
+        inputs=tuple(array[kept] for array in inputs),
+        outputs=tuple(array[kept] for array in outputs),
+        states={key: array[kept] for key, array in states.items()},
+        lengths=tuple(lengths[row] for row in kept),
+    )
 
 
 def _numbered(stored: Any, name: str) -> tuple[Array, ...]:

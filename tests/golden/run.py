@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -37,28 +37,42 @@ def by_network(case: GoldenCase, network: Network, implementation: str) -> list[
     state = network.initial_state(len(case.calls[0].inputs[0]))
     for call in case.calls:
         outputs, state = network.run(_inputs(network, call), _lengths(call), _new_call(state), implementation=implementation)
-        answers.append((tuple(_batch_major(network, i, one) for i, one in enumerate(outputs)), _states(state)))
+        given = tuple(_batch_major(network, i, one, call.lengths) for i, one in enumerate(outputs))
+        answers.append((given, _states(state)))
     return answers
 
 
 def by_network_in_chunks(case: GoldenCase, network: Network, implementation: str) -> list[Answer]:
     """Each call cut into chunks of two steps, as the engine cuts it. Causal networks only."""
     answers: list[Answer] = []
-    rows = list(range(len(case.calls[0].inputs[0])))
-    state = network.initial_state(len(rows))
+    state = network.initial_state(len(case.calls[0].inputs[0]))
     for call in case.calls:
         (inputs,) = _inputs(network, call)
         state, parts = _new_call(state), []
-        for chunk in inputs.split(CHUNK_STEPS):
-            made, state = network.advance(chunk, [len(chunk)] * len(rows), state, implementation=implementation)
-            parts.append([_batch_major(network, i, one) for i, one in enumerate(network.finish(made, rows))])
-        sequences = [network.shapes[name].sequence for name in network.spec.outputs]
-        outputs = tuple(
-            np.concatenate(pieces, axis=1) if sequence else pieces[-1]
-            for sequence, pieces in zip(sequences, zip(*parts), strict=True)
-        )
+        for start in range(0, len(inputs), CHUNK_STEPS):
+            live = [row for row, length in enumerate(_lengths(call)) if length > start]
+            chunk = inputs[start : start + CHUNK_STEPS, live]
+            lengths = [min(len(chunk), _lengths(call)[row] - start) for row in live]
+            made, advanced = network.advance(chunk, lengths, state.take(live), implementation=implementation)
+            state.put(live, advanced)
+            parts.append((live, lengths, network.finish(made, list(range(len(live))))))
+        outputs = tuple(_joined(network, i, len(inputs[0]), parts) for i in range(len(network.spec.outputs)))
         answers.append((outputs, _states(state)))
     return answers
+
+
+def _joined(network: Network, index: int, rows: int, parts: list[tuple[list[int], list[int], tuple[torch.Tensor, ...]]]) -> Array:
+    """One output of every chunk, joined: a sequence with zeros where a row has ended, or the vector at each row's end."""
+    pieces = [(live, _batch_major(network, index, outputs[index], lengths)) for live, lengths, outputs in parts]
+    if network.shapes[network.spec.outputs[index]].sequence:
+        padded = [np.zeros((rows, *piece.shape[1:]), dtype=piece.dtype) for _, piece in pieces]
+        for whole, (live, piece) in zip(padded, pieces):
+            whole[live] = piece
+        return np.concatenate(padded, axis=1)
+    last = np.zeros((rows, *pieces[0][1].shape[1:]), dtype=np.float32)
+    for live, piece in pieces:
+        last[live] = piece
+    return last
 
 
 def pairs(case: GoldenCase, answers: list[Answer]) -> list[tuple[str, Array, Array]]:
@@ -81,7 +95,7 @@ def _new_call(state: RecurrentState) -> RecurrentState:
 
 
 def _lengths(call: GoldenCall) -> list[int]:
-    return [call.inputs[0].shape[1]] * len(call.inputs[0])
+    return [call.inputs[0].shape[1]] * len(call.inputs[0]) if call.lengths is None else list(call.lengths)
 
 
 def _inputs(network: Network, call: GoldenCall) -> tuple[torch.Tensor, ...]:
@@ -92,8 +106,14 @@ def _inputs(network: Network, call: GoldenCall) -> tuple[torch.Tensor, ...]:
     return tuple(tensors)
 
 
-def _batch_major(network: Network, index: int, tensor: torch.Tensor) -> Array:
-    return (tensor.transpose(0, 1) if network.shapes[network.spec.outputs[index]].sequence else tensor).numpy()
+def _batch_major(network: Network, index: int, tensor: torch.Tensor, lengths: Sequence[int] | None) -> Array:
+    """Zeros beyond each row's length where lengths are given: a network leaves anything there."""
+    if not network.shapes[network.spec.outputs[index]].sequence:
+        return tensor.numpy()
+    rows = tensor.transpose(0, 1).clone().numpy()
+    for row, length in zip(rows, lengths or ()):
+        row[length:] = 0
+    return rows
 
 
 def _states(state: RecurrentState) -> dict[str, Array]:

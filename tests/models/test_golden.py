@@ -57,8 +57,10 @@ REFUSED_BY_FUSED = {
         "k224tf_lstm_sigmoid_tanh.h5",
         "k224tf_lstm_softmax_sigmoid.h5",
         "k3_lstm_leaky_relu_hard_tanh.keras",
+        "tf1_basiclstm_fb0_relu.ckpt.d/model.ckpt",
     ],
-    "reset gate": ["k231tf_bidir_mask_seq.h5", "k3_gru_ra0.keras"],
+    "reset gate": ["k231tf_bidir_mask_seq.h5", "k3_gru_ra0.keras", "tf1_grucell.ckpt.d/model.ckpt"],
+    "peepholes": ["tf1_lstmcell_peephole_proj.ckpt.d/model.ckpt"],
 }
 REFUSED = {("fused", name): reason for reason, names in REFUSED_BY_FUSED.items() for name in names}
 SUPPORTED = [(name, label) for name in CASES for label in LABELS if (label, name) not in REFUSED]
@@ -84,6 +86,7 @@ def assert_as_the_framework(case: GoldenCase, answers: list[Answer]) -> None:
 def test_the_cases_are_all_there() -> None:
     """Each family of files that must pass is present, with the stateful cases among them."""
     families = {"k205tf": 10, "k205th": 7, "k209tf": 1, "k224tf": 20, "k231tf": 2, "k3": 14, "tfk": 19, "pt": 16, "seed2": 1}
+    families |= {"tf1": 6, "seed4": 1}
     assert {family: sum(name.startswith(f"{family}_") for name in CASES) for family in families} == families
     assert sum(len(case.calls) > 1 for case in CASES.values()) == 6
 

@@ -27,7 +27,7 @@ def test_an_empty_description_says_nothing(tmp_path: Path) -> None:
 
 
 def test_an_unknown_key_is_refused_with_the_known_ones(tmp_path: Path) -> None:
-    with pytest.raises(ImportRefused, match=r"'nonlinearty'.*head, head_activations, nonlinearity, order"):
+    with pytest.raises(ImportRefused, match=r"'nonlinearty'.*head, head_activations,.* nonlinearity, order"):
         load_description(written(tmp_path, "nonlinearty: relu"))
 
 

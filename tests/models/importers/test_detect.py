@@ -24,6 +24,7 @@ from tests.golden.cases import FOLDER
         ("k3_gru_ra0.keras", FileKind.KERAS_ARCHIVE),
         ("pt_gru1.pt", FileKind.TORCH_ZIP),
         ("pt_gru1.safetensors", FileKind.SAFETENSORS),
+        ("pt_gru1.npz", FileKind.ARRAYS),
     ],
 )
 def test_the_name_of_a_file_says_nothing(tmp_path: Path, file: str, kind: FileKind) -> None:
@@ -61,7 +62,7 @@ def test_what_is_no_model_is_said_to_be_none(tmp_path: Path, content: bytes, sai
 def test_a_missing_file_and_a_folder(tmp_path: Path) -> None:
     with pytest.raises(ImportRefused, match="No such file"):
         detect(tmp_path / "absent.h5")
-    with pytest.raises(ImportRefused, match="not a file"):
+    with pytest.raises(ImportRefused, match="folder holds no TensorFlow checkpoint"):
         detect(tmp_path)
 
 
@@ -69,7 +70,7 @@ def test_a_zip_of_something_else(tmp_path: Path) -> None:
     path = tmp_path / "photos.zip"
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("a.txt", "a")
-    with pytest.raises(ImportRefused, match="neither a Keras model nor a PyTorch state dict"):
+    with pytest.raises(ImportRefused, match="neither a Keras model, a PyTorch state dict nor arrays"):
         detect(path)
 
 

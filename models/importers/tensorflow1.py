@@ -1,0 +1,212 @@
+"""TensorFlow 1 checkpoints: perhaps an embedding, the cells of tf.nn.rnn_cell, the user's matrices after them, as a ModelSpec.
+
+A checkpoint holds variables, not the graph: what the program added at run time (forget_bias, activations, clips, where the
+logits act) is assumed to be TensorFlow's default, said in the notes, and changed by a description. Source: TensorFlow 1.15
+python/ops/rnn_cell_impl.py, rnn.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import numpy.typing as npt
+from pydantic import ValidationError
+
+from cellserve.models.errors import ImportRefused
+from cellserve.models.importers import layout
+from cellserve.models.importers.admission import admitted
+from cellserve.models.importers.checkpoint import Checkpoint
+from cellserve.models.importers.description import Description
+from cellserve.models.importers.imported import ImportedModel, Source, file_digest
+from cellserve.models.importers.tensorflow1_notes import assumptions, ignored
+from cellserve.models.importers.tensorflow1_order import (
+    Arrangement,
+    Matrix,
+    Recurrence,
+    arrange,
+    matrices,
+    recurrences,
+    unexplained,
+)
+from cellserve.models.importers.tensorflow1_variables import Cell, sort_variables
+from cellserve.models.spec import (
+    Activation,
+    ActivationName,
+    DenseLayer,
+    EmbeddingLayer,
+    GruLayer,
+    InputSpec,
+    LastStepLayer,
+    LayerSpec,
+    LstmLayer,
+    MergeLayer,
+    ModelSpec,
+    RecurrentLayer,
+    ReverseLayer,
+    SimpleRnnLayer,
+)
+
+INPUT: Final = "input"
+FORGET_BIAS: Final = 1.0  # TensorFlow's default
+FIELDS: Final = frozenset(
+    {"activation", "cell_clip", "cells", "forget_bias", "head", "head_activations", "merge", "order", "proj_clip"}
+)
+
+
+@dataclass
+class _Wiring:
+    checkpoint: Checkpoint
+    description: Description
+    current: str = INPUT
+    layers: list[LayerSpec] = field(default_factory=list)
+    arrays: dict[str, npt.NDArray[Any]] = field(default_factory=dict)
+
+    @property
+    def source(self) -> str:
+        return str(self.checkpoint.prefix)
+
+    def add(self, layer: LayerSpec, arrays: layout.Arrays | None = None) -> None:
+        self.layers.append(layer)
+        self.current = layer.name
+        self.arrays |= {f"{layer.name}.{name}": array for name, array in (arrays or {}).items()}
+
+
+def load_checkpoint(prefix: Path, description: Description) -> ImportedModel:
+    """Raises ImportRefused: damaged files, cells that are not supported, variables that nothing explains."""
+    checkpoint = Checkpoint.open(prefix)
+    source = str(prefix)
+    description.refuse_all_but(FIELDS, source, "a TensorFlow 1 checkpoint")
+    shapes = {name: entry.shape for name, entry in checkpoint.entries.items()}
+    found = sort_variables(shapes, description.cells or {}, source)
+    if not found.cells:
+        raise ImportRefused(
+            source,
+            "no scope of a recurrent cell is known by its name here; if the program named its cells itself, say what they are "
+            f"with `cells: {{scope: lstm}}` in a --description. The variables are {', '.join(sorted(found.others)) or 'none'}",
+        )
+    others, left = matrices(found.others)
+    if left and description.order is None:
+        raise unexplained(left, source)
+    arrangement = arrange([*recurrences(found.cells, source), *others], description.order, source)
+    _refuse_what_fits_nothing(arrangement, description, source)
+    wiring = _Wiring(checkpoint, description)
+    try:
+        spec = _wire(wiring, arrangement)
+    except ValidationError as error:
+        raise ImportRefused(source, f"the variables do not make a network: {error.errors()[0]['msg']}") from error
+    notes = (*assumptions(arrangement, description), *ignored(found))
+    files = checkpoint.files()
+    return admitted(spec, wiring.arrays, Source("tensorflow", "1", files[0].name, file_digest(*files)), notes, prefix)
+
+
+def _wire(wiring: _Wiring, arrangement: Arrangement) -> ModelSpec:
+    first = InputSpec(name=INPUT, width=arrangement.recurrences[0].input_width)
+    if (embedding := arrangement.embedding) is not None:
+        first = InputSpec(name=INPUT, kind="ids")
+        vocabulary, units = embedding.shape
+        table = EmbeddingLayer(name=embedding.name, inputs=(INPUT,), vocabulary=vocabulary, units=units)
+        wiring.add(table, {"table": wiring.checkpoint.read(embedding.kernel)})
+    outputs: tuple[str, ...] = ()
+    for recurrence in arrangement.recurrences:
+        outputs = _add_recurrence(wiring, recurrence)
+    if len(outputs) > 1 and (arrangement.head or len(arrangement.recurrences) > 1):
+        raise ImportRefused(wiring.source, "two separate outputs cannot feed what follows them", option="merge")
+    if arrangement.head:
+        _add_head(wiring, arrangement.head)
+        outputs = (wiring.current,)
+    return ModelSpec(inputs=(first,), layers=tuple(wiring.layers), outputs=outputs)
+
+
+def _add_recurrence(wiring: _Wiring, recurrence: Recurrence) -> tuple[str, ...]:
+    """The names of its outputs, each a sequence in the order of time."""
+    source = wiring.current
+    for cell in recurrence.passes[0]:
+        _add_cell(wiring, cell, go_backwards=False)
+    forward = wiring.current
+    if len(recurrence.passes) == 1:
+        return (forward,)
+    wiring.current = source
+    for depth, cell in enumerate(recurrence.passes[1]):  # those above the lowest read what it wrote, already turned round
+        _add_cell(wiring, cell, go_backwards=depth == 0)
+    wiring.add(ReverseLayer(name=f"{recurrence.name}/bw_in_time", inputs=(wiring.current,)))
+    merge = wiring.description.merge or "concat"
+    if merge == "none":
+        return forward, wiring.current
+    wiring.add(MergeLayer(name=f"{recurrence.name}/merged", inputs=(forward, wiring.current), mode=merge))
+    return (wiring.current,)
+
+
+def _add_cell(wiring: _Wiring, cell: Cell, *, go_backwards: bool) -> None:
+    described = wiring.description
+    common: dict[str, Any] = {
+        "name": cell.scope,
+        "inputs": (wiring.current,),
+        "units": cell.units,
+        "activation": Activation(name=described.activation or "tanh"),
+        "return_sequences": True,
+        "go_backwards": go_backwards,
+        "mask_rule": "zero",
+    }
+    layer: RecurrentLayer
+    if cell.kind == "lstm":
+        projection = cell.output_width if "projection" in cell.shapes else None
+        layer = LstmLayer(
+            **common,
+            projection_units=projection,
+            peepholes=cell.peepholes,
+            cell_clip=described.cell_clip,
+            projection_clip=described.proj_clip if projection else None,
+        )
+    elif cell.kind == "gru":
+        layer = GruLayer(**common)
+    else:
+        layer = SimpleRnnLayer(**common)
+    stored = {role: wiring.checkpoint.read(variable) for role, variable in cell.variables.items()}
+    default = FORGET_BIAS if cell.has_forget_bias else 0.0
+    forget_bias = default if described.forget_bias is None else described.forget_bias
+    try:
+        wiring.add(layer, layout.tensorflow1_recurrent(layer, stored, forget_bias))
+    except ValueError as error:
+        raise ImportRefused(wiring.source, f"its arrays are not those of its cell: {error}", layer=cell.scope) from error
+
+
+def _add_head(wiring: _Wiring, head: tuple[Matrix, ...]) -> None:
+    none: list[ActivationName] = ["linear" for _ in head]
+    given = wiring.description.head_activations
+    functions: Sequence[ActivationName] = none if given is None else given
+    if len(functions) != len(head):
+        names = ", ".join(matrix.name for matrix in head)
+        raise ImportRefused(
+            wiring.source, f"{len(functions)} activations are given for {len(head)} matrices ({names})", option="head_activations"
+        )
+    if wiring.description.head != "sequence":
+        wiring.add(LastStepLayer(name="last_step", inputs=(wiring.current,)))
+    for matrix, function in zip(head, functions):
+        arrays = {"kernel": wiring.checkpoint.read(matrix.kernel)}
+        if matrix.bias is not None:
+            arrays["bias"] = wiring.checkpoint.read(matrix.bias)
+        layer = DenseLayer(
+            name=matrix.name,
+            inputs=(wiring.current,),
+            units=matrix.output_width,
+            use_bias=matrix.bias is not None,
+            activation=Activation(name=function),
+        )
+        wiring.add(layer, arrays)
+
+
+def _refuse_what_fits_nothing(arrangement: Arrangement, description: Description, source: str) -> None:
+    cells = [cell for recurrence in arrangement.recurrences for cells in recurrence.passes for cell in cells]
+    for option, given, fits, what in (
+        ("forget_bias", description.forget_bias, any(cell.kind == "lstm" for cell in cells), "LSTM cell"),
+        ("cell_clip", description.cell_clip, any(cell.kind == "lstm" for cell in cells), "LSTM cell"),
+        ("proj_clip", description.proj_clip, any("projection" in cell.shapes for cell in cells), "projection"),
+        ("merge", description.merge, any(len(one.passes) == 2 for one in arrangement.recurrences), "bidirectional_rnn"),
+        ("head", description.head, arrangement.head, "matrix after the cells"),
+        ("head_activations", description.head_activations, arrangement.head, "matrix after the cells"),
+    ):
+        if given is not None and not fits:
+            raise ImportRefused(source, f"the checkpoint holds no {what} to which this could apply", option=option)
