@@ -208,8 +208,9 @@ class RegistryServicer:
     def SetAlias(self, request, context):
         """Points an alias at a version: loads the version if need be, then moves the alias, and replies when new requests are
         answered by it. No request is interrupted. Setting it again to the same version does nothing.
-        Errors: NOT_FOUND (model, version), INVALID_ARGUMENT (not an alias name), UNAVAILABLE (reason VERSION_UNAVAILABLE: the
-        version cannot be loaded; the alias stays where it was), FAILED_PRECONDITION (reason REPOSITORY: it cannot be written).
+        Errors, all of which leave the alias where it was: NOT_FOUND (model, version), INVALID_ARGUMENT (not an alias name),
+        FAILED_PRECONDITION (reason VERSION_FAILED: the version cannot be loaded; REPOSITORY: the alias cannot be written),
+        UNAVAILABLE (reason VERSION_UNAVAILABLE: the model was unloaded on request).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
