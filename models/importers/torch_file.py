@@ -38,7 +38,9 @@ def read_torch_zip(path: Path) -> Arrays:
             "the file holds more than weights: reading it would run code, which is never done. Save the weights alone with "
             "torch.save(model.state_dict(), path)",
         ) from error
-    except (zipfile.BadZipFile, RuntimeError, OSError, EOFError, ValueError, KeyError) as error:
+    except ImportRefused:
+        raise
+    except Exception as error:  # a damaged pickle makes torch's reader raise anything at all, a TypeError as well as a KeyError
         raise ImportRefused(source, f"the archive is damaged or cut short ({_first_line(error)}); copy the file again") from error
     return _arrays(_state_dict(content, source), source)
 
