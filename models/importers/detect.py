@@ -68,7 +68,7 @@ def _inside_zip(path: Path) -> FileKind:
     try:
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()
-    except (zipfile.BadZipFile, OSError, NotImplementedError) as error:
+    except (zipfile.BadZipFile, OSError, NotImplementedError, ValueError) as error:
         raise ImportRefused(str(path), f"the zip archive is damaged or cut short ({error}); copy the file again") from error
     if "config.json" in names:
         return FileKind.KERAS_ARCHIVE
