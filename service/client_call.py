@@ -10,7 +10,7 @@ from cellserve.service.client_prediction import Prediction, prediction
 from cellserve.service.client_requests import PartLimits, Question, Reference
 from cellserve.service.client_retry import Attempts, RetryPolicy
 from cellserve.service.client_rows import Input, Rows
-from cellserve.service.client_tensors import Array
+from cellserve.service.client_tensors import Array, WireDtype
 from cellserve.service.pb import cellserve_pb2 as pb
 
 Progress = Callable[[int, int], None]
@@ -46,11 +46,16 @@ class CallSettings:
     timeout_seconds: float
     retry: RetryPolicy
     limits: PartLimits
+    wire_dtype: WireDtype
     clock: Callable[[], float]
 
     def call(self, model: str, x: Input, return_state: bool, options: RunOptions) -> Call:
         """Raises InvalidInput."""
         return _call(self, model, x, return_state, **options)
+
+    def attempts(self) -> Attempts:
+        """At a call that is not cut into parts."""
+        return Attempts(self.retry, self.clock() + self.timeout_seconds, self.clock)
 
 
 def _call(settings: CallSettings, model: str, x: Input, return_state: bool, **options: Unpack[RunOptions]) -> Call:
@@ -70,6 +75,7 @@ def _call(settings: CallSettings, model: str, x: Input, return_state: bool, **op
         implementation=options.get("implementation", ""),
         return_state=return_state,
         priority=options.get("priority", 0),
+        wire_dtype=settings.wire_dtype,
     )
     timeout_seconds = options.get("timeout_seconds")
     allowed_seconds = settings.timeout_seconds if timeout_seconds is None else timeout_seconds

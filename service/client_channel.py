@@ -15,6 +15,8 @@ _OPTIONS: tuple[tuple[str, int | str], ...] = (
     ("grpc.max_receive_message_length", _UNLIMITED),
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.max_reconnect_backoff_ms", 5_000),
+    ("grpc.keepalive_time_ms", 30_000),  # while calls or a stream are open: a peer that vanished is noticed
+    ("grpc.keepalive_timeout_ms", 10_000),
     ("grpc.primary_user_agent", "cellserve-python"),
 )
 HEALTH_CHECK = "/grpc.health.v1.Health/Check"

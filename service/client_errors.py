@@ -3,6 +3,7 @@
 ServiceError                          see cellserve.service.errors
 └── CallFailed                        the call failed on the way, or the server gave no reason that this client knows
     ├── ServiceUnavailable            UNAVAILABLE     nobody answered; safe to try again
+    │   └── StreamBroken              STREAM_BROKEN   … because the stream that carried it ended; see client_stream
     ├── MessageTooLarge               MESSAGE_TOO_LARGE
     ├── AccessDenied                  ACCESS_DENIED   a missing or unknown token, or one without the right
     ├── MethodMissing                 METHOD_MISSING  whatever answers there is not a cellserve of this version
@@ -21,9 +22,11 @@ from google.protobuf.message import DecodeError, Message
 from google.rpc import error_details_pb2, status_pb2
 
 from cellserve.service.errors import Cancelled, DeadlineExpired, InternalFailure, Overloaded, ServiceError
+from cellserve.service.pb import cellserve_pb2 as pb
 
 _DETAILS_KEY = "grpc-status-details-bin"
 _REQUEST_ID_KEY = "cellserve-request-id"
+_CODES: dict[int, grpc.StatusCode] = {code.value[0]: code for code in grpc.StatusCode}
 
 
 class CallFailed(ServiceError):
@@ -85,6 +88,16 @@ def mirrored(call: FailedCall, target: str) -> ServiceError:
     error.retry_after_seconds = _retry_after_seconds(details.get(error_details_pb2.RetryInfo))
     error.field = _field(details.get(error_details_pb2.BadRequest))
     error.request_id = _request_id(info, trailers)
+    return error
+
+
+def mirrored_message(failure: pb.Error, request_id: str) -> ServiceError:
+    """The same for a failure that a stream carries as a message."""
+    code = _CODES.get(failure.code, grpc.StatusCode.UNKNOWN)
+    error = _by_reason(failure.reason, code)(
+        failure.message, field=failure.field or None, retry_after_seconds=failure.retry_after_seconds or None
+    )
+    error.request_id = request_id or None
     return error
 
 

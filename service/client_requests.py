@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from cellserve.service.client_rows import Rows
-from cellserve.service.client_tensors import concatenated, to_wire
+from cellserve.service.client_tensors import WireDtype, concatenated, to_wire
 from cellserve.service.errors import InvalidInput
 from cellserve.service.pb import cellserve_pb2 as pb
 
@@ -55,13 +55,17 @@ class Question:
     implementation: str = ""
     return_state: bool = False
     priority: int = 0
+    wire_dtype: WireDtype = "float32"
 
     def parts(self, limits: PartLimits) -> list[range]:
         row_bytes = [row.nbytes for row in self.rows.inputs]
         return list(split(self.rows.lengths, row_bytes, limits))
 
     def request(self, part: range, version: str | None = None) -> pb.RunRequest:
-        """The rows of one part; `version` pins a number in place of what the caller wrote."""
+        """The rows of one part; `version` pins a number in place of what the caller wrote.
+
+        Raises InvalidInput: a value does not fit the wire's dtype.
+        """
         rows = self.rows
         chosen = slice(part.start, part.stop)
         request = pb.RunRequest(
@@ -70,8 +74,8 @@ class Question:
             implementation=self.implementation,
             return_state=self.return_state,
             lengths=[len(row) for row in rows.inputs[chosen]],
-            inputs=concatenated(rows.inputs[chosen]),
-            more_inputs=[to_wire(array[chosen]) for array in rows.more_inputs],
+            inputs=concatenated(rows.inputs[chosen], self.wire_dtype),
+            more_inputs=[concatenated([array[chosen]], self.wire_dtype) for array in rows.more_inputs],
             state={name: to_wire(array[chosen]) for name, array in rows.state.items()},
             priority=self.priority,
         )

@@ -1,19 +1,22 @@
 """NumPy arrays to and from the wire's Tensor. Knows no sequences, no models and no calls.
 
-float32 in, unless ids; half-precision tensors that a server may answer with are widened to float32.
+float32 in, unless ids, or half of it where the caller accepts the rounding; half-precision tensors that a server may answer
+with are widened to float32.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from cellserve.service.errors import InvalidInput
 from cellserve.service.pb import cellserve_pb2 as pb
 
 Array = NDArray[Any]
+WireDtype = Literal["float32", "float16", "bfloat16"]  # of features on their way to the server
 
 _WIRE_DTYPES: dict[int, np.dtype[Any]] = {
     pb.FLOAT32: np.dtype("<f4"),
@@ -22,6 +25,7 @@ _WIRE_DTYPES: dict[int, np.dtype[Any]] = {
     pb.INT64: np.dtype("<i8"),
     pb.BOOL: np.dtype(np.bool_),
 }
+_HALVES: dict[str, pb.DataType] = {"float16": pb.FLOAT16, "bfloat16": pb.BFLOAT16}
 _DATA_TYPES: dict[np.dtype[Any], pb.DataType] = {
     np.dtype("<f4"): pb.FLOAT32,
     np.dtype("<i4"): pb.INT32,
@@ -53,11 +57,34 @@ def to_wire(array: Array) -> pb.Tensor:
     return concatenated([as_wire(array)])
 
 
-def concatenated(parts: Sequence[Array]) -> pb.Tensor:
-    """Arrays from `as_wire`, of one dtype and equal but for the first axis, one after the other; copied once."""
+def concatenated(parts: Sequence[Array], floats: WireDtype = "float32") -> pb.Tensor:
+    """Arrays from `as_wire`, of one dtype and equal but for the first axis, one after the other; copied once.
+
+    floats: the form of float32 arrays on the wire, rounded to nearest even. Raises InvalidInput: a value is too large for it.
+    """
     first = parts[0]
     shape = (sum(part.shape[0] for part in parts), *first.shape[1:]) if first.ndim else ()
-    return pb.Tensor(dtype=_DATA_TYPES[first.dtype], shape=shape, data=b"".join([part.data for part in parts]))
+    dtype = _DATA_TYPES[first.dtype]
+    if dtype == pb.FLOAT32 and floats != "float32":
+        dtype, parts = _HALVES[floats], [_halved(part, floats) for part in parts]
+    return pb.Tensor(dtype=dtype, shape=shape, data=b"".join([part.data for part in parts]))
+
+
+def _halved(array: Array, floats: WireDtype) -> Array:
+    """float32 as float16, or as the bits of bfloat16. NaN and infinities stay what they are, for the server to name."""
+    with np.errstate(over="ignore"):
+        if floats == "float16":
+            halves = array.astype("<f2")
+            widened = halves
+        else:
+            bits = array.view("<u4")
+            rounded = np.where(np.isnan(array), bits, bits + (0x7FFF + ((bits >> 16) & 1)))
+            halves = (rounded >> 16).astype("<u2")
+            widened = (halves.astype("<u4") << 16).view("<f4")
+    lost = np.isinf(widened) & np.isfinite(array)
+    if lost.any():
+        raise InvalidInput(f"{array[lost][0]} is too large for {floats} on the wire; use float32", field="inputs")
+    return halves
 
 
 def from_wire(tensor: pb.Tensor) -> Array:

@@ -1,0 +1,166 @@
+"""The client for asyncio: many calls in flight, on one stream where that is cheaper. Re-exported by cellserve.service.client."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from types import TracebackType
+from typing import Any, Literal, Self, Unpack, overload
+
+import grpc
+
+from cellserve.service.client_call import Call, CallSettings, RunOptions
+from cellserve.service.client_channel import Endpoint
+from cellserve.service.client_prediction import Prediction
+from cellserve.service.client_registry import (
+    ModelDescription,
+    ModelVersion,
+    description,
+    model_version,
+    model_versions,
+)
+from cellserve.service.client_requests import PartLimits, Reference
+from cellserve.service.client_retry import RetryPolicy
+from cellserve.service.client_rows import Input
+from cellserve.service.client_settings import DEFAULT_TIMEOUT_SECONDS, DEFAULT_URL, READY_TIMEOUT_SECONDS
+from cellserve.service.client_stream import StreamBroken
+from cellserve.service.client_tensors import Array, WireDtype
+from cellserve.service.client_transport import AsyncTransport, Method, Reply
+from cellserve.service.errors import ServiceError
+from cellserve.service.pb import cellserve_pb2 as pb
+
+
+class AsyncClient:
+    """The same for asyncio. Belongs to the event loop of its first call; many calls, and several parts of each, in flight."""
+
+    def __init__(
+        self,
+        url: str = DEFAULT_URL,
+        *,
+        token: str | None = None,
+        root_certificates: bytes | None = None,
+        credentials: grpc.ChannelCredentials | None = None,
+        timeout_seconds: float = DEFAULT_TIMEOUT_SECONDS,
+        retry: RetryPolicy | None = None,
+        limits: PartLimits | None = None,
+        parts_in_flight: int = 4,
+        streams: bool = True,
+        wire_dtype: WireDtype = "float32",
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        """As Client. parts_in_flight: most parts of one long batch under way at once. streams: whether requests share a stream,
+        which costs both sides less than calls of their own (docs/performance.md); a stream stays with one server, so say False
+        behind a balancer that spreads calls.
+        """
+        self._endpoint = Endpoint.of(url, token=token, root_certificates=root_certificates, credentials=credentials)
+        self._settings = CallSettings(timeout_seconds, retry or RetryPolicy(), limits or PartLimits(), wire_dtype, clock)
+        self._parts_in_flight = parts_in_flight
+        self._sleep = sleep
+        self._streams = streams
+        self._opened: AsyncTransport | None = None
+
+    @overload
+    async def predict(
+        self, model: str, x: Array, *, return_state: Literal[False] = False, **options: Unpack[RunOptions]
+    ) -> Array: ...
+    @overload
+    async def predict(
+        self, model: str, x: Sequence[Any], *, return_state: Literal[False] = False, **options: Unpack[RunOptions]
+    ) -> list[Array]: ...
+    @overload
+    async def predict(
+        self, model: str, x: Input, *, return_state: Literal[True], **options: Unpack[RunOptions]
+    ) -> Prediction: ...
+
+    async def predict(
+        self, model: str, x: Input, *, return_state: bool = False, **options: Unpack[RunOptions]
+    ) -> Array | list[Array] | Prediction:
+        """As Client.predict."""
+        prediction = await self.run(model, x, return_state=return_state, **options)
+        return prediction if return_state else prediction.answer
+
+    async def run(self, model: str, x: Input, *, return_state: bool = False, **options: Unpack[RunOptions]) -> Prediction:
+        """As Client.run."""
+        call = self._settings.call(model, x, return_state, options)
+        first = await self._answer(call, call.parts[0], None)
+        return call.prediction([first, *await self._remaining(call, first)])
+
+    async def models(self) -> list[str]:
+        """As Client.models."""
+        return sorted({each.model for each in await self.versions()})
+
+    async def versions(self, model: str = "") -> list[ModelVersion]:
+        """As Client.versions."""
+        return model_versions(await self._registry_call(self._transport.registry.List, pb.ListRequest(model=model)))
+
+    async def show(self, model: str) -> ModelDescription:
+        """As Client.show."""
+        reference = Reference.parse(model)
+        request = pb.ShowRequest(model=reference.model, version=reference.version)
+        return description(await self._registry_call(self._transport.registry.Show, request))
+
+    async def promote(self, model: str, version: int, alias: str = "stable") -> ModelVersion:
+        """As Client.promote."""
+        request = pb.SetAliasRequest(model=model, version=version, alias=alias)
+        return model_version((await self._registry_call(self._transport.registry.SetAlias, request)).status)
+
+    async def ready(self, timeout_seconds: float = READY_TIMEOUT_SECONDS) -> bool:
+        """As Client.ready."""
+        return await self._transport.ready(timeout_seconds)
+
+    async def close(self) -> None:
+        if self._opened is not None:
+            await self._opened.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        await self.close()
+
+    @property
+    def _transport(self) -> AsyncTransport:
+        """Made on the running loop, by the first call."""
+        if self._opened is None:
+            self._opened = AsyncTransport(self._endpoint, self._streams)
+        return self._opened
+
+    async def _remaining(self, call: Call, first: pb.RunReply) -> list[pb.RunReply]:
+        gate = asyncio.Semaphore(self._parts_in_flight)
+
+        async def answer(part: range) -> pb.RunReply:
+            async with gate:
+                return await self._answer(call, part, first)
+
+        tasks = [asyncio.ensure_future(answer(part)) for part in call.parts[1:]]
+        try:
+            return await asyncio.gather(*tasks)
+        finally:
+            for task in tasks:
+                task.cancel()
+
+    async def _answer(self, call: Call, part: range, first: pb.RunReply | None) -> pb.RunReply:
+        reply = await self._send(call, part, first)
+        call.answered(part)
+        return reply
+
+    async def _send(self, call: Call, part: range, first: pb.RunReply | None) -> pb.RunReply:
+        request, attempts, alone = call.request(part, first), call.attempts(), False
+        while True:
+            try:
+                return await self._transport.run(request, attempts.time_left_seconds(), alone=alone)
+            except ServiceError as failure:
+                error = failure
+            alone = isinstance(error, StreamBroken)  # if it was this request that broke it, it now learns so
+            await self._sleep(attempts.wait_seconds_after(error))
+
+    async def _registry_call(self, method: Method[Reply], request: object) -> Reply:
+        attempts = self._settings.attempts()
+        while True:
+            try:
+                return await self._transport.call(method, request, attempts.time_left_seconds())
+            except ServiceError as failure:
+                error = failure
+            await self._sleep(attempts.wait_seconds_after(error))

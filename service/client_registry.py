@@ -1,0 +1,155 @@
+"""What a server says of its models, as plain values. Pure: messages in, values out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Literal
+
+from cellserve.service.pb import cellserve_pb2 as pb
+
+State = Literal["UNKNOWN", "LOADING", "READY", "UNLOADING", "FAILED", "UNLOADED"]
+
+
+@dataclass(frozen=True, slots=True)
+class ModelVersion:
+    """Where one version stands. reason: why it FAILED, else empty. aliases: that point at it, sorted."""
+
+    model: str
+    version: int
+    state: State
+    reason: str
+    aliases: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class InputTensor:
+    """kind: "features" [T, width], "ids" [T] below vocabulary (None: no end known), "vector" [width].
+
+    time_steps: that a sequence must have; None: any number.
+    """
+
+    name: str
+    kind: Literal["features", "ids", "vector"]
+    width: int | None
+    vocabulary: int | None
+    time_steps: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class OutputTensor:
+    """A row's answer: [*features], or [T, *features] where per_step. time_steps: None for as many as the input has."""
+
+    name: str
+    per_step: bool
+    features: tuple[int, ...]
+    time_steps: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class StateTensor:
+    """A recurrent state [rows, width], by its name in initial_state and Prediction.state. layer: in the trained file."""
+
+    name: str
+    layer: str
+    width: int
+
+
+@dataclass(frozen=True, slots=True)
+class ImplementationChoice:
+    """obstacle: why this model cannot run under it; None: it can. difference: largest |it − float64 oracle| when published."""
+
+    label: str
+    obstacle: str | None
+    is_default: bool
+    difference: float
+
+
+@dataclass(frozen=True, slots=True)
+class ModelDescription:
+    """Everything about one version but its weights.
+
+    versions: every published one of the model. causal: it is advanced step by step; else it needs whole sequences.
+    parity_bound: largest difference from the float64 oracle that publishing allowed. notes: what the import assumed.
+    """
+
+    status: ModelVersion
+    versions: tuple[int, ...]
+    inputs: tuple[InputTensor, ...]
+    outputs: tuple[OutputTensor, ...]
+    states: tuple[StateTensor, ...]
+    implementations: tuple[ImplementationChoice, ...]
+    causal: bool
+    parity_bound: float
+    framework: str
+    source_file: str
+    source_digest: str
+    notes: tuple[str, ...]
+    weights_digest: str
+    created: datetime
+    tags: dict[str, str]
+    parameters: int
+
+    @property
+    def offered(self) -> tuple[str, ...]:
+        """Labels of the implementations that can run this model."""
+        return tuple(each.label for each in self.implementations if each.obstacle is None)
+
+
+_STATES: dict[int, State] = {
+    pb.VersionStatus.UNKNOWN: "UNKNOWN",
+    pb.VersionStatus.LOADING: "LOADING",
+    pb.VersionStatus.READY: "READY",
+    pb.VersionStatus.UNLOADING: "UNLOADING",
+    pb.VersionStatus.FAILED: "FAILED",
+    pb.VersionStatus.UNLOADED: "UNLOADED",
+}
+_KINDS: dict[int, Literal["features", "ids", "vector"]] = {
+    pb.InputDescription.FEATURES: "features",
+    pb.InputDescription.IDS: "ids",
+    pb.InputDescription.VECTOR: "vector",
+}
+
+
+def model_version(status: pb.VersionStatus) -> ModelVersion:
+    return ModelVersion(status.model, status.version, _STATES.get(status.state, "UNKNOWN"), status.reason, tuple(status.aliases))
+
+
+def model_versions(reply: pb.ListReply) -> list[ModelVersion]:
+    return [model_version(status) for status in reply.versions]
+
+
+def description(reply: pb.ShowReply) -> ModelDescription:
+    source = reply.source
+    return ModelDescription(
+        status=model_version(reply.status),
+        versions=tuple(reply.versions),
+        inputs=tuple(
+            InputTensor(
+                each.name,
+                _KINDS.get(each.kind, "features"),
+                each.width or None,
+                each.vocabulary or None,
+                each.time_steps or None,
+            )
+            for each in reply.inputs
+        ),
+        outputs=tuple(
+            OutputTensor(each.name, each.per_step, tuple(each.features), each.time_steps or None) for each in reply.outputs
+        ),
+        states=tuple(StateTensor(each.name, each.layer, each.width) for each in reply.states),
+        implementations=tuple(
+            ImplementationChoice(each.label, each.obstacle or None, each.is_default, each.difference)
+            for each in reply.implementations
+        ),
+        causal=reply.causal,
+        parity_bound=reply.parity_bound,
+        framework=f"{source.framework} {source.version}".strip(),
+        source_file=source.file,
+        source_digest=source.digest,
+        notes=tuple(reply.notes),
+        weights_digest=reply.weights_digest,
+        created=datetime.fromtimestamp(reply.created_unix_seconds, UTC),
+        tags=dict(reply.tags),
+        parameters=reply.parameters,
+    )

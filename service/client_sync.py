@@ -1,0 +1,145 @@
+"""The client for threads: calls that wait for their answer. Re-exported by cellserve.service.client.
+
+Each request is a call of its own: a stream would cost a synchronous client more (docs/performance.md).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from types import TracebackType
+from typing import Any, Literal, Self, TypeVar, Unpack, cast, overload
+
+import grpc
+
+from cellserve.service.client_call import CallSettings, RunOptions
+from cellserve.service.client_channel import HEALTH_CHECK, Endpoint, is_serving
+from cellserve.service.client_errors import FailedCall, mirrored
+from cellserve.service.client_prediction import Prediction
+from cellserve.service.client_registry import (
+    ModelDescription,
+    ModelVersion,
+    description,
+    model_version,
+    model_versions,
+)
+from cellserve.service.client_requests import PartLimits, Reference
+from cellserve.service.client_retry import Attempts, RetryPolicy
+from cellserve.service.client_rows import Input
+from cellserve.service.client_settings import DEFAULT_TIMEOUT_SECONDS, DEFAULT_URL, READY_TIMEOUT_SECONDS
+from cellserve.service.client_tensors import Array, WireDtype
+from cellserve.service.pb import cellserve_pb2 as pb
+from cellserve.service.pb import cellserve_pb2_grpc as pb_grpc
+
+Reply = TypeVar("Reply")
+
+
+class Client:
+    """A connection to one server. Threads may share it; the parts of a long batch are sent one after the other."""
+
+    def __init__(
+        self,
+        url: str = DEFAULT_URL,
+        *,
+        token: str | None = None,
+        root_certificates: bytes | None = None,
+        credentials: grpc.ChannelCredentials | None = None,
+        timeout_seconds: float = DEFAULT_TIMEOUT_SECONDS,
+        retry: RetryPolicy | None = None,
+        limits: PartLimits | None = None,
+        wire_dtype: WireDtype = "float32",
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        """url: host:port, or grpcs://host:port for TLS with the system's root certificates; root_certificates (PEM) or
+        credentials ask for TLS too. token: sent as `authorization: Bearer`, so use it over TLS. wire_dtype: of features on their
+        way to the server; float16 and bfloat16 halve the bytes and round the values. Connects with the first call.
+
+        Raises ValueError: an url that is none.
+        """
+        self._endpoint = Endpoint.of(url, token=token, root_certificates=root_certificates, credentials=credentials)
+        self._settings = CallSettings(timeout_seconds, retry or RetryPolicy(), limits or PartLimits(), wire_dtype, clock)
+        self._sleep = sleep
+        self._channel = self._endpoint.channel()
+        self._sequences = pb_grpc.SequencesStub(self._channel)  # type: ignore[no-untyped-call]
+        self._registry = pb_grpc.RegistryStub(self._channel)  # type: ignore[no-untyped-call]
+
+    @overload
+    def predict(self, model: str, x: Array, *, return_state: Literal[False] = False, **options: Unpack[RunOptions]) -> Array: ...
+    @overload
+    def predict(
+        self, model: str, x: Sequence[Any], *, return_state: Literal[False] = False, **options: Unpack[RunOptions]
+    ) -> list[Array]: ...
+    @overload
+    def predict(self, model: str, x: Input, *, return_state: Literal[True], **options: Unpack[RunOptions]) -> Prediction: ...
+
+    def predict(
+        self, model: str, x: Input, *, return_state: bool = False, **options: Unpack[RunOptions]
+    ) -> Array | list[Array] | Prediction:
+        """The model's first output in the form of `x`; with return_state the whole Prediction, final states included.
+
+        model: "name" (the stable version, else the newest), "name/3" or "name@alias".
+        x: [T, F] or ids [T] → [units] ([T, units] where the model returns sequences); a list of such → a list;
+            [B, T, F] or ids [B, T] → [B, units] ([B, T, units], zeros beyond a row's length).
+
+        Raises ServiceError.
+        """
+        prediction = self.run(model, x, return_state=return_state, **options)
+        return prediction if return_state else prediction.answer
+
+    def run(self, model: str, x: Input, *, return_state: bool = False, **options: Unpack[RunOptions]) -> Prediction:
+        """As predict; always the whole answer: every output, version, implementation, timings. Raises ServiceError."""
+        call = self._settings.call(model, x, return_state, options)
+        replies: list[pb.RunReply] = []
+        for part in call.parts:
+            request = call.request(part, replies[0] if replies else None)
+            replies.append(self._send(self._sequences.Run, request, call.attempts()))
+            call.answered(part)
+        return call.prediction(replies)
+
+    def models(self) -> list[str]:
+        """Names of the published models. Raises ServiceError."""
+        return sorted({each.model for each in self.versions()})
+
+    def versions(self, model: str = "") -> list[ModelVersion]:
+        """Every published version of `model`, or of all models, by name and number. Raises ServiceError."""
+        return model_versions(self._registry_call(self._registry.List, pb.ListRequest(model=model)))
+
+    def show(self, model: str) -> ModelDescription:
+        """Everything about one version but its weights; `model` as in predict. Raises ServiceError."""
+        reference = Reference.parse(model)
+        request = pb.ShowRequest(model=reference.model, version=reference.version)
+        return description(self._registry_call(self._registry.Show, request))
+
+    def promote(self, model: str, version: int, alias: str = "stable") -> ModelVersion:
+        """Points an alias at a version; returns once it answers. No request is interrupted. Raises ServiceError."""
+        request = pb.SetAliasRequest(model=model, version=version, alias=alias)
+        return model_version(self._registry_call(self._registry.SetAlias, request).status)
+
+    def ready(self, timeout_seconds: float = READY_TIMEOUT_SECONDS) -> bool:
+        """Whether the server says that it serves. False as well when nobody answers in time."""
+        check = self._channel.unary_unary(HEALTH_CHECK, request_serializer=bytes, response_deserializer=bytes)
+        try:
+            return is_serving(check(b"", timeout=timeout_seconds, metadata=self._endpoint.metadata))
+        except grpc.RpcError:
+            return False
+
+    def close(self) -> None:
+        self._channel.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def _registry_call(self, method: Callable[..., Reply], request: object) -> Reply:
+        return self._send(method, request, self._settings.attempts())
+
+    def _send(self, method: Callable[..., Reply], request: object, attempts: Attempts) -> Reply:
+        while True:
+            try:
+                return method(request, timeout=attempts.time_left_seconds(), metadata=self._endpoint.metadata)
+            except grpc.RpcError as failure:
+                error = mirrored(cast(FailedCall, failure), self._endpoint.target)
+            self._sleep(attempts.wait_seconds_after(error))

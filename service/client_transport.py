@@ -1,0 +1,64 @@
+"""How AsyncClient's requests travel: on a stream that they share, or as calls of their own. Knows no retries.
+
+A request goes alone where it is large (a server refuses a message that is too large together with the stream it came on), when
+it is sent again because its stream broke, and to servers that have no streams.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any, Final, TypeVar, cast
+
+import grpc
+
+from cellserve.service.client_channel import HEALTH_CHECK, Endpoint, is_serving
+from cellserve.service.client_errors import FailedCall, MethodMissing, mirrored
+from cellserve.service.client_stream import AsyncStream
+from cellserve.service.pb import cellserve_pb2 as pb
+from cellserve.service.pb import cellserve_pb2_grpc as pb_grpc
+
+MOST_STREAMED_BYTES: Final = 1024 * 1024
+
+Reply = TypeVar("Reply")
+Method = Callable[..., Awaitable[Reply]]
+
+
+class AsyncTransport:
+    """Belongs to the running event loop."""
+
+    def __init__(self, endpoint: Endpoint, streams: bool) -> None:
+        self._endpoint = endpoint
+        self._streams = streams
+        self._channel = endpoint.aio_channel()
+        sequences = pb_grpc.SequencesStub(self._channel)  # type: ignore[no-untyped-call]
+        self.registry: Any = pb_grpc.RegistryStub(self._channel)  # type: ignore[no-untyped-call]
+        self._run: Method[pb.RunReply] = sequences.Run
+        self._stream = AsyncStream(lambda: sequences.Stream(metadata=endpoint.metadata), endpoint.target)
+
+    async def run(self, request: pb.RunRequest, timeout_seconds: float, *, alone: bool = False) -> pb.RunReply:
+        """alone: not on the stream. Raises ServiceError, StreamBroken in particular."""
+        if self._streams and not alone and request.ByteSize() <= MOST_STREAMED_BYTES:
+            try:
+                return await self._stream.run(request, timeout_seconds)
+            except MethodMissing:
+                self._streams = False
+        return await self.call(self._run, request, timeout_seconds)
+
+    async def call(self, method: Method[Reply], request: object, timeout_seconds: float) -> Reply:
+        """Raises ServiceError."""
+        try:
+            return await method(request, timeout=timeout_seconds, metadata=self._endpoint.metadata)
+        except grpc.RpcError as failure:
+            error = mirrored(cast(FailedCall, failure), self._endpoint.target)
+        raise error
+
+    async def ready(self, timeout_seconds: float) -> bool:
+        check = self._channel.unary_unary(HEALTH_CHECK, request_serializer=bytes, response_deserializer=bytes)
+        try:
+            return is_serving(await check(b"", timeout=timeout_seconds, metadata=self._endpoint.metadata))
+        except grpc.RpcError:
+            return False
+
+    async def close(self) -> None:
+        await self._stream.close()
+        await self._channel.close(grace=None)
