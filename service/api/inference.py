@@ -64,6 +64,9 @@ def _wanted(request: pb.ModelInferRequest, asked: RequestParameters, signature: 
 
 def _arrays(request: pb.ModelInferRequest, signature: Signature) -> dict[str, Array]:
     """Every input by name. Raises InvalidInput: names, datatypes, byte counts; NotOffered: shared memory."""
+    for given in request.inputs:
+        if given.parameters:  # before anything is counted: a tensor in shared memory has no entry among the raw ones
+            parameters.require_plain_tensor(given.name, given.parameters)
     raw = request.raw_input_contents
     if raw and len(raw) != len(request.inputs):
         raise InvalidInput(
@@ -74,8 +77,6 @@ def _arrays(request: pb.ModelInferRequest, signature: Signature) -> dict[str, Ar
     for position, given in enumerate(request.inputs):
         name = given.name
         field = padded.field_of(name[:64])
-        if given.parameters:
-            parameters.require_plain_tensor(name, given.parameters)
         require_datatype(name, given.datatype, padded.datatypes(signature, name), field)
         if name in arrays:
             raise InvalidInput(f"the input {name!r} is given twice", field=field)

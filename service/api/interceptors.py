@@ -115,9 +115,9 @@ class _Around:
         self._context.set_trailing_metadata(((REQUEST_ID_KEY, self._call.request_id),))
 
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
-        if error is None or isinstance(error, GeneratorExit):
+        if error is None:
             self._tell("OK", None)
-        elif isinstance(error, asyncio.CancelledError):
+        elif isinstance(error, asyncio.CancelledError | GeneratorExit):  # the latter: while a reply was on its way
             late = (self._context.time_remaining() or 1.0) <= 0.0
             self._tell(*(("DEADLINE_EXCEEDED", DeadlineExpired.reason) if late else ("CANCELLED", Cancelled.reason)))
         elif isinstance(error, grpc.aio.AbortError):
