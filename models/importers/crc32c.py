@@ -65,7 +65,6 @@ def _zero_bytes(count: int) -> Operator:
 
 
 def _apply(operator: Operator, registers: Words) -> Words:
-    result = np.zeros_like(registers)
-    for bit in range(32):
-        result ^= np.where((registers >> np.uint32(bit)) & np.uint32(1), operator[bit], np.uint32(0))
+    bits = (registers[:, None] >> np.arange(32, dtype=np.uint32)) & np.uint32(1)
+    result: Words = np.bitwise_xor.reduce(bits * operator, axis=1)
     return result
