@@ -9,11 +9,18 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections.abc import Awaitable, Callable
-from typing import Any, Protocol, cast
+from typing import Any, NamedTuple, Protocol, cast
 
 import grpc
 
-from cellserve.service.client_errors import FailedCall, MethodMissing, ServiceUnavailable, mirrored, mirrored_message
+from cellserve.service.client_errors import (
+    AccessDenied,
+    FailedCall,
+    MethodMissing,
+    ServiceUnavailable,
+    mirrored,
+    mirrored_message,
+)
 from cellserve.service.errors import Cancelled, DeadlineExpired, ServiceError
 from cellserve.service.pb import cellserve_pb2 as pb
 
@@ -32,6 +39,8 @@ class OpenCall(Protocol):
     def read(self) -> Awaitable[Any]: ...
 
     def write(self, request: pb.StreamRequest) -> Awaitable[None]: ...
+
+    def done_writing(self) -> Awaitable[None]: ...
 
     def cancel(self) -> bool: ...
 
@@ -62,38 +71,42 @@ class _Exchange:
         self.over = False
         self._call = call
         self._target = target
+        self._loop = asyncio.get_running_loop()
         self._numbers = itertools.count(1)
-        self._waiting: dict[str, asyncio.Future[pb.RunReply]] = {}
-        self._outgoing: asyncio.Queue[pb.StreamRequest] = asyncio.Queue()
-        self._tasks = (asyncio.create_task(self._read()), asyncio.create_task(self._write()))
+        self._waiting: dict[str, _Waiting] = {}
+        self._alarm: asyncio.TimerHandle | None = None
+        self._outgoing: asyncio.Queue[pb.StreamRequest | None] = asyncio.Queue()
+        self._reader = asyncio.create_task(self._read())
+        self._writer = asyncio.create_task(self._write())
 
     async def ask(self, request: pb.RunRequest, timeout_seconds: float) -> pb.RunReply:
         given = str(next(self._numbers))
-        answer: asyncio.Future[pb.RunReply] = asyncio.get_running_loop().create_future()
-        self._waiting[given] = answer
+        ends_seconds = self._loop.time() + timeout_seconds + _SERVERS_TURN_SECONDS
+        waiting = self._waiting[given] = _Waiting(self._loop.create_future(), ends_seconds)
         self._outgoing.put_nowait(pb.StreamRequest(id=given, timeout_seconds=timeout_seconds, run=request))
+        self._set_alarm(ends_seconds)
         try:
-            async with asyncio.timeout(timeout_seconds + _SERVERS_TURN_SECONDS):
-                return await answer
-        except TimeoutError as error:
-            raise DeadlineExpired(f"no answer from {self._target} within the time given") from error
+            return await waiting.answer
         finally:
             if self._waiting.pop(given, None) is not None and not self.over:
                 self._outgoing.put_nowait(pb.StreamRequest(id=given, cancel=pb.Cancel()))
 
     async def close(self) -> None:
+        """In good order where nothing is in flight."""
+        if not self._waiting and not self.over:
+            self._outgoing.put_nowait(None)
+            await asyncio.wait((self._reader,), timeout=_SERVERS_TURN_SECONDS)
         self._end(Cancelled("the client was closed"))
         self._call.cancel()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(self._reader, self._writer, return_exceptions=True)
 
     async def _write(self) -> None:
-        while True:
-            try:
-                await self._call.write(await self._outgoing.get())
-            except (grpc.RpcError, asyncio.InvalidStateError):
-                return  # over; why, is what reading tells
+        try:
+            while (request := await self._outgoing.get()) is not None:
+                await self._call.write(request)
+            await self._call.done_writing()
+        except (grpc.RpcError, asyncio.InvalidStateError):
+            return  # over; why, is what reading tells
 
     async def _read(self) -> None:
         try:
@@ -103,28 +116,54 @@ class _Exchange:
         except grpc.RpcError as failure:
             self._end(_broken(mirrored(cast(FailedCall, failure), self._target)))
         finally:
-            self._tasks[1].cancel()
+            self._writer.cancel()
 
     def _take(self, reply: pb.StreamReply) -> None:
-        answer = self._waiting.pop(reply.id, None)
-        if answer is None or answer.done():
+        waiting = self._waiting.pop(reply.id, None)
+        if waiting is None or waiting.answer.done():
             return
         if reply.WhichOneof("result") == "run":
-            answer.set_result(reply.run)
+            waiting.answer.set_result(reply.run)
         else:
-            answer.set_exception(mirrored_message(reply.error, reply.request_id))
+            waiting.answer.set_exception(mirrored_message(reply.error, reply.request_id))
 
     def _end(self, error: ServiceError) -> None:
         self.over = True
-        waiting, self._waiting = self._waiting, {}
-        for answer in waiting.values():
-            if not answer.done():
-                answer.set_exception(error)
+        if self._alarm is not None:
+            self._alarm.cancel()
+        for waiting in self._waiting.values():
+            if not waiting.answer.done():
+                waiting.answer.set_exception(error)
+
+    def _set_alarm(self, ends_seconds: float) -> None:
+        """One timer, for the earliest end: a timer for each request would cost more than the request's message."""
+        if self._alarm is not None and self._alarm.when() <= ends_seconds:
+            return
+        if self._alarm is not None:
+            self._alarm.cancel()
+        self._alarm = self._loop.call_at(ends_seconds, self._end_the_late)
+
+    def _end_the_late(self) -> None:
+        self._alarm = None
+        for waiting in self._waiting.values():
+            if waiting.answer.done():
+                continue
+            if waiting.ends_seconds > self._loop.time():
+                self._set_alarm(waiting.ends_seconds)
+            else:
+                waiting.answer.set_exception(DeadlineExpired(f"no answer from {self._target} within the time given"))
+
+
+class _Waiting(NamedTuple):
+    """One request in flight. ends_seconds: on the event loop's clock."""
+
+    answer: asyncio.Future[pb.RunReply]
+    ends_seconds: float
 
 
 def _broken(error: ServiceError) -> ServiceError:
-    """What befell the stream is not the fault of each request on it, unless there are no streams at all."""
-    if isinstance(error, MethodMissing):
+    """What befell the stream is not the fault of each request on it, unless there are no streams (for this caller) at all."""
+    if isinstance(error, MethodMissing | AccessDenied):
         return error
     broken = StreamBroken(str(error), retry_after_seconds=error.retry_after_seconds)
     broken.request_id = error.request_id
