@@ -10,18 +10,19 @@ from pathlib import Path
 from cellserve.models.errors import ImportRefused
 from cellserve.models.importers.description import Description, load_description
 from cellserve.models.importers.detect import FileKind, detect
-from cellserve.models.importers.imported import ImportedModel, Source
+from cellserve.models.importers.imported import ImportedModel, Source, file_digest
 
 __all__ = ["ImportedModel", "Source", "load"]
 
-DESCRIBED = (FileKind.TORCH_ZIP, FileKind.SAFETENSORS, FileKind.CHECKPOINT)
+DESCRIBED = (FileKind.TORCH_ZIP, FileKind.SAFETENSORS, FileKind.CHECKPOINT, FileKind.ARRAYS)
 
 
 def load(path: Path, *, architecture: Path | None = None, description: Path | None = None) -> ImportedModel:
     """The model of one file, whatever framework wrote it: its kind is told from its content.
 
     `architecture`: Keras JSON for an .h5 file that holds weights alone. `description`: YAML or JSON with what a PyTorch state
-    dict does not say (`Description`). Raises ImportRefused naming the file, the layer and the option, and what to do.
+    dict, a TensorFlow checkpoint or arrays do not say (`Description`). Raises ImportRefused naming the file, the layer and the
+    option, and what to do.
     """
     kind = detect(path)
     for given, option, fits in (
@@ -41,6 +42,8 @@ def load(path: Path, *, architecture: Path | None = None, description: Path | No
     described = Description() if description is None else load_description(description)
     if kind is FileKind.CHECKPOINT:
         return _load_checkpoint(path, described)
+    if kind is FileKind.ARRAYS:
+        return _load_arrays(path, described)
     return _load_torch(path, kind, described)
 
 
@@ -51,9 +54,20 @@ def _load_checkpoint(path: Path, description: Description) -> ImportedModel:
     return load_checkpoint(locate(path) or path, description)
 
 
+def _load_arrays(path: Path, description: Description) -> ImportedModel:
+    from cellserve.models.importers.arrays import read_npz
+    from cellserve.models.importers.described_layers import from_layers
+
+    return from_layers(path, read_npz(path), description, Source("arrays", "", path.name, file_digest(path)))
+
+
 def _load_torch(path: Path, kind: FileKind, description: Description) -> ImportedModel:
     from cellserve.models.importers.pytorch import from_state_dict
     from cellserve.models.importers.torch_file import read_safetensors, read_torch_zip
 
     read = read_torch_zip if kind is FileKind.TORCH_ZIP else read_safetensors
+    if description.layers is not None:
+        from cellserve.models.importers.described_layers import from_layers
+
+        return from_layers(path, read(path), description, Source("torch", "", path.name, file_digest(path)))
     return from_state_dict(path, read(path), description)

@@ -13,7 +13,35 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from cellserve.models.errors import ImportRefused
 from cellserve.models.importers.limits import MAX_JSON_BYTES
-from cellserve.models.spec import ActivationName, Bound
+from cellserve.models.spec import ActivationName, InputSpec
+
+Layout = Literal["keras", "torch", "tensorflow1"]
+Bound = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+
+class DescribedLayer(BaseModel):
+    """A layer as a ModelSpec has it, whose `name` and `inputs` may be left out, with where its arrays are.
+
+    Orders of arrays: keras: kernel, recurrent_kernel, bias, or (Keras 0.x, 1.x) W, U, b for each of the gates i, c, f, o of an
+    LSTM or z, r, h of a GRU; torch: weight_ih, weight_hh, bias_ih, bias_hh[, weight_hr]; tensorflow1: kernel, bias[, w_f_diag,
+    w_i_diag, w_o_diag][, projection], of a GRU gates kernel and bias, then the candidate's. A dense layer: kernel (torch:
+    weight), bias; an embedding: its table; a norm: gamma, beta[, mean, variance].
+    """
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    kind: str
+    name: str | None = None
+    """Default: its kind and its number, "lstm_0"."""
+
+    arrays: tuple[str, ...] | None = None
+    """The file's names of its arrays, in the order of its layout; default: the next ones of a numbered list."""
+
+    layout: Layout | None = None
+    """Default: the description's."""
+
+    forget_bias: Annotated[float, Field(allow_inf_nan=False)] | None = None
+    """Of an LSTM in the layout tensorflow1; default: the description's."""
 
 
 class Description(BaseModel):
@@ -52,6 +80,18 @@ class Description(BaseModel):
 
     cells: dict[str, Literal["lstm", "gru", "simple_rnn"]] | None = None
     """TensorFlow 1: scopes of cells that the program named itself, with what they are."""
+
+    inputs: tuple[InputSpec, ...] | None = None
+    """A network described layer by layer: its inputs, as a ModelSpec has them."""
+
+    layers: tuple[DescribedLayer, ...] | None = None
+    """Its layers in order. Each reads the one before it unless its `inputs` say otherwise."""
+
+    outputs: tuple[str, ...] | None = None
+    """Its outputs; default: the last layer."""
+
+    layout: Layout | None = None
+    """The framework in whose order and orientation the arrays come."""
 
     def refuse_all_but(self, fitting: frozenset[str], source: str, what: str) -> None:
         """Raises ImportRefused naming the first key that has no meaning for this kind of file."""

@@ -67,6 +67,19 @@ def _keras_biases(layer: RecurrentLayer, bias: Array, columns: int) -> Arrays:
     return {"bias": bias}
 
 
+def keras_1_recurrent(layer: RecurrentLayer, stored: Arrays) -> Arrays:
+    """Keras 0.x and 1.x: W_g [F, u], U_g [u, u] and b_g [u] for each gate g, by these names."""
+    gates = gate_order.CANONICAL[layer.kind]
+    for name, array in stored.items():
+        if array.shape[-1:] != (layer.units,) or array.ndim != (1 if name.startswith("b_") else 2):
+            raise LayoutError(f"its {name} is {list(array.shape)}, which is not of {layer.units} units")
+    joined = {own: np.concatenate([stored[f"{letter}_{gate}"] for gate in gates], axis=-1) for own, letter in _KERAS_1.items()}
+    return joined if layer.use_bias else {own: array for own, array in joined.items() if own != "bias"}
+
+
+_KERAS_1 = {"kernel": "W", "recurrent_kernel": "U", "bias": "b"}
+
+
 def torch_recurrent(layer: RecurrentLayer, stored: Arrays) -> Arrays:
     """torch: weight_ih [g*u, F], weight_hh [g*u, out], bias_ih and bias_hh [g*u], weight_hr [proj, u]; torch's gate order."""
     orders = {"lstm": gate_order.LSTM_TORCH, "gru": gate_order.GRU_TORCH, "simple_rnn": gate_order.SIMPLE_RNN}

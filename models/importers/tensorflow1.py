@@ -18,7 +18,8 @@ from pydantic import ValidationError
 from cellserve.models.errors import ImportRefused
 from cellserve.models.importers import layout
 from cellserve.models.importers.admission import admitted
-from cellserve.models.importers.checkpoint import Checkpoint
+from cellserve.models.importers.checkpoint import DTYPES, Checkpoint
+from cellserve.models.importers.described_layers import from_layers
 from cellserve.models.importers.description import Description
 from cellserve.models.importers.imported import ImportedModel, Source, file_digest
 from cellserve.models.importers.tensorflow1_notes import assumptions, ignored
@@ -31,7 +32,7 @@ from cellserve.models.importers.tensorflow1_order import (
     recurrences,
     unexplained,
 )
-from cellserve.models.importers.tensorflow1_variables import Cell, sort_variables
+from cellserve.models.importers.tensorflow1_variables import Cell, is_slot, sort_variables
 from cellserve.models.spec import (
     Activation,
     ActivationName,
@@ -77,7 +78,10 @@ class _Wiring:
 def load_checkpoint(prefix: Path, description: Description) -> ImportedModel:
     """Raises ImportRefused: damaged files, cells that are not supported, variables that nothing explains."""
     checkpoint = Checkpoint.open(prefix)
-    source = str(prefix)
+    source, files = str(prefix), checkpoint.files()
+    origin = Source("tensorflow", "1", files[0].name, file_digest(*files))
+    if description.layers is not None:
+        return from_layers(prefix, _numbers(checkpoint), description, origin)
     description.refuse_all_but(FIELDS, source, "a TensorFlow 1 checkpoint")
     shapes = {name: entry.shape for name, entry in checkpoint.entries.items()}
     found = sort_variables(shapes, description.cells or {}, source)
@@ -90,7 +94,9 @@ def load_checkpoint(prefix: Path, description: Description) -> ImportedModel:
     others, left = matrices(found.others)
     if left and description.order is None:
         raise unexplained(left, source)
-    arrangement = arrange([*recurrences(found.cells, source), *others], description.order, source)
+    joined = description.merge in (None, "concat", "none")
+    stacks = recurrences(found.cells, joined=joined, source=source)
+    arrangement = arrange([*stacks, *others], description.order, source)
     _refuse_what_fits_nothing(arrangement, description, source)
     wiring = _Wiring(checkpoint, description)
     try:
@@ -98,8 +104,17 @@ def load_checkpoint(prefix: Path, description: Description) -> ImportedModel:
     except ValidationError as error:
         raise ImportRefused(source, f"the variables do not make a network: {error.errors()[0]['msg']}") from error
     notes = (*assumptions(arrangement, description), *ignored(found))
-    files = checkpoint.files()
-    return admitted(spec, wiring.arrays, Source("tensorflow", "1", files[0].name, file_digest(*files)), notes, prefix)
+    return admitted(spec, wiring.arrays, origin, notes, prefix)
+
+
+def _numbers(checkpoint: Checkpoint) -> dict[str, npt.NDArray[Any]]:
+    """Every variable that a described layer could take: not what an optimizer keeps."""
+    shapes = {name: entry.shape for name, entry in checkpoint.entries.items()}
+    return {
+        name: checkpoint.read(name)
+        for name, entry in checkpoint.entries.items()
+        if entry.kind in DTYPES and not entry.partitioned and not is_slot(name, shapes)
+    }
 
 
 def _wire(wiring: _Wiring, arrangement: Arrangement) -> ModelSpec:

@@ -22,10 +22,14 @@ MULTI: Final = re.compile(r"multi_rnn_cell(_\d+)?")
 
 @dataclass(frozen=True, slots=True)
 class Recurrence:
-    """One call of dynamic_rnn or of bidirectional_dynamic_rnn. `passes`: its cells, lowest first; forward, then backward."""
+    """One call of dynamic_rnn or of bidirectional_dynamic_rnn.
+
+    `passes`: its cells, lowest first; forward, then backward. `joined`: two outputs stand side by side, not added or the like.
+    """
 
     name: str
     passes: tuple[tuple[Cell, ...], ...]
+    joined: bool
 
     @property
     def input_width(self) -> int:
@@ -33,8 +37,7 @@ class Recurrence:
 
     @property
     def output_width(self) -> int:
-        """With two directions, joined."""
-        return sum(cells[-1].output_width for cells in self.passes)
+        return sum(cells[-1].output_width for cells in (self.passes if self.joined else self.passes[:1]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,13 +68,13 @@ class Arrangement:
     head: tuple[Matrix, ...]
 
 
-def recurrences(cells: Iterable[Cell], source: str) -> list[Recurrence]:
+def recurrences(cells: Iterable[Cell], *, joined: bool, source: str) -> list[Recurrence]:
     """In the natural order of their scopes' names. Raises ImportRefused: cells of one scope that do not fit each other."""
     found: dict[str, dict[str, dict[int, Cell]]] = {}
     for cell in cells:
         name, side, depth = _place(cell.scope)
         found.setdefault(name, {}).setdefault(side, {})[depth] = cell
-    grouped = [_recurrence(name, sides, source) for name, sides in found.items()]
+    grouped = [_recurrence(name, sides, joined, source) for name, sides in found.items()]
     return sorted(grouped, key=lambda one: natural(one.name))
 
 
@@ -89,7 +92,7 @@ def _place(scope: str) -> tuple[str, str, int]:
     return name, side, depth
 
 
-def _recurrence(name: str, sides: Mapping[str, Mapping[int, Cell]], source: str) -> Recurrence:
+def _recurrence(name: str, sides: Mapping[str, Mapping[int, Cell]], joined: bool, source: str) -> Recurrence:
     if set(sides) not in ({""}, {"fw", "bw"}):
         raise ImportRefused(source, f"one direction is missing: only {', '.join(sides)} is there", layer=name)
     for side in sides.values():
@@ -100,7 +103,7 @@ def _recurrence(name: str, sides: Mapping[str, Mapping[int, Cell]], source: str)
     passes = tuple(tuple(sides[side][depth] for depth in sorted(sides[side])) for side in sorted(sides, reverse=True))
     if len({cells[0].input_width for cells in passes}) > 1:
         raise ImportRefused(source, "its two directions read inputs of different widths", layer=name)
-    return Recurrence(name, passes)
+    return Recurrence(name, passes, joined)
 
 
 def matrices(others: Mapping[str, Shape]) -> tuple[list[Matrix], dict[str, Shape]]:

@@ -107,7 +107,7 @@ class Sorted:
 def sort_variables(shapes: Mapping[str, Shape], told: Mapping[str, Kind], source: str) -> Sorted:
     """`told`: scopes of cells whose names do not say their class, with their kinds. Raises ImportRefused naming the scope."""
     averages = tuple(name for name in shapes if _last(name) == AVERAGE)
-    slots = tuple(name for name in shapes if name not in averages and _is_slot(name, shapes))
+    slots = tuple(name for name in shapes if name not in averages and is_slot(name, shapes))
     weights = {name: shape for name, shape in shapes.items() if name not in {*slots, *averages}}
     owned: dict[tuple[str, Kind], dict[str, str]] = {}
     for name in weights:
@@ -148,7 +148,7 @@ def _cell(scope: str, kind: Kind, variables: Mapping[str, str], shapes: Mapping[
     return cell
 
 
-def _is_slot(name: str, shapes: Mapping[str, Shape]) -> bool:
+def is_slot(name: str, shapes: Mapping[str, Shape]) -> bool:
     """What an optimizer keeps of a variable lies under the variable's own name; its step counters are scalars."""
     parent, _, last = name.rpartition("/")
     return shapes[name] == () or parent in shapes or SLOT.fullmatch(last) is not None

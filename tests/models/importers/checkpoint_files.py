@@ -71,7 +71,7 @@ def write_checkpoint(prefix: Path, variables: Mapping[str, np.ndarray], *, shard
     """Every variable goes to the next shard in turn."""
     entries, data = {b"": field(1, shards) + field(3, field(1, 1))}, [b""] * shards
     for place, name in enumerate(sorted(variables)):
-        shard, array = place % shards, np.ascontiguousarray(variables[name])
+        shard, array = place % shards, np.asarray(variables[name], order="C")
         entries[name.encode()] = entry(array, shard, len(data[shard]))
         data[shard] += array.tobytes()
     prefix.with_name(f"{prefix.name}.index").write_bytes(table(entries, compression=compression))

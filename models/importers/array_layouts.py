@@ -1,0 +1,83 @@
+"""Which arrays a layer has in the list of each framework, in which order, and how they become the canonical ones.
+
+A layout is "keras", "torch" or "tensorflow1"; only recurrent layers (and torch's matrices) differ between them. Knows no files.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from cellserve.models import gate_order
+from cellserve.models.importers import layout as layouts
+from cellserve.models.importers.description import Layout
+from cellserve.models.importers.layout import Arrays, LayoutError
+from cellserve.models.spec import DenseLayer, GruLayer, LayerSpec, LstmLayer, RecurrentLayer, SimpleRnnLayer
+
+Shape = tuple[int, ...]
+GATE_TRIPLE = ("W", "U", "b")  # Keras 0.x and 1.x
+SAME_EVERYWHERE = frozenset(
+    {"embedding", "dense", "batch_normalization", "layer_normalization"}
+)  # but for the transposed matrix of torch's Linear
+
+
+def roles(layer: LayerSpec, layout: Layout, canonical: Sequence[str], following: Sequence[Shape]) -> tuple[str, ...]:
+    """The layer's arrays in the order of its framework.
+
+    `canonical`: the layer's own canonical arrays; `following`: the shapes next in the list, which tell Keras's triple per gate
+    from its joined arrays. Raises LayoutError: a layer that the framework does not have.
+    """
+    if not isinstance(layer, LstmLayer | GruLayer | SimpleRnnLayer):
+        if isinstance(layer, RecurrentLayer):
+            raise LayoutError(f"a list of arrays cannot give a {layer.kind} layer; import the .h5 file that Keras wrote")
+        if layout != "keras" and canonical and layer.kind not in SAME_EVERYWHERE:
+            raise LayoutError(f"the layout {layout} knows no {layer.kind}; give its arrays as keras has them")
+        return tuple(canonical)
+    if layout == "keras":
+        return _keras(layer, following)
+    return _torch(layer) if layout == "torch" else _tensorflow1(layer)
+
+
+def to_canonical(layer: LayerSpec, layout: Layout, stored: Arrays, forget_bias: float) -> Arrays:
+    """`stored`: by the names of `roles`; `forget_bias` is added to a TensorFlow 1 LSTM's. Raises LayoutError."""
+    if isinstance(layer, LstmLayer | GruLayer | SimpleRnnLayer):
+        if layout == "torch":
+            return layouts.torch_recurrent(layer, stored)
+        if layout == "tensorflow1":
+            return layouts.tensorflow1_recurrent(layer, stored, forget_bias)
+        if f"U_{gate_order.CANONICAL[layer.kind][0]}" in stored:
+            return layouts.keras_1_recurrent(layer, stored)
+        return layouts.keras_recurrent(layer, list(stored.values()))
+    if layout == "torch" and isinstance(layer, DenseLayer):
+        return layouts.torch_linear({"weight": stored["kernel"], **({"bias": stored["bias"]} if layer.use_bias else {})})
+    return stored
+
+
+def _keras(layer: RecurrentLayer, following: Sequence[Shape]) -> tuple[str, ...]:
+    if isinstance(layer, LstmLayer) and (layer.projection_units or layer.peepholes):
+        raise LayoutError("keras has no LSTM with a projection or peepholes; the layout tensorflow1 has")
+    order = {"lstm": gate_order.LSTM_KERAS_1_ARRAYS, "gru": gate_order.GRU_KERAS_1_ARRAYS}.get(layer.kind)
+    if order is not None and len(following) > 1 and following[1] == (layer.units, layer.units):
+        return tuple(f"{array}_{gate}" for gate in order for array in GATE_TRIPLE)
+    return ("kernel", "recurrent_kernel", *(("bias",) if layer.use_bias else ()))
+
+
+def _torch(layer: RecurrentLayer) -> tuple[str, ...]:
+    if isinstance(layer, LstmLayer) and layer.peepholes:
+        raise LayoutError("torch has no LSTM with peepholes; the layout tensorflow1 has")
+    if isinstance(layer, GruLayer) and not layer.reset_after:
+        raise LayoutError("torch's GRU resets after the product; describe the layer with reset_after: true")
+    biases = ("bias_ih", "bias_hh") if layer.use_bias else ()
+    projection = ("weight_hr",) if isinstance(layer, LstmLayer) and layer.projection_units else ()
+    return ("weight_ih", "weight_hh", *biases, *projection)
+
+
+def _tensorflow1(layer: RecurrentLayer) -> tuple[str, ...]:
+    if not layer.use_bias:
+        raise LayoutError("TensorFlow 1's cells always have biases; leave use_bias out")
+    if isinstance(layer, GruLayer):
+        if layer.reset_after:
+            raise LayoutError("TensorFlow 1's GRU resets before the product; leave reset_after out")
+        return ("gates_kernel", "gates_bias", "candidate_kernel", "candidate_bias")
+    peepholes = ("peephole_f", "peephole_i", "peephole_o") if isinstance(layer, LstmLayer) and layer.peepholes else ()
+    projection = ("projection",) if isinstance(layer, LstmLayer) and layer.projection_units else ()
+    return ("kernel", "bias", *peepholes, *projection)
