@@ -2,15 +2,9 @@
 
 from __future__ import annotations
 
-import os
-import re
 import signal
 import socket
-import subprocess
-import sys
 import time
-import urllib.request
-from collections.abc import Iterator
 from pathlib import Path
 
 import grpc
@@ -19,29 +13,12 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from cellserve.models import reference
-from cellserve.models.importers import ImportedModel, Source
-from cellserve.models.shapes import expected_weights
-from cellserve.models.spec import ModelSpec
-from cellserve.models.weights import Weights
 from cellserve.service.app import serving
 from cellserve.service.config import Settings
-from cellserve.service.pb import open_inference_pb2 as pb
 from cellserve.service.pb import open_inference_pb2_grpc
-from cellserve.service.registry.repository import Repository
+from tests.service.processes import LIMIT_SECONDS, SERVE, Process, sample, scrape
+from tests.service.served import ARRAYS, SPEC, infer_request, publish
 
-SPEC = ModelSpec.model_validate(
-    {
-        "inputs": [{"name": "x", "width": 3}],
-        "layers": [{"kind": "lstm", "name": "lstm", "inputs": ["x"], "units": 4}],
-        "outputs": ["lstm"],
-    }
-)
-ARRAYS = {
-    name: np.random.default_rng(1).normal(0.0, 0.3, shape).astype(np.float32) for name, shape in expected_weights(SPEC).items()
-}
-SERVE = (
-    "import sys; from cellserve.service import app; from cellserve.service.config import Settings; sys.exit(app.run(Settings()))"
-)
 HELD = """
 import os, time
 from cellserve.models.network import Network
@@ -53,72 +30,13 @@ def held(*arguments, **options):
 Network.advance = held
 """  # a network that waits while a file exists
 BROKEN = "from cellserve.service.api.inbox import Inbox; Inbox.deliver = lambda inbox, deliveries: 1 / 0; " + SERVE
-LIMIT_SECONDS = 60
 
 
 @pytest.fixture(scope="module")
 def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("repository")
-    source = Source("keras", "3.0", "small.keras", f"sha256:{'0' * 64}")
-    Repository(root).publish("small", ImportedModel(SPEC, Weights.of(ARRAYS), source), alias="stable")
+    publish(root, alias="stable")
     return root
-
-
-def infer_request(inputs: np.ndarray, model: str = "small") -> pb.ModelInferRequest:
-    request = pb.ModelInferRequest(model_name=model, raw_input_contents=[inputs.tobytes()])
-    request.inputs.add(name="inputs", datatype="FP32", shape=inputs.shape)
-    return request
-
-
-def scrape(port: int) -> str:
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics") as response:
-        return response.read().decode()
-
-
-def sample(page: str, name: str) -> float:
-    """The value of the one series that begins with `name`."""
-    (line,) = (line for line in page.splitlines() if line.startswith(name))
-    return float(line.rpartition(" ")[2])
-
-
-class Process:
-    """A server in a process of its own."""
-
-    def __init__(self, repository: Path, program: str = SERVE, **settings: object) -> None:
-        defaults = {"repository": repository, "host": "127.0.0.1", "port": 0, "metrics_port": 0, "log_level": "error"}
-        environment = {f"CELLSERVE_{name.upper()}": str(value) for name, value in (defaults | settings).items()}
-        self.hold = repository.parent / f"hold-{id(self)}"
-        self.process = subprocess.Popen(
-            [sys.executable, "-c", program],
-            env=os.environ | environment | {"HOLD": str(self.hold)},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-
-    def ready(self) -> tuple[int, int]:
-        """The ports that its one line names."""
-        assert self.process.stdout is not None
-        line = self.process.stdout.readline()
-        found = re.fullmatch(r"cellserve ready on 127\.0\.0\.1:(\d+) \(metrics (\d+)\)\n", line)
-        assert found, line + self.end()[2]
-        return int(found[1]), int(found[2])
-
-    def end(self) -> tuple[int, str, str]:
-        """Waits for its end: exit code, the rest of standard output, standard error."""
-        out, err = self.process.communicate(timeout=LIMIT_SECONDS)
-        return self.process.returncode, out, err
-
-
-@pytest.fixture
-def processes() -> Iterator[list[Process]]:
-    """Those that a test starts, ended with it."""
-    started: list[Process] = []
-    yield started
-    for each in started:
-        if each.process.poll() is None:
-            each.process.kill()
-        each.process.communicate()
 
 
 async def test_a_published_model_is_served_and_measured(repository: Path) -> None:
@@ -157,8 +75,7 @@ async def test_a_version_published_while_it_runs_is_served(repository: Path, tmp
         with pytest.raises(grpc.aio.AioRpcError) as unknown:
             await stub.ModelInfer(infer_request(np.zeros((1, 2, 3), np.float32), "late"))
         assert unknown.value.code() is grpc.StatusCode.NOT_FOUND
-        source = Source("keras", "3.0", "late.keras", f"sha256:{'0' * 64}")
-        Repository(tmp_path / "new").publish("late", ImportedModel(SPEC, Weights.of(ARRAYS), source))
+        publish(tmp_path / "new", "late")
         response = await stub.ModelInfer(infer_request(np.zeros((1, 2, 3), np.float32), "late"))
         assert response.model_version == "1"
 

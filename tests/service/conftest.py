@@ -1,0 +1,20 @@
+"""Servers of a test, ended with it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.service.processes import Process
+
+
+@pytest.fixture
+def processes() -> Iterator[list[Process]]:
+    """Those that a test starts, ended with it."""
+    started: list[Process] = []
+    yield started
+    for each in started:
+        if each.process.poll() is None:
+            each.process.kill()
+        each.process.communicate()
