@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import argparse
 
-from tests.bench import door, engine
+from tests.bench import door, engine, streams
 
-BENCHMARKS = {"engine": engine.run, "door": door.run}
+BENCHMARKS = {"engine": engine.run, "door": door.run, "streams": streams.run}
 
 
 def main() -> None:
