@@ -1,7 +1,7 @@
 """Names of activations to functions on tensors; the two hard_sigmoids are told apart.
 
 Every function takes and returns a tensor of any shape; softmax acts on the last axis. Defaults of `alpha` are those of the
-framework that has the name: leaky_relu 0.2, elu and celu 1, the shrinks 0.5, squareplus 4. Knows no layers.
+framework that has the name: leaky_relu 0.2, thresholded_relu, elu and celu 1, the shrinks 0.5, squareplus 4. Knows no layers.
 """
 
 from __future__ import annotations
@@ -53,6 +53,10 @@ def _leaky_relu(x: Tensor, alpha: float) -> Tensor:
     return F.leaky_relu(x, negative_slope=alpha)
 
 
+def _thresholded_relu(x: Tensor, alpha: float) -> Tensor:
+    return torch.where(x > alpha, x, x.new_zeros(()))
+
+
 def _elu(x: Tensor, alpha: float) -> Tensor:
     return F.elu(x, alpha=alpha)
 
@@ -98,6 +102,7 @@ _PLAIN: Mapping[str, Elementwise] = {
 
 _WITH_ALPHA: Mapping[str, tuple[Callable[..., Tensor], float]] = {
     "leaky_relu": (_leaky_relu, 0.2),
+    "thresholded_relu": (_thresholded_relu, 1.0),
     "elu": (_elu, 1.0),
     "celu": (_celu, 1.0),
     "soft_shrink": (_soft_shrink, 0.5),

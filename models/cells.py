@@ -2,21 +2,19 @@
 
 A cell is a pure function of already projected inputs (x W + b, one tensor per gate), a function `recurrent(h, gates)` giving
 h U of a run of gates, the previous state and the activations. How those products are arranged is the business of
-implementations/. Gates are numbered in the canonical order of gate_order.py. Knows no time, no masks, no weights but the
-LSTM's projection and peepholes. Equations: Keras 2; Hochreiter & Schmidhuber 1997 with Gers' forget gate and peepholes, Cho
-et al. 2014; clips: TensorFlow 1's LSTMCell.
+implementations/. Gates are numbered in the canonical order of gate_order.py. Knows no time, no masks, no descriptions
+(steps.py), and no weights but the LSTM's projection and peepholes. Equations: Keras 2; Hochreiter & Schmidhuber 1997 with
+Gers' forget gate and peepholes, Cho et al. 2014; clips: TensorFlow 1's LSTMCell.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from functools import partial
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
-from cellserve.models.activations import Elementwise, resolve
-from cellserve.models.spec import GruLayer, LstmLayer, RecurrentLayer
+from cellserve.models.activations import Elementwise
 
 Gates = tuple[Tensor, ...]  # each [B, units]
 States = tuple[Tensor, ...]  # the layer's named states in order, h first
@@ -28,28 +26,6 @@ GRU_GATES = range(3)
 GRU_UPDATE_RESET = range(2)
 GRU_CANDIDATE = range(2, 3)
 SIMPLE_RNN_GATES = range(1)
-
-
-def step_of(layer: RecurrentLayer, weights: Mapping[str, Tensor]) -> Step:
-    """The layer's cell with its activations bound, and of its canonical arrays an LSTM's projection and peepholes."""
-    activation = resolve(layer.activation)
-    if isinstance(layer, LstmLayer):
-        recurrent_activation, projection = resolve(layer.recurrent_activation), weights.get("projection")
-        if not layer.peepholes and layer.cell_clip is None and layer.projection_clip is None:
-            return partial(lstm, activation=activation, recurrent_activation=recurrent_activation, projection=projection)
-        return partial(
-            lstm_with_extras,
-            activation=activation,
-            recurrent_activation=recurrent_activation,
-            peepholes=tuple(weights[f"peephole_{gate}"] for gate in "ifo") if layer.peepholes else None,
-            cell_clip=layer.cell_clip,
-            projection=projection,
-            projection_clip=layer.projection_clip,
-        )
-    if isinstance(layer, GruLayer):
-        gru = gru_reset_after if layer.reset_after else gru_reset_before
-        return partial(gru, activation=activation, recurrent_activation=resolve(layer.recurrent_activation))
-    return partial(simple_rnn, activation=activation)
 
 
 def lstm(
@@ -148,6 +124,18 @@ def simple_rnn(
     """h' = activation(x W + b + h U)."""
     (x,), (product,) = projected, recurrent(state[0], SIMPLE_RNN_GATES)
     return (activation(x + product),)
+
+
+def simple_rnn_multiplied(
+    projected: Gates,  # one [B, units]
+    recurrent: Recurrent,
+    state: States,  # h [B, units]
+    *,
+    activation: Elementwise,
+) -> States:
+    """h' = activation((x W + b) h U): what exactly Keras 0.3.0 computed."""
+    (x,), (product,) = projected, recurrent(state[0], SIMPLE_RNN_GATES)
+    return (activation(x * product),)
 
 
 def _mix(z: Tensor, old: Tensor, new: Tensor) -> Tensor:

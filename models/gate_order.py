@@ -27,8 +27,9 @@ GRU_TENSORFLOW_1_GATES: Final[GateOrder] = ("r", "z")  # the candidate has a ker
 GRU_ONNX: Final[GateOrder] = ("z", "r", "h")
 
 SIMPLE_RNN: Final[GateOrder] = ("h",)
+JZS: Final[GateOrder] = ("z", "r", "h")
 
-CANONICAL: Final[dict[str, GateOrder]] = {"lstm": LSTM, "gru": GRU, "simple_rnn": SIMPLE_RNN}  # by kind of layer
+CANONICAL: Final[dict[str, GateOrder]] = {"lstm": LSTM, "gru": GRU, "simple_rnn": SIMPLE_RNN, "jzs": JZS}  # by kind of layer
 
 
 def permutation(source: GateOrder, target: GateOrder) -> tuple[int, ...]:

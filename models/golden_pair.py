@@ -13,12 +13,12 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from cellserve.models.shapes import required_time_steps
+from cellserve.models.shapes import minimum_time_steps, required_time_steps
 from cellserve.models.spec import EmbeddingLayer, InputSpec, MaskingLayer, ModelSpec
 
 Array = npt.NDArray[Any]
 SEED: Final = 20150327
-LENGTHS: Final = (7, 4, 1)  # time steps of the rows, where the model does not fix them
+LENGTHS: Final = (7, 4, 1)  # time steps of the rows, more where windows must fit, others where the model fixes them
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +52,8 @@ class GoldenPair:
 def golden_inputs(spec: ModelSpec) -> tuple[tuple[Array, ...], tuple[int, ...]]:
     """The same inputs and lengths for one description, always: features N(0, 1), ids below the vocabulary, some steps masked."""
     random = np.random.default_rng(SEED)
-    fixed = required_time_steps(spec)
-    lengths = LENGTHS if fixed is None else (fixed,) * len(LENGTHS)
+    fixed, fewest = required_time_steps(spec), minimum_time_steps(spec)
+    lengths = tuple(fewest - 1 + length for length in LENGTHS) if fixed is None else (fixed,) * len(LENGTHS)
     return tuple(_drawn(spec, entry, lengths, random) for entry in spec.inputs), lengths
 
 

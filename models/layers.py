@@ -1,53 +1,44 @@
 """The layers around the recurrence: what each makes of its inputs, and of their masks.
 
 A layer is prepared once from its arrays and then maps values to a value. Masks travel as Keras lets them: through every layer
-that works step by step, also unreversed through a reversal, and no further than the sequence itself. Knows no recurrence.
+that works step by step, also unreversed through a reversal, and no further than the sequence itself. Knows no recurrence;
+what sees several steps at once is windows.py.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial, reduce
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from cellserve.models import windows
 from cellserve.models.activations import Elementwise, resolve
 from cellserve.models.row_lengths import RowLengths
 from cellserve.models.spec import (
     ActivationLayer,
     BatchNormalizationLayer,
+    Conv1dLayer,
     DenseLayer,
     DropoutLayer,
     EmbeddingLayer,
     FlattenLayer,
+    GlobalPooling1dLayer,
     LastStepLayer,
     LayerNormalizationLayer,
     LayerSpec,
     MaskingLayer,
     MergeLayer,
+    Padding1dLayer,
+    Pooling1dLayer,
+    PReluLayer,
     RepeatVectorLayer,
     ReverseLayer,
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Value:
-    """One tensor of the graph: a sequence [T, B, …] with its row lengths and perhaps a mask, or a vector [B, …]."""
-
-    tensor: Tensor
-    lengths: RowLengths | None = None  # None for a vector
-    mask: Tensor | None = None  # [T, B] bool, True = valid
-
-    @property
-    def ends(self) -> RowLengths:
-        """Raises ValueError for a vector, which has none."""
-        if self.lengths is None:
-            raise ValueError("a vector has no row lengths")
-        return self.lengths
-
+from cellserve.models.value import Value
 
 PreparedLayer = Callable[..., Value]
 
@@ -65,8 +56,10 @@ def prepare(layer: LayerSpec, weights: Mapping[str, Tensor]) -> PreparedLayer:
             return partial(_dense, kernel=weights["kernel"].T, bias=weights.get("bias"), activation=function)
         case ActivationLayer():
             return partial(_mapped, function=resolve(layer.activation))
+        case PReluLayer():
+            return partial(_mapped, function=partial(_prelu, alpha=weights["alpha"]))
         case DropoutLayer():
-            return _unchanged
+            return _unchanged if layer.scale == 1 else partial(_mapped, function=partial(torch.mul, other=layer.scale))
         case BatchNormalizationLayer():
             return _batch_normalization(layer, weights)
         case LayerNormalizationLayer():
@@ -79,6 +72,8 @@ def prepare(layer: LayerSpec, weights: Mapping[str, Tensor]) -> PreparedLayer:
             return _reverse
         case LastStepLayer():
             return _last_step
+        case Conv1dLayer() | Pooling1dLayer() | Padding1dLayer() | GlobalPooling1dLayer():
+            return windows.prepare(layer, weights)
         case MergeLayer():
             return partial(_merge, name=layer.name, merge=_MERGES[layer.mode])
         case FlattenLayer():
@@ -100,6 +95,10 @@ def _dense(x: Value, *, kernel: Tensor, bias: Tensor | None, activation: Element
 
 def _mapped(x: Value, *, function: Elementwise) -> Value:
     return replace(x, tensor=function(x.tensor))
+
+
+def _prelu(x: Tensor, *, alpha: Tensor) -> Tensor:  # [..., F], [F]
+    return torch.where(x > 0, x, alpha * x)
 
 
 def _unchanged(x: Value) -> Value:
@@ -171,4 +170,7 @@ _MERGES: Mapping[str, Callable[[list[Tensor]], Tensor]] = {
     "sum": partial(reduce, torch.add),
     "multiply": partial(reduce, torch.mul),
     "average": _average,
+    "subtract": partial(reduce, torch.sub),
+    "maximum": partial(reduce, torch.maximum),
+    "minimum": partial(reduce, torch.minimum),
 }

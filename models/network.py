@@ -17,13 +17,13 @@ from torch import Tensor
 from cellserve.models.errors import Unsupported
 from cellserve.models.graph import Graph
 from cellserve.models.implementations import IMPLEMENTATIONS, Implementation
-from cellserve.models.layers import Value
 from cellserve.models.passes import plan
 from cellserve.models.row_lengths import RowLengths
-from cellserve.models.shapes import infer_shapes, required_time_steps
+from cellserve.models.shapes import infer_shapes, minimum_time_steps, required_time_steps
 from cellserve.models.spec import InputSpec, ModelSpec
 from cellserve.models.state import RecurrentState
 from cellserve.models.state_layout import StateLayout
+from cellserve.models.value import Value
 from cellserve.models.weights import Weights
 
 
@@ -118,8 +118,9 @@ class Network:
     ) -> tuple[tuple[Tensor, ...], RecurrentState]:
         """Whole sequences through any network: (outputs [T, B, …] or [B, …], arbitrary beyond each length; the final state).
 
-        Raises Unsupported: an implementation that cannot run it. ValueError: lengths out of range, or not those that a
-        layer needs (`required_time_steps`).
+        Every sequence among the inputs has the same lengths. A row of a sequence output has `shapes[…].clock.steps(length)`
+        steps. Raises Unsupported: an implementation that cannot run it. ValueError: lengths out of range, or not those that
+        a layer needs (`required_time_steps`, `minimum_time_steps`).
         """
         self._require(implementation)
         rows = len(lengths)
@@ -141,7 +142,7 @@ class Network:
     @torch.inference_mode()
     def warm_up(self, implementation: str) -> None:
         """Runs two short rows, so that kernels are chosen and memory is allocated before the first request."""
-        steps = required_time_steps(self.spec) or 2
+        steps = required_time_steps(self.spec) or minimum_time_steps(self.spec) + 1
         inputs = tuple(self._zeros(entry, steps) for entry in self.spec.inputs)
         if not self.causal:
             self.run(inputs, [steps, steps], implementation=implementation)

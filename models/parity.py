@@ -6,7 +6,7 @@ also run in float32 and the bound is raised to four times the error seen there. 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -18,8 +18,7 @@ from cellserve.models import reference
 from cellserve.models.errors import ModelError
 from cellserve.models.golden_pair import GoldenPair, golden_inputs
 from cellserve.models.network import Network
-from cellserve.models.shapes import infer_shapes
-from cellserve.models.spec import MergeLayer, ModelSpec, RepeatVectorLayer
+from cellserve.models.spec import ModelSpec
 from cellserve.models.state import RecurrentState
 from cellserve.models.weights import Weights
 
@@ -75,12 +74,12 @@ def verify(network: Network, golden: GoldenPair, bound: float, implementation: s
     answers = [("whole", _whole(network, golden, implementation))]
     if network.causal:
         answers.append(("in chunks", _in_chunks(network, golden, implementation)))
-    on_input_clock = _on_input_clock(network.spec)
     largest = 0.0
     for manner, (outputs, state) in answers:
         where = f"implementation {implementation!r}, run {manner}"
         for name, expected, found in zip(network.spec.outputs, golden.outputs, outputs, strict=True):
-            lengths = golden.lengths if name in on_input_clock else None
+            shape = network.shapes[name]
+            lengths = [shape.clock.steps(length) for length in golden.lengths] if shape.sequence else None
             largest = max(largest, _largest_difference(f"{where}: output {name!r}", expected, found, lengths, bound))
         for key, expected in golden.state.items():
             largest = max(largest, _largest_difference(f"{where}: state {key!r}", expected, state[key], None, bound))
@@ -112,9 +111,9 @@ def _rounding_error(spec: ModelSpec, arrays: Mapping[str, Array], golden: Golden
     with np.errstate(over="ignore", invalid="ignore"):
         outputs, state = reference.run(spec, arrays, golden.inputs, golden.lengths, dtype=np.float32)
     pairs = [*zip(golden.outputs, outputs, strict=True), *((golden.state[key], state[key]) for key in golden.state)]
-    if not all(np.isfinite(rounded).all() for _, rounded in pairs):
+    if not all(np.isfinite(rounded[~np.isnan(exact)]).all() for exact, rounded in pairs):
         raise ParityFailure("the network's values grow beyond float32 on a small random input; check the weights")
-    return max(float(np.max(np.abs(exact - rounded) / tolerance(exact, BASE_BOUND), initial=0.0)) for exact, rounded in pairs)
+    return max(float(np.nanmax(np.abs(exact - rounded) / tolerance(exact, BASE_BOUND), initial=0.0)) for exact, rounded in pairs)
 
 
 def _whole(network: Network, golden: GoldenPair, implementation: str) -> Answer:
@@ -170,29 +169,19 @@ def _states(network: Network, state: RecurrentState) -> dict[str, Array]:
     return {one.key: state.view(one.layer_index, one.state).cpu().numpy() for one in columns}
 
 
-def _on_input_clock(spec: ModelSpec) -> set[str]:
-    """Tensors that have the input's time steps, and so end where the row does; a RepeatVector's steps are its own."""
-    shapes = infer_shapes(spec)
-    found = {entry.name for entry in spec.inputs if entry.kind != "vector"}
-    for layer in spec.layers:
-        sources = [name for name in layer.inputs if shapes[name].sequence] if isinstance(layer, MergeLayer) else layer.inputs[:1]
-        if shapes[layer.name].sequence and not isinstance(layer, RepeatVectorLayer) and set(sources) <= found:
-            found.add(layer.name)
-    return found
-
-
 def _largest_difference(
     where: str,
     expected: Array,  # [B, T, …] or [B, …]
     found: Array,
-    lengths: tuple[int, ...] | None,  # of the rows, for sequences on the input's clock
+    lengths: Sequence[int] | None,  # of the rows, for sequences
     bound: float,
 ) -> float:
     largest = 0.0
     for row in range(len(expected)):
         wanted, got = (array[row] if lengths is None else array[row, : lengths[row]] for array in (expected, found))
-        difference = np.abs(wanted.astype(np.float64) - got)
-        wrong = ~(difference <= tolerance(wanted, bound))
+        both_undefined = np.isnan(wanted) & np.isnan(got)  # the mean of no valid steps
+        difference = np.where(both_undefined, 0.0, np.abs(wanted.astype(np.float64) - got))
+        wrong = ~(both_undefined | (difference <= tolerance(wanted, bound)))
         if wrong.any():
             place = tuple(int(axis) for axis in np.argwhere(wrong)[0])
             step = f"step {place[0]}, " if lengths is not None else ""

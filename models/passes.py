@@ -9,8 +9,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from cellserve.models.clock import ShiftingLayer, Window, change_of
 from cellserve.models.shapes import infer_shapes
-from cellserve.models.spec import FlattenLayer, LayerSpec, ModelSpec, RecurrentLayer, RepeatVectorLayer, ReverseLayer
+from cellserve.models.spec import (
+    FlattenLayer,
+    GlobalPooling1dLayer,
+    LayerSpec,
+    ModelSpec,
+    RecurrentLayer,
+    RepeatVectorLayer,
+    ReverseLayer,
+)
+
+SINGLE_STEPS = tuple(Window(1, 1, padding) for padding in ("valid", "same", "causal"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +71,8 @@ def _obstacle(spec: ModelSpec, sequences: set[str]) -> str | None:
             return f"layer {layer.name!r} starts a second pass from a vector"
         if isinstance(layer, RecurrentLayer) and len(layer.inputs) > 1:
             return f"layer {layer.name!r} starts from states that the network computes"
-        if isinstance(layer, FlattenLayer) and layer.inputs[0] in sequences:
+        if isinstance(layer, FlattenLayer | GlobalPooling1dLayer) and layer.inputs[0] in sequences:
             return f"layer {layer.name!r} needs all time steps at once"
+        if isinstance(layer, ShiftingLayer) and change_of(layer) not in SINGLE_STEPS:
+            return f"layer {layer.name!r} sees several time steps at once"
     return None

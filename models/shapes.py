@@ -6,38 +6,41 @@ Refuses descriptions whose layers contradict each other, naming the layer. Knows
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from math import prod
 
+from cellserve.models.clock import Clock, ShiftingLayer, change_of
 from cellserve.models.errors import InvalidSpec
+from cellserve.models.layer_arrays import layer_arrays
 from cellserve.models.spec import (
-    BatchNormalizationLayer,
+    Conv1dLayer,
     DenseLayer,
     EmbeddingLayer,
     FlattenLayer,
-    GruLayer,
+    GlobalPooling1dLayer,
     InputSpec,
     LastStepLayer,
-    LayerNormalizationLayer,
     LayerSpec,
-    LstmLayer,
     MaskingLayer,
     MergeLayer,
     ModelSpec,
     RecurrentLayer,
     RepeatVectorLayer,
     ReverseLayer,
-    SimpleRnnLayer,
 )
 
 
 @dataclass(frozen=True, slots=True)
 class TensorShape:
-    """`sequence`: [B, T, *features], else a vector [B, *features]; ids have no features. `time_steps`: T where it is fixed."""
+    """`sequence`: [B, T, *features], else a vector [B, *features]; ids have no features. `time_steps`: T where it is fixed.
+
+    `clock`: of a sequence, its steps by those that were fed.
+    """
 
     sequence: bool
     features: tuple[int, ...]
     time_steps: int | None = None
+    clock: Clock = field(default=Clock(), compare=False)
 
     def __str__(self) -> str:
         time = ("time" if self.time_steps is None else str(self.time_steps),) if self.sequence else ()
@@ -60,21 +63,31 @@ def infer_shapes(spec: ModelSpec) -> dict[str, TensorShape]:
 
 
 def required_time_steps(spec: ModelSpec) -> int | None:
-    """The number of time steps that every sequence must have, or None where any number will do.
+    """The number of time steps that every sequence must have, or None where any number will do (`minimum_time_steps`).
 
-    Flatten needs it, and so does a merge of an input's steps with those of a RepeatVector.
+    Flatten needs it, and so does a merge of sequences on different clocks, such as an input's steps with a RepeatVector's.
     Raises InvalidSpec where the layers do not fit together.
     """
     shapes = infer_shapes(spec)
-    fed: set[str] = {entry.name for entry in spec.inputs if entry.kind != "vector"}  # sequences on the input's own clock
     for layer in spec.layers:
-        clocks = {reference in fed for reference in layer.inputs if shapes[reference].sequence}
-        mixed = isinstance(layer, MergeLayer) and len(clocks) == 2
-        if clocks and (mixed or (isinstance(layer, FlattenLayer) and True in clocks)):
-            return next(steps for reference in layer.inputs if (steps := shapes[reference].time_steps) is not None)
-        if shapes[layer.name].sequence and True in clocks:
-            fed.add(layer.name)
+        sequences = [shapes[reference] for reference in layer.inputs if shapes[reference].sequence]
+        fed = [shape.clock for shape in sequences if shape.clock.count is None]
+        mixed = isinstance(layer, MergeLayer) and len({shape.clock for shape in sequences}) > 1
+        if not fed or not (mixed or isinstance(layer, FlattenLayer)):
+            continue
+        if Clock() in fed:
+            return next(shape.time_steps for shape in sequences if shape.time_steps is not None and not shape.clock.changes)
+        return next(entry.time_steps for entry in spec.inputs if entry.kind != "vector" and entry.time_steps is not None)
     return None
+
+
+def minimum_time_steps(spec: ModelSpec) -> int:
+    """The fewest time steps that a row may have: 1, or more where a window of a convolution or of pooling must fit.
+
+    Raises InvalidSpec where the layers do not fit together.
+    """
+    clocks = [shape.clock for shape in infer_shapes(spec).values() if shape.sequence]
+    return max((clock.fewest for clock in clocks if clock.count is None), default=1)
 
 
 def expected_weights(spec: ModelSpec) -> dict[str, tuple[int, ...]]:
@@ -83,7 +96,7 @@ def expected_weights(spec: ModelSpec) -> dict[str, tuple[int, ...]]:
     return {
         f"{layer.name}.{array}": shape
         for layer in spec.layers
-        for array, shape in _layer_weights(layer, shapes[layer.inputs[0]]).items()
+        for array, shape in layer_arrays(layer, shapes[layer.inputs[0]].features[-1:]).items()
     }
 
 
@@ -111,8 +124,9 @@ def _recurrent(layer: RecurrentLayer, inputs: tuple[TensorShape, ...]) -> Tensor
     for (state, width), shape in zip(widths.items(), initial):
         if shape != TensorShape(False, (width,)):
             raise InvalidSpec(f"layer {layer.name!r}: its initial state {state} is [batch, {width}], but its input is {shape}")
-    steps = sequence.time_steps if layer.return_sequences else None
-    return TensorShape(layer.return_sequences, (layer.output_units,), steps)
+    if not layer.return_sequences:
+        return TensorShape(False, (layer.output_units,))
+    return replace(sequence, features=(layer.output_units,))
 
 
 def _embedding(layer: EmbeddingLayer, inputs: tuple[TensorShape, ...]) -> TensorShape:
@@ -146,15 +160,29 @@ def _last_step(layer: LastStepLayer, inputs: tuple[TensorShape, ...]) -> TensorS
 def _merge(layer: MergeLayer, inputs: tuple[TensorShape, ...]) -> TensorShape:
     if len(inputs) < 2:
         raise InvalidSpec(f"layer {layer.name!r} (merge) takes two inputs or more, not {len(inputs)}")
+    if layer.mode == "subtract" and len(inputs) != 2:
+        raise InvalidSpec(f"layer {layer.name!r} (merge, subtract) takes two inputs, not {len(inputs)}")
     first, steps = _features(layer, inputs[0]), {shape.time_steps for shape in inputs if shape.time_steps is not None}
     listed = ", ".join(map(str, inputs))
     if len({shape.sequence for shape in inputs}) > 1 or len(steps) > 1:
         raise InvalidSpec(f"layer {layer.name!r} (merge) cannot merge tensors of different kinds or numbers of steps: {listed}")
+    _require_one_clock(layer, inputs)
     common = {shape.features[:-1] if layer.mode == "concat" else shape.features for shape in inputs}
     if len(common) > 1 or len({len(shape.features) for shape in inputs}) > 1:
         raise InvalidSpec(f"layer {layer.name!r} (merge, {layer.mode}) takes tensors of one shape, but its inputs are {listed}")
     last = sum(shape.features[-1] for shape in inputs) if layer.mode == "concat" else first.features[-1]
-    return TensorShape(first.sequence, (*first.features[:-1], last), next(iter(steps), None))
+    return replace(first, features=(*first.features[:-1], last), time_steps=next(iter(steps), None))
+
+
+def _require_one_clock(layer: MergeLayer, inputs: tuple[TensorShape, ...]) -> None:
+    """Sequences on different clocks have equally many steps only where the model's time dimension is fixed."""
+    clocks = {shape.clock for shape in inputs if shape.sequence}
+    unknown = [shape for shape in inputs if shape.sequence and shape.time_steps is None]
+    if len(clocks) > 1 and unknown and (any(clock.changes for clock in clocks) or len(unknown) == len(inputs)):
+        raise InvalidSpec(
+            f"layer {layer.name!r} (merge) joins sequences of which one was shortened or lengthened on the way; their numbers of "
+            "steps agree only for one length: fix the time dimension of the model's input (time_steps)"
+        )
 
 
 def _flatten(layer: FlattenLayer, inputs: tuple[TensorShape, ...]) -> TensorShape:
@@ -169,7 +197,24 @@ def _flatten(layer: FlattenLayer, inputs: tuple[TensorShape, ...]) -> TensorShap
 def _repeat_vector(layer: RepeatVectorLayer, inputs: tuple[TensorShape, ...]) -> TensorShape:
     if inputs[0].sequence:
         raise InvalidSpec(f"layer {layer.name!r} (repeat_vector) takes a vector, but its input is a sequence {inputs[0]}")
-    return TensorShape(True, inputs[0].features, layer.count)
+    return TensorShape(True, inputs[0].features, layer.count, Clock(layer.count))
+
+
+def _windowed(layer: ShiftingLayer, inputs: tuple[TensorShape, ...]) -> TensorShape:
+    shape, change = _features(layer, _sequence(layer, inputs[0])), change_of(layer)
+    if len(shape.features) != 1:
+        raise InvalidSpec(f"layer {layer.name!r} ({layer.kind}) takes [batch, time, features], but its input is {shape}")
+    steps = None if shape.time_steps is None else change.steps(shape.time_steps)
+    if steps == 0:
+        raise InvalidSpec(
+            f"layer {layer.name!r} ({layer.kind}): its window does not fit into the {shape.time_steps} steps it is given"
+        )
+    features = (layer.units,) if isinstance(layer, Conv1dLayer) else shape.features
+    return replace(shape, features=features, time_steps=steps, clock=shape.clock.then(change))
+
+
+def _global_pooling(layer: GlobalPooling1dLayer, inputs: tuple[TensorShape, ...]) -> TensorShape:
+    return TensorShape(False, _features(layer, _sequence(layer, inputs[0])).features)
 
 
 def _sequence(layer: LayerSpec, shape: TensorShape) -> TensorShape:
@@ -188,53 +233,23 @@ _RULES: Mapping[str, Callable[..., TensorShape]] = {
     "lstm": _recurrent,
     "gru": _recurrent,
     "simple_rnn": _recurrent,
+    "jzs": _recurrent,
+    "simple_deep_rnn": _recurrent,
     "embedding": _embedding,
     "dense": _dense,
     "activation": _unchanged,
+    "prelu": _unchanged,
     "dropout": _unchanged,
     "batch_normalization": _unchanged,
     "layer_normalization": _unchanged,
     "masking": _masking,
     "reverse": _reverse,
     "last_step": _last_step,
+    "conv1d": _windowed,
+    "pooling_1d": _windowed,
+    "global_pooling_1d": _global_pooling,
+    "padding_1d": _windowed,
     "merge": _merge,
     "flatten": _flatten,
     "repeat_vector": _repeat_vector,
 }
-
-
-def _layer_weights(layer: LayerSpec, shape: TensorShape) -> dict[str, tuple[int, ...]]:
-    width = shape.features[-1:]
-    match layer:
-        case LstmLayer() | GruLayer() | SimpleRnnLayer():
-            return _recurrent_weights(layer, *width)
-        case EmbeddingLayer():
-            return {"table": (layer.vocabulary, layer.units)}
-        case DenseLayer():
-            return {"kernel": (*width, layer.units)} | ({"bias": (layer.units,)} if layer.use_bias else {})
-        case BatchNormalizationLayer():
-            return _affine_weights(layer, width) | {"moving_mean": width, "moving_variance": width}
-        case LayerNormalizationLayer():
-            return _affine_weights(layer, width)
-        case _:
-            return {}
-
-
-def _affine_weights(
-    layer: BatchNormalizationLayer | LayerNormalizationLayer, width: tuple[int, ...]
-) -> dict[str, tuple[int, ...]]:
-    return ({"gamma": width} if layer.scale else {}) | ({"beta": width} if layer.center else {})
-
-
-def _recurrent_weights(layer: RecurrentLayer, inputs: int) -> dict[str, tuple[int, ...]]:
-    columns = {"lstm": 4, "gru": 3, "simple_rnn": 1}[layer.kind] * layer.units
-    arrays: dict[str, tuple[int, ...]] = {"kernel": (inputs, columns), "recurrent_kernel": (layer.output_units, columns)}
-    if layer.use_bias:
-        arrays["bias"] = (columns,)
-        if isinstance(layer, GruLayer) and layer.reset_after:
-            arrays["recurrent_bias"] = (columns,)
-    if isinstance(layer, LstmLayer) and layer.projection_units:
-        arrays["projection"] = (layer.units, layer.projection_units)
-    if isinstance(layer, LstmLayer) and layer.peepholes:
-        arrays |= {f"peephole_{gate}": (layer.units,) for gate in "ifo"}
-    return arrays

@@ -15,13 +15,17 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from cellserve.models import gate_order
-from cellserve.models.implementations.kernel import LayerState, RecurrentKernel, advanced, emitted
+from cellserve.models.implementations.kernel import LayerState, RecurrentKernel, advanced, effective_mask, emitted
 from cellserve.models.row_lengths import RowLengths
-from cellserve.models.spec import GruLayer, LstmLayer, MaskRule, RecurrentLayer
+from cellserve.models.spec import GruLayer, JzsLayer, LstmLayer, MaskRule, RecurrentLayer, SimpleDeepRnnLayer
 from cellserve.models.state_layout import SEEN
 
 
 def unsupported(layer: RecurrentLayer) -> str | None:
+    if isinstance(layer, JzsLayer | SimpleDeepRnnLayer):
+        return f"it is a {layer.kind} layer; torch has kernels for lstm, gru and simple_rnn only"
+    if layer.mask_rule == "reset":
+        return "a masked step resets its state; torch's kernels compute without masks"
     if isinstance(layer, LstmLayer | GruLayer):
         if layer.activation.name != "tanh":
             return f"its activation is {layer.activation.name}; torch's {layer.kind} kernel has tanh"
@@ -35,6 +39,8 @@ def unsupported(layer: RecurrentLayer) -> str | None:
             return "it clips its state; torch's lstm kernel does not"
         if isinstance(layer, LstmLayer) and (layer.projection_units or 0) >= layer.units:
             return f"its projection_units are not fewer than its {layer.units} units, as torch's lstm kernel needs"
+    elif layer.combine != "add":
+        return "it multiplies where torch's simple_rnn kernel adds"
     elif layer.activation.name not in ("tanh", "relu"):
         return f"its activation is {layer.activation.name}; torch's simple_rnn kernel has tanh or relu"
     return None
@@ -61,7 +67,7 @@ class FusedKernel:
         mask: Tensor | None,  # [T, B] bool
         state: LayerState,
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        states = tuple(state[name] for name in self.state_names)
+        states, mask = tuple(state[name] for name in self.state_names), effective_mask(self.mask_rule, inputs, mask)
         if mask is None:
             outputs, states = self._run(inputs, lengths.host, states)
             return outputs, advanced(self.state_names, states, None, state[SEEN])

@@ -11,12 +11,12 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from cellserve.models.cells import Gates, step_of
-from cellserve.models.implementations.gate_weights import GateWeights
+from cellserve.models.cells import Gates
+from cellserve.models.implementations.gate_weights import Product, each_input_product, each_recurrent_product
 from cellserve.models.implementations.kernel import RecurrentKernel
-from cellserve.models.implementations.per_gate import each_gate
 from cellserve.models.implementations.scan import ScanKernel
 from cellserve.models.spec import RecurrentLayer
+from cellserve.models.steps import step_of
 
 
 def unsupported(layer: RecurrentLayer) -> str | None:
@@ -24,17 +24,19 @@ def unsupported(layer: RecurrentLayer) -> str | None:
 
 
 def prepare(layer: RecurrentLayer, weights: Mapping[str, Tensor]) -> RecurrentKernel:
-    return ScanKernel.of(layer, step_of(layer, weights), Hoisted(each_gate(layer, weights)))
+    arrangement = Hoisted(each_input_product(layer, weights), each_recurrent_product(layer, weights))
+    return ScanKernel.of(layer, step_of(layer, weights), arrangement)
 
 
 @dataclass(frozen=True, slots=True)
 class Hoisted:
-    gates: tuple[GateWeights, ...]
+    inputs: tuple[Product, ...]
+    recurrents: Mapping[int, Product]  # by gate
 
     def project(self, inputs: Tensor) -> Iterator[Gates]:  # [T, B, F]
         steps, rows, _ = inputs.shape
         flat = inputs.reshape(steps * rows, -1)
-        return zip(*(gate.project(flat).view(steps, rows, -1).unbind(0) for gate in self.gates))
+        return zip(*(product(flat).view(steps, rows, -1).unbind(0) for product in self.inputs))
 
     def recurrent(self, h: Tensor, gates: range) -> Gates:  # [B, output_units]
-        return tuple(gate.recur(h) for gate in self.gates[gates.start : gates.stop])
+        return tuple(self.recurrents[gate](h) for gate in gates)

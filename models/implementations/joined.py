@@ -1,7 +1,8 @@
 """Implementation "2": all gates in one product, one for the input and one for the state in each step.
 
-A GRU whose reset gate acts before the product needs the candidate's recurrent product apart: three a step. Keras's
-implementation 2. Knows no equations.
+Products a step: LSTM, SimpleRNN and GRU 2. What acts on another vector than h needs a product of its own: the candidate of a
+GRU whose reset gate acts before the product, and of JZS1 and JZS2 (3 a step), and JZS3's tanh(h) too (4); SimpleDeepRNN has
+one for each step that it looks back, beside that of the input. Keras's implementation 2. Knows no equations.
 """
 
 from __future__ import annotations
@@ -11,11 +12,12 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from cellserve.models.cells import Gates, step_of
-from cellserve.models.implementations.gate_weights import GateWeights, gate_count
+from cellserve.models.cells import Gates
+from cellserve.models.implementations.gate_weights import Product, input_product, recurrent_product
 from cellserve.models.implementations.kernel import RecurrentKernel
 from cellserve.models.implementations.scan import ScanKernel
 from cellserve.models.spec import RecurrentLayer
+from cellserve.models.steps import step_of
 
 
 def unsupported(layer: RecurrentLayer) -> str | None:
@@ -29,19 +31,19 @@ def prepare(layer: RecurrentLayer, weights: Mapping[str, Tensor]) -> RecurrentKe
 @dataclass(frozen=True, slots=True)
 class Joined:
     gate_count: int
-    everything: GateWeights
-    runs: Mapping[range, GateWeights]  # every run of neighbouring gates
+    everything: Product
+    runs: Mapping[range, Product]  # every run of neighbouring gates
 
     @classmethod
     def of(cls, layer: RecurrentLayer, weights: Mapping[str, Tensor]) -> Joined:
-        count = gate_count(weights, layer.units)
-        runs = [range(start, stop) for start in range(count) for stop in range(start + 1, count + 1)]
-        by_run = {run: GateWeights.of(weights, layer.units, run) for run in runs}
-        return cls(count, by_run[range(count)], by_run)
+        gates = layer.recurrent_gates
+        runs = [range(start, stop) for start in gates for stop in range(start + 1, gates.stop + 1)]
+        by_run = {run: recurrent_product(layer, weights, run) for run in runs}
+        return cls(layer.input_gates, input_product(layer, weights, range(layer.input_gates)), by_run)
 
     def project(self, inputs: Tensor) -> Iterator[Gates]:  # [T, B, F]
         for x in inputs.unbind(0):
-            yield self.everything.project(x).chunk(self.gate_count, dim=1)
+            yield self.everything(x).chunk(self.gate_count, dim=1)
 
     def recurrent(self, h: Tensor, gates: range) -> Gates:  # [B, output_units]
-        return self.runs[gates].recur(h).chunk(len(gates), dim=1)
+        return self.runs[gates](h).chunk(len(gates), dim=1)

@@ -41,6 +41,13 @@ class Implementation(Protocol):
         ...
 
 
+def effective_mask(rule: MaskRule, inputs: Tensor, mask: Tensor | None) -> Tensor | None:  # [T, B, F], [T, B] bool
+    """[T, B] bool: the mask as the layer takes it; None where it takes none."""
+    if mask is None or rule == "ignore":
+        return None
+    return mask & (inputs != 0).any(dim=-1) if rule == "zero_or_empty" else mask
+
+
 def valid_steps(lengths: RowLengths, mask: Tensor | None) -> Tensor | None:
     """[T, B] bool: the steps that advance the state; None where every step of every row does."""
     if mask is None:
@@ -57,7 +64,7 @@ def emitted(
     """[T, B, units]: what the layer shows at each step. The previous output is h once a valid step was met."""
     if rule == "repeat_from_state":
         return trajectory
-    shown = valid if rule == "zero" else (valid.cumsum(0) > 0) | (seen.squeeze(1) > 0)
+    shown = (valid.cumsum(0) > 0) | (seen.squeeze(1) > 0) if rule == "repeat" else valid
     return torch.where(shown.unsqueeze(2), trajectory, trajectory.new_zeros(()))
 
 

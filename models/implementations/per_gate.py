@@ -1,6 +1,7 @@
 """Implementation "1": every product by itself, per gate and per step; small products, the least memory.
 
-For an LSTM 8 products a step, for a GRU 6, for a SimpleRNN 2. Keras's implementation 1. Knows no equations.
+Products a step: LSTM 8; GRU, JZS2 and JZS3 6; JZS1 5; SimpleRNN 2; SimpleDeepRNN 1 and one for each step that it looks back.
+Keras's implementation 1. Knows no equations.
 """
 
 from __future__ import annotations
@@ -10,11 +11,12 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from cellserve.models.cells import Gates, step_of
-from cellserve.models.implementations.gate_weights import GateWeights, gate_count
+from cellserve.models.cells import Gates
+from cellserve.models.implementations.gate_weights import Product, each_input_product, each_recurrent_product
 from cellserve.models.implementations.kernel import RecurrentKernel
 from cellserve.models.implementations.scan import ScanKernel
 from cellserve.models.spec import RecurrentLayer
+from cellserve.models.steps import step_of
 
 
 def unsupported(layer: RecurrentLayer) -> str | None:
@@ -22,21 +24,18 @@ def unsupported(layer: RecurrentLayer) -> str | None:
 
 
 def prepare(layer: RecurrentLayer, weights: Mapping[str, Tensor]) -> RecurrentKernel:
-    return ScanKernel.of(layer, step_of(layer, weights), PerGate(each_gate(layer, weights)))
-
-
-def each_gate(layer: RecurrentLayer, weights: Mapping[str, Tensor]) -> tuple[GateWeights, ...]:
-    count = gate_count(weights, layer.units)
-    return tuple(GateWeights.of(weights, layer.units, range(gate, gate + 1)) for gate in range(count))
+    arrangement = PerGate(each_input_product(layer, weights), each_recurrent_product(layer, weights))
+    return ScanKernel.of(layer, step_of(layer, weights), arrangement)
 
 
 @dataclass(frozen=True, slots=True)
 class PerGate:
-    gates: tuple[GateWeights, ...]
+    inputs: tuple[Product, ...]
+    recurrents: Mapping[int, Product]  # by gate
 
     def project(self, inputs: Tensor) -> Iterator[Gates]:  # [T, B, F]
         for x in inputs.unbind(0):
-            yield tuple(gate.project(x) for gate in self.gates)
+            yield tuple(product(x) for product in self.inputs)
 
     def recurrent(self, h: Tensor, gates: range) -> Gates:  # [B, output_units]
-        return tuple(gate.recur(h) for gate in self.gates[gates.start : gates.stop])
+        return tuple(self.recurrents[gate](h) for gate in gates)

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from cellserve.models.cells import Gates, States, Step
-from cellserve.models.implementations.kernel import LayerState, advanced, emitted, valid_steps
+from cellserve.models.implementations.kernel import LayerState, advanced, effective_mask, emitted, valid_steps
 from cellserve.models.row_lengths import RowLengths
 from cellserve.models.spec import MaskRule, RecurrentLayer
 from cellserve.models.state_layout import SEEN
@@ -39,11 +39,13 @@ class ScanKernel:
     step: Step
     arrangement: Arrangement
     state_names: tuple[str, ...]
+    newest: tuple[bool, ...]  # of each state: whether mask rule `reset` sets it to zeros
     mask_rule: MaskRule
 
     @classmethod
     def of(cls, layer: RecurrentLayer, step: Step, arrangement: Arrangement) -> ScanKernel:
-        return cls(step, arrangement, tuple(layer.state_widths), layer.mask_rule)
+        names = tuple(layer.state_widths)
+        return cls(step, arrangement, names, tuple(name in layer.newest_states for name in names), layer.mask_rule)
 
     def __call__(
         self,
@@ -52,8 +54,12 @@ class ScanKernel:
         mask: Tensor | None,  # [T, B] bool
         state: LayerState,
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        valid = valid_steps(lengths, mask)
+        mask = effective_mask(self.mask_rule, inputs, mask)
         states = tuple(state[name] for name in self.state_names)
+        if mask is not None and self.mask_rule == "reset":
+            outputs, states = self._run_resetting(inputs, states, mask, lengths)
+            return outputs, advanced(self.state_names, states, valid_steps(lengths, None), state[SEEN])
+        valid = valid_steps(lengths, mask)
         first_kept = 0 if mask is not None else lengths.shortest  # before it every row advances
         trajectory, states = self._run(inputs, states, valid, first_kept)
         outputs = trajectory if mask is None or valid is None else emitted(self.mask_rule, trajectory, valid, state[SEEN])
@@ -71,4 +77,15 @@ class ScanKernel:
                 new = step(projected, recurrent, states)
                 states = tuple(torch.where(advances, after, before) for after, before in zip(new, states))
                 outputs.append(states[0])
+        return torch.stack(outputs), states
+
+    def _run_resetting(self, inputs: Tensor, states: States, mask: Tensor, lengths: RowLengths) -> tuple[Tensor, States]:
+        """Every step is computed and shown; after a masked one its states are zeros for the next."""
+        outputs: list[Tensor] = []
+        steps = zip(self.arrangement.project(inputs), mask.unsqueeze(2).unbind(0), lengths.inside.unsqueeze(2).unbind(0))
+        for projected, valid, inside in steps:
+            new = self.step(projected, self.arrangement.recurrent, states)
+            outputs.append(new[0])
+            kept = (torch.where(valid, state, 0) if newest else state for state, newest in zip(new, self.newest))
+            states = tuple(torch.where(inside, after, before) for after, before in zip(kept, states))
         return torch.stack(outputs), states

@@ -15,13 +15,21 @@ Array = npt.NDArray[Any]
 
 SELU_SCALE = 1.0507009873554804934193349852946  # Klambauer et al. 2017
 SELU_ALPHA = 1.6732632423543772848170429916717
-DEFAULT_ALPHA = {"leaky_relu": 0.2, "elu": 1.0, "celu": 1.0, "soft_shrink": 0.5, "hard_shrink": 0.5, "squareplus": 4.0}
+DEFAULT_ALPHA = {
+    "leaky_relu": 0.2,
+    "thresholded_relu": 1.0,
+    "elu": 1.0,
+    "celu": 1.0,
+    "soft_shrink": 0.5,
+    "hard_shrink": 0.5,
+    "squareplus": 4.0,
+}
 
 
 def apply(activation: Activation, x: Array) -> Array:  # [..., F]
     """The activation of `x`, in x's own dtype.
 
-    `alpha` means: slope below zero (leaky_relu), scale below zero (elu, celu), threshold (soft_shrink, hard_shrink), the b of
+    `alpha` means: slope below zero (leaky_relu), scale below zero (elu, celu), threshold (thresholded_relu, shrinks), the b of
     squareplus; where it is None the usual constant of `DEFAULT_ALPHA` stands in.
     """
     alpha = DEFAULT_ALPHA.get(activation.name, 0.0) if activation.alpha is None else activation.alpha
@@ -61,6 +69,7 @@ _FUNCTIONS: dict[str, Callable[[Array, float], Array]] = {
     "relu": lambda x, alpha: np.maximum(x, 0),
     "relu6": lambda x, alpha: np.clip(x, 0, 6),
     "leaky_relu": lambda x, alpha: np.where(x >= 0, x, alpha * x),
+    "thresholded_relu": lambda x, alpha: np.where(x > alpha, x, 0),
     "elu": _elu,
     "selu": lambda x, alpha: SELU_SCALE * _elu(x, SELU_ALPHA),
     "celu": lambda x, alpha: np.where(x > 0, x, alpha * np.expm1(np.minimum(x, 0) / alpha)),

@@ -10,7 +10,8 @@ import numpy.typing as npt
 
 from cellserve.models.reference import layers as plain
 from cellserve.models.reference.recurrence import run_row
-from cellserve.models.spec import ModelSpec, RecurrentLayer, RepeatVectorLayer
+from cellserve.models.shapes import infer_shapes
+from cellserve.models.spec import ModelSpec, RecurrentLayer
 from cellserve.models.state_layout import StateLayout
 
 Array = npt.NDArray[Any]
@@ -76,9 +77,9 @@ class _Row:
                 self._run_recurrent(recurrent_index, layer, own, initial)
                 recurrent_index += 1
                 continue
-            inputs = [self.values[name] for name in layer.inputs]
-            self.values[layer.name] = plain.value(layer, own, inputs)
-            self.masks[layer.name] = plain.mask(layer, inputs, [self.masks.get(name) for name in layer.inputs])
+            inputs, masks = [self.values[name] for name in layer.inputs], [self.masks.get(name) for name in layer.inputs]
+            self.values[layer.name] = plain.value(layer, own, inputs, masks)
+            self.masks[layer.name] = plain.mask(layer, inputs, masks)
 
     def _run_recurrent(self, index: int, layer: RecurrentLayer, own: Mapping[str, Array], initial: Mapping[str, Array]) -> None:
         source, *from_graph = layer.inputs
@@ -101,16 +102,9 @@ def _owner(array_name: str) -> str:
 
 
 def _padded_steps(spec: ModelSpec, inputs: tuple[Array, ...]) -> dict[str, int]:
-    """The time axis of every tensor that has one: the inputs', until a RepeatVector starts another or the steps are gone."""
-    steps = {entry.name: array.shape[1] for entry, array in zip(spec.inputs, inputs) if entry.kind != "vector"}
-    for layer in spec.layers:
-        if isinstance(layer, RepeatVectorLayer):
-            steps[layer.name] = layer.count
-        elif layer.kind in ("flatten", "last_step") or (isinstance(layer, RecurrentLayer) and not layer.return_sequences):
-            continue
-        elif layer.inputs[0] in steps:
-            steps[layer.name] = steps[layer.inputs[0]]
-    return steps
+    """The time axis of every tensor that has one, as long as the inputs' time axis makes it."""
+    fed = next((array.shape[1] for entry, array in zip(spec.inputs, inputs) if entry.kind != "vector"), 1)
+    return {name: shape.clock.steps(fed) for name, shape in infer_shapes(spec).items() if shape.sequence}
 
 
 def _stack(rows: list[Array], padded_steps: int | None) -> Array:

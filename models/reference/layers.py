@@ -8,28 +8,48 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from cellserve.models.reference import windows
 from cellserve.models.reference.activations import apply
 from cellserve.models.spec import (
     ActivationLayer,
     BatchNormalizationLayer,
+    Conv1dLayer,
     DenseLayer,
     DropoutLayer,
     EmbeddingLayer,
     FlattenLayer,
+    GlobalPooling1dLayer,
     LastStepLayer,
     LayerNormalizationLayer,
     LayerSpec,
     MaskingLayer,
     MergeLayer,
+    Padding1dLayer,
+    Pooling1dLayer,
+    PReluLayer,
     RepeatVectorLayer,
     ReverseLayer,
 )
 
 Array = npt.NDArray[Any]
 Mask = npt.NDArray[np.bool_]
+MASK_ENDS = (
+    FlattenLayer,
+    LastStepLayer,
+    RepeatVectorLayer,
+    Conv1dLayer,
+    Pooling1dLayer,
+    GlobalPooling1dLayer,
+    Padding1dLayer,
+)
 
 
-def value(layer: LayerSpec, arrays: Mapping[str, Array], inputs: list[Array]) -> Array:  # each [T,F], [T] ids or [F]
+def value(
+    layer: LayerSpec,
+    arrays: Mapping[str, Array],
+    inputs: list[Array],  # each [T,F], [T] ids or [F]
+    masks: list[Mask | None],  # each [T]
+) -> Array:
     """The layer's output for one row: [T, *features] or [*features]."""
     x = inputs[0]
     match layer:
@@ -40,8 +60,12 @@ def value(layer: LayerSpec, arrays: Mapping[str, Array], inputs: list[Array]) ->
             return apply(layer.activation, x @ arrays["kernel"] + arrays.get("bias", 0))
         case ActivationLayer():
             return apply(layer.activation, x)
+        case PReluLayer():
+            bent: Array = np.where(x > 0, x, arrays["alpha"] * x)
+            return bent
         case DropoutLayer():
-            return x
+            scaled: Array = x * np.asarray(layer.scale, dtype=x.dtype)
+            return scaled
         case BatchNormalizationLayer():
             normal: Array = (x - arrays["moving_mean"]) / np.sqrt(arrays["moving_variance"] + layer.epsilon)
             return normal * arrays.get("gamma", 1) + arrays.get("beta", 0)
@@ -58,6 +82,8 @@ def value(layer: LayerSpec, arrays: Mapping[str, Array], inputs: list[Array]) ->
         case LastStepLayer():
             last: Array = x[-1]
             return last
+        case Conv1dLayer() | Pooling1dLayer() | Padding1dLayer() | GlobalPooling1dLayer():
+            return windows.value(layer, arrays, x, masks[0])
         case MergeLayer():
             return _merge(layer, inputs)
         case FlattenLayer():
@@ -71,7 +97,7 @@ def value(layer: LayerSpec, arrays: Mapping[str, Array], inputs: list[Array]) ->
 def mask(layer: LayerSpec, inputs: list[Array], masks: list[Mask | None]) -> Mask | None:
     """The mask [T] that the layer's output carries, None for none. A reversed sequence keeps its mask unreversed, as in Keras."""
     made: list[Mask | None] = []
-    if isinstance(layer, FlattenLayer | LastStepLayer | RepeatVectorLayer):
+    if isinstance(layer, MASK_ENDS):
         return None
     if isinstance(layer, EmbeddingLayer) and layer.mask_zero:
         made.append(inputs[0] != 0)
@@ -90,6 +116,12 @@ def masked_by_value(layer: MaskingLayer, x: Array) -> Mask:  # x [T, F]
 def _merge(layer: MergeLayer, inputs: list[Array]) -> Array:
     if layer.mode == "concat":
         return np.concatenate(inputs, axis=-1)
+    if layer.mode == "subtract":
+        difference: Array = inputs[0] - inputs[1]
+        return difference
+    if layer.mode in ("maximum", "minimum"):
+        chosen: Array = np.stack(inputs).max(axis=0) if layer.mode == "maximum" else np.stack(inputs).min(axis=0)
+        return chosen
     total = inputs[0]
     for other in inputs[1:]:
         total = total * other if layer.mode == "multiply" else total + other

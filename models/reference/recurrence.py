@@ -1,7 +1,7 @@
 """One recurrent layer over one row: the cells' equations, direction, and what a masked step emits.
 
-Sources: Keras 2 and 3 recurrent layers (LSTM blocks i, f, c, o; GRU blocks z, r, h), torch.nn.LSTM for the projection,
-TensorFlow 1.15 LSTMCell for peepholes and clips. Knows no other rows and no other layers.
+Sources: Keras 0.1 to 3 recurrent layers (LSTM blocks i, f, c, o; GRU and JZS blocks z, r, h), torch.nn.LSTM for the
+projection, TensorFlow 1.15 LSTMCell for peepholes and clips. Knows no other rows and no other layers.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cellserve.models.reference.activations import apply
-from cellserve.models.spec import GruLayer, LstmLayer, RecurrentLayer
+from cellserve.models.spec import GruLayer, JzsLayer, LstmLayer, RecurrentLayer, SimpleDeepRnnLayer
 
 Array = npt.NDArray[Any]
 State = dict[str, Array]
@@ -31,18 +31,32 @@ def run_row(
     outputs: list[Array] = []
     seen = False
     for t in reversed(steps) if layer.go_backwards else steps:
-        if mask is None or mask[t]:
+        valid = _counts(layer, x[t], mask is None or bool(mask[t]), masked=mask is not None)
+        if valid:
             state = _step(layer, arrays, x[t], state)
             seen = True
             outputs.append(state["h"])
+        elif layer.mask_rule == "reset":
+            state = _step(layer, arrays, x[t], state)
+            outputs.append(state["h"])
+            state = {name: array * 0 if name in layer.newest_states else array for name, array in state.items()}
         else:
             outputs.append(_masked_output(layer, state["h"], seen))
     return (np.stack(outputs) if layer.return_sequences else outputs[-1]), state
 
 
+def _counts(layer: RecurrentLayer, x: Array, valid: bool, *, masked: bool) -> bool:  # x [F]
+    """Whether a step advances the state; `masked`: the sequence has a mask at all."""
+    if layer.mask_rule == "ignore":
+        return True
+    if layer.mask_rule == "zero_or_empty" and masked:
+        return valid and bool(np.any(x != 0))
+    return valid
+
+
 def _masked_output(layer: RecurrentLayer, h: Array, seen: bool) -> Array:  # [out]
     """The previous output is the carried h once a step was valid; before that the rules differ."""
-    if layer.mask_rule == "zero" or (layer.mask_rule == "repeat" and not seen):
+    if layer.mask_rule in ("zero", "zero_or_empty") or (layer.mask_rule == "repeat" and not seen):
         return np.zeros_like(h)
     return h
 
@@ -52,8 +66,12 @@ def _step(layer: RecurrentLayer, arrays: Mapping[str, Array], x: Array, state: S
         return _lstm(layer, arrays, x, state["h"], state["c"])
     if isinstance(layer, GruLayer):
         return _gru(layer, arrays, x, state["h"])
-    total = x @ arrays["kernel"] + state["h"] @ arrays["recurrent_kernel"] + arrays.get("bias", 0)
-    return {"h": apply(layer.activation, total)}
+    if isinstance(layer, JzsLayer):
+        return _jzs(layer, arrays, x, state["h"])
+    if isinstance(layer, SimpleDeepRnnLayer):
+        return _simple_deep_rnn(layer, arrays, x, state)
+    given, carried = x @ arrays["kernel"] + arrays.get("bias", 0), state["h"] @ arrays["recurrent_kernel"]
+    return {"h": apply(layer.activation, given * carried if layer.combine == "multiply" else given + carried)}
 
 
 def _lstm(layer: LstmLayer, arrays: Mapping[str, Array], x: Array, h: Array, c: Array) -> State:
@@ -91,3 +109,39 @@ def _gru(layer: GruLayer, arrays: Mapping[str, Array], x: Array, h: Array) -> St
         carried = (r * h) @ U[:, new]
     candidate = apply(layer.activation, projected[new] + carried)
     return {"h": z * h + (1 - z) * candidate}
+
+
+def _jzs(layer: JzsLayer, arrays: Mapping[str, Array], x: Array, h: Array) -> State:
+    """The three of Jozefowicz et al. 2015; `P`, a projection of the input, lies in the kernel where 1 and 2 have no weights."""
+    u = layer.units
+    W_z, W_r, W_h = (arrays["kernel"][:, block * u : (block + 1) * u] for block in range(3))
+    blocks = [arrays["recurrent_kernel"][:, start : start + u] for start in range(0, arrays["recurrent_kernel"].shape[1], u)]
+    U_r, U_h = blocks[-2:]
+    bias = arrays.get("bias", np.zeros(3 * u, dtype=h.dtype))
+    b_z, b_r = bias[:u], bias[u : 2 * u]
+    if layer.variant == 1:
+        z_input = x @ W_z + b_z
+        new_input = np.tanh(x @ W_h) + arrays.get("candidate_bias", 0)
+    else:
+        z_input = x @ W_z + b_z + (np.tanh(h) if layer.variant == 3 else h) @ blocks[0]
+        new_input = x @ W_h + bias[2 * u :]
+    z = apply(layer.recurrent_activation, z_input)
+    r = apply(layer.recurrent_activation, x @ W_r + b_r + h @ U_r)
+    candidate = apply(layer.activation, new_input + (r * h) @ U_h)
+    return {"h": z * candidate + (1 - z) * h}
+
+
+def _simple_deep_rnn(layer: SimpleDeepRnnLayer, arrays: Mapping[str, Array], x: Array, state: State) -> State:
+    total = x @ arrays["kernel"] + arrays.get("bias", 0)
+    for age in range(1, layer.depth + 1):
+        suffix = "" if age == 1 else f"_{age}"
+        if layer.missing_steps == "zero" or state[f"valid{suffix}"][0] > 0:
+            U = arrays["recurrent_kernel"][:, (age - 1) * layer.units : age * layer.units]
+            total = total + apply(layer.recurrent_activation, state[f"h{suffix}"] @ U)
+    new = {"h": apply(layer.activation, total), "valid": np.ones(1, dtype=x.dtype)}
+    for age in range(2, layer.depth + 1):
+        before = "" if age == 2 else f"_{age - 1}"
+        new[f"h_{age}"] = state[f"h{before}"]
+        if layer.missing_steps == "absent":
+            new[f"valid_{age}"] = state[f"valid{before}"]
+    return {name: new[name] for name in layer.state_widths}

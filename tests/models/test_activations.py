@@ -38,6 +38,7 @@ DEFINITIONS: dict[str, Callable[[float], float]] = {
     "relu": lambda x: max(x, 0.0),
     "relu6": lambda x: clip(x, 0, 6),
     "leaky_relu": lambda x: x if x > 0 else 0.2 * x,
+    "thresholded_relu": lambda x: x if x > 1 else 0.0,
     "elu": lambda x: x if x > 0 else math.expm1(x),
     "selu": lambda x: 1.0507009873554805 * (x if x > 0 else 1.6732632423543772 * math.expm1(x)),
     "celu": lambda x: max(x, 0.0) + min(0.0, math.expm1(x)),
@@ -59,6 +60,7 @@ DEFINITIONS: dict[str, Callable[[float], float]] = {
 
 WITH_ALPHA: dict[str, Callable[[float], float]] = {
     "leaky_relu": lambda x: x if x > 0 else 0.3 * x,
+    "thresholded_relu": lambda x: x if x > np.float32(0.3) else 0.0,
     "elu": lambda x: x if x > 0 else 0.3 * math.expm1(x),
     "celu": lambda x: max(x, 0.0) + min(0.0, 0.3 * math.expm1(x / 0.3)),
     "soft_shrink": lambda x: math.copysign(max(abs(x) - 0.3, 0.0), x),

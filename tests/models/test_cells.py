@@ -7,8 +7,9 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from cellserve.models.cells import Gates, step_of
+from cellserve.models.cells import Gates
 from cellserve.models.spec import GruLayer, LstmLayer, RecurrentLayer, SimpleRnnLayer
+from cellserve.models.steps import step_of
 
 Array = NDArray[np.float64]
 ROWS, UNITS = 3, 4

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from cellserve.models.layers import Value, prepare
+from cellserve.models.layers import prepare
 from cellserve.models.row_lengths import RowLengths
 from cellserve.models.spec import (
     ActivationLayer,
@@ -24,6 +24,7 @@ from cellserve.models.spec import (
     RepeatVectorLayer,
     ReverseLayer,
 )
+from cellserve.models.value import Value
 
 STEPS, ROWS, WIDTH = 4, 2, 3
 RNG = np.random.default_rng(0)

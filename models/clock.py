@@ -1,0 +1,98 @@
+"""How many time steps a row has at each tensor of a network, given how many it was fed.
+
+Convolutions and pooling make fewer of them, zeros around a row more, and a decoder starts with a number of its own. Two
+sequences can be joined step by step where their clocks are equal. Pure arithmetic: knows no torch and no values.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from cellserve.models.spec import Conv1dLayer, Padding1dLayer, Pooling1dLayer
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """`size` steps at a time (leaps included), the next one `stride` steps on; padding as in `spec.Conv1dLayer`."""
+
+    size: int
+    stride: int
+    padding: Literal["valid", "same", "causal"]
+
+    def steps(self, before: int) -> int:
+        """Windows in a row of `before` steps; 0 where not one fits."""
+        if self.padding == "valid":
+            return max(0, (before - self.size) // self.stride + 1)
+        return -(-before // self.stride)
+
+    def needed(self, steps: int) -> int:
+        """The fewest steps that give `steps` windows (1 or more)."""
+        return (steps - 1) * self.stride + (self.size if self.padding == "valid" else 1)
+
+    def start(self, before: int) -> int:
+        """Where the first window begins in a row of `before` steps: 0, or a negative number of steps ahead of it."""
+        if self.padding == "valid":
+            return 0
+        if self.padding == "causal":
+            return 1 - self.size
+        return -(max(0, (self.steps(before) - 1) * self.stride + self.size - before) // 2)
+
+
+@dataclass(frozen=True, slots=True)
+class Margin:
+    """Steps of zeros around a row."""
+
+    before: int
+    after: int
+
+    def steps(self, before: int) -> int:
+        return before + self.before + self.after
+
+    def needed(self, steps: int) -> int:
+        return max(1, steps - self.before - self.after)
+
+
+Change = Window | Margin
+ShiftingLayer = Conv1dLayer | Pooling1dLayer | Padding1dLayer
+
+
+@dataclass(frozen=True, slots=True)
+class Clock:
+    """`count`: a decoder's own number of steps; None: as many as the row was fed. `changes`: what happened to it since."""
+
+    count: int | None = None
+    changes: tuple[Change, ...] = ()
+
+    def then(self, change: Change) -> Clock:
+        """The clock behind a layer. Layers that keep every row's steps (padding `same`, no strides) leave it as it is."""
+        keeps = change.stride == 1 and change.padding != "valid" if isinstance(change, Window) else False
+        if keeps or change in (Window(1, 1, "valid"), Margin(0, 0)):
+            return self
+        return replace(self, changes=(*self.changes, change))
+
+    def steps(self, fed: int) -> int:
+        """The row's steps here; 0 where it is too short."""
+        steps = fed if self.count is None else self.count
+        for change in self.changes:
+            steps = change.steps(steps)
+        return steps
+
+    @property
+    def fewest(self) -> int:
+        """The fewest steps that a row must be fed to have one here."""
+        needed = 1
+        for change in reversed(self.changes):
+            needed = change.needed(needed)
+        return needed
+
+
+def change_of(layer: ShiftingLayer) -> Change:
+    """What a layer does to the steps of its input."""
+    match layer:
+        case Conv1dLayer():
+            return Window((layer.kernel_size - 1) * layer.dilation + 1, layer.strides, layer.padding)
+        case Pooling1dLayer():
+            return Window(layer.pool_size, layer.strides, layer.padding)
+        case Padding1dLayer():
+            return Margin(layer.before, layer.after)
