@@ -5,7 +5,10 @@ Source: numpy.lib.format. Knows no networks.
 
 from __future__ import annotations
 
+import lzma
+import tokenize
 import zipfile
+import zlib
 from pathlib import Path
 from typing import IO, Any, Final
 
@@ -20,6 +23,10 @@ HEADERS: Final = {
     (1, 0): np.lib.format.read_array_header_1_0,
     (2, 0): np.lib.format.read_array_header_2_0,
 }
+DAMAGE: Final = (  # what zipfile, its decompressors and NumPy's parser of headers raise
+    *(zipfile.BadZipFile, zlib.error, lzma.LZMAError, OSError, EOFError, NotImplementedError, RuntimeError),
+    *(ValueError, TypeError, KeyError, SyntaxError, tokenize.TokenError, MemoryError),
+)
 
 
 def read_npz(path: Path) -> dict[str, npt.NDArray[Any]]:
@@ -35,7 +42,7 @@ def read_npz(path: Path) -> dict[str, npt.NDArray[Any]]:
                     raise ImportRefused(source, f"{what}; the file is refused")
                 with archive.open(entry) as member:
                     arrays[name] = _read(member, name, entry.file_size, allowance, source)
-    except (zipfile.BadZipFile, OSError, EOFError, ValueError, SyntaxError, NotImplementedError, RuntimeError) as error:
+    except DAMAGE as error:
         raise ImportRefused(source, f"the file is damaged or cut short ({error}); copy it again") from error
     return arrays
 
