@@ -19,6 +19,7 @@ LABELS = ("0", "1", "2", "fused")
 # Torch's kernels know tanh and sigmoid, and a reset gate after the product. Everything else they must refuse, and say why.
 REFUSED_BY_FUSED = {
     "hard_sigmoid": [
+        "k010_lstm_seq.weights.npz",
         "k205tf_dropout_cfg_inference.h5",
         "k205tf_gru_mask_backwards_seq.h5",
         "k205tf_gru_nobias_impl0.h5",
@@ -51,6 +52,7 @@ REFUSED_BY_FUSED = {
         "tfk_gru_ra0_hard.h5",
     ],
     "activation is": [
+        "k010_gru_seq.weights.npz",
         "k224tf_gru_elu_softsign.h5",
         "k224tf_lstm_relu_hard_sigmoid.h5",
         "k224tf_lstm_selu_softsign.h5",
@@ -86,7 +88,7 @@ def assert_as_the_framework(case: GoldenCase, answers: list[Answer]) -> None:
 def test_the_cases_are_all_there() -> None:
     """Each family of files that must pass is present, with the stateful cases among them."""
     families = {"k205tf": 10, "k205th": 7, "k209tf": 1, "k224tf": 20, "k231tf": 2, "k3": 14, "tfk": 19, "pt": 16, "seed2": 1}
-    families |= {"tf1": 6, "seed4": 1}
+    families |= {"tf1": 6, "seed4": 1, "k010": 2}
     assert {family: sum(name.startswith(f"{family}_") for name in CASES) for family in families} == families
     assert sum(len(case.calls) > 1 for case in CASES.values()) == 6
 
