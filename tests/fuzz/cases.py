@@ -1,0 +1,105 @@
+"""One case: bytes for a method, and the statuses it may end with. Judges what came back. Knows no strategy and no channel."""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass, field
+from typing import Final
+
+from cellserve.service.api.status import CODES
+from cellserve.service.pb import cellserve_pb2 as typed
+from cellserve.service.pb import open_inference_pb2 as oip
+
+INFERENCE: Final = "/inference.GRPCInferenceService/"
+TYPED: Final = "/cellserve.v1.Sequences/"
+INFER: Final = f"{INFERENCE}ModelInfer"
+RUN: Final = f"{TYPED}Run"
+STREAMS: Final = (f"{INFERENCE}ModelStreamInfer", f"{TYPED}Stream")
+
+# What a request of any kind may end with. Everything else is a fault of the server.
+PERMITTED: Final = frozenset(
+    (
+        "OK",
+        "INVALID_ARGUMENT",
+        "NOT_FOUND",
+        "UNIMPLEMENTED",
+        "FAILED_PRECONDITION",
+        "RESOURCE_EXHAUSTED",
+        "DEADLINE_EXCEEDED",
+    )
+)
+_LEAKS: Final = ("Traceback", "object at 0x", "<class ", "grpc.aio", "numpy", "torch", 'File "')
+_REASON: Final = re.compile(r"\[([A-Z_]+)\] \S")
+_OF_GRPC_ITSELF: Final = ("larger than max", "Method not found")  # said before the server's own code sees the call
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """messages: one, or on a stream any number. what: how it was made, for whoever reads a failure."""
+
+    method: str
+    messages: tuple[bytes, ...]
+    what: tuple[str, ...]
+    codes: frozenset[str] = field(default=PERMITTED)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a call ended. replies: serialized."""
+
+    code: str
+    details: str
+    replies: tuple[bytes, ...] = ()
+
+
+def fault(case: Case, outcome: Outcome) -> str | None:
+    """What is wrong with the server, if anything is."""
+    if outcome.code not in case.codes:
+        return f"ended with {outcome.code}, expected {' or '.join(sorted(case.codes))}"
+    if outcome.code != "OK":
+        return _fault_of_refusal(outcome.code, outcome.details)
+    if case.method == INFER:
+        return _fault_of_infer(
+            oip.ModelInferRequest.FromString(case.messages[0]).id, oip.ModelInferResponse.FromString(outcome.replies[0])
+        )
+    if case.method == RUN:
+        return _fault_of_run(typed.RunReply.FromString(outcome.replies[0]))
+    if case.method in STREAMS and len(outcome.replies) > len(case.messages):
+        return f"{len(outcome.replies)} replies to {len(case.messages)} requests"
+    return None
+
+
+def told(case: Case, outcome: Outcome, wrong: str) -> str:
+    """A failure for a person: enough to send the case again."""
+    messages = "\n".join(f"  {message!r}" for message in case.messages)
+    return f"{case.method} {', '.join(case.what)}: {wrong}\n  {outcome.code}: {outcome.details}\n{messages}"
+
+
+def _fault_of_refusal(code: str, details: str) -> str | None:
+    for leak in _LEAKS:
+        if leak in details:
+            return f"the sentence shows {leak!r}"
+    if any(words in details for words in _OF_GRPC_ITSELF):
+        return None
+    reason = _REASON.match(details)
+    if reason is None:
+        return "the sentence begins with no reason"
+    if CODES[reason[1]].name != code:
+        return f"the reason {reason[1]} does not belong to {code}"
+    return None
+
+
+def _fault_of_infer(request_id: str, reply: oip.ModelInferResponse) -> str | None:
+    if reply.id != request_id:
+        return f"the id {request_id!r} came back as {reply.id!r}"
+    sizes = [4 * math.prod(output.shape) for output in reply.outputs]
+    given = [len(raw) for raw in reply.raw_output_contents]
+    return None if sizes == given else f"outputs of {given} bytes under shapes that need {sizes}"
+
+
+def _fault_of_run(reply: typed.RunReply) -> str | None:
+    tensors = [output.tensor for output in reply.outputs] + list(reply.state.values())
+    sizes = [4 * math.prod(tensor.shape) for tensor in tensors]
+    given = [len(tensor.data) for tensor in tensors]
+    return None if sizes == given else f"tensors of {given} bytes under shapes that need {sizes}"

@@ -1,0 +1,76 @@
+"""Sends cases, many in flight, while witnesses ask good questions on the same connection. Knows no strategy and no model."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from contextlib import asynccontextmanager
+from typing import Final
+
+import grpc
+
+from tests.fuzz.cases import STREAMS, Case, Outcome, fault, told
+
+HANGING_SECONDS: Final = 60.0
+IN_FLIGHT: Final = 64
+
+
+class Fuzz:
+    """What has been sent so far. faults: told for a person, one for each case that met one."""
+
+    def __init__(self, channel: grpc.aio.Channel) -> None:
+        self._channel = channel
+        self.codes: Counter[str] = Counter()
+        self.faults: list[str] = []
+
+    async def send(self, cases: Iterable[Case]) -> None:
+        """Returns when each is answered or known to hang."""
+        waiting = iter(cases)
+        await asyncio.gather(*(self._send_each(waiting) for _ in range(IN_FLIGHT)))
+
+    async def _send_each(self, cases: Iterable[Case]) -> None:
+        for case in cases:
+            outcome = await self._outcome(case)
+            self.codes[outcome.code] += 1
+            wrong = fault(case, outcome)
+            if wrong is not None:
+                self.faults.append(told(case, outcome, wrong))
+
+    async def _outcome(self, case: Case) -> Outcome:
+        try:
+            if case.method in STREAMS:
+                call = self._channel.stream_stream(case.method)(iter(case.messages), timeout=HANGING_SECONDS)
+                return Outcome("OK", "", tuple([reply async for reply in call]))
+            return Outcome("OK", "", (await self._channel.unary_unary(case.method)(case.messages[0], timeout=HANGING_SECONDS),))
+        except grpc.aio.AioRpcError as error:
+            return Outcome(error.code().name, error.details() or "")
+
+
+class Witness:
+    """Asks a question with a known answer over and over. ask: raises where the answer is wrong."""
+
+    def __init__(self) -> None:
+        self.answers = 0
+
+    async def watch(self, ask: Callable[[], Awaitable[None]]) -> None:
+        while True:
+            async with asyncio.timeout(HANGING_SECONDS):
+                await ask()
+            self.answers += 1
+
+
+@asynccontextmanager
+async def watched(questions: Sequence[Callable[[], Awaitable[None]]]) -> AsyncIterator[list[Witness]]:
+    """A witness for each question, at work until the block ends. Raises what a wrong answer raises."""
+    witnesses = [Witness() for _ in questions]
+    tasks = [asyncio.create_task(witness.watch(ask)) for witness, ask in zip(witnesses, questions)]
+    try:
+        yield witnesses
+    finally:
+        for task in tasks:
+            task.cancel()
+        ends = await asyncio.gather(*tasks, return_exceptions=True)
+    for end in ends:
+        if not isinstance(end, asyncio.CancelledError):
+            raise end

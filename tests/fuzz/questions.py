@@ -1,0 +1,60 @@
+"""Good requests with known answers, for the witnesses of a fuzz: each published random model, asked over both protocols."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+import grpc
+import numpy as np
+
+from cellserve.service.pb import cellserve_pb2 as typed
+from cellserve.service.pb import open_inference_pb2 as oip
+from tests.e2e.models import IDS, RANDOM_MODELS, RandomModel
+from tests.fuzz.cases import INFER, RUN
+
+ROWS, STEPS = 2, 6
+
+
+def questions(channel: grpc.aio.Channel) -> list[Callable[[], Awaitable[None]]]:
+    """Each asks once and raises where the answer is not the oracle's."""
+    return [ask for model in RANDOM_MODELS for ask in (_by_infer(channel, model), _by_run(channel, model))]
+
+
+def _inputs(model: RandomModel) -> np.ndarray:
+    numbers, entry = np.random.default_rng(3), model.spec.inputs[0]
+    if model is IDS:
+        return numbers.integers(0, 9, (ROWS, STEPS))
+    return numbers.normal(size=(ROWS, STEPS, entry.width or 1)).astype(np.float32)
+
+
+def _by_infer(channel: grpc.aio.Channel, model: RandomModel) -> Callable[[], Awaitable[None]]:
+    inputs = _inputs(model)
+    expected = model.answer(inputs)
+    request = oip.ModelInferRequest(model_name=model.name, raw_input_contents=[inputs.tobytes()])
+    request.inputs.add(name="inputs", datatype="INT64" if model is IDS else "FP32", shape=inputs.shape)
+    data = request.SerializeToString()
+
+    async def ask() -> None:
+        reply = oip.ModelInferResponse.FromString(await channel.unary_unary(INFER)(data))
+        _require_equal(reply.raw_output_contents[0], expected)
+
+    return ask
+
+
+def _by_run(channel: grpc.aio.Channel, model: RandomModel) -> Callable[[], Awaitable[None]]:
+    inputs = _inputs(model)
+    expected = model.answer(inputs)
+    flat = inputs.reshape(-1, *inputs.shape[2:])
+    tensor = typed.Tensor(dtype=typed.INT64 if model is IDS else typed.FLOAT32, shape=flat.shape, data=flat.tobytes())
+    data = typed.RunRequest(model=model.name, lengths=[STEPS] * ROWS, inputs=tensor).SerializeToString()
+
+    async def ask() -> None:
+        reply = typed.RunReply.FromString(await channel.unary_unary(RUN)(data))
+        _require_equal(reply.outputs[0].tensor.data, expected)
+
+    return ask
+
+
+def _require_equal(data: bytes, expected: np.ndarray) -> None:
+    answer = np.frombuffer(data, np.float32).reshape(expected.shape)
+    np.testing.assert_allclose(answer, expected, rtol=1e-5, atol=2e-6)

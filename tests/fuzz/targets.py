@@ -1,0 +1,28 @@
+"""What a case must know of a model to be almost right about it. Knows no server."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from cellserve.models.spec import EmbeddingLayer, ModelSpec
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A served model. width: features of a step, None where it takes ids below `vocabulary`. states: widths by "0.h"."""
+
+    model: str
+    width: int | None
+    vocabulary: int | None
+    states: Mapping[str, int]
+
+    @classmethod
+    def of(cls, model: str, spec: ModelSpec) -> Target:
+        vocabularies = [layer.vocabulary for layer in spec.layers if isinstance(layer, EmbeddingLayer)]
+        states = {
+            f"{number}.{name}": width
+            for number, layer in enumerate(spec.recurrent_layers)
+            for name, width in layer.state_widths.items()
+        }
+        return cls(model, spec.inputs[0].width, vocabularies[0] if vocabularies else None, states)

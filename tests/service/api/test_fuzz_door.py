@@ -1,0 +1,69 @@
+"""A few hundred strange requests at a whole server: no crash, no hang, no wrong status, no neighbour disturbed.
+
+`make e2e` sends a hundred thousand. A failure prints the seed and the bytes.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import grpc
+import pytest
+
+from cellserve.service.app import serving
+from cellserve.service.config import Settings
+from cellserve.service.registry.repository import Repository
+from tests.e2e.models import RANDOM_MODELS
+from tests.fuzz.cases import INFER, PERMITTED, STREAMS, Case, Outcome, fault
+from tests.fuzz.driving import Fuzz, watched
+from tests.fuzz.questions import questions
+from tests.fuzz.strategies import generate
+from tests.fuzz.targets import Target
+
+SEED = 1
+CASES = 300
+
+
+async def test_the_door_stays_calm(tmp_path: Path) -> None:
+    for model in RANDOM_MODELS:
+        model.publish(Repository(tmp_path))
+    cases = generate([Target.of(model.name, model.spec) for model in RANDOM_MODELS], CASES, SEED)
+    settings = Settings(repository=tmp_path, host="127.0.0.1", port=0, metrics_port=0)
+    async with serving(settings) as running, grpc.aio.insecure_channel(f"127.0.0.1:{running.port}") as channel:
+        fuzz, asks = Fuzz(channel), questions(channel)
+        async with watched(asks) as witnesses:
+            await fuzz.send(cases)
+        for ask in asks:
+            await ask()
+        assert not fuzz.faults, f"seed {SEED}:\n" + "\n".join(fuzz.faults[:5])
+        assert fuzz.codes.total() == CASES
+        assert fuzz.codes["OK"] > 0 < fuzz.codes["INVALID_ARGUMENT"]
+        assert all(witness.answers > 0 for witness in witnesses)
+        assert not running.died.done()
+
+
+def test_the_same_seed_makes_the_same_cases() -> None:
+    target = Target("m", 3, None, {"0.h": 4})
+    assert generate([target], 20, 5) == generate([target], 20, 5) != generate([target], 20, 6)
+
+
+@pytest.mark.parametrize(
+    ("code", "details", "wrong"),
+    [
+        ("UNKNOWN", "x", "ended with UNKNOWN"),
+        ("DEADLINE_EXCEEDED", "Deadline Exceeded", "begins with no reason"),
+        ("INVALID_ARGUMENT", "[MODEL_UNKNOWN] there is none", "does not belong"),
+        ("INVALID_ARGUMENT", "[INVALID_INPUT] <class 'float'>", "shows '<class '"),
+    ],
+)
+def test_the_judge_sees_wrong_refusals(code: str, details: str, wrong: str) -> None:
+    told = fault(Case(STREAMS[0], (b"",), (), PERMITTED), Outcome(code, details))
+    assert told is not None
+    assert wrong in told
+
+
+def test_the_judge_sees_wrong_answers() -> None:
+    refused = Case(INFER, (b"",), (), frozenset(("INVALID_ARGUMENT",)))
+    assert fault(refused, Outcome("OK", "", (b"",))) is not None
+    assert fault(Case(INFER, (b"\x1a\x01a",), ()), Outcome("OK", "", (b"",))) == "the id 'a' came back as ''"
+    assert fault(Case(INFER, (b"",), ()), Outcome("OK", "", (b"",))) is None
