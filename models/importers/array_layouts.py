@@ -7,29 +7,37 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from cellserve.models import gate_order
 from cellserve.models.importers import layout as layouts
 from cellserve.models.importers.description import Layout
-from cellserve.models.importers.layout import Arrays, LayoutError
-from cellserve.models.spec import DenseLayer, GruLayer, LayerSpec, LstmLayer, RecurrentLayer, SimpleRnnLayer
+from cellserve.models.importers.layout import Array, Arrays, LayoutError
+from cellserve.models.spec import DenseLayer, GruLayer, JzsLayer, LayerSpec, LstmLayer, RecurrentLayer, SimpleDeepRnnLayer
 
-Shape = tuple[int, ...]
 GATE_TRIPLE = ("W", "U", "b")  # Keras 0.x and 1.x
-SAME_EVERYWHERE = frozenset(
-    {"embedding", "dense", "batch_normalization", "layer_normalization"}
-)  # but for the transposed matrix of torch's Linear
+JZS = {  # Keras 0.1.2-0.2.0, by variant; 0.2.0 has the projection P after those of 1 and 2
+    1: ("W_z", "b_z", "W_r", "U_r", "b_r", "U_h", "b_h"),
+    2: ("W_z", "U_z", "b_z", "U_r", "b_r", "W_h", "U_h", "b_h"),
+    3: ("W_z", "U_z", "b_z", "W_r", "U_r", "b_r", "W_h", "U_h", "b_h"),
+}
+SAME_IN_TORCH = frozenset({"embedding", "dense", "batch_normalization", "layer_normalization"})  # dense: but for the transpose
 
 
-def roles(layer: LayerSpec, layout: Layout, canonical: Sequence[str], following: Sequence[Shape]) -> tuple[str, ...]:
+def roles(layer: LayerSpec, layout: Layout, canonical: Sequence[str], following: Sequence[Array]) -> tuple[str, ...]:
     """The layer's arrays in the order of its framework.
 
-    `canonical`: the layer's own canonical arrays; `following`: the shapes next in the list, which tell Keras's triple per gate
+    `canonical`: the layer's own canonical arrays; `following`: those next in the list, whose shapes tell Keras's triple per gate
     from its joined arrays. Raises LayoutError: a layer that the framework does not have.
     """
-    if not isinstance(layer, LstmLayer | GruLayer | SimpleRnnLayer):
-        if isinstance(layer, RecurrentLayer):
-            raise LayoutError(f"a list of arrays cannot give a {layer.kind} layer; import the .h5 file that Keras wrote")
-        if layout != "keras" and canonical and layer.kind not in SAME_EVERYWHERE:
+    if isinstance(layer, JzsLayer | SimpleDeepRnnLayer):
+        if layout != "keras":
+            raise LayoutError(f"only Keras had {layer.kind} layers; their layout is keras")
+        return (
+            _jzs(layer, following) if isinstance(layer, JzsLayer) else ("W", *(f"U_{age + 1}" for age in range(layer.depth)), "b")
+        )
+    if not isinstance(layer, RecurrentLayer):
+        if layout == "torch" and canonical and layer.kind not in SAME_IN_TORCH:
             raise LayoutError(f"the layout {layout} knows no {layer.kind}; give its arrays as keras has them")
         return tuple(canonical)
     if layout == "keras":
@@ -39,7 +47,11 @@ def roles(layer: LayerSpec, layout: Layout, canonical: Sequence[str], following:
 
 def to_canonical(layer: LayerSpec, layout: Layout, stored: Arrays, forget_bias: float) -> Arrays:
     """`stored`: by the names of `roles`; `forget_bias` is added to a TensorFlow 1 LSTM's. Raises LayoutError."""
-    if isinstance(layer, LstmLayer | GruLayer | SimpleRnnLayer):
+    if isinstance(layer, JzsLayer):
+        return layouts.keras_jzs(layer, stored)
+    if isinstance(layer, SimpleDeepRnnLayer):
+        return layouts.keras_simple_deep_rnn(list(stored.values()))
+    if isinstance(layer, RecurrentLayer):
         if layout == "torch":
             return layouts.torch_recurrent(layer, stored)
         if layout == "tensorflow1":
@@ -52,13 +64,22 @@ def to_canonical(layer: LayerSpec, layout: Layout, stored: Arrays, forget_bias: 
     return stored
 
 
-def _keras(layer: RecurrentLayer, following: Sequence[Shape]) -> tuple[str, ...]:
+def _keras(layer: RecurrentLayer, following: Sequence[Array]) -> tuple[str, ...]:
     if isinstance(layer, LstmLayer) and (layer.projection_units or layer.peepholes):
         raise LayoutError("keras has no LSTM with a projection or peepholes; the layout tensorflow1 has")
     order = {"lstm": gate_order.LSTM_KERAS_1_ARRAYS, "gru": gate_order.GRU_KERAS_1_ARRAYS}.get(layer.kind)
-    if order is not None and len(following) > 1 and following[1] == (layer.units, layer.units):
+    if order is not None and len(following) > 1 and following[1].shape == (layer.units, layer.units):
         return tuple(f"{array}_{gate}" for gate in order for array in GATE_TRIPLE)
     return ("kernel", "recurrent_kernel", *(("bias",) if layer.use_bias else ()))
+
+
+def _jzs(layer: JzsLayer, following: Sequence[Array]) -> tuple[str, ...]:
+    """With P where an array of its shape is next: any for other than `units` inputs, else the identity, as Keras made it."""
+    own = JZS[layer.variant]
+    if layer.variant == 3 or len(following) <= len(own) or following[len(own)].shape != following[0].shape:
+        return own
+    inputs, candidate = len(following[0]), following[len(own)]
+    return (*own, "P") if inputs != layer.units or np.array_equal(candidate, np.eye(inputs)) else own
 
 
 def _torch(layer: RecurrentLayer) -> tuple[str, ...]:

@@ -21,7 +21,7 @@ from cellserve.models.importers.array_layouts import roles, to_canonical
 from cellserve.models.importers.description import DescribedLayer, Description
 from cellserve.models.importers.imported import ImportedModel, Source
 from cellserve.models.shapes import expected_weights
-from cellserve.models.spec import GruLayer, LayerSpec, LstmLayer, ModelSpec, RecurrentLayer, SimpleRnnLayer
+from cellserve.models.spec import LayerSpec, LstmLayer, ModelSpec, RecurrentLayer
 
 Arrays = Mapping[str, npt.NDArray[Any]]
 
@@ -110,7 +110,7 @@ def _arrays_of(
     default = FORGET_BIAS if description.forget_bias is None else description.forget_bias
     forget_bias = default if described.forget_bias is None else described.forget_bias
     try:
-        wanted = roles(layer, layout, tuple(expected), [claims.arrays[name].shape for name in names])
+        wanted = roles(layer, layout, tuple(expected), [claims.arrays[name] for name in names])
         if described.arrays is None:
             names = names[: len(wanted)]
             claims.taken.update(names)
@@ -146,7 +146,7 @@ def _notes(description: Description, spec: ModelSpec, claims: _Claims) -> list[s
     left = [name for name in claims.arrays if name not in claims.taken]
     said = [f"Ignored, as no described layer takes them: {', '.join(left)}."] if left else []
     for described, layer in zip(description.layers or (), spec.layers, strict=True):
-        if isinstance(layer, LstmLayer | GruLayer | SimpleRnnLayer):
+        if isinstance(layer, RecurrentLayer):
             said += _defaults(described, layer, description)
     return said
 

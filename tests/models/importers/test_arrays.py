@@ -117,6 +117,57 @@ def test_tensorflow_lists_have_peepholes_in_the_order_of_their_making(tmp_path: 
     np.testing.assert_array_equal(arrays["lstm_0.recurrent_kernel"][:, :4], kernel[3:, :4])
 
 
+JZS_SHAPES = {
+    1: [(3, 4), (4,), (3, 4), (4, 4), (4,), (4, 4), (4,)],
+    2: [(3, 4), (4, 4), (4,), (4, 4), (4,), (3, 4), (4, 4), (4,)],
+    3: [(3, 4), (4, 4), (4,)] * 3,
+}
+
+
+@pytest.mark.parametrize("variant", [1, 2, 3])
+def test_jzs_layers_of_2015(tmp_path: Path, variant: int) -> None:
+    """With the random projection of inputs of another width as the last array of variants 1 and 2."""
+    stored = [random(*shape, seed=place) for place, shape in enumerate(JZS_SHAPES[variant])]
+    projection = random(3, 4, seed=99)
+    jzs = {"kind": "jzs", "variant": variant, "units": 4}
+    if variant == 3:
+        model = imported(tmp_path, stored, **layers(jzs))
+    else:
+        assert "Pmat, which is not among the arrays" in refusal(tmp_path, stored, **layers(jzs))
+        model = imported(tmp_path, [*stored, projection], **layers(jzs))
+    found = model.weights.arrays
+    w = {1: (0, 2, None), 2: (0, None, 5), 3: (0, 3, 6)}[variant]
+    u = {1: (3, 5), 2: (1, 3, 6), 3: (1, 4, 7)}[variant]
+    kernels = [projection if place is None else stored[place] for place in w]
+    np.testing.assert_array_equal(found["jzs_0.kernel"], np.concatenate(kernels, axis=1))
+    np.testing.assert_array_equal(found["jzs_0.recurrent_kernel"], np.concatenate([stored[place] for place in u], axis=1))
+    biases = [array for array in stored if array.ndim == 1]
+    both = [found["jzs_0.bias"], *([found["jzs_0.candidate_bias"]] if variant == 1 else [])]
+    np.testing.assert_array_equal(np.concatenate(both), np.concatenate(biases))
+
+
+@pytest.mark.parametrize("saved", [False, True])
+def test_a_jzs_projection_between_equal_widths_is_the_identity(tmp_path: Path, saved: bool) -> None:
+    """Keras 0.2.0 saved it, 0.1 did not; the matrix after it is the next layer's all the same."""
+    shapes = [(3, 3) if len(shape) == 2 else (3,) for shape in JZS_SHAPES[1]]
+    stored = [random(*shape, seed=place) for place, shape in enumerate(shapes)]
+    projection = [np.eye(3, dtype=np.float32)] if saved else []
+    head = [random(3, 3, seed=50), random(3, seed=51)]
+    described = layers({"kind": "jzs", "variant": 1, "units": 3}, {"kind": "dense", "units": 3})
+    arrays = imported(tmp_path, [*stored, *projection, *head], **described).weights.arrays
+    np.testing.assert_array_equal(arrays["jzs_0.kernel"][:, 6:], np.eye(3))
+    np.testing.assert_array_equal(arrays["dense_1.kernel"], head[0])
+
+
+def test_simple_deep_rnn(tmp_path: Path) -> None:
+    stored = [random(3, 4), random(4, 4, seed=1), random(4, 4, seed=2), random(4)]
+    arrays = imported(tmp_path, stored, **layers({"kind": "simple_deep_rnn", "units": 4, "depth": 2})).weights.arrays
+    np.testing.assert_array_equal(arrays["simple_deep_rnn_0.recurrent_kernel"], np.concatenate(stored[1:3], axis=1))
+    assert "only Keras had" in refusal(
+        tmp_path, stored, **layers({"kind": "simple_deep_rnn", "units": 4, "depth": 2}, layout="torch")
+    )
+
+
 def test_named_arrays_are_taken_by_name(tmp_path: Path) -> None:
     kernel, recurrent_kernel, bias = keras_lstm()
     arrays = {"W": kernel, "U": recurrent_kernel, "b": bias, "unused": random(2)}
