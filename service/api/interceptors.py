@@ -130,7 +130,7 @@ class _Around:
         known = told(error, request_id)
         status = status_of(known, request_id)
         self._tell(status.code.name, known.reason)
-        _log.debug("%s %s: %s", self._kind.method.method, request_id, status.message)
+        _log.debug("%s: %s", self._kind.method.method, status.message)
         trailers = ((REQUEST_ID_KEY, request_id), (DETAILS_KEY, status.details))
         await self._context.abort(status.code, status.message, trailers)
 

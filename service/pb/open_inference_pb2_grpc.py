@@ -168,7 +168,7 @@ class GRPCInferenceServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ModelMetadata(self, request, context):
-        """Inputs, outputs and properties of a model. Errors: NOT_FOUND, UNAVAILABLE (loading, failed to load).
+        """Inputs, outputs and properties of a model. Errors: NOT_FOUND, UNAVAILABLE (unloaded), FAILED_PRECONDITION (failed to load).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -184,21 +184,27 @@ class GRPCInferenceServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ModelStreamInfer(self, request_iterator, context):
-        """ModelInfer, many requests on one stream. Replies may come in another order; they echo the id.
+        """ModelInfer, many requests on one stream, which costs less than a call for each. Replies come in the order in which they
+        are done, and echo the id. A request that is refused or fails is answered by an error_message; the stream goes on. The
+        server reads no further while max_unanswered_per_stream requests are unanswered. Cancelling the stream cancels what is
+        under way on it. Errors of the stream itself: UNAVAILABLE (the server has stopped; until then it answers what it accepted
+        and refuses the rest by messages), RESOURCE_EXHAUSTED (a message larger than the server takes), INVALID_ARGUMENT (bytes
+        that are no ModelInferRequest), DEADLINE_EXCEEDED (of the stream as a whole).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ModelConfig(self, request, context):
-        """The model's configuration in Triton's terms.
+        """The model's configuration in Triton's terms. Errors: as ModelMetadata.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ModelStatistics(self, request, context):
-        """Counts and durations since the version was loaded.
+        """Counts and durations of loaded versions since they were loaded: the same sums as on the metrics page.
+        Errors: NOT_FOUND, UNAVAILABLE (the version that is named is not loaded).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -212,21 +218,24 @@ class GRPCInferenceServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def RepositoryModelLoad(self, request, context):
-        """Loads the versions of a model that aliases and the newest number ask for.
+        """Loads the versions of a model that aliases and the newest number ask for, those that failed before too, and replies when
+        they are ready. Errors: NOT_FOUND, FAILED_PRECONDITION (one cannot be loaded), PERMISSION_DENIED (without configured
+        tokens only peers on this machine may administer), UNIMPLEMENTED (a configuration or files come along).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def RepositoryModelUnload(self, request, context):
-        """Unloads a model until it is loaded again or the server restarts.
+        """Unloads a model until it is loaded again or the server restarts. Requests under way finish; new ones get UNAVAILABLE.
+        Errors: NOT_FOUND, PERMISSION_DENIED (as for RepositoryModelLoad).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def SystemSharedMemoryStatus(self, request, context):
-        """Shared memory is not offered: no region is ever registered.
+        """Shared memory is not offered: no region is ever registered, and Register is answered with UNIMPLEMENTED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -263,7 +272,7 @@ class GRPCInferenceServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def TraceSetting(self, request, context):
-        """Settings of tracing and of logging, to be read.
+        """Settings of tracing and of logging, to be read. A change is answered with UNIMPLEMENTED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
