@@ -44,6 +44,10 @@ class OpenCall(Protocol):
 
     def cancel(self) -> bool: ...
 
+    def done(self) -> bool: ...
+
+    def initial_metadata(self) -> Awaitable[Any]: ...
+
 
 class AsyncStream:
     """Lives on one event loop. open_call: begins an rpc of Sequences.Stream. target: the server, for error messages."""
@@ -102,7 +106,8 @@ class _Exchange:
 
     async def _write(self) -> None:
         try:
-            while (request := await self._outgoing.get()) is not None:
+            await self._call.initial_metadata()  # a write to a call that the server refuses would hide the refusal's status
+            while not self._call.done() and (request := await self._outgoing.get()) is not None:
                 await self._call.write(request)
             await self._call.done_writing()
         except (grpc.RpcError, asyncio.InvalidStateError):
@@ -165,6 +170,6 @@ def _broken(error: ServiceError) -> ServiceError:
     """What befell the stream is not the fault of each request on it, unless there are no streams (for this caller) at all."""
     if isinstance(error, MethodMissing | AccessDenied):
         return error
-    broken = StreamBroken(str(error), retry_after_seconds=error.retry_after_seconds)
+    broken = StreamBroken(f"the stream broke: {error}", retry_after_seconds=error.retry_after_seconds)
     broken.request_id = error.request_id
     return broken

@@ -43,6 +43,7 @@ class TypedSequencesServicer(SequencesServicer):
         return await self._run(request, deadline(context.time_remaining(), None))
 
     async def Stream(self, requests: AsyncIterator[pb.StreamRequest], context: Any) -> AsyncIterator[pb.StreamReply]:
+        await context.send_initial_metadata(())
         stream = SequenceStream(self._run, self._around, context.time_remaining)
         closed = self._door.execution.closed()
         async with aclosing(answers(requests, stream.start, self._door.limits.unanswered, closed)) as replies:

@@ -84,7 +84,7 @@ def tell(report: Report, as_json: bool) -> None:
 
 async def _run(plan: Plan, samples: list[Sample], target: Target) -> Report:
     try:
-        client = AsyncClient(target.url, retry=_NO_RETRIES)
+        client = AsyncClient(target.url, retry=_NO_RETRIES, streams=False)  # a stream holds back what it cannot take
     except ValueError as error:
         raise InvalidInput(str(error), field="url") from error
     async with client:

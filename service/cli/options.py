@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 from rich.markup import escape
 
-from cellserve.service.config import DEFAULT_REPOSITORY, Settings
+from cellserve.service.config import DEFAULT_PORT, DEFAULT_REPOSITORY, Settings
 from cellserve.service.registry.repository import Repository
 
 RepositoryOption = Annotated[
@@ -20,6 +20,9 @@ RepositoryOption = Annotated[
         file_okay=False,
     ),
 ]
+
+UrlOption = Annotated[str, typer.Option("--url", help="host:port, or grpcs://host:port for TLS.")]
+DEFAULT_URL: Final = f"localhost:{DEFAULT_PORT}"
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
 

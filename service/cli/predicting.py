@@ -2,30 +2,36 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from cellserve.service.cli.options import JsonOption
+from cellserve.service.cli.completion import references
+from cellserve.service.cli.options import DEFAULT_URL, JsonOption, UrlOption
 from cellserve.service.cli.output import print_json, print_table
-from cellserve.service.config import DEFAULT_PORT
 from cellserve.service.errors import InvalidInput
 
 if TYPE_CHECKING:
-    from cellserve.service.client import Prediction
+    from cellserve.service.cli.timing import Latency
+    from cellserve.service.client import Client, Prediction
 
+_COMPARED_REQUESTS: Final = 50  # under each implementation, unless --repeat says
 _ROWS_SHOWN: Final = 20
 _VALUES_SHOWN: Final = 8
 
 
 def predict(
-    ref: Annotated[str, typer.Argument(metavar="REF", help="name, name/3 or name@alias.", show_default=False)],
+    ref: Annotated[
+        str,
+        typer.Argument(metavar="REF", help="name, name/3 or name@alias.", show_default=False, autocompletion=references),
+    ],
     input_file: Annotated[
         Path,
         typer.Option("--input", help=".npy, .npz, .csv or .json with one or more sequences.", dir_okay=False, show_default=False),
     ],
-    url: Annotated[str, typer.Option("--url", help="host:port, or grpcs://host:port for TLS.")] = f"localhost:{DEFAULT_PORT}",
+    url: UrlOption = DEFAULT_URL,
     output: Annotated[
         Path | None, typer.Option("--output", help="Write the answers to this .npy, .npz or .json file.", dir_okay=False)
     ] = None,
@@ -35,6 +41,16 @@ def predict(
     lengths: Annotated[
         str | None, typer.Option("--lengths", help="True time steps of each row of a padded batch, as in 8,5,7.")
     ] = None,
+    repeat: Annotated[
+        int | None,
+        typer.Option(
+            "--repeat", help="Ask so many times more, one after the other, and tell the latencies.", min=1, show_default=False
+        ),
+    ] = None,
+    compare: Annotated[
+        bool,
+        typer.Option("--compare", help="Ask under every implementation of the model: latencies, and how far answers differ."),
+    ] = False,
     ids: Annotated[
         bool, typer.Option("--ids", help="The numbers are integer ids, for a model that begins with an embedding.")
     ] = False,
@@ -49,27 +65,61 @@ def predict(
 
         cellserve predict digits --input sequence.csv
         cellserve predict digits@canary --input many.npz --output answers.npz --implementation fused
+        cellserve predict digits --input many.npz --compare --repeat 200
     """
     from cellserve.service.cli.array_files import check_output, read_sequences, write_answers
     from cellserve.service.client import Client
 
     if output is not None:
         check_output(output)
+    if compare and (implementation or output is not None):
+        raise InvalidInput("--compare asks under every implementation and writes no answers: leave out the other option")
     sequences = read_sequences(input_file, ids=ids)
     try:
         client = Client(url, timeout_seconds=timeout_seconds)
     except ValueError as error:
         raise InvalidInput(str(error), field="url") from error
+    cuts = _lengths(lengths)
+
+    def ask(label: str, model: str = ref) -> Prediction:
+        return client.run(model, sequences.value, implementation=label, lengths=cuts)
+
     with client:
-        prediction = client.run(ref, sequences.value, implementation=implementation, lengths=_lengths(lengths))
+        if compare:
+            _compare(client, ref, ask, repeat or _COMPARED_REQUESTS, as_json)
+            return
+        prediction, latency = (ask(implementation), None) if repeat is None else _repeated(ask, implementation, repeat)
     if output is not None:
         write_answers(output, prediction.answer, sequences.names)
     if as_json:
-        print_json(_as_data(prediction))
-    elif output is None:
+        print_json(_as_data(prediction) | ({} if latency is None else {"latency": latency.as_data()}))
+        return
+    if output is None:
         _print(prediction, sequences.names)
     else:
         typer.echo(str(output))
+    if latency is not None:
+        latency.print()
+
+
+def _repeated(ask: Callable[[str], Prediction], implementation: str, repeat: int) -> tuple[Prediction, Latency]:
+    from cellserve.service.cli.timing import timed
+
+    return timed(ask, (implementation,), repeat)[implementation]
+
+
+def _compare(client: Client, ref: str, ask: Callable[[str, str], Prediction], repeat: int, as_json: bool) -> None:
+    from cellserve.service.cli.timing import Comparison, timed
+
+    shown = client.show(ref)
+    model = f"{shown.status.model}/{shown.status.version}"  # one version under all, even while an alias moves
+    default = next((each.label for each in shown.implementations if each.is_default), None)
+    obstacles = {each.label: each.obstacle for each in shown.implementations if each.obstacle is not None}
+    comparison = Comparison(model, timed(lambda label: ask(label, model), shown.offered, repeat), default, obstacles)
+    if as_json:
+        print_json(comparison.as_data())
+    else:
+        comparison.print()
 
 
 def _lengths(text: str | None) -> list[int] | None:

@@ -1,12 +1,14 @@
-"""`cellserve models`, `show`, `promote` and `remove`: the repository on disk. A running server follows by itself."""
+"""`cellserve models`, `show`, `promote` and `remove`: the repository on disk, which a running server follows by itself."""
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Annotated, Any
 
 import typer
 
 from cellserve.service.cli import describing
+from cellserve.service.cli.completion import model_names, references
 from cellserve.service.cli.options import JsonOption, RepositoryOption, open_repository
 from cellserve.service.cli.output import note, print_json, print_table
 from cellserve.service.engine.facts import VersionKey
@@ -14,14 +16,29 @@ from cellserve.service.errors import InvalidInput, RepositoryError
 from cellserve.service.registry.manifest import STABLE, ModelRef, parse_version
 from cellserve.service.registry.repository import Repository
 
-Ref = Annotated[str, typer.Argument(metavar="REF", help="name, name/3 or name@alias.", show_default=False)]
+Ref = Annotated[
+    str, typer.Argument(metavar="REF", help="name, name/3 or name@alias.", show_default=False, autocompletion=references)
+]
 
 
-def models(repository: RepositoryOption = None, as_json: JsonOption = False) -> None:
-    """List every published version, its aliases and where it came from.
+def models(
+    repository: RepositoryOption = None,
+    url: Annotated[
+        str | None,
+        typer.Option(
+            "--url", help="Ask this running server instead, host:port: what is loaded, and why not.", show_default=False
+        ),
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """List every published version, its aliases and where it came from; with --url also whether a server has it ready.
 
     cellserve models --json
+    cellserve models --url localhost:8001
     """
+    if url is not None:
+        _show_served(url, as_json)
+        return
     store = open_repository(repository)
     rows = [row for model in store.models() for row in _versions(store, model)]
     if as_json:
@@ -74,10 +91,13 @@ def show(ref: Ref, repository: RepositoryOption = None, as_json: JsonOption = Fa
 
 
 def promote(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the model.", show_default=False)],
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", help="Name of the model.", show_default=False, autocompletion=model_names)
+    ],
     version: Annotated[str, typer.Argument(metavar="VERSION", help="Number of a published version.", show_default=False)],
     alias: Annotated[str, typer.Option("--alias", help="The alias to move; requests without a version go to `stable`.")] = STABLE,
     repository: RepositoryOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Point an alias at a version. A running server loads the version first, then moves; nothing is interrupted.
 
@@ -87,13 +107,17 @@ def promote(
     if number is None:
         raise InvalidInput(f"{version!r} is not a version: use a positive integer, as in: cellserve promote {name} 3")
     open_repository(repository).set_alias(name, alias, number)
-    typer.echo(f"{name}@{alias} is {name}/{number}")
+    if as_json:
+        print_json({"model": name, "alias": alias, "version": number})
+    else:
+        typer.echo(f"{name}@{alias} is {name}/{number}")
 
 
 def remove(
     ref: Ref,
     repository: RepositoryOption = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Remove a model (name), a version (name/3) or an alias (name@canary). A version that an alias points at stays.
 
@@ -105,7 +129,30 @@ def remove(
     if not yes:
         typer.confirm(f"Remove {_named(store, reference)}?", abort=True, err=True)
     store.remove(reference)
-    typer.echo(f"removed {reference}")
+    if as_json:
+        print_json({"removed": str(reference)})
+    else:
+        typer.echo(f"removed {reference}")
+
+
+def _show_served(url: str, as_json: bool) -> None:
+    from cellserve.service.client import Client
+
+    try:
+        client = Client(url)
+    except ValueError as error:
+        raise InvalidInput(str(error), field="url") from error
+    with client:
+        listed = [asdict(version) for version in client.versions()]
+    if as_json:
+        print_json(listed)
+    else:
+        columns = ("model", "version", "state", "aliases", "reason")
+        print_table(
+            f"Models of {url}",
+            ("model", "#version", "state", "aliases", "reason"),
+            [[_cell(row[column]) for column in columns] for row in listed],
+        )
 
 
 def _named(store: Repository, reference: ModelRef) -> str:
@@ -151,6 +198,6 @@ def _version(store: Repository, key: VersionKey, aliases: dict[str, int], proble
 
 
 def _cell(value: object) -> str:
-    if isinstance(value, list):
+    if isinstance(value, list | tuple):
         return ", ".join(map(str, value))
     return "" if value is None else str(value)

@@ -65,6 +65,7 @@ class SequencesServicer:
         """The same, many on one stream: a request costs server and client less than a call of its own. Requests run side by side,
         and each is answered by exactly one StreamReply as soon as it is done, in whatever order that is. A request that is
         refused or fails is answered by an Error of its own; the stream and all other requests on it go on.
+        The server sends its initial metadata at once: a client that waits for it knows that its stream is open before it sends.
         The server reads no further while as many requests as it allows on one stream are unanswered (gRPC flow control then
         holds the client back). When the client half-closes, everything sent is still answered, then the stream ends with OK.
         A stream that breaks drops what is in flight on it; a Run has no effect but its reply, so it may be sent again.

@@ -91,3 +91,47 @@ def test_nobody_answering_is_a_failure(shell: Shell, tmp_path: Path) -> None:
     result = shell("predict", "digits", "--input", str(tmp_path / "x.npy"), "--url", "127.0.0.1:1", "--timeout-seconds", "1")
     assert result.exit_code == 1
     assert result.stderr.startswith("error: ")
+
+
+async def test_repeat_tells_latencies(shell: Shell, url: str, tmp_path: Path) -> None:
+    np.savez(tmp_path / "x.npz", left=RAGGED[0], right=RAGGED[1])
+    asked = ("predict", "digits", "--input", str(tmp_path / "x.npz"), "--url", url, "--repeat", "5")
+    table = await asyncio.to_thread(shell, *asked)
+    assert table.exit_code == 0, table.output
+    assert "Latency of 5 requests" in table.stdout
+    assert "median ms" in table.stdout
+    data = json.loads((await asyncio.to_thread(shell, *asked, "--json")).stdout)
+    latency = data["latency"]
+    assert latency["requests"] == 5
+    assert 0 < latency["min_seconds"] <= latency["median_seconds"] <= latency["p99_seconds"]
+
+
+async def test_compare_runs_every_implementation_side_by_side(shell: Shell, url: str, tmp_path: Path) -> None:
+    np.savez(tmp_path / "x.npz", left=RAGGED[0], right=RAGGED[1])
+    asked = ("predict", "digits@stable", "--input", str(tmp_path / "x.npz"), "--url", url, "--compare", "--repeat", "3")
+    await asyncio.to_thread(Repository(shell.root).set_alias, "digits", "stable", 1)
+    data = json.loads((await asyncio.to_thread(shell, *asked, "--json")).stdout)
+    assert data["model"] == "digits/1"
+    measured = data["implementations"]
+    assert {"0", "1", "2", "fused"} <= set(measured)
+    assert data["default_implementation"] in measured
+    assert data["largest_difference"] == max(each["largest_difference"] for each in measured.values()) < 1e-5
+    assert all(each["requests"] == 3 for each in measured.values())
+    table = (await asyncio.to_thread(shell, *asked)).stdout
+    assert "digits/1, 3 requests under each implementation" in table
+    assert "(default)" in table
+
+
+async def test_models_of_a_running_server(shell: Shell, url: str) -> None:
+    result = await asyncio.to_thread(shell, "models", "--url", url, "--json")
+    assert json.loads(result.stdout) == [{"model": "digits", "version": 1, "state": "READY", "reason": "", "aliases": []}]
+    assert "READY" in (await asyncio.to_thread(shell, "models", "--url", url)).stdout
+    assert shell("models", "--url", "http://x").exit_code == 2
+
+
+@pytest.mark.parametrize("option", [("--implementation", "0"), ("--output", "y.npz")])
+def test_compare_contradicts_what_it_decides_itself(shell: Shell, tmp_path: Path, option: tuple[str, str]) -> None:
+    np.save(tmp_path / "x.npy", RAGGED[0])
+    result = shell("predict", "digits", "--input", str(tmp_path / "x.npy"), "--compare", *option)
+    assert result.exit_code == 2
+    assert "--compare" in result.stderr

@@ -94,3 +94,10 @@ def test_remove_refuses_an_aliased_version(shell: Shell) -> None:
     assert "'stable'" in result.stderr
     assert shell("remove", "digits@stable", "--yes").exit_code == 0
     assert shell("remove", "digits/1", "--yes").exit_code == 0
+
+
+def test_promote_and_remove_tell_scripts(shell: Shell) -> None:
+    shell.publish()
+    shell.publish()
+    assert shell.json("promote", "digits", "2") == {"model": "digits", "alias": "stable", "version": 2}
+    assert shell.json("remove", "digits/1", "--yes") == {"removed": "digits/1"}

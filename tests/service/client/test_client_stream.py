@@ -36,6 +36,7 @@ class FakeStreams(FakeSequences):
         self.metadata.append(dict(context.invocation_metadata()))
         if self.on_open:
             self.on_open.pop(0).abort(context)
+        context.send_initial_metadata(())
         for message in requests:
             self.messages.append(message)
             if message.WhichOneof("action") == "cancel":
@@ -149,6 +150,12 @@ async def test_servers_without_streams_are_asked_by_calls(client: AsyncClient, f
     for _ in range(3):
         await client.predict("digits", sequence(1))
     assert (fake.streams, len(fake.requests)) == (1, 3)
+
+
+async def test_a_refusal_at_the_opening_is_known_to_all_who_wait(client: AsyncClient, fake: FakeStreams, clock: Clock) -> None:
+    fake.on_open = [Refusal(grpc.StatusCode.UNAVAILABLE, "DRAINING", retry_after_seconds=0.5)]
+    await asyncio.gather(*(client.predict("digits", sequence(1)) for _ in range(10)))
+    assert clock.slept == [0.5 + 0.05] * 10
 
 
 async def test_a_refused_token_is_told_at_once(client: AsyncClient, fake: FakeStreams) -> None:
