@@ -61,6 +61,19 @@ def test_only_fused_refuses_and_says_why(layer: RecurrentLayer, reason: str) -> 
     assert refusals == {"0": None, "1": None, "2": None, "fused": reason}
 
 
+@pytest.mark.parametrize(
+    ("extras", "reason"),
+    [
+        ({"peepholes": True}, "it has peepholes; torch's lstm kernel has none"),
+        ({"cell_clip": 1.0}, "it clips its state; torch's lstm kernel does not"),
+        ({"projection_units": 1, "projection_clip": 1.0}, "it clips its state; torch's lstm kernel does not"),
+    ],
+)
+def test_fused_has_neither_peepholes_nor_clips(extras: dict[str, object], reason: str) -> None:
+    layer = LstmLayer(name="l", inputs=("x",), units=2, **extras)
+    assert IMPLEMENTATIONS["fused"].unsupported(layer) == reason
+
+
 @settings(deadline=None, max_examples=100)
 @given(data=st.data(), layer=recurrent_layers("l", "x", fusable=True, causal=True), seen=st.sampled_from((0.0, 1.0)))
 def test_all_agree_under_masks_with_ragged_ends(data: st.DataObject, layer: RecurrentLayer, seen: float) -> None:

@@ -81,6 +81,31 @@ def test_an_lstm_projection_is_the_state_that_recurs() -> None:
     np.testing.assert_allclose(projected, unprojected @ weights["layer_0.projection"], rtol=1e-13)
 
 
+def test_an_lstm_step_with_peepholes_and_clips_by_hand() -> None:
+    """The output gate looks at the new c, after its clip; the projection is clipped too."""
+    extras = {"peepholes": True, "cell_clip": 0.5, "projection_units": 1, "projection_clip": 0.25}
+    spec = spec_of({"kind": "lstm", "units": 1, "return_sequences": False, **extras})
+    peepholes = {f"layer_0.peephole_{gate}": np.array([value]) for gate, value in zip("ifo", (0.5, -1.0, 2.0))}
+    arrays = {
+        "layer_0.kernel": np.array([[1.0, 0.5, 2.0, -1.0]]),
+        "layer_0.recurrent_kernel": np.zeros((1, 4)),
+        "layer_0.bias": np.zeros(4),
+        "layer_0.projection": np.array([[3.0]]),
+        **peepholes,
+    }
+    c0 = 0.75
+    (outputs,), final = reference.run(spec, arrays, (np.array([[[1.0]]]),), [1], state={"0.c": np.array([[c0]])})
+    c = sigmoid(0.5 - c0) * c0 + sigmoid(1.0 + 0.5 * c0) * math.tanh(2.0)
+    assert c > 0.5
+    np.testing.assert_allclose(final["0.c"], [[0.5]], rtol=1e-14)
+    h = 3.0 * sigmoid(-1.0 + 2.0 * 0.5) * math.tanh(0.5)
+    assert h > 0.25
+    np.testing.assert_allclose(outputs, [[0.25]], rtol=1e-14)
+    looser = spec.model_copy(update={"layers": (spec.layers[0].model_copy(update={"projection_clip": None}),)})
+    (outputs,), _ = reference.run(looser, arrays, (np.array([[[1.0]]]),), [1], state={"0.c": np.array([[c0]])})
+    np.testing.assert_allclose(outputs, [[h]], rtol=1e-14)
+
+
 @pytest.mark.parametrize("reset_after", [False, True])
 def test_a_gru_step_by_hand(reset_after: bool) -> None:
     """z keeps the old state; the reset gate acts on the state, or on its product."""

@@ -156,6 +156,14 @@ def test_names_and_shapes_of_weights() -> None:
     }
 
 
+def test_peepholes_are_vectors_of_three_gates() -> None:
+    layer = LstmLayer(name="lstm", inputs=("x",), units=5, projection_units=2, peepholes=True, projection_clip=1.0)
+    weights = expected_weights(network(layer))
+    assert [weights[f"lstm.peephole_{gate}"] for gate in "ifo"] == [(5,)] * 3
+    with pytest.raises(ValueError, match="'lstm': projection_clip bounds a projection, and there are no projection_units"):
+        LstmLayer(name="lstm", inputs=("x",), units=5, projection_clip=1.0)
+
+
 def test_steps_are_required_only_where_a_layer_needs_them() -> None:
     lstm = LstmLayer(name="lstm", inputs=("x",), units=3, return_sequences=True)
     again = RepeatVectorLayer(name="again", inputs=("v",), count=5)
