@@ -7,7 +7,7 @@ Nothing is guessed: every array must fit the layer that takes it, and none of a 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, NoReturn
@@ -35,7 +35,7 @@ FORM: Final = (
 
 @dataclass
 class _Claims:
-    """Which arrays are taken. `numbered`: those of a numbered list, in its order; empty where the file has none."""
+    """Which arrays are taken. `numbered`: those of the numbered list that no layer names, in its order; empty without one."""
 
     arrays: Arrays
     numbered: Sequence[str]
@@ -53,7 +53,7 @@ def from_layers(path: Path, arrays: Arrays, description: Description, source: So
     description.refuse_all_but(FIELDS, str(path), "a network described layer by layer")
     spec = _spec(description, str(path))
     named = {name for layer in description.layers for name in layer.arrays or ()}
-    claims = _Claims(arrays, _numbered(arrays), named)
+    claims = _Claims(arrays, _numbered(arrays.keys() - named), named)
     try:
         expected = expected_weights(spec)
     except InvalidSpec as error:
@@ -164,11 +164,11 @@ def _defaults(described: DescribedLayer, layer: RecurrentLayer, description: Des
     return said
 
 
-def _numbered(arrays: Arrays) -> list[str]:
+def _numbered(names: Set[str]) -> list[str]:
     """arr_0, arr_1 …, param_0 …, layer_0_param_0 …: names that differ in their numbers alone, in the order of these."""
-    if len({re.sub(r"\d+", "#", name) for name in arrays}) != 1 or not all(re.search(r"\d", name) for name in arrays):
+    if len({re.sub(r"\d+", "#", name) for name in names}) != 1 or not all(re.search(r"\d", name) for name in names):
         return []
-    return sorted(arrays, key=lambda name: [int(number) for number in re.findall(r"\d+", name)])
+    return sorted(names, key=lambda name: [int(number) for number in re.findall(r"\d+", name)])
 
 
 def _owner(name: str) -> str:

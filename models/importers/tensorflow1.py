@@ -84,7 +84,7 @@ def load_checkpoint(prefix: Path, description: Description) -> ImportedModel:
         return from_layers(prefix, _numbers(checkpoint), description, origin)
     description.refuse_all_but(FIELDS, source, "a TensorFlow 1 checkpoint")
     shapes = {name: entry.shape for name, entry in checkpoint.entries.items()}
-    found = sort_variables(shapes, description.cells or {}, source)
+    found = sort_variables(shapes, description.cells or {}, whole=description.order is None, source=source)
     if not found.cells:
         raise ImportRefused(
             source,

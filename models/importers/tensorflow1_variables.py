@@ -104,8 +104,11 @@ class Sorted:
     averages: tuple[str, ...]
 
 
-def sort_variables(shapes: Mapping[str, Shape], told: Mapping[str, Kind], source: str) -> Sorted:
-    """`told`: scopes of cells whose names do not say their class, with their kinds. Raises ImportRefused naming the scope."""
+def sort_variables(shapes: Mapping[str, Shape], told: Mapping[str, Kind], *, whole: bool, source: str) -> Sorted:
+    """`told`: scopes of cells whose names do not say their class, with their kinds; `whole`: nothing may be left out.
+
+    Raises ImportRefused naming the scope.
+    """
     averages = tuple(name for name in shapes if _last(name) == AVERAGE)
     slots = tuple(name for name in shapes if name not in averages and is_slot(name, shapes))
     weights = {name: shape for name, shape in shapes.items() if name not in {*slots, *averages}}
@@ -120,7 +123,8 @@ def sort_variables(shapes: Mapping[str, Shape], told: Mapping[str, Kind], source
     cells = tuple(_cell(scope, kind, variables, shapes, source) for (scope, kind), variables in owned.items())
     used = {name for variables in owned.values() for name in variables.values()}
     others = {name: shape for name, shape in weights.items() if name not in used}
-    _refuse_foreign(others, source)
+    if whole:
+        _refuse_foreign(others, source)
     return Sorted(cells, others, slots, averages)
 
 

@@ -176,6 +176,21 @@ def test_named_arrays_are_taken_by_name(tmp_path: Path) -> None:
     assert "Ignored, as no described layer takes them: unused." in model.notes
 
 
+def test_what_is_named_is_taken_out_of_the_numbered_list(tmp_path: Path) -> None:
+    kernel, recurrent_kernel, bias = keras_lstm()
+    arrays = {
+        "arr_0": kernel,
+        "arr_1": recurrent_kernel,
+        "arr_2": bias,
+        "head": random(4, 2),
+        "arr_3": random(2, 2),
+        "arr_4": random(2),
+    }
+    named = {"kind": "dense", "units": 2, "use_bias": False, "arrays": ["head"]}
+    model = imported(tmp_path, arrays, **layers(LSTM, named, {"kind": "dense", "units": 2}))
+    np.testing.assert_array_equal(model.weights.arrays["dense_2.kernel"], arrays["arr_3"])
+
+
 def test_branches_and_several_outputs_are_described_as_in_a_model_spec(tmp_path: Path) -> None:
     backward = {**LSTM, "name": "back", "inputs": ["x"], "go_backwards": True}
     merge = {"kind": "merge", "mode": "concat", "inputs": ["lstm_0", "back"]}
