@@ -125,7 +125,7 @@ class TestSplitting:
         )
         assert [row.tolist() for row in prediction.answer] == [(x + 1).tolist() for x in xs]
         assert prediction.state["0.h"].ravel().tolist() == [len(x) for x in xs]
-        assert [len(request.lengths) for request in fake.requests] == [4, 4, 4, 4, 4, 3]
+        assert sorted(len(request.lengths) for request in fake.requests) == [3, 4, 4, 4, 4, 4]
         assert (prediction.compute_seconds, prediction.queue_seconds) == (3.0, 0.25)
         assert len(seen) == 6
         assert seen[-1] == (23, 23)

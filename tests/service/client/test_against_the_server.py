@@ -1,0 +1,160 @@
+"""Both clients against the whole server in this process: prediction, registry, half precision, TLS, tokens."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import subprocess
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import grpc
+import numpy as np
+import pytest
+
+from cellserve.models import reference
+from cellserve.service import errors
+from cellserve.service.app import serving
+from cellserve.service.client import AsyncClient, Client, ServiceUnavailable
+from cellserve.service.config import Settings
+from cellserve.service.pb import cellserve_pb2_grpc as pb_grpc
+from cellserve.service.registry.repository import Repository
+from tests.service.client.fake_sequences import FakeSequences, sequence
+from tests.service.registry.fakes import imported, weights
+
+Asked = Callable[..., Awaitable[Any]]
+ROWS = [np.random.default_rng(n).normal(size=(n, 3)).astype(np.float32) for n in (7, 2, 5)]
+
+
+@pytest.fixture
+async def url(tmp_path: Path) -> AsyncIterator[str]:
+    """`digits` has the versions 1 (stable) and 2, `speech` has 1."""
+    repository = Repository(tmp_path)
+    for seed in range(2):
+        await asyncio.to_thread(repository.publish, "digits", imported(seed), alias=None if seed else "stable")
+    await asyncio.to_thread(repository.publish, "speech", imported())
+    settings = Settings(repository=tmp_path, host="127.0.0.1", port=0, metrics_port=0, device="cpu", drain_seconds=5.0)
+    async with serving(settings) as running:
+        yield f"127.0.0.1:{running.port}"
+
+
+@pytest.fixture(params=["sync", "async on calls", "async on a stream"])
+def ask(request: pytest.FixtureRequest, url: str) -> Asked:
+    """await ask("predict", …), in one client of each kind."""
+
+    async def on_loop(method: str, *args: Any, settings: dict[str, Any] | None = None, **options: Any) -> Any:
+        async with AsyncClient(url, streams=request.param == "async on a stream", **(settings or {})) as client:
+            return await getattr(client, method)(*args, **options)
+
+    async def in_thread(method: str, *args: Any, settings: dict[str, Any] | None = None, **options: Any) -> Any:
+        def talk() -> Any:
+            with Client(url, **(settings or {})) as client:
+                return getattr(client, method)(*args, **options)
+
+        return await asyncio.to_thread(talk)
+
+    return in_thread if request.param == "sync" else on_loop
+
+
+def expected(row: np.ndarray, seed: int = 0) -> np.ndarray:
+    outputs, _ = reference.run(imported(seed).spec, weights(seed).arrays, (row[np.newaxis],), (len(row),))
+    return outputs[0][0]
+
+
+async def test_every_form_of_input_is_answered_as_the_oracle_answers(ask: Asked) -> None:
+    np.testing.assert_allclose(await ask("predict", "digits", ROWS[0]), expected(ROWS[0]), atol=1e-5)
+    for answer, row in zip(await ask("predict", "digits/2", ROWS), ROWS, strict=True):
+        np.testing.assert_allclose(answer, expected(row, seed=1), atol=1e-5)
+    batch = np.full((3, 7, 3), np.nan, np.float32)
+    for place, row in zip(batch, ROWS, strict=True):
+        place[: len(row)] = row
+    answers = await ask("predict", "digits@stable", batch, lengths=[7, 2, 5], implementation="1")
+    np.testing.assert_allclose(answers, [expected(row) for row in ROWS], atol=1e-5)
+
+
+@pytest.mark.parametrize(("wire", "tolerance"), [("float32", 1e-5), ("float16", 5e-3), ("bfloat16", 5e-2)])
+async def test_half_precision_is_rounded_once_and_widened_at_the_door(ask: Asked, wire: str, tolerance: float) -> None:
+    answers = await ask("predict", "digits", ROWS, settings={"wire_dtype": wire})
+    for answer, row in zip(answers, ROWS, strict=True):
+        np.testing.assert_allclose(answer, expected(row), atol=tolerance)
+    exact = np.round(ROWS[0] * 4) / 4
+    np.testing.assert_allclose(await ask("predict", "digits", exact, settings={"wire_dtype": wire}), expected(exact), atol=1e-5)
+
+
+async def test_the_registry(ask: Asked) -> None:
+    assert await ask("models") == ["digits", "speech"]
+    assert [(each.version, each.state, each.aliases) for each in await ask("versions", "digits")] == [
+        (1, "READY", ("stable",)),
+        (2, "READY", ()),
+    ]
+    shown = await ask("show", "digits/2")
+    assert (shown.status.version, shown.versions, shown.causal, shown.parameters) == (2, (1, 2), True, 138)
+    assert [(each.name, each.kind, each.width) for each in shown.inputs] == [("inputs", "features", 3)]
+    assert [(each.name, each.per_step, each.features) for each in shown.outputs] == [("outputs", False, (2,))]
+    assert [each.name for each in shown.states] == ["0.h", "0.c"]
+    assert {"0", "1", "2", "fused"} <= set(shown.offered)
+    assert (shown.framework, shown.source_file, shown.tags) == ("keras 2.2.4", "digits.h5", {})
+    moved = await ask("promote", "digits", 2)
+    assert (moved.model, moved.version, moved.aliases) == ("digits", 2, ("stable",))
+    np.testing.assert_allclose(await ask("predict", "digits", ROWS[0]), expected(ROWS[0], seed=1), atol=1e-5)
+    assert (await ask("promote", "digits", 1, alias="canary")).aliases == ("canary",)
+
+
+async def test_errors_are_the_same_however_they_travel(ask: Asked) -> None:
+    cases: list[tuple[type[errors.ServiceError], str, tuple[Any, ...]]] = [
+        (errors.UnknownModel, "predict", ("nobody", ROWS[0])),
+        (errors.UnknownVersion, "predict", ("digits/9", ROWS[0])),
+        (errors.InvalidInput, "predict", ("digits", np.ones((2, 9), np.float32))),
+        (errors.InvalidInput, "predict", ("digits", np.full((2, 3), np.inf, np.float32))),
+        (errors.UnknownModel, "show", ("nobody",)),
+        (errors.UnknownModel, "versions", ("nobody",)),
+        (errors.UnknownVersion, "promote", ("digits", 9)),
+        (errors.InvalidInput, "promote", ("digits", 1, "7up")),
+    ]
+    for kind, method, arguments in cases:
+        with pytest.raises(errors.ServiceError) as caught:
+            await ask(method, *arguments)
+        assert type(caught.value) is kind
+        assert caught.value.request_id
+        assert not str(caught.value).startswith("[")
+
+
+class Certificate:
+    """Self-signed for `localhost`, made anew for the test."""
+
+    def __init__(self, folder: Path) -> None:
+        key, certificate = folder / "key.pem", folder / "certificate.pem"
+        wanted = ("-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost")
+        names = ("-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1", "-keyout", str(key), "-out", str(certificate))
+        subprocess.run(("openssl", "req", *wanted, *names), check=True, capture_output=True)
+        self.key, self.certificate = key.read_bytes(), certificate.read_bytes()
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="a certificate is made with openssl")
+@pytest.mark.parametrize("kind", [Client, AsyncClient])
+async def test_tls_and_tokens(tmp_path: Path, kind: type[Client | AsyncClient]) -> None:
+    made = await asyncio.to_thread(Certificate, tmp_path)
+    fake = FakeSequences()
+    server = grpc.aio.server()
+    pb_grpc.add_SequencesServicer_to_server(fake, server)
+    credentials = grpc.ssl_server_credentials([(made.key, made.certificate)])
+    port = server.add_secure_port("127.0.0.1:0", credentials)
+    await server.start()
+
+    async def predict(**settings: Any) -> Any:
+        if kind is AsyncClient:
+            async with AsyncClient(f"grpcs://localhost:{port}", streams=False, timeout_seconds=2.0, **settings) as client:
+                return await client.predict("digits", sequence(2))
+        with Client(f"grpcs://localhost:{port}", timeout_seconds=2.0, **settings) as client:
+            return await asyncio.to_thread(client.predict, "digits", sequence(2))
+
+    try:
+        answer = await predict(root_certificates=made.certificate, token="t0k3n")
+        np.testing.assert_array_equal(answer, sequence(2) + 1)
+        assert fake.metadata[0]["authorization"] == "Bearer t0k3n"
+        with pytest.raises((ServiceUnavailable, errors.DeadlineExpired)):
+            await predict()  # the system's roots do not know this certificate
+        assert len(fake.requests) == 1
+    finally:
+        await server.stop(None)
