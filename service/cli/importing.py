@@ -18,7 +18,10 @@ _STEPS: Final = 3  # read, check, publish
 
 def import_models(
     sources: Annotated[
-        list[Path], typer.Argument(metavar="SOURCE...", help="Trained files: .h5, .keras, .pt, .safetensors.", show_default=False)
+        list[Path],
+        typer.Argument(
+            metavar="SOURCE...", help="Trained files: .h5, .keras, .pt, .safetensors, .npz, a checkpoint.", show_default=False
+        ),
     ],
     name: Annotated[
         str | None, typer.Option("--name", help="Name of the model.", show_default="the file's name without its suffix")
@@ -28,7 +31,7 @@ def import_models(
     ] = None,
     description: Annotated[
         Path | None,
-        typer.Option("--description", help="YAML or JSON, for what a PyTorch state dict does not say.", dir_okay=False),
+        typer.Option("--description", help="YAML or JSON, for what a file of weights does not say.", dir_okay=False),
     ] = None,
     repository: RepositoryOption = None,
     alias: Annotated[

@@ -13,13 +13,15 @@ from cellserve.service.cli.output import print_json, print_table
 
 
 def inspect(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="A trained file: .h5, .keras, .pt, .safetensors.")],
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="A trained file: .h5, .keras, .pt, .safetensors, .npz, a checkpoint.")
+    ],
     architecture: Annotated[
         Path | None, typer.Option("--architecture", help="Keras JSON, for an .h5 file that holds weights only.", dir_okay=False)
     ] = None,
     description: Annotated[
         Path | None,
-        typer.Option("--description", help="YAML or JSON, for what a PyTorch state dict does not say.", dir_okay=False),
+        typer.Option("--description", help="YAML or JSON, for what a file of weights does not say.", dir_okay=False),
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
