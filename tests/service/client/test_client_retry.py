@@ -39,6 +39,13 @@ def test_what_passes_is_retried(ask: Ask, fake: FakeSequences, reason: str) -> N
     assert len(fake.requests) == 2
 
 
+def test_a_version_that_cannot_be_loaded_is_not_asked_again(ask: Ask, fake: FakeSequences) -> None:
+    fake.script = [Refusal(grpc.StatusCode.FAILED_PRECONDITION, "VERSION_FAILED")]
+    with pytest.raises(errors.VersionFailed):
+        ask("predict", "digits", sequence(1))
+    assert len(fake.requests) == 1
+
+
 def test_a_wait_beyond_the_deadline_is_not_begun(ask: Ask, fake: FakeSequences, clock: Clock) -> None:
     fake.script = [UNAVAILABLE, UNAVAILABLE, OVERLOADED]
     with pytest.raises(errors.Overloaded):
