@@ -1,6 +1,6 @@
 """The client for threads: calls that wait for their answer. Re-exported by cellserve.service.client.
 
-Each request is a call of its own: a stream would cost a synchronous client more (docs/performance.md).
+Each request is a call of its own: a stream would save a tenth at best, and cost two threads (docs/performance.md).
 """
 
 from __future__ import annotations

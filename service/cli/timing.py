@@ -44,20 +44,20 @@ class Latency:
         }
 
     def print(self) -> None:
-        print_table(f"Latency of {self.requests} requests, one after the other", HEADINGS, [self.cells()])
+        print_table(f"Latency of {self.requests} requests", HEADINGS, [self.cells()])
 
     def cells(self) -> tuple[str, str, str]:
         return (_ms(self.min_seconds), _ms(self.median_seconds), _ms(self.p99_seconds))
 
 
 def timed(ask: Ask, implementations: tuple[str, ...], repeat: int) -> dict[str, tuple[Prediction, Latency]]:
-    """By implementation, which take turns, so that a busy moment strikes all alike."""
+    """The last answer and the latencies, by implementation. They take turns, so that a busy moment strikes all alike."""
     predictions = {label: ask(label) for label in implementations}
     seconds: dict[str, list[float]] = {label: [] for label in implementations}
     for _ in range(repeat):
         for label in implementations:
             start = time.perf_counter()
-            ask(label)
+            predictions[label] = ask(label)
             seconds[label].append(time.perf_counter() - start)
     return {label: (predictions[label], Latency.of(seconds[label])) for label in implementations}
 

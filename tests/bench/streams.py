@@ -1,7 +1,7 @@
 """What a request costs our own clients and the server: as a call of its own, or as a message on an open stream.
 
 The real server in a process of its own, a model small enough that computing hardly counts, CPU seconds of both processes,
-the contenders in turn. The synchronous stream exists only here: it is what Client would use if it were cheaper.
+the contenders in turn. The synchronous stream exists only here: it is what Client does without.
 """
 
 from __future__ import annotations
