@@ -8,14 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from threading import Lock
-from typing import Final, NamedTuple
+from typing import Final
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge
 from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from cellserve.service.api.facts import RequestFact, RpcMethod
 from cellserve.service.engine.facts import IterationFact, LaneFact, SequenceFact, VersionKey
+from cellserve.service.histograms import Histogram
+from cellserve.service.metric_series import RpcSeries, RunFamilies, RunSeries
 from cellserve.service.metrics_page import MetricsPage
 from cellserve.service.registry.status import VersionState, VersionStatus
 from cellserve.service.statistics import Statistics
@@ -48,33 +50,6 @@ _REFUSALS: Final = frozenset(
 )
 
 
-class _RunSeries(NamedTuple):
-    """The children of one version and implementation, at hand without a look-up by label each."""
-
-    request_seconds: Histogram
-    queue_seconds: Histogram
-    compute_seconds: Histogram
-    iteration_seconds: Histogram
-    iteration_rows: Histogram
-    iteration_steps: Histogram
-    iteration_padding: Histogram
-    timesteps: Counter
-    cancelled: Counter
-
-    def children(self, *labels: str) -> _RunSeries:
-        return _RunSeries(
-            self.request_seconds.labels(*labels),
-            self.queue_seconds.labels(*labels),
-            self.compute_seconds.labels(*labels),
-            self.iteration_seconds.labels(*labels),
-            self.iteration_rows.labels(*labels),
-            self.iteration_steps.labels(*labels),
-            self.iteration_padding.labels(*labels),
-            self.timesteps.labels(*labels),
-            self.cancelled.labels(*labels),
-        )
-
-
 class Metrics:
     """Implements the observers of the engine, the door and the catalog. Safe on any thread; blocks nobody for long."""
 
@@ -83,15 +58,16 @@ class Metrics:
         self.statistics = Statistics()  # the same facts as totals
         self._lock = Lock()  # guards the two below
         self._unloaded: set[VersionKey] = set()
-        self._runs: dict[tuple[VersionKey | None, str], _RunSeries] = {}
+        self._runs: dict[tuple[VersionKey | None, str], RunSeries] = {}
+        self._rpcs: dict[RpcMethod, RpcSeries] = {}  # of the event loop alone
 
         def histogram(name: str, text: str, buckets: Sequence[float], labels: Sequence[str] = _RUN) -> Histogram:
-            return Histogram(f"cellserve_{name}", text, labels, buckets=buckets, registry=registry)
+            return Histogram(f"cellserve_{name}", text, labels, buckets, registry)
 
         def counter(name: str, text: str, labels: Sequence[str] = _RUN) -> Counter:
             return Counter(name, text, labels, registry=registry)
 
-        self._by_run = _RunSeries(
+        self._by_run = RunFamilies(
             histogram("request_duration_seconds", "Answered requests, from the door to the reply.", SECONDS),
             histogram("queue_duration_seconds", "Answered requests: the wait for their first iteration.", SECONDS),
             histogram("compute_duration_seconds", "Answered requests: their share of their iterations.", SECONDS),
@@ -101,14 +77,14 @@ class Metrics:
             histogram("iteration_padding_ratio", "The padded share of rows times steps.", RATIO),
             counter("cellserve_timesteps", "Time steps computed, without padding."),
             counter("cellserve_cancelled", "Inference requests that the client gave up."),
+            counter("cellserve_requests", "Inference requests by gRPC status.", (*_RUN, "code")),
+            counter("cellserve_sequence_ended", "Sequences (rows of requests) by their end.", (*_RUN, "reason")),
         )
-        self._requests = counter("cellserve_requests", "Inference requests by gRPC status.", (*_RUN, "code"))
-        self._sequences = counter("cellserve_sequence_ended", "Sequences (rows of requests) by their end.", (*_RUN, "reason"))
         self._load_seconds = histogram("model_load_duration_seconds", "Reading, verifying, warming.", LOAD_SECONDS, _VERSION)
         self._rejected = counter("cellserve_rejected", "Inference requests turned away at the door.", ("reason",))
         self._rpc_started = counter("grpc_server_started", "RPCs started.", _RPC)
         self._rpc_handled = counter("grpc_server_handled", "RPCs ended, by gRPC status.", (*_RPC, "grpc_code"))
-        self._rpc_seconds = Histogram("grpc_server_handling_seconds", "RPCs handled.", _RPC, buckets=SECONDS, registry=registry)
+        self._rpc_seconds = Histogram("grpc_server_handling_seconds", "RPCs handled.", _RPC, SECONDS, registry)
         Gauge("cellserve_build_info", "The server's version.", ("version",), registry=registry).labels(server_version).set(1)
 
     def watch(self, lanes: Callable[[], Iterable[LaneFact]], versions: Callable[[], Iterable[VersionStatus]]) -> None:
@@ -132,18 +108,20 @@ class Metrics:
             run.timesteps.inc(fact.timesteps)
 
     def on_sequence_end(self, fact: SequenceFact) -> None:
-        if self._run(fact.version, fact.implementation) is not None:
+        run = self._run(fact.version, fact.implementation)
+        if run is not None:
             self.statistics.on_sequence_end(fact)
-            self._sequences.labels(*_labels(fact.version, fact.implementation), fact.reason).inc()
+            run.sequences(fact.reason).inc()
 
     # --- the door's observer ---
 
     def on_rpc_started(self, method: RpcMethod) -> None:
-        self._rpc_started.labels(*method).inc()
+        self._rpc(method).started.inc()
 
     def on_rpc_handled(self, method: RpcMethod, code: str, seconds: float) -> None:
-        self._rpc_handled.labels(*method, grpc_code(code)).inc()
-        self._rpc_seconds.labels(*method).observe(seconds)
+        rpc = self._rpc(method)
+        rpc.handled(code).inc()
+        rpc.seconds.observe(seconds)
 
     def on_request(self, fact: RequestFact) -> None:
         if fact.reason in _REFUSALS:
@@ -152,7 +130,7 @@ class Metrics:
         if run is None:
             return
         self.statistics.on_request(fact)
-        self._requests.labels(*_labels(fact.version, fact.implementation), fact.code).inc()
+        run.requests(fact.code).inc()
         if fact.code == "CANCELLED":
             run.cancelled.inc()
         if fact.queue_seconds is not None and fact.compute_seconds is not None:
@@ -173,17 +151,18 @@ class Metrics:
             self._unloaded.add(key)
             self._runs = {run: series for run, series in self._runs.items() if run[0] != key}
         self.statistics.forget(key)
-        for metric in (*self._by_run, self._requests, self._sequences, self._load_seconds):
+        for metric in (*self._by_run, self._load_seconds):
             metric.remove_by_labels({"model": key.model, "version": str(key.version)})
 
     def on_offer(self, key: VersionKey, implementations: Iterable[str]) -> None:
         """Makes the series of a version, at zero, for each implementation that it can run under."""
         for implementation in implementations:
-            self._run(key, implementation)
-            self._requests.labels(*_labels(key, implementation), "OK")
-            self._sequences.labels(*_labels(key, implementation), "done")
+            run = self._run(key, implementation)
+            if run is not None:
+                run.requests("OK")
+                run.sequences("done")
 
-    def _run(self, version: VersionKey | None, implementation: str) -> _RunSeries | None:
+    def _run(self, version: VersionKey | None, implementation: str) -> RunSeries | None:
         """None for a version that is gone: a late fact must not bring its series back."""
         run = self._runs.get((version, implementation))
         if run is not None:
@@ -191,8 +170,14 @@ class Metrics:
         with self._lock:
             if version in self._unloaded:
                 return None
-            run = self._runs[version, implementation] = self._by_run.children(*_labels(version, implementation))
+            run = self._runs[version, implementation] = RunSeries(self._by_run, _labels(version, implementation))
             return run
+
+    def _rpc(self, method: RpcMethod) -> RpcSeries:
+        rpc = self._rpcs.get(method)
+        if rpc is None:
+            rpc = self._rpcs[method] = RpcSeries(self._rpc_started, self._rpc_handled, self._rpc_seconds, method)
+        return rpc
 
 
 def _labels(version: VersionKey | None, implementation: str) -> tuple[str, str, str]:
@@ -227,8 +212,3 @@ class _Present(Collector):
             for state in VersionState:
                 states.add_metric([status.model, str(status.version), state.value], 1 if state is status.state else 0)
         return (waiting, active, rows, states)
-
-
-def grpc_code(name: str) -> str:
-    """A gRPC status as go-grpc-prometheus names it: INVALID_ARGUMENT is InvalidArgument, OK stays OK."""
-    return name if name == "OK" else "".join(word.capitalize() for word in name.split("_"))

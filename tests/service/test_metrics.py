@@ -10,7 +10,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from cellserve.service.api.facts import RequestFact, RpcMethod
 from cellserve.service.engine.facts import IterationFact, LaneFact, SequenceFact, VersionKey
-from cellserve.service.metrics import SECONDS, Metrics, grpc_code
+from cellserve.service.metric_series import grpc_code
+from cellserve.service.metrics import SECONDS, Metrics
 from cellserve.service.registry.status import VersionState, VersionStatus
 
 KEY = VersionKey("digits", 3)
