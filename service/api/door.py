@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from typing import NamedTuple, Protocol, TypeVar
 
 from cellserve.service.api.calls import CURRENT
 from cellserve.service.api.execution import Execution
@@ -38,8 +37,7 @@ class Versions(Protocol):
     async def unload(self, model: str) -> None: ...
 
 
-@dataclass(frozen=True, slots=True)
-class Planned:
+class Planned(NamedTuple):
     """A request checked against a version, ready to run."""
 
     rows: RowInputs

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal, NamedTuple, Protocol
 
 from cellserve.service.engine.facts import VersionKey
@@ -18,8 +17,7 @@ class RpcMethod(NamedTuple):
     method: str
 
 
-@dataclass(frozen=True, slots=True)
-class RequestFact:
+class RequestFact(NamedTuple):
     """One inference request ended, well or not.
 
     version: None where the request named no version that exists (labels made of what users send would never end).

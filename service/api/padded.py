@@ -77,8 +77,7 @@ def _batch_and_time(signature: Signature, arrays: Mapping[str, Array], limits: L
     """Of the first sequence; where all inputs are vectors, one step."""
     first = next((given for given in signature.inputs if given.kind != "vector"), signature.inputs[0])
     array, field = arrays[first.name], field_of(first.name)
-    expected = {"ids": (None, None), "features": (None, None, first.width), "vector": (None, first.width)}[first.kind]
-    checks.require_rank_and_width(first, array, field, expected, first.words)
+    checks.require_rank_and_width(first, array, field)
     checks.require_row_count(array.shape[0], limits, field)
     time = 1 if first.kind == "vector" else array.shape[1]
     checks.require_step_count(time, limits, field)
@@ -102,12 +101,12 @@ def _lengths(signature: Signature, given: Array | None, batch: int, time: int) -
 def _column(given: InputSignature, array: Array, batch: int, time: int, valid: Array | None) -> Array:
     field = field_of(given.name)
     if given.kind == "ids":
-        checks.require_rank_and_width(given, array, field, (batch, time), f"[{batch}, {time}]")
+        checks.require_shape(given, array, field, (batch, time))
         return checks.ids(given, array, valid, field)
     if given.kind == "vector":
-        checks.require_rank_and_width(given, array, field, (batch, given.width), f"[{batch}, {given.width}]")
+        checks.require_shape(given, array, field, (batch, given.width))
         return checks.finite(given.name, array, None, field)
-    checks.require_rank_and_width(given, array, field, (batch, time, given.width), f"[{batch}, {time}, {given.width}]")
+    checks.require_shape(given, array, field, (batch, time, given.width))
     return checks.finite(given.name, array, valid, field)
 
 

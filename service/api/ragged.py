@@ -88,13 +88,12 @@ def _rows_of(
     spans: Sequence[tuple[int, int]],
 ) -> Sequence[Array]:
     if given.kind == "vector":
-        checks.require_rank_and_width(given, array, field, (count, given.width), f"[{count}, {given.width}]")
+        checks.require_shape(given, array, field, (count, given.width))
         return list(checks.finite(given.name, array, None, field))
     if given.kind == "ids":
-        checks.require_rank_and_width(given, array, field, (total,), f"[{total}], the sum of the lengths")
+        checks.require_shape(given, array, field, (total,), ", the sum of the lengths")
         column: Array = checks.ids(given, array, mask, field)
     else:
-        words = f"[{total}, {given.width}], the sum of the lengths and the features"
-        checks.require_rank_and_width(given, array, field, (total, given.width), words)
+        checks.require_shape(given, array, field, (total, given.width), ", the sum of the lengths and the features")
         column = checks.finite(given.name, array, mask, field)
     return [column[start:end] for start, end in spans]

@@ -34,7 +34,9 @@ class WantedOutputs:
     @classmethod
     def of(cls, signature: Signature, asked: Sequence[str], return_state: bool) -> WantedOutputs:
         """asked: empty for all outputs. Raises InvalidInput: a name that the model does not have, or one asked for twice."""
-        outputs = [output.name for output in signature.outputs]
+        outputs = signature.output_names
+        if not asked and not return_state:
+            return cls(outputs)
         states = [STATE_PREFIX + key for key in signature.states]
         for position, name in enumerate(asked):
             field = f"outputs.{name[:64]}"
@@ -43,7 +45,7 @@ class WantedOutputs:
                 raise InvalidInput(f"the model has no output {name[:64]!r}; it has {known}", field=field)
             if name in asked[:position]:
                 raise InvalidInput(f"the output {name!r} is asked for twice", field=field)
-        names = list(asked) or outputs
+        names = list(asked or outputs)
         if return_state:
             names += [name for name in states if name not in names]
         return cls(tuple(names))
@@ -51,7 +53,7 @@ class WantedOutputs:
 
 def require_reply_fits(signature: Signature, wanted: WantedOutputs, rows: RowInputs, limits: Limits) -> None:
     """Raises InvalidInput when the reply's tensors would be larger than a message may be."""
-    total = sum(_FLOAT_BYTES * math.prod(_shape(signature, name, rows)) for name in wanted.names)
+    total = sum([_FLOAT_BYTES * math.prod(_shape(signature, name, rows)) for name in wanted.names])
     if total > limits.reply_bytes:
         raise InvalidInput(
             f"the reply would have {total} bytes, more than the {limits.reply_bytes} of a message; "
@@ -70,7 +72,6 @@ def infer_response(
     """done: the delivery of each row, in order."""
     response = pb.ModelInferResponse(model_name=version[0], model_version=str(version[1]), id=request_id)
     _add_parameters(response, done)
-    positions = {output.name: position for position, output in enumerate(signature.outputs)}
     for name in wanted.names:
         shape = _shape(signature, name, rows)
         response.outputs.add(name=name, datatype="FP32", shape=shape)
@@ -78,7 +79,7 @@ def infer_response(
             columns = signature.states[name.removeprefix(STATE_PREFIX)]
             data = state_bytes(done, columns.start, columns.width)
         else:
-            position = positions[name]
+            position = signature.output_names.index(name)
             data = _output_bytes(signature.outputs[position], [delivery.outputs[position] for delivery in done], shape)
         response.raw_output_contents.append(data)
     return response
@@ -113,7 +114,7 @@ def _shape(signature: Signature, name: str, rows: RowInputs) -> tuple[int, ...]:
     batch = len(rows.lengths)
     if name.startswith(STATE_PREFIX):
         return (batch, signature.states[name.removeprefix(STATE_PREFIX)].width)
-    output = next(output for output in signature.outputs if output.name == name)
+    output = signature.outputs[signature.output_names.index(name)]
     if not output.per_step:
         return (batch, *output.features)
     return (batch, output.time_steps or rows.time_steps, *output.features)
@@ -124,14 +125,14 @@ def _add_parameters(response: pb.ModelInferResponse, done: Sequence[Delivery]) -
     parameters["implementation"].string_param = done[0].implementation
     parameters["queue_us"].int64_param = round(1e6 * queue_seconds(done))
     parameters["compute_us"].int64_param = round(1e6 * compute_seconds(done))
-    parameters["iterations"].int64_param = max(delivery.iterations for delivery in done)
+    parameters["iterations"].int64_param = max([delivery.iterations for delivery in done])
 
 
 def queue_seconds(done: Sequence[Delivery]) -> float:
     """The longest wait of a row before its first iteration."""
-    return max(delivery.queue_seconds for delivery in done)
+    return max([delivery.queue_seconds for delivery in done])
 
 
 def compute_seconds(done: Sequence[Delivery]) -> float:
     """The rows' shares of the iterations they took part in."""
-    return sum(delivery.compute_seconds for delivery in done)
+    return sum([delivery.compute_seconds for delivery in done])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from cellserve.service.api.tensors import Array
 from cellserve.service.engine.facts import VersionKey
@@ -22,8 +23,7 @@ class Limits:
     unanswered: int = 1024
 
 
-@dataclass(frozen=True, slots=True)
-class RunOptions:
+class RunOptions(NamedTuple):
     """How to run a request. implementation: None is the version's own choice. deadline_seconds: on time.monotonic's clock."""
 
     implementation: str | None = None
@@ -32,8 +32,7 @@ class RunOptions:
     priority: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class RowInputs:
+class RowInputs(NamedTuple):
     """The checked input of a request, row by row.
 
     inputs: for each model input, an array for each row: [T, F] float32 or [T] int64 of a sequence, [width] of a vector.

@@ -32,6 +32,11 @@ class InputSignature:
     time_steps: int | None
 
     @property
+    def rank(self) -> int:
+        """Dimensions, with the batch."""
+        return 3 if self.kind == "features" else 2
+
+    @property
     def shape(self) -> tuple[int, ...]:
         """With the batch first and ANY for what may vary."""
         time = () if self.kind == "vector" else (self.time_steps or ANY,)
@@ -64,10 +69,11 @@ class OutputSignature:
 
 @dataclass(frozen=True, slots=True)
 class Signature:
-    """inputs: in the model's order. states: by the wire's name without prefix, "0.h"."""
+    """inputs, outputs: in the model's order. states: by the wire's name without prefix, "0.h"."""
 
     inputs: tuple[InputSignature, ...]
     outputs: tuple[OutputSignature, ...]
+    output_names: tuple[str, ...]
     states: Mapping[str, StateColumns]
     state_width: int
     time_steps: int | None  # that every row must have; None: any number
@@ -84,6 +90,7 @@ class Signature:
                 _output(name, shapes[reference], time_steps if reference in fed else shapes[reference].time_steps)
                 for name, reference in zip(spec.output_names(), spec.outputs)
             ),
+            spec.output_names(),
             {columns.key: columns for columns in layout.public},
             layout.width,
             time_steps,

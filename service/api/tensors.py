@@ -41,6 +41,7 @@ def from_bytes(name: str, datatype: str, shape: Sequence[int], data: bytes, fiel
     BOOL gives bool. Raises InvalidInput: a negative dimension, a byte count that the shape contradicts, a BOOL beside 0 and 1.
     """
     dtype = DTYPES[datatype]
+    shape = tuple(shape)
     elements = _elements(name, shape, field)
     if len(data) != elements * dtype.itemsize:
         raise InvalidInput(
@@ -70,6 +71,6 @@ def from_values(name: str, datatype: str, shape: Sequence[int], values: Iterable
 def _elements(name: str, shape: Sequence[int], field: str) -> int:
     if len(shape) > MAX_RANK:
         raise InvalidInput(f"{name!r} has {len(shape)} dimensions; {MAX_RANK} are the most taken", field=field)
-    if any(size < 0 for size in shape):
+    if min(shape, default=0) < 0:
         raise InvalidInput(f"{name!r} has shape {list(shape)}; no dimension may be negative", field=field)
     return math.prod(shape)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from threading import Event
+from typing import NamedTuple
 
 from cellserve.service.engine.lane import Lane
 from cellserve.service.engine.sequence import Sequence
 
 
-@dataclass(frozen=True, slots=True)
-class Submit:
+class Submit(NamedTuple):
     lane: Lane
     sequence: Sequence
 

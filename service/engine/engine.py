@@ -112,7 +112,9 @@ class Engine:
             lanes = self._lanes.get(work.version)
             if lanes is None:
                 raise UnknownVersion(f"{work.version} is not loaded")
-            index = min(range(len(lanes)), key=lambda i: self._workers[i].load.outstanding_steps)
+            index = 0
+            if len(lanes) > 1:
+                index = min(range(len(lanes)), key=lambda i: self._workers[i].load.outstanding_steps)
             lane, worker = lanes[index], self._workers[index]
             implementation = lane.implementation if work.implementation is None else work.implementation
             _check_implementation(work.version, lane.network, implementation)

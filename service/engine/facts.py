@@ -16,8 +16,7 @@ class VersionKey(NamedTuple):
         return f"{self.model}/{self.version}"
 
 
-@dataclass(frozen=True, slots=True)
-class IterationFact:
+class IterationFact(NamedTuple):
     """One batch advanced: `rows` sequences side by side for `steps` time steps, `timesteps` of them real."""
 
     version: VersionKey
@@ -33,8 +32,7 @@ class IterationFact:
         return 1.0 - self.timesteps / (self.rows * self.steps)
 
 
-@dataclass(frozen=True, slots=True)
-class SequenceFact:
+class SequenceFact(NamedTuple):
     """One sequence ended. reason: done, cancelled, expired, failed, drained."""
 
     version: VersionKey

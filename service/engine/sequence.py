@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -18,8 +18,7 @@ if TYPE_CHECKING:
     from cellserve.service.engine.state_pool import RowHandle
 
 
-@dataclass(frozen=True, slots=True)
-class Work:
+class Work(NamedTuple):
     """What the door hands over: one sequence, checked and complete.
 
     inputs: as the model lists them, [T, features] float32, ids [T] int64, or vectors [width] float32.

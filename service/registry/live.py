@@ -79,7 +79,10 @@ class LiveVersions:
         self._clock = clock
 
     def record(self, key: VersionKey) -> Record:
-        return self.records.setdefault(key, Record())
+        record = self.records.get(key)
+        if record is None:
+            record = self.records[key] = Record()
+        return record
 
     def state(self, key: VersionKey) -> VersionState:
         return self.records[key].state if key in self.records else VersionState.UNKNOWN
