@@ -1,23 +1,29 @@
 """What the door costs: CPU of the server's process for each request, beside a bare grpc.aio server that parses the same
-requests and sends replies of the same shape, and beside the engine alone on the same sequences, as many in flight.
+requests and sends replies of the same shape.
 
-The door's own cost is what is left of ours without the engine's. The client is the same for both servers and is not counted.
+Compute is left out in two ways. "door alone" is the real door over an engine that answers at once. "engine alone" is the engine
+on the same sequences, as many in flight, without a door; it sees fuller batches than behind a door, which takes its time. The
+client is the same for all servers and is not counted.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from statistics import median
 from threading import Semaphore
 
+import numpy as np
 import torch
 
+from cellserve.models.network import Network
 from cellserve.service.engine.batch import Delivery
 from cellserve.service.engine.engine import Engine
 from cellserve.service.engine.facts import VersionKey
 from cellserve.service.engine.sequence import Work
 from tests.bench import door_servers, door_traffic, table, workloads
+from tests.bench.door_servers import ServerProcess
 from tests.bench.door_traffic import Traffic
 from tests.bench.engine import SETTINGS, Unobserved
 
@@ -25,34 +31,35 @@ SEQUENCES = 256
 REQUESTS = {32: 2048, 1: 512}  # of one round, by how many are in flight
 ROUNDS = 5
 
+COLUMNS = ("request", "echo", "door alone", "ours", "engine alone", "door/echo", "ours/echo", "(ours - engine)/echo")
+
 
 def run() -> None:
     torch.set_num_threads(1)
     workload = workloads.TINY
     sequences = workload.sequences(SEQUENCES)
-    alone = _EngineAlone(workload.network())
-    try:
-        with door_servers.echo() as echo, door_servers.cellserve(workload) as ours:
-            for in_flight, count in REQUESTS.items():
-                rows = []
-                for traffic in door_traffic.of(workload.name, sequences)[:3]:
-                    requests = max(count // traffic.rows, in_flight)
-                    contenders = {
-                        "echo": lambda t=traffic, n=requests: _served(echo, t, n, in_flight),
-                        "ours": lambda t=traffic, n=requests: _served(ours, t, n, in_flight),
-                        "engine": lambda t=traffic, n=requests: alone.cpu_seconds(sequences, n * t.rows, in_flight * t.rows),
-                    }
-                    rows.append(_row(traffic, requests, _medians(contenders)))
-                table.show(
-                    f"door, {workload.name}: server CPU µs per request, {in_flight} in flight",
-                    ["request", "echo", "ours", "engine alone", "ours/echo", "(ours - engine)/echo"],
-                    rows,
-                )
-    finally:
-        alone.stop()
+    with (
+        door_servers.repository_of(workload) as folder,
+        door_servers.echo() as echo,
+        door_servers.door_alone(folder, workload.classes) as door,
+        door_servers.cellserve(folder) as ours,
+        _EngineAlone(workload.network()) as engine,
+    ):
+        for in_flight, count in REQUESTS.items():
+            rows = []
+            for traffic in door_traffic.of(workload.name, sequences):
+                requests = max(count // traffic.rows, in_flight)
+                contenders = {
+                    "echo": partial(_served, echo, traffic, requests, in_flight),
+                    "door": partial(_served, door, traffic, requests, in_flight),
+                    "ours": partial(_served, ours, traffic, requests, in_flight),
+                    "engine": partial(engine.cpu_seconds, sequences, requests * traffic.rows, in_flight * traffic.rows),
+                }
+                rows.append(_row(traffic, requests, _medians(contenders)))
+            table.show(f"door, {workload.name}: server CPU µs per request, {in_flight} in flight", COLUMNS, rows)
 
 
-def _served(server: door_servers.ServerProcess, traffic: Traffic, count: int, in_flight: int) -> float:
+def _served(server: ServerProcess, traffic: Traffic, count: int, in_flight: int) -> float:
     start = server.cpu_seconds()
     traffic.drive(server.address, count, in_flight)
     return server.cpu_seconds() - start
@@ -70,24 +77,29 @@ def _medians(contenders: dict[str, Callable[[], float]]) -> dict[str, float]:
 
 
 def _row(traffic: Traffic, requests: int, seconds: dict[str, float]) -> list[str]:
-    echo, ours, engine = (1e6 * seconds[name] / requests for name in ("echo", "ours", "engine"))
-    return [traffic.name, f"{echo:.0f}", f"{ours:.0f}", f"{engine:.0f}", f"{ours / echo:.2f}", f"{(ours - engine) / echo:.2f}"]
+    micros = {name: 1e6 * value / requests for name, value in seconds.items()}
+    echo, door, ours, engine = (micros[name] for name in ("echo", "door", "ours", "engine"))
+    ratios = (door / echo, ours / echo, (ours - engine) / echo)
+    return [traffic.name, *(f"{value:.0f}" for value in (echo, door, ours, engine)), *(f"{ratio:.2f}" for ratio in ratios)]
 
 
 class _EngineAlone:
     """An engine in this process that is given sequences as earlier ones are done."""
 
-    def __init__(self, network) -> None:
+    def __init__(self, network: Network) -> None:
         self._room = Semaphore(0)
         self._key = VersionKey("bench", 1)
         self._engine = Engine(self._delivered, Unobserved(), SETTINGS, self._died)
         self._engine.add_version(self._key, network)
-        self._engine.start()
 
-    def stop(self) -> None:
+    def __enter__(self) -> _EngineAlone:
+        self._engine.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
         self._engine.stop()
 
-    def cpu_seconds(self, sequences, count: int, in_flight: int) -> float:
+    def cpu_seconds(self, sequences: Sequence[np.ndarray], count: int, in_flight: int) -> float:
         """Of `count` sequences, `in_flight` at a time."""
         start = time.process_time()
         for i in range(count):

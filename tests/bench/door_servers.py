@@ -33,7 +33,7 @@ class ServerProcess:
         return self._process.pid
 
     def cpu_seconds(self) -> float:
-        """User and system time of all its threads so far, in nanosecond steps (/proc/<pid>/stat counts the same in 10 ms steps)."""
+        """User and system time of all its threads so far: as in /proc/<pid>/stat, which counts in steps of 10 ms."""
         return time.clock_gettime((~self._process.pid << 3) | 2)  # clock_getcpuclockid(3)
 
     def stop(self) -> None:
@@ -43,22 +43,36 @@ class ServerProcess:
 
 @contextmanager
 def echo() -> Iterator[ServerProcess]:
-    server = ServerProcess([sys.executable, "-m", "tests.bench.door_echo"])
+    with _running("tests.bench.door_echo") as server:
+        yield server
+
+
+@contextmanager
+def cellserve(repository: str) -> Iterator[ServerProcess]:
+    options = ("--host", "127.0.0.1", "--port", "0", "--metrics-port", "0", "--log-level", "warning")
+    with _running("cellserve.service", "serve", "--repository", repository, *options) as server:
+        yield server
+
+
+@contextmanager
+def door_alone(repository: str, classes: int) -> Iterator[ServerProcess]:
+    with _running("tests.bench.door_alone", repository, str(classes)) as server:
+        yield server
+
+
+@contextmanager
+def repository_of(workload: Workload) -> Iterator[str]:
+    """A folder with the workload's model, named like it."""
+    with tempfile.TemporaryDirectory() as folder:
+        source = Source(framework="bench", version="", file=workload.name, digest="sha256:" + "0" * 64)
+        Repository(Path(folder)).publish(workload.name, ImportedModel(workload.spec(), workload.weights(), source))
+        yield folder
+
+
+@contextmanager
+def _running(module: str, *arguments: str) -> Iterator[ServerProcess]:
+    server = ServerProcess([sys.executable, "-m", module, *arguments])
     try:
         yield server
     finally:
         server.stop()
-
-
-@contextmanager
-def cellserve(workload: Workload) -> Iterator[ServerProcess]:
-    """`cellserve serve` with the workload's model, named like it."""
-    with tempfile.TemporaryDirectory() as folder:
-        source = Source(framework="bench", version="", file=workload.name, digest="sha256:" + "0" * 64)
-        Repository(Path(folder)).publish(workload.name, ImportedModel(workload.spec(), workload.weights(), source))
-        options = ["--repository", folder, "--host", "127.0.0.1", "--port", "0", "--metrics-port", "0", "--log-level", "warning"]
-        server = ServerProcess([sys.executable, "-m", "cellserve.service", "serve", *options])
-        try:
-            yield server
-        finally:
-            server.stop()

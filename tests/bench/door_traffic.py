@@ -1,4 +1,4 @@
-"""Requests as bytes, made beforehand, kept in flight over grpc.aio; so the client costs little and is the same for every server."""
+"""Requests as bytes, made beforehand and kept in flight over grpc.aio: the client costs little, and all servers the same."""
 
 from __future__ import annotations
 
@@ -65,7 +65,9 @@ def of(model: str, sequences: Sequence[np.ndarray]) -> list[Traffic]:
     streamed = [typed.StreamRequest(id=str(i), run=request).SerializeToString() for i, request in enumerate(single)]
     return [
         Traffic("ModelInfer", f"{_INFER}/ModelInfer", infer, 1, False, _told_by_status),
-        Traffic("Sequences.Run", f"{_SEQUENCES}/Run", [request.SerializeToString() for request in single], 1, False, _told_by_status),
+        Traffic(
+            "Sequences.Run", f"{_SEQUENCES}/Run", [request.SerializeToString() for request in single], 1, False, _told_by_status
+        ),
         Traffic("Sequences.Run of 16", f"{_SEQUENCES}/Run", batches, 16, False, _told_by_status),
         Traffic("ModelStreamInfer", f"{_INFER}/ModelStreamInfer", infer, 1, True, _stream_infer_failure),
         Traffic("Sequences.Stream", f"{_SEQUENCES}/Stream", streamed, 1, True, _stream_failure),

@@ -1,0 +1,78 @@
+"""python -m tests.bench.door_alone REPOSITORY CLASSES: the real door, catalog and metrics over an engine that answers at once.
+
+Prints its port, serves until its standard input is closed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from cellserve.models.network import Network
+from cellserve.service.api.door import Door
+from cellserve.service.api.execution import Execution
+from cellserve.service.api.inbox import Inbox
+from cellserve.service.api.requests import Limits
+from cellserve.service.api.server import ApiServer, ServerOptions
+from cellserve.service.config import Settings
+from cellserve.service.engine.batch import Delivery
+from cellserve.service.engine.facts import VersionKey
+from cellserve.service.engine.sequence import Work
+from cellserve.service.metrics import Metrics
+from cellserve.service.registry.catalog import Catalog
+from cellserve.service.registry.repository import Repository
+
+
+class _AtOnce:
+    """Zeros for every sequence, in the next turn of the event loop: as often as a busy engine delivers, all of them together."""
+
+    def __init__(self, inbox: Inbox, classes: int) -> None:
+        self._inbox = inbox
+        self._outputs = (np.zeros(classes, np.float32),)
+        self._submitted = 0
+        self._ended: list[Delivery] = []
+
+    def add_version(self, key: VersionKey, network: Network, implementation: str | None = None) -> None:
+        """Every version is served alike."""
+
+    def remove_version(self, key: VersionKey) -> None:
+        """Nothing is held."""
+
+    def submit(self, work: Work) -> int:
+        self._submitted += 1
+        if not self._ended:
+            asyncio.get_running_loop().call_soon(self._deliver)
+        self._ended.append(Delivery(self._submitted, self._outputs, None, None, "fused", work.steps, 1, 0.001, 0.001))
+        return self._submitted
+
+    def cancel(self, sequence_id: int) -> None:
+        """Too late, always."""
+
+    def _deliver(self) -> None:
+        ended, self._ended = self._ended, []
+        self._inbox.deliver(ended)
+
+
+async def _serve(folder: str, classes: int) -> None:
+    settings = Settings(repository=Path(folder), host="127.0.0.1", port=0, metrics_port=0)
+    metrics = Metrics("bench")
+    inbox = Inbox(asyncio.get_running_loop())
+    engine = _AtOnce(inbox, classes)
+    catalog = Catalog(Repository(settings.repository), engine, settings, observer=metrics)
+    limits = Limits(settings.max_rows_per_request, settings.max_steps_per_sequence, settings.max_message_bytes)
+    options = ServerOptions(settings.host, settings.port, settings.max_message_bytes)
+    api = ApiServer(Door(catalog, Execution(engine, inbox), limits), metrics, metrics.statistics, options, "bench")
+    port = api.bind()
+    await catalog.start()
+    await api.start()
+    print(f"ready on 127.0.0.1:{port}", flush=True)
+    await asyncio.to_thread(sys.stdin.read)
+    await api.stop(0)
+    await catalog.stop()
+
+
+if __name__ == "__main__":
+    asyncio.run(_serve(sys.argv[1], int(sys.argv[2])))
