@@ -41,6 +41,7 @@ class Server:
         self._log = log
         self._options = options
         self._process: subprocess.Popen[str] | None = None
+        self._asked = False
 
     def __enter__(self) -> Address:
         arguments = ("serve", "--repository", str(self._repository), "--host", "127.0.0.1", "--port", "0", "--metrics-port", "0")
@@ -62,8 +63,9 @@ class Server:
             raise ServerFailed(f"the server ended with code {code} when asked to stop.\n{self._tail()}")
 
     def ask_to_stop(self) -> None:
-        """SIGTERM, without waiting; leaving the block still does."""
-        if self._process is not None:
+        """SIGTERM, once, without waiting; leaving the block then only waits: a second signal would cut the drain short."""
+        if self._process is not None and not self._asked:
+            self._asked = True
             self._process.terminate()
 
     def _wait_until_ready(self, process: subprocess.Popen[str]) -> Address:
@@ -80,11 +82,11 @@ class Server:
         return Address(f"{match['host']}:{match['port']}", f"http://{match['host']}:{match['metrics_port']}/metrics")
 
     def _end(self) -> int:
+        self.ask_to_stop()
         process, self._process = self._process, None
         if process is None:
             return 0
         with process:
-            process.terminate()
             try:
                 return process.wait(STOP_SECONDS)
             except subprocess.TimeoutExpired:

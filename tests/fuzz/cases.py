@@ -33,6 +33,7 @@ PERMITTED: Final = frozenset(
 )
 _LEAKS: Final = ("Traceback", "object at 0x", "<class ", "grpc.aio", "numpy", "torch", 'File "')
 _REASON: Final = re.compile(r"\[([A-Z_]+)\] \S")
+_SHOWN_BYTES: Final = 500
 _OF_GRPC_ITSELF: Final = ("larger than max", "Method not found")  # said before the server's own code sees the call
 
 
@@ -62,7 +63,7 @@ def fault(case: Case, outcome: Outcome) -> str | None:
     if outcome.code not in case.codes:
         return f"ended with {outcome.code}, expected {' or '.join(sorted(case.codes))}"
     if outcome.code != "OK":
-        return _fault_of_refusal(outcome.code, outcome.details)
+        return _fault_of_refusal(case, outcome.code, outcome.details)
     if case.method == INFER:
         return _fault_of_infer(
             oip.ModelInferRequest.FromString(case.messages[0]).id, oip.ModelInferResponse.FromString(outcome.replies[0])
@@ -75,14 +76,14 @@ def fault(case: Case, outcome: Outcome) -> str | None:
 
 
 def told(case: Case, outcome: Outcome, wrong: str) -> str:
-    """A failure for a person: enough to send the case again."""
-    messages = "\n".join(f"  {message!r}" for message in case.messages)
+    """A failure for a person; of long messages the beginning."""
+    messages = "\n".join(f"  {message[:_SHOWN_BYTES]!r}" for message in case.messages)
     return f"{case.method} {', '.join(case.what)}: {wrong}\n  {outcome.code}: {outcome.details}\n{messages}"
 
 
-def _fault_of_refusal(code: str, details: str) -> str | None:
+def _fault_of_refusal(case: Case, code: str, details: str) -> str | None:
     for leak in _LEAKS:
-        if leak in details:
+        if leak in details and not any(leak.encode() in message for message in case.messages):
             return f"the sentence shows {leak!r}"
     if any(words in details for words in _OF_GRPC_ITSELF):
         return None
