@@ -29,6 +29,11 @@ def resolve(activation: Activation) -> Elementwise:
     return _PLAIN[activation.name]
 
 
+def default_alpha(name: str) -> float:
+    """Of an activation that takes one. Raises KeyError for any other."""
+    return _WITH_ALPHA[name][1]
+
+
 def _linear(x: Tensor) -> Tensor:
     return x
 

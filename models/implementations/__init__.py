@@ -8,10 +8,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from cellserve.models.implementations import fused, hoisted, joined, per_gate
+from cellserve.models.implementations import fused, hoisted, joined, onnxruntime, per_gate
 from cellserve.models.implementations.kernel import Implementation, LayerState, RecurrentKernel
 
-IMPLEMENTATIONS: Final[Mapping[str, Implementation]] = {"0": hoisted, "1": per_gate, "2": joined, "fused": fused}
+IMPLEMENTATIONS: Final[Mapping[str, Implementation]] = {
+    "0": hoisted,
+    "1": per_gate,
+    "2": joined,
+    "fused": fused,
+    "onnxruntime": onnxruntime,
+}
 LABELS: Final = tuple(IMPLEMENTATIONS)
 
 __all__ = ["IMPLEMENTATIONS", "LABELS", "Implementation", "LayerState", "RecurrentKernel"]

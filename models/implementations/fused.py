@@ -1,8 +1,8 @@
 """Implementation "fused": torch's own LSTM, GRU and RNN operators (cuDNN on a GPU), one call per layer and chunk.
 
 Only the activations that those kernels hard-wire. They know neither masks nor ragged ends, so masked steps are taken out of
-each row first and the outputs laid back by the count of valid steps, and rows of unequal length go in packed: that is what
-gives every row its state at its own end. Knows no equations.
+each row first (compaction.py), and rows of unequal length go in packed: that is what gives every row its state at its own end.
+Knows no equations.
 """
 
 from __future__ import annotations
@@ -15,10 +15,9 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from cellserve.models import gate_order
-from cellserve.models.implementations.kernel import LayerState, RecurrentKernel, advanced, effective_mask, emitted
-from cellserve.models.row_lengths import RowLengths
-from cellserve.models.spec import GruLayer, JzsLayer, LstmLayer, MaskRule, RecurrentLayer, SimpleDeepRnnLayer
-from cellserve.models.state_layout import SEEN
+from cellserve.models.implementations.compaction import CompactingKernel
+from cellserve.models.implementations.kernel import RecurrentKernel
+from cellserve.models.spec import GruLayer, JzsLayer, LstmLayer, RecurrentLayer, SimpleDeepRnnLayer
 
 
 def unsupported(layer: RecurrentLayer) -> str | None:
@@ -48,35 +47,22 @@ def unsupported(layer: RecurrentLayer) -> str | None:
 
 def prepare(layer: RecurrentLayer, weights: Mapping[str, Tensor]) -> RecurrentKernel:
     packed = "projection" in weights and weights["projection"].device.type == "cpu"
-    return FusedKernel(_module(layer, weights), tuple(layer.state_widths), layer.mask_rule, packed)
+    return CompactingKernel.of(layer, FusedCall(_module(layer, weights), packed))
 
 
 @dataclass(frozen=True, slots=True)
-class FusedKernel:
-    """A RecurrentKernel around one torch module of one layer and one direction."""
+class FusedCall:
+    """A RaggedCall: one torch module of one layer and one direction."""
 
     module: nn.RNNBase
-    state_names: tuple[str, ...]
-    mask_rule: MaskRule
     always_packed: bool  # torch warns of an unpacked LSTM with a projection on the CPU, where oneDNN has none
 
     def __call__(
         self,
         inputs: Tensor,  # [T, B, F]
-        lengths: RowLengths,
-        mask: Tensor | None,  # [T, B] bool
-        state: LayerState,
-    ) -> tuple[Tensor, dict[str, Tensor]]:
-        states, mask = tuple(state[name] for name in self.state_names), effective_mask(self.mask_rule, inputs, mask)
-        if mask is None:
-            outputs, states = self._run(inputs, lengths.host, states)
-            return outputs, advanced(self.state_names, states, None, state[SEEN])
-        valid = mask & lengths.inside
-        trajectory, states = self._run_compacted(inputs, valid, states)
-        return emitted(self.mask_rule, trajectory, valid, state[SEEN]), advanced(self.state_names, states, valid, state[SEEN])
-
-    def _run(self, inputs: Tensor, lengths: tuple[int, ...], states: tuple[Tensor, ...]) -> tuple[Tensor, tuple[Tensor, ...]]:
-        """Rows of 1 … T steps: (outputs [T, B, units], zeros beyond each length; the states at each row's own end)."""
+        lengths: tuple[int, ...],
+        states: tuple[Tensor, ...],  # each [B, width]
+    ) -> tuple[Tensor, tuple[Tensor, ...]]:
         initial = tuple(value.unsqueeze(0).contiguous() for value in states)
         hidden = initial if len(initial) > 1 else initial[0]
         if min(lengths) == len(inputs) and not self.always_packed:
@@ -86,29 +72,6 @@ class FusedKernel:
             packed_outputs, final = self.module(packed, hidden)
             outputs, _ = pad_packed_sequence(packed_outputs, total_length=len(inputs))
         return outputs, tuple(value.squeeze(0) for value in (final if len(initial) > 1 else (final,)))
-
-    def _run_compacted(self, inputs: Tensor, valid: Tensor, states: tuple[Tensor, ...]) -> tuple[Tensor, tuple[Tensor, ...]]:
-        """Runs the valid steps alone: (h after every step, kept over masked ones [T, B, units]; the states)."""
-        ordinal = valid.cumsum(0)  # [T, B]: valid steps so far
-        counts: list[int] = ordinal[-1].tolist()
-        longest, kept = max(counts), [row for row, count in enumerate(counts) if count]
-        start = states[0].unsqueeze(0)
-        if not kept:
-            return start.expand(len(inputs), -1, -1), states
-        rows = torch.tensor(kept, device=inputs.device)
-        taken = _steps_by_ordinal(valid, ordinal, longest).index_select(1, rows)
-        outputs, ends = self._run(inputs[taken, rows], tuple(counts[row] for row in kept), tuple(s[rows] for s in states))
-        after = start.new_zeros(longest, *states[0].shape).index_copy_(1, rows, outputs)
-        positions = ordinal.unsqueeze(2).expand(-1, -1, states[0].shape[1])
-        trajectory = torch.cat([start, after]).gather(0, positions)
-        return trajectory, tuple(old.index_copy(0, rows, new) for old, new in zip(states, ends))
-
-
-def _steps_by_ordinal(valid: Tensor, ordinal: Tensor, longest: int) -> Tensor:
-    """[longest, B] int64: the step at which each row has its first, second … valid one; any step beyond its last."""
-    steps = torch.arange(len(valid), device=valid.device).unsqueeze(1).expand_as(ordinal)
-    places = ordinal.new_zeros(longest + 1, valid.shape[1]).scatter_(0, ordinal * valid, steps)  # masked steps fall on place 0
-    return places[1:]
 
 
 @torch.inference_mode(False)

@@ -105,3 +105,9 @@ def test_fused_under_a_mask_is_still_one_operator() -> None:
     counted = dispatched(LAYERS["lstm"], "fused", [STEPS, STEPS], mask)
     assert counted.calls["lstm"] == 1
     assert counted.products == 0
+
+
+@pytest.mark.parametrize("name", LAYERS)
+@pytest.mark.parametrize("lengths", [[STEPS, STEPS], [STEPS, 2]], ids=["full", "ragged"])
+def test_onnxruntime_leaves_no_product_to_torch(name: str, lengths: list[int]) -> None:
+    assert dispatched(LAYERS[name], "onnxruntime", lengths).products == 0

@@ -1,0 +1,80 @@
+"""A kernel around a call that knows ragged rows but no masks: masked steps are taken out of each row before it.
+
+The outputs are laid back by the count of valid steps, so that what the call computed is exactly what the unmasked steps alone
+would give. Knows no equations and no library.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from cellserve.models.implementations.kernel import LayerState, advanced, effective_mask, emitted
+from cellserve.models.row_lengths import RowLengths
+from cellserve.models.spec import MaskRule, RecurrentLayer
+from cellserve.models.state_layout import SEEN
+
+
+class RaggedCall(Protocol):
+    def __call__(
+        self,
+        inputs: Tensor,  # [T, B, F]
+        lengths: tuple[int, ...],  # [B], each 1 … T
+        states: tuple[Tensor, ...],  # each [B, width], in the layer's order
+    ) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """(outputs [T, B, output_units], arbitrary beyond each length; the states at each row's own end)."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class CompactingKernel:
+    """A RecurrentKernel: `call` on the valid steps alone."""
+
+    call: RaggedCall
+    state_names: tuple[str, ...]
+    mask_rule: MaskRule
+
+    @classmethod
+    def of(cls, layer: RecurrentLayer, call: RaggedCall) -> CompactingKernel:
+        return cls(call, tuple(layer.state_widths), layer.mask_rule)
+
+    def __call__(
+        self,
+        inputs: Tensor,  # [T, B, F]
+        lengths: RowLengths,
+        mask: Tensor | None,  # [T, B] bool
+        state: LayerState,
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        states, mask = tuple(state[name] for name in self.state_names), effective_mask(self.mask_rule, inputs, mask)
+        if mask is None:
+            outputs, states = self.call(inputs, lengths.host, states)
+            return outputs, advanced(self.state_names, states, None, state[SEEN])
+        valid = mask & lengths.inside
+        trajectory, states = self._compacted(inputs, valid, states)
+        return emitted(self.mask_rule, trajectory, valid, state[SEEN]), advanced(self.state_names, states, valid, state[SEEN])
+
+    def _compacted(self, inputs: Tensor, valid: Tensor, states: tuple[Tensor, ...]) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """(h after every step, kept over masked ones [T, B, output_units]; the states). Rows without a valid step stay out."""
+        ordinal = valid.cumsum(0)  # [T, B]: valid steps so far
+        counts: list[int] = ordinal[-1].tolist()
+        longest, kept = max(counts), [row for row, count in enumerate(counts) if count]
+        start = states[0].unsqueeze(0)
+        if not kept:
+            return start.expand(len(inputs), -1, -1), states
+        rows = torch.tensor(kept, device=inputs.device)
+        taken = _steps_by_ordinal(valid, ordinal, longest).index_select(1, rows)
+        outputs, ends = self.call(inputs[taken, rows], tuple(counts[row] for row in kept), tuple(s[rows] for s in states))
+        after = start.new_zeros(longest, *states[0].shape).index_copy_(1, rows, outputs)
+        positions = ordinal.unsqueeze(2).expand(-1, -1, states[0].shape[1])
+        trajectory = torch.cat([start, after]).gather(0, positions)
+        return trajectory, tuple(old.index_copy(0, rows, new) for old, new in zip(states, ends))
+
+
+def _steps_by_ordinal(valid: Tensor, ordinal: Tensor, longest: int) -> Tensor:
+    """[longest, B] int64: the step at which each row has its first, second … valid one; any step beyond its last."""
+    steps = torch.arange(len(valid), device=valid.device).unsqueeze(1).expand_as(ordinal)
+    places = ordinal.new_zeros(longest + 1, valid.shape[1]).scatter_(0, ordinal * valid, steps)  # masked steps fall on place 0
+    return places[1:]

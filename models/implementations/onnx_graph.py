@@ -1,0 +1,96 @@
+"""A recurrent layer as an ONNX model of one node: LSTM, GRU or RNN, with its states going in and coming out.
+
+What ONNX cannot say is refused in words. Weights are laid out as the operators want them: a leading axis for the one direction,
+gates in ONNX's order, [outputs, inputs]. Knows no session and no torch. Operators: onnx.ai/onnx/operators, version 14.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+from onnx import TensorProto, helper, numpy_helper
+
+from cellserve.models import gate_order
+from cellserve.models.implementations.onnx_activations import onnx_activation
+from cellserve.models.spec import Activation, GruLayer, LstmLayer, SimpleRnnLayer
+
+OnnxLayer = LstmLayer | GruLayer | SimpleRnnLayer
+Array = NDArray[np.float32]
+
+INPUTS: Final = "inputs"  # [T, B, F]
+LENGTHS: Final = "lengths"  # [B] int32
+OUTPUTS: Final = "outputs"  # [T, 1, B, units], zeros beyond each length
+_OPERATOR: Final = {"lstm": "LSTM", "gru": "GRU", "simple_rnn": "RNN"}
+_GATES: Final = {"lstm": gate_order.LSTM_ONNX, "gru": gate_order.GRU_ONNX, "simple_rnn": gate_order.SIMPLE_RNN}
+_OPSET, _IR_VERSION = 14, 7  # of ONNX 1.9: every runtime since reads them
+
+
+def state_names(layer: OnnxLayer) -> tuple[tuple[str, str], ...]:
+    """Of each state, its name as input and as output; both [1, B, units]."""
+    return tuple((state, f"{state}_out") for state in layer.state_widths)
+
+
+def serialized(layer: OnnxLayer, weights: Mapping[str, Array]) -> bytes:
+    """The model of a layer that onnxruntime.unsupported lets through; `weights`: its canonical arrays."""
+    constants = _constants(layer, weights)
+    states = state_names(layer)
+    operands = [INPUTS, "kernel", "recurrent_kernel", "bias" if "bias" in constants else "", LENGTHS, *(i for i, _ in states)]
+    if "peepholes" in constants:
+        operands.append("peepholes")
+    node = helper.make_node(
+        _OPERATOR[layer.kind], operands, [OUTPUTS, *(o for _, o in states)], hidden_size=layer.units, **_attributes(layer)
+    )
+    width, units = len(weights["kernel"]), layer.units
+    inputs = [_tensor(INPUTS, "T", "B", width), helper.make_tensor_value_info(LENGTHS, TensorProto.INT32, ["B"])]
+    outputs = [_tensor(OUTPUTS, "T", 1, "B", units)]
+    graph = helper.make_graph(
+        [node],
+        layer.kind,
+        [*inputs, *(_tensor(i, 1, "B", units) for i, _ in states)],
+        [*outputs, *(_tensor(o, 1, "B", units) for _, o in states)],
+        [numpy_helper.from_array(array, name) for name, array in constants.items()],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", _OPSET)], ir_version=_IR_VERSION)
+    made: bytes = model.SerializeToString()
+    return made
+
+
+def _constants(layer: OnnxLayer, weights: Mapping[str, Array]) -> dict[str, Array]:
+    source, target = gate_order.CANONICAL[layer.kind], _GATES[layer.kind]
+
+    def reordered(array: Array) -> Array:
+        return gate_order.reorder(array, source, target).astype(np.float32, copy=False)
+
+    made = {name: np.ascontiguousarray(reordered(weights[name]).T)[np.newaxis] for name in ("kernel", "recurrent_kernel")}
+    if layer.use_bias:
+        recurrent_bias = weights.get("recurrent_bias", np.zeros_like(weights["bias"]))
+        made["bias"] = np.concatenate([reordered(weights["bias"]), reordered(recurrent_bias)])[np.newaxis]
+    if isinstance(layer, LstmLayer) and layer.peepholes:
+        made["peepholes"] = np.concatenate([weights[f"peephole_{gate}"] for gate in "iof"])[np.newaxis]
+    return made
+
+
+def _attributes(layer: OnnxLayer) -> dict[str, Any]:
+    """The activations as lists, one entry for each that takes the parameter, in the operator's order."""
+    spoken = [onnx_activation(activation) for activation in _activations(layer)]
+    made: dict[str, Any] = {"activations": [name for name, *_ in spoken]}
+    if alphas := [alpha for _, alpha, _ in spoken if alpha is not None]:
+        made["activation_alpha"] = alphas
+    if betas := [beta for *_, beta in spoken if beta is not None]:
+        made["activation_beta"] = betas
+    if isinstance(layer, GruLayer):
+        made["linear_before_reset"] = int(layer.reset_after)
+    return made
+
+
+def _activations(layer: OnnxLayer) -> list[Activation]:
+    if isinstance(layer, LstmLayer):
+        return [layer.recurrent_activation, layer.activation, layer.activation]
+    return [layer.recurrent_activation, layer.activation] if isinstance(layer, GruLayer) else [layer.activation]
+
+
+def _tensor(name: str, *shape: str | int) -> Any:
+    return helper.make_tensor_value_info(name, TensorProto.FLOAT, list(shape))
