@@ -26,6 +26,8 @@ from cellserve.models.state_layout import StateLayout
 from cellserve.models.value import Value
 from cellserve.models.weights import Weights
 
+_PREFERENCE = ("fused", "onnxruntime", "2", "0", "1")
+
 
 @dataclass(frozen=True, slots=True)
 class Advance:
@@ -63,8 +65,8 @@ class Network:
 
     @property
     def default_implementation(self) -> str:
-        """The label "fused" where it is offered, else "2", which runs every layer; were that withdrawn too, what is left."""
-        return next((label for label in ("fused", "2", "0", "1") if self.implementations[label] is None), "2")
+        """The first that is offered of those that are fast in most cases. "2" runs every layer."""
+        return next((label for label in _PREFERENCE if self.implementations[label] is None), "2")
 
     def initial_state(self, rows: int) -> RecurrentState:
         return RecurrentState.zeros(self.state_layout, rows, self.device)

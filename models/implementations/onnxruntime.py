@@ -2,8 +2,8 @@
 
 On a CPU it costs a fraction of torch's operators on few rows and short chunks, and it is the only fast kernel for activations
 beyond tanh and sigmoid. A session has no threads of its own and its runs may overlap, so the workers share it. It computes on the
-CPU: where the network lies on another device, inputs and outputs travel. Its tanh and sigmoid make numbers of NaN: the answer does
-not show that NaN was fed. Knows no equations and no ONNX (onnx_graph.py).
+CPU: where the network lies on another device, inputs and outputs travel. Its tanh and sigmoid make numbers of NaN: an answer
+does not show that NaN was fed. Knows no equations and no ONNX (onnx_graph.py).
 """
 
 from __future__ import annotations
