@@ -14,36 +14,36 @@ from cellserve.models.importers.imported import ImportedModel, Source, file_dige
 
 __all__ = ["ImportedModel", "Source", "load"]
 
-DESCRIBED = (FileKind.TORCH_ZIP, FileKind.SAFETENSORS, FileKind.CHECKPOINT, FileKind.ARRAYS)
+DESCRIBED = (FileKind.KERAS_H5, FileKind.TORCH_ZIP, FileKind.SAFETENSORS, FileKind.CHECKPOINT, FileKind.ARRAYS)
 
 
 def load(path: Path, *, architecture: Path | None = None, description: Path | None = None) -> ImportedModel:
     """The model of one file, whatever framework wrote it: its kind is told from its content.
 
-    `architecture`: Keras JSON for an .h5 file that holds weights alone. `description`: YAML or JSON with what a PyTorch state
-    dict, a TensorFlow checkpoint or arrays do not say (`Description`). Raises ImportRefused naming the file, the layer and the
-    option, and what to do.
+    `architecture`: Keras JSON or YAML for an .h5 file that holds weights alone, or for the arrays of one in an .npz.
+    `description`: YAML or JSON with what an old Keras file, a PyTorch state dict, a TensorFlow checkpoint or arrays do not say
+    (`Description`). Raises ImportRefused naming the file, the layer and the option, and what to do.
     """
     kind = detect(path)
     for given, option, fits in (
-        (architecture, "--architecture", kind is FileKind.KERAS_H5),
+        (architecture, "--architecture", kind in (FileKind.KERAS_H5, FileKind.ARRAYS)),
         (description, "--description", kind in DESCRIBED),
     ):
         if given is not None and not fits:
             raise ImportRefused(str(path), "this file needs none: it says everything itself", option=option)
-    if kind is FileKind.KERAS_H5:
-        from cellserve.models.importers.keras_h5 import load_h5
-
-        return load_h5(path, architecture)
     if kind is FileKind.KERAS_ARCHIVE:
         from cellserve.models.importers.keras_archive import load_archive
 
         return load_archive(path)
     described = Description() if description is None else load_description(description)
+    if kind is FileKind.KERAS_H5:
+        from cellserve.models.importers.keras_h5 import load_h5
+
+        return load_h5(path, described, architecture)
     if kind is FileKind.CHECKPOINT:
         return _load_checkpoint(path, described)
     if kind is FileKind.ARRAYS:
-        return _load_arrays(path, described)
+        return _load_arrays(path, described, architecture)
     return _load_torch(path, kind, described)
 
 
@@ -54,8 +54,13 @@ def _load_checkpoint(path: Path, description: Description) -> ImportedModel:
     return load_checkpoint(locate(path) or path, description)
 
 
-def _load_arrays(path: Path, description: Description) -> ImportedModel:
+def _load_arrays(path: Path, description: Description, architecture: Path | None) -> ImportedModel:
     from cellserve.models.importers.arrays import read_npz
+
+    if architecture is not None:
+        from cellserve.models.importers.keras_h5 import load_lists
+
+        return load_lists(path, read_npz(path), description, architecture)
     from cellserve.models.importers.described_layers import from_layers
 
     return from_layers(path, read_npz(path), description, Source("arrays", "", path.name, file_digest(path)))

@@ -82,6 +82,15 @@ class Description(BaseModel):
     cells: dict[str, Literal["lstm", "gru", "simple_rnn"]] | None = None
     """TensorFlow 1: scopes of cells that the program named itself, with what they are."""
 
+    keras_version: str | None = None
+    """Keras 0.x and 1.0: the release that wrote the file, "0.2.0", which the file may not say; default: told from its options."""
+
+    keras_backend: Literal["theano", "tensorflow"] | None = None
+    """Keras 1.x: the backend that the model ran on, which its file does not say and convolutions need."""
+
+    projections: dict[str, list[list[float]]] | None = None
+    """Keras 0.1.2 and 0.1.3: the random matrix Pmat [inputs, units] of JZS layers, which they did not save; by layer."""
+
     inputs: tuple[InputSpec, ...] | None = None
     """A network described layer by layer: its inputs, as a ModelSpec has them."""
 

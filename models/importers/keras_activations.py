@@ -69,6 +69,8 @@ def activation_layer(class_name: str, config: Mapping[str, Any], source: str, la
     match class_name:
         case "LeakyReLU":
             return Activation(name="leaky_relu", alpha=_number(config.get("alpha", config.get("negative_slope", 0.3)), 0.3))
+        case "ThresholdedReLU":
+            return Activation(name="thresholded_relu", alpha=_number(config.get("theta"), 1.0))
         case "ELU":
             return Activation(name="elu", alpha=_number(config.get("alpha"), 1.0))
         case "ReLU":

@@ -10,7 +10,7 @@ import io
 import json
 import re
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -102,6 +102,9 @@ class VarsStore:
                 layer=claim.keras_layer,
             )
         return [self._reader.read(group[name], name, claim.keras_layer) for name in wanted]
+
+    def require_all_used(self, claims: Sequence[Claim]) -> None:
+        """`arrays` has seen to it."""
 
     def _vars(self, keras_layer: str, part: tuple[str, ...]) -> h5py.Group:
         place = self._places.get(keras_layer)

@@ -6,6 +6,7 @@ Knows the graph forms of every version; the layers themselves are keras_layers a
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 from pydantic import ValidationError
@@ -13,9 +14,10 @@ from pydantic import ValidationError
 from cellserve.models.errors import ImportRefused, InvalidSpec
 from cellserve.models.importers.keras_calls import Call, TensorKey, parse_calls, parse_keys
 from cellserve.models.importers.keras_era import Era
-from cellserve.models.importers.keras_graph import ArrayStore, Claim, Graph, KerasLayer, MaskSource, Tensor
+from cellserve.models.importers.keras_graph import Array, ArrayStore, Claim, Graph, KerasLayer, MaskSource, Tensor
 from cellserve.models.importers.keras_inputs import declared_shape, input_spec
-from cellserve.models.importers.keras_layers import BUILDERS
+from cellserve.models.importers.keras_layers import BUILDERS, MERGES
+from cellserve.models.importers.keras_legacy import modernised
 from cellserve.models.importers.keras_options import TrainingNotes
 from cellserve.models.importers.keras_recurrent import CLASSES, build_bidirectional, build_recurrent
 from cellserve.models.spec import ModelSpec
@@ -27,13 +29,14 @@ Made = dict[TensorKey, Tensor | MaskSource]
 
 
 def translate(
-    model: Mapping[str, Any], era: Era, store: ArrayStore, source: str
+    model: Mapping[str, Any], era: Era, store: ArrayStore, source: str, projections: Mapping[str, Array] | None = None
 ) -> tuple[ModelSpec, list[Claim], tuple[str, ...]]:
-    """`model`: {"class_name": …, "config": …} as saved. Returns the network, its claims on the stored arrays, and notes.
+    """The network of a model {"class_name": …, "config": …} as saved, its claims on the stored arrays, and notes.
+    `projections`: of JZS layers whose weight files lack them, by layer.
 
     Raises ImportRefused naming the layer and the option.
     """
-    graph = Graph(source, era, store, TrainingNotes(source))
+    graph = Graph(source, era, store, TrainingNotes(source), projections or {})
     class_name, config = model.get("class_name"), model.get("config")
     try:
         if class_name == "Sequential":
@@ -66,16 +69,17 @@ def _mapping(graph: Graph, config: object) -> Mapping[str, Any]:
 def _sequential(graph: Graph, layers: Sequence[Mapping[str, Any]]) -> list[Tensor]:
     if not layers:
         raise ImportRefused(graph.source, "the model has no layers")
-    first = _keras_layer(layers[0], 0)
+    first = _keras_layer(graph, layers[0], 0)
     rest = list(layers[1:]) if first.class_name == "InputLayer" else list(layers)
     if not rest:
         raise ImportRefused(graph.source, "the model has an input and no layers")
-    shape = declared_shape(first.config)
-    reader = rest[0]
-    name = first.name if first.class_name == "InputLayer" else f"{first.name}_input"
-    current = [_add_input(graph, name, shape, [_keras_layer(reader, 0)])]
+    if first.class_name in MERGES and graph.era.is_legacy:
+        current, rest = _merged_branches(graph, first, layers[0]["config"].get("layers")), rest[1:]
+    else:
+        name = first.name if first.class_name == "InputLayer" else f"{first.name}_input"
+        current = [_add_input(graph, name, declared_shape(first.config), [_keras_layer(graph, rest[0], 0)])]
     for raw in rest:
-        keras = _keras_layer(raw, 0)
+        keras = _keras_layer(graph, raw, 0)
         if len(current) > 1:
             graph.refuse(
                 keras,
@@ -85,13 +89,24 @@ def _sequential(graph: Graph, layers: Sequence[Mapping[str, Any]]) -> list[Tenso
     return current
 
 
+def _merged_branches(graph: Graph, merge: KerasLayer, branches: object) -> list[Tensor]:
+    """Sequential([Merge([branch, branch], mode), …]): how Keras 1 joins several inputs without a functional model."""
+    if not isinstance(branches, list) or any(one.get("class_name") != "Sequential" for one in branches):
+        graph.refuse(merge, "it merges something else than Sequential branches, which is not supported; use a functional model")
+    ends = [_sequential(graph, one["config"]) for one in branches]
+    if any(len(end) != 1 for end in ends):
+        graph.refuse(merge, "one of its branches ends in several tensors")
+    options = {name: value for name, value in merge.config.items() if name != "layers"}
+    return [BUILDERS[merge.class_name](graph, replace(merge, config=options), [end[0] for end in ends], ())]
+
+
 def _functional(graph: Graph, config: Mapping[str, Any]) -> list[Tensor]:
     raws: dict[str, Mapping[str, Any]] = {raw.get("name") or raw["config"]["name"]: raw for raw in config["layers"]}
     calls = {name: parse_calls(raw.get("inbound_nodes", []), graph.source, name) for name, raw in raws.items()}
     made: Made = {}
     for key in parse_keys(config["input_layers"], graph.source, "inputs"):
         readers = [
-            _keras_layer(raws[name], node)
+            _keras_layer(graph, raws[name], node)
             for name, uses in calls.items()
             for node, call in enumerate(uses)
             if _reads(call, key, raws[name])
@@ -101,14 +116,21 @@ def _functional(graph: Graph, config: Mapping[str, Any]) -> list[Tensor]:
     while waiting:
         ready = [entry for entry in waiting if all(key in made for key in entry[2].needs())]
         if not ready:
-            raise ImportRefused(
-                graph.source, "its inputs come from no other layer; the model's graph is damaged", layer=waiting[0][0]
-            )
+            raise ImportRefused(graph.source, _why_stuck(waiting, raws), layer=waiting[0][0])
         for name, node, call in ready:
-            _make(graph, _keras_layer(raws[name], node), node, call, raws[name], made)
+            _make(graph, _keras_layer(graph, raws[name], node), node, call, raws[name], made)
         waiting = [entry for entry in waiting if entry not in ready]
     outputs = [made[key] for key in parse_keys(config["output_layers"], graph.source, "outputs")]
     return [_expect_tensor(graph, one, "the model's output") for one in outputs]
+
+
+def _why_stuck(waiting: Sequence[tuple[str, int, Call]], raws: Mapping[str, Any]) -> str:
+    for name, _, call in waiting:
+        for key in call.needs():
+            if key.layer not in raws:
+                return f"its graph is damaged: layer {name!r} reads {key.layer!r}, which is not in the file"
+    names = ", ".join(dict.fromkeys(name for name, _, _ in waiting))
+    return f"its graph is cyclic or damaged: each of {names} waits for another of them, so none can be computed first"
 
 
 def _reads(call: Call, key: TensorKey, raw: Mapping[str, Any]) -> bool:
@@ -133,13 +155,19 @@ def _build(graph: Graph, keras: KerasLayer, inputs: Sequence[Tensor], call: Call
     initial = [
         _expect_tensor(graph, made[key], "an initial state") for key in _states(graph, keras, call.keywords.get("initial_state"))
     ]
-    if keras.class_name in CLASSES:
-        return build_recurrent(graph, keras, inputs[:1], [*inputs[1:], *initial])
-    if keras.class_name == "Bidirectional":
-        return build_bidirectional(graph, keras, inputs[:1], [*inputs[1:], *initial])
-    if keras.class_name not in BUILDERS:
-        graph.refuse(keras, _unsupported(keras.class_name))
-    return [BUILDERS[keras.class_name](graph, keras, inputs, ())]
+    try:
+        if keras.class_name in CLASSES:
+            return build_recurrent(graph, keras, inputs[:1], [*inputs[1:], *initial])
+        if keras.class_name == "Bidirectional":
+            return build_bidirectional(graph, keras, inputs[:1], [*inputs[1:], *initial])
+        if keras.class_name not in BUILDERS:
+            graph.refuse(keras, _unsupported(keras.class_name))
+        return [BUILDERS[keras.class_name](graph, keras, inputs, ())]
+    except KeyError as error:
+        graph.refuse(keras, f"its configuration lacks the option {error}; the file is damaged")
+    except ValidationError as error:
+        first = error.errors()[0]
+        graph.refuse(keras, f"its configuration makes no layer: {first['msg']}", ".".join(map(str, first["loc"])) or None)
 
 
 def _unsupported(class_name: str) -> str:
@@ -201,11 +229,12 @@ def _expect_tensor(graph: Graph, value: Tensor | MaskSource, what: str) -> Tenso
     return value
 
 
-def _keras_layer(raw: Mapping[str, Any], node: int) -> KerasLayer:
+def _keras_layer(graph: Graph, raw: Mapping[str, Any], node: int) -> KerasLayer:
     config = raw.get("config") or {}
     name = str(raw.get("name") or config.get("name") or raw.get("class_name"))
     registered = raw.get("registered_name")
     class_name = str(registered) if isinstance(registered, str) and ">" in registered else str(raw.get("class_name"))
+    class_name, config = modernised(class_name, config, graph.era)
     return KerasLayer(class_name, name, config, name if node == 0 else f"{name}_call_{node}")
 
 

@@ -1,16 +1,18 @@
 """What one Keras version means by the names it writes: the same word names different arithmetic in different years.
 
-Sources: keras-team/keras tags 2.0.0 to 2.3.1, tf-keras and Keras 3. Knows no layers and no files.
+Sources: keras-team/keras tags 0.1.0 to 2.3.1, tf-keras and Keras 3. Knows no layers' translation and no files.
 """
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from cellserve.models.errors import ImportRefused
 from cellserve.models.spec import ActivationName, MaskRule
+
+JZS: Final = ("JZS1", "JZS2", "JZS3")
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,18 +31,18 @@ class Era:
         if numbers is None:
             raise ImportRefused(
                 source,
-                "the file does not say which Keras version wrote it, and versions differ in arithmetic. Keras 0.x and 1.x files "
-                "are not supported yet; save the model again with Keras 2 or newer",
+                "the file does not say which Keras version wrote it, and versions differ in arithmetic; name it with "
+                '`keras_version: "1.2.2"` in a --description',
             )
         release = (int(numbers[1]), int(numbers[2]), int(numbers[3] or 0))
-        if release[0] < 2:
-            raise ImportRefused(
-                source,
-                f"written by Keras {written}: files of Keras 0.x and 1.x are not supported yet; convert it with Keras 2 first",
-            )
-        if release[0] > 3:
-            raise ImportRefused(source, f"written by Keras {written}, which is newer than any known here (Keras 2 and 3)")
+        if not (0, 1, 0) <= release < (4, 0, 0):
+            raise ImportRefused(source, f"written by Keras {written}, which is not known here (0.1 to 3 are)")
         return cls(written, release, _text(backend))
+
+    @property
+    def is_legacy(self) -> bool:
+        """Keras 0 and 1, which named options differently."""
+        return self.release < (2, 0, 0)
 
     @property
     def is_keras_3(self) -> bool:
@@ -52,7 +54,8 @@ class Era:
         return not self.is_keras_3 and (self.version.endswith("-tf") or self.release >= (2, 4, 0))
 
     @property
-    def is_standalone_2(self) -> bool:
+    def is_standalone(self) -> bool:
+        """Keras before 2.4, over Theano, TensorFlow or another backend."""
         return not self.is_keras_3 and not self.is_tf_keras
 
     @property
@@ -63,22 +66,45 @@ class Era:
     def hard_sigmoid(self) -> ActivationName:
         return "hard_sigmoid_relu6" if self.is_keras_3 else "hard_sigmoid"
 
-    @property
-    def default_recurrent_activation(self) -> str:
-        """For configurations that leave it out: 2.3.0 changed it, and TensorFlow 1's tf.keras had the old one."""
-        return "hard_sigmoid" if self.release < (2, 3, 0) else "sigmoid"
+    def default_activation(self, class_name: str) -> str:
+        """For configurations that leave it out: 0.3.3 made it tanh everywhere."""
+        return "sigmoid" if self.release < (0, 3, 3) and class_name in ("SimpleRNN", "SimpleDeepRNN", "GRU") else "tanh"
 
-    def mask_rule(self, *, unroll: bool, zero_output_for_mask: bool) -> MaskRule:
-        """What a masked step emits. Only Keras 2.0 to 2.2 on TensorFlow's symbolic loop starts from the carried state."""
+    def default_recurrent_activation(self, class_name: str) -> str:
+        """Likewise: 2.3.0 changed it, TensorFlow 1's tf.keras had the old one, and the JZS layers the new one already."""
+        return "hard_sigmoid" if self.release < (2, 3, 0) and class_name not in JZS else "sigmoid"
+
+    def mask_rule(self, *, unroll: bool, zero_output_for_mask: bool, return_sequences: bool) -> MaskRule:
+        """What becomes of a masked step.
+
+        Keras 0.3.0 and 0.3.1 took masks only where sequences are returned; Keras 1.0.8 to 2.2 on TensorFlow's symbolic loop
+        starts from the carried state.
+        """
+        if self.release < (0, 1, 2):
+            return "ignore"
+        if self.release < (0, 3, 0):
+            return "reset"
+        if self.release < (0, 3, 2):
+            return "zero_or_empty" if return_sequences else "ignore"
         if zero_output_for_mask:
             return "zero"
         symbolic = self.backend == "tensorflow" and not unroll
-        return "repeat_from_state" if self.is_standalone_2 and self.release < (2, 3, 0) and symbolic else "repeat"
+        return "repeat_from_state" if self.is_standalone and (1, 0, 8) <= self.release < (2, 3, 0) and symbolic else "repeat"
 
     @property
     def bidirectional_zeroes_masked_sequences(self) -> bool:
         """tf.keras (from TensorFlow 1.14, which writes 2.2.4-tf) and Keras 3 force it whenever sequences are returned."""
         return self.is_keras_3 or (self.is_tf_keras and self.release >= (2, 2, 4))
+
+    @property
+    def scales_dropout_outside_training(self) -> bool:
+        """Keras before 0.3 dropped without making up for it, and multiplied by the share that is kept afterwards."""
+        return self.release < (0, 3, 0)
+
+    @property
+    def keeps_deviations(self) -> bool:
+        """Batch normalization before 1.0.6 kept a running deviation, which 1.0.6 made a variance and went on calling "std"."""
+        return self.release < (1, 0, 6)
 
 
 def _text(value: Any) -> str:

@@ -1,4 +1,4 @@
-"""Keras .h5 files: whole models, and weights alone beside an architecture in JSON.
+"""Keras .h5 files: whole models, and weights alone beside an architecture.
 
 Source: keras/engine/saving.py 2.2.4 (attributes split in numbered pieces above 64 kB), tf-keras and Keras 3 legacy h5 format.
 Knows the places in the file, not what the layers mean.
@@ -7,7 +7,7 @@ Knows the places in the file, not what the layers mean.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,29 +15,47 @@ import h5py
 import numpy.typing as npt
 
 from cellserve.models.errors import ImportRefused
-from cellserve.models.importers.admission import admitted
+from cellserve.models.importers.architecture import read_architecture
+from cellserve.models.importers.description import Description
 from cellserve.models.importers.hdf5 import ArrayReader, opened
-from cellserve.models.importers.imported import ImportedModel, Source, file_digest
+from cellserve.models.importers.imported import ImportedModel
 from cellserve.models.importers.keras_archive import VarsStore, holds_vars
-from cellserve.models.importers.keras_config import translate
-from cellserve.models.importers.keras_era import Era
-from cellserve.models.importers.keras_graph import ArrayStore, Claim
-from cellserve.models.importers.keras_weights import collect
-from cellserve.models.importers.limits import MAX_JSON_BYTES
+from cellserve.models.importers.keras_graph import Array, ArrayStore, Claim
+from cellserve.models.importers.keras_import import import_keras
+from cellserve.models.importers.keras_lists import ListStore, holds_lists
 
 
-def load_h5(path: Path, architecture: Path | None = None) -> ImportedModel:
+def load_h5(path: Path, description: Description, architecture: Path | None = None) -> ImportedModel:
     """Raises ImportRefused: damaged, weights without an architecture, or anything the model asks for that is not supported."""
     source = str(path)
     with opened(path, source) as file:
         model, keeper = _model(file, source, architecture)
-        era = Era.of(_version(file, model), _attribute(file, "backend") or model.get("backend"), source)
-        store = _store(file, model, source)
-        spec, claims, notes = translate(model, era, store, str(keeper))
-        arrays = collect(claims, store, source)
-        if isinstance(store, H5Store):
-            store.require_all_used(claims)
-    return admitted(spec, arrays, Source(era.framework, era.version, path.name, file_digest(path)), notes, path)
+        return import_keras(
+            path,
+            model,
+            _store(file, model, source),
+            description,
+            keeper=keeper,
+            version=_version(file, model),
+            backend=_attribute(file, "backend") or _text(model.get("backend") or "") or None,
+        )
+
+
+def load_lists(path: Path, arrays: Mapping[str, Array], description: Description, architecture: Path) -> ImportedModel:
+    """The arrays of Keras 0.x without an .h5 file around them. Raises ImportRefused."""
+    store, projections = ListStore.of_arrays(arrays, str(path))
+    model = read_architecture(architecture)
+    version = model.get("keras_version")
+    return import_keras(
+        path,
+        model,
+        store,
+        description,
+        keeper=architecture,
+        version=None if version is None else str(version),
+        backend=None,
+        projections=projections,
+    )
 
 
 def _model(file: h5py.File, source: str, architecture: Path | None) -> tuple[Mapping[str, Any], Path | str]:
@@ -47,8 +65,8 @@ def _model(file: h5py.File, source: str, architecture: Path | None) -> tuple[Map
     if written is None:
         raise ImportRefused(
             source,
-            "the file holds weights without an architecture; give the model's JSON (model.to_json()) with --architecture, or "
-            "save the whole model with model.save()",
+            "the file holds weights without an architecture; give the model's JSON or YAML (model.to_json() or to_yaml()) "
+            "with --architecture, or save the whole model with model.save()",
         )
     try:
         model = json.loads(written)
@@ -59,30 +77,17 @@ def _model(file: h5py.File, source: str, architecture: Path | None) -> tuple[Map
     return model, source
 
 
-def read_architecture(path: Path) -> Mapping[str, Any]:
-    """What model.to_json() wrote. Raises ImportRefused."""
-    try:
-        if path.stat().st_size > MAX_JSON_BYTES:
-            raise ImportRefused(str(path), "the architecture is far too large to be one")
-        model = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ImportRefused(str(path), f"the architecture cannot be read: {error.strerror or error}") from error
-    except ValueError as error:
-        raise ImportRefused(str(path), f"the architecture is not JSON: {error}") from error
-    if not isinstance(model, Mapping) or "class_name" not in model:
-        raise ImportRefused(str(path), "the architecture is not what model.to_json() writes: it has no class_name")
-    return model
-
-
-def _version(file: h5py.File, model: Mapping[str, Any]) -> object:
-    weights = file.get("model_weights")
+def _version(file: h5py.File, model: Mapping[str, Any]) -> str | None:
+    weights, architecture = file.get("model_weights"), model.get("keras_version")
     inside = _attribute(weights, "keras_version") if isinstance(weights, h5py.Group) else None
-    return _attribute(file, "keras_version") or inside or model.get("keras_version")
+    return _attribute(file, "keras_version") or inside or (None if architecture is None else _text(architecture))
 
 
 def _store(file: h5py.File, model: Mapping[str, Any], source: str) -> ArrayStore:
     if holds_vars(file):
         return VarsStore(file, model, source)
+    if holds_lists(file):
+        return ListStore.of_h5(file, source)
     group = file.get("model_weights", file)
     if not isinstance(group, h5py.Group) or not _holds_attribute(group, "layer_names"):
         raise ImportRefused(
@@ -116,8 +121,7 @@ class H5Store:
         group = self._group[claim.keras_layer]
         return [self._reader.read(group.get(name), name, claim.keras_layer) for name in names]
 
-    def require_all_used(self, claims: list[Claim]) -> None:
-        """An array that nobody claims means that the layer is not what its configuration says."""
+    def require_all_used(self, claims: Sequence[Claim]) -> None:
         for layer, names in self._paths.items():
             used = max((claim.offset + claim.count for claim in claims if claim.keras_layer == layer), default=0)
             if len(names) > used and layer != "top_level_model_weights":

@@ -1,16 +1,20 @@
 """Keras's layers around the recurrence, each as canonical layers and a claim on its arrays.
 
-Sources: keras-team/keras 2.0.0 to 2.3.1, tf-keras, Keras 3. Knows no files and no recurrence (keras_recurrent).
+Options come under the names of Keras 2 (keras_legacy). Sources: keras-team/keras 0.1.0 to 2.3.1, tf-keras, Keras 3. Knows no
+files, no recurrence (keras_recurrent) and no windows of time (keras_windows).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
 from typing import Final
 
+from cellserve.models.importers import legacy_layout
 from cellserve.models.importers.keras_activations import activation_layer, activation_of
-from cellserve.models.importers.keras_graph import Graph, KerasLayer, Tensor
-from cellserve.models.importers.keras_options import check_options
+from cellserve.models.importers.keras_graph import Builder, Graph, KerasLayer, Tensor
+from cellserve.models.importers.keras_windows import WINDOWS
 from cellserve.models.spec import (
     Activation,
     ActivationLayer,
@@ -22,16 +26,14 @@ from cellserve.models.spec import (
     LayerNormalizationLayer,
     MaskingLayer,
     MergeLayer,
+    PReluLayer,
     RepeatVectorLayer,
 )
 
-Builder = Callable[[Graph, KerasLayer, Sequence[Tensor], tuple[str, ...]], Tensor]
-"""(graph, layer, inputs, part of the archive's layer that holds the arrays) -> output."""
-
 
 def _dense(graph: Graph, keras: KerasLayer, inputs: Sequence[Tensor], part: tuple[str, ...]) -> Tensor:
-    _check(graph, keras, "units", "activation", "use_bias")
-    config, source = keras.config, _only(graph, keras, inputs)
+    graph.check(keras, "units", "activation", "use_bias")
+    config, source = keras.config, graph.only(keras, inputs)
     layer = DenseLayer(
         name=keras.spec_name,
         inputs=(source.reference,),
@@ -45,12 +47,12 @@ def _dense(graph: Graph, keras: KerasLayer, inputs: Sequence[Tensor], part: tupl
 
 def _function(graph: Graph, keras: KerasLayer, inputs: Sequence[Tensor], part: tuple[str, ...]) -> Tensor:
     """Activation, LeakyReLU, ELU, ReLU, Softmax."""
-    _check(graph, keras, "activation", "alpha", "negative_slope", "max_value", "threshold", "axis")
-    source = _only(graph, keras, inputs)
+    graph.check(keras, "activation", "alpha", "negative_slope", "max_value", "threshold", "theta", "axis")
+    source = graph.only(keras, inputs)
     found = activation_layer(keras.class_name, keras.config, graph.source, keras.name)
     if found is None and keras.class_name == "Softmax":
         _require_last_axis(graph, keras, source)
-        if source.masks and not graph.era.is_standalone_2:
+        if source.masks and not graph.era.is_standalone:
             graph.refuse(
                 keras,
                 "Softmax of a masked sequence lets the mask change its values, which is not supported; use Activation('softmax')",
@@ -64,34 +66,41 @@ def _function(graph: Graph, keras: KerasLayer, inputs: Sequence[Tensor], part: t
 
 def _dropout(graph: Graph, keras: KerasLayer, inputs: Sequence[Tensor], part: tuple[str, ...]) -> Tensor:
     """Dropout and its variants: the identity outside training."""
-    _check(graph, keras, "rate", "p", "stddev", "data_format")
-    source = _only(graph, keras, inputs)
+    graph.check(keras, "rate", "p", "stddev", "data_format")
+    source = graph.only(keras, inputs)
     graph.notes.record("Dropout layers", keras.name)
     rate = float(keras.config.get("rate", keras.config.get("p", 0.0)) or 0.0)
-    layer = DropoutLayer(name=keras.spec_name, inputs=(source.reference,), rate=rate)
+    scaled = keras.class_name == "Dropout" and rate > 0 and graph.era.scales_dropout_outside_training
+    if scaled:
+        graph.notes.say(f"{keras.name}: Keras {graph.era.version} multiplies by 1 - {rate} outside training, and so does this.")
+    layer = DropoutLayer(name=keras.spec_name, inputs=(source.reference,), rate=rate, scale=1 - rate if scaled else 1.0)
     return graph.add(layer, sequence=source.sequence, masks=source.masks)
 
 
 def _batch_normalization(graph: Graph, keras: KerasLayer, inputs: Sequence[Tensor], part: tuple[str, ...]) -> Tensor:
-    _check(graph, keras, "axis", "epsilon", "center", "scale", "renorm", "virtual_batch_size")
-    config, source = keras.config, _only(graph, keras, inputs)
+    graph.check(keras, "axis", "epsilon", "center", "scale", "renorm", "virtual_batch_size", "mode")
+    config, source = keras.config, graph.only(keras, inputs)
     _require_last_axis(graph, keras, source)
     if config.get("renorm") or config.get("virtual_batch_size"):
         graph.refuse(keras, "renorm and virtual_batch_size are not supported; save the model with plain batch normalization")
+    if config.get("mode"):
+        graph.refuse(keras, "only mode 0, with the statistics of training, is supported", "mode")
+    epsilon = float(config.get("epsilon", 1e-6 if graph.era.release < (1, 0, 6) else 1e-3))
     layer = BatchNormalizationLayer(
         name=keras.spec_name,
         inputs=(source.reference,),
-        epsilon=config.get("epsilon", 1e-3),
+        epsilon=0.0 if graph.era.keeps_deviations else epsilon,
         center=config.get("center", True),
         scale=config.get("scale", True),
     )
-    graph.claim(layer, keras, layer.scale + layer.center + 2, part)
+    deviations = partial(legacy_layout.batch_normalization_of_deviations, epsilon=epsilon)
+    graph.claim(layer, keras, layer.scale + layer.center + 2, part, convert=deviations if graph.era.keeps_deviations else None)
     return graph.add(layer, sequence=source.sequence, masks=source.masks)
 
 
 def _layer_normalization(graph: Graph, keras: KerasLayer, inputs: Sequence[Tensor], part: tuple[str, ...]) -> Tensor:
-    _check(graph, keras, "axis", "epsilon", "center", "scale", "rms_scaling")
-    config, source = keras.config, _only(graph, keras, inputs)
+    graph.check(keras, "axis", "epsilon", "center", "scale", "rms_scaling")
+    config, source = keras.config, graph.only(keras, inputs)
     _require_last_axis(graph, keras, source)
     if config.get("rms_scaling"):
         graph.refuse(keras, "normalization by the root mean square is not supported yet", "rms_scaling")
@@ -107,8 +116,15 @@ def _layer_normalization(graph: Graph, keras: KerasLayer, inputs: Sequence[Tenso
 
 
 def _embedding(graph: Graph, keras: KerasLayer, inputs: Sequence[Tensor], part: tuple[str, ...]) -> Tensor:
-    _check(graph, keras, "input_dim", "output_dim", "mask_zero")
-    config, source = keras.config, _only(graph, keras, inputs)
+    graph.check(keras, "input_dim", "output_dim", "mask_zero")
+    config, source = keras.config, graph.only(keras, inputs)
+    if "mask_zero" not in config and (0, 1, 2) <= graph.era.release < (0, 2, 0):
+        graph.refuse(
+            keras,
+            f'Keras {graph.era.version} did not write this option down, and it changes the answers; add `"mask_zero": true` or '
+            "`false` to this layer of the --architecture, as the program had it",
+            "mask_zero",
+        )
     layer = EmbeddingLayer(
         name=keras.spec_name,
         inputs=(source.reference,),
@@ -122,8 +138,8 @@ def _embedding(graph: Graph, keras: KerasLayer, inputs: Sequence[Tensor], part: 
 
 
 def _masking(graph: Graph, keras: KerasLayer, inputs: Sequence[Tensor], part: tuple[str, ...]) -> Tensor:
-    _check(graph, keras, "mask_value")
-    source = _only(graph, keras, inputs)
+    graph.check(keras, "mask_value")
+    source = graph.only(keras, inputs)
     if source.masks:
         graph.refuse(
             keras, "a Masking layer on an already masked sequence replaces its mask, which is not supported; use one of the two"
@@ -134,8 +150,8 @@ def _masking(graph: Graph, keras: KerasLayer, inputs: Sequence[Tensor], part: tu
 
 
 def _flatten(graph: Graph, keras: KerasLayer, inputs: Sequence[Tensor], part: tuple[str, ...]) -> Tensor:
-    _check(graph, keras, "data_format")
-    source = _only(graph, keras, inputs)
+    graph.check(keras, "data_format")
+    source = graph.only(keras, inputs)
     if keras.config.get("data_format") == "channels_first":
         graph.refuse(
             keras, "channels_first moves the axes before flattening, which is not supported; use channels_last", "data_format"
@@ -144,13 +160,21 @@ def _flatten(graph: Graph, keras: KerasLayer, inputs: Sequence[Tensor], part: tu
 
 
 def _repeat_vector(graph: Graph, keras: KerasLayer, inputs: Sequence[Tensor], part: tuple[str, ...]) -> Tensor:
-    _check(graph, keras, "n")
-    source = _only(graph, keras, inputs)
+    graph.check(keras, "n")
+    source = graph.only(keras, inputs)
     return graph.add(RepeatVectorLayer(name=keras.spec_name, inputs=(source.reference,), count=keras.config["n"]), sequence=True)
 
 
+def _prelu(graph: Graph, keras: KerasLayer, inputs: Sequence[Tensor], part: tuple[str, ...]) -> Tensor:
+    graph.check(keras, "shared_axes")
+    source = graph.only(keras, inputs)
+    layer = PReluLayer(name=keras.spec_name, inputs=(source.reference,))
+    graph.claim(layer, keras, 1, part, convert=legacy_layout.prelu)
+    return graph.add(layer, sequence=source.sequence, masks=source.masks)
+
+
 def _merge(graph: Graph, keras: KerasLayer, inputs: Sequence[Tensor], part: tuple[str, ...]) -> Tensor:
-    _check(graph, keras, "axis")
+    graph.check(keras, "axis")
     if keras.class_name == "Concatenate":
         _require_last_axis(graph, keras, inputs[0])
     if len({one.masks for one in inputs}) > 1 and graph.era.is_keras_3:
@@ -162,15 +186,14 @@ def _merge(graph: Graph, keras: KerasLayer, inputs: Sequence[Tensor], part: tupl
 
 def _time_distributed(graph: Graph, keras: KerasLayer, inputs: Sequence[Tensor], part: tuple[str, ...]) -> Tensor:
     """The inner layer at every step, which is what those allowed here do with a sequence anyway."""
-    _check(graph, keras, "layer")
-    inner = keras.config["layer"]
-    class_name = inner.get("class_name")
+    graph.check(keras, "layer")
+    inside = graph.inside(keras, keras.config["layer"])
+    class_name = inside.class_name
     if class_name not in STEPWISE:
         graph.refuse(
             keras,
             f"TimeDistributed({class_name}) is not supported; the layers that may be inside are {', '.join(sorted(STEPWISE))}",
         )
-    inside = KerasLayer(class_name, keras.name, inner["config"], keras.spec_name)
     if class_name in ("BatchNormalization", "LayerNormalization", "Softmax") and inside.config.get("axis", -1) not in (
         -1,
         [-1],
@@ -178,20 +201,8 @@ def _time_distributed(graph: Graph, keras: KerasLayer, inputs: Sequence[Tensor],
         [1],
     ):
         graph.refuse(keras, f"TimeDistributed({class_name}) works only along the last axis", "axis")
-    at_steps = KerasLayer(
-        class_name, keras.name, {**inside.config, **({"axis": -1} if "axis" in inside.config else {})}, keras.spec_name
-    )
+    at_steps = replace(inside, config={**inside.config, **({"axis": -1} if "axis" in inside.config else {})})
     return BUILDERS[class_name](graph, at_steps, inputs, (*part, "layer"))
-
-
-def _check(graph: Graph, keras: KerasLayer, *used: str) -> None:
-    check_options(keras.class_name, keras.name, keras.config, used, graph.notes)
-
-
-def _only(graph: Graph, keras: KerasLayer, inputs: Sequence[Tensor]) -> Tensor:
-    if len(inputs) != 1:
-        graph.refuse(keras, f"{keras.class_name} takes one input, and here it has {len(inputs)}")
-    return inputs[0]
 
 
 def _require_last_axis(graph: Graph, keras: KerasLayer, source: Tensor) -> None:
@@ -202,9 +213,17 @@ def _require_last_axis(graph: Graph, keras: KerasLayer, source: Tensor) -> None:
         graph.refuse(keras, f"{keras.class_name} along axis {axis} is not supported; only the last axis is", "axis")
 
 
-MERGES: Final = {"Concatenate": "concat", "Add": "sum", "Multiply": "multiply", "Average": "average"}
+MERGES: Final = {
+    "Concatenate": "concat",
+    "Add": "sum",
+    "Multiply": "multiply",
+    "Average": "average",
+    "Subtract": "subtract",
+    "Maximum": "maximum",
+    "Minimum": "minimum",
+}
 DROPOUTS: Final = ("Dropout", "SpatialDropout1D", "GaussianNoise", "GaussianDropout", "AlphaDropout", "ActivityRegularization")
-FUNCTIONS: Final = ("Activation", "LeakyReLU", "ELU", "ReLU", "Softmax")
+FUNCTIONS: Final = ("Activation", "LeakyReLU", "ELU", "ReLU", "ThresholdedReLU", "Softmax")
 STEPWISE: Final = frozenset({"Dense", "BatchNormalization", "LayerNormalization", *FUNCTIONS, *DROPOUTS} - {"SpatialDropout1D"})
 
 BUILDERS: Final[dict[str, Builder]] = {
@@ -216,6 +235,8 @@ BUILDERS: Final[dict[str, Builder]] = {
     "Flatten": _flatten,
     "RepeatVector": _repeat_vector,
     "TimeDistributed": _time_distributed,
+    "PReLU": _prelu,
+    **WINDOWS,
     **dict.fromkeys(MERGES, _merge),
     **dict.fromkeys(FUNCTIONS, _function),
     **dict.fromkeys(DROPOUTS, _dropout),

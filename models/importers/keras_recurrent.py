@@ -1,6 +1,6 @@
 """Keras's recurrent layers as canonical ones: LSTM, GRU, SimpleRNN, their CuDNN twins, RNN(cells) and Bidirectional.
 
-Sources: keras-team/keras layers/recurrent.py and layers/wrappers.py, 2.0.0 to 3. Knows no files.
+Sources: keras-team/keras layers/recurrent.py and layers/wrappers.py, 0.1.0 to 3. Knows no files.
 """
 
 from __future__ import annotations
@@ -12,17 +12,36 @@ from typing import Any, Final
 from cellserve.models.importers.keras_activations import activation_of
 from cellserve.models.importers.keras_graph import Graph, KerasLayer, Tensor
 from cellserve.models.importers.keras_options import Config, check_options
-from cellserve.models.spec import GruLayer, LstmLayer, MergeLayer, RecurrentLayer, ReverseLayer, SimpleRnnLayer
+from cellserve.models.importers.keras_stored import stored_arrays
+from cellserve.models.spec import (
+    GruLayer,
+    JzsLayer,
+    LstmLayer,
+    MaskRule,
+    MergeLayer,
+    RecurrentLayer,
+    ReverseLayer,
+    SimpleDeepRnnLayer,
+    SimpleRnnLayer,
+)
 
 CELLS: Final = {"LSTMCell": "LSTM", "GRUCell": "GRU", "SimpleRNNCell": "SimpleRNN"}
 CUDNN: Final = {"CuDNNLSTM": "LSTM", "CuDNNGRU": "GRU"}
-CLASSES: Final = ("LSTM", "GRU", "SimpleRNN", *CUDNN, "RNN")
+DROPPED: Final = ("JZS1", "JZS2", "JZS3", "SimpleDeepRNN")  # by Keras 0.3
+CLASSES: Final = ("LSTM", "GRU", "SimpleRNN", *CUDNN, "RNN", *DROPPED)
 MERGE_MODES: Final = {"concat": "concat", "sum": "sum", "mul": "multiply", "ave": "average"}
 OPTIONS: Final = (
     "units", "activation", "recurrent_activation", "use_bias", "return_sequences", "return_state", "go_backwards", "stateful",
     "unroll",
-    "reset_after", "zero_output_for_mask", "time_major", "cell",
+    "reset_after", "zero_output_for_mask", "time_major", "cell", "depth",
 )  # fmt: skip
+
+MASK_NOTES: Final[dict[MaskRule, str]] = {
+    "ignore": "its mask changes nothing",
+    "reset": "a masked step is computed like any other and the state is set to zeros after it",
+    "zero_or_empty": "masked steps and steps of zeros keep the state and answer zeros (0.3.0 looked at the whole batch for that; "
+    "here every row is a batch of its own)",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,20 +96,19 @@ def build_bidirectional(graph: Graph, keras: KerasLayer, inputs: Sequence[Tensor
 
 
 def _directions(graph: Graph, keras: KerasLayer) -> tuple[KerasLayer, KerasLayer]:
-    inner = keras.config["layer"]
-    if inner.get("class_name") not in CLASSES:
+    forward = graph.inside(keras, keras.config["layer"])
+    if forward.class_name not in CLASSES:
         graph.refuse(
             keras,
-            f"Bidirectional({inner.get('class_name')}) is not supported; recurrent layers may be inside: {', '.join(CLASSES)}",
+            f"Bidirectional({forward.class_name}) is not supported; recurrent layers may be inside: {', '.join(CLASSES)}",
         )
-    forward = replace(keras, class_name=inner["class_name"], config=inner["config"])
     own = keras.config.get("backward_layer")
     if not own:
-        turned = {**inner["config"], "go_backwards": not inner["config"].get("go_backwards", False)}
+        turned = {**forward.config, "go_backwards": not forward.config.get("go_backwards", False)}
         return forward, replace(forward, config=turned)
     if own.get("class_name") not in CLASSES:
         graph.refuse(keras, f"a backward layer of class {own.get('class_name')} is not supported", "backward_layer")
-    backward = replace(keras, class_name=own["class_name"], config=own["config"])
+    backward = graph.inside(keras, own)
     if bool(forward.config.get("return_sequences")) != bool(backward.config.get("return_sequences")):
         graph.refuse(keras, "its two layers disagree about return_sequences", "backward_layer")
     return forward, backward
@@ -133,8 +151,10 @@ def _pass(
             go_backwards=bool(options.get("go_backwards", False)) and position == 0,
             force_zero=force_zero,
         )
-        count = 2 + layer.use_bias
-        graph.claim(layer, keras, count, (*part, *cell_part), offset=offset + taken, cudnn=keras.class_name in CUDNN)
+        place = (*part, *cell_part)
+        count, convert = stored_arrays(graph, keras, layer, place, offset + taken)
+        cudnn = keras.class_name in CUDNN
+        graph.claim(layer, keras, count, place, offset=offset + taken, cudnn=cudnn, convert=convert)
         taken += count
         output = graph.add(layer, sequence=layer.return_sequences, masks=x.masks if layer.return_sequences else frozenset())
     states = tuple(Tensor(f"{name}:{state}", sequence=False) for state in (layer.state_widths if layer else ()))
@@ -151,28 +171,55 @@ def _layer(
     go_backwards: bool,
     force_zero: bool,
 ) -> RecurrentLayer:
-    config = keras.config
+    config, era = keras.config, graph.era
     common: dict[str, Any] = {
         "name": name,
         "inputs": tuple(one.reference for one in inputs),
         "units": config["units"],
-        "activation": _activation(graph, keras, "activation", "tanh"),
+        "activation": _activation(graph, keras, "activation", era.default_activation(keras.class_name)),
         "use_bias": config.get("use_bias", True),
         "return_sequences": return_sequences,
         "go_backwards": go_backwards,
-        "mask_rule": graph.era.mask_rule(
+        "mask_rule": era.mask_rule(
             unroll=bool(config.get("unroll", False)),
             zero_output_for_mask=force_zero or bool(config.get("zero_output_for_mask", False)),
+            return_sequences=return_sequences,
         ),
         "stateful": bool(config.get("stateful", False)),
     }
+    _note_mask_rule(graph, keras, inputs[0], common["mask_rule"])
     if keras.class_name == "SimpleRNN":
-        return SimpleRnnLayer(**common)
+        return SimpleRnnLayer(
+            **common, combine="multiply" if _is_0_3_0(graph, keras, "multiplies where it should add") else "add"
+        )
     cudnn = keras.class_name in CUDNN
-    recurrent = _activation(graph, keras, "recurrent_activation", "sigmoid" if cudnn else graph.era.default_recurrent_activation)
+    default = "sigmoid" if cudnn else era.default_recurrent_activation(keras.class_name)
+    common["recurrent_activation"] = _activation(graph, keras, "recurrent_activation", default)
     if CUDNN.get(keras.class_name, keras.class_name) == "LSTM":
-        return LstmLayer(**common, recurrent_activation=recurrent)
-    return GruLayer(**common, recurrent_activation=recurrent, reset_after=cudnn or bool(config.get("reset_after", False)))
+        return LstmLayer(**common)
+    if keras.class_name in ("JZS1", "JZS2", "JZS3"):
+        return JzsLayer.model_validate({**common, "variant": int(keras.class_name[-1])})
+    if keras.class_name == "SimpleDeepRNN":
+        missing = "zero" if era.release < (0, 1, 2) else "absent"
+        return SimpleDeepRnnLayer.model_validate({**common, "depth": config.get("depth", 3), "missing_steps": missing})
+    if _is_0_3_0(graph, keras, "takes inner_activation for the candidate"):
+        common["activation"] = common["recurrent_activation"]
+    return GruLayer(**common, reset_after=cudnn or bool(config.get("reset_after", False)))
+
+
+def _is_0_3_0(graph: Graph, keras: KerasLayer, what: str) -> bool:
+    """The release with two bugs, which models trained on it have learned to live with."""
+    if graph.era.release != (0, 3, 0):
+        return False
+    graph.notes.say(
+        f"{keras.name}: {keras.class_name} of exactly Keras 0.3.0 {what}; the model was trained so, and is served so."
+    )
+    return True
+
+
+def _note_mask_rule(graph: Graph, keras: KerasLayer, source: Tensor, rule: MaskRule) -> None:
+    if source.masks and rule in MASK_NOTES:
+        graph.notes.say(f"{keras.name}: as in Keras {graph.era.version}, {MASK_NOTES[rule]}.")
 
 
 def _activation(graph: Graph, keras: KerasLayer, option: str, default: str) -> Any:

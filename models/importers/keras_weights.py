@@ -32,6 +32,8 @@ def collect(claims: Sequence[Claim], store: ArrayStore, source: str) -> Arrays:
 
 def _canonical(claim: Claim, stored: Sequence[npt.NDArray[Any]]) -> Arrays:
     layer = claim.layer
+    if claim.convert is not None:
+        return claim.convert(stored)
     if isinstance(layer, RecurrentLayer):
         return layout.keras_recurrent(layer, stored, cudnn=claim.cudnn)
     if isinstance(layer, BatchNormalizationLayer | LayerNormalizationLayer):

@@ -40,13 +40,14 @@ class GoldenCase:
 
     name: str
     path: Path
+    architecture: Path | None
     description: Path | None
     calls: tuple[GoldenCall, ...]
     atol: float
     rtol: float
 
     def load(self) -> ImportedModel:
-        return importers.load(self.path, description=self.description)
+        return importers.load(self.path, architecture=self.architecture, description=self.description)
 
 
 def all_cases() -> list[GoldenCase]:
@@ -54,25 +55,27 @@ def all_cases() -> list[GoldenCase]:
         GoldenCase(
             name=file,
             path=FOLDER / file,
-            description=_description(facts["case"]),
+            architecture=_beside(f"{facts['case']}.model.json", f"{facts['case']}.architecture.json") if listed else None,
+            description=_beside(f"{file}.description.yaml", f"{facts['case']}.description.yaml"),
             calls=_calls(facts["case"]),
             atol=facts["tolerance"]["atol"],
             rtol=facts["tolerance"]["rtol"],
         )
-        for facts in (json.loads(path.read_text()) for path in sorted(FOLDER.glob("*.json")))
-        for file in sorted(facts["model_files"].values())
+        for facts in (json.loads(path.read_text()) for path in sorted(FOLDER.glob("*.json")) if path.name.count(".") == 1)
+        for kind, file in sorted(facts["model_files"].items(), key=lambda entry: entry[1])
+        if kind != "arch_json"
+        for listed in [kind.startswith("weights_")]
     ]
 
 
-def _description(case: str) -> Path | None:
-    """What the model file cannot say of itself."""
-    path = FOLDER / f"{case}.description.yaml"
-    return path if path.is_file() else None
+def _beside(*names: str) -> Path | None:
+    """What the model file cannot say of itself: the first of these that there is."""
+    return next((path for path in (FOLDER / name for name in names) if path.is_file()), None)
 
 
 def _calls(case: str) -> tuple[GoldenCall, ...]:
     with np.load(FOLDER / f"{case}.npz") as stored:
-        inputs, outputs = _numbered(stored, "x"), _numbered(stored, "y")
+        inputs, outputs = _numbered(stored, "x") or (stored["ids"],), _numbered(stored, "y")
         states = {
             f"{layer}.{state[0]}": array
             for state in ("h_n", "c_n")

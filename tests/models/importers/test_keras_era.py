@@ -21,15 +21,53 @@ def era(version: str, backend: str = "tensorflow") -> Era:
         ("2.3.0-tf", "hard_sigmoid", "sigmoid", "tf.keras"),
         ("2.15.0", "hard_sigmoid", "sigmoid", "tf.keras"),
         ("3.0.0", "hard_sigmoid_relu6", "sigmoid", "keras"),
+        ("1.2.2", "hard_sigmoid", "hard_sigmoid", "keras"),
     ],
 )
 def test_activations_and_names(version: str, hard_sigmoid: str, recurrent_activation: str, framework: str) -> None:
     found = era(version)
-    assert (found.hard_sigmoid, found.default_recurrent_activation, found.framework) == (
-        hard_sigmoid,
-        recurrent_activation,
-        framework,
-    )
+    assert found.hard_sigmoid == hard_sigmoid
+    assert found.default_recurrent_activation("LSTM") == recurrent_activation
+    assert found.default_activation("GRU") == "tanh"
+    assert found.framework == framework
+
+
+def test_defaults_of_the_first_year() -> None:
+    assert [era("0.3.2").default_activation(name) for name in ("SimpleRNN", "GRU", "LSTM", "JZS1")] == [
+        "sigmoid",
+        "sigmoid",
+        "tanh",
+        "tanh",
+    ]
+    assert era("0.3.3").default_activation("GRU") == "tanh"
+    assert era("0.2.0").default_recurrent_activation("JZS2") == "sigmoid"
+    assert era("0.2.0").default_recurrent_activation("SimpleDeepRNN") == "hard_sigmoid"
+
+
+@pytest.mark.parametrize(
+    ("version", "sequences", "last"),
+    [
+        ("0.1.0", "ignore", "ignore"),
+        ("0.1.1", "ignore", "ignore"),
+        ("0.1.2", "reset", "reset"),
+        ("0.2.0", "reset", "reset"),
+        ("0.3.0", "zero_or_empty", "ignore"),
+        ("0.3.1", "zero_or_empty", "ignore"),
+        ("0.3.2", "repeat", "repeat"),
+        ("1.0.7", "repeat", "repeat"),
+        ("1.0.8", "repeat_from_state", "repeat_from_state"),
+    ],
+)
+def test_masked_steps_of_the_first_years(version: str, sequences: str, last: str) -> None:
+    rules = [
+        era(version).mask_rule(unroll=False, zero_output_for_mask=False, return_sequences=returned) for returned in (True, False)
+    ]
+    assert rules == [sequences, last]
+
+
+def test_what_else_changed_in_the_first_years() -> None:
+    assert [era(version).scales_dropout_outside_training for version in ("0.2.0", "0.3.0")] == [True, False]
+    assert [era(version).keeps_deviations for version in ("0.3.3", "1.0.5", "1.0.6", "2.0.0")] == [True, True, False, False]
 
 
 @pytest.mark.parametrize(
@@ -45,8 +83,9 @@ def test_activations_and_names(version: str, hard_sigmoid: str, recurrent_activa
     ],
 )
 def test_masked_steps(version: str, backend: str, unroll: bool, rule: str) -> None:
-    assert era(version, backend).mask_rule(unroll=unroll, zero_output_for_mask=False) == rule
-    assert era(version, backend).mask_rule(unroll=unroll, zero_output_for_mask=True) == "zero"
+    found = era(version, backend)
+    assert found.mask_rule(unroll=unroll, zero_output_for_mask=False, return_sequences=True) == rule
+    assert found.mask_rule(unroll=unroll, zero_output_for_mask=True, return_sequences=True) == "zero"
 
 
 def test_which_bidirectional_layers_force_zeros() -> None:
@@ -63,7 +102,7 @@ def test_attributes_may_be_bytes() -> None:
 
 @pytest.mark.parametrize(
     ("version", "said"),
-    [("1.2.2", "not supported yet"), (None, "not say which"), ("nightly", "not say which"), ("4.0.0", "newer")],
+    [(None, "not say which"), ("nightly", "not say which"), ("4.0.0", "not known here"), ("0.0.9", "not known here")],
 )
 def test_versions_without_a_known_meaning(version: str | None, said: str) -> None:
     with pytest.raises(ImportRefused, match=said):

@@ -139,7 +139,15 @@ def test_the_weights_file_of_keras_3_takes_an_architecture_too(tmp_path: Path) -
     assert load(tmp_path / "w.weights.h5", architecture=architecture).weights.digest == archive.weights.digest
 
 
-@pytest.mark.parametrize(("text", "said"), [("{", "not JSON"), ("[1]", "no class_name"), ('{"layers": []}', "no class_name")])
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("{", "not JSON"),
+        ("[1]", "neither a class_name nor layers"),
+        ('{"layers": []}', "only Sequential"),
+        ("a: !!int x", "not YAML"),
+    ],
+)
 def test_an_architecture_that_is_none(tmp_path: Path, text: str, said: str) -> None:
     weights = write_h5(tmp_path / "w.h5", None, {"lstm_1": lstm_arrays()})
     (tmp_path / "model.json").write_text(text)
@@ -156,9 +164,7 @@ def test_weights_of_other_layers_than_the_architectures(tmp_path: Path) -> None:
         load(weights, architecture=architecture)
 
 
-def test_keras_1_is_not_read_as_if_it_were_keras_2(tmp_path: Path) -> None:
-    with pytest.raises(ImportRefused, match=r"Keras 1\.2\.2.*not supported yet"):
-        load(write_h5(tmp_path / "m.h5", one_lstm(), {"lstm_1": lstm_arrays()}, version="1.2.2"))
+def test_a_file_that_says_no_version_and_whose_options_do_not_tell_it(tmp_path: Path) -> None:
     with pytest.raises(ImportRefused, match="not say which Keras version"):
         load(write_h5(tmp_path / "n.h5", one_lstm(), {"lstm_1": lstm_arrays()}, version=None))
 
@@ -175,7 +181,14 @@ def test_a_foreign_hdf5_file(tmp_path: Path) -> None:
         load(tmp_path / "named.h5")
 
 
-def test_a_keras_file_takes_no_description(tmp_path: Path) -> None:
-    path = write_h5(tmp_path / "m.h5", one_lstm(), {"lstm_1": lstm_arrays()})
-    with pytest.raises(ImportRefused, match="--description"):
-        load(path, description=path)
+def test_what_a_description_may_say_of_a_keras_file(tmp_path: Path) -> None:
+    path = write_h5(tmp_path / "m.h5", one_lstm(), {"lstm_1": lstm_arrays()}, version="2.2.4")
+    said = tmp_path / "said.yaml"
+    said.write_text('keras_version: "2.2.4"')
+    assert load(path, description=said).source.version == "2.2.4"
+    said.write_text('keras_version: "1.2.2"')
+    with pytest.raises(ImportRefused, match=r"says that Keras 2\.2\.4 wrote it, not 1\.2\.2"):
+        load(path, description=said)
+    said.write_text("nonlinearity: relu")
+    with pytest.raises(ImportRefused, match="'nonlinearity': this has no meaning for a Keras model"):
+        load(path, description=said)
