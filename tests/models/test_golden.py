@@ -20,6 +20,17 @@ LABELS = ("0", "1", "2", "fused")
 REFUSED_BY_FUSED = {
     "hard_sigmoid": [
         "k010_lstm_seq.weights.npz",
+        "k030_lstm_seq.h5",
+        "k030_lstm_seq.weights.npz",
+        "k033_gru_backwards_seq.h5",
+        "k033_gru_backwards_seq.weights.npz",
+        "k033_lstm_seq.h5",
+        "k033_lstm_seq.weights.npz",
+        "k122th_bidir_concat_td.h5",
+        "k122th_gru_cpu_last.h5",
+        "k122th_gru_gpu_last.h5",
+        "k122th_lstm_gpu_seq.h5",
+        "k122th_lstm_mem_seq.h5",
         "k205tf_dropout_cfg_inference.h5",
         "k205tf_gru_mask_backwards_seq.h5",
         "k205tf_gru_nobias_impl0.h5",
@@ -62,6 +73,31 @@ REFUSED_BY_FUSED = {
         "tf1_basiclstm_fb0_relu.ckpt.d/model.ckpt",
     ],
     "reset gate": ["k231tf_bidir_mask_seq.h5", "k3_gru_ra0.keras", "tf1_grucell.ckpt.d/model.ckpt"],
+    "a masked step resets its state": [
+        "k012_embed_mask_lstm_seq.h5",
+        "k012_embed_mask_lstm_seq.weights.npz",
+        "k012_gru_last.h5",
+        "k012_gru_last.weights.npz",
+        "k012_lstm_last.h5",
+        "k012_lstm_last.weights.npz",
+        "k020_simplernn_seq.h5",
+        "k020_simplernn_seq.weights.npz",
+        "k020_stack_lstm_gru_jzs3_dense.h5",
+        "k020_stack_lstm_gru_jzs3_dense.weights.npz",
+    ],
+    "a jzs layer": [
+        "k012_jzs2_seq.h5",
+        "k012_jzs2_seq.weights.npz",
+        "k012_jzs3_seq.h5",
+        "k012_jzs3_seq.weights.npz",
+        "k020_jzs1_square_hardsig.h5",
+        "k020_jzs1_square_hardsig.weights.npz",
+        "k020_jzs2_last.h5",
+        "k020_jzs2_last.weights.npz",
+        "k020_jzs2_square_hardsig.h5",
+        "k020_jzs2_square_hardsig.weights.npz",
+    ],
+    "it multiplies": ["k030_simplernn_bug_seq.h5", "k030_simplernn_bug_seq.weights.npz"],
     "peepholes": ["tf1_lstmcell_peephole_proj.ckpt.d/model.ckpt"],
 }
 REFUSED = {("fused", name): reason for reason, names in REFUSED_BY_FUSED.items() for name in names}
@@ -88,7 +124,7 @@ def assert_as_the_framework(case: GoldenCase, answers: list[Answer]) -> None:
 def test_the_cases_are_all_there() -> None:
     """Each family of files that must pass is present, with the stateful cases among them."""
     families = {"k205tf": 10, "k205th": 7, "k209tf": 1, "k224tf": 20, "k231tf": 2, "k3": 14, "tfk": 19, "pt": 16, "seed2": 1}
-    families |= {"tf1": 6, "seed4": 1, "k010": 2}
+    families |= {"tf1": 6, "seed4": 1, "k010": 2, "k012": 10, "k020": 10, "k030": 4, "k033": 4, "k122th": 6}
     assert {family: sum(name.startswith(f"{family}_") for name in CASES) for family in families} == families
     assert sum(len(case.calls) > 1 for case in CASES.values()) == 6
 
