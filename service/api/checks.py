@@ -48,6 +48,12 @@ def require_lengths(lengths: NDArray[np.int64], longest: int | None, signature: 
         row = int(np.argmax((lengths < 1) | (lengths > (high if longest is None else longest))))
         upper = "or more" if longest is None else f"to {longest}, the time dimension of the inputs"
         raise InvalidInput(f"row {row} has length {int(lengths[row])}; a length is 1 {upper}", field=field)
+    if low < signature.fewest_steps:
+        row = int(np.argmin(lengths))
+        raise InvalidInput(
+            f"row {row} has {low} time steps, but the windows of this model's layers need at least {signature.fewest_steps}",
+            field=field,
+        )
     steps = signature.time_steps
     if steps is not None and (low != steps or high != steps):
         row = int(np.argmax(lengths != steps))

@@ -9,7 +9,8 @@ from collections.abc import Container, Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from cellserve.models.shapes import TensorShape, required_time_steps
+from cellserve.models.clock import Clock
+from cellserve.models.shapes import TensorShape, minimum_time_steps, required_time_steps
 from cellserve.models.spec import EmbeddingLayer, InputSpec, ModelSpec
 from cellserve.models.state_layout import StateColumns, StateLayout
 from cellserve.service.engine.facts import VersionKey
@@ -53,13 +54,14 @@ class InputSignature:
 class OutputSignature:
     """A vector [batch, *features], or steps [batch, time, *features].
 
-    time_steps: None for as many as the row has, else a number of the model's own (a decoder's).
+    time_steps: None where it follows from the row's own (`clock`), else a number of the model's own (a decoder's).
     """
 
     name: str
     per_step: bool
     features: tuple[int, ...]
     time_steps: int | None
+    clock: Clock
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -77,23 +79,21 @@ class Signature:
     states: Mapping[str, StateColumns]
     state_width: int
     time_steps: int | None  # that every row must have; None: any number
+    fewest_steps: int  # that a row may have
 
     @classmethod
     def of(cls, spec: ModelSpec, shapes: Mapping[str, TensorShape], layout: StateLayout) -> Signature:
         """shapes: by tensor reference. layout: of the recurrent states."""
         stepped = any(entry.kind != "vector" for entry in spec.inputs)
         time_steps = required_time_steps(spec) if stepped else 1
-        fed = _fed_by_steps(spec, shapes)
         return cls(
             tuple(_input(name, entry, spec, time_steps) for name, entry in zip(spec.input_names(), spec.inputs)),
-            tuple(
-                _output(name, shapes[reference], time_steps if reference in fed else shapes[reference].time_steps)
-                for name, reference in zip(spec.output_names(), spec.outputs)
-            ),
+            tuple(_output(name, shapes[reference], time_steps) for name, reference in zip(spec.output_names(), spec.outputs)),
             spec.output_names(),
             {columns.key: columns for columns in layout.public},
             layout.width,
             time_steps,
+            minimum_time_steps(spec),
         )
 
     def optional_inputs(self) -> tuple[str, ...]:
@@ -124,14 +124,7 @@ def _input(name: str, entry: InputSpec, spec: ModelSpec, time_steps: int | None)
     return InputSignature(name, entry.kind, entry.width, min(vocabularies, default=None), time_steps)
 
 
-def _output(name: str, shape: TensorShape, time_steps: int | None) -> OutputSignature:
-    return OutputSignature(name, shape.sequence, shape.features, time_steps if shape.sequence else None)
-
-
-def _fed_by_steps(spec: ModelSpec, shapes: Mapping[str, TensorShape]) -> set[str]:
-    """Sequences that have a step for each step of the request (a RepeatVector's have not)."""
-    fed = {entry.name for entry in spec.inputs if entry.kind != "vector"}
-    for layer in spec.layers:
-        if shapes[layer.name].sequence and not fed.isdisjoint(layer.inputs):
-            fed.add(layer.name)
-    return fed
+def _output(name: str, shape: TensorShape, fed: int | None) -> OutputSignature:
+    """fed: the time steps of every row, where the model fixes them."""
+    known = shape.sequence and (fed is not None or shape.clock.count is not None)
+    return OutputSignature(name, shape.sequence, shape.features, shape.clock.steps(fed or 1) if known else None, shape.clock)

@@ -11,7 +11,6 @@ import torch
 from torch import Tensor
 
 from cellserve.models.network import Network
-from cellserve.models.spec import ModelSpec
 from cellserve.models.state import RecurrentState
 from cellserve.service.engine.batch import Batch
 from cellserve.service.engine.staging import TimeMajorBuffer
@@ -26,9 +25,7 @@ class WholeRunner:
             TimeMajorBuffer(np.int64 if entry.kind == "ids" else np.float32, network.device) for entry in network.spec.inputs
         ]
         self._mask = TimeMajorBuffer(np.bool_, network.device)
-        fed = _on_the_input_clock(network.spec, {name for name, shape in network.shapes.items() if shape.sequence})
-        self._cut_to_length = [reference in fed for reference in network.spec.outputs]
-        self._per_step = [network.shapes[reference].sequence for reference in network.spec.outputs]
+        self._outputs = [network.shapes[reference] for reference in network.spec.outputs]
 
     @torch.inference_mode()
     def run(self, batch: Batch) -> None:
@@ -45,8 +42,8 @@ class WholeRunner:
         states = state.data.numpy(force=True)
         for row, (sequence, length) in enumerate(zip(batch.sequences, batch.lengths)):
             sequence.outputs = [
-                (array[: length if cut else None, row] if per_step else array[row]).copy()
-                for array, cut, per_step in zip(arrays, self._cut_to_length, self._per_step)
+                (array[: shape.clock.steps(length), row] if shape.sequence else array[row]).copy()
+                for array, shape in zip(arrays, self._outputs)
             ]
             if sequence.work.want_state:
                 sequence.state = states[row].copy()
@@ -74,12 +71,3 @@ class WholeRunner:
             if sequence.work.state is not None:
                 state.data[row] = torch.from_numpy(sequence.work.state.copy()).to(self._network.device)
         return state
-
-
-def _on_the_input_clock(spec: ModelSpec, sequences: set[str]) -> set[str]:
-    """The sequences that have a step for each step of the input, unlike those that a RepeatVector starts."""
-    fed = {entry.name for entry in spec.inputs if entry.name in sequences}
-    for layer in spec.layers:
-        if layer.name in sequences and fed.intersection(layer.inputs):
-            fed.add(layer.name)
-    return fed
