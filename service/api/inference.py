@@ -56,25 +56,27 @@ def _reply(
 
 
 def _wanted(request: pb.ModelInferRequest, asked: RequestParameters, signature: Signature) -> WantedOutputs:
-    for output in request.outputs:
+    asked_for = list(request.outputs)
+    for output in asked_for:
         if output.parameters:
             parameters.require_plain_tensor(output.name, output.parameters)
-    return WantedOutputs.of(signature, [output.name for output in request.outputs], asked.return_state)
+    return WantedOutputs.of(signature, [output.name for output in asked_for], asked.return_state)
 
 
 def _arrays(request: pb.ModelInferRequest, signature: Signature) -> dict[str, Array]:
     """Every input by name. Raises InvalidInput: names, datatypes, byte counts; NotOffered: shared memory."""
-    for given in request.inputs:
+    inputs = list(request.inputs)  # each look at a repeated field makes its objects anew
+    for given in inputs:
         if given.parameters:  # before anything is counted: a tensor in shared memory has no entry among the raw ones
             parameters.require_plain_tensor(given.name, given.parameters)
     raw = request.raw_input_contents
-    if raw and len(raw) != len(request.inputs):
+    if raw and len(raw) != len(inputs):
         raise InvalidInput(
-            f"there are {len(request.inputs)} inputs, but {len(raw)} entries in raw_input_contents; one belongs to each",
+            f"there are {len(inputs)} inputs, but {len(raw)} entries in raw_input_contents; one belongs to each",
             field="raw_input_contents",
         )
     arrays: dict[str, Array] = {}
-    for position, given in enumerate(request.inputs):
+    for position, given in enumerate(inputs):
         name = given.name
         field = padded.field_of(name[:64])
         require_datatype(name, given.datatype, padded.datatypes(signature, name), field)
