@@ -103,46 +103,241 @@ class RunReply(_message.Message):
     def __init__(self, model: _Optional[str] = ..., version: _Optional[str] = ..., implementation: _Optional[str] = ..., lengths: _Optional[_Iterable[int]] = ..., outputs: _Optional[_Iterable[_Union[Output, _Mapping]]] = ..., state: _Optional[_Mapping[str, Tensor]] = ..., queue_seconds: _Optional[float] = ..., compute_seconds: _Optional[float] = ..., iterations: _Optional[int] = ...) -> None: ...
 
 class StreamRequest(_message.Message):
-    __slots__ = ("id", "timeout_seconds", "run", "cancel")
+    __slots__ = ("id", "timeout_seconds", "run", "cancel", "open", "feed", "snapshot", "close")
     ID_FIELD_NUMBER: _ClassVar[int]
     TIMEOUT_SECONDS_FIELD_NUMBER: _ClassVar[int]
     RUN_FIELD_NUMBER: _ClassVar[int]
     CANCEL_FIELD_NUMBER: _ClassVar[int]
+    OPEN_FIELD_NUMBER: _ClassVar[int]
+    FEED_FIELD_NUMBER: _ClassVar[int]
+    SNAPSHOT_FIELD_NUMBER: _ClassVar[int]
+    CLOSE_FIELD_NUMBER: _ClassVar[int]
     id: str
     timeout_seconds: float
     run: RunRequest
     cancel: Cancel
-    def __init__(self, id: _Optional[str] = ..., timeout_seconds: _Optional[float] = ..., run: _Optional[_Union[RunRequest, _Mapping]] = ..., cancel: _Optional[_Union[Cancel, _Mapping]] = ...) -> None: ...
+    open: OpenRequest
+    feed: FeedRequest
+    snapshot: SnapshotRequest
+    close: CloseRequest
+    def __init__(self, id: _Optional[str] = ..., timeout_seconds: _Optional[float] = ..., run: _Optional[_Union[RunRequest, _Mapping]] = ..., cancel: _Optional[_Union[Cancel, _Mapping]] = ..., open: _Optional[_Union[OpenRequest, _Mapping]] = ..., feed: _Optional[_Union[FeedRequest, _Mapping]] = ..., snapshot: _Optional[_Union[SnapshotRequest, _Mapping]] = ..., close: _Optional[_Union[CloseRequest, _Mapping]] = ...) -> None: ...
 
 class Cancel(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...
 
 class StreamReply(_message.Message):
-    __slots__ = ("id", "request_id", "run", "error")
+    __slots__ = ("id", "request_id", "run", "error", "open", "feed", "snapshot", "close")
     ID_FIELD_NUMBER: _ClassVar[int]
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     RUN_FIELD_NUMBER: _ClassVar[int]
     ERROR_FIELD_NUMBER: _ClassVar[int]
+    OPEN_FIELD_NUMBER: _ClassVar[int]
+    FEED_FIELD_NUMBER: _ClassVar[int]
+    SNAPSHOT_FIELD_NUMBER: _ClassVar[int]
+    CLOSE_FIELD_NUMBER: _ClassVar[int]
     id: str
     request_id: str
     run: RunReply
     error: Error
-    def __init__(self, id: _Optional[str] = ..., request_id: _Optional[str] = ..., run: _Optional[_Union[RunReply, _Mapping]] = ..., error: _Optional[_Union[Error, _Mapping]] = ...) -> None: ...
+    open: OpenReply
+    feed: FeedReply
+    snapshot: SnapshotReply
+    close: CloseReply
+    def __init__(self, id: _Optional[str] = ..., request_id: _Optional[str] = ..., run: _Optional[_Union[RunReply, _Mapping]] = ..., error: _Optional[_Union[Error, _Mapping]] = ..., open: _Optional[_Union[OpenReply, _Mapping]] = ..., feed: _Optional[_Union[FeedReply, _Mapping]] = ..., snapshot: _Optional[_Union[SnapshotReply, _Mapping]] = ..., close: _Optional[_Union[CloseReply, _Mapping]] = ...) -> None: ...
 
 class Error(_message.Message):
-    __slots__ = ("code", "reason", "message", "field", "retry_after_seconds")
+    __slots__ = ("code", "reason", "message", "field", "retry_after_seconds", "position")
     CODE_FIELD_NUMBER: _ClassVar[int]
     REASON_FIELD_NUMBER: _ClassVar[int]
     MESSAGE_FIELD_NUMBER: _ClassVar[int]
     FIELD_FIELD_NUMBER: _ClassVar[int]
     RETRY_AFTER_SECONDS_FIELD_NUMBER: _ClassVar[int]
+    POSITION_FIELD_NUMBER: _ClassVar[int]
     code: int
     reason: str
     message: str
     field: str
     retry_after_seconds: float
-    def __init__(self, code: _Optional[int] = ..., reason: _Optional[str] = ..., message: _Optional[str] = ..., field: _Optional[str] = ..., retry_after_seconds: _Optional[float] = ...) -> None: ...
+    position: int
+    def __init__(self, code: _Optional[int] = ..., reason: _Optional[str] = ..., message: _Optional[str] = ..., field: _Optional[str] = ..., retry_after_seconds: _Optional[float] = ..., position: _Optional[int] = ...) -> None: ...
+
+class OpenRequest(_message.Message):
+    __slots__ = ("model", "version", "sequence_id", "restart", "state")
+    class StateEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: Tensor
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[_Union[Tensor, _Mapping]] = ...) -> None: ...
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    SEQUENCE_ID_FIELD_NUMBER: _ClassVar[int]
+    RESTART_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    model: str
+    version: str
+    sequence_id: str
+    restart: bool
+    state: _containers.MessageMap[str, Tensor]
+    def __init__(self, model: _Optional[str] = ..., version: _Optional[str] = ..., sequence_id: _Optional[str] = ..., restart: _Optional[bool] = ..., state: _Optional[_Mapping[str, Tensor]] = ...) -> None: ...
+
+class OpenReply(_message.Message):
+    __slots__ = ("model", "version", "sequence_id", "position", "epoch")
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    SEQUENCE_ID_FIELD_NUMBER: _ClassVar[int]
+    POSITION_FIELD_NUMBER: _ClassVar[int]
+    EPOCH_FIELD_NUMBER: _ClassVar[int]
+    model: str
+    version: str
+    sequence_id: str
+    position: int
+    epoch: str
+    def __init__(self, model: _Optional[str] = ..., version: _Optional[str] = ..., sequence_id: _Optional[str] = ..., position: _Optional[int] = ..., epoch: _Optional[str] = ...) -> None: ...
+
+class FeedRequest(_message.Message):
+    __slots__ = ("model", "sequence_id", "position", "epoch", "inputs", "more_inputs", "mask", "implementation", "return_state", "priority", "end")
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    SEQUENCE_ID_FIELD_NUMBER: _ClassVar[int]
+    POSITION_FIELD_NUMBER: _ClassVar[int]
+    EPOCH_FIELD_NUMBER: _ClassVar[int]
+    INPUTS_FIELD_NUMBER: _ClassVar[int]
+    MORE_INPUTS_FIELD_NUMBER: _ClassVar[int]
+    MASK_FIELD_NUMBER: _ClassVar[int]
+    IMPLEMENTATION_FIELD_NUMBER: _ClassVar[int]
+    RETURN_STATE_FIELD_NUMBER: _ClassVar[int]
+    PRIORITY_FIELD_NUMBER: _ClassVar[int]
+    END_FIELD_NUMBER: _ClassVar[int]
+    model: str
+    sequence_id: str
+    position: int
+    epoch: str
+    inputs: Tensor
+    more_inputs: _containers.RepeatedCompositeFieldContainer[Tensor]
+    mask: Tensor
+    implementation: str
+    return_state: bool
+    priority: int
+    end: bool
+    def __init__(self, model: _Optional[str] = ..., sequence_id: _Optional[str] = ..., position: _Optional[int] = ..., epoch: _Optional[str] = ..., inputs: _Optional[_Union[Tensor, _Mapping]] = ..., more_inputs: _Optional[_Iterable[_Union[Tensor, _Mapping]]] = ..., mask: _Optional[_Union[Tensor, _Mapping]] = ..., implementation: _Optional[str] = ..., return_state: _Optional[bool] = ..., priority: _Optional[int] = ..., end: _Optional[bool] = ...) -> None: ...
+
+class FeedReply(_message.Message):
+    __slots__ = ("sequence_id", "position", "epoch", "repeated", "answer")
+    SEQUENCE_ID_FIELD_NUMBER: _ClassVar[int]
+    POSITION_FIELD_NUMBER: _ClassVar[int]
+    EPOCH_FIELD_NUMBER: _ClassVar[int]
+    REPEATED_FIELD_NUMBER: _ClassVar[int]
+    ANSWER_FIELD_NUMBER: _ClassVar[int]
+    sequence_id: str
+    position: int
+    epoch: str
+    repeated: bool
+    answer: RunReply
+    def __init__(self, sequence_id: _Optional[str] = ..., position: _Optional[int] = ..., epoch: _Optional[str] = ..., repeated: _Optional[bool] = ..., answer: _Optional[_Union[RunReply, _Mapping]] = ...) -> None: ...
+
+class SnapshotRequest(_message.Message):
+    __slots__ = ("model", "sequence_id")
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    SEQUENCE_ID_FIELD_NUMBER: _ClassVar[int]
+    model: str
+    sequence_id: str
+    def __init__(self, model: _Optional[str] = ..., sequence_id: _Optional[str] = ...) -> None: ...
+
+class SnapshotReply(_message.Message):
+    __slots__ = ("snapshot", "position")
+    SNAPSHOT_FIELD_NUMBER: _ClassVar[int]
+    POSITION_FIELD_NUMBER: _ClassVar[int]
+    snapshot: bytes
+    position: int
+    def __init__(self, snapshot: _Optional[bytes] = ..., position: _Optional[int] = ...) -> None: ...
+
+class RestoreRequest(_message.Message):
+    __slots__ = ("model", "snapshot", "sequence_id", "restart")
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    SNAPSHOT_FIELD_NUMBER: _ClassVar[int]
+    SEQUENCE_ID_FIELD_NUMBER: _ClassVar[int]
+    RESTART_FIELD_NUMBER: _ClassVar[int]
+    model: str
+    snapshot: bytes
+    sequence_id: str
+    restart: bool
+    def __init__(self, model: _Optional[str] = ..., snapshot: _Optional[bytes] = ..., sequence_id: _Optional[str] = ..., restart: _Optional[bool] = ...) -> None: ...
+
+class ForkRequest(_message.Message):
+    __slots__ = ("model", "sequence_id", "new_sequence_id")
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    SEQUENCE_ID_FIELD_NUMBER: _ClassVar[int]
+    NEW_SEQUENCE_ID_FIELD_NUMBER: _ClassVar[int]
+    model: str
+    sequence_id: str
+    new_sequence_id: str
+    def __init__(self, model: _Optional[str] = ..., sequence_id: _Optional[str] = ..., new_sequence_id: _Optional[str] = ...) -> None: ...
+
+class CloseRequest(_message.Message):
+    __slots__ = ("model", "sequence_id")
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    SEQUENCE_ID_FIELD_NUMBER: _ClassVar[int]
+    model: str
+    sequence_id: str
+    def __init__(self, model: _Optional[str] = ..., sequence_id: _Optional[str] = ...) -> None: ...
+
+class CloseReply(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class GetRequest(_message.Message):
+    __slots__ = ("model", "sequence_id")
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    SEQUENCE_ID_FIELD_NUMBER: _ClassVar[int]
+    model: str
+    sequence_id: str
+    def __init__(self, model: _Optional[str] = ..., sequence_id: _Optional[str] = ...) -> None: ...
+
+class ListSequencesRequest(_message.Message):
+    __slots__ = ("model",)
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    model: str
+    def __init__(self, model: _Optional[str] = ...) -> None: ...
+
+class ListSequencesReply(_message.Message):
+    __slots__ = ("sequences",)
+    SEQUENCES_FIELD_NUMBER: _ClassVar[int]
+    sequences: _containers.RepeatedCompositeFieldContainer[SequenceInfo]
+    def __init__(self, sequences: _Optional[_Iterable[_Union[SequenceInfo, _Mapping]]] = ...) -> None: ...
+
+class SequenceInfo(_message.Message):
+    __slots__ = ("model", "sequence_id", "version", "position", "epoch", "age_seconds", "idle_seconds", "bytes", "state")
+    class Residence(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+        __slots__ = ()
+        UNSPECIFIED: _ClassVar[SequenceInfo.Residence]
+        ACTIVE: _ClassVar[SequenceInfo.Residence]
+        IDLE: _ClassVar[SequenceInfo.Residence]
+        PARKED: _ClassVar[SequenceInfo.Residence]
+    UNSPECIFIED: SequenceInfo.Residence
+    ACTIVE: SequenceInfo.Residence
+    IDLE: SequenceInfo.Residence
+    PARKED: SequenceInfo.Residence
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    SEQUENCE_ID_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    POSITION_FIELD_NUMBER: _ClassVar[int]
+    EPOCH_FIELD_NUMBER: _ClassVar[int]
+    AGE_SECONDS_FIELD_NUMBER: _ClassVar[int]
+    IDLE_SECONDS_FIELD_NUMBER: _ClassVar[int]
+    BYTES_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    model: str
+    sequence_id: str
+    version: int
+    position: int
+    epoch: str
+    age_seconds: float
+    idle_seconds: float
+    bytes: int
+    state: SequenceInfo.Residence
+    def __init__(self, model: _Optional[str] = ..., sequence_id: _Optional[str] = ..., version: _Optional[int] = ..., position: _Optional[int] = ..., epoch: _Optional[str] = ..., age_seconds: _Optional[float] = ..., idle_seconds: _Optional[float] = ..., bytes: _Optional[int] = ..., state: _Optional[_Union[SequenceInfo.Residence, str]] = ...) -> None: ...
 
 class VersionStatus(_message.Message):
     __slots__ = ("model", "version", "state", "reason", "aliases")

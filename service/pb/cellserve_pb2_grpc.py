@@ -26,7 +26,10 @@ if _version_not_supported:
 
 
 class SequencesStub:
-    """Runs sequences through a model.
+    """Runs sequences through a model: whole ones (Run), and live ones, whose recurrent state the server keeps between the messages
+    that feed them. A live sequence belongs to a model and is named by a sequence_id; who knows both may use it. It stays on the
+    version it was opened with, until it is closed, is idle for too long, or the server runs out of room (docs/sessions.md).
+    What concerns one live sequence is applied in the order in which the server reads it, on a stream in the order sent.
     """
 
     def __init__(self, channel):
@@ -45,10 +48,53 @@ class SequencesStub:
                 request_serializer=cellserve_dot_service_dot_pb_dot_cellserve__pb2.StreamRequest.SerializeToString,
                 response_deserializer=cellserve_dot_service_dot_pb_dot_cellserve__pb2.StreamReply.FromString,
                 _registered_method=True)
+        self.Open = channel.unary_unary(
+                '/cellserve.v1.Sequences/Open',
+                request_serializer=cellserve_dot_service_dot_pb_dot_cellserve__pb2.OpenRequest.SerializeToString,
+                response_deserializer=cellserve_dot_service_dot_pb_dot_cellserve__pb2.OpenReply.FromString,
+                _registered_method=True)
+        self.Feed = channel.unary_unary(
+                '/cellserve.v1.Sequences/Feed',
+                request_serializer=cellserve_dot_service_dot_pb_dot_cellserve__pb2.FeedRequest.SerializeToString,
+                response_deserializer=cellserve_dot_service_dot_pb_dot_cellserve__pb2.FeedReply.FromString,
+                _registered_method=True)
+        self.Get = channel.unary_unary(
+                '/cellserve.v1.Sequences/Get',
+                request_serializer=cellserve_dot_service_dot_pb_dot_cellserve__pb2.GetRequest.SerializeToString,
+                response_deserializer=cellserve_dot_service_dot_pb_dot_cellserve__pb2.SequenceInfo.FromString,
+                _registered_method=True)
+        self.List = channel.unary_unary(
+                '/cellserve.v1.Sequences/List',
+                request_serializer=cellserve_dot_service_dot_pb_dot_cellserve__pb2.ListSequencesRequest.SerializeToString,
+                response_deserializer=cellserve_dot_service_dot_pb_dot_cellserve__pb2.ListSequencesReply.FromString,
+                _registered_method=True)
+        self.Snapshot = channel.unary_unary(
+                '/cellserve.v1.Sequences/Snapshot',
+                request_serializer=cellserve_dot_service_dot_pb_dot_cellserve__pb2.SnapshotRequest.SerializeToString,
+                response_deserializer=cellserve_dot_service_dot_pb_dot_cellserve__pb2.SnapshotReply.FromString,
+                _registered_method=True)
+        self.Restore = channel.unary_unary(
+                '/cellserve.v1.Sequences/Restore',
+                request_serializer=cellserve_dot_service_dot_pb_dot_cellserve__pb2.RestoreRequest.SerializeToString,
+                response_deserializer=cellserve_dot_service_dot_pb_dot_cellserve__pb2.SequenceInfo.FromString,
+                _registered_method=True)
+        self.Fork = channel.unary_unary(
+                '/cellserve.v1.Sequences/Fork',
+                request_serializer=cellserve_dot_service_dot_pb_dot_cellserve__pb2.ForkRequest.SerializeToString,
+                response_deserializer=cellserve_dot_service_dot_pb_dot_cellserve__pb2.SequenceInfo.FromString,
+                _registered_method=True)
+        self.Close = channel.unary_unary(
+                '/cellserve.v1.Sequences/Close',
+                request_serializer=cellserve_dot_service_dot_pb_dot_cellserve__pb2.CloseRequest.SerializeToString,
+                response_deserializer=cellserve_dot_service_dot_pb_dot_cellserve__pb2.CloseReply.FromString,
+                _registered_method=True)
 
 
 class SequencesServicer:
-    """Runs sequences through a model.
+    """Runs sequences through a model: whole ones (Run), and live ones, whose recurrent state the server keeps between the messages
+    that feed them. A live sequence belongs to a model and is named by a sequence_id; who knows both may use it. It stays on the
+    version it was opened with, until it is closed, is idle for too long, or the server runs out of room (docs/sessions.md).
+    What concerns one live sequence is applied in the order in which the server reads it, on a stream in the order sent.
     """
 
     def Run(self, request, context):
@@ -72,6 +118,76 @@ class SequencesServicer:
         Errors of the stream itself: UNAVAILABLE with reason DRAINING (the server is stopping: what it had read is answered
         first, what is unanswered then was not begun), INVALID_ARGUMENT (bytes that are no StreamRequest), DEADLINE_EXCEEDED
         (of the stream as a whole).
+        Beside whole sequences a stream carries what live ones need, so that many of them share it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Open(self, request, context):
+        """Begins a live sequence, at position 0.
+        Errors: NOT_FOUND (model, version), ALREADY_EXISTS (reason SEQUENCE_EXISTS: the id is live, and restart is not set),
+        FAILED_PRECONDITION (reason NOT_CAUSAL: the model needs whole sequences), INVALID_ARGUMENT (id, state),
+        RESOURCE_EXHAUSTED (too many live sequences), UNAVAILABLE (loading, draining).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Feed(self, request, context):
+        """Gives a live sequence its next time steps. Applied exactly once where it carries its position: the same feed sent again is
+        answered again while the server remembers the answer, so a client may repeat it after any failure. One that fails, is
+        cancelled or comes too late leaves state and position as they were.
+        Errors: those of Run; NOT_FOUND with one of the reasons SEQUENCE_UNKNOWN, SEQUENCE_EXPIRED (idle or alive for too long),
+        SEQUENCE_EVICTED (the server ran out of room), SEQUENCE_LOST (the server was restarted, and did not bring it back);
+        FAILED_PRECONDITION with SEQUENCE_POSITION (ErrorInfo.metadata["position"], Error.position: the server's),
+        SEQUENCE_WEIGHTS (its state belongs to other weights) or SEQUENCE_VERSION_RETIRED (its version was removed).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Get(self, request, context):
+        """Where one live sequence stands. Errors: NOT_FOUND as of Feed.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def List(self, request, context):
+        """Every live sequence. Administration, like the Registry: only peers on this machine are answered, all others get
+        PERMISSION_DENIED, since an id in the list is the right to use its sequence. Errors: NOT_FOUND (model).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Snapshot(self, request, context):
+        """The state and position of a live sequence, for Restore on this or another server with the same weights.
+        Errors: NOT_FOUND as of Feed.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Restore(self, request, context):
+        """Begins a live sequence where a snapshot was taken. Errors: those of Open; INVALID_ARGUMENT (bytes that are no snapshot),
+        FAILED_PRECONDITION (reason SEQUENCE_WEIGHTS: the snapshot belongs to weights that this server does not have).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Fork(self, request, context):
+        """Begins a second live sequence where the first one stands; from then on they know nothing of each other.
+        Errors: NOT_FOUND as of Feed, ALREADY_EXISTS (reason SEQUENCE_EXISTS: new_sequence_id is live).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Close(self, request, context):
+        """Ends a live sequence and forgets its state. Errors: NOT_FOUND as of Feed.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -90,6 +206,46 @@ def add_SequencesServicer_to_server(servicer, server):
                     request_deserializer=cellserve_dot_service_dot_pb_dot_cellserve__pb2.StreamRequest.FromString,
                     response_serializer=cellserve_dot_service_dot_pb_dot_cellserve__pb2.StreamReply.SerializeToString,
             ),
+            'Open': grpc.unary_unary_rpc_method_handler(
+                    servicer.Open,
+                    request_deserializer=cellserve_dot_service_dot_pb_dot_cellserve__pb2.OpenRequest.FromString,
+                    response_serializer=cellserve_dot_service_dot_pb_dot_cellserve__pb2.OpenReply.SerializeToString,
+            ),
+            'Feed': grpc.unary_unary_rpc_method_handler(
+                    servicer.Feed,
+                    request_deserializer=cellserve_dot_service_dot_pb_dot_cellserve__pb2.FeedRequest.FromString,
+                    response_serializer=cellserve_dot_service_dot_pb_dot_cellserve__pb2.FeedReply.SerializeToString,
+            ),
+            'Get': grpc.unary_unary_rpc_method_handler(
+                    servicer.Get,
+                    request_deserializer=cellserve_dot_service_dot_pb_dot_cellserve__pb2.GetRequest.FromString,
+                    response_serializer=cellserve_dot_service_dot_pb_dot_cellserve__pb2.SequenceInfo.SerializeToString,
+            ),
+            'List': grpc.unary_unary_rpc_method_handler(
+                    servicer.List,
+                    request_deserializer=cellserve_dot_service_dot_pb_dot_cellserve__pb2.ListSequencesRequest.FromString,
+                    response_serializer=cellserve_dot_service_dot_pb_dot_cellserve__pb2.ListSequencesReply.SerializeToString,
+            ),
+            'Snapshot': grpc.unary_unary_rpc_method_handler(
+                    servicer.Snapshot,
+                    request_deserializer=cellserve_dot_service_dot_pb_dot_cellserve__pb2.SnapshotRequest.FromString,
+                    response_serializer=cellserve_dot_service_dot_pb_dot_cellserve__pb2.SnapshotReply.SerializeToString,
+            ),
+            'Restore': grpc.unary_unary_rpc_method_handler(
+                    servicer.Restore,
+                    request_deserializer=cellserve_dot_service_dot_pb_dot_cellserve__pb2.RestoreRequest.FromString,
+                    response_serializer=cellserve_dot_service_dot_pb_dot_cellserve__pb2.SequenceInfo.SerializeToString,
+            ),
+            'Fork': grpc.unary_unary_rpc_method_handler(
+                    servicer.Fork,
+                    request_deserializer=cellserve_dot_service_dot_pb_dot_cellserve__pb2.ForkRequest.FromString,
+                    response_serializer=cellserve_dot_service_dot_pb_dot_cellserve__pb2.SequenceInfo.SerializeToString,
+            ),
+            'Close': grpc.unary_unary_rpc_method_handler(
+                    servicer.Close,
+                    request_deserializer=cellserve_dot_service_dot_pb_dot_cellserve__pb2.CloseRequest.FromString,
+                    response_serializer=cellserve_dot_service_dot_pb_dot_cellserve__pb2.CloseReply.SerializeToString,
+            ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
             'cellserve.v1.Sequences', rpc_method_handlers)
@@ -99,7 +255,10 @@ def add_SequencesServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class Sequences:
-    """Runs sequences through a model.
+    """Runs sequences through a model: whole ones (Run), and live ones, whose recurrent state the server keeps between the messages
+    that feed them. A live sequence belongs to a model and is named by a sequence_id; who knows both may use it. It stays on the
+    version it was opened with, until it is closed, is idle for too long, or the server runs out of room (docs/sessions.md).
+    What concerns one live sequence is applied in the order in which the server reads it, on a stream in the order sent.
     """
 
     @staticmethod
@@ -146,6 +305,222 @@ class Sequences:
             '/cellserve.v1.Sequences/Stream',
             cellserve_dot_service_dot_pb_dot_cellserve__pb2.StreamRequest.SerializeToString,
             cellserve_dot_service_dot_pb_dot_cellserve__pb2.StreamReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Open(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cellserve.v1.Sequences/Open',
+            cellserve_dot_service_dot_pb_dot_cellserve__pb2.OpenRequest.SerializeToString,
+            cellserve_dot_service_dot_pb_dot_cellserve__pb2.OpenReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Feed(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cellserve.v1.Sequences/Feed',
+            cellserve_dot_service_dot_pb_dot_cellserve__pb2.FeedRequest.SerializeToString,
+            cellserve_dot_service_dot_pb_dot_cellserve__pb2.FeedReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Get(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cellserve.v1.Sequences/Get',
+            cellserve_dot_service_dot_pb_dot_cellserve__pb2.GetRequest.SerializeToString,
+            cellserve_dot_service_dot_pb_dot_cellserve__pb2.SequenceInfo.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def List(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cellserve.v1.Sequences/List',
+            cellserve_dot_service_dot_pb_dot_cellserve__pb2.ListSequencesRequest.SerializeToString,
+            cellserve_dot_service_dot_pb_dot_cellserve__pb2.ListSequencesReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Snapshot(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cellserve.v1.Sequences/Snapshot',
+            cellserve_dot_service_dot_pb_dot_cellserve__pb2.SnapshotRequest.SerializeToString,
+            cellserve_dot_service_dot_pb_dot_cellserve__pb2.SnapshotReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Restore(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cellserve.v1.Sequences/Restore',
+            cellserve_dot_service_dot_pb_dot_cellserve__pb2.RestoreRequest.SerializeToString,
+            cellserve_dot_service_dot_pb_dot_cellserve__pb2.SequenceInfo.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Fork(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cellserve.v1.Sequences/Fork',
+            cellserve_dot_service_dot_pb_dot_cellserve__pb2.ForkRequest.SerializeToString,
+            cellserve_dot_service_dot_pb_dot_cellserve__pb2.SequenceInfo.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Close(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cellserve.v1.Sequences/Close',
+            cellserve_dot_service_dot_pb_dot_cellserve__pb2.CloseRequest.SerializeToString,
+            cellserve_dot_service_dot_pb_dot_cellserve__pb2.CloseReply.FromString,
             options,
             channel_credentials,
             insecure,

@@ -175,9 +175,11 @@ class GRPCInferenceServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ModelInfer(self, request, context):
-        """Runs a batch of whole sequences. Errors: NOT_FOUND (model, version), INVALID_ARGUMENT (names, shapes, types, lengths,
-        NaN, implementation), RESOURCE_EXHAUSTED (overload, with RetryInfo), UNAVAILABLE (loading, draining),
-        DEADLINE_EXCEEDED, UNIMPLEMENTED (a feature this server does not have).
+        """Runs a batch of whole sequences; or, with a sequence_id, feeds one live sequence its next time steps (docs/sessions.md).
+        Errors: NOT_FOUND (model, version; a sequence that is not live, with the reason why), INVALID_ARGUMENT (names, shapes,
+        types, lengths, NaN, implementation, more rows than one for a live sequence), FAILED_PRECONDITION (position, weights or
+        version of a live sequence; a model that needs whole sequences), RESOURCE_EXHAUSTED (overload, with RetryInfo),
+        UNAVAILABLE (loading, draining), DEADLINE_EXCEEDED, UNIMPLEMENTED (a feature this server does not have).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -185,7 +187,7 @@ class GRPCInferenceServiceServicer:
 
     def ModelStreamInfer(self, request_iterator, context):
         """ModelInfer, many requests on one stream, which costs less than a call for each. Replies come in the order in which they
-        are done, and echo the id. A request that is refused or fails is answered by an error_message; the stream goes on. The
+        are done, and echo the id; those of one live sequence are applied in the order sent. A request that is refused or fails is answered by an error_message; the stream goes on. The
         server reads no further while max_unanswered_per_stream requests are unanswered. Cancelling the stream cancels what is
         under way on it. Errors of the stream itself: UNAVAILABLE (the server has stopped; until then it answers what it accepted
         and refuses the rest by messages), RESOURCE_EXHAUSTED (a message larger than the server takes), INVALID_ARGUMENT (bytes
