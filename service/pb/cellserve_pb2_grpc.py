@@ -140,7 +140,7 @@ class SequencesServicer:
         cancelled or comes too late leaves state and position as they were.
         Errors: those of Run; NOT_FOUND with one of the reasons SEQUENCE_UNKNOWN, SEQUENCE_EXPIRED (idle or alive for too long),
         SEQUENCE_EVICTED (the server ran out of room), SEQUENCE_LOST (the server was restarted, and did not bring it back);
-        FAILED_PRECONDITION with SEQUENCE_POSITION (ErrorInfo.metadata["position"], Error.position: the server's),
+        FAILED_PRECONDITION with SEQUENCE_POSITION (metadata["position"] of ErrorInfo or Error: the server's),
         SEQUENCE_WEIGHTS (its state belongs to other weights) or SEQUENCE_VERSION_RETIRED (its version was removed).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

@@ -187,11 +187,12 @@ class GRPCInferenceServiceServicer:
 
     def ModelStreamInfer(self, request_iterator, context):
         """ModelInfer, many requests on one stream, which costs less than a call for each. Replies come in the order in which they
-        are done, and echo the id; those of one live sequence are applied in the order sent. A request that is refused or fails is answered by an error_message; the stream goes on. The
-        server reads no further while max_unanswered_per_stream requests are unanswered. Cancelling the stream cancels what is
-        under way on it. Errors of the stream itself: UNAVAILABLE (the server has stopped; until then it answers what it accepted
-        and refuses the rest by messages), RESOURCE_EXHAUSTED (a message larger than the server takes), INVALID_ARGUMENT (bytes
-        that are no ModelInferRequest), DEADLINE_EXCEEDED (of the stream as a whole).
+        are done, and echo the id; requests to one live sequence are applied in the order sent. A request that is refused or fails
+        is answered by an error_message; the stream goes on. The server reads no further while max_unanswered_per_stream requests
+        are unanswered. Cancelling the stream cancels what is under way on it. Errors of the stream itself: UNAVAILABLE (the
+        server has stopped; until then it answers what it accepted and refuses the rest by messages), RESOURCE_EXHAUSTED (a
+        message larger than the server takes), INVALID_ARGUMENT (bytes that are no ModelInferRequest), DEADLINE_EXCEEDED (of the
+        stream as a whole).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
