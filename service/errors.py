@@ -9,6 +9,14 @@ ServiceError
 ├── UnknownImplementation        IMPLEMENTATION_UNKNOWN
 ├── UnsupportedImplementation    IMPLEMENTATION_UNSUPPORTED
 ├── NotCausal                    NOT_CAUSAL                 a session on a model that needs the whole sequence
+├── SequenceUnknown              SEQUENCE_UNKNOWN           never started, or ended
+├── SequenceExpired              SEQUENCE_EXPIRED           idle or alive for too long
+├── SequenceEvicted              SEQUENCE_EVICTED           its place went to others
+├── SequenceLost                 SEQUENCE_LOST              the server has restarted without it
+├── SequenceExists               SEQUENCE_EXISTS            started already
+├── SequencePosition             SEQUENCE_POSITION          the server stands elsewhere in the sequence; metadata says where
+├── WrongWeights                 SEQUENCE_WEIGHTS           a snapshot of other weights
+├── VersionRetired               SEQUENCE_VERSION_RETIRED   the version it ran on has left the server
 ├── NotOffered                   NOT_OFFERED                a feature that this server does not have (yet)
 ├── Overloaded                   OVERLOADED                 refused at the door; try again after retry_after_seconds
 ├── Draining                     DRAINING                   the server is stopping
@@ -21,19 +29,29 @@ ServiceError
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 
 class ServiceError(Exception):
     """Base of everything a user of the service may be told. str(error) is a whole sentence for that user.
 
-    request_id: of the request that met it, once known; the line to look for in the server's log.
+    metadata: facts for programs, as google.rpc.ErrorInfo carries them. request_id: of the request that met it, once known; the
+    line to look for in the server's log.
     """
 
     reason: ClassVar[str] = "INTERNAL"
 
-    def __init__(self, message: str, *, field: str | None = None, retry_after_seconds: float | None = None) -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        field: str | None = None,
+        retry_after_seconds: float | None = None,
+        metadata: Mapping[str, str] | None = None,
+    ) -> None:
         super().__init__(message)
+        self.metadata: Mapping[str, str] = metadata or {}
         self.field = field
         self.retry_after_seconds = retry_after_seconds
         self.request_id: str | None = None
@@ -69,6 +87,42 @@ class UnsupportedImplementation(ServiceError):
 
 class NotCausal(ServiceError):
     reason = "NOT_CAUSAL"
+
+
+class SequenceUnknown(ServiceError):
+    reason = "SEQUENCE_UNKNOWN"
+
+
+class SequenceExpired(ServiceError):
+    reason = "SEQUENCE_EXPIRED"
+
+
+class SequenceEvicted(ServiceError):
+    reason = "SEQUENCE_EVICTED"
+
+
+class SequenceLost(ServiceError):
+    """metadata: epoch, the server's."""
+
+    reason = "SEQUENCE_LOST"
+
+
+class SequenceExists(ServiceError):
+    reason = "SEQUENCE_EXISTS"
+
+
+class SequencePosition(ServiceError):
+    """metadata: position (time steps that the server has consumed) and epoch, the server's."""
+
+    reason = "SEQUENCE_POSITION"
+
+
+class WrongWeights(ServiceError):
+    reason = "SEQUENCE_WEIGHTS"
+
+
+class VersionRetired(ServiceError):
+    reason = "SEQUENCE_VERSION_RETIRED"
 
 
 class NotOffered(ServiceError):

@@ -28,6 +28,14 @@ CODES: Final[dict[str, grpc.StatusCode]] = {
     "IMPLEMENTATION_UNKNOWN": grpc.StatusCode.INVALID_ARGUMENT,
     "IMPLEMENTATION_UNSUPPORTED": grpc.StatusCode.INVALID_ARGUMENT,
     "NOT_CAUSAL": grpc.StatusCode.FAILED_PRECONDITION,
+    "SEQUENCE_UNKNOWN": grpc.StatusCode.NOT_FOUND,
+    "SEQUENCE_EXPIRED": grpc.StatusCode.NOT_FOUND,
+    "SEQUENCE_EVICTED": grpc.StatusCode.NOT_FOUND,
+    "SEQUENCE_LOST": grpc.StatusCode.NOT_FOUND,
+    "SEQUENCE_EXISTS": grpc.StatusCode.ALREADY_EXISTS,
+    "SEQUENCE_POSITION": grpc.StatusCode.FAILED_PRECONDITION,
+    "SEQUENCE_WEIGHTS": grpc.StatusCode.FAILED_PRECONDITION,
+    "SEQUENCE_VERSION_RETIRED": grpc.StatusCode.FAILED_PRECONDITION,
     "NOT_OFFERED": grpc.StatusCode.UNIMPLEMENTED,
     "OVERLOADED": grpc.StatusCode.RESOURCE_EXHAUSTED,
     "DRAINING": grpc.StatusCode.UNAVAILABLE,
@@ -56,7 +64,7 @@ def status_of(error: ServiceError, request_id: str) -> ErrorStatus:
     code = CODES[error.reason]
     message = f"[{error.reason}] {error}"
     details: list[Message] = [
-        error_details_pb2.ErrorInfo(reason=error.reason, domain=DOMAIN, metadata={"request_id": request_id})
+        error_details_pb2.ErrorInfo(reason=error.reason, domain=DOMAIN, metadata={**error.metadata, "request_id": request_id})
     ]
     if error.field is not None:
         violation = error_details_pb2.BadRequest.FieldViolation(field=error.field, description=str(error))
