@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 
 CLIENTS = Path(__file__).parent / "clients"
 PATIENCE_SECONDS = 180.0
+ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}  # nothing of ours leaks in
 
 
 class ClientFailed(Exception):
@@ -31,6 +33,7 @@ class ForeignClient:
             capture_output=True,
             text=True,
             timeout=PATIENCE_SECONDS,
+            env=ENVIRONMENT,
             check=False,
         )
         if done.returncode != 0:

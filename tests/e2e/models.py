@@ -1,4 +1,4 @@
-"""The models of the end-to-end tests: the demo's trained digits, and three small ones of random numbers with an oracle beside.
+"""The models of the end-to-end tests: the demo's trained digits, and small ones with an oracle beside.
 
 Knows descriptions, weights and the repository; no server.
 """
@@ -81,9 +81,22 @@ STEPS = _model(
 RANDOM_MODELS = (IDS, BIDIRECTIONAL, STEPS)
 
 
+class SummingModel(RandomModel):
+    """Adds up its steps: with small integers every answer is exact to the bit, whatever it is batched with."""
+
+    @cached_property
+    def arrays(self) -> dict[str, np.ndarray]:
+        return {name: np.eye(*shape, dtype=np.float32) for name, shape in expected_weights(self.spec).items()}
+
+
+_ADDING: dict[str, object] = {"kind": "simple_rnn", "name": "sum", "inputs": ["x"], "units": 3, "activation": "linear"}
+SUMS = SummingModel("sums", _model("", {"width": 3}, [{**_ADDING, "use_bias": False}]).spec)
+MODEL_NAMES = (DIGITS, *(model.name for model in RANDOM_MODELS), SUMS.name)
+
+
 def publish_all(root: Path) -> None:
     """Every model of this module into a new repository."""
     repository = Repository(root)
     repository.publish(DIGITS, importers.load(DEMO / "digits.keras"), alias="stable")
-    for model in RANDOM_MODELS:
+    for model in (*RANDOM_MODELS, SUMS):
         model.publish(repository)

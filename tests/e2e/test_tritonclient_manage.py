@@ -12,7 +12,7 @@ from cellserve.service.client import Client
 from deploy.demo.server import Address, Server
 from tests.e2e.foreign import ForeignClient
 from tests.e2e.metrics import totals
-from tests.e2e.models import RANDOM_MODELS
+from tests.e2e.models import MODEL_NAMES
 from tests.e2e.venvs import interpreter
 
 pytestmark = pytest.mark.e2e
@@ -94,13 +94,13 @@ def test_statistics_agree_with_prometheus(manage: ForeignClient, own_server: Add
 
 def test_statistics_of_every_model(manage: ForeignClient) -> None:
     names = [each["name"] for each in manage.run("statistics")]
-    assert sorted(names) == sorted(["digits", *(model.name for model in RANDOM_MODELS)])
+    assert sorted(names) == sorted(MODEL_NAMES)
 
 
 def test_index(manage: ForeignClient) -> None:
     index = manage.run("index")
     assert sorted((each["name"], each["version"], each["state"]) for each in index) == sorted(
-        (name, "1", "READY") for name in ("digits", *(model.name for model in RANDOM_MODELS))
+        (name, "1", "READY") for name in MODEL_NAMES
     )
 
 

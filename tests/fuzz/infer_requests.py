@@ -75,9 +75,10 @@ def is_sound(request: ModelInferRequest) -> bool:
         return False
     if any(given.datatype not in _ITEM_BYTES or min(given.shape, default=0) < 1 for given in request.inputs):
         return False
+    elements = [math.prod(given.shape) for given in request.inputs]
     if not request.raw_input_contents:
-        return True
-    needed = [_ITEM_BYTES[given.datatype] * math.prod(given.shape) for given in request.inputs]
+        return [len(getattr(given.contents, _FIELDS[given.datatype])) for given in request.inputs] == elements
+    needed = [_ITEM_BYTES[given.datatype] * count for given, count in zip(request.inputs, elements)]
     return [len(raw) for raw in request.raw_input_contents] == needed
 
 
