@@ -15,14 +15,17 @@ from numpy.typing import NDArray
 
 from cellserve.models import reference
 from cellserve.models.network import Network
-from cellserve.models.shapes import expected_weights, infer_shapes
+from cellserve.models.shapes import expected_weights, infer_shapes, minimum_time_steps
 from cellserve.models.spec import (
     BatchNormalizationLayer,
+    Conv1dLayer,
     DenseLayer,
     DropoutLayer,
     EmbeddingLayer,
+    GlobalPooling1dLayer,
     GruLayer,
     InputSpec,
+    JzsLayer,
     LastStepLayer,
     LayerNormalizationLayer,
     LayerSpec,
@@ -30,8 +33,12 @@ from cellserve.models.spec import (
     MaskingLayer,
     MergeLayer,
     ModelSpec,
+    Padding1dLayer,
+    Pooling1dLayer,
+    PReluLayer,
     RecurrentLayer,
     ReverseLayer,
+    SimpleDeepRnnLayer,
     SimpleRnnLayer,
 )
 from cellserve.models.state import RecurrentState
@@ -117,7 +124,8 @@ def agree_with_oracle(case: Case, outputs: Sequence[Array], states: dict[str, Ar
             agree(actual, oracle, f"implementation {label}: output {name}")
             continue
         for row, length in enumerate(case.lengths):
-            agree(actual[row, :length], oracle[row, :length], f"implementation {label}: output {name}, row {row}")
+            steps = shapes[name].clock.steps(length)
+            agree(actual[row, :steps], oracle[row, :steps], f"implementation {label}: output {name}, row {row}")
     for key, oracle in expected_states.items():
         agree(states[key], oracle, f"implementation {label}: state {key}")
 
@@ -139,6 +147,8 @@ def batch_major(spec: ModelSpec, outputs: Sequence[torch.Tensor]) -> list[Array]
 
 BOUNDED = ("tanh", "sigmoid", "hard_sigmoid", "hard_sigmoid_relu6", "softsign", "hard_tanh", "softmax")
 RULES = ("repeat", "repeat_from_state", "zero")
+ALL_RULES = (*RULES, "zero_or_empty", "reset", "ignore")
+MERGES = ("concat", "sum", "multiply", "average", "subtract", "maximum", "minimum")
 
 
 @st.composite
@@ -148,14 +158,21 @@ def recurrent_layers(draw: st.DrawFn, name: str, source: str, *, fusable: bool, 
         "inputs": (source,),
         "units": draw(st.integers(2, 5)),
         "use_bias": draw(st.booleans()),
-        "mask_rule": draw(st.sampled_from(RULES)),
+        "mask_rule": draw(st.sampled_from((*RULES, "zero_or_empty") if fusable else ALL_RULES)),
         "go_backwards": not causal and draw(st.booleans()),
     }
-    kind = draw(st.sampled_from(("lstm", "gru", "simple_rnn")))
+    legacy = () if fusable else ("jzs", "simple_deep_rnn")
+    kind = draw(st.sampled_from(("lstm", "gru", "simple_rnn", *legacy)))
     if kind == "simple_rnn":
-        return SimpleRnnLayer(**common, activation=draw(st.sampled_from(("tanh", "relu") if fusable else BOUNDED)))
+        common["activation"] = draw(st.sampled_from(("tanh", "relu") if fusable else BOUNDED))
+        return SimpleRnnLayer(**common, combine="add" if fusable else draw(st.sampled_from(("add", "multiply"))))
     activations = ("tanh", "sigmoid") if fusable else (draw(st.sampled_from(BOUNDED)), draw(st.sampled_from(BOUNDED)))
     common |= {"activation": activations[0], "recurrent_activation": activations[1]}
+    if kind == "jzs":
+        return JzsLayer(**common, variant=draw(st.integers(1, 3)))
+    if kind == "simple_deep_rnn":
+        missing = draw(st.sampled_from(("absent", "zero")))
+        return SimpleDeepRnnLayer(**common, depth=draw(st.integers(1, 3)), missing_steps=missing)
     if kind == "gru":
         return GruLayer(**common, reset_after=fusable or draw(st.booleans()))
     common["projection_units"] = draw(st.none() | st.integers(1, common["units"] - 1))
@@ -167,7 +184,7 @@ def recurrent_layers(draw: st.DrawFn, name: str, source: str, *, fusable: bool, 
 
 @st.composite
 def stacks(draw: st.DrawFn, *, fusable: bool, causal: bool) -> ModelSpec:
-    """One to three recurrent levels, perhaps bidirectional, with other layers before, between and after."""
+    """One to three recurrent levels, perhaps bidirectional, with other layers before, between, beside and after."""
     ids = draw(st.booleans())
     given = InputSpec(name="x", kind="ids") if ids else InputSpec(name="x", width=draw(st.integers(1, 4)))
     layers: list[LayerSpec] = []
@@ -177,10 +194,13 @@ def stacks(draw: st.DrawFn, *, fusable: bool, causal: bool) -> ModelSpec:
     elif draw(st.booleans()):
         layers.append(MaskingLayer(name="masking", inputs=("x",), mask_value=MASK_VALUE))
     last = layers[-1].name if layers else "x"
+    if not causal and draw(st.booleans()):
+        layers += draw(st.sampled_from(_front_ends(last)))
+        last = layers[-1].name
     levels = draw(st.integers(1, 3))
     states: list[str] = []
     for level in range(levels):
-        sequences = level < levels - 1 or draw(st.booleans())
+        sequences, below = level < levels - 1 or draw(st.booleans()), last
         layer = draw(recurrent_layers(f"rnn{level}", last, fusable=fusable, causal=causal))
         layer = layer.model_copy(update={"return_sequences": sequences})
         states += [f"{layer.name}:{state}" for state in layer.state_widths]
@@ -190,8 +210,12 @@ def stacks(draw: st.DrawFn, *, fusable: bool, causal: bool) -> ModelSpec:
         last = layers[-1].name
         layers += draw(st.sampled_from(_between(f"between{level}", last)))
         last = layers[-1].name
+        if sequences and below != "x" and draw(st.booleans()):
+            layers += _skip(f"skip{level}", below, last, draw(st.sampled_from(MERGES)))
+            last = layers[-1].name
     if sequences and draw(st.booleans()):
-        layers.append(LastStepLayer(name="last", inputs=(last,)))
+        pooled = GlobalPooling1dLayer(name="last", inputs=(last,), mode=draw(st.sampled_from(("max", "average"))))
+        layers.append(LastStepLayer(name="last", inputs=(last,)) if causal or draw(st.booleans()) else pooled)
     outputs = (layers[-1].name, *draw(st.lists(st.sampled_from(states), max_size=2, unique=True)))
     return ModelSpec(inputs=(given,), layers=tuple(layers), outputs=outputs)
 
@@ -203,12 +227,37 @@ def _other_direction(layer: RecurrentLayer, mode: str) -> list[LayerSpec]:
     return [backward, *turned, MergeLayer(name=f"{layer.name}_both", inputs=(layer.name, other), mode=mode)]
 
 
+def _skip(name: str, below: str, above: str, mode: str) -> list[LayerSpec]:
+    """The sequence before a level, joined with the one after it."""
+    if mode == "concat":
+        return [MergeLayer(name=name, inputs=(below, above), mode="concat")]
+    widened = [DenseLayer(name=f"{name}_{side}", inputs=(source,), units=3) for side, source in (("b", below), ("a", above))]
+    return [*widened, MergeLayer(name=name, inputs=(f"{name}_b", f"{name}_a"), mode=mode)]
+
+
+def _front_ends(source: str) -> list[list[LayerSpec]]:
+    """What sensor and speech models have before the recurrence."""
+
+    def conv(**options: object) -> Conv1dLayer:
+        return Conv1dLayer.model_validate({"name": "conv", "inputs": (source,), "units": 3, "kernel_size": 3, **options})
+
+    return [
+        [conv()],
+        [conv(padding="same", strides=2, activation="relu"), Pooling1dLayer(name="pool", inputs=("conv",), mode="average")],
+        [conv(padding="causal", dilation=2, use_bias=False)],
+        [conv(kernel_size=2, padding="same"), Pooling1dLayer(name="pool", inputs=("conv",), mode="max", padding="same")],
+        [Padding1dLayer(name="pad", inputs=(source,), after=2), Conv1dLayer(name="c", inputs=("pad",), units=2, kernel_size=4)],
+        [Pooling1dLayer(name="pool", inputs=(source,), mode="average", pool_size=3, strides=2, padding="same")],
+    ]
+
+
 def _between(name: str, source: str) -> list[list[LayerSpec]]:
     return [
         [],
         [DropoutLayer(name=name, inputs=(source,), rate=0.5)],
         [DenseLayer(name=name, inputs=(source,), units=3, activation="tanh")],
         [BatchNormalizationLayer(name=name, inputs=(source,))],
+        [PReluLayer(name=name, inputs=(source,))],
         [LayerNormalizationLayer(name=name, inputs=(source,), epsilon=0.1)],
     ]
 
@@ -216,7 +265,8 @@ def _between(name: str, source: str) -> list[list[LayerSpec]]:
 @st.composite
 def cases(draw: st.DrawFn, *, fusable: bool = True, causal: bool = False) -> Case:
     spec = draw(stacks(fusable=fusable, causal=causal))
-    lengths = tuple(draw(st.lists(st.integers(1, 7), min_size=1, max_size=4)))
+    fewest = minimum_time_steps(spec)
+    lengths = tuple(draw(st.lists(st.integers(fewest, fewest + 6), min_size=1, max_size=4)))
     generator = np.random.default_rng(draw(st.integers(0, 2**16)))
     rows, steps = len(lengths), max(lengths) + draw(st.integers(0, 2))
     if spec.inputs[0].kind == "ids":
