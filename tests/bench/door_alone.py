@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import uvloop
 
 from cellserve.models.network import Network
 from cellserve.service.api.door import Door
@@ -75,4 +76,4 @@ async def _serve(folder: str, classes: int) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(_serve(sys.argv[1], int(sys.argv[2])))
+    uvloop.run(_serve(sys.argv[1], int(sys.argv[2])))  # as the real server does
