@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -28,13 +29,17 @@ class Batch:
         return max(self.lengths)
 
     @property
+    def ragged(self) -> bool:
+        """Whether a row ends inside it, and others go on."""
+        return min(self.lengths) < max(self.lengths)
+
+    @property
     def timesteps(self) -> int:
         """Real ones: the area without the padding."""
         return sum(self.lengths)
 
 
-@dataclass(frozen=True, slots=True)
-class Delivery:
+class Delivery(NamedTuple):
     """How one sequence ended; there is exactly one for each submitted sequence.
 
     outputs: one array per output of the model, [T, …] or […]; empty if `error` is set. state: [layout.width] if it was wanted.

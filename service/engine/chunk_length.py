@@ -1,17 +1,14 @@
-"""How long the next chunk may take, and how many time steps of a given set of rows are best put into it.
+"""How long the next chunk may take: never so long that whoever comes meanwhile waits much for it.
 
-Time first: `join_latency` is the longest a newcomer should wait for the running chunk; while arrivals are rare a chunk may
-grow to `max_chunk`. Then the shape: a chunk is cut at the end of a row where running on would mostly compute padding.
-Pure: the clock is passed in.
+`join_latency` is the longest a newcomer should wait for the running chunk. While arrivals are rare a chunk may take a tenth of
+the time between them, up to `max_chunk`: so even the first newcomer after a lull waits little, compared with the lull. Pure:
+the clock is passed in.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence as Rows
-
-from cellserve.service.engine.cost_model import CostModel
-
 _RECENT = 0.2  # weight of the newest gap between arrivals
+_OF_GAP = 0.1  # of the time between arrivals
 
 
 class ChunkBudget:
@@ -33,30 +30,8 @@ class ChunkBudget:
             self._gap_seconds += _RECENT * (gap - self._gap_seconds)
         self._last_arrival_seconds = now_seconds
 
-    def seconds(self, now_seconds: float, anyone_waiting: bool) -> float:
-        if anyone_waiting or self._last_arrival_seconds is None:
+    def seconds(self, now_seconds: float) -> float:
+        if self._last_arrival_seconds is None:
             return self._join_latency_seconds
         gap = max(self._gap_seconds, now_seconds - self._last_arrival_seconds)
-        return self._max_chunk_seconds if gap > self._max_chunk_seconds else self._join_latency_seconds
-
-
-def best_steps(remaining: Rows[int], limit: int, costs: CostModel) -> int:
-    """The chunk length, up to `limit`, with the lowest predicted cost per real time step, for rows with `remaining` steps.
-
-    Only the ends of rows are worth looking at: between two of them every further step has the same padding.
-    """
-    ends = sorted(remaining)
-    limit = min(limit, ends[-1])
-    if ends[0] >= limit:
-        return limit
-    rows = len(ends)
-    best, best_cost = limit, float("inf")
-    ended_steps = 0
-    candidates = [(end, index) for index, end in enumerate(ends) if end < limit]
-    for end, index in candidates:
-        cost = costs.seconds(rows, end) / (ended_steps + (rows - index) * end)
-        ended_steps += end
-        if cost < best_cost:
-            best, best_cost = end, cost
-    last = costs.seconds(rows, limit) / (ended_steps + (rows - len(candidates)) * limit)
-    return limit if last <= best_cost else best
+        return min(max(_OF_GAP * gap, self._join_latency_seconds), self._max_chunk_seconds)

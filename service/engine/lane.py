@@ -15,8 +15,8 @@ from cellserve.service.engine.batch import Batch, Delivery
 from cellserve.service.engine.chunk_length import ChunkBudget
 from cellserve.service.engine.chunk_queue import ChunkQueue
 from cellserve.service.engine.chunk_runner import ChunkRunner
-from cellserve.service.engine.cost_model import CostModel
 from cellserve.service.engine.facts import IterationFact, LaneFact, Observer, SequenceFact, VersionKey
+from cellserve.service.engine.iteration_costs import IterationCosts
 from cellserve.service.engine.load import Load
 from cellserve.service.engine.scheduler import Queue, Scheduler
 from cellserve.service.engine.sequence import Sequence
@@ -165,10 +165,10 @@ class Lane:
             ),
         )
 
-    def _queue(self, implementation: str, costs: CostModel) -> Queue:
+    def _queue(self, implementation: str, costs: IterationCosts) -> Queue:
         rows = self._host.settings.max_batch_rows
         if self.network.causal:
-            return ChunkQueue(implementation, costs, rows)
+            return ChunkQueue(implementation, costs, rows, self._host.settings.join_latency_seconds)
         return WholeQueue(implementation, costs, rows, self._host.budget.max_chunk_seconds)
 
     def _fail(self, batch: Batch) -> None:

@@ -12,7 +12,7 @@ from typing import Protocol
 
 from cellserve.service.engine.batch import Batch
 from cellserve.service.engine.chunk_length import ChunkBudget
-from cellserve.service.engine.cost_model import CostModel
+from cellserve.service.engine.iteration_costs import IterationCosts
 from cellserve.service.engine.live_heap import LiveHeap
 from cellserve.service.engine.sequence import Life, Sequence
 
@@ -26,22 +26,26 @@ class Queue(Protocol):
     @property
     def active(self) -> int: ...
 
+    @property
+    def entering(self) -> int:
+        """Those that neither wait nor are active: a free row is kept for each, and it may run next."""
+
     def add(self, sequence: Sequence) -> None: ...
 
     def discard(self, sequence: Sequence) -> None: ...
 
-    def next_batch(self, free_rows: int, budget_seconds: Callable[[bool], float]) -> Batch | None: ...
+    def next_batch(self, free_rows: int, seconds: float) -> Batch | None: ...
 
 
 class Scheduler:
     """`queue_of` makes the queue of an implementation met for the first time, around its cost model."""
 
-    def __init__(self, queue_of: Callable[[str, CostModel], Queue], budget: ChunkBudget) -> None:
+    def __init__(self, queue_of: Callable[[str, IterationCosts], Queue], budget: ChunkBudget) -> None:
         self._queue_of = queue_of
         self._budget = budget
         self._queues: dict[str, Queue] = {}
         self._turns: list[str] = []  # implementations; whose turn it is comes first
-        self._costs: dict[str, CostModel] = {}
+        self._costs: dict[str, IterationCosts] = {}
         self._live: dict[int, Sequence] = {}
         self._deadlines: LiveHeap[Sequence] = LiveHeap()
 
@@ -57,7 +61,7 @@ class Scheduler:
     def active(self) -> int:
         return sum(queue.active for queue in tuple(self._queues.values()))
 
-    def costs(self, implementation: str) -> CostModel | None:
+    def costs(self, implementation: str) -> IterationCosts | None:
         """None before the first sequence under it. Any thread may read."""
         return self._costs.get(implementation)
 
@@ -69,7 +73,7 @@ class Scheduler:
         """Takes in a waiting sequence."""
         queue = self._queues.get(sequence.implementation)
         if queue is None:
-            costs = CostModel()
+            costs = IterationCosts()
             queue = self._queue_of(sequence.implementation, costs)
             self._costs[sequence.implementation] = costs
             self._queues[sequence.implementation] = queue
@@ -81,10 +85,10 @@ class Scheduler:
 
     def next_batch(self, now_seconds: float, free_rows: int) -> Batch | None:
         """The next iteration; None if nobody can run. Waiting sequences that join it become active."""
+        free_rows -= sum(queue.entering for queue in self._queues.values())
+        seconds = self._budget.seconds(now_seconds)
         for implementation in self._turns:
-            batch = self._queues[implementation].next_batch(
-                free_rows, lambda anyone_waiting: self._budget.seconds(now_seconds, anyone_waiting)
-            )
+            batch = self._queues[implementation].next_batch(free_rows, seconds)
             if batch is not None:
                 self._turns.remove(implementation)
                 self._turns.append(implementation)
@@ -93,7 +97,7 @@ class Scheduler:
 
     def retire(self, batch: Batch, started_seconds: float, seconds: float) -> list[Sequence]:
         """Books an iteration that took `seconds`: positions, shares, costs. Returns the sequences that it completed."""
-        self._costs[batch.implementation].observe(batch.rows, batch.steps, seconds)
+        self._costs[batch.implementation].observe(batch.rows, batch.steps, seconds, batch.ragged)
         seconds_per_step = seconds / batch.timesteps
         ended: list[Sequence] = []
         for sequence, length in zip(batch.sequences, batch.lengths):

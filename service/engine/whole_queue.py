@@ -7,11 +7,10 @@ the longest would take alone, or all of it fits into a chunk's time. Pure: no cl
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from math import log
 
 from cellserve.service.engine.batch import Batch
-from cellserve.service.engine.cost_model import CostModel
+from cellserve.service.engine.iteration_costs import IterationCosts
 from cellserve.service.engine.live_heap import LiveHeap
 from cellserve.service.engine.sequence import Life, Sequence
 
@@ -23,7 +22,7 @@ _LARGEST_AREA = 1 << 17  # rows x steps of one batch: bounds its memory
 class WholeQueue:
     """`max_chunk_seconds`: a batch within it is never too long."""
 
-    def __init__(self, implementation: str, costs: CostModel, max_batch_rows: int, max_chunk_seconds: float) -> None:
+    def __init__(self, implementation: str, costs: IterationCosts, max_batch_rows: int, max_chunk_seconds: float) -> None:
         self._implementation = implementation
         self._costs = costs
         self._max_batch_rows = max_batch_rows
@@ -40,6 +39,10 @@ class WholeQueue:
         """None between iterations: a sequence enters and ends in the same one."""
         return 0
 
+    @property
+    def entering(self) -> int:
+        return 0
+
     def add(self, sequence: Sequence) -> None:
         self._classes.setdefault(_length_class(sequence.steps), LiveHeap()).push(sequence.order, sequence.id, sequence)
         self._waiting += 1
@@ -50,7 +53,7 @@ class WholeQueue:
             self._classes[_length_class(sequence.steps)].discard(sequence.id)
             self._waiting -= 1
 
-    def next_batch(self, free_rows: int, budget_seconds: Callable[[bool], float]) -> Batch | None:
+    def next_batch(self, free_rows: int, seconds: float) -> Batch | None:
         """Rows are not kept between iterations and nothing can be cut, so neither argument binds."""
         heads = [(head[:2], heap) for heap in self._classes.values() if (head := heap.first()) is not None]
         if not heads:
@@ -74,7 +77,7 @@ class WholeQueue:
         if not self._costs.trusted:
             return rows <= _UNMEASURED_ROWS
         alone = self._costs.seconds(1, steps)
-        return self._costs.seconds(rows, steps) <= max(2 * alone, self._max_chunk_seconds)
+        return self._costs.seconds(rows, steps, ragged=True) <= max(2 * alone, self._max_chunk_seconds)
 
 
 def _length_class(steps: int) -> int:

@@ -1,4 +1,4 @@
-"""Who is in the next iteration: newcomers first but at most half, older ones in turns, priorities, nobody starved."""
+"""Who is in the next iteration: the shortest first, others beside them, the eldest in its turn, priorities, nobody starved."""
 
 from __future__ import annotations
 
@@ -9,19 +9,43 @@ from hypothesis import strategies as st
 
 from cellserve.service.engine.batch import Batch
 from cellserve.service.engine.chunk_queue import ChunkQueue
-from cellserve.service.engine.cost_model import FIRST_STEPS, CostModel
+from cellserve.service.engine.cost_model import FIRST_STEPS
 from cellserve.service.engine.facts import VersionKey
+from cellserve.service.engine.iteration_costs import IterationCosts
 from cellserve.service.engine.sequence import Life, Sequence, Work
 
 ANY_ROWS = 10_000
+SECONDS = 0.002
+PATIENCE = 0.002
+
+
+def law_seconds(rows: int, steps: int) -> float:
+    """One row can go 95 steps in SECONDS, 64 rows 6."""
+    return (5e-6 * rows + 1e-5) * steps + 5e-4
+
+
+def taught() -> IterationCosts:
+    costs = IterationCosts()
+    for _ in range(10):
+        for rows, steps in ((1, 1), (1, 100), (8, 10), (64, 1), (64, 100)):
+            costs.observe(rows, steps, law_seconds(rows, steps))
+            costs.observe(rows, steps, law_seconds(rows, steps), ragged=True)
+    return costs
+
+
+def dear_when_ragged() -> IterationCosts:
+    costs = taught()
+    for _ in range(100):
+        costs.observe(8, 10, 4 * law_seconds(8, 10), ragged=True)
+    return costs
 
 
 def sequence(identity: int, steps: int = 1000, priority: int = 0) -> Sequence:
     return Sequence(identity, Work(VersionKey("m", 1), (np.zeros((steps, 1), np.float32),), priority=priority), "2", 0.0)
 
 
-def queue(max_batch_rows: int, *members: Sequence) -> ChunkQueue:
-    made = ChunkQueue("2", CostModel(), max_batch_rows)
+def queue(max_batch_rows: int, *members: Sequence, costs: IterationCosts | None = None) -> ChunkQueue:
+    made = ChunkQueue("2", taught() if costs is None else costs, max_batch_rows, PATIENCE)
     for member in members:
         made.add(member)
     return made
@@ -29,7 +53,7 @@ def queue(max_batch_rows: int, *members: Sequence) -> ChunkQueue:
 
 def run(target: ChunkQueue, free_rows: int = ANY_ROWS) -> list[int]:
     """The ids of the next iteration, after which those that are through have left."""
-    batch = target.next_batch(free_rows, lambda anyone_waiting: 0.002)
+    batch = target.next_batch(free_rows, SECONDS)
     if batch is None:
         return []
     advance(target, batch)
@@ -52,65 +76,84 @@ def test_newcomers_become_active_in_the_order_of_arrival() -> None:
     target = queue(4, *members)
     assert (target.waiting, target.active) == (3, 0)
     assert run(target) == [0, 1, 2]
-    assert (target.waiting, target.active) == (0, 3)
+    assert (target.waiting, target.active, target.entering) == (0, 3, 0)
     assert {member.life for member in members} == {Life.ACTIVE}
 
 
-def test_priority_goes_first_among_the_waiting() -> None:
+def test_priority_goes_first() -> None:
     assert run(queue(2, sequence(0), sequence(1, priority=5), sequence(2, priority=5))) == [1, 2]
+    assert run(queue(1, sequence(0, steps=1), sequence(1, priority=5))) == [1]
 
 
-def test_newcomers_take_half_while_older_ones_wait() -> None:
-    target = queue(4, *[sequence(i) for i in range(10)])
-    assert run(target) == [0, 1, 2, 3]
-    assert run(target) == [4, 5, 0, 1]
-    assert run(target) == [6, 7, 2, 3]
+def test_a_short_newcomer_is_in_and_out_beside_many_long_ones() -> None:
+    target = queue(64, *[sequence(i, steps=100_000) for i in range(40)])
+    run(target)
+    target.add(sequence(99, steps=10))
+    batch = target.next_batch(ANY_ROWS, SECONDS)
+    assert batch is not None
+    assert batch.sequences[0].id == 99
+    assert set(batch.lengths) == {10}
+    assert 1 < batch.rows < 41  # with some of the long ones, for at most as long again
+    assert law_seconds(batch.rows, 10) <= 1.1 * max(2 * law_seconds(1, 10), SECONDS / 2)
 
 
-def test_newcomers_take_what_older_ones_leave() -> None:
-    target = queue(4, sequence(0))
+def test_those_beside_the_short_ones_have_long_to_go() -> None:
+    target = queue(8, sequence(0, steps=20), sequence(1, steps=79), sequence(2, steps=80), costs=dear_when_ragged())
+    assert run(target) == [0, 2]
+
+
+def test_a_chunk_that_ends_nobody_is_shorter_while_few_are_active() -> None:
+    few = queue(64, *[sequence(i, steps=100_000) for i in range(8)]).next_batch(ANY_ROWS, SECONDS)
+    many = queue(8, *[sequence(i, steps=100_000) for i in range(8)]).next_batch(ANY_ROWS, SECONDS)
+    assert few is not None
+    assert many is not None
+    assert law_seconds(8, few.steps) < 0.6 * SECONDS < 0.8 * SECONDS < law_seconds(8, many.steps) < 1.1 * SECONDS
+
+
+def test_the_eldest_leads_when_it_has_been_passed_over_for_long() -> None:
+    target = queue(1, sequence(0))
     assert run(target) == [0]
-    for i in range(1, 10):
-        target.add(sequence(i))
-    assert run(target) == [1, 2, 3, 0]
+    turns: list[list[int]] = []
+    for i in range(1, 40):
+        target.add(sequence(i, steps=40))
+        turns.append(run(target))
+    assert turns[0] == [1]
+    assert [0] in turns[:8]
+    assert [0] in turns[8:]
 
 
 def test_newcomers_need_free_rows() -> None:
     target = queue(4, sequence(0), sequence(1), sequence(2))
     assert run(target, free_rows=2) == [0, 1]
     assert run(target, free_rows=0) == [0, 1]
-    assert run(target, free_rows=1) == [2, 0, 1]
+    assert run(target, free_rows=1) == [0, 1, 2]
 
 
-def test_with_one_row_newcomers_and_older_ones_alternate() -> None:
-    target = queue(1, *[sequence(i) for i in range(3)])
-    assert [run(target) for _ in range(6)] == [[0], [0], [1], [0], [2], [1]]
+def test_those_that_have_not_run_yet_are_told_apart_for_they_will_take_rows() -> None:
+    target = queue(2, *[sequence(i) for i in range(5)])
+    assert run(target, free_rows=4) == [0, 1]
+    assert (target.active, target.entering, target.waiting) == (2, 2, 1)
 
 
 def test_the_chunk_ends_with_the_longest_and_shorter_rows_end_inside() -> None:
-    batch = queue(4, sequence(0, steps=3), sequence(1, steps=5)).next_batch(ANY_ROWS, lambda anyone_waiting: 1.0)
+    batch = queue(4, sequence(0, steps=3), sequence(1, steps=5)).next_batch(ANY_ROWS, 1.0)
     assert batch is not None
     assert batch.lengths == (3, 5)
+    assert batch.ragged
     assert (batch.rows, batch.steps, batch.timesteps) == (2, 5, 8)
 
 
+def test_where_ragged_ends_are_dear_the_chunk_is_cut_at_the_first_end() -> None:
+    members = (sequence(0, steps=40), sequence(1, steps=41))
+    batch = queue(4, *members, costs=dear_when_ragged()).next_batch(ANY_ROWS, SECONDS)
+    assert batch is not None
+    assert batch.lengths == (40, 40)
+
+
 def test_the_first_chunk_is_short() -> None:
-    batch = queue(4, sequence(0)).next_batch(ANY_ROWS, lambda anyone_waiting: 1.0)
+    batch = queue(4, sequence(0), costs=IterationCosts()).next_batch(ANY_ROWS, 1.0)
     assert batch is not None
     assert batch.steps == FIRST_STEPS
-
-
-def test_the_budget_hears_whether_anybody_is_left_waiting() -> None:
-    heard: list[bool] = []
-
-    def budget(anyone_waiting: bool) -> float:
-        heard.append(anyone_waiting)
-        return 1.0
-
-    target = queue(2, sequence(0), sequence(1), sequence(2))
-    target.next_batch(ANY_ROWS, budget)
-    target.next_batch(ANY_ROWS, budget)
-    assert heard == [True, False]
 
 
 @pytest.mark.parametrize("was_active", [False, True])
@@ -123,24 +166,39 @@ def test_a_discarded_sequence_never_runs_again(was_active: bool) -> None:
     assert run(target) == [1]
 
 
-@given(st.integers(1, 5), st.lists(st.lists(st.integers(1, 60), max_size=4), min_size=1, max_size=30))
+@given(st.integers(1, 5), st.lists(st.lists(st.integers(1, 400), max_size=4), min_size=1, max_size=60))
 def test_nobody_starves(max_batch_rows: int, arrivals: list[list[int]]) -> None:
-    """However newcomers stream in, an active sequence waits at most 2·active / rows iterations, plus one."""
-    target = queue(max_batch_rows)
-    active: dict[int, tuple[Sequence, int]] = {}  # with the iterations since it last ran
-    identity = 0
+    """However many come: who has n before it that ran no later, runs within n + 1 times the patience and two iterations."""
+    target, costs = queue(max_batch_rows), taught()
+    bounds: dict[int, float] = {}  # when each must have run again
+    elapsed, identity = 0.0, 0
+    longest = 2.2 * SECONDS
     for arriving in arrivals:
         for steps in arriving:
             target.add(sequence(identity, steps))
+            bounds[identity] = elapsed + (len(bounds) + 1) * (PATIENCE + 2 * longest)
             identity += 1
-        batch = target.next_batch(ANY_ROWS, lambda anyone_waiting: 0.002)
+        batch = target.next_batch(ANY_ROWS, SECONDS)
         if batch is None:
             continue
-        ran = {member.id for member in batch.sequences}
-        for number, (member, idle) in active.items():
-            active[number] = (member, 0 if number in ran else idle + 1)
-        active |= {member.id: (member, 0) for member in batch.sequences if member.id not in active}
-        bound = 2 * -(-len(active) // max_batch_rows) + 1
-        assert all(idle <= bound for _, idle in active.values())
+        assert costs.seconds(batch.rows, batch.steps) <= longest
+        elapsed += costs.seconds(batch.rows, batch.steps)
         advance(target, batch)
-        active = {number: entry for number, entry in active.items() if entry[0].remaining}
+        for member in batch.sequences:
+            del bounds[member.id]
+        assert all(elapsed <= bound for bound in bounds.values())
+        for member in batch.sequences:
+            if member.remaining:
+                bounds[member.id] = elapsed + (len(bounds) + 1) * (PATIENCE + 2 * longest)
+
+
+@given(st.lists(st.integers(1, 200), min_size=1, max_size=40), st.integers(1, 8))
+def test_every_step_of_everybody_is_run_once(lengths: list[int], max_batch_rows: int) -> None:
+    members = [sequence(i, steps) for i, steps in enumerate(lengths)]
+    target = queue(max_batch_rows, *members)
+    while (batch := target.next_batch(ANY_ROWS, SECONDS)) is not None:
+        assert len({member.id for member in batch.sequences}) == batch.rows <= max_batch_rows
+        assert min(batch.lengths) >= 1
+        advance(target, batch)
+    assert [member.remaining for member in members] == [0] * len(members)
+    assert (target.waiting, target.active, target.entering) == (0, 0, 0)

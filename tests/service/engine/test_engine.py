@@ -54,7 +54,7 @@ def test_chunks_keep_to_the_join_latency_and_grow_when_nobody_comes() -> None:
     seconds = [fact.seconds for fact in driven.observer.iterations]
     assert max(seconds) <= 0.0101
     assert seconds[0] < 0.002
-    assert seconds[-3] > 0.009
+    assert seconds[-3] > 0.0045  # with one active: half of what it would be with many
 
     for _ in range(100):  # five for each chunk: arrivals are frequent
         for _ in range(5):
@@ -62,7 +62,7 @@ def test_chunks_keep_to_the_join_latency_and_grow_when_nobody_comes() -> None:
             driven.engine.submit(work(steps(100)))
         driven.iterate()
     recent = [fact.seconds for fact in driven.observer.iterations[-50:]]
-    assert max(recent) <= 0.0021
+    assert max(recent) <= 0.0022
 
 
 def test_a_stalled_iteration_does_not_wreck_the_next_chunks() -> None:

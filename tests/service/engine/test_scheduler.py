@@ -21,7 +21,7 @@ def sequence(identity: int, implementation: str = "2", steps: int = 1000, deadli
 
 
 def scheduler(*members: Sequence, max_batch_rows: int = 4) -> Scheduler:
-    made = Scheduler(lambda label, costs: ChunkQueue(label, costs, max_batch_rows), ChunkBudget(0.002, 0.01))
+    made = Scheduler(lambda label, costs: ChunkQueue(label, costs, max_batch_rows, 0.002), ChunkBudget(0.002, 0.01))
     for member in members:
         made.admit(member)
     return made
@@ -55,16 +55,16 @@ def test_retire_books_steps_shares_and_costs() -> None:
     short, long = sequence(0, steps=2), sequence(1, steps=1000)
     target = scheduler(short, long)
     batch = next_batch(target)
-    assert batch.lengths == (2, 8)
+    assert batch.lengths == (2, 2)
     assert target.retire(batch, started_seconds=7.0, seconds=0.5) == [short]
     assert (short.life, long.life) == (Life.DONE, Life.ACTIVE)
-    assert (short.position, long.position) == (2, 8)
+    assert (short.position, long.position) == (2, 2)
     assert short.started_seconds == long.started_seconds == 7.0
-    assert short.compute_seconds == pytest.approx(0.1)  # 2 of 10 steps
-    assert long.compute_seconds == pytest.approx(0.4)
+    assert short.compute_seconds == pytest.approx(0.25)  # 2 of 4 steps
+    assert long.compute_seconds == pytest.approx(0.25)
     costs = target.costs("2")
     assert costs is not None
-    assert costs.seconds(2, 8) == pytest.approx(0.5, rel=0.01)
+    assert costs.seconds(2, 2) == pytest.approx(0.5, rel=0.01)
     assert (target.live, target.waiting, target.active) == (1, 0, 1)
 
 
@@ -123,4 +123,4 @@ def test_a_long_queue_costs_no_more_per_iteration() -> None:
     for _ in range(10):
         assert next_batch(target).rows == 8
         target.expire(10.0)
-    assert looked_at < 10 * 8 * 4
+    assert looked_at < ROWS + 10 * 8 * 8

@@ -6,8 +6,8 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cellserve.service.engine.cost_model import CostModel
 from cellserve.service.engine.facts import VersionKey
+from cellserve.service.engine.iteration_costs import IterationCosts
 from cellserve.service.engine.sequence import Sequence, Work
 from cellserve.service.engine.whole_queue import WholeQueue
 
@@ -18,8 +18,8 @@ def sequence(identity: int, steps: int, priority: int = 0) -> Sequence:
     return Sequence(identity, Work(VersionKey("m", 1), (np.zeros((steps, 1), np.float32),), priority=priority), "2", 0.0)
 
 
-def taught(a: float, b: float) -> CostModel:
-    costs = CostModel()
+def taught(a: float, b: float) -> IterationCosts:
+    costs = IterationCosts()
     for _ in range(20):
         for rows in (1, 8, 64):
             for steps in (1, 10, 100):
@@ -27,7 +27,7 @@ def taught(a: float, b: float) -> CostModel:
     return costs
 
 
-def queue(costs: CostModel, max_batch_rows: int, *members: Sequence) -> WholeQueue:
+def queue(costs: IterationCosts, max_batch_rows: int, *members: Sequence) -> WholeQueue:
     made = WholeQueue("2", costs, max_batch_rows, MAX_CHUNK)
     for member in members:
         made.add(member)
@@ -35,7 +35,7 @@ def queue(costs: CostModel, max_batch_rows: int, *members: Sequence) -> WholeQue
 
 
 def run(target: WholeQueue) -> list[int]:
-    batch = target.next_batch(0, lambda anyone_waiting: 0.002)
+    batch = target.next_batch(0, 0.002)
     if batch is None:
         return []
     assert batch.lengths == tuple(member.steps for member in batch.sequences)
@@ -67,7 +67,7 @@ def test_a_batch_within_a_chunk_is_never_too_long() -> None:
 
 
 def test_before_measurements_batches_are_small() -> None:
-    assert len(run(queue(CostModel(), 64, *[sequence(i, 10) for i in range(20)]))) == 4
+    assert len(run(queue(IterationCosts(), 64, *[sequence(i, 10) for i in range(20)]))) == 4
 
 
 def test_the_area_is_bounded() -> None:
@@ -77,7 +77,7 @@ def test_the_area_is_bounded() -> None:
 
 def test_a_discarded_sequence_never_runs() -> None:
     gone = sequence(0, 10)
-    target = queue(CostModel(), 8, gone, sequence(1, 10))
+    target = queue(IterationCosts(), 8, gone, sequence(1, 10))
     target.discard(gone)
     assert target.waiting == 1
     assert run(target) == [1]
@@ -87,7 +87,7 @@ def test_a_discarded_sequence_never_runs() -> None:
 def test_everybody_runs_once_and_at_most_a_quarter_is_padding(lengths: list[int]) -> None:
     target = queue(taught(1e-9, 1e-6), 16, *[sequence(i, steps) for i, steps in enumerate(lengths)])
     seen: list[int] = []
-    while batch := target.next_batch(0, lambda anyone_waiting: 0.002):
+    while batch := target.next_batch(0, 0.002):
         assert batch.timesteps >= 0.749 * batch.rows * batch.steps
         seen += [member.id for member in batch.sequences]
     assert sorted(seen) == list(range(len(lengths)))
