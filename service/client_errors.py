@@ -7,6 +7,7 @@ ServiceError                          see cellserve.service.errors
     ├── MessageTooLarge               MESSAGE_TOO_LARGE
     ├── AccessDenied                  ACCESS_DENIED   a missing or unknown token, or one without the right
     ├── MethodMissing                 METHOD_MISSING  whatever answers there is not a cellserve of this version
+    ├── FeedUnsettled                 FEED_UNSETTLED  whether an earlier feed of the live sequence was consumed is not known
     └── BadReply                      BAD_REPLY       the reply contradicts itself
 
 Every error has `reason`, `field`, `retry_after_seconds` and `request_id` (the line to look for in the server's log).
@@ -49,6 +50,10 @@ class MethodMissing(CallFailed):
     reason = "METHOD_MISSING"
 
 
+class FeedUnsettled(CallFailed):
+    reason = "FEED_UNSETTLED"
+
+
 class BadReply(CallFailed):
     reason = "BAD_REPLY"
 
@@ -88,6 +93,7 @@ def mirrored(call: FailedCall, target: str) -> ServiceError:
     error.retry_after_seconds = _retry_after_seconds(details.get(error_details_pb2.RetryInfo))
     error.field = _field(details.get(error_details_pb2.BadRequest))
     error.request_id = _request_id(info, trailers)
+    error.metadata = _metadata(info)
     return error
 
 
@@ -95,7 +101,10 @@ def mirrored_message(failure: pb.Error, request_id: str) -> ServiceError:
     """The same for a failure that a stream carries as a message."""
     code = _CODES.get(failure.code, grpc.StatusCode.UNKNOWN)
     error = _by_reason(failure.reason, code)(
-        failure.message, field=failure.field or None, retry_after_seconds=failure.retry_after_seconds or None
+        failure.message,
+        field=failure.field or None,
+        retry_after_seconds=failure.retry_after_seconds or None,
+        metadata=dict(failure.metadata),
     )
     error.request_id = request_id or None
     return error
@@ -154,6 +163,12 @@ def _field(bad_request: Message | None) -> str | None:
     if not isinstance(bad_request, error_details_pb2.BadRequest) or not bad_request.field_violations:
         return None
     return str(bad_request.field_violations[0].field)
+
+
+def _metadata(info: Message | None) -> dict[str, str]:
+    if not isinstance(info, error_details_pb2.ErrorInfo):
+        return {}
+    return {name: value for name, value in info.metadata.items() if name != "request_id"}
 
 
 def _request_id(info: Message | None, trailers: Iterable[tuple[str, str | bytes]]) -> str | None:

@@ -116,6 +116,12 @@ class SequencePosition(ServiceError):
 
     reason = "SEQUENCE_POSITION"
 
+    @property
+    def position(self) -> int | None:
+        """Time steps that the server has consumed; None where it does not say."""
+        position = self.metadata.get("position", "")
+        return int(position) if position.isdigit() else None
+
 
 class WrongWeights(ServiceError):
     reason = "SEQUENCE_WEIGHTS"

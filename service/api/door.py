@@ -15,6 +15,8 @@ from cellserve.service.engine.batch import Delivery
 from cellserve.service.registry.description import VersionDescription
 from cellserve.service.registry.lease import Lease, LoadedVersion
 from cellserve.service.registry.status import VersionStatus
+from cellserve.service.sessions.feed import Feed, FeedReply
+from cellserve.service.sessions.info import SessionInfo
 
 Reply = TypeVar("Reply")
 
@@ -37,6 +39,24 @@ class Versions(Protocol):
     async def unload(self, model: str) -> None: ...
 
 
+class Sessions(Protocol):
+    """The part of the table of live sequences that the door uses."""
+
+    async def feed(self, model: str, session_id: str, feed: Feed) -> FeedReply: ...
+
+    def list(self, model: str | None = None) -> list[SessionInfo]: ...
+
+    def get(self, model: str, session_id: str) -> SessionInfo: ...
+
+    async def snapshot(self, model: str, session_id: str) -> bytes: ...
+
+    async def restore(self, model: str, snapshot: bytes, session_id: str | None, *, restart: bool = False) -> SessionInfo: ...
+
+    async def fork(self, model: str, session_id: str, new_id: str | None) -> SessionInfo: ...
+
+    async def close(self, model: str, session_id: str) -> None: ...
+
+
 class Planned(NamedTuple):
     """A request checked against a version, ready to run."""
 
@@ -48,10 +68,11 @@ class Planned(NamedTuple):
 class Door:
     """Lives on the event loop."""
 
-    def __init__(self, versions: Versions, execution: Execution, limits: Limits) -> None:
+    def __init__(self, versions: Versions, execution: Execution, limits: Limits, sessions: Sessions | None = None) -> None:
         self.versions = versions
         self.execution = execution
         self.limits = limits
+        self.sessions = sessions
         self.signatures = Signatures()
 
     async def run(

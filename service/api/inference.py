@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import Final
 
-from cellserve.service.api import padded, parameters, replies
+from cellserve.service.api import inference_feed, padded, parameters, replies
 from cellserve.service.api.door import Door, Planned
 from cellserve.service.api.implementations import choose
 from cellserve.service.api.parameters import RequestParameters
@@ -27,10 +27,12 @@ _TYPED_FIELDS: Final = {
 
 
 async def infer(door: Door, request: pb.ModelInferRequest, remaining_seconds: float | None) -> pb.ModelInferResponse:
-    """remaining_seconds: of the call, None for no limit. Raises what Door.run raises, InvalidInput and NotOffered."""
+    """remaining_seconds: of the call, None for no limit. Raises what Door.run and feed raise, InvalidInput and NotOffered."""
     asked = parameters.read(request.parameters)
     ends_seconds = deadline(remaining_seconds, asked.timeout_seconds)
     plan = partial(_plan, door, request, asked, ends_seconds)
+    if asked.session is not None:
+        return await inference_feed.answer(door, request, asked.session, ends_seconds, plan)
     return await door.run(request.model_name, request.model_version, plan, partial(_reply, request.id))
 
 

@@ -27,6 +27,8 @@ EXTENSIONS: Final = (
     "model_repository",
     "parameters",
     "schedule_policy",
+    "sequence",
+    "sequence(string_id)",
     "statistics",
 )
 

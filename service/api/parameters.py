@@ -6,45 +6,41 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from cellserve.service.api import session_parameters
+from cellserve.service.api.session_parameters import SessionParameters
 from cellserve.service.errors import InvalidInput, NotOffered
 from cellserve.service.pb.open_inference_pb2 import InferParameter
 
 Value = bool | int | float | str | None
 
-_SESSION: Final = ("sequence_id", "sequence_start", "sequence_end")
 _UNSUPPORTED_ON_TENSORS: Final = ("shared_memory_region", "classification")
 
 
 @dataclass(frozen=True, slots=True)
 class RequestParameters:
-    """implementation: as asked, "" for none. timeout_seconds: longest wait, None for no limit."""
+    """implementation: as asked, "" for none. timeout_seconds: longest wait, or None. session: None for whole sequences."""
 
     implementation: str = ""
     return_state: bool = False
     timeout_seconds: float | None = None
     priority: int = 0
+    session: SessionParameters | None = None
 
 
 NO_PARAMETERS: Final = RequestParameters()
 
 
 def read(parameters: Mapping[str, InferParameter]) -> RequestParameters:
-    """Raises InvalidInput: a parameter of the wrong type or range; NotOffered: a session."""
+    """Raises InvalidInput: a parameter of the wrong type or range."""
     if not parameters:
         return NO_PARAMETERS
     values = {name: _value(parameter) for name, parameter in parameters.items()}
-    for name in _SESSION:
-        if values.get(name):
-            raise NotOffered(
-                f"this server keeps no sessions, and the request carries {name}; "
-                "send whole sequences, or carry the state yourself with return_state and the state.* inputs",
-                field=f"parameters.{name}",
-            )
     return RequestParameters(
         implementation=_implementation(values.get("implementation")),
         return_state=_bool("return_state", values.get("return_state")),
         timeout_seconds=_timeout_seconds(values.get("timeout")),
         priority=_integer("priority", values.get("priority")),
+        session=session_parameters.read(parameters),
     )
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
 from cellserve.service.api.requests import deadline
 from cellserve.service.api.status import CODES, retry_after_seconds
@@ -16,15 +16,18 @@ from cellserve.service.pb import cellserve_pb2 as pb
 
 MAX_ID_CHARACTERS: Final = 128
 
-Run = Callable[[pb.RunRequest, float | None], Awaitable[pb.RunReply]]
+Act = Callable[[Any, float | None], Awaitable[Any]]
 
 
 class SequenceStream:
-    """run: answers one RunRequest within a deadline on time.monotonic's clock (None: no limit). Lives on the event loop."""
+    """acts: by the action's name, what answers its message within a deadline on time.monotonic's clock (None: no limit).
 
-    def __init__(self, run: Run, around: StreamedRequests, time_remaining: Callable[[], float | None]) -> None:
+    What two requests do before they first wait, they do in the order of the requests. Lives on the event loop.
+    """
+
+    def __init__(self, acts: Mapping[str, Act], around: StreamedRequests, time_remaining: Callable[[], float | None]) -> None:
         """time_remaining: seconds of the whole stream, None for no limit."""
-        self._run = run
+        self._acts = acts
         self._around = around
         self._time_remaining = time_remaining
         self._in_flight: dict[str, asyncio.Task[pb.StreamReply]] = {}
@@ -50,16 +53,18 @@ class SequenceStream:
     async def _answer(self, request: pb.StreamRequest, request_id: str) -> pb.StreamReply:
         if len(request.id) > MAX_ID_CHARACTERS:
             raise InvalidInput(f"the id has {len(request.id)} characters; {MAX_ID_CHARACTERS} are the most taken", field="id")
-        if request.WhichOneof("action") is None:
-            raise InvalidInput("the message asks for nothing that this server knows; set one of: run, cancel", field="action")
+        action = request.WhichOneof("action")
+        if action is None:
+            known = ", ".join((*self._acts, "cancel"))
+            raise InvalidInput(f"the message asks for nothing that this server knows; set one of: {known}", field="action")
         timeout_seconds = _timeout_seconds(request)
         ends_seconds = deadline(self._time_remaining(), timeout_seconds)
         try:
             async with asyncio.timeout(timeout_seconds):
-                answer = await self._run(request.run, ends_seconds)
+                answer = await self._acts[action](getattr(request, action), ends_seconds)
         except TimeoutError as error:
             raise DeadlineExpired("the time given for this request is over") from error
-        return pb.StreamReply(id=request.id, request_id=request_id, run=answer)
+        return pb.StreamReply(id=request.id, request_id=request_id, **{action: answer})
 
 
 async def _refuse_used_id(given: str, request_id: str) -> pb.StreamReply:
@@ -81,5 +86,6 @@ def _failure(given: str, error: ServiceError, request_id: str) -> pb.StreamReply
         message=str(error),
         field=error.field or "",
         retry_after_seconds=retry_after_seconds(error) or 0.0,
+        metadata=error.metadata,
     )
     return pb.StreamReply(id=given, request_id=request_id, error=told)

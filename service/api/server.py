@@ -26,7 +26,7 @@ SERVICES: Final = (
     cellserve_pb2.DESCRIPTOR.services_by_name["Sequences"].full_name,
     cellserve_pb2.DESCRIPTOR.services_by_name["Registry"].full_name,
 )
-_INFERENCE: Final = frozenset((f"/{SERVICES[0]}/ModelInfer", f"/{SERVICES[1]}/Run"))
+_INFERENCE: Final = frozenset((f"/{SERVICES[0]}/ModelInfer", f"/{SERVICES[1]}/Run", f"/{SERVICES[1]}/Feed"))
 _REFLECTED: Final = (*SERVICES, health_pb2.DESCRIPTOR.services_by_name["Health"].full_name, reflection.SERVICE_NAME)
 
 

@@ -253,12 +253,10 @@ class SnapshotRequest(_message.Message):
     def __init__(self, model: _Optional[str] = ..., sequence_id: _Optional[str] = ...) -> None: ...
 
 class SnapshotReply(_message.Message):
-    __slots__ = ("snapshot", "position")
+    __slots__ = ("snapshot",)
     SNAPSHOT_FIELD_NUMBER: _ClassVar[int]
-    POSITION_FIELD_NUMBER: _ClassVar[int]
     snapshot: bytes
-    position: int
-    def __init__(self, snapshot: _Optional[bytes] = ..., position: _Optional[int] = ...) -> None: ...
+    def __init__(self, snapshot: _Optional[bytes] = ...) -> None: ...
 
 class RestoreRequest(_message.Message):
     __slots__ = ("model", "snapshot", "sequence_id", "restart")

@@ -1,0 +1,109 @@
+"""A feed of a live sequence, whichever protocol it came in: checked against the sequence's own version, applied, answered.
+
+Knows no messages. Takes its place among the feeds of its sequence before it first waits, so that feeds are applied in the order
+in which they were begun.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import NamedTuple, TypeVar
+
+from cellserve.service.api.calls import CURRENT
+from cellserve.service.api.door import Door, Planned
+from cellserve.service.api.signature import Signature
+from cellserve.service.errors import InvalidInput
+from cellserve.service.registry.lease import LoadedVersion
+from cellserve.service.sessions.feed import Feed, FeedPlan, FeedReply
+
+Reply = TypeVar("Reply")
+
+
+class FeedAsk(NamedTuple):
+    """Which sequence, and what of it: all but `model` and `session_id` as in Feed."""
+
+    model: str
+    session_id: str
+    start: bool = False
+    end: bool = False
+    restart: bool = False
+    version: str = ""
+    position: int | None = None
+    epoch: str | None = None
+    deadline_seconds: float | None = None
+
+
+class FeedRequest(NamedTuple):
+    """A request checked against the sequence's version. planned: None for one of no time steps."""
+
+    plan: FeedPlan
+    planned: Planned | None = None
+
+    @classmethod
+    def of_one_row(cls, planned: Planned, field: str) -> FeedRequest:
+        """field: what to blame where there are more rows. Raises InvalidInput."""
+        rows, options = planned.rows, planned.options
+        if len(rows.lengths) != 1:
+            raise InvalidInput(f"a live sequence is fed one row at a time; the request has {len(rows.lengths)}", field=field)
+        plan = FeedPlan(
+            inputs=tuple(column[0] for column in rows.inputs),
+            mask=None if rows.masks is None else rows.masks[0],
+            initial_state=None if rows.states is None else rows.states[0],
+            implementation=options.implementation,
+            priority=options.priority,
+            want_state=options.want_state,
+        )
+        return cls(plan, planned)
+
+
+class FeedDone(NamedTuple):
+    """What a reply is made from."""
+
+    fed: FeedReply
+    signature: Signature
+    planned: Planned | None
+
+
+async def feed(
+    door: Door,
+    ask: FeedAsk,
+    check: Callable[[LoadedVersion, Signature], FeedRequest],
+    reply: Callable[[FeedDone], Reply],
+) -> Reply:
+    """Raises what `check`, Sessions.feed and the engine raise."""
+    call = CURRENT.get()
+    door.execution.require_open()
+    checked: list[tuple[Signature, FeedRequest]] = []
+
+    def plan(version: LoadedVersion) -> FeedPlan:
+        call.version = version.key
+        signature = door.signatures.of(version)
+        began = time.perf_counter()
+        request = check(version, signature)
+        call.input_seconds = time.perf_counter() - began
+        call.implementation = request.plan.implementation or version.default_implementation
+        checked.append((signature, request))
+        return request.plan
+
+    asked = Feed(
+        plan=plan,
+        start=ask.start,
+        end=ask.end,
+        restart=ask.restart,
+        version=ask.version,
+        position=ask.position,
+        epoch=ask.epoch,
+        deadline_seconds=ask.deadline_seconds,
+    )
+    fed = await door.sessions.feed(ask.model, ask.session_id, asked)
+    signature, request = checked[-1]
+    began = time.perf_counter()
+    if fed.delivery is not None:
+        if request.plan.want_state and fed.delivery.state is None:
+            raise InvalidInput("this feed is repeated, and was answered without states the first time; ask for the same as then")
+        call.implementation = fed.delivery.implementation
+        call.queue_seconds, call.compute_seconds = fed.delivery.queue_seconds, fed.delivery.compute_seconds
+    answer = reply(FeedDone(fed, signature, request.planned))
+    call.output_seconds = time.perf_counter() - began
+    return answer
