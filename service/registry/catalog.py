@@ -21,6 +21,7 @@ from cellserve.service.registry.lease import Lease, LoadedVersion
 from cellserve.service.registry.live import CatalogObserver, Lanes, LiveVersions, Record
 from cellserve.service.registry.loading import load_version
 from cellserve.service.registry.manifest import check_alias_name, check_model_name
+from cellserve.service.registry.model_settings import ModelSettings
 from cellserve.service.registry.plan import Unload, held_versions, next_action
 from cellserve.service.registry.repository import Repository
 from cellserve.service.registry.snapshot import Pointer, Snapshot
@@ -132,6 +133,11 @@ class Catalog:
         manifest = await asyncio.to_thread(self._repository.manifest, *key) if loaded is None else loaded.manifest
         numbers = sorted(self._snapshot.models[key.model].versions)
         return VersionDescription(self._status(key), numbers, manifest, loaded)
+
+    def model_settings(self, model: str) -> ModelSettings:
+        """What the model's owner says of it; the defaults for a model that is unknown."""
+        known = self._snapshot.models.get(model)
+        return ModelSettings() if known is None else known.settings
 
     def subscribe(self, callback: Callable[[VersionStatus], None]) -> Callable[[], None]:
         """Calls `callback` on the event loop at every change of state. Gives the function that ends it."""

@@ -20,7 +20,7 @@ from pydantic import PositiveInt, TypeAdapter, ValidationError
 from cellserve.models.errors import ModelError
 from cellserve.service.engine.facts import VersionKey
 from cellserve.service.errors import InvalidInput, RepositoryError, UnknownModel, UnknownVersion
-from cellserve.service.registry import disk, layout
+from cellserve.service.registry import disk, layout, model_settings
 from cellserve.service.registry.manifest import (
     STABLE,
     Manifest,
@@ -30,6 +30,7 @@ from cellserve.service.registry.manifest import (
     check_alias_name,
     check_model_name,
 )
+from cellserve.service.registry.model_settings import ModelSettings
 
 if TYPE_CHECKING:
     from cellserve.models.importers import ImportedModel
@@ -100,6 +101,10 @@ class Repository:
                 f"{path} is damaged: expected a JSON object of alias names and version numbers ({_first_line(error)}); "
                 f"write it anew with: cellserve promote {model} VERSION --alias ALIAS"
             ) from error
+
+    def settings(self, model: str) -> ModelSettings:
+        """What the owner says of the model in model.yaml. Raises InvalidInput (the name), RepositoryError (it is damaged)."""
+        return model_settings.read(self.root / check_model_name(model))
 
     def manifest(self, model: str, version: int) -> Manifest:
         """Raises UnknownModel, UnknownVersion, RepositoryError (the manifest is missing or damaged)."""

@@ -13,6 +13,7 @@ from cellserve.service.engine.facts import VersionKey
 from cellserve.service.errors import RepositoryError, UnknownModel, UnknownVersion, VersionUnavailable
 from cellserve.service.registry.layout import Fingerprint
 from cellserve.service.registry.manifest import STABLE, parse_version
+from cellserve.service.registry.model_settings import ModelSettings
 from cellserve.service.registry.repository import Repository
 
 log = logging.getLogger(__name__)
@@ -22,11 +23,12 @@ Pointer = tuple[str, str]  # (model, alias); alias "" is what a request without 
 
 @dataclass(frozen=True, slots=True)
 class ModelOnDisk:
-    """One model. `problem`: why its aliases could not be read; they are then the last ones that could."""
+    """One model. `problem`: why its aliases could not be read; they are then the last ones that could. So are the settings."""
 
     versions: Mapping[int, Fingerprint]
     aliases: Mapping[str, int] = field(default_factory=dict)
     problem: str = ""
+    settings: ModelSettings = field(default_factory=ModelSettings)
 
     @property
     def newest(self) -> int:
@@ -108,12 +110,21 @@ def read(repository: Repository, previous: Snapshot) -> Snapshot:
 def read_model(repository: Repository, name: str, previous: ModelOnDisk | None) -> ModelOnDisk:
     """Raises UnknownModel."""
     versions = {version: repository.fingerprint(VersionKey(name, version)) for version in repository.versions(name)}
+    settings = _settings(repository, name, previous)
     try:
-        return ModelOnDisk(versions, repository.aliases(name))
+        return ModelOnDisk(versions, repository.aliases(name), settings=settings)
     except RepositoryError as error:
         if previous is None or not previous.problem:
             log.warning("%s", error)
-        return ModelOnDisk(versions, previous.aliases if previous else {}, problem=str(error))
+        return ModelOnDisk(versions, previous.aliases if previous else {}, problem=str(error), settings=settings)
+
+
+def _settings(repository: Repository, name: str, previous: ModelOnDisk | None) -> ModelSettings:
+    try:
+        return repository.settings(name)
+    except RepositoryError as error:
+        log.warning("%s; the last settings that could be read hold", error)
+        return previous.settings if previous else ModelSettings()
 
 
 def _listed(versions: Mapping[int, Fingerprint]) -> str:

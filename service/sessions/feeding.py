@@ -1,0 +1,187 @@
+"""Applies feeds: each once, in the order of arrival, on the version that its sequence began on. All or nothing.
+
+A sequence changes only after its feed has been computed: a feed that is refused, fails or is cancelled leaves it as it was.
+Runs on the event loop; knows no protocol.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from cellserve.service.engine.batch import Delivery
+from cellserve.service.engine.sequence import Work
+from cellserve.service.errors import InvalidInput, NotCausal, SequenceExists, SequenceLost, SequencePosition
+from cellserve.service.registry.lease import LoadedVersion
+from cellserve.service.sessions.epochs import Epochs
+from cellserve.service.sessions.feed import Feed, FeedPlan, FeedReply
+from cellserve.service.sessions.live import LiveSessions
+from cellserve.service.sessions.observer import SessionObserver
+from cellserve.service.sessions.pins import Pin
+from cellserve.service.sessions.replies import Replies
+from cellserve.service.sessions.room import Room
+from cellserve.service.sessions.session import Session
+from cellserve.service.sessions.states import States
+from cellserve.service.sessions.versions import Versions
+
+Run = Callable[[Sequence[Work]], Awaitable[list[Delivery]]]
+
+
+class Feeding:
+    """Every method is called in the turn of its sequence."""
+
+    def __init__(
+        self,
+        run: Run,
+        versions: Versions,
+        live: LiveSessions,
+        states: States,
+        room: Room,
+        replies: Replies,
+        observer: SessionObserver,
+    ) -> None:
+        self._run = run
+        self._versions = versions
+        self._live = live
+        self._states = states
+        self._room = room
+        self._replies = replies
+        self._observer = observer
+
+    async def start(self, session: Session, feed: Feed, epochs: Epochs) -> FeedReply:
+        """Raises SequenceExists, NotCausal, Overloaded, InvalidInput, and what the catalog and the engine raise."""
+        again = self.repeated(session, feed)
+        if again is not None:
+            return again
+        if session.pin is not None and not feed.restart:
+            raise SequenceExists(
+                f"{session.key} is live, after {session.position} time steps; restart it, or take another id", field="sequence_id"
+            )
+        if feed.position:
+            raise InvalidInput(f"a sequence starts at position 0, and this start says {feed.position}", field="position")
+        pin = self._live.pins.hold(await self._versions.acquire(session.key.model, feed.version))
+        try:
+            return await self._begin(session, pin, feed, epochs.current)
+        finally:
+            self._live.pins.drop(pin)
+
+    async def go_on(self, session: Session, pin: Pin, feed: Feed, epochs: Epochs) -> FeedReply:
+        """Raises SequenceLost, SequencePosition, InvalidInput, and what the engine raises."""
+        self._require_epoch(session, feed, epochs)
+        if feed.position != session.position and feed.position is not None:
+            again = self.repeated(session, feed)
+            if again is not None:
+                return again
+        require_position(session, feed, epochs.current)
+        plan = feed.plan(pin.version)
+        if plan.initial_state is not None:
+            raise InvalidInput("an initial state can only be given with the start of a sequence", field="state")
+        delivery = None
+        if plan.steps:
+            state = await self._states.bring_back(session)
+            delivery = await self._compute(pin, plan, state, feed, want_state=plan.want_state or not feed.end)
+        before = session.position
+        reply = self._reply(session, plan, before + plan.steps, epochs.current, pin.version, delivery)
+        if feed.end:
+            self._live.end(session, "ended")
+        elif delivery is not None:
+            self._live.advance(session, delivery.state, plan.steps)
+        else:
+            session.confirmed = True
+        if plan.steps or feed.end:  # an empty feed hides no answer
+            self._replies.put(session.key, feed, plan, before, reply)
+        return reply
+
+    def repeated(self, session: Session, feed: Feed) -> FeedReply | None:
+        """The answer given before to the very same feed."""
+        reply = None if feed.position is None else self._replies.match(session.key, feed)
+        if reply is not None:
+            self._observer.on_session_event(reply.version.key, "repeated")
+        return reply
+
+    async def _begin(self, session: Session, pin: Pin, feed: Feed, epoch: str) -> FeedReply:
+        version = pin.version
+        if not version.causal:
+            raise NotCausal(
+                f"{version.key} needs whole sequences (a layer of it looks ahead), so nothing can be fed to it step by step; "
+                "send whole sequences",
+                field="model",
+            )
+        plan = feed.plan(version)
+        if not feed.end:
+            await self._room.make(pin)
+        state = plan.initial_state if plan.initial_state is not None else np.zeros(version.state_layout.width, np.float32)
+        delivery = None
+        if plan.steps:
+            delivery = await self._compute(pin, plan, plan.initial_state, feed, want_state=plan.want_state or not feed.end)
+            state = state if delivery.state is None else delivery.state
+        restarted = session.pin is not None
+        self._live.end(session, None)
+        reply = self._reply(session, plan, plan.steps, epoch, version, delivery)
+        if not feed.end:
+            self._live.begin(session, pin, state, plan.steps, epoch)
+        self._observer.on_session_event(version.key, "restarted" if restarted else "started")
+        if feed.end:
+            self._live.tombstones.remove(session.key)
+            self._observer.on_session_event(version.key, "ended")
+        self._replies.put(session.key, feed, plan, 0, reply)
+        return reply
+
+    async def _compute(
+        self, pin: Pin, plan: FeedPlan, state: npt.NDArray[np.float32] | None, feed: Feed, *, want_state: bool
+    ) -> Delivery:
+        work = Work(
+            version=pin.key,
+            inputs=plan.inputs,
+            mask=plan.mask,
+            state=state,
+            implementation=plan.implementation,
+            want_state=want_state,
+            deadline_seconds=feed.deadline_seconds,
+            priority=plan.priority,
+        )
+        (delivery,) = await self._run((work,))
+        return delivery
+
+    def _reply(
+        self, session: Session, plan: FeedPlan, position: int, epoch: str, version: LoadedVersion, delivery: Delivery | None
+    ) -> FeedReply:
+        shown = delivery if delivery is None or plan.want_state else delivery._replace(state=None)
+        return FeedReply(session.key.session_id, position, epoch, version, shown)
+
+    def _require_epoch(self, session: Session, feed: Feed, epochs: Epochs) -> None:
+        if feed.epoch is None or epochs.includes(feed.epoch, session.epoch):
+            return
+        self._observer.on_session_event(None, "lost")
+        raise lost(f"{session.key} was started again after the server had lost it", epochs.current)
+
+
+def require_position(session: Session, feed: Feed, epoch: str) -> None:
+    """Raises SequencePosition: the feed belongs elsewhere, or cannot say that it belongs here."""
+    if feed.position == session.position:
+        return
+    metadata = {"position": str(session.position), "epoch": epoch}
+    if feed.position is not None:
+        raise SequencePosition(
+            f"{session.key} stands at position {session.position} time steps, and this feed belongs at {feed.position}; "
+            f"feed on from {session.position}",
+            field="position",
+            metadata=metadata,
+        )
+    if not session.confirmed and feed.epoch != epoch:
+        raise SequencePosition(
+            f"the server ended unexpectedly and holds {session.key} as it was at position {session.position}; "
+            f"feed on from there, with position {session.position} or epoch {epoch} in the feed, or start it again",
+            field="position",
+            metadata=metadata,
+        )
+
+
+def lost(sentence: str, epoch: str) -> SequenceLost:
+    return SequenceLost(
+        f"{sentence}; the epoch is {epoch} now, and the feed's is another; start it again",
+        field="epoch",
+        metadata={"epoch": epoch},
+    )

@@ -1,0 +1,266 @@
+"""Every sequence that is live: by id, by how long it has been idle, by age. Begins and ends them, and says why they ended.
+
+Whoever works with a sequence has its turn (session.py); only sequences that nobody works with expire, are evicted or retire.
+Runs on the event loop; knows no feeds, no disk and no timers.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from itertools import takewhile
+
+import numpy as np
+import numpy.typing as npt
+
+from cellserve.service.engine.facts import VersionKey
+from cellserve.service.registry.model_settings import ModelSettings
+from cellserve.service.sessions.observer import SessionCount, SessionEvent, SessionObserver
+from cellserve.service.sessions.parking import ParkedRow
+from cellserve.service.sessions.pins import Pin, Pins
+from cellserve.service.sessions.session import Session
+from cellserve.service.sessions.settings import SessionSettings
+from cellserve.service.sessions.tombstones import Ending, SessionKey, Tombstones
+
+_EVENTS: dict[Ending, SessionEvent] = {
+    Ending.IDLE: "expired",
+    Ending.AGE: "expired",
+    Ending.EVICTED: "evicted",
+    Ending.RETIRED: "retired",
+    Ending.CHANGED: "retired",
+}
+
+
+class LiveSessions:
+    """on_change: told of each sequence that began, changed or ended."""
+
+    def __init__(
+        self,
+        settings: SessionSettings,
+        model_settings: Callable[[str], ModelSettings],
+        observer: SessionObserver,
+        clock: Callable[[], float],
+        on_change: Callable[[SessionKey], None],
+    ) -> None:
+        self.pins = Pins()
+        self.tombstones = Tombstones(settings.max_tombstones)
+        self._settings = settings
+        self._model_settings = model_settings
+        self._observer = observer
+        self._clock = clock
+        self._on_change = on_change
+        self._sessions: dict[SessionKey, Session] = {}
+        self._idle: dict[str, OrderedDict[Session, None]] = {}  # by model, longest idle first; states in memory
+        self._parked: dict[str, OrderedDict[Session, None]] = {}  # the same; states on disk
+        self._ages: OrderedDict[Session, None] = OrderedDict()  # oldest first; empty where age has no limit
+
+    def __len__(self) -> int:
+        """Live ones, and those about to begin."""
+        return len(self._sessions)
+
+    def __iter__(self) -> Iterator[Session]:
+        """Those that are live now."""
+        return (session for session in list(self._sessions.values()) if session.pin is not None)
+
+    # --- turns ---
+
+    def find(self, key: SessionKey) -> Session | None:
+        return self._sessions.get(key)
+
+    def place(self, key: SessionKey) -> Session:
+        """The sequence, or a place where one may begin."""
+        session = self._sessions.get(key)
+        if session is None:
+            session = self._sessions[key] = Session(key)
+        return session
+
+    async def take(self, session: Session) -> None:
+        """The caller's turn; it must call `give`."""
+        if not session.busy and session.pin is not None:
+            self._remove_from_idle(session)
+        await session.take_turn(self.give)
+
+    def give(self, session: Session) -> None:
+        session.give_turn()
+        if session.busy:
+            return
+        if session.pin is None:
+            self._sessions.pop(session.key, None)
+            return
+        session.used_seconds = now = self._clock()
+        self._add_to_idle(session)
+        if self._is_over(session.pin, now):
+            self._bury(session, Ending.RETIRED)
+        elif self._is_old(session, now):
+            self._bury(session, Ending.AGE)
+
+    # --- lives ---
+
+    def begin(self, session: Session, pin: Pin, state: npt.NDArray[np.float32], position: int, epoch: str) -> None:
+        """In the turn of `session`, which is not live. state: [width], copied."""
+        session.pin = self.pins.share(pin)
+        pin.sessions += 1
+        session.row = pin.slab.put(pin.resting(state))
+        session.position = position
+        session.epoch = epoch
+        session.confirmed = True
+        session.created_seconds = session.used_seconds = self._clock()
+        self.tombstones.remove(session.key)
+        if self._settings.max_age_seconds:
+            self._ages[session] = None
+        self._on_change(session.key)
+
+    def advance(self, session: Session, state: npt.NDArray[np.float32] | None, steps: int) -> None:
+        """In the turn of `session`, whose state is in memory: `steps` more are consumed, and this is its state now."""
+        if session.pin is None or session.row is None:
+            raise RuntimeError(f"{session.key} has no state to advance")
+        if state is not None:
+            session.row = session.pin.slab.write(session.row, session.pin.resting(state))
+        session.position += steps
+        session.confirmed = True
+        self._on_change(session.key)
+
+    def end(self, session: Session, event: SessionEvent | None, ending: Ending | None = None) -> None:
+        """In the turn of `session`, or while it is idle. ending: what feeds that still come for it are told."""
+        pin = session.pin
+        if pin is None:
+            return
+        if not session.busy:
+            self._remove_from_idle(session)
+            del self._sessions[session.key]
+        self._ages.pop(session, None)
+        if session.row is not None:
+            pin.slab.free(session.row)
+        if session.parked is not None:
+            session.parked.free()
+        session.pin = session.row = session.parked = None
+        pin.sessions -= 1
+        if ending is not None:
+            self.tombstones.put(session.key, ending)
+        if event is not None:
+            self._observer.on_session_event(pin.key, event)
+        self._on_change(session.key)
+        self.pins.drop(pin)
+
+    # --- ends that nobody asked for ---
+
+    def reap(self) -> None:
+        """Ends what is due: idle or alive for too long, or on a version whose time is over."""
+        now = self._clock()
+        for lives in (self._idle, self._parked):
+            for model in list(lives):
+                self._reap_idle(model, lives[model], now)
+        for session in list(takewhile(lambda session: self._is_old(session, now), self._ages)):
+            if not session.busy:
+                self._bury(session, Ending.AGE)
+        for pin in self.pins:
+            if self._is_over(pin, now) and pin.idle + pin.parked:
+                for session in [session for session in self if session.pin is pin and not session.busy]:
+                    self._bury(session, Ending.RETIRED)
+
+    def next_due_seconds(self) -> float | None:
+        """When `reap` will have something to do, on the clock; None for never. Too early at times, never too late."""
+        due = [pin.ends_seconds for pin in self.pins if pin.ends_seconds is not None and pin.idle + pin.parked]
+        for lives in (self._idle, self._parked):
+            for model, sessions in lives.items():
+                idle_seconds = self.idle_seconds(model)
+                if sessions and idle_seconds:
+                    due.append(next(iter(sessions)).used_seconds + idle_seconds)
+        oldest = next((session for session in self._ages if not session.busy), None)
+        if oldest is not None:
+            due.append(oldest.created_seconds + self._settings.max_age_seconds)
+        return min(due, default=None)
+
+    def evict_longest_idle(self) -> bool:
+        """False if every sequence is active."""
+        heads = [next(iter(sessions)) for lives in (self._parked, self._idle) for sessions in lives.values() if sessions]
+        if not heads:
+            return False
+        self._bury(min(heads, key=lambda session: session.used_seconds), Ending.EVICTED)
+        return True
+
+    def retire(self, key: VersionKey) -> None:
+        """The version is on its way out: its sequences have the drain time to end."""
+        pin = self.pins.find(key)
+        if pin is not None and pin.ends_seconds is None:
+            pin.ends_seconds = self._clock() + self._settings.drain_seconds
+
+    def keep(self, key: VersionKey) -> None:
+        """The version stays after all."""
+        pin = self.pins.find(key)
+        if pin is not None:
+            pin.ends_seconds = None
+
+    # --- facts ---
+
+    def idle_seconds(self, model: str) -> float:
+        """The model's idle time-out; 0: none."""
+        own = self._model_settings(model).session_idle_seconds
+        return self._settings.idle_seconds if own is None else own
+
+    def counts(self) -> list[SessionCount]:
+        """Safe on any thread."""
+        return [SessionCount(pin.key, max(pin.sessions - pin.idle - pin.parked, 0), pin.idle, pin.parked) for pin in self.pins]
+
+    def coldest(self, rows: int) -> list[Session]:
+        """Up to `rows` idle sequences whose states are in memory, longest idle first (those of one model together)."""
+        heads = [(next(iter(sessions)).used_seconds, model) for model, sessions in self._idle.items() if sessions]
+        if not heads:
+            return []
+        sessions = self._idle[min(heads)[1]]
+        return [session for session, _ in zip(sessions, range(rows))]
+
+    def mark_parked(self, session: Session, parked: ParkedRow) -> None:
+        """An idle sequence's state is on disk now, and no longer in memory."""
+        if session.pin is None or session.row is None or session.busy:
+            raise RuntimeError(f"{session.key} cannot be parked")
+        self._remove_from_idle(session)
+        session.pin.slab.free(session.row)
+        session.row, session.parked = None, parked
+        self._add_to_idle(session)
+
+    # --- the work behind them ---
+
+    def _reap_idle(self, model: str, sessions: OrderedDict[Session, None], now: float) -> None:
+        idle_seconds = self.idle_seconds(model)
+        while idle_seconds and sessions:
+            longest = next(iter(sessions))
+            if longest.used_seconds + idle_seconds > now:
+                return
+            self._bury(longest, Ending.IDLE)
+
+    def _is_old(self, session: Session, now: float) -> bool:
+        limit = self._settings.max_age_seconds
+        return bool(limit) and session.created_seconds + limit <= now
+
+    @staticmethod
+    def _is_over(pin: Pin, now: float) -> bool:
+        return pin.ends_seconds is not None and pin.ends_seconds <= now
+
+    def _bury(self, session: Session, ending: Ending) -> None:
+        self.end(session, _EVENTS[ending], ending)
+
+    def _add_to_idle(self, session: Session) -> None:
+        pin = session.pin
+        if pin is None:
+            return
+        lives = self._idle if session.parked is None else self._parked
+        lives.setdefault(session.key.model, OrderedDict())[session] = None
+        if session.parked is None:
+            pin.idle += 1
+        else:
+            pin.parked += 1
+
+    def _remove_from_idle(self, session: Session) -> None:
+        pin = session.pin
+        if pin is None:
+            return
+        lives = self._idle if session.parked is None else self._parked
+        sessions = lives[session.key.model]
+        del sessions[session]
+        if not sessions:
+            del lives[session.key.model]
+        if session.parked is None:
+            pin.idle -= 1
+        else:
+            pin.parked -= 1

@@ -1,0 +1,93 @@
+"""The last answer of each sequence whose client counts positions, so that a repeated feed gets it again. Bounded in bytes.
+
+An answer outlives the end of its sequence: the reply to the last feed may be lost like any other. Pure.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import OrderedDict
+from dataclasses import replace
+from typing import Final, NamedTuple
+
+import numpy as np
+
+from cellserve.service.engine.batch import Delivery
+from cellserve.service.sessions.feed import Feed, FeedPlan, FeedReply
+from cellserve.service.sessions.tombstones import SessionKey
+
+_OBJECT_BYTES: Final = 1000  # of an answer without its arrays
+_ARRAY_BYTES: Final = 150  # of an array without its numbers
+
+
+class Remembered(NamedTuple):
+    """position: where the feed was applied. fingerprint: of what was fed."""
+
+    reply: FeedReply
+    position: int
+    start: bool
+    end: bool
+    fingerprint: bytes
+    bytes: int
+
+
+class Replies:
+    """limit_bytes: of all together; the least recently made are forgotten first. one_bytes: larger ones are not remembered."""
+
+    def __init__(self, limit_bytes: int, one_bytes: int) -> None:
+        self._limit_bytes = limit_bytes
+        self._one_bytes = one_bytes
+        self._remembered: OrderedDict[SessionKey, Remembered] = OrderedDict()
+        self.bytes = 0
+
+    def put(self, key: SessionKey, feed: Feed, plan: FeedPlan, position: int, reply: FeedReply) -> None:
+        """`feed` was applied at `position`. Takes the place of the sequence's earlier answer."""
+        self.forget(key)
+        if feed.position is None:
+            return
+        size = _size(reply.delivery)
+        if size > min(self._one_bytes, self._limit_bytes):
+            return
+        kept = replace(reply, delivery=_own(reply.delivery), repeated=True)
+        self._remembered[key] = Remembered(kept, position, feed.start, feed.end, fingerprint(plan), size)
+        self.bytes += size
+        while self.bytes > self._limit_bytes:
+            self.bytes -= self._remembered.popitem(last=False)[1].bytes
+
+    def match(self, key: SessionKey, feed: Feed) -> FeedReply | None:
+        """The answer to the very same feed, None if there is none. Raises what `feed.plan` raises."""
+        known = self._remembered.get(key)
+        if known is None or (feed.position, feed.start, feed.end) != (known.position, known.start, known.end):
+            return None
+        same = fingerprint(feed.plan(known.reply.version)) == known.fingerprint
+        return known.reply if same else None
+
+    def forget(self, key: SessionKey) -> None:
+        known = self._remembered.pop(key, None)
+        if known is not None:
+            self.bytes -= known.bytes
+
+
+def fingerprint(plan: FeedPlan) -> bytes:
+    """Equal for plans that feed the same numbers and want the same answer."""
+    whole = hashlib.blake2b(digest_size=16)
+    for array in (*plan.inputs, plan.mask, plan.initial_state, np.array(plan.want_state)):
+        if array is None:
+            whole.update(b"-")
+        else:
+            whole.update(f"{array.dtype.str}{array.shape}".encode())
+            whole.update(np.ascontiguousarray(array).tobytes())
+    return whole.digest()
+
+
+def _size(delivery: Delivery | None) -> int:
+    arrays = [] if delivery is None else [*delivery.outputs, *([] if delivery.state is None else [delivery.state])]
+    return _OBJECT_BYTES + sum(array.nbytes + _ARRAY_BYTES for array in arrays)
+
+
+def _own(delivery: Delivery | None) -> Delivery | None:
+    """With arrays of its own: the engine's may be views of a whole batch."""
+    if delivery is None:
+        return None
+    state = None if delivery.state is None else delivery.state.copy()
+    return delivery._replace(outputs=tuple(array.copy() for array in delivery.outputs), state=state)

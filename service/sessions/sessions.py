@@ -1,0 +1,291 @@
+"""The way in to live sequences: fed, listed, looked at, copied, moved, closed. Lives on the event loop.
+
+A sequence is a state in host memory and, for each feed, a request to the engine like any other: between feeds it holds nothing
+of the engine. Knows no protocol.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+
+from cellserve.service.errors import SequenceExists, SequenceUnknown, ServiceError, WrongWeights
+from cellserve.service.registry.lease import Lease
+from cellserve.service.registry.status import VersionState, VersionStatus
+from cellserve.service.sessions import snapshot as snapshots
+from cellserve.service.sessions.epochs import Epochs
+from cellserve.service.sessions.feed import Feed, FeedReply
+from cellserve.service.sessions.feeding import Feeding, Run, lost
+from cellserve.service.sessions.ids import check_id, new_id
+from cellserve.service.sessions.info import SessionInfo
+from cellserve.service.sessions.live import LiveSessions
+from cellserve.service.sessions.observer import NoObserver, SessionCount, SessionObserver
+from cellserve.service.sessions.replies import Replies
+from cellserve.service.sessions.room import Room
+from cellserve.service.sessions.session import Session
+from cellserve.service.sessions.settings import SessionSettings
+from cellserve.service.sessions.states import States
+from cellserve.service.sessions.tombstones import SessionKey
+from cellserve.service.sessions.versions import Versions
+
+_MAX_SNAPSHOT_BYTES = 64 << 20
+_REAPED_TOGETHER_SECONDS = 0.5  # what is due within so short a time is ended in one go
+
+
+class Sessions:
+    """run: gives work to the engine, as Execution.run. clock, wall_clock: seconds, of this process and since 1970."""
+
+    def __init__(
+        self,
+        run: Run,
+        versions: Versions,
+        settings: SessionSettings,
+        observer: SessionObserver | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        wall_clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._versions = versions
+        self._observer = observer or NoObserver()
+        self._clock = clock
+        self._wall_clock = wall_clock
+        self._epochs = Epochs()
+        self._live = LiveSessions(settings, versions.model_settings, self._observer, clock, self._on_change)
+        self._room = Room(self._live, settings, self._observer)
+        self._states = States(self._room, self._observer)
+        self._replies = Replies(settings.reply_bytes, settings.one_reply_bytes)
+        self._feeding = Feeding(run, versions, self._live, self._states, self._room, self._replies, self._observer)
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_due_seconds = 0.0
+        self._stopped = False
+
+    @property
+    def epoch(self) -> str:
+        """Another one after each start of the server."""
+        return self._epochs.current
+
+    # --- life ---
+
+    async def start(self) -> None:
+        """Restores what was written before."""
+
+    async def stop(self) -> None:
+        """Writes every live sequence, then ends. No feed may be under way."""
+        self._stopped = True
+        if self._timer is not None:
+            self._timer.cancel()
+        for session in self._live:
+            self._live.end(session, None)
+        self._room.close()
+
+    def on_version(self, status: VersionStatus) -> None:
+        """A change in the catalog: the sequences of a version on its way out have the drain time to end."""
+        if status.state is VersionState.UNLOADING:
+            self._live.retire(status.key)
+            self._set_timer()
+        elif status.state is VersionState.READY:
+            self._live.keep(status.key)
+
+    # --- requests ---
+
+    async def feed(self, model: str, session_id: str, feed: Feed) -> FeedReply:
+        """Applies one feed, after all that came before it for the same id. An empty id is given one by its start.
+
+        Raises InvalidInput, UnknownModel, NotCausal, Overloaded, the Sequence… errors, VersionRetired, and what the plan and the
+        engine raise; the sequence is then as it was.
+        """
+        began = self._clock()
+        self._live.reap()
+        key = SessionKey(model, check_id(session_id) if session_id or not feed.start else new_id())
+        session = self._live.find(key)
+        if session is None and not feed.start:
+            gone = self._feeding.repeated(Session(key), feed)  # the answer to its end, perhaps
+            if gone is not None:
+                return gone
+            raise await self._missing(key, feed.epoch)
+        async with self._turn(session or self._live.place(key)) as session:
+            if feed.start:
+                reply = await self._feeding.start(session, feed, self._epochs)
+            elif session.pin is not None:
+                reply = await self._feeding.go_on(session, session.pin, feed, self._epochs)
+            else:
+                gone = self._feeding.repeated(session, feed)
+                if gone is None:
+                    raise await self._missing(key, feed.epoch)
+                return gone
+        self._set_timer()
+        if reply.delivery is not None and not reply.repeated:
+            self._observer.on_session_step(reply.version.key, self._clock() - began)
+        return reply
+
+    async def snapshot(self, model: str, session_id: str) -> bytes:
+        """The state between two feeds, as bytes for `restore`, here or elsewhere. Raises the Sequence… errors."""
+        async with self._existing(SessionKey(model, session_id)) as session:
+            state = await self._states.look(session)
+            pin = session.pin
+            if pin is None:
+                raise await self._missing(session.key, None)
+            return snapshots.encode(pin.version, session.position, state)
+
+    async def restore(self, model: str, snapshot: bytes, session_id: str | None, *, restart: bool = False) -> SessionInfo:
+        """A new sequence where a snapshot was taken. restart: in the place of a live one of that id.
+
+        Raises InvalidInput, SequenceExists, WrongWeights, Overloaded, and what the catalog raises.
+        """
+        content = snapshots.decode(snapshot, _MAX_SNAPSHOT_BYTES)
+        key = SessionKey(model, check_id(session_id) if session_id else new_id())
+        self._live.reap()
+        pin = self._live.pins.hold(await self._acquire_same_weights(model, content.facts))
+        try:
+            state = content.row(pin.version.state_layout)
+            async with self._turn(self._live.place(key)) as session:
+                self._require_free(session, restart)
+                await self._room.make(pin)
+                self._live.end(session, None)
+                self._replies.forget(key)
+                self._live.begin(session, pin, state, content.facts.position, self.epoch)
+                self._observer.on_session_event(pin.key, "restored")
+                self._set_timer()
+            return self._info(session)
+        finally:
+            self._live.pins.drop(pin)
+
+    async def fork(self, model: str, session_id: str, new_session_id: str | None) -> SessionInfo:
+        """A second sequence that stands where the first one does, on the same version. Raises as `restore`."""
+        key = SessionKey(model, check_id(new_session_id) if new_session_id else new_id())
+        async with self._existing(SessionKey(model, session_id)) as session:
+            state = await self._states.look(session)
+            if session.pin is None:
+                raise await self._missing(session.key, None)
+            pin, position = self._live.pins.share(session.pin), session.position
+        try:
+            async with self._turn(self._live.place(key)) as copy:
+                self._require_free(copy, restart=False)
+                await self._room.make(pin)
+                self._replies.forget(key)
+                self._live.begin(copy, pin, state, position, self.epoch)
+                self._observer.on_session_event(pin.key, "started")
+            return self._info(copy)
+        finally:
+            self._live.pins.drop(pin)
+
+    async def close(self, model: str, session_id: str) -> None:
+        """Ends it after the feeds that came before. Raises the Sequence… errors."""
+        async with self._existing(SessionKey(model, session_id)) as session:
+            self._live.end(session, "ended")
+
+    def list(self, model: str | None = None) -> list[SessionInfo]:
+        """Every live sequence, by model and then by age, the oldest first."""
+        self._live.reap()
+        wanted = [session for session in self._live if model is None or session.key.model == model]
+        return [self._info(session) for session in sorted(wanted, key=lambda s: (s.key.model, s.created_seconds))]
+
+    def get(self, model: str, session_id: str) -> SessionInfo:
+        """Raises SequenceUnknown, SequenceExpired, SequenceEvicted, VersionRetired."""
+        self._live.reap()
+        key = SessionKey(model, session_id)
+        session = self._live.find(key)
+        if session is None or session.pin is None:
+            raise self._gone(key, None)
+        return self._info(session)
+
+    def counts(self) -> Sequence[SessionCount]:
+        """How many are live on each version. Safe on any thread."""
+        return self._live.counts()
+
+    # --- the work behind them ---
+
+    @asynccontextmanager
+    async def _turn(self, session: Session) -> AsyncIterator[Session]:
+        await self._live.take(session)
+        try:
+            yield session
+        finally:
+            self._live.give(session)
+
+    @asynccontextmanager
+    async def _existing(self, key: SessionKey) -> AsyncIterator[Session]:
+        self._live.reap()
+        session = self._live.find(key)
+        if session is None:
+            raise await self._missing(key, None)
+        async with self._turn(session):
+            if session.pin is None:
+                raise await self._missing(key, None)
+            yield session
+
+    def _require_free(self, session: Session, restart: bool) -> None:
+        if session.pin is not None and not restart:
+            raise SequenceExists(f"{session.key} is live; end it first, or take another id", field="sequence_id")
+
+    async def _acquire_same_weights(self, model: str, facts: snapshots.SnapshotFacts) -> Lease:
+        """Of the version that the snapshot names, else of the one that answers now, if its weights are the snapshot's."""
+        lease = None
+        for version in (str(facts.version), ""):
+            try:
+                lease = await self._versions.acquire(model, version)
+            except ServiceError:
+                if not version:
+                    raise
+                continue
+            if lease.version.manifest.weights_digest == facts.weights_digest:
+                return lease
+            lease.release()
+        here = "" if lease is None else f", and {lease.version.key} has {lease.version.manifest.weights_digest}"
+        raise WrongWeights(
+            f"the snapshot is of {facts.model}/{facts.version} with the weights {facts.weights_digest}{here}; "
+            "a state means something on its own weights only",
+            field="snapshot",
+        )
+
+    async def _missing(self, key: SessionKey, epoch: str | None) -> ServiceError:
+        """Why `key` cannot be fed. Raises UnknownModel where that is why."""
+        error = self._gone(key, epoch)
+        if isinstance(error, SequenceUnknown):
+            (await self._versions.acquire(key.model, "")).release()
+        return error
+
+    def _gone(self, key: SessionKey, epoch: str | None) -> ServiceError:
+        known = self._live.tombstones.error(key)
+        if known is not None:
+            return known
+        if epoch is not None and epoch != self.epoch:
+            self._observer.on_session_event(None, "lost")
+            return lost(f"{key} is not here", self.epoch)
+        return SequenceUnknown(f"{key} is not live: it was never started, or has ended", field="sequence_id")
+
+    def _info(self, session: Session) -> SessionInfo:
+        now = self._clock()
+        if session.pin is None:
+            raise self._gone(session.key, None)
+        return SessionInfo(
+            model=session.key.model,
+            session_id=session.key.session_id,
+            version=session.pin.key.version,
+            position=session.position,
+            epoch=self.epoch,
+            age_seconds=now - session.created_seconds,
+            idle_seconds=0.0 if session.busy else now - session.used_seconds,
+            bytes=session.pin.state_bytes,
+            state="active" if session.busy else "idle" if session.parked is None else "parked",
+        )
+
+    def _on_change(self, key: SessionKey) -> None:
+        """What durability will write."""
+
+    def _set_timer(self) -> None:
+        """One timer, for what is due first."""
+        due = self._live.next_due_seconds()
+        if due is None or self._stopped or (self._timer is not None and self._timer_due_seconds <= due):
+            return
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer_due_seconds = due
+        delay = max(due - self._clock(), _REAPED_TOGETHER_SECONDS)
+        self._timer = asyncio.get_running_loop().call_later(delay, self._on_timer)
+
+    def _on_timer(self) -> None:
+        self._timer = None
+        self._live.reap()
+        self._set_timer()
