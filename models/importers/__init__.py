@@ -14,8 +14,6 @@ from cellserve.models.importers.imported import ImportedModel, Source, file_dige
 
 __all__ = ["ImportedModel", "Source", "load"]
 
-DESCRIBED = (FileKind.KERAS_H5, FileKind.TORCH_ZIP, FileKind.SAFETENSORS, FileKind.CHECKPOINT, FileKind.ARRAYS)
-
 
 def load(path: Path, *, architecture: Path | None = None, description: Path | None = None) -> ImportedModel:
     """The model of one file, whatever framework wrote it: its kind is told from its content.
@@ -25,17 +23,13 @@ def load(path: Path, *, architecture: Path | None = None, description: Path | No
     (`Description`). Raises ImportRefused naming the file, the layer and the option, and what to do.
     """
     kind = detect(path)
-    for given, option, fits in (
-        (architecture, "--architecture", kind in (FileKind.KERAS_H5, FileKind.ARRAYS)),
-        (description, "--description", kind in DESCRIBED),
-    ):
-        if given is not None and not fits:
-            raise ImportRefused(str(path), "this file needs none: it says everything itself", option=option)
+    if architecture is not None and kind not in (FileKind.KERAS_H5, FileKind.ARRAYS):
+        raise ImportRefused(str(path), "this file needs none: it says everything itself", option="--architecture")
+    described = Description() if description is None else load_description(description)
     if kind is FileKind.KERAS_ARCHIVE:
         from cellserve.models.importers.keras_archive import load_archive
 
-        return load_archive(path)
-    described = Description() if description is None else load_description(description)
+        return load_archive(path, described)
     if kind is FileKind.KERAS_H5:
         from cellserve.models.importers.keras_h5 import load_h5
 

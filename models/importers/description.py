@@ -85,8 +85,8 @@ class Description(BaseModel):
     keras_version: str | None = None
     """Keras 0.x and 1.0: the release that wrote the file, "0.2.0", which the file may not say; default: told from its options."""
 
-    keras_backend: Literal["theano", "tensorflow"] | None = None
-    """Keras 1.x: the backend that the model ran on, which its file does not say and convolutions need."""
+    keras_backend: Literal["theano", "tensorflow", "jax", "torch"] | None = None
+    """The backend that the model ran on, which files of Keras 1.x and .keras archives do not say, where a layer needs it."""
 
     projections: dict[str, list[list[float]]] | None = None
     """Keras 0.1.2 and 0.1.3: the random matrix Pmat [inputs, units] of JZS layers, which they did not save; by layer."""

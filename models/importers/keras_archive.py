@@ -18,19 +18,17 @@ import h5py
 import numpy.typing as npt
 
 from cellserve.models.errors import ImportRefused
-from cellserve.models.importers.admission import admitted
+from cellserve.models.importers.description import Description
 from cellserve.models.importers.hdf5 import ArrayReader, opened
-from cellserve.models.importers.imported import ImportedModel, Source, file_digest
-from cellserve.models.importers.keras_config import translate
-from cellserve.models.importers.keras_era import Era
+from cellserve.models.importers.imported import ImportedModel
 from cellserve.models.importers.keras_graph import Claim
-from cellserve.models.importers.keras_weights import collect
+from cellserve.models.importers.keras_import import import_keras
 from cellserve.models.importers.limits import MAX_EXPANSION, MAX_JSON_BYTES, MAX_TOTAL_BYTES, SMALL_BYTES
 
 ROOTS: Final = ("layers", "_layer_checkpoint_dependencies")  # the second in tf-keras 2.12
 
 
-def load_archive(path: Path) -> ImportedModel:
+def load_archive(path: Path, description: Description) -> ImportedModel:
     """Raises ImportRefused: damaged, too large unpacked, or anything the model asks for that is not supported."""
     source = str(path)
     try:
@@ -38,16 +36,21 @@ def load_archive(path: Path) -> ImportedModel:
             metadata = _json(archive, "metadata.json", source)
             model = _json(archive, "config.json", source)
             stored = io.BytesIO(_member(archive, "model.weights.h5", source, MAX_TOTAL_BYTES))
-        era = Era.of(metadata.get("keras_version"), None, source)
+        version = metadata.get("keras_version")
         with opened(stored, source) as file:
-            store = VarsStore(file, model, source)
-            spec, claims, notes = translate(model, era, store, source)
-            arrays = collect(claims, store, source)
+            return import_keras(
+                path,
+                model,
+                VarsStore(file, model, source),
+                description,
+                keeper=path,
+                version=None if version is None else str(version),
+                backend=None,
+            )
     except ImportRefused:
         raise
     except (zipfile.BadZipFile, OSError, EOFError, RuntimeError, NotImplementedError, KeyError, ValueError) as error:
         raise ImportRefused(source, f"the archive is damaged or cut short ({error}); copy the file again") from error
-    return admitted(spec, arrays, Source(era.framework, era.version, path.name, file_digest(path)), notes, path)
 
 
 def _member(archive: zipfile.ZipFile, name: str, source: str, limit: int) -> bytes:

@@ -14,10 +14,11 @@ from pydantic import ValidationError
 from cellserve.models.errors import ImportRefused, InvalidSpec
 from cellserve.models.importers.keras_calls import Call, TensorKey, parse_calls, parse_keys
 from cellserve.models.importers.keras_era import Era
-from cellserve.models.importers.keras_graph import Array, ArrayStore, Claim, Graph, KerasLayer, MaskSource, Tensor
+from cellserve.models.importers.keras_graph import Array, ArrayStore, Claim, Graph, KerasLayer, Tensor
 from cellserve.models.importers.keras_inputs import declared_shape, input_spec
 from cellserve.models.importers.keras_layers import BUILDERS, MERGES
 from cellserve.models.importers.keras_legacy import modernised
+from cellserve.models.importers.keras_masks import Mask, is_operation, operation, require_own_mask
 from cellserve.models.importers.keras_options import TrainingNotes
 from cellserve.models.importers.keras_recurrent import CLASSES, build_bidirectional, build_recurrent
 from cellserve.models.spec import ModelSpec
@@ -25,7 +26,7 @@ from cellserve.models.spec import ModelSpec
 FUNCTIONAL: Final = ("Functional", "Model")
 ACCEPTED_KEYWORDS: Final = ("training", "mask", "initial_state")
 
-Made = dict[TensorKey, Tensor | MaskSource]
+Made = dict[TensorKey, Tensor | Mask]
 
 
 def translate(
@@ -135,12 +136,12 @@ def _why_stuck(waiting: Sequence[tuple[str, int, Call]], raws: Mapping[str, Any]
 
 def _reads(call: Call, key: TensorKey, raw: Mapping[str, Any]) -> bool:
     """Whether the input is this layer's data; the comparison that makes a mask does not count."""
-    return key in call.needs() and not _is_operation(raw)
+    return key in call.needs() and not is_operation(raw)
 
 
 def _make(graph: Graph, keras: KerasLayer, node: int, call: Call, raw: Mapping[str, Any], made: Made) -> None:
-    if _is_operation(raw):
-        made[TensorKey(keras.name, node, 0)] = _mask_operation(graph, keras, call, made)
+    if is_operation(raw) or any(isinstance(made[key], Mask) for key in call.inputs):
+        made[TensorKey(keras.name, node, 0)] = operation(graph, keras, [made[key] for key in call.inputs], call.constants)
         return
     inputs = [_expect_tensor(graph, made[key], f"an input of layer {keras.name!r}") for key in call.inputs]
     for index, tensor in enumerate(_build(graph, keras, inputs, call, made)):
@@ -151,7 +152,7 @@ def _build(graph: Graph, keras: KerasLayer, inputs: Sequence[Tensor], call: Call
     for keyword, value in call.keywords.items():
         if keyword not in ACCEPTED_KEYWORDS and value is not None:
             graph.refuse(keras, f"it is called with the argument {keyword!r}, which is not supported")
-    _require_own_mask(graph, keras, inputs, call.keywords.get("mask"), made)
+    require_own_mask(graph, keras, inputs, call.keywords.get("mask"), made)
     initial = [
         _expect_tensor(graph, made[key], "an initial state") for key in _states(graph, keras, call.keywords.get("initial_state"))
     ]
@@ -192,38 +193,7 @@ def _states(graph: Graph, keras: KerasLayer, value: Any) -> list[TensorKey]:
     return keys
 
 
-def _require_own_mask(graph: Graph, keras: KerasLayer, inputs: Sequence[Tensor], mask: Any, made: Made) -> None:
-    """A mask handed to a layer by name must be the one that travels with its input anyway: no other can be served."""
-    if mask is None:
-        return
-    masks = mask if isinstance(mask, list) else [mask]
-    origins = {made.get(key) if isinstance(key, TensorKey) else key for key in masks}
-    carried = {frozenset([origin]) if isinstance(origin, tuple) else frozenset() for origin in origins if origin is not None}
-    if carried - {one.masks for one in inputs}:
-        graph.refuse(
-            keras,
-            "it is called with a mask of its own making; masks from Masking and Embedding(mask_zero=True) are supported",
-            "mask",
-        )
-
-
-def _is_operation(raw: Mapping[str, Any]) -> bool:
-    """Keras 3 writes bare operations among the layers: NotEqual and Any are how Masking and Embedding make their masks."""
-    return str(raw.get("module", "")).startswith("keras.src.ops")
-
-
-def _mask_operation(graph: Graph, keras: KerasLayer, call: Call, made: Made) -> MaskSource:
-    source = made[call.inputs[0]] if call.inputs else None
-    if keras.class_name == "NotEqual" and isinstance(source, Tensor) and len(call.inputs) == 1 and len(call.constants) == 1:
-        return ("not_equal", source.reference, float(call.constants[0]))
-    over_features = keras.config.get("axis") == -1 and not keras.config.get("keepdims")
-    if keras.class_name == "Any" and isinstance(source, tuple) and source[0] == "not_equal" and over_features:
-        return ("any_not_equal", source[1], source[2])
-    what = f"the operation {keras.class_name} of the model's own code is not supported; write it as a standard layer"
-    raise ImportRefused(graph.source, what, layer=keras.name)
-
-
-def _expect_tensor(graph: Graph, value: Tensor | MaskSource, what: str) -> Tensor:
+def _expect_tensor(graph: Graph, value: Tensor | Mask, what: str) -> Tensor:
     if not isinstance(value, Tensor):
         raise ImportRefused(graph.source, f"{what} is a mask, which is not supported")
     return value

@@ -58,6 +58,8 @@ def _pooling(graph: Graph, keras: KerasLayer, inputs: Sequence[Tensor], part: tu
     )
     if layer.padding == "same" and _on_theano(graph, keras, "its padding `same` is another there"):
         graph.refuse(keras, "Theano pads this pooling in a way of its own, which is not supported", "padding")
+    if layer.padding == "same" and layer.mode == "average" and graph.era.is_keras_3:
+        _require_known_padding(graph, keras)
     return graph.add(layer, sequence=True)
 
 
@@ -101,6 +103,19 @@ def _on_theano(graph: Graph, keras: KerasLayer, why: str) -> bool:
             "theano` or `keras_backend: tensorflow` in a --description",
         )
     return graph.era.backend == "theano"
+
+
+def _require_known_padding(graph: Graph, keras: KerasLayer) -> None:
+    """Keras 3 on torch repeats the last steps where its other backends leave the padding out of the average."""
+    if graph.era.backend == "torch":
+        graph.refuse(keras, "torch averages over padding, which is not supported; use padding `valid`", "padding")
+    if not graph.era.backend:
+        graph.refuse(
+            keras,
+            "this average depends on the backend that the model ran on, which the file does not say; say it with `keras_backend: "
+            "tensorflow` (or jax) in a --description",
+            "padding",
+        )
 
 
 def _one(value: Any) -> Any:
