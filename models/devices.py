@@ -19,3 +19,8 @@ def resolve_device(name: str) -> str:
     if kind == "cuda" and int(number or 0) >= devices:
         raise Unsupported(f"device {name!r} is not there: torch {torch.__version__} sees {devices} CUDA devices; use cpu or auto")
     return f"cuda:{number or 0}" if kind == "cuda" else name
+
+
+def describe_device(name: str) -> str:
+    """`name`: as resolve_device gives it. A CUDA device with its model: "cuda:0 NVIDIA H100"."""
+    return name if name == "cpu" else f"{name} {torch.cuda.get_device_name(name)}"

@@ -26,7 +26,7 @@ from cellserve.models.state_layout import StateLayout
 from cellserve.models.value import Value
 from cellserve.models.weights import Weights
 
-_PREFERENCE = ("fused", "onnxruntime", "2", "0", "1")
+_PREFERENCE = {"cpu": ("onnxruntime", "fused", "2", "0", "1"), "cuda": ("fused", "2", "0", "1", "onnxruntime")}
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,9 +64,14 @@ class Network:
         return self._plan.causal
 
     @property
+    def offered(self) -> list[str]:
+        """The labels that can run it; what is fast in most cases, on its kind of device, comes first."""
+        return [label for label in _PREFERENCE[self.device.type] if self.implementations[label] is None]
+
+    @property
     def default_implementation(self) -> str:
-        """The first that is offered of those that are fast in most cases. "2" runs every layer."""
-        return next((label for label in _PREFERENCE if self.implementations[label] is None), "2")
+        """The first of the offered; "2", which runs every layer, were nothing left."""
+        return next(iter(self.offered), "2")
 
     def initial_state(self, rows: int) -> RecurrentState:
         return RecurrentState.zeros(self.state_layout, rows, self.device)

@@ -27,6 +27,9 @@ from cellserve.service.engine.facts import VersionKey
 from cellserve.service.errors import Draining, InternalFailure, ServiceError
 from cellserve.service.metrics import Metrics
 from cellserve.service.metrics_page import MetricsPage
+from cellserve.service.registry import machine
+from cellserve.service.registry.calibration_cache import CalibrationCache
+from cellserve.service.registry.calibrations import Calibrations
 from cellserve.service.registry.catalog import Catalog
 from cellserve.service.registry.lease import LoadedVersion
 from cellserve.service.registry.loading import load_version
@@ -112,6 +115,8 @@ class _Server:
         self._execution = Execution(self._engine, inbox)
         repository = Repository(settings.repository)
         self._catalog = Catalog(repository, self._engine, settings, load=self._load, observer=self._metrics)
+        cache = CalibrationCache(settings.calibration_folder, machine.identity())
+        self._calibrations = Calibrations(repository, self._engine, cache, settings.device, self._metrics.on_choice)
         door = Door(self._catalog, self._execution, _limits(settings))
         self._api = ApiServer(door, self._metrics, self._metrics.statistics, _server_options(settings), version)
 
@@ -130,6 +135,10 @@ class _Server:
         await self._catalog.start()
         self._show_versions()
         await self._api.start()
+        if self._settings.implementation == "auto":
+            self._catalog.subscribe(self._calibrations.on_change)
+            for status in self._catalog.index():
+                self._calibrations.on_change(status)
         return Running(port, self._page.port, self._died)
 
     async def stop(self) -> None:
@@ -138,6 +147,7 @@ class _Server:
             await asyncio.wait((self._died,), timeout=self._settings.lame_duck_seconds)
         self._api.close()
         await self._catalog.stop()
+        await self._calibrations.stop()
         if self._working and not self._died.done():
             await self._drain()
         await self._api.stop(_REPLY_SECONDS)

@@ -6,7 +6,7 @@ request) until it is unloaded. Facts come from the engine's threads and from the
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from threading import Lock
 from typing import Final
 
@@ -14,6 +14,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge
 from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from cellserve.models.traffic import TrafficKind
 from cellserve.service.api.facts import RequestFact, RpcMethod
 from cellserve.service.engine.facts import IterationFact, LaneFact, SequenceFact, VersionKey
 from cellserve.service.histograms import Histogram
@@ -81,6 +82,12 @@ class Metrics:
             counter("cellserve_sequence_ended", "Sequences (rows of requests) by their end.", (*_RUN, "reason")),
         )
         self._load_seconds = histogram("model_load_duration_seconds", "Reading, verifying, warming.", LOAD_SECONDS, _VERSION)
+        self._choice = Gauge(
+            "cellserve_implementation_choice_info",
+            "1: the implementation that requests of this kind of traffic get unless they name one.",
+            (*_VERSION, "kind", "implementation"),
+            registry=registry,
+        )
         self._rejected = counter("cellserve_rejected", "Inference requests turned away at the door.", ("reason",))
         self._rpc_started = counter("grpc_server_started", "RPCs started.", _RPC)
         self._rpc_handled = counter("grpc_server_handled", "RPCs ended, by gRPC status.", (*_RPC, "grpc_code"))
@@ -151,8 +158,17 @@ class Metrics:
             self._unloaded.add(key)
             self._runs = {run: series for run, series in self._runs.items() if run[0] != key}
         self.statistics.forget(key)
-        for metric in (*self._by_run, self._load_seconds):
+        for metric in (*self._by_run, self._load_seconds, self._choice):
             metric.remove_by_labels({"model": key.model, "version": str(key.version)})
+
+    def on_choice(self, key: VersionKey, by_kind: Mapping[TrafficKind, str]) -> None:
+        """What requests to it get from now on, by the kind of traffic."""
+        with self._lock:
+            if key in self._unloaded:
+                return
+        self._choice.remove_by_labels({"model": key.model, "version": str(key.version)})
+        for kind, implementation in by_kind.items():
+            self._choice.labels(key.model, str(key.version), kind, implementation).set(1)
 
     def on_offer(self, key: VersionKey, implementations: Iterable[str]) -> None:
         """Makes the series of a version, at zero, for each implementation that it can run under."""

@@ -78,6 +78,10 @@ class FakeNetwork:
         self._cost = cost
         self._before = before
 
+    @property
+    def offered(self) -> list[str]:
+        return [label for label, refusal in self.implementations.items() if refusal is None]
+
     def initial_state(self, rows: int) -> RecurrentState:
         return RecurrentState.zeros(self.state_layout, rows, self.device)
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from math import prod
 from typing import Any
 
 from cellserve.models.passes import plan
 from cellserve.models.shapes import TensorShape, expected_weights, infer_shapes
 from cellserve.models.spec import ModelSpec
+from cellserve.models.traffic import TRAFFIC_KINDS, TRAFFIC_WORDS, TrafficKind
 from cellserve.service.cli.output import print_table
 
 
@@ -53,6 +55,13 @@ def print_network(data: dict[str, Any]) -> None:
 
 def print_implementations(implementations: dict[str, str]) -> None:
     print_table("Implementations", ("implementation", "state"), list(implementations.items()))
+
+
+def print_choices(by_device: Mapping[str, Mapping[TrafficKind, str]]) -> None:
+    """What `auto` chooses here, once a server has measured it."""
+    for device, choices in by_device.items():
+        rows = [(TRAFFIC_WORDS[kind], choices[kind]) for kind in TRAFFIC_KINDS if kind in choices]
+        print_table(f"Measured to be fastest here, on {device}", ("traffic", "implementation"), rows)
 
 
 def _shape(shape: TensorShape) -> str:

@@ -11,8 +11,11 @@ from cellserve.service.cli import describing
 from cellserve.service.cli.completion import model_names, references
 from cellserve.service.cli.options import JsonOption, RepositoryOption, open_repository
 from cellserve.service.cli.output import note, print_json, print_table
+from cellserve.service.config import Settings
 from cellserve.service.engine.facts import VersionKey
 from cellserve.service.errors import InvalidInput, RepositoryError
+from cellserve.service.registry import machine
+from cellserve.service.registry.calibration_cache import CalibrationCache
 from cellserve.service.registry.manifest import STABLE, ModelRef, parse_version
 from cellserve.service.registry.repository import Repository
 
@@ -62,8 +65,10 @@ def show(ref: Ref, repository: RepositoryOption = None, as_json: JsonOption = Fa
     manifest = store.manifest(key.model, key.version)
     network = describing.as_data(manifest.spec)
     parity = manifest.parity
+    measured = CalibrationCache(Settings().calibration_folder, machine.identity()).on_any_device(manifest)
     if as_json:
-        print_json(manifest.model_dump(mode="json", exclude={"golden", "spec"}) | {"aliases": _aliases(store, key)} | network)
+        chosen = {"choices": {one.device: dict(one.choices) for one in measured}, "aliases": _aliases(store, key)}
+        print_json(manifest.model_dump(mode="json", exclude={"golden", "spec"}) | chosen | network)
         return
     source = manifest.source
     print_table(
@@ -88,6 +93,7 @@ def show(ref: Ref, repository: RepositoryOption = None, as_json: JsonOption = Fa
         for label, difference in parity.differences.items()
     }
     describing.print_implementations(agreed | dict(parity.refused))
+    describing.print_choices({one.device: one.choices for one in measured})
 
 
 def promote(

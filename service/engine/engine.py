@@ -7,12 +7,17 @@ the loops. Messages in and out are plain arrays and facts. Knows no gRPC, no reg
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from threading import Event, Lock
 
+from torch import set_num_threads
+
+from cellserve.models.calibration import Calibration, calibrate
 from cellserve.models.network import Network
+from cellserve.models.traffic import TrafficKind
 from cellserve.service.engine.admission import check_deadline, check_room
 from cellserve.service.engine.batch import Delivery
+from cellserve.service.engine.choice import Choice
 from cellserve.service.engine.commands import Cancel, Submit, WhenIdle
 from cellserve.service.engine.facts import LaneFact, Observer, VersionKey
 from cellserve.service.engine.lane import Lane
@@ -50,6 +55,7 @@ class Engine:
         self._clock = clock
         self._lock = Lock()  # the submitters' side only; no loop ever takes it
         self._lanes: dict[VersionKey, tuple[Lane, ...]] = {}
+        self._choices: dict[VersionKey, tuple[Choice, ...]] = {}  # one for each lane; none before `choose`
         self._submitted = 0
         self._draining = False
         self._healthy = True
@@ -97,6 +103,25 @@ class Engine:
         """Takes no new work for it, if it is there; what is live finishes, and with the last sequence its lanes are gone."""
         with self._lock:
             self._lanes.pop(key, None)
+            self._choices.pop(key, None)
+
+    def measure(self, key: VersionKey) -> Calibration:
+        """Measures a version's implementations on the calling thread, which takes about 0.2 s. Raises UnknownVersion."""
+        with self._lock:
+            lane = self._known(key)[0]
+        set_num_threads(1)
+        return calibrate(lane.network)
+
+    def choose(self, key: VersionKey, by_kind: Mapping[TrafficKind, str]) -> None:
+        """From now on, work that names no implementation gets the one of its kind. Any thread.
+
+        Raises UnknownVersion, UnknownImplementation, UnsupportedImplementation.
+        """
+        with self._lock:
+            lanes = self._known(key)
+            for label in by_kind.values():
+                _check_implementation(key, lanes[0].network, label)
+            self._choices[key] = tuple(Choice(by_kind) for _ in lanes)
 
     def submit(self, work: Work) -> int:
         """Takes in a sequence and returns its id. Any thread; never waits for a loop.
@@ -109,22 +134,21 @@ class Engine:
                 raise InternalFailure("the server's engine has failed and takes no more work")
             if self._draining:
                 raise Draining("the server is stopping and takes no new work; send it to another one")
-            lanes = self._lanes.get(work.version)
-            if lanes is None:
-                raise UnknownVersion(f"{work.version} is not loaded")
+            lanes = self._known(work.version)
             index = 0
             if len(lanes) > 1:
                 index = min(range(len(lanes)), key=lambda i: self._workers[i].load.outstanding_steps)
             lane, worker = lanes[index], self._workers[index]
-            implementation = lane.implementation if work.implementation is None else work.implementation
+            implementation = self._chosen(lane, index, work) if work.implementation is None else work.implementation
             _check_implementation(work.version, lane.network, implementation)
             now = self._clock()
             identity = self._submitted * len(self._workers) + index  # so that an id names its worker
             sequence = Sequence(identity, work, implementation, now)
             self._check_admission(lane, worker, sequence, now)
             self._submitted += 1
-            lane.load.submitted_steps += sequence.steps
-            worker.load.submitted_steps += sequence.steps
+            for load in (lane.load, worker.load):
+                load.submitted_steps += sequence.steps
+                load.submitted_sequences += 1
             if not worker.post(Submit(lane, sequence)):
                 raise InternalFailure("the server's engine has failed and takes no more work")
             return identity
@@ -161,6 +185,18 @@ class Engine:
             self._draining = True
         for worker in self._workers:
             worker.stop()
+
+    def _known(self, key: VersionKey) -> tuple[Lane, ...]:
+        lanes = self._lanes.get(key)
+        if lanes is None:
+            raise UnknownVersion(f"{key} is not loaded")
+        return lanes
+
+    def _chosen(self, lane: Lane, worker_index: int, work: Work) -> str:
+        choices = self._choices.get(work.version)
+        if choices is None:
+            return lane.implementation
+        return choices[worker_index].label(work.steps, lane.load.outstanding_sequences)
 
     def _check_admission(self, lane: Lane, worker: Worker, sequence: Sequence, now_seconds: float) -> None:
         if sequence.steps == 0:

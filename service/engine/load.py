@@ -1,6 +1,6 @@
 """How much work is outstanding, and how fast it goes: the figures that admission and the choice of a worker rest on.
 
-Two counters with one writer each: `submitted_steps` belongs to the submitting side, everything else to the worker's thread.
+Counters with one writer each: what is `submitted` belongs to the submitting side, everything else to the worker's thread.
 Either side reads the other's without a lock; a figure may be one iteration old, never torn.
 """
 
@@ -10,11 +10,13 @@ _FORGETTING = 0.95  # per iteration
 
 
 class Load:
-    """Outstanding time steps of one worker or lane."""
+    """Outstanding time steps and sequences of one worker or lane."""
 
     def __init__(self) -> None:
         self.submitted_steps = 0
+        self.submitted_sequences = 0
         self.finished_steps = 0
+        self.ended_sequences = 0
         self._recent_seconds = 0.0
         self._recent_steps = 0.0
         self._recent_iterations = 0.0
@@ -22,6 +24,10 @@ class Load:
     @property
     def outstanding_steps(self) -> int:
         return self.submitted_steps - self.finished_steps
+
+    @property
+    def outstanding_sequences(self) -> int:
+        return self.submitted_sequences - self.ended_sequences
 
     @property
     def seconds_per_step(self) -> float | None:
@@ -41,5 +47,6 @@ class Load:
         self._recent_iterations = _FORGETTING * self._recent_iterations + 1
 
     def dropped(self, steps: int) -> None:
-        """Books steps that will never be computed as finished."""
+        """Books the end of a sequence, and those of its steps that will never be computed as finished."""
         self.finished_steps += steps
+        self.ended_sequences += 1

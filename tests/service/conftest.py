@@ -9,6 +9,12 @@ import pytest
 from tests.service.processes import Process
 
 
+@pytest.fixture(autouse=True)
+def calibrations(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a server measures in a test is kept away from the user's."""
+    monkeypatch.setenv("CELLSERVE_CALIBRATION_FOLDER", str(tmp_path_factory.getbasetemp() / "calibrations"))
+
+
 @pytest.fixture
 def processes() -> Iterator[list[Process]]:
     """Those that a test starts, ended with it."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import re
 import signal
 import socket
 import time
@@ -29,6 +31,7 @@ def held(*arguments, **options):
     return advance(*arguments, **options)
 Network.advance = held
 """  # a network that waits while a file exists
+IMPLEMENTATIONS = ("0", "1", "2", "fused", "onnxruntime")
 BROKEN = "from cellserve.service.api.inbox import Inbox; Inbox.deliver = lambda inbox, deliveries: 1 / 0; " + SERVE
 
 
@@ -50,7 +53,7 @@ async def test_a_published_model_is_served_and_measured(repository: Path) -> Non
                 status = (await health.Check(health_pb2.HealthCheckRequest(service=name))).status
                 assert status == health_pb2.HealthCheckResponse.SERVING
             before = scrape(running.metrics_port)
-            for implementation in ("0", "1", "2", "fused"):
+            for implementation in IMPLEMENTATIONS:
                 request = infer_request(inputs)
                 request.parameters["implementation"].string_param = implementation
                 response = await stub.ModelInfer(request)
@@ -58,7 +61,7 @@ async def test_a_published_model_is_served_and_measured(repository: Path) -> Non
                 (expected,), _ = reference.run(SPEC, ARRAYS, (inputs,), [6, 6])
                 np.testing.assert_allclose(answer, expected, rtol=1e-5, atol=2e-6)
         page = scrape(running.metrics_port)
-        for implementation in ("0", "1", "2", "fused"):
+        for implementation in IMPLEMENTATIONS:
             labels = f'{{implementation="{implementation}",model="small",version="1"}}'
             assert sample(before, f"cellserve_request_duration_seconds_count{labels}") == 0
             assert sample(page, f"cellserve_request_duration_seconds_count{labels}") == 1
@@ -66,6 +69,39 @@ async def test_a_published_model_is_served_and_measured(repository: Path) -> Non
         assert sample(page, 'cellserve_model_state{model="small",state="READY",version="1"}') == 1
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(("127.0.0.1", running.port))
+
+
+def choices(metrics_port: int) -> set[str]:
+    """The implementations that requests get by themselves, once that has been measured."""
+    end = time.monotonic() + LIMIT_SECONDS
+    while not (found := re.findall(r"cellserve_implementation_choice_info\{implementation=\"(\w+)\"", scrape(metrics_port))):
+        assert time.monotonic() < end
+        time.sleep(0.01)
+    return set(found)
+
+
+async def test_what_is_measured_becomes_the_choice_and_is_kept(repository: Path, tmp_path: Path) -> None:
+    settings = Settings(repository=repository, host="127.0.0.1", port=0, metrics_port=0, calibration_folder=tmp_path / "kept")
+    async with serving(settings) as running:
+        chosen = await asyncio.to_thread(choices, running.metrics_port)
+        assert chosen <= set(IMPLEMENTATIONS)
+        async with grpc.aio.insecure_channel(f"127.0.0.1:{running.port}") as channel:
+            stub = open_inference_pb2_grpc.GRPCInferenceServiceStub(channel)
+            response = await stub.ModelInfer(infer_request(np.zeros((1, 2, 3), np.float32)))
+            assert response.parameters["implementation"].string_param in chosen
+    assert [path.suffix for path in (tmp_path / "kept").iterdir()] == [".json"]
+
+
+async def test_a_forced_implementation_is_not_measured_against_others(repository: Path, tmp_path: Path) -> None:
+    settings = Settings(
+        repository=repository, host="127.0.0.1", port=0, metrics_port=0, implementation="1", calibration_folder=tmp_path / "kept"
+    )
+    async with serving(settings) as running, grpc.aio.insecure_channel(f"127.0.0.1:{running.port}") as channel:
+        stub = open_inference_pb2_grpc.GRPCInferenceServiceStub(channel)
+        response = await stub.ModelInfer(infer_request(np.zeros((1, 2, 3), np.float32)))
+        assert response.parameters["implementation"].string_param == "1"
+        assert "cellserve_implementation_choice_info{" not in scrape(running.metrics_port)
+    assert not (tmp_path / "kept").exists()
 
 
 async def test_a_version_published_while_it_runs_is_served(repository: Path, tmp_path: Path) -> None:

@@ -97,6 +97,22 @@ def test_series_exist_at_zero_from_the_load_on_and_vanish_with_the_version(metri
     assert value(metrics, "cellserve_requests_total", **RUN, code="OK") == 1
 
 
+def test_the_choice_of_a_version_is_told_replaced_and_forgotten(metrics: Metrics) -> None:
+    def told() -> set[tuple[str, str]]:
+        samples = (sample for family in metrics.registry.collect() for sample in family.samples)
+        mine = [sample for sample in samples if sample.name == "cellserve_implementation_choice_info"]
+        assert all(sample.value == 1 and sample.labels["version"] == "3" for sample in mine)
+        return {(sample.labels["kind"], sample.labels["implementation"]) for sample in mine}
+
+    metrics.on_state(KEY, VersionState.READY)
+    metrics.on_choice(KEY, {"bulk_few": "fused", "bulk_many": "2"})
+    metrics.on_choice(KEY, {"bulk_few": "2", "bulk_many": "2"})
+    assert told() == {("bulk_few", "2"), ("bulk_many", "2")}
+    metrics.on_state(KEY, VersionState.UNLOADED)
+    metrics.on_choice(KEY, {"bulk_few": "2"})  # too late
+    assert told() == set()
+
+
 def test_unloading_leaves_other_versions_alone(metrics: Metrics) -> None:
     metrics.on_request(answered())
     metrics.on_request(answered(version=VersionKey("digits", 4)))

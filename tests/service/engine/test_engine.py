@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from cellserve.models.traffic import TRAFFIC_KINDS, TrafficKind
 from cellserve.service.engine.facts import VersionKey
 from cellserve.service.errors import (
     Cancelled,
@@ -101,6 +102,53 @@ def test_the_default_implementation_of_a_version() -> None:
     ids = [driven.engine.submit(work(steps(1), version=version)) for version in (KEY, other)]
     driven.finish()
     assert [driven.box.of(identity).implementation for identity in ids] == ["2", "0"]
+
+
+BY_KIND: dict[TrafficKind, str] = {"steps_few": "0", "steps_many": "1", "bulk_few": "2", "bulk_many": "0"}
+
+
+def test_what_names_no_implementation_gets_that_of_its_kind_and_keeps_it() -> None:
+    driven = HandDriven()
+    driven.engine.choose(KEY, BY_KIND)
+    single, long, named = (
+        driven.engine.submit(work(steps(count), implementation=label)) for count, label in ((1, None), (50, None), (1, "2"))
+    )
+    crowd = [driven.engine.submit(work(steps(50))) for _ in range(8)]
+    driven.engine.choose(KEY, dict.fromkeys(BY_KIND, "1"))
+    driven.finish()
+    found = [driven.box.of(identity).implementation for identity in (single, long, named, *crowd)]
+    assert found == ["0", "2", "2", *["2"] * 5, *["0"] * 3]
+    again = driven.engine.submit(work(steps(50)))
+    driven.finish()
+    assert driven.box.of(again).implementation == "1"
+
+
+def test_a_removed_version_leaves_no_choice_behind() -> None:
+    driven = HandDriven()
+    driven.engine.choose(KEY, BY_KIND)
+    driven.engine.remove_version(KEY)
+    with pytest.raises(UnknownVersion):
+        driven.engine.choose(KEY, BY_KIND)
+    with pytest.raises(UnknownVersion):
+        driven.engine.measure(KEY)
+    driven.engine.add_version(KEY, FakeNetwork(), "1")
+    identity = driven.engine.submit(work(steps(1)))
+    driven.finish()
+    assert driven.box.of(identity).implementation == "1"
+
+
+def test_a_choice_that_the_version_cannot_run_is_refused() -> None:
+    driven = HandDriven()
+    with pytest.raises(UnsupportedImplementation, match="sums are not fused"):
+        driven.engine.choose(KEY, {**BY_KIND, "bulk_many": "fused"})
+    with pytest.raises(UnknownImplementation, match="'jit' is no implementation"):
+        driven.engine.choose(KEY, {**BY_KIND, "bulk_many": "jit"})
+
+
+def test_a_version_is_measured_over_what_it_offers() -> None:
+    measured = HandDriven().engine.measure(KEY)
+    assert set(measured.choices.values()) <= {"0", "1", "2"}
+    assert set(measured.seconds) == set(TRAFFIC_KINDS)
 
 
 def test_overload_is_refused_with_the_measured_time_to_wait() -> None:

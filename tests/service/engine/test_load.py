@@ -12,8 +12,10 @@ def test_load_counts_and_measures() -> None:
     assert load.seconds_per_step is None
     assert load.seconds_per_iteration == 0
     load.submitted_steps += 100
+    load.submitted_sequences += 3
     load.computed(40, 2.0)
     load.dropped(10)
     assert load.outstanding_steps == 50
+    assert load.outstanding_sequences == 2
     assert load.seconds_per_step == pytest.approx(0.05)
     assert load.seconds_per_iteration == pytest.approx(2.0)

@@ -1,5 +1,6 @@
 import json
 import logging
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -37,8 +38,9 @@ def change_manifest(store: Repository, change: Callable[[dict[str, Any]], None])
 def test_a_published_version_loads_with_what_it_can_run(store: Repository) -> None:
     version, network = load_version(store, KEY, CPU)
     assert version.key == KEY
-    assert {label for label, refusal in version.implementations.items() if refusal is None} == {"0", "1", "2", "fused"}
-    assert version.default_implementation == network.default_implementation == "fused"
+    offered = {label for label, refusal in version.implementations.items() if refusal is None}
+    assert offered == {"0", "1", "2", "fused", "onnxruntime"}
+    assert version.default_implementation == network.default_implementation == "onnxruntime"
     assert version.causal
     assert version.state_layout.width == 4 + 4 + 1
 
@@ -48,8 +50,9 @@ def test_the_wished_implementation_is_the_default(store: Repository) -> None:
 
 
 def test_a_wish_that_cannot_be_met_is_told_and_does_not_fail_the_version(
-    store: Repository, caplog: pytest.LogCaptureFixture
+    store: Repository, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)  # as if it were not installed
     with caplog.at_level(logging.WARNING):
         version, _ = load_version(store, KEY, Settings(device="cpu", implementation="onnxruntime"))
     assert version.default_implementation == "fused"
@@ -66,17 +69,17 @@ def test_an_implementation_that_differs_on_this_device_is_withdrawn(
     store: Repository, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def differing(network: Network, golden: Any, bound: float, label: str) -> float:
-        if label == "fused":
-            raise parity.ParityFailure("implementation 'fused': row 0 is 2.0, the oracle says 1.0")
+        if label == "onnxruntime":
+            raise parity.ParityFailure("implementation 'onnxruntime': row 0 is 2.0, the oracle says 1.0")
         return 0.0
 
     monkeypatch.setattr(parity, "verify", differing)
     with caplog.at_level(logging.WARNING):
         version, network = load_version(store, KEY, CPU)
-    assert "the oracle says 1.0" in str(version.implementations["fused"])
+    assert "the oracle says 1.0" in str(version.implementations["onnxruntime"])
     assert version.implementations == network.implementations
-    assert version.default_implementation == "2"
-    assert "digits/1 does not offer implementation fused here" in caplog.text
+    assert version.default_implementation == "fused"
+    assert "digits/1 does not offer implementation onnxruntime here" in caplog.text
 
 
 def test_a_damaged_golden_pair_is_told(store: Repository) -> None:

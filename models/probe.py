@@ -1,0 +1,48 @@
+"""One call of a network, prepared to be repeated under any implementation: its golden input, tiled to a shape.
+
+Knows no clock: whoever measures calls it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from cellserve.models.golden_pair import Array, golden_inputs
+from cellserve.models.network import Network
+
+
+class Probe:
+    """`lengths`: time steps of each row; the batch has as many as the longest. Causal networks advance by it, others run it."""
+
+    def __init__(self, network: Network, lengths: Sequence[int]) -> None:
+        self._network = network
+        self._lengths = tuple(lengths)
+        arrays, _ = golden_inputs(network.spec)
+        kinds = (entry.kind for entry in network.spec.inputs)
+        self._inputs = tuple(self._tiled(array, kind == "vector") for array, kind in zip(arrays, kinds))
+        self._state = network.initial_state(len(self._lengths))
+
+    @property
+    def timesteps(self) -> int:
+        """Real ones, over all rows."""
+        return sum(self._lengths)
+
+    def __call__(self, implementation: str) -> None:
+        if self._network.causal:
+            self._network.advance(self._inputs[0], self._lengths, self._state, implementation=implementation)
+        else:
+            self._network.run(self._inputs, self._lengths, implementation=implementation)
+        if self._network.device.type == "cuda":
+            torch.cuda.synchronize(self._network.device)
+
+    def _tiled(self, array: Array, vector: bool) -> Tensor:  # [B, T, F], ids [B, T] or vectors [B, width]
+        """Time-major [T, B, …], or [B, width]."""
+        rows = np.arange(len(self._lengths)) % len(array)
+        if vector:
+            return torch.from_numpy(array[rows]).to(self._network.device)
+        steps = np.arange(max(self._lengths)) % array.shape[1]
+        return torch.from_numpy(array[rows][:, steps].swapaxes(0, 1).copy()).to(self._network.device)
