@@ -31,6 +31,7 @@ PERMITTED: Final = frozenset(
         "DEADLINE_EXCEEDED",
     )
 )
+_PERMITTED_ON_STREAMS: Final = PERMITTED | {"ALREADY_EXISTS", "CANCELLED"}
 _LEAKS: Final = ("Traceback", "object at 0x", "<class ", "grpc.aio", "numpy", "torch", 'File "')
 _REASON: Final = re.compile(r"\[([A-Z_]+)\] \S")
 _SHOWN_BYTES: Final = 500
@@ -70,9 +71,7 @@ def fault(case: Case, outcome: Outcome) -> str | None:
         )
     if case.method == RUN:
         return _fault_of_run(typed.RunReply.FromString(outcome.replies[0]))
-    if case.method in STREAMS and len(outcome.replies) > len(case.messages):
-        return f"{len(outcome.replies)} replies to {len(case.messages)} requests"
-    return None
+    return _fault_of_stream(case, outcome.replies) if case.method in STREAMS else None
 
 
 def told(case: Case, outcome: Outcome, wrong: str) -> str:
@@ -101,6 +100,26 @@ def _fault_of_infer(request_id: str, reply: oip.ModelInferResponse) -> str | Non
     sizes = [4 * math.prod(output.shape) for output in reply.outputs]
     given = [len(raw) for raw in reply.raw_output_contents]
     return None if sizes == given else f"outputs of {given} bytes under shapes that need {sizes}"
+
+
+def _fault_of_stream(case: Case, replies: tuple[bytes, ...]) -> str | None:
+    """Errors of single requests travel in replies, and are judged like those of calls."""
+    if len(replies) > len(case.messages):
+        return f"{len(replies)} replies to {len(case.messages)} requests"
+    for reply in replies:
+        if case.method == STREAMS[0]:
+            sentence = oip.ModelStreamInferResponse.FromString(reply).error_message
+        else:
+            error = typed.StreamReply.FromString(reply).error
+            sentence = f"[{error.reason}] {error.message}" if error.reason else ""
+        reason = _REASON.match(sentence)
+        code = "OK" if not sentence else CODES[reason[1]].name if reason else "UNKNOWN"
+        if code not in _PERMITTED_ON_STREAMS:
+            return f"a reply on the stream is {code}: {sentence[:_SHOWN_BYTES]}"
+        wrong = _fault_of_refusal(case, code, sentence) if sentence else None
+        if wrong is not None:
+            return f"{wrong}: {sentence[:_SHOWN_BYTES]}"
+    return None
 
 
 def _fault_of_run(reply: typed.RunReply) -> str | None:

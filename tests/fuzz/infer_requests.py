@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from cellserve.service.pb.open_inference_pb2 import InferParameter, ModelInferRequest
 from tests.fuzz.arrays import batches
+from tests.fuzz.cases import PERMITTED
 from tests.fuzz.targets import Target
 from tests.fuzz.values import ANY_INTEGERS, IMPLEMENTATIONS, NAMES, NOT_FINITE, STRANGE_SIZES, VERSIONS
 
@@ -219,9 +220,9 @@ def _known_parameter(draw: st.DrawFn, request: ModelInferRequest) -> frozenset[s
         ("priority", InferParameter(int64_param=draw(ANY_INTEGERS)), INVALID | OK),
         ("priority", InferParameter(uint64_param=2**64 - 1), INVALID | OK),
         ("priority", InferParameter(string_param="high"), INVALID),
-        ("sequence_id", InferParameter(int64_param=5), NOT_OFFERED),
-        ("sequence_id", InferParameter(string_param="abc"), NOT_OFFERED),
-        ("sequence_start", InferParameter(bool_param=True), NOT_OFFERED),
+        ("sequence_id", InferParameter(int64_param=draw(ANY_INTEGERS)), PERMITTED),
+        ("sequence_id", InferParameter(string_param=draw(st.text(max_size=9))), PERMITTED),
+        ("sequence_start", InferParameter(bool_param=True), PERMITTED),
         ("sequence_end", InferParameter(bool_param=False), OK),
     )
     name, parameter, codes = draw(st.sampled_from(choices))

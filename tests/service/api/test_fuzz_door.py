@@ -12,6 +12,7 @@ import pytest
 
 from cellserve.service.app import serving
 from cellserve.service.config import Settings
+from cellserve.service.pb import open_inference_pb2 as pb
 from cellserve.service.registry.repository import Repository
 from tests.e2e.models import RANDOM_MODELS
 from tests.fuzz.cases import INFER, PERMITTED, STREAMS, Case, Outcome, fault
@@ -67,3 +68,11 @@ def test_the_judge_sees_wrong_answers() -> None:
     assert fault(refused, Outcome("OK", "", (b"",))) is not None
     assert fault(Case(INFER, (b"\x1a\x01a",), ()), Outcome("OK", "", (b"",))) == "the id 'a' came back as ''"
     assert fault(Case(INFER, (b"",), ()), Outcome("OK", "", (b"",))) is None
+
+
+@pytest.mark.parametrize("message", ["[INTERNAL] the server failed", "no reason", "[INVALID_INPUT] numpy.float32"])
+def test_the_judge_reads_errors_on_streams(message: str) -> None:
+    reply = pb.ModelStreamInferResponse(error_message=message).SerializeToString()
+    assert fault(Case(STREAMS[0], (b"",), ()), Outcome("OK", "", (reply,))) is not None
+    reply = pb.ModelStreamInferResponse(error_message="[INVALID_INPUT] no inputs").SerializeToString()
+    assert fault(Case(STREAMS[0], (b"",), ()), Outcome("OK", "", (reply,))) is None
