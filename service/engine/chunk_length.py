@@ -18,7 +18,8 @@ class ChunkBudget:
         self._join_latency_seconds = join_latency_seconds
         self._max_chunk_seconds = max(max_chunk_seconds, join_latency_seconds)
         self._last_arrival_seconds: float | None = None
-        self._gap_seconds = 0.0
+        self._mean_gap_seconds = 0.0
+        self._last_gap_seconds = 0.0
 
     @property
     def max_chunk_seconds(self) -> float:
@@ -26,12 +27,13 @@ class ChunkBudget:
 
     def arrived(self, now_seconds: float) -> None:
         if self._last_arrival_seconds is not None:
-            gap = now_seconds - self._last_arrival_seconds
-            self._gap_seconds += _RECENT * (gap - self._gap_seconds)
+            self._last_gap_seconds = now_seconds - self._last_arrival_seconds
+            self._mean_gap_seconds += _RECENT * (self._last_gap_seconds - self._mean_gap_seconds)
         self._last_arrival_seconds = now_seconds
 
     def seconds(self, now_seconds: float) -> float:
         if self._last_arrival_seconds is None:
             return self._join_latency_seconds
-        gap = max(self._gap_seconds, now_seconds - self._last_arrival_seconds)
+        usual = min(self._mean_gap_seconds, self._last_gap_seconds)  # a lull is over as soon as two come close together
+        gap = max(usual, now_seconds - self._last_arrival_seconds)
         return min(max(_OF_GAP * gap, self._join_latency_seconds), self._max_chunk_seconds)

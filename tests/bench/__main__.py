@@ -4,9 +4,17 @@ from __future__ import annotations
 
 import argparse
 
-from tests.bench import door, engine, streams
+from tests.bench import door, engine, head_of_line, long_sequences, streams, waiting, workers
 
-BENCHMARKS = {"engine": engine.run, "door": door.run, "streams": streams.run}
+BENCHMARKS = {
+    "engine": engine.run,
+    "head_of_line": head_of_line.run,
+    "long_sequences": long_sequences.run,
+    "waiting": waiting.run,
+    "workers": workers.run,
+    "door": door.run,
+    "streams": streams.run,
+}
 
 
 def main() -> None:

@@ -17,6 +17,7 @@ JOIN, MAX = 0.002, 0.010
         ([0.0], 0.5, MAX),  # nobody came for long
         ([0.0], 0.05, 0.005),  # a tenth of the lull so far
         ([0.001 * i for i in range(50)], 0.050, JOIN),  # one a millisecond
+        ([0.0, 10.0, 10.001], 10.001, JOIN),  # a lull just over
         ([0.1 * i for i in range(50)], 4.901, MAX),  # one each 100 ms, the last just now
     ],
 )
