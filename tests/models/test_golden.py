@@ -14,9 +14,10 @@ from tests.golden.cases import GoldenCase, all_cases
 from tests.golden.run import Answer, by_network, by_network_in_chunks, by_oracle, pairs
 
 CASES = {case.name: case for case in all_cases()}
-LABELS = ("0", "1", "2", "fused")
+LABELS = ("0", "1", "2", "fused", "onnxruntime")
 
-# Torch's kernels know tanh and sigmoid, and a reset gate after the product. Everything else they must refuse, and say why.
+# Torch's kernels know tanh and sigmoid, and a reset gate after the product; ONNX's know neither projections nor every activation.
+# Everything else they must refuse, and say why.
 REFUSED_BY_FUSED = {
     "hard_sigmoid": [
         "k010_lstm_seq.weights.npz",
@@ -73,6 +74,17 @@ REFUSED_BY_FUSED = {
         "tf1_basiclstm_fb0_relu.ckpt.d/model.ckpt",
     ],
     "reset gate": ["k231tf_bidir_mask_seq.h5", "k3_gru_ra0.keras", "tf1_grucell.ckpt.d/model.ckpt"],
+    "peepholes": ["tf1_lstmcell_peephole_proj.ckpt.d/model.ckpt"],
+}
+REFUSED_BY_ONNXRUNTIME = {
+    "activation is": [
+        "k224tf_lstm_selu_softsign.h5",
+        "k224tf_lstm_softmax_sigmoid.h5",
+        "k3_lstm_leaky_relu_hard_tanh.keras",
+    ],
+    "projection": ["pt_lstm2_bi_proj.pt", "pt_lstm2_bi_proj.safetensors", "tf1_lstmcell_peephole_proj.ckpt.d/model.ckpt"],
+}
+REFUSED_BY_BOTH = {
     "a masked step resets its state": [
         "k012_embed_mask_lstm_seq.h5",
         "k012_embed_mask_lstm_seq.weights.npz",
@@ -98,9 +110,13 @@ REFUSED_BY_FUSED = {
         "k020_jzs2_square_hardsig.weights.npz",
     ],
     "it multiplies": ["k030_simplernn_bug_seq.h5", "k030_simplernn_bug_seq.weights.npz"],
-    "peepholes": ["tf1_lstmcell_peephole_proj.ckpt.d/model.ckpt"],
 }
-REFUSED = {("fused", name): reason for reason, names in REFUSED_BY_FUSED.items() for name in names}
+REFUSED = {
+    (label, name): reason
+    for label, refused in (("fused", REFUSED_BY_FUSED), ("onnxruntime", REFUSED_BY_ONNXRUNTIME))
+    for reason, names in (refused | REFUSED_BY_BOTH).items()
+    for name in names
+}
 SUPPORTED = [(name, label) for name in CASES for label in LABELS if (label, name) not in REFUSED]
 
 
