@@ -6,6 +6,9 @@
         batch = client.predict("digits@canary", xs, lengths=[8, 5]) # a padded batch [B, T, F] → a batch
         client.promote("digits", 4)                                 # version 4 answers from now on
 
+        with client.sequence("digits") as s:            # a live sequence: the server keeps its state
+            answer = s.feed(x)                          # the next steps [T, F] → the answer for everything fed so far
+
     async with AsyncClient("grpcs://models.example:8001", token=token) as client:
         answers = await asyncio.gather(*(client.predict("digits", x) for x in xs))
 
@@ -22,14 +25,19 @@ from cellserve.service.client_errors import (
     AccessDenied,
     BadReply,
     CallFailed,
+    FeedUnsettled,
     MessageTooLarge,
     MethodMissing,
     ServiceUnavailable,
 )
 from cellserve.service.client_prediction import Prediction
 from cellserve.service.client_registry import ImplementationChoice, ModelDescription, ModelVersion
+from cellserve.service.client_replay import ReplayLimits
 from cellserve.service.client_requests import PartLimits
 from cellserve.service.client_retry import RetryPolicy
+from cellserve.service.client_sequence_async import AsyncLiveSequence
+from cellserve.service.client_sequence_info import SequenceInfo
+from cellserve.service.client_sequence_sync import LiveSequence
 from cellserve.service.client_stream import StreamBroken
 from cellserve.service.client_sync import Client
 from cellserve.service.errors import ServiceError
@@ -37,18 +45,23 @@ from cellserve.service.errors import ServiceError
 __all__ = [
     "AccessDenied",
     "AsyncClient",
+    "AsyncLiveSequence",
     "BadReply",
     "CallFailed",
     "Client",
+    "FeedUnsettled",
     "ImplementationChoice",
+    "LiveSequence",
     "MessageTooLarge",
     "MethodMissing",
     "ModelDescription",
     "ModelVersion",
     "PartLimits",
     "Prediction",
+    "ReplayLimits",
     "RetryPolicy",
     "RunOptions",
+    "SequenceInfo",
     "ServiceError",
     "ServiceUnavailable",
     "StreamBroken",

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
 from types import TracebackType
-from typing import Any, Literal, Self, Unpack, overload
+from typing import Any, Literal, Self, TypeVar, Unpack, cast, overload
 
 import grpc
 
@@ -20,15 +21,21 @@ from cellserve.service.client_registry import (
     model_version,
     model_versions,
 )
+from cellserve.service.client_replay import ReplayLimits
 from cellserve.service.client_requests import PartLimits, Reference
 from cellserve.service.client_retry import RetryPolicy
 from cellserve.service.client_rows import Input
+from cellserve.service.client_sequence import Ask, Course, Talk, asking
+from cellserve.service.client_sequence_async import AsyncLiveSequence
+from cellserve.service.client_sequence_info import SequenceInfo, sequence_infos
 from cellserve.service.client_settings import DEFAULT_TIMEOUT_SECONDS, DEFAULT_URL, READY_TIMEOUT_SECONDS
 from cellserve.service.client_stream import StreamBroken
 from cellserve.service.client_tensors import Array, WireDtype
 from cellserve.service.client_transport import AsyncTransport, Method, Reply
 from cellserve.service.errors import ServiceError
 from cellserve.service.pb import cellserve_pb2 as pb
+
+Result = TypeVar("Result")
 
 
 class AsyncClient:
@@ -106,6 +113,54 @@ class AsyncClient:
         request = pb.SetAliasRequest(model=model, version=version, alias=alias)
         return model_version((await self._registry_call(self._transport.registry.SetAlias, request)).status)
 
+    def sequence(
+        self,
+        model: str,
+        sequence_id: str | int = "",
+        *,
+        restart: bool = False,
+        initial_state: Mapping[str, Array] | None = None,
+        replay: ReplayLimits | None = None,
+    ) -> AsyncLiveSequence:
+        """A live sequence, whose recurrent state the server keeps; `async with client.sequence(…) as s` begins and ends it.
+
+        model: as in predict; the version is chosen once. sequence_id: to find it again with attach; default: one that nobody
+        else has. restart: even if the id is live. initial_state: by name ("0.h", "0.c" …) [units]; default: zeros.
+        replay: how much of what was fed is kept to feed it again to a server that has lost it.
+        """
+        reference = Reference.parse(model)
+        course = Course(reference.model, str(sequence_id), replay or ReplayLimits())
+        return self._live(course, lambda: course.opening(reference, restart, initial_state or {}))
+
+    async def attach(self, model: str, sequence_id: str | int, *, replay: ReplayLimits | None = None) -> AsyncLiveSequence:
+        """A sequence that is live already, where the server has it. model: its name. Raises ServiceError."""
+        course = Course(model, str(sequence_id), replay or ReplayLimits())
+        return await self._live(course, course.attaching).open()
+
+    async def restore(
+        self,
+        model: str,
+        snapshot: bytes,
+        sequence_id: str | int = "",
+        *,
+        restart: bool = False,
+        replay: ReplayLimits | None = None,
+    ) -> AsyncLiveSequence:
+        """A new live sequence where a snapshot was taken, on the same weights. model: its name. Raises ServiceError."""
+        course = Course(model, str(sequence_id), replay or ReplayLimits())
+        return await self._live(course, lambda: course.restoring(snapshot, restart)).open()
+
+    async def fork(
+        self, model: str, sequence_id: str | int, new_sequence_id: str | int = "", *, replay: ReplayLimits | None = None
+    ) -> AsyncLiveSequence:
+        """A new live sequence where another one stands. model: its name. Raises ServiceError."""
+        course = Course(model, str(new_sequence_id), replay or ReplayLimits())
+        return await self._live(course, lambda: course.forking(str(sequence_id))).open()
+
+    async def sequences(self, model: str = "") -> list[SequenceInfo]:
+        """Every live sequence of `model`, or of all models; answered on the server's own machine only. Raises ServiceError."""
+        return sequence_infos(await self._converse(asking(pb.ListSequencesRequest(model=model))))
+
     async def ready(self, timeout_seconds: float = READY_TIMEOUT_SECONDS) -> bool:
         """As Client.ready."""
         return await self._transport.ready(timeout_seconds)
@@ -150,11 +205,39 @@ class AsyncClient:
         request, attempts, alone = call.request(part, first), call.attempts(), False
         while True:
             try:
-                return await self._transport.run(request, attempts.time_left_seconds(), alone=alone)
+                return cast(pb.RunReply, await self._transport.ask(request, attempts.time_left_seconds(), alone=alone))
             except ServiceError as failure:
                 error = failure
             alone = isinstance(error, StreamBroken)  # if it was this request that broke it, it now learns so
             await self._sleep(attempts.wait_seconds_after(error))
+
+    def _live(self, course: Course, begin: Callable[[], Talk[None]]) -> AsyncLiveSequence:
+        return AsyncLiveSequence(course, self._converse, begin, self._settings.wire_dtype)
+
+    async def _converse(self, talk: Talk[Result], timeout_seconds: float | None = None) -> Result:
+        deadline_seconds = self._settings.until(timeout_seconds)
+        step: Callable[[], Ask] = partial(next, talk)
+        while True:
+            try:
+                ask = step()
+            except StopIteration as done:
+                return cast(Result, done.value)
+            try:
+                step = partial(talk.send, await self._deliver(ask, deadline_seconds))
+            except ServiceError as error:
+                step = partial(talk.throw, error)
+
+    async def _deliver(self, ask: Ask, deadline_seconds: float) -> Any:
+        attempts, alone = self._settings.attempts_until(deadline_seconds), False
+        while True:
+            try:
+                return await self._transport.ask(ask.request, attempts.time_left_seconds(), alone=alone)
+            except ServiceError as failure:
+                error = failure
+            alone = isinstance(error, StreamBroken)
+            wait_seconds = attempts.wait_seconds_after(error)
+            ask.failed(error)
+            await self._sleep(wait_seconds)
 
     async def _registry_call(self, method: Method[Reply], request: object) -> Reply:
         attempts = self._settings.attempts()

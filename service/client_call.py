@@ -55,7 +55,14 @@ class CallSettings:
 
     def attempts(self) -> Attempts:
         """At a call that is not cut into parts."""
-        return Attempts(self.retry, self.clock() + self.timeout_seconds, self.clock)
+        return self.attempts_until(self.until(None))
+
+    def until(self, timeout_seconds: float | None) -> float:
+        """When a call that begins now must be over, on `clock`. timeout_seconds: None for the client's own."""
+        return self.clock() + (self.timeout_seconds if timeout_seconds is None else timeout_seconds)
+
+    def attempts_until(self, deadline_seconds: float) -> Attempts:
+        return Attempts(self.retry, deadline_seconds, self.clock)
 
 
 def _call(settings: CallSettings, model: str, x: Input, return_state: bool, **options: Unpack[RunOptions]) -> Call:
@@ -77,9 +84,7 @@ def _call(settings: CallSettings, model: str, x: Input, return_state: bool, **op
         priority=options.get("priority", 0),
         wire_dtype=settings.wire_dtype,
     )
-    timeout_seconds = options.get("timeout_seconds")
-    allowed_seconds = settings.timeout_seconds if timeout_seconds is None else timeout_seconds
-    return Call(settings, question, settings.clock() + allowed_seconds, options.get("progress"))
+    return Call(settings, question, settings.until(options.get("timeout_seconds")), options.get("progress"))
 
 
 class Call:

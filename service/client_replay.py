@@ -56,10 +56,11 @@ class Replay:
 
         A feed is never cut: under masks a framework tells one call of two steps from two calls.
         """
+        if position > end:
+            return None
         wanted = [fed for fed in self._kept if position <= fed.position and fed.end <= end]
-        covered = position if not wanted else wanted[-1].end
-        starts = position if not wanted else wanted[0].position
-        return wanted if (starts, covered) == (position, end) else None
+        covered = (wanted[0].position, wanted[-1].end) if wanted else (end, end)
+        return wanted if covered == (position, end) else None
 
     def clear(self) -> None:
         self._kept.clear()

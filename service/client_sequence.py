@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Generator, Mapping
-from typing import Any, Final, TypeVar
+from dataclasses import replace
+from typing import Any, Final, TypeVar, cast
 
 import numpy as np
 
@@ -28,26 +29,40 @@ from cellserve.service.errors import (
     SequenceLost,
     SequencePosition,
     SequenceUnknown,
+    ServiceError,
     UnknownImplementation,
     UnsupportedImplementation,
+    VersionUnavailable,
 )
 from cellserve.service.pb import cellserve_pb2 as pb
 
 GONE: Final = (SequenceUnknown, SequenceExpired, SequenceEvicted, SequenceLost)
-_REFUSED: Final = (InvalidInput, NotOffered, Overloaded, UnknownImplementation, UnsupportedImplementation)
+REFUSED: Final = (  # before anything was done
+    InvalidInput,
+    NotOffered,
+    Overloaded,
+    UnknownImplementation,
+    UnsupportedImplementation,
+    VersionUnavailable,
+)
 _MOST_FALLS: Final = 3  # how often a server may lose steps again while one feed is delivered
 
 Result = TypeVar("Result")
 
 
 class Ask:
-    """One request. resent: set by the client when it sends it again, so that an earlier copy may have been applied."""
+    """One request. maybe_applied: set by the client when it sends it again and does not know what became of an earlier copy."""
 
-    __slots__ = ("request", "resent")
+    __slots__ = ("maybe_applied", "request")
 
     def __init__(self, request: Any) -> None:
         self.request = request
-        self.resent = False
+        self.maybe_applied = False
+
+    def failed(self, error: ServiceError) -> None:
+        """A copy was answered with `error`, and it will be sent again."""
+        if not isinstance(error, REFUSED):
+            self.maybe_applied = True
 
 
 Talk = Generator[Ask, Any, Result]
@@ -57,8 +72,10 @@ class Course:
     """What one client knows of one live sequence. position: time steps that the server is known to have consumed."""
 
     def __init__(self, model: str, sequence_id: str, limits: ReplayLimits) -> None:
+        """sequence_id: empty for one that nobody else has, so that what begins the sequence may be sent twice."""
         self.model = model
-        self.sequence_id = sequence_id
+        self.sequence_id = sequence_id or uuid.uuid4().hex
+        self._ours = not sequence_id
         self.version = 0
         self.position = 0
         self.epoch = ""
@@ -68,17 +85,13 @@ class Course:
         self._unsettled: Fed | None = None
 
     def opening(self, reference: Reference, restart: bool, state: Mapping[str, Array]) -> Talk[None]:
-        """Without an id the client makes one: since nobody else has it, the request may be sent twice."""
         request = pb.OpenRequest(
             model=reference.model,
             version=reference.version,
             sequence_id=self.sequence_id,
-            restart=restart,
+            restart=restart or self._ours,
             state={name: to_wire(np.asarray(array, np.float32)) for name, array in state.items()},
         )
-        if not self.sequence_id:
-            self.sequence_id = request.sequence_id = new_id()
-            request.restart = True
         yield from self._opened(request)
         request.version = str(self.version)
         self._opening = request
@@ -87,8 +100,8 @@ class Course:
         """To a sequence that is live."""
         self.adopt((yield Ask(pb.GetRequest(model=self.model, sequence_id=self.sequence_id))))
 
-    def feeding(self, question: Question) -> Talk[Prediction]:
-        """The answer to one row. Raises FeedUnsettled: another feed is undecided."""
+    def feeding(self, question: Question, one_step: bool) -> Talk[Prediction]:
+        """The answer to one row; to one_step without the axis of time. Raises FeedUnsettled: another feed is undecided."""
         fed = self._fed(question)
         earlier, self._unsettled = self._unsettled, fed
         if earlier is not None and not _same(earlier.message, fed.message):
@@ -101,25 +114,24 @@ class Course:
         if reply.position != fed.end:
             raise BadReply(f"the server says that it stands at step {reply.position}; {fed.end} was expected")
         self._consumed(fed, reply.epoch)
-        return prediction(question, [reply.answer])
+        answer = prediction(question, [reply.answer])
+        if one_step and reply.answer.outputs[0].per_step:
+            return replace(answer, answer=answer.answer[0])
+        return answer
 
     def settling(self) -> Talk[bool]:
         """Whether the steps of a feed that failed were consumed all the same. False as well where no feed is undecided."""
         fed = self._unsettled
         if fed is None:
             return False
-        reply = yield Ask(pb.FeedRequest(model=self.model, sequence_id=self.sequence_id, epoch=self.epoch))
-        self.epoch = reply.epoch
-        if reply.position == fed.end:
-            self._consumed(fed, reply.epoch)
+        stands = yield from self._asked_where_it_stands()
+        if stands == fed.end:
+            self._consumed(fed, self.epoch)
             return True
         self._unsettled = None
-        if reply.position == fed.position:
-            return False
-        raise SequencePosition(
-            f"the server stands at step {reply.position}, this client at {fed.position}",
-            metadata={"position": str(reply.position), "epoch": reply.epoch},
-        )
+        for each in self._kept(stands, fed.position):
+            self.epoch = (yield Ask(self._addressed(each))).epoch
+        return False
 
     def snapshotting(self) -> Talk[bytes]:
         reply = yield Ask(pb.SnapshotRequest(model=self.model, sequence_id=self.sequence_id))
@@ -134,35 +146,31 @@ class Course:
             return
 
     def restoring(self, snapshot: bytes, restart: bool) -> Talk[None]:
-        request = pb.RestoreRequest(model=self.model, snapshot=snapshot, sequence_id=self.sequence_id, restart=restart)
-        if not self.sequence_id:
-            self.sequence_id = request.sequence_id = new_id()
-            request.restart = True
+        request = pb.RestoreRequest(
+            model=self.model, snapshot=snapshot, sequence_id=self.sequence_id, restart=restart or self._ours
+        )
         self.adopt((yield Ask(request)))
 
     def forking(self, source_id: str) -> Talk[None]:
         """Begins this sequence where `source_id` stands."""
-        ours = not self.sequence_id
-        self.sequence_id = self.sequence_id or new_id()
         ask = Ask(pb.ForkRequest(model=self.model, sequence_id=source_id, new_sequence_id=self.sequence_id))
         try:
             info = yield ask
         except SequenceExists:
-            if not (ours and ask.resent):
+            if not (self._ours and ask.maybe_applied):
                 raise
             info = yield Ask(pb.GetRequest(model=self.model, sequence_id=self.sequence_id))
         self.adopt(info)
 
     def adopt(self, info: pb.SequenceInfo) -> None:
-        self.sequence_id, self.version = info.sequence_id, info.version
-        self.position, self.epoch = info.position, info.epoch
+        self.version, self.position, self.epoch = info.version, info.position, info.epoch
 
     def _opened(self, request: pb.OpenRequest) -> Talk[None]:
         ask = Ask(request)
         try:
             reply = yield ask
         except SequenceExists:
-            if not ask.resent:
+            if not ask.maybe_applied:
                 raise
             info = yield Ask(pb.GetRequest(model=self.model, sequence_id=self.sequence_id))
             if info.position:
@@ -196,22 +204,33 @@ class Course:
                 for each in behind:
                     self.epoch = (yield Ask(self._addressed(each))).epoch
                 self._addressed(fed)
-                reply = yield ask
-                break
+                return cast(pb.FeedReply, (yield ask))
             except (SequencePosition, SequenceLost) as error:
-                maybe_applied = maybe_applied or ask.resent
                 if not falls_left:
                     raise
                 fallen = error
-            except _REFUSED:
-                if not (maybe_applied or ask.resent):
+            except REFUSED:
+                if not (maybe_applied or ask.maybe_applied):
                     self._unsettled = None
                 raise
+            maybe_applied = maybe_applied or ask.maybe_applied
             if isinstance(fallen, SequencePosition):
                 behind = self._behind(fed, fallen, maybe_applied)
             else:
                 behind = yield from self._reopened(fed, fallen)
-        return reply
+        raise RuntimeError("a feed was given up without saying why")
+
+    def _asked_where_it_stands(self) -> Talk[int]:
+        """By a feed of no steps, which has its turn after those still on their way."""
+        try:
+            reply = yield Ask(pb.FeedRequest(model=self.model, sequence_id=self.sequence_id, epoch=self.epoch))
+        except SequencePosition as error:
+            if error.position is None:
+                raise
+            self.epoch = error.metadata.get("epoch", self.epoch)
+            return error.position
+        self.epoch = reply.epoch
+        return int(reply.position)
 
     def _addressed(self, fed: Fed) -> pb.FeedRequest:
         fed.message.epoch = self.epoch
@@ -225,10 +244,20 @@ class Course:
         if stands == fed.end and maybe_applied:
             self._consumed(fed, error.metadata.get("epoch", self.epoch))
             raise error  # the steps are consumed; only the answer is no longer remembered
-        kept = self._replay.since(stands, fed.position) if stands < fed.position else None
+        kept = self._replay.since(stands, fed.position)
         if kept is None:
             self._unsettled = None
             raise error
+        return kept
+
+    def _kept(self, stands: int, position: int) -> list[Fed]:
+        """What leads from where the server stands to where this client does. Raises SequencePosition: it is not kept."""
+        kept = self._replay.since(stands, position)
+        if kept is None:
+            raise SequencePosition(
+                f"the server stands at step {stands}, this client at {position}, and what is between them is not kept here",
+                metadata={"position": str(stands), "epoch": self.epoch},
+            )
         return kept
 
     def _reopened(self, fed: Fed, error: SequenceLost) -> Talk[list[Fed]]:
@@ -245,9 +274,10 @@ class Course:
         self.position, self.epoch = fed.end, epoch
 
 
-def new_id() -> str:
-    return uuid.uuid4().hex
-
-
 def _same(one: pb.FeedRequest, other: pb.FeedRequest) -> bool:
     return (one.inputs, one.mask, list(one.more_inputs)) == (other.inputs, other.mask, list(other.more_inputs))
+
+
+def asking(request: Any) -> Talk[Any]:
+    """The conversation of one request and its reply."""
+    return (yield Ask(request))

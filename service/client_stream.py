@@ -1,7 +1,8 @@
 """Requests of many callers on one open stream, for AsyncClient: a message there costs less than a call of its own.
 
 A stream is opened by the first request and, after it broke, by the next one. What was in flight on it fails with StreamBroken
-and may be sent again: a Run has no effect but its reply. Knows no retries and no models.
+and may be sent again: a Run has no effect but its reply, and a feed that carries its position is applied once. Knows no retries
+and no models.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import grpc
 
 from cellserve.service.client_errors import (
     AccessDenied,
+    BadReply,
     FailedCall,
     MethodMissing,
     ServiceUnavailable,
@@ -57,11 +59,14 @@ class AsyncStream:
         self._target = target
         self._exchange: _Exchange | None = None
 
-    async def run(self, request: pb.RunRequest, timeout_seconds: float) -> pb.RunReply:
-        """Raises ServiceError: what the server says, DeadlineExpired, StreamBroken, MethodMissing (no streams there)."""
+    async def ask(self, action: str, request: Any, timeout_seconds: float) -> Any:
+        """The reply to `request`, which is the field `action` of a StreamRequest. Written in the order of the calls.
+
+        Raises ServiceError: what the server says, DeadlineExpired, StreamBroken, MethodMissing (no streams there).
+        """
         if self._exchange is None or self._exchange.over:
             self._exchange = _Exchange(self._open_call(), self._target)
-        return await self._exchange.ask(request, timeout_seconds)
+        return await self._exchange.ask(action, request, timeout_seconds)
 
     async def close(self) -> None:
         if self._exchange is not None:
@@ -83,11 +88,11 @@ class _Exchange:
         self._reader = asyncio.create_task(self._read())
         self._writer = asyncio.create_task(self._write())
 
-    async def ask(self, request: pb.RunRequest, timeout_seconds: float) -> pb.RunReply:
+    async def ask(self, action: str, request: Any, timeout_seconds: float) -> Any:
         given = str(next(self._numbers))
         ends_seconds = self._loop.time() + timeout_seconds + _SERVERS_TURN_SECONDS
         waiting = self._waiting[given] = _Waiting(self._loop.create_future(), ends_seconds)
-        self._outgoing.put_nowait(pb.StreamRequest(id=given, timeout_seconds=timeout_seconds, run=request))
+        self._outgoing.put_nowait(pb.StreamRequest(id=given, timeout_seconds=timeout_seconds, **{action: request}))
         self._set_alarm(ends_seconds)
         try:
             return await waiting.answer
@@ -127,10 +132,13 @@ class _Exchange:
         waiting = self._waiting.pop(reply.id, None)
         if waiting is None or waiting.answer.done():
             return
-        if reply.WhichOneof("result") == "run":
-            waiting.answer.set_result(reply.run)
-        else:
+        result = reply.WhichOneof("result")
+        if result is None:
+            waiting.answer.set_exception(BadReply(f"{self._target} answered with nothing that this client knows"))
+        elif result == "error":
             waiting.answer.set_exception(mirrored_message(reply.error, reply.request_id))
+        else:
+            waiting.answer.set_result(getattr(reply, result))
 
     def _end(self, error: ServiceError) -> None:
         self.over = True
@@ -162,7 +170,7 @@ class _Exchange:
 class _Waiting(NamedTuple):
     """One request in flight. ends_seconds: on the event loop's clock."""
 
-    answer: asyncio.Future[pb.RunReply]
+    answer: asyncio.Future[Any]
     ends_seconds: float
 
 

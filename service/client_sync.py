@@ -6,7 +6,8 @@ Each request is a call of its own: a stream would save a tenth at best, and cost
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from types import TracebackType
 from typing import Any, Literal, Self, TypeVar, Unpack, cast, overload
 
@@ -23,15 +24,22 @@ from cellserve.service.client_registry import (
     model_version,
     model_versions,
 )
+from cellserve.service.client_replay import ReplayLimits
 from cellserve.service.client_requests import PartLimits, Reference
 from cellserve.service.client_retry import Attempts, RetryPolicy
 from cellserve.service.client_rows import Input
+from cellserve.service.client_sequence import Ask, Course, Talk, asking
+from cellserve.service.client_sequence_info import SequenceInfo, sequence_infos
+from cellserve.service.client_sequence_sync import LiveSequence
 from cellserve.service.client_settings import DEFAULT_TIMEOUT_SECONDS, DEFAULT_URL, READY_TIMEOUT_SECONDS
 from cellserve.service.client_tensors import Array, WireDtype
+from cellserve.service.client_transport import CALLS
+from cellserve.service.errors import ServiceError
 from cellserve.service.pb import cellserve_pb2 as pb
 from cellserve.service.pb import cellserve_pb2_grpc as pb_grpc
 
 Reply = TypeVar("Reply")
+Result = TypeVar("Result")
 
 
 class Client:
@@ -61,7 +69,8 @@ class Client:
         self._settings = CallSettings(timeout_seconds, retry or RetryPolicy(), limits or PartLimits(), wire_dtype, clock)
         self._sleep = sleep
         self._channel = self._endpoint.channel()
-        self._sequences = pb_grpc.SequencesStub(self._channel)  # type: ignore[no-untyped-call]
+        sequences = pb_grpc.SequencesStub(self._channel)  # type: ignore[no-untyped-call]
+        self._calls: dict[type[Any], Callable[..., Any]] = {kind: getattr(sequences, name) for kind, name in CALLS.items()}
         self._registry = pb_grpc.RegistryStub(self._channel)  # type: ignore[no-untyped-call]
 
     @overload
@@ -93,7 +102,7 @@ class Client:
         replies: list[pb.RunReply] = []
         for part in call.parts:
             request = call.request(part, replies[0] if replies else None)
-            replies.append(self._send(self._sequences.Run, request, call.attempts()))
+            replies.append(self._send(self._calls[pb.RunRequest], request, call.attempts()))
             call.answered(part)
         return call.prediction(replies)
 
@@ -116,6 +125,54 @@ class Client:
         request = pb.SetAliasRequest(model=model, version=version, alias=alias)
         return model_version(self._registry_call(self._registry.SetAlias, request).status)
 
+    def sequence(
+        self,
+        model: str,
+        sequence_id: str | int = "",
+        *,
+        restart: bool = False,
+        initial_state: Mapping[str, Array] | None = None,
+        replay: ReplayLimits | None = None,
+    ) -> LiveSequence:
+        """A live sequence, whose recurrent state the server keeps; `with client.sequence(…) as s` begins and ends it.
+
+        model: as in predict; the version is chosen once. sequence_id: to find it again with attach; default: one that nobody
+        else has. restart: even if the id is live. initial_state: by name ("0.h", "0.c" …) [units]; default: zeros.
+        replay: how much of what was fed is kept to feed it again to a server that has lost it.
+        """
+        reference = Reference.parse(model)
+        course = Course(reference.model, str(sequence_id), replay or ReplayLimits())
+        return self._live(course, lambda: course.opening(reference, restart, initial_state or {}))
+
+    def attach(self, model: str, sequence_id: str | int, *, replay: ReplayLimits | None = None) -> LiveSequence:
+        """A sequence that is live already, where the server has it. model: its name. Raises ServiceError."""
+        course = Course(model, str(sequence_id), replay or ReplayLimits())
+        return self._live(course, course.attaching).open()
+
+    def restore(
+        self,
+        model: str,
+        snapshot: bytes,
+        sequence_id: str | int = "",
+        *,
+        restart: bool = False,
+        replay: ReplayLimits | None = None,
+    ) -> LiveSequence:
+        """A new live sequence where a snapshot was taken, on the same weights. model: its name. Raises ServiceError."""
+        course = Course(model, str(sequence_id), replay or ReplayLimits())
+        return self._live(course, lambda: course.restoring(snapshot, restart)).open()
+
+    def fork(
+        self, model: str, sequence_id: str | int, new_sequence_id: str | int = "", *, replay: ReplayLimits | None = None
+    ) -> LiveSequence:
+        """A new live sequence where another one stands. model: its name. Raises ServiceError."""
+        course = Course(model, str(new_sequence_id), replay or ReplayLimits())
+        return self._live(course, lambda: course.forking(str(sequence_id))).open()
+
+    def sequences(self, model: str = "") -> list[SequenceInfo]:
+        """Every live sequence of `model`, or of all models; answered on the server's own machine only. Raises ServiceError."""
+        return sequence_infos(self._converse(asking(pb.ListSequencesRequest(model=model))))
+
     def ready(self, timeout_seconds: float = READY_TIMEOUT_SECONDS) -> bool:
         """Whether the server says that it serves. False as well when nobody answers in time."""
         check = self._channel.unary_unary(HEALTH_CHECK, request_serializer=bytes, response_deserializer=bytes)
@@ -133,13 +190,41 @@ class Client:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.close()
 
+    def _live(self, course: Course, begin: Callable[[], Talk[None]]) -> LiveSequence:
+        return LiveSequence(course, self._converse, begin, self._settings.wire_dtype)
+
+    def _converse(self, talk: Talk[Result], timeout_seconds: float | None = None) -> Result:
+        deadline_seconds = self._settings.until(timeout_seconds)
+        step: Callable[[], Ask] = partial(next, talk)
+        while True:
+            try:
+                ask = step()
+            except StopIteration as done:
+                return cast(Result, done.value)
+            attempts = self._settings.attempts_until(deadline_seconds)
+            try:
+                reply = self._send(self._calls[type(ask.request)], ask.request, attempts, ask.failed)
+                step = partial(talk.send, reply)
+            except ServiceError as error:
+                step = partial(talk.throw, error)
+
     def _registry_call(self, method: Callable[..., Reply], request: object) -> Reply:
         return self._send(method, request, self._settings.attempts())
 
-    def _send(self, method: Callable[..., Reply], request: object, attempts: Attempts) -> Reply:
+    def _send(
+        self,
+        method: Callable[..., Reply],
+        request: object,
+        attempts: Attempts,
+        on_failure: Callable[[ServiceError], None] | None = None,
+    ) -> Reply:
+        """on_failure: called with each error after which the request is sent again."""
         while True:
             try:
                 return method(request, timeout=attempts.time_left_seconds(), metadata=self._endpoint.metadata)
             except grpc.RpcError as failure:
                 error = mirrored(cast(FailedCall, failure), self._endpoint.target)
-            self._sleep(attempts.wait_seconds_after(error))
+            wait_seconds = attempts.wait_seconds_after(error)
+            if on_failure is not None:
+                on_failure(error)
+            self._sleep(wait_seconds)

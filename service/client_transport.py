@@ -19,6 +19,26 @@ from cellserve.service.pb import cellserve_pb2_grpc as pb_grpc
 
 MOST_STREAMED_BYTES: Final = 1024 * 1024
 
+# By the type of its message: the method of each request of the service Sequences, and its field in a StreamRequest.
+CALLS: Final[dict[type[Any], str]] = {
+    pb.RunRequest: "Run",
+    pb.OpenRequest: "Open",
+    pb.FeedRequest: "Feed",
+    pb.GetRequest: "Get",
+    pb.ListSequencesRequest: "List",
+    pb.SnapshotRequest: "Snapshot",
+    pb.RestoreRequest: "Restore",
+    pb.ForkRequest: "Fork",
+    pb.CloseRequest: "Close",
+}
+_STREAMED: Final[dict[type[Any], str]] = {
+    pb.RunRequest: "run",
+    pb.OpenRequest: "open",
+    pb.FeedRequest: "feed",
+    pb.SnapshotRequest: "snapshot",
+    pb.CloseRequest: "close",
+}
+
 Reply = TypeVar("Reply")
 Method = Callable[..., Awaitable[Reply]]
 
@@ -32,17 +52,18 @@ class AsyncTransport:
         self._channel = endpoint.aio_channel()
         sequences = pb_grpc.SequencesStub(self._channel)  # type: ignore[no-untyped-call]
         self.registry: Any = pb_grpc.RegistryStub(self._channel)  # type: ignore[no-untyped-call]
-        self._run: Method[pb.RunReply] = sequences.Run
+        self._calls: dict[type[Any], Method[Any]] = {kind: getattr(sequences, name) for kind, name in CALLS.items()}
         self._stream = AsyncStream(lambda: sequences.Stream(metadata=endpoint.metadata), endpoint.target)
 
-    async def run(self, request: pb.RunRequest, timeout_seconds: float, *, alone: bool = False) -> pb.RunReply:
-        """alone: not on the stream. Raises ServiceError, StreamBroken in particular."""
-        if self._streams and not alone and request.ByteSize() <= MOST_STREAMED_BYTES:
+    async def ask(self, request: Any, timeout_seconds: float, *, alone: bool = False) -> Any:
+        """The reply to a request of the service Sequences. alone: not on the stream. Raises ServiceError, StreamBroken too."""
+        action = _STREAMED.get(type(request))
+        if self._streams and not alone and action is not None and request.ByteSize() <= MOST_STREAMED_BYTES:
             try:
-                return await self._stream.run(request, timeout_seconds)
+                return await self._stream.ask(action, request, timeout_seconds)
             except MethodMissing:
                 self._streams = False
-        return await self.call(self._run, request, timeout_seconds)
+        return await self.call(self._calls[type(request)], request, timeout_seconds)
 
     async def call(self, method: Method[Reply], request: object, timeout_seconds: float) -> Reply:
         """Raises ServiceError."""

@@ -19,7 +19,7 @@ from cellserve.service.api.live_sequences import LiveSequences
 from cellserve.service.api.ragged import RaggedBatch
 from cellserve.service.api.replies import WantedOutputs
 from cellserve.service.api.requests import RunOptions, deadline
-from cellserve.service.api.sequence_stream import SequenceStream
+from cellserve.service.api.sequence_stream import Act, SequenceStream
 from cellserve.service.api.signature import Signature
 from cellserve.service.api.streams import StreamedRequests, answers
 from cellserve.service.engine.batch import Delivery
@@ -34,7 +34,7 @@ class TypedSequencesServicer(SequencesServicer):
         self._door = door
         self._around = StreamedRequests(observer)
         self._live = LiveSequences(door)
-        self._streamed = {
+        self._streamed: dict[str, Act] = {
             "run": self._run,
             "open": self._live.open,
             "feed": self._live.feed,
