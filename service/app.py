@@ -1,7 +1,7 @@
 """The composition root: builds the server from its parts, and takes it down in the right order.
 
 Down: health says NOT_SERVING; after the lame-duck time new requests are refused, and accepted ones finish; then open streams end
-and gRPC stops, then the engine, then the metrics page. The only module that knows every room.
+and gRPC stops, then live sequences are written, then the engine and the metrics page end. The only module that knows every room.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from cellserve.service.api.inbox import Inbox
 from cellserve.service.api.requests import Limits
 from cellserve.service.api.server import ApiServer, CannotListen, ServerOptions
 from cellserve.service.config import Settings
+from cellserve.service.durable_every import DurableEvery
 from cellserve.service.engine.engine import Engine, EngineSettings
 from cellserve.service.engine.facts import VersionKey
 from cellserve.service.errors import Draining, InternalFailure, ServiceError
@@ -35,6 +36,8 @@ from cellserve.service.registry.lease import LoadedVersion
 from cellserve.service.registry.loading import load_version
 from cellserve.service.registry.repository import Repository
 from cellserve.service.registry.status import VersionStatus
+from cellserve.service.sessions.sessions import Sessions
+from cellserve.service.sessions.settings import SessionSettings
 
 if TYPE_CHECKING:
     from cellserve.models.network import Network
@@ -117,7 +120,8 @@ class _Server:
         self._catalog = Catalog(repository, self._engine, settings, load=self._load, observer=self._metrics)
         cache = CalibrationCache(settings.calibration_folder, machine.identity())
         self._calibrations = Calibrations(repository, self._engine, cache, settings.device, self._metrics.on_choice)
-        door = Door(self._catalog, self._execution, _limits(settings))
+        self._sessions = Sessions(self._execution.run, self._catalog, _session_settings(settings), self._metrics)
+        door = Door(self._catalog, self._execution, _limits(settings), self._sessions)
         self._api = ApiServer(door, self._metrics, self._metrics.statistics, _server_options(settings), version)
 
     async def start(self) -> Running:
@@ -128,11 +132,13 @@ class _Server:
         except OSError as error:
             address = f"{self._settings.host}:{self._settings.metrics_port}"
             raise CannotListen(f"cannot listen on {address} for metrics: {error.strerror}") from error
-        self._metrics.watch(self._engine.lanes, lambda: self._statuses)
+        self._metrics.watch(self._engine.lanes, lambda: self._statuses, self._sessions.counts)
         self._engine.start()
         self._working = True
         self._catalog.subscribe(self._on_version_change)
         await self._catalog.start()
+        self._catalog.subscribe(self._sessions.on_version)
+        await self._sessions.start()
         self._show_versions()
         await self._api.start()
         if self._settings.implementation == "auto":
@@ -151,6 +157,7 @@ class _Server:
         if self._working and not self._died.done():
             await self._drain()
         await self._api.stop(_REPLY_SECONDS)
+        await self._sessions.stop()
         await asyncio.to_thread(self._engine.stop)
         if self._page is not None:
             await asyncio.to_thread(self._page.close)
@@ -197,6 +204,18 @@ def _limits(settings: Settings) -> Limits:
         steps=settings.max_steps_per_sequence,
         reply_bytes=settings.max_message_bytes,
         unanswered=settings.max_unanswered_per_stream,
+    )
+
+
+def _session_settings(settings: Settings) -> SessionSettings:
+    return SessionSettings(
+        idle_seconds=settings.session_idle_seconds,
+        max_age_seconds=settings.session_max_age_seconds,
+        max_sessions=settings.max_sessions,
+        memory_bytes=settings.session_memory_bytes,
+        drain_seconds=settings.session_drain_seconds,
+        directory=settings.session_directory or settings.repository / ".sessions",
+        durable_every=DurableEvery.parse(settings.durable_every),
     )
 
 

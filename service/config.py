@@ -9,8 +9,10 @@ import os
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from cellserve.service.durable_every import DurableEvery
 
 DEFAULT_REPOSITORY = Path("model-repository")
 DEFAULT_PORT = 8001
@@ -73,6 +75,31 @@ class Settings(BaseSettings):
     )
     max_rows_per_request: PositiveInt = Field(default=4096, description="Most rows of one request.")
     max_steps_per_sequence: PositiveInt = Field(default=1_000_000, description="Most time steps of one row.")
+    session_idle_seconds: NonNegativeFloat = Field(
+        default=600.0,
+        description="A live sequence that is fed nothing for so long expires, unless its model's model.yaml says; 0: never.",
+    )
+    session_max_age_seconds: NonNegativeFloat = Field(
+        default=0.0, description="A live sequence expires at this age, whatever is fed to it; 0: never."
+    )
+    max_sessions: PositiveInt = Field(
+        default=200_000, description="Most live sequences; beyond, the longest idle one is evicted."
+    )
+    session_memory_bytes: PositiveInt = Field(
+        default=2 * 1024 * 1024 * 1024,
+        description="Memory for the states of live sequences; beyond, the longest idle ones are parked on disk.",
+    )
+    session_directory: Path | None = Field(
+        default=None, description="Folder where live sequences are written and parked; none: .sessions in the repository."
+    )
+    session_drain_seconds: NonNegativeFloat = Field(
+        default=600.0, description="How long live sequences may go on after their version was replaced."
+    )
+    durable_every: str = Field(
+        default="",
+        description="How often live sequences are written while the server runs: 100 is after 100 feeds, 5s every 5 seconds; "
+        "none: only when it stops.",
+    )
     lame_duck_seconds: NonNegativeFloat = Field(
         default=0.0,
         description="How long a stopping server, no longer ready, still takes requests while load balancers turn away.",
@@ -80,3 +107,9 @@ class Settings(BaseSettings):
     drain_seconds: PositiveFloat = Field(default=30.0, description="Longest a stopping server works on what it has accepted.")
     log_level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="Least severe log line to write.")
     log_format: Literal["text", "json"] = Field(default="text", description="One line of text, or one JSON object, per event.")
+
+    @field_validator("durable_every")
+    @classmethod
+    def _check_durable_every(cls, text: str) -> str:
+        DurableEvery.parse(text)
+        return text

@@ -17,10 +17,12 @@ from prometheus_client.registry import Collector
 from cellserve.models.traffic import TrafficKind
 from cellserve.service.api.facts import RequestFact, RpcMethod
 from cellserve.service.engine.facts import IterationFact, LaneFact, SequenceFact, VersionKey
-from cellserve.service.histograms import Histogram
+from cellserve.service.histograms import Distribution, Histogram
 from cellserve.service.metric_series import RpcSeries, RunFamilies, RunSeries
 from cellserve.service.metrics_page import MetricsPage
 from cellserve.service.registry.status import VersionState, VersionStatus
+from cellserve.service.sessions.info import STATES
+from cellserve.service.sessions.observer import SessionCount, SessionEvent
 from cellserve.service.statistics import Statistics
 
 SECONDS: Final = (50e-6, 100e-6, 250e-6, 500e-6, 1e-3, 2.5e-3, 5e-3, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
@@ -44,6 +46,14 @@ _REFUSALS: Final = frozenset(
         "IMPLEMENTATION_UNKNOWN",
         "IMPLEMENTATION_UNSUPPORTED",
         "NOT_CAUSAL",
+        "SEQUENCE_UNKNOWN",
+        "SEQUENCE_EXPIRED",
+        "SEQUENCE_EVICTED",
+        "SEQUENCE_LOST",
+        "SEQUENCE_EXISTS",
+        "SEQUENCE_POSITION",
+        "SEQUENCE_WEIGHTS",
+        "SEQUENCE_VERSION_RETIRED",
         "NOT_OFFERED",
         "OVERLOADED",
         "DRAINING",
@@ -60,6 +70,7 @@ class Metrics:
         self._lock = Lock()  # guards the two below
         self._unloaded: set[VersionKey] = set()
         self._runs: dict[tuple[VersionKey | None, str], RunSeries] = {}
+        self._sessions: dict[VersionKey, Distribution] = {}  # steps; of the event loop alone
         self._rpcs: dict[RpcMethod, RpcSeries] = {}  # of the event loop alone
 
         def histogram(name: str, text: str, buckets: Sequence[float], labels: Sequence[str] = _RUN) -> Histogram:
@@ -88,15 +99,24 @@ class Metrics:
             (*_VERSION, "kind", "implementation"),
             registry=registry,
         )
+        self._session_steps = histogram(
+            "session_step_duration_seconds", "Feeds of live sequences, from the door to the reply.", SECONDS, _VERSION
+        )
+        self._session_events = counter("cellserve_session_events", "What became of live sequences.", (*_VERSION, "event"))
         self._rejected = counter("cellserve_rejected", "Inference requests turned away at the door.", ("reason",))
         self._rpc_started = counter("grpc_server_started", "RPCs started.", _RPC)
         self._rpc_handled = counter("grpc_server_handled", "RPCs ended, by gRPC status.", (*_RPC, "grpc_code"))
         self._rpc_seconds = Histogram("grpc_server_handling_seconds", "RPCs handled.", _RPC, SECONDS, registry)
         Gauge("cellserve_build_info", "The server's version.", ("version",), registry=registry).labels(server_version).set(1)
 
-    def watch(self, lanes: Callable[[], Iterable[LaneFact]], versions: Callable[[], Iterable[VersionStatus]]) -> None:
+    def watch(
+        self,
+        lanes: Callable[[], Iterable[LaneFact]],
+        versions: Callable[[], Iterable[VersionStatus]],
+        sessions: Callable[[], Iterable[SessionCount]] = tuple,
+    ) -> None:
         """Ask these for the present at each scrape. They are called on the page's threads."""
-        self.registry.register(_Present(lanes, versions))
+        self.registry.register(_Present(lanes, versions, sessions))
 
     def open_page(self, host: str, port: int) -> MetricsPage:
         """Serves /metrics. Raises OSError: the address cannot be used."""
@@ -145,6 +165,22 @@ class Metrics:
             run.queue_seconds.observe(fact.queue_seconds)
             run.compute_seconds.observe(fact.compute_seconds)
 
+    # --- the live sequences' observer ---
+
+    def on_session_event(self, version: VersionKey | None, event: SessionEvent) -> None:
+        with self._lock:
+            if version not in self._unloaded:
+                self._session_events.labels(*_version_labels(version), event).inc()
+
+    def on_session_step(self, version: VersionKey, seconds: float) -> None:
+        series = self._sessions.get(version)
+        if series is None:
+            with self._lock:
+                if version in self._unloaded:
+                    return
+                series = self._sessions[version] = self._session_steps.labels(*_version_labels(version))
+        series.observe(seconds)
+
     # --- the catalog's observer ---
 
     def on_loaded(self, key: VersionKey, seconds: float) -> None:
@@ -157,8 +193,9 @@ class Metrics:
                 return
             self._unloaded.add(key)
             self._runs = {run: series for run, series in self._runs.items() if run[0] != key}
+            self._sessions.pop(key, None)
         self.statistics.forget(key)
-        for metric in (*self._by_run, self._load_seconds, self._choice):
+        for metric in (*self._by_run, self._load_seconds, self._choice, self._session_steps, self._session_events):
             metric.remove_by_labels({"model": key.model, "version": str(key.version)})
 
     def on_choice(self, key: VersionKey, by_kind: Mapping[TrafficKind, str]) -> None:
@@ -200,20 +237,32 @@ def _labels(version: VersionKey | None, implementation: str) -> tuple[str, str, 
     return ("", "", implementation) if version is None else (version.model, str(version.version), implementation)
 
 
+def _version_labels(version: VersionKey | None) -> tuple[str, str]:
+    return ("", "") if version is None else (version.model, str(version.version))
+
+
 class _Present(Collector):
     """What is true at the moment of a scrape."""
 
-    def __init__(self, lanes: Callable[[], Iterable[LaneFact]], versions: Callable[[], Iterable[VersionStatus]]) -> None:
+    def __init__(
+        self,
+        lanes: Callable[[], Iterable[LaneFact]],
+        versions: Callable[[], Iterable[VersionStatus]],
+        sessions: Callable[[], Iterable[SessionCount]],
+    ) -> None:
         self._lanes = lanes
         self._versions = versions
+        self._sessions = sessions
 
     def describe(self) -> Iterable[Metric]:
-        return self._families([], [])
+        return self._families([], [], [])
 
     def collect(self) -> Iterable[Metric]:
-        return self._families(self._lanes(), self._versions())
+        return self._families(self._lanes(), self._versions(), self._sessions())
 
-    def _families(self, lanes: Iterable[LaneFact], versions: Iterable[VersionStatus]) -> Iterable[Metric]:
+    def _families(
+        self, lanes: Iterable[LaneFact], versions: Iterable[VersionStatus], sessions: Iterable[SessionCount]
+    ) -> Iterable[Metric]:
         waiting = GaugeMetricFamily("cellserve_waiting_timesteps", "Time steps accepted and not yet computed.", labels=_VERSION)
         active = GaugeMetricFamily("cellserve_active_sequences", "Sequences with a row of state.", labels=_VERSION)
         rows = GaugeMetricFamily("cellserve_state_rows", "Rows of the state pool.", labels=(*_VERSION, "state"))
@@ -227,4 +276,11 @@ class _Present(Collector):
         for status in versions:
             for state in VersionState:
                 states.add_metric([status.model, str(status.version), state.value], 1 if state is status.state else 0)
-        return (waiting, active, rows, states)
+        live = GaugeMetricFamily(
+            "cellserve_sessions", "Live sequences; parked: their states are on disk.", labels=(*_VERSION, "state")
+        )
+        for count in sessions:
+            labels = [count.version.model, str(count.version.version)]
+            for name in STATES:
+                live.add_metric([*labels, name], getattr(count, name))
+        return (waiting, active, rows, states, live)

@@ -5,26 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-
-@dataclass(frozen=True, slots=True)
-class DurableEvery:
-    """How often the states are written while the server runs: after so many feeds, or every so many seconds; one of the two."""
-
-    feeds: int | None = None
-    seconds: float | None = None
-
-    @classmethod
-    def parse(cls, text: str) -> DurableEvery | None:
-        """`100` is a hundred feeds, `5s` five seconds, the empty text never (None). Raises ValueError."""
-        if not text:
-            return None
-        try:
-            every = cls(seconds=float(text[:-1])) if text.endswith("s") else cls(feeds=int(text))
-        except ValueError:
-            every = cls()
-        if not 0 < (every.feeds or every.seconds or 0) < float("inf"):
-            raise ValueError(f"{text!r} is not how often: write a number of feeds, as in 100, or seconds, as in 5s")
-        return every
+from cellserve.service.durable_every import DurableEvery
 
 
 @dataclass(frozen=True, slots=True)
