@@ -19,7 +19,7 @@ TRAINING_ONLY: Final = frozenset(
         "init", "inner_init", "forget_bias_init", "beta_init", "gamma_init", "truncate_gradient", "momentum", "target", "beta",
         "cache_enabled", "custom_name", "W_regularizer", "U_regularizer", "b_regularizer", "gamma_regularizer",
         "beta_regularizer", "activity_regularizer", "W_constraint", "b_constraint", "input_dim", "input_length", "sigma",
-        "output_shape", "mode_type", "dot_axes", "output_mask", "arguments", "node_indices", "tensor_indices",
+        "output_shape", "output_shape_type", "mode_type", "dot_axes", "output_mask", "output_mask_type", "arguments",
     }
 )  # fmt: skip
 OPTIONS: Final = {
