@@ -14,6 +14,7 @@ from cellserve.service.api.signature import Signature, Signatures
 from cellserve.service.engine.batch import Delivery
 from cellserve.service.registry.description import VersionDescription
 from cellserve.service.registry.lease import Lease, LoadedVersion
+from cellserve.service.registry.model_settings import ModelSettings
 from cellserve.service.registry.status import VersionStatus
 from cellserve.service.sessions.feed import Feed, FeedReply
 from cellserve.service.sessions.info import SessionInfo
@@ -31,6 +32,8 @@ class Versions(Protocol):
     def index(self) -> list[VersionStatus]: ...
 
     async def describe(self, model: str, version: str = "") -> VersionDescription: ...
+
+    def model_settings(self, model: str) -> ModelSettings: ...
 
     async def set_alias(self, model: str, alias: str, version: int) -> int | None: ...
 
@@ -56,6 +59,8 @@ class Sessions(Protocol):
 
     async def close(self, model: str, session_id: str) -> None: ...
 
+    def idle_seconds(self, model: str) -> float: ...
+
 
 class Planned(NamedTuple):
     """A request checked against a version, ready to run."""
@@ -68,7 +73,7 @@ class Planned(NamedTuple):
 class Door:
     """Lives on the event loop."""
 
-    def __init__(self, versions: Versions, execution: Execution, limits: Limits, sessions: Sessions | None = None) -> None:
+    def __init__(self, versions: Versions, execution: Execution, limits: Limits, sessions: Sessions) -> None:
         self.versions = versions
         self.execution = execution
         self.limits = limits

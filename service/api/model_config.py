@@ -12,8 +12,13 @@ from cellserve.service.registry.lease import LoadedVersion
 _NO_DIMENSION: Final = 1  # for an output that is one number a row: a configuration has no tensor without dimensions
 
 
-def describe(version: LoadedVersion, signature: Signature, max_rows: int) -> pb.ModelConfigResponse:
-    """max_rows: of one request. Dimensions leave the batch out, as max_batch_size asks for it."""
+def describe(
+    version: LoadedVersion, signature: Signature, max_rows: int, sequence_idle_seconds: float | None = None
+) -> pb.ModelConfigResponse:
+    """max_rows: of one request. Dimensions leave the batch out, as max_batch_size asks for it.
+
+    sequence_idle_seconds: for a model that asks its clients for sequences, how long one may be idle (0: for ever); else None.
+    """
     config = pb.ModelConfig(
         name=version.key.model,
         platform=PLATFORM,
@@ -23,10 +28,14 @@ def describe(version: LoadedVersion, signature: Signature, max_rows: int) -> pb.
         version_policy=pb.ModelVersionPolicy(specific=pb.ModelVersionPolicy.Specific(versions=[version.key.version])),
         input=[_input(given) for given in signature.inputs],
         output=[_output(output) for output in signature.outputs],
-        dynamic_batching=pb.ModelDynamicBatching(),
         model_transaction_policy=pb.ModelTransactionPolicy(decoupled=False),
         response_cache=pb.ModelResponseCache(enable=False),
     )
+    if sequence_idle_seconds is None:
+        config.dynamic_batching.SetInParent()
+    else:
+        config.sequence_batching.max_sequence_idle_microseconds = round(sequence_idle_seconds * 1e6)
+        config.sequence_batching.SetInParent()
     for name, value in properties(version, signature).items():
         config.parameters[name].string_value = value
     return pb.ModelConfigResponse(config=config)

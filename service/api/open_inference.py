@@ -85,7 +85,9 @@ class OpenInferenceServicer(GRPCInferenceServiceServicer):
     async def ModelConfig(self, request: pb.ModelConfigRequest, context: Any) -> pb.ModelConfigResponse:
         with await self._door.versions.acquire(request.name, request.version) as lease:
             version = lease.version
-            return model_config.describe(version, self._door.signatures.of(version), self._door.limits.rows)
+            sequences = self._door.versions.model_settings(request.name).sequence_batching and version.causal
+            idle_seconds = self._door.sessions.idle_seconds(request.name) if sequences else None
+            return model_config.describe(version, self._door.signatures.of(version), self._door.limits.rows, idle_seconds)
 
     async def ModelStatistics(self, request: pb.ModelStatisticsRequest, context: Any) -> pb.ModelStatisticsResponse:
         keys = statistics.live_versions(self._door.versions.index(), request.name, request.version)

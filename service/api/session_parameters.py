@@ -23,7 +23,6 @@ _GIVEN: Final = {
     "uint64_param": "a uint64",
     "double_param": "a double",
     "string_param": "a string",
-    None: "empty",
 }
 
 
@@ -53,12 +52,12 @@ def read(parameters: Mapping[str, InferParameter]) -> SessionParameters | None:
         return None
     given = _id(parameters)
     start, end = _bool(parameters, _START), _bool(parameters, _END)
-    position, epoch = _position(parameters), _string(parameters, _EPOCH)
+    position, epoch = _position(parameters), _epoch(parameters)
     if not given:
         if not start:
             _require_no_sequence(end, position, epoch)
             return None
-        given = int(new_integer_id()) if _choice(parameters, _ID) == "int64_param" else new_id()
+        given = int(new_integer_id()) if isinstance(given, int) else new_id()
     return SessionParameters(given, start, end, position, epoch)
 
 
@@ -72,27 +71,19 @@ def _require_no_sequence(end: bool, position: int | None, epoch: str | None) -> 
 
 
 def _id(parameters: Mapping[str, InferParameter]) -> int | str:
-    choice = _choice(parameters, _ID)
-    if choice == "int64_param":
-        return int(parameters[_ID].int64_param)
-    if choice == "string_param":
-        return str(parameters[_ID].string_param)
-    if _ID not in parameters:
+    choice = _choice(parameters, _ID, ("int64_param", "string_param"), "an int64 or a string")
+    if choice is None:
         return ""
-    raise _wrong_type(parameters, _ID, "an int64 or a string")
+    return int(parameters[_ID].int64_param) if choice == "int64_param" else str(parameters[_ID].string_param)
 
 
 def _bool(parameters: Mapping[str, InferParameter], name: str) -> bool:
-    if name in parameters and _choice(parameters, name) != "bool_param":
-        raise _wrong_type(parameters, name, "a bool")
-    return name in parameters and bool(parameters[name].bool_param)
+    return _choice(parameters, name, ("bool_param",), "a bool") is not None and bool(parameters[name].bool_param)
 
 
 def _position(parameters: Mapping[str, InferParameter]) -> int | None:
-    if _POSITION not in parameters:
+    if _choice(parameters, _POSITION, ("int64_param",), "an int64") is None:
         return None
-    if _choice(parameters, _POSITION) != "int64_param":
-        raise _wrong_type(parameters, _POSITION, "an int64")
     return require_position(parameters[_POSITION].int64_param, f"parameters.{_POSITION}")
 
 
@@ -103,20 +94,19 @@ def require_position(position: int, field: str) -> int:
     return position
 
 
-def _string(parameters: Mapping[str, InferParameter], name: str) -> str | None:
+def _epoch(parameters: Mapping[str, InferParameter]) -> str | None:
     """None where it is absent or empty."""
-    if name not in parameters:
-        return None
-    if _choice(parameters, name) != "string_param":
-        raise _wrong_type(parameters, name, "a string")
-    return parameters[name].string_param or None
+    return _choice(parameters, _EPOCH, ("string_param",), "a string") and (parameters[_EPOCH].string_param or None)
 
 
-def _choice(parameters: Mapping[str, InferParameter], name: str) -> str | None:
-    """Which type it has. Asks only for names that are there: a protobuf map would make others."""
-    return parameters[name].WhichOneof("parameter_choice") if name in parameters else None
+def _choice(parameters: Mapping[str, InferParameter], name: str, expected: tuple[str, ...], words: str) -> str | None:
+    """Which of the types expected it has; None where it is absent or has no value. Raises InvalidInput: another one.
 
-
-def _wrong_type(parameters: Mapping[str, InferParameter], name: str, expected: str) -> InvalidInput:
-    given = _GIVEN.get(_choice(parameters, name), "something else")
-    return InvalidInput(f"the parameter {name} is {given}, expected {expected}", field=f"parameters.{name}")
+    Asks only for names that are there: a protobuf map would make others.
+    """
+    choice: str | None = parameters[name].WhichOneof("parameter_choice") if name in parameters else None
+    if choice is not None and choice not in expected:
+        raise InvalidInput(
+            f"the parameter {name} is {_GIVEN.get(choice, 'of another type')}, expected {words}", field=f"parameters.{name}"
+        )
+    return choice

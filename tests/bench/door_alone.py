@@ -25,6 +25,8 @@ from cellserve.service.engine.sequence import Work
 from cellserve.service.metrics import Metrics
 from cellserve.service.registry.catalog import Catalog
 from cellserve.service.registry.repository import Repository
+from cellserve.service.sessions.sessions import Sessions
+from cellserve.service.sessions.settings import SessionSettings
 
 
 class _AtOnce:
@@ -65,7 +67,9 @@ async def _serve(folder: str, classes: int) -> None:
     catalog = Catalog(Repository(settings.repository), engine, settings, observer=metrics)
     limits = Limits(settings.max_rows_per_request, settings.max_steps_per_sequence, settings.max_message_bytes)
     options = ServerOptions(settings.host, settings.port, settings.max_message_bytes)
-    api = ApiServer(Door(catalog, Execution(engine, inbox), limits), metrics, metrics.statistics, options, "bench")
+    execution = Execution(engine, inbox)
+    door = Door(catalog, execution, limits, Sessions(execution.run, catalog, SessionSettings()))
+    api = ApiServer(door, metrics, metrics.statistics, options, "bench")
     port = api.bind()
     await catalog.start()
     await api.start()

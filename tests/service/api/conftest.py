@@ -29,12 +29,16 @@ from cellserve.service.pb import cellserve_pb2_grpc, open_inference_pb2_grpc
 from cellserve.service.pb import open_inference_pb2 as pb
 from cellserve.service.registry.lease import Lease, LoadedVersion
 from cellserve.service.registry.manifest import Manifest, ParityRecord, SourceRecord
+from cellserve.service.registry.model_settings import ModelSettings
 from cellserve.service.registry.status import VersionState, VersionStatus
+from cellserve.service.sessions.sessions import Sessions
+from cellserve.service.sessions.settings import SessionSettings
 from cellserve.service.statistics import Statistics
 from tests.fakes import FakeNetwork, RecordingObserver
 
 LIMITS = Limits(rows=16, steps=2000, reply_bytes=200_000)
 MESSAGE_BYTES = 200_000
+SESSIONS = SessionSettings()
 
 
 class FakeCatalog:
@@ -44,6 +48,7 @@ class FakeCatalog:
         self.versions: dict[VersionKey, LoadedVersion] = {}
         self.leases = 0
         self.failure: Exception | None = None  # what acquire raises
+        self.settings = ModelSettings()  # of every model
 
     async def acquire(self, model: str, version: str = "") -> Lease:
         if self.failure is not None:
@@ -62,6 +67,9 @@ class FakeCatalog:
 
     def index(self) -> list[VersionStatus]:
         return [VersionStatus(key.model, key.version, VersionState.READY) for key in sorted(self.versions)]
+
+    def model_settings(self, model: str) -> ModelSettings:
+        return self.settings
 
     def _release(self) -> None:
         self.leases -= 1
@@ -90,6 +98,7 @@ class Harness:
     engine: Engine
     catalog: FakeCatalog
     execution: Execution
+    sessions: Sessions
     server: ApiServer
     observer: RecordingDoorObserver
     engine_observer: RecordingObserver
@@ -176,14 +185,17 @@ def harness_of() -> Callable[..., Any]:
     """Makes a harness, `async with harness_of(max_active_sequences=4) as harness`."""
 
     @asynccontextmanager
-    async def make(limits: Limits = LIMITS, **settings: Any) -> AsyncIterator[Harness]:
+    async def make(
+        limits: Limits = LIMITS, session_settings: SessionSettings = SESSIONS, **settings: Any
+    ) -> AsyncIterator[Harness]:
         catalog, observer, engine_observer = FakeCatalog(), RecordingDoorObserver(), RecordingObserver()
         inbox = Inbox(asyncio.get_running_loop())
         deaths: list[BaseException] = []
         engine = Engine(inbox.deliver, engine_observer, replace(EngineSettings(), **settings), deaths.append)
         execution = Execution(engine, inbox)
+        sessions = Sessions(execution.run, catalog, session_settings)
         server = ApiServer(
-            Door(catalog, execution, limits),
+            Door(catalog, execution, limits, sessions),
             observer,
             Statistics(),
             ServerOptions("127.0.0.1", 0, MESSAGE_BYTES),
@@ -193,9 +205,10 @@ def harness_of() -> Callable[..., Any]:
         engine.start()
         await server.start()
         async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
-            yield Harness(engine, catalog, execution, server, observer, engine_observer, channel)
+            yield Harness(engine, catalog, execution, sessions, server, observer, engine_observer, channel)
         server.close()
         await server.stop(0.5)
+        await sessions.stop()
         await asyncio.to_thread(engine.stop)
         assert not deaths
 

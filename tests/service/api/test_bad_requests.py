@@ -167,20 +167,24 @@ BAD = {
         changed(parameter("return_state", string_param="yes")), "parameters.return_state", ("a string, expected a bool",)
     ),
     "negative timeout": Bad(changed(parameter("timeout", int64_param=-1)), "parameters.timeout", ("-1",)),
-    "session": Bad(
+    "sequence that is not live": Bad(
         changed(parameter("sequence_id", int64_param=5)),
-        "parameters.sequence_id",
-        ("no sessions", "return_state"),
-        "NOT_OFFERED",
-        Code.UNIMPLEMENTED,
+        "sequence_id",
+        ("not live", "never started"),
+        "SEQUENCE_UNKNOWN",
+        Code.NOT_FOUND,
     ),
-    "session by name": Bad(
-        changed(parameter("sequence_id", string_param="a")),
+    "id's type": Bad(
+        changed(parameter("sequence_id", uint64_param=5)),
         "parameters.sequence_id",
-        ("no sessions",),
-        "NOT_OFFERED",
-        Code.UNIMPLEMENTED,
+        ("a uint64, expected an int64 or a string",),
     ),
+    "end of no sequence": Bad(
+        changed(parameter("sequence_end", bool_param=True)), "parameters.sequence_end", ("no sequence_id",)
+    ),
+    "position of no sequence": Bad(changed(parameter("position", int64_param=3)), "parameters.position", ("no sequence_id",)),
+    "epoch of no sequence": Bad(changed(parameter("epoch", string_param="e")), "parameters.epoch", ("no sequence_id",)),
+    "negative position": Bad(changed(parameter("position", int64_param=-3)), "parameters.position", ("-3", "0 or more")),
     "shared memory": Bad(
         changed(in_shared_memory),
         "inputs.parameters.shared_memory_region",

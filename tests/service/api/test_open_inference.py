@@ -40,6 +40,8 @@ async def test_server_metadata_names_only_what_works(harness: Harness) -> None:
         "model_repository",
         "parameters",
         "schedule_policy",
+        "sequence",
+        "sequence(string_id)",
         "statistics",
     ]
 
