@@ -16,7 +16,7 @@ from cellserve.models.importers.keras_calls import Call, TensorKey, parse_calls,
 from cellserve.models.importers.keras_era import Era
 from cellserve.models.importers.keras_graph import Array, ArrayStore, Claim, Graph, KerasLayer, Tensor
 from cellserve.models.importers.keras_inputs import declared_shape, input_spec
-from cellserve.models.importers.keras_layers import BUILDERS, MERGES
+from cellserve.models.importers.keras_layers import BUILDERS, DROPOUTS, MERGES
 from cellserve.models.importers.keras_legacy import modernised
 from cellserve.models.importers.keras_masks import Mask, is_operation, operation, require_own_mask
 from cellserve.models.importers.keras_options import TrainingNotes
@@ -24,6 +24,7 @@ from cellserve.models.importers.keras_recurrent import CLASSES, build_bidirectio
 from cellserve.models.spec import ModelSpec
 
 FUNCTIONAL: Final = ("Functional", "Model")
+WIDTH_KEEPING: Final = frozenset({"Masking", *DROPOUTS})  # what follows them tells how wide the model's input is
 ACCEPTED_KEYWORDS: Final = ("training", "mask", "initial_state")
 
 Made = dict[TensorKey, Tensor | Mask]
@@ -78,7 +79,9 @@ def _sequential(graph: Graph, layers: Sequence[Mapping[str, Any]]) -> list[Tenso
         current, rest = _merged_branches(graph, first, layers[0]["config"].get("layers")), rest[1:]
     else:
         name = first.name if first.class_name == "InputLayer" else f"{first.name}_input"
-        current = [_add_input(graph, name, declared_shape(first.config), [_keras_layer(graph, rest[0], 0)])]
+        layers_in_order = [_keras_layer(graph, raw, 0) for raw in rest]
+        reader = next((one for one in layers_in_order if one.class_name not in WIDTH_KEEPING), layers_in_order[0])
+        current = [_add_input(graph, name, declared_shape(first.config) or declared_shape(reader.config), [reader])]
     for raw in rest:
         keras = _keras_layer(graph, raw, 0)
         if len(current) > 1:
