@@ -35,3 +35,4 @@ _WITH_ALPHA: Final[Mapping[str, Callable[[float], OnnxActivation]]] = {
     "elu": lambda alpha: ("Elu", alpha, None),
 }
 KNOWN: Final = frozenset((*_SAME, *_WITH_ALPHA))
+IN_VECTORS: Final = frozenset(("tanh", "sigmoid", "relu"))  # in ONNX Runtime's recurrent operators; the rest number by number

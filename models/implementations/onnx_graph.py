@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
-from onnx import TensorProto, helper, numpy_helper
+from onnx import GraphProto, TensorProto, helper, numpy_helper
 
 from cellserve.models import gate_order
 from cellserve.models.implementations.onnx_activations import onnx_activation
@@ -53,6 +53,10 @@ def serialized(layer: OnnxLayer, weights: Mapping[str, Array]) -> bytes:
         [*outputs, *(_tensor(o, 1, "B", units) for _, o in states)],
         [numpy_helper.from_array(array, name) for name, array in constants.items()],
     )
+    return packed(graph)
+
+
+def packed(graph: GraphProto) -> bytes:
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", _OPSET)], ir_version=_IR_VERSION)
     made: bytes = model.SerializeToString()
     return made

@@ -1,4 +1,5 @@
-"""Implementation "onnxruntime": a layer as one node of ONNX Runtime, one session run per layer and chunk.
+"""Implementation "onnxruntime": a layer as one node of ONNX Runtime, one session run per layer and chunk. Where its operators are
+slow for the layer's activations and the rows are many, the node is a scan over plain operators.
 
 On a CPU it costs a fraction of torch's operators on few rows and short chunks, and it is the only fast kernel for activations
 beyond tanh and sigmoid. A session has no threads of its own and its runs may overlap, so the workers share it. It computes on the
@@ -15,17 +16,20 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-from cellserve.models.implementations.compaction import CompactingKernel
+from cellserve.models.implementations.compaction import CompactingKernel, RaggedCall
 from cellserve.models.implementations.kernel import RecurrentKernel
-from cellserve.models.implementations.onnx_activations import KNOWN
+from cellserve.models.implementations.onnx_activations import IN_VECTORS, KNOWN
 from cellserve.models.spec import GruLayer, LstmLayer, RecurrentLayer, SimpleRnnLayer
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
 
     from cellserve.models.implementations.onnx_graph import OnnxLayer
+
+_SCANNED_NUMBERS = 1000  # rows times units: below, a scan's own cost for each step outweighs what it saves
 
 
 def unsupported(layer: RecurrentLayer) -> str | None:
@@ -53,25 +57,33 @@ def prepare(layer: RecurrentLayer, weights: Mapping[str, Tensor]) -> RecurrentKe
     """Raises ValueError for a layer that `unsupported` refuses."""
     if not isinstance(layer, LstmLayer | GruLayer | SimpleRnnLayer):
         raise ValueError(unsupported(layer))
-    return CompactingKernel.of(layer, OnnxCall.of(layer, weights))
+    arrays = {name: tensor.numpy(force=True) for name, tensor in weights.items()}
+    call: RaggedCall = OnnxCall.of(layer, arrays)
+    if _has_slow_activations(layer) and not (isinstance(layer, LstmLayer) and layer.peepholes):
+        call = SizedCall(call, ScanCall.of(layer, arrays), _SCANNED_NUMBERS // layer.units + 1)
+    return CompactingKernel.of(layer, call)
+
+
+def _has_slow_activations(layer: OnnxLayer) -> bool:
+    used = {layer.activation.name} | (set() if isinstance(layer, SimpleRnnLayer) else {layer.recurrent_activation.name})
+    return not used <= IN_VECTORS
 
 
 @dataclass(frozen=True, slots=True)
 class OnnxCall:
-    """A RaggedCall: one run of a session, over the tensors' own memory on the way in."""
+    """A RaggedCall: one run of ONNX's own operator, over the tensors' own memory on the way in."""
 
     session: InferenceSession
     input_names: tuple[str, ...]  # the inputs, the lengths, the states
     output_names: tuple[str, ...]  # the outputs, the states
 
     @classmethod
-    def of(cls, layer: OnnxLayer, weights: Mapping[str, Tensor]) -> OnnxCall:
+    def of(cls, layer: OnnxLayer, weights: Mapping[str, NDArray[np.float32]]) -> OnnxCall:
         from cellserve.models.implementations import onnx_graph
 
         states = onnx_graph.state_names(layer)
-        model = onnx_graph.serialized(layer, {name: tensor.numpy(force=True) for name, tensor in weights.items()})
         return cls(
-            _session(model),
+            _session(onnx_graph.serialized(layer, weights)),
             (onnx_graph.INPUTS, onnx_graph.LENGTHS, *(given for given, _ in states)),
             (onnx_graph.OUTPUTS, *(made for _, made in states)),
         )
@@ -87,6 +99,57 @@ class OnnxCall:
         return torch.from_numpy(outputs[:, 0]).to(inputs.device), tuple(
             torch.from_numpy(end[0]).to(inputs.device) for end in ends
         )
+
+
+@dataclass(frozen=True, slots=True)
+class ScanCall:
+    """A RaggedCall: one run of a scan, which goes on beyond the ends of rows; their states are picked from those of all steps."""
+
+    session: InferenceSession
+    input_names: tuple[str, ...]  # the inputs, the states
+    output_names: tuple[str, ...]  # the states at the end, then those of all steps
+
+    @classmethod
+    def of(cls, layer: OnnxLayer, weights: Mapping[str, NDArray[np.float32]]) -> ScanCall:
+        from cellserve.models.implementations import onnx_graph, onnx_scan
+
+        states = onnx_scan.state_names(layer)
+        return cls(
+            _session(onnx_scan.serialized(layer, weights)),
+            (onnx_graph.INPUTS, *(given for given, *_ in states)),
+            (*(made for _, made, _ in states), *(steps for *_, steps in states)),
+        )
+
+    def __call__(
+        self,
+        inputs: Tensor,  # [T, B, F]
+        lengths: tuple[int, ...],
+        states: tuple[Tensor, ...],  # each [B, units]
+    ) -> tuple[Tensor, tuple[Tensor, ...]]:
+        given = (tensor.numpy(force=True) for tensor in (inputs, *states))
+        made = self.session.run(self.output_names, dict(zip(self.input_names, given)))
+        ends, steps = made[: len(states)], made[len(states) :]
+        if min(lengths) < len(inputs):
+            last, rows = np.array(lengths) - 1, np.arange(len(lengths))
+            ends = [state[last, rows] for state in steps]
+        return torch.from_numpy(steps[0]).to(inputs.device), tuple(torch.from_numpy(end).to(inputs.device) for end in ends)
+
+
+@dataclass(frozen=True, slots=True)
+class SizedCall:
+    """A RaggedCall: one call for few rows, another for many."""
+
+    few: RaggedCall
+    many: RaggedCall
+    many_rows: int
+
+    def __call__(
+        self,
+        inputs: Tensor,  # [T, B, F]
+        lengths: tuple[int, ...],
+        states: tuple[Tensor, ...],
+    ) -> tuple[Tensor, tuple[Tensor, ...]]:
+        return (self.few if len(lengths) < self.many_rows else self.many)(inputs, lengths, states)
 
 
 def _session(model: bytes) -> InferenceSession:

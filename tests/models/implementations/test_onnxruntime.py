@@ -5,17 +5,18 @@ from __future__ import annotations
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
 import torch
+from hypothesis import assume, given, settings
 
 from cellserve.models.graph import Graph
-from cellserve.models.implementations import IMPLEMENTATIONS
+from cellserve.models.implementations import IMPLEMENTATIONS, onnxruntime
 from cellserve.models.implementations.compaction import CompactingKernel
 from cellserve.models.implementations.onnx_activations import KNOWN
-from cellserve.models.implementations.onnxruntime import OnnxCall, unsupported
+from cellserve.models.implementations.onnxruntime import OnnxCall, SizedCall, unsupported
 from cellserve.models.network import Network
 from cellserve.models.row_lengths import RowLengths
 from cellserve.models.spec import (
@@ -27,7 +28,7 @@ from cellserve.models.spec import (
     SimpleDeepRnnLayer,
     SimpleRnnLayer,
 )
-from tests.models.networks import agree, chain, random_weights
+from tests.models.networks import Case, agree, agree_with_oracle, cases, chain, random_weights, run_whole, supported
 
 CPU = torch.device("cpu")
 STEPS, WIDTH = 6, 3
@@ -114,21 +115,87 @@ def test_any_number_of_rows_ragged_or_not(rows: int) -> None:
         compare(kind(**COMMON), [STEPS, *(1 + row % STEPS for row in range(rows - 1))])
 
 
-def compare(layer: RecurrentLayer, lengths: list[int]) -> None:
-    """With NaN beyond each length, inputs that are a view and states that are columns of a wider tensor."""
+@pytest.mark.parametrize("name", [name for name in LAYERS if "peepholes" not in name])
+@pytest.mark.parametrize("chosen", CHOSEN, ids=str)
+@pytest.mark.parametrize("lengths", [[STEPS, 1, 4], [STEPS] * 2], ids=["ragged", "even"])
+def test_many_rows_are_scanned_where_the_operators_are_slow(name: str, chosen: Activation, lengths: list[int]) -> None:
+    kind, extras = LAYERS[name]
+    gates = {} if kind is SimpleRnnLayer else {"recurrent_activation": "hard_sigmoid"}
+    layer = kind(**COMMON, activation=chosen, **gates, **extras)
+    kernel = kernels_of(layer)["onnxruntime", "l"]
+    assert isinstance(kernel, CompactingKernel)
+    if chosen.name in ("tanh", "sigmoid", "relu") and not gates:
+        assert isinstance(kernel.call, OnnxCall)
+    else:
+        assert isinstance(kernel.call, SizedCall)
+        compare(layer, lengths, replace(kernel, call=kernel.call.many))
+
+
+@pytest.mark.parametrize("gate", CHOSEN, ids=str)
+@pytest.mark.parametrize("name", ["lstm", "gru reset before", "gru reset after"])
+def test_every_activation_as_a_gate_of_a_scan(name: str, gate: Activation) -> None:
+    kind, extras = LAYERS[name]
+    layer = kind(**COMMON, recurrent_activation=gate, activation="softsign", **extras)
+    kernel = kernels_of(layer)["onnxruntime", "l"]
+    assert isinstance(kernel, CompactingKernel)
+    assert isinstance(kernel.call, SizedCall)
+    compare(layer, [2, 1, 2], replace(kernel, call=kernel.call.many))
+
+
+def test_the_rows_decide_who_runs() -> None:
+    layer = LstmLayer(name="l", inputs=("x",), units=200, recurrent_activation="hard_sigmoid", return_sequences=True)
+    kernel = kernels_of(layer)["onnxruntime", "l"]
+    assert isinstance(kernel, CompactingKernel)
+    assert isinstance(kernel.call, SizedCall)
+    few, many = Remembered(), Remembered()
+    call = replace(kernel.call, few=few, many=many)
+    for rows in (1, 5, 6, 64):
+        call(torch.zeros(2, rows, WIDTH), (2,) * rows, ())
+    assert (few.rows, many.rows) == ([1, 5], [6, 64])
+    compare(layer, [STEPS, 2, 3, 4, 5, STEPS, 1])
+
+
+@dataclass
+class Remembered:
+    """A RaggedCall that only counts rows."""
+
+    rows: list[int] = field(default_factory=list)
+
+    def __call__(self, inputs: torch.Tensor, lengths: tuple[int, ...], states: tuple[torch.Tensor, ...]) -> Any:
+        self.rows.append(len(lengths))
+        return inputs, states
+
+
+def kernels_of(layer: RecurrentLayer) -> Any:
     spec = chain(layer)
-    kernels = Graph.prepare(spec, random_weights(spec), CPU, ["2", "onnxruntime"]).kernels
+    return Graph.prepare(spec, random_weights(spec), CPU, ["2", "onnxruntime"]).kernels
+
+
+def compare(layer: RecurrentLayer, lengths: list[int], kernel: CompactingKernel | None = None) -> None:
+    """With NaN beyond each length, inputs that are a view and states that are columns of a wider tensor."""
+    kernels = kernels_of(layer)
+    units = layer.units
     generator = torch.Generator().manual_seed(len(lengths))
     ends = RowLengths(lengths, STEPS, CPU)
     inputs = 0.3 * torch.randn(len(lengths), STEPS, WIDTH, generator=generator).transpose(0, 1)
     inputs[~ends.inside] = torch.nan
-    columns = 0.3 * torch.randn(len(lengths), 9, generator=generator)
-    state = {"h": columns[:, :4], "c": columns[:, 4:8], "seen": columns[:, 8:]}
+    columns = 0.3 * torch.randn(len(lengths), 2 * units + 1, generator=generator)
+    state = {"h": columns[:, :units], "c": columns[:, units:-1], "seen": columns[:, -1:]}
     expected, expected_state = kernels["2", "l"](torch.nan_to_num(inputs), ends, None, state)
-    outputs, new = kernels["onnxruntime", "l"](inputs, ends, None, state)
+    outputs, new = (kernel or kernels["onnxruntime", "l"])(inputs, ends, None, state)
     agree(ends.clean(outputs).numpy(), ends.clean(expected).numpy(), "outputs")
     for one in layer.state_widths:
         agree(new[one].numpy(), expected_state[one].numpy(), one)
+
+
+@settings(deadline=None, max_examples=60)
+@given(cases(fusable=False))
+def test_scanned_stacks_agree_with_the_oracle(case: Case) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(onnxruntime, "_SCANNED_NUMBERS", 0)  # as if every batch were large
+        network = case.network()
+    assume("onnxruntime" in supported(network))
+    agree_with_oracle(case, *run_whole(case, network, "onnxruntime"), "onnxruntime")
 
 
 class CountedSession:

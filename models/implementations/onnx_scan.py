@@ -1,0 +1,154 @@
+"""A recurrent layer as an ONNX Scan over plain operators: what the LSTM, GRU and RNN operators do slowly, at vector speed.
+
+Those compute only tanh, sigmoid and relu in vectors, every other activation number by number. Here all input projections are one
+product before the scan. It knows no row lengths: it gives the states after every step, for the caller to pick from. Knows no
+session and no torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import numpy as np
+from onnx import NodeProto, TensorProto, helper, numpy_helper
+
+from cellserve.models import gate_order
+from cellserve.models.implementations.onnx_activations import onnx_activation
+from cellserve.models.implementations.onnx_graph import INPUTS, Array, OnnxLayer, packed
+from cellserve.models.spec import Activation, GruLayer, LstmLayer
+
+LSTM_GATES: Final = ("i", "f", "o", "c")  # so that those with one activation stand together
+
+
+def state_names(layer: OnnxLayer) -> tuple[tuple[str, str, str], ...]:
+    """Of each state its name as input [B, units], as output [B, units], and as the output of every step [T, B, units]."""
+    return tuple((state, f"{state}_out", f"{state}_steps") for state in layer.state_widths)
+
+
+def serialized(layer: OnnxLayer, weights: Mapping[str, Array]) -> bytes:
+    """The model of a layer without peepholes that onnxruntime.unsupported lets through; `weights`: its canonical arrays."""
+    body = _Body(layer)
+    if isinstance(layer, LstmLayer):
+        constants = _lstm(body, layer, weights)
+    elif isinstance(layer, GruLayer):
+        constants = _gru(body, layer, weights)
+    else:
+        constants = {"kernel": weights["kernel"], "recurrent": weights["recurrent_kernel"], "bias": _bias(layer, weights)}
+        body.node("Gemm", ["h", "recurrent", "x"], "sum")
+        body.activation(layer.activation, "sum", "h_out")
+    states = state_names(layer)
+    for _, made, step in states:
+        body.node("Identity", [made], step)
+    gates, units = constants["kernel"].shape[1] // layer.units, layer.units
+    inner = helper.make_graph(
+        body.nodes,
+        "step",
+        [*(_tensor(given, "B", units) for given, *_ in states), _tensor("x", "B", gates * units)],
+        [*(_tensor(made, "B", units) for _, made, _ in states), *(_tensor(step, "B", units) for *_, step in states)],
+    )
+    nodes = [
+        helper.make_node("MatMul", [INPUTS, "kernel"], ["products"]),
+        helper.make_node("Add", ["products", "bias"], ["projected"]),
+        helper.make_node(
+            "Scan",
+            [*(given for given, *_ in states), "projected"],
+            [*(made for _, made, _ in states), *(step for *_, step in states)],
+            body=inner,
+            num_scan_inputs=1,
+        ),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        layer.kind,
+        [_tensor(INPUTS, "T", "B", len(weights["kernel"])), *(_tensor(given, "B", units) for given, *_ in states)],
+        [*(_tensor(made, "B", units) for _, made, _ in states), *(_tensor(step, "T", "B", units) for *_, step in states)],
+        [numpy_helper.from_array(np.ascontiguousarray(array), name) for name, array in (constants | body.sizes).items()],
+    )
+    return packed(graph)
+
+
+@dataclass(slots=True)
+class _Body:
+    """The nodes of one step. `sizes`: how Splits cut, by name."""
+
+    layer: OnnxLayer
+    nodes: list[NodeProto] = field(default_factory=list)
+    sizes: dict[str, Any] = field(default_factory=dict)
+
+    def node(self, operator: str, given: list[str], made: str, **attributes: Any) -> None:
+        self.nodes.append(helper.make_node(operator, given, [made], **attributes))
+
+    def activation(self, activation: Activation, given: str, made: str) -> None:
+        name, alpha, beta = onnx_activation(activation)
+        if name == "Affine":  # is no operator; only linear is one here
+            self.node("Identity", [given], made)
+        else:
+            parameters = {"alpha": alpha, "beta": beta}
+            self.node(name, [given], made, **{key: value for key, value in parameters.items() if value is not None})
+
+    def split(self, given: str, made: list[str], gates: list[int]) -> None:
+        """Cuts the last axis into runs of so many gates."""
+        sizes = f"{given}_sizes"
+        self.sizes[sizes] = np.array([count * self.layer.units for count in gates], np.int64)
+        self.nodes.append(helper.make_node("Split", [given, sizes], made, axis=1))
+
+
+def _lstm(body: _Body, layer: LstmLayer, weights: Mapping[str, Array]) -> dict[str, Array]:
+    body.node("Gemm", ["h", "recurrent", "x"], "sums")
+    body.split("sums", ["gates", "candidate"], [3, 1])
+    body.activation(layer.recurrent_activation, "gates", "open")
+    body.split("open", ["i", "f", "o"], [1, 1, 1])
+    body.activation(layer.activation, "candidate", "new")
+    body.node("Mul", ["f", "c"], "kept")
+    body.node("Mul", ["i", "new"], "added")
+    body.node("Add", ["kept", "added"], "c_out")
+    body.activation(layer.activation, "c_out", "shown")
+    body.node("Mul", ["o", "shown"], "h_out")
+
+    def reordered(array: Array) -> Array:
+        return gate_order.reorder(array, gate_order.LSTM, LSTM_GATES).astype(np.float32, copy=False)
+
+    return {
+        "kernel": reordered(weights["kernel"]),
+        "recurrent": reordered(weights["recurrent_kernel"]),
+        "bias": reordered(_bias(layer, weights)),
+    }
+
+
+def _gru(body: _Body, layer: GruLayer, weights: Mapping[str, Array]) -> dict[str, Array]:
+    """The recurrent bias of z and r is added before the scan; the candidate's belongs inside of the reset gate's product."""
+    body.split("x", ["x_gates", "x_new"], [2, 1])
+    body.node("Gemm", ["h", "recurrent", "x_gates"], "sums")
+    body.activation(layer.recurrent_activation, "sums", "open")
+    body.split("open", ["z", "r"], [1, 1])
+    if layer.reset_after:
+        body.node("Gemm", ["h", "recurrent_new", "bias_new"], "seen")
+        body.node("Mul", ["r", "seen"], "kept")
+        body.node("Add", ["x_new", "kept"], "candidate")
+    else:
+        body.node("Mul", ["r", "h"], "kept")
+        body.node("Gemm", ["kept", "recurrent_new", "x_new"], "candidate")
+    body.activation(layer.activation, "candidate", "new")
+    body.node("Sub", ["h", "new"], "distance")
+    body.node("Mul", ["z", "distance"], "held")
+    body.node("Add", ["new", "held"], "h_out")
+    two = 2 * layer.units
+    recurrent, bias = weights["recurrent_kernel"], _bias(layer, weights)
+    recurrent_bias = weights.get("recurrent_bias", np.zeros_like(bias))
+    constants = {
+        "kernel": weights["kernel"],
+        "recurrent": recurrent[:, :two],
+        "recurrent_new": recurrent[:, two:],
+        "bias": np.concatenate([bias[:two] + recurrent_bias[:two], bias[two:]]),
+    }
+    return constants | ({"bias_new": recurrent_bias[two:]} if layer.reset_after else {})
+
+
+def _bias(layer: OnnxLayer, weights: Mapping[str, Array]) -> Array:
+    return weights["bias"] if layer.use_bias else np.zeros(weights["kernel"].shape[1], np.float32)
+
+
+def _tensor(name: str, *shape: str | int) -> Any:
+    return helper.make_tensor_value_info(name, TensorProto.FLOAT, list(shape))
