@@ -75,7 +75,7 @@ class Clock:
         """The row's steps here; 0 where it is too short."""
         steps = fed if self.count is None else self.count
         for change in self.changes:
-            steps = change.steps(steps)
+            steps = change.steps(steps) if steps else 0
         return steps
 
     @property

@@ -10,7 +10,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from cellserve.models.network import Network
-from cellserve.models.spec import GruLayer, LstmLayer, RecurrentLayer, SimpleRnnLayer
+from cellserve.models.spec import GruLayer, JzsLayer, LstmLayer, RecurrentLayer, SimpleDeepRnnLayer, SimpleRnnLayer
 from tests.models.networks import chain, random_weights
 
 PRODUCTS = ("mm", "addmm", "bmm", "baddbmm", "addbmm", "matmul", "linear", "mv", "addmv", "dot")
@@ -49,6 +49,13 @@ LAYERS = {
     "gru reset after": GruLayer(name="gru", inputs=("x",), units=4, reset_after=True),
     "simple_rnn": SimpleRnnLayer(name="rnn", inputs=("x",), units=4),
 }
+ONLY_LOOPED = {  # no kernel of torch or ONNX knows them
+    "jzs1": JzsLayer(name="jzs", inputs=("x",), units=4, variant=1),
+    "jzs2": JzsLayer(name="jzs", inputs=("x",), units=4, variant=2),
+    "jzs3": JzsLayer(name="jzs", inputs=("x",), units=4, variant=3),
+    "simple_deep_rnn": SimpleDeepRnnLayer(name="deep", inputs=("x",), units=4, depth=3),
+    "lstm that resets": LstmLayer(name="lstm", inputs=("x",), units=4, mask_rule="reset"),
+}
 
 
 @pytest.mark.parametrize(
@@ -69,11 +76,26 @@ LAYERS = {
         ("simple_rnn", "0", 1, 1),
         ("simple_rnn", "1", 0, 2),
         ("simple_rnn", "2", 0, 2),
+        ("jzs1", "0", 3, 2),
+        ("jzs1", "1", 0, 5),
+        ("jzs1", "2", 0, 3),
+        ("jzs2", "0", 3, 3),
+        ("jzs2", "1", 0, 6),
+        ("jzs2", "2", 0, 3),
+        ("jzs3", "0", 3, 3),
+        ("jzs3", "1", 0, 6),
+        ("jzs3", "2", 0, 4),
+        ("simple_deep_rnn", "0", 1, 3),
+        ("simple_deep_rnn", "1", 0, 4),
+        ("simple_deep_rnn", "2", 0, 4),
+        ("lstm that resets", "0", 4, 4),
+        ("lstm that resets", "1", 0, 8),
+        ("lstm that resets", "2", 0, 2),
     ],
 )
 @pytest.mark.parametrize("lengths", [[STEPS, STEPS], [STEPS, 2]], ids=["full", "ragged"])
 def test_products_of_a_chunk(name: str, label: str, per_chunk: int, per_step: int, lengths: list[int]) -> None:
-    counted = dispatched(LAYERS[name], label, lengths)
+    counted = dispatched((LAYERS | ONLY_LOOPED)[name], label, lengths)
     assert counted.products == per_chunk + per_step * STEPS
 
 
