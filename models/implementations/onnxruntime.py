@@ -1,5 +1,5 @@
 """Implementation "onnxruntime": a layer as one node of ONNX Runtime, one session run per layer and chunk. Where its operators are
-slow for the layer's activations and the rows are many, the node is a scan over plain operators.
+slow for the layer's activations and the rows are many, the node is a scan over plain operators (onnx_scan.py).
 
 On a CPU it costs a fraction of torch's operators on few rows and short chunks, and it is the only fast kernel for activations
 beyond tanh and sigmoid. A session has no threads of its own and its runs may overlap, so the workers share it. It computes on the
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from cellserve.models.implementations.onnx_graph import OnnxLayer
 
-_SCANNED_NUMBERS = 1000  # rows times units: below, a scan's own cost for each step outweighs what it saves
+_SCANNED_NUMBERS = 800  # rows times units: below, a scan's own cost for each step outweighs what it saves
 
 
 def unsupported(layer: RecurrentLayer) -> str | None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import torch
-from hypothesis import assume, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 
 from cellserve.models.graph import Graph
 from cellserve.models.implementations import IMPLEMENTATIONS, onnxruntime
@@ -149,9 +149,9 @@ def test_the_rows_decide_who_runs() -> None:
     assert isinstance(kernel.call, SizedCall)
     few, many = Remembered(), Remembered()
     call = replace(kernel.call, few=few, many=many)
-    for rows in (1, 5, 6, 64):
+    for rows in (1, 4, 5, 64):
         call(torch.zeros(2, rows, WIDTH), (2,) * rows, ())
-    assert (few.rows, many.rows) == ([1, 5], [6, 64])
+    assert (few.rows, many.rows) == ([1, 4], [5, 64])
     compare(layer, [STEPS, 2, 3, 4, 5, STEPS, 1])
 
 
@@ -188,7 +188,7 @@ def compare(layer: RecurrentLayer, lengths: list[int], kernel: CompactingKernel 
         agree(new[one].numpy(), expected_state[one].numpy(), one)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.filter_too_much])
 @given(cases(fusable=False))
 def test_scanned_stacks_agree_with_the_oracle(case: Case) -> None:
     with pytest.MonkeyPatch.context() as patch:
