@@ -17,7 +17,7 @@ from cellserve.models.importers.keras_era import Era
 from cellserve.models.importers.keras_graph import Array, ArrayStore, Claim, Graph, KerasLayer, Tensor
 from cellserve.models.importers.keras_inputs import declared_shape, input_spec
 from cellserve.models.importers.keras_layers import BUILDERS, DROPOUTS, MERGES
-from cellserve.models.importers.keras_legacy import modernised
+from cellserve.models.importers.keras_legacy import MERGE_CLASSES, modernised
 from cellserve.models.importers.keras_masks import Mask, is_operation, operation, require_own_mask
 from cellserve.models.importers.keras_options import TrainingNotes
 from cellserve.models.importers.keras_recurrent import CLASSES, build_bidirectional, build_recurrent
@@ -75,7 +75,7 @@ def _sequential(graph: Graph, layers: Sequence[Mapping[str, Any]]) -> list[Tenso
     rest = list(layers[1:]) if first.class_name == "InputLayer" else list(layers)
     if not rest:
         raise ImportRefused(graph.source, "the model has an input and no layers")
-    if first.class_name in MERGES and graph.era.is_legacy:
+    if first.class_name in ("Merge", *MERGES) and graph.era.is_legacy:
         current, rest = _merged_branches(graph, first, layers[0]["config"].get("layers")), rest[1:]
     else:
         name = first.name if first.class_name == "InputLayer" else f"{first.name}_input"
@@ -95,6 +95,8 @@ def _sequential(graph: Graph, layers: Sequence[Mapping[str, Any]]) -> list[Tenso
 
 def _merged_branches(graph: Graph, merge: KerasLayer, branches: object) -> list[Tensor]:
     """Sequential([Merge([branch, branch], mode), …]): how Keras 1 joins several inputs without a functional model."""
+    if merge.class_name not in MERGES:
+        graph.refuse(merge, _unsupported(merge.class_name))
     if not isinstance(branches, list) or any(one.get("class_name") != "Sequential" for one in branches):
         graph.refuse(merge, "it merges something else than Sequential branches, which is not supported; use a functional model")
     ends = [_sequential(graph, one["config"]) for one in branches]
@@ -175,6 +177,8 @@ def _build(graph: Graph, keras: KerasLayer, inputs: Sequence[Tensor], call: Call
 
 
 def _unsupported(class_name: str) -> str:
+    if class_name == "Merge":
+        return f"only the modes {', '.join(MERGE_CLASSES)} of Merge are supported"
     if class_name == "Lambda":
         return "a Lambda layer holds code, which is never run; write it as standard layers and save the model again"
     if class_name in ("Sequential", "Functional", "Model"):

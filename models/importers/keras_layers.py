@@ -28,6 +28,7 @@ from cellserve.models.spec import (
     MergeLayer,
     PReluLayer,
     RepeatVectorLayer,
+    UnitNormalizationLayer,
 )
 
 
@@ -112,6 +113,16 @@ def _layer_normalization(graph: Graph, keras: KerasLayer, inputs: Sequence[Tenso
         scale=config.get("scale", True),
     )
     graph.claim(layer, keras, layer.scale + layer.center, part)
+    return graph.add(layer, sequence=source.sequence, masks=source.masks)
+
+
+def _unit_normalization(graph: Graph, keras: KerasLayer, inputs: Sequence[Tensor], part: tuple[str, ...]) -> Tensor:
+    """tf.keras bounds the square of the length by 1e-12, Keras 3 the length itself."""
+    graph.check(keras, "axis")
+    source = graph.only(keras, inputs)
+    _require_last_axis(graph, keras, source)
+    epsilon = 1e-12 if graph.era.is_keras_3 else 1e-6
+    layer = UnitNormalizationLayer(name=keras.spec_name, inputs=(source.reference,), epsilon=epsilon)
     return graph.add(layer, sequence=source.sequence, masks=source.masks)
 
 
@@ -230,6 +241,7 @@ BUILDERS: Final[dict[str, Builder]] = {
     "Dense": _dense,
     "BatchNormalization": _batch_normalization,
     "LayerNormalization": _layer_normalization,
+    "UnitNormalization": _unit_normalization,
     "Embedding": _embedding,
     "Masking": _masking,
     "Flatten": _flatten,

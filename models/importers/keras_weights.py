@@ -22,7 +22,7 @@ def collect(claims: Sequence[Claim], store: ArrayStore, source: str) -> Arrays:
         stored = store.arrays(claim)
         try:
             own = _canonical(claim, stored)
-        except layout.LayoutError as error:
+        except ValueError as error:  # LayoutError, and NumPy's own of arrays that do not fit beside each other
             raise ImportRefused(
                 source, f"{error}; the file is damaged or its arrays are not those of its configuration", layer=claim.keras_layer
             ) from error
