@@ -1,26 +1,26 @@
-"""The server's epochs: a token for each start. A feed's epoch tells whether its sequence can still be the one it means.
+"""Epochs: what tells one life of a sequence from another of the same id, and a server from the one before its restart.
 
-Pure; the history is kept on disk by durability.
+An epoch is the server's token, new at each start, and the number of the life. Pure.
 """
 
 from __future__ import annotations
 
+import itertools
 import secrets
-from collections.abc import Sequence
-from typing import Final
-
-_REMEMBERED: Final = 1000
 
 
 class Epochs:
-    """earlier: those of former starts whose sequences were restored, oldest first."""
+    def __init__(self) -> None:
+        self.server = secrets.token_hex(4)
+        self._lives = itertools.count(1)
 
-    def __init__(self, earlier: Sequence[str] = ()) -> None:
-        self.current = secrets.token_hex(4)
-        self.history = (*earlier[-_REMEMBERED:], self.current)
-        self._order = {epoch: place for place, epoch in enumerate(self.history)}
+    def new_life(self) -> int:
+        return next(self._lives)
 
-    def includes(self, epoch: str, began: str) -> bool:
-        """Whether a client that last heard `epoch` can mean a sequence that began in the epoch `began`."""
-        place = self._order.get(epoch)
-        return place is not None and place >= self._order.get(began, 0)
+    def of(self, life: int) -> str:
+        """As clients hear it."""
+        return f"{self.server}-{life:x}"
+
+    def is_ours(self, epoch: str) -> bool:
+        """Whether a client heard it from this server since its start."""
+        return epoch.partition("-")[0] == self.server

@@ -15,7 +15,6 @@ from cellserve.service.engine.batch import Delivery
 from cellserve.service.engine.sequence import Work
 from cellserve.service.errors import InvalidInput, NotCausal, SequenceExists, SequenceLost, SequencePosition
 from cellserve.service.registry.lease import LoadedVersion
-from cellserve.service.sessions.epochs import Epochs
 from cellserve.service.sessions.feed import Feed, FeedPlan, FeedReply
 from cellserve.service.sessions.live import LiveSessions
 from cellserve.service.sessions.observer import SessionObserver
@@ -50,7 +49,7 @@ class Feeding:
         self._replies = replies
         self._observer = observer
 
-    async def start(self, session: Session, feed: Feed, epochs: Epochs) -> FeedReply:
+    async def start(self, session: Session, feed: Feed) -> FeedReply:
         """Raises SequenceExists, NotCausal, Overloaded, InvalidInput, and what the catalog and the engine raise."""
         again = self.repeated(session, feed)
         if again is not None:
@@ -63,18 +62,19 @@ class Feeding:
             raise InvalidInput(f"a sequence starts at position 0, and this start says {feed.position}", field="position")
         pin = self._live.pins.hold(await self._versions.acquire(session.key.model, feed.version))
         try:
-            return await self._begin(session, pin, feed, epochs.current)
+            return await self._begin(session, pin, feed)
         finally:
             self._live.pins.drop(pin)
 
-    async def go_on(self, session: Session, pin: Pin, feed: Feed, epochs: Epochs) -> FeedReply:
+    async def go_on(self, session: Session, pin: Pin, feed: Feed) -> FeedReply:
         """Raises SequenceLost, SequencePosition, InvalidInput, and what the engine raises."""
-        self._require_epoch(session, feed, epochs)
+        epoch = self._live.epoch(session)
+        self._require_epoch(session, feed, epoch)
         if feed.position != session.position and feed.position is not None:
             again = self.repeated(session, feed)
             if again is not None:
                 return again
-        require_position(session, feed, epochs.current)
+        require_position(session, feed, epoch)
         plan = feed.plan(pin.version)
         if plan.initial_state is not None:
             raise InvalidInput("an initial state can only be given with the start of a sequence", field="state")
@@ -83,7 +83,7 @@ class Feeding:
             state = await self._states.bring_back(session)
             delivery = await self._compute(pin, plan, state, feed, want_state=plan.want_state or not feed.end)
         before = session.position
-        reply = self._reply(session, plan, before + plan.steps, epochs.current, pin.version, delivery)
+        reply = self._reply(session, plan, before + plan.steps, epoch, pin.version, delivery)
         if feed.end:
             self._live.end(session, "ended")
         elif delivery is not None:
@@ -101,7 +101,7 @@ class Feeding:
             self._observer.on_session_event(reply.version.key, "repeated")
         return reply
 
-    async def _begin(self, session: Session, pin: Pin, feed: Feed, epoch: str) -> FeedReply:
+    async def _begin(self, session: Session, pin: Pin, feed: Feed) -> FeedReply:
         version = pin.version
         if not version.causal:
             raise NotCausal(
@@ -119,12 +119,15 @@ class Feeding:
             state = state if delivery.state is None else delivery.state
         restarted = session.pin is not None
         self._live.end(session, None)
-        reply = self._reply(session, plan, plan.steps, epoch, version, delivery)
-        if not feed.end:
-            self._live.begin(session, pin, state, plan.steps, epoch)
+        if feed.end:
+            session.life = self._live.epochs.new_life()
+            self._live.tombstones.remove(session.key)
+            self._live.on_change(session.key)
+        else:
+            self._live.begin(session, pin, state, plan.steps)
+        reply = self._reply(session, plan, plan.steps, self._live.epoch(session), version, delivery)
         self._observer.on_session_event(version.key, "restarted" if restarted else "started")
         if feed.end:
-            self._live.tombstones.remove(session.key)
             self._observer.on_session_event(version.key, "ended")
         self._replies.put(session.key, feed, plan, 0, reply)
         return reply
@@ -151,37 +154,34 @@ class Feeding:
         shown = delivery if delivery is None or plan.want_state else delivery._replace(state=None)
         return FeedReply(session.key.session_id, position, epoch, version, shown)
 
-    def _require_epoch(self, session: Session, feed: Feed, epochs: Epochs) -> None:
-        if feed.epoch is None or epochs.includes(feed.epoch, session.epoch):
+    def _require_epoch(self, session: Session, feed: Feed, epoch: str) -> None:
+        if feed.epoch is None or feed.epoch == epoch or feed.epoch in session.former:
             return
         self._observer.on_session_event(None, "lost")
-        raise lost(f"{session.key} was started again after the server had lost it", epochs.current)
+        raise lost(f"the {session.key} that this feed means is gone; one of that id was started later", epoch)
 
 
 def require_position(session: Session, feed: Feed, epoch: str) -> None:
-    """Raises SequencePosition: the feed belongs elsewhere, or cannot say that it belongs here."""
-    if feed.position == session.position:
-        return
+    """epoch: of `session` now; that of the feed is one of its epochs, or None.
+
+    Raises SequencePosition: the feed belongs elsewhere, or cannot show that it belongs here.
+    """
     metadata = {"position": str(session.position), "epoch": epoch}
-    if feed.position is not None:
+    if feed.position not in (None, session.position):
         raise SequencePosition(
-            f"{session.key} stands at position {session.position} time steps, and this feed belongs at {feed.position}; "
+            f"{session.key} stands at position {session.position} (time steps consumed); this feed belongs at {feed.position}; "
             f"feed on from {session.position}",
             field="position",
             metadata=metadata,
         )
-    if not session.confirmed and feed.epoch != epoch:
+    if not session.confirmed and feed.epoch != epoch and (feed.epoch is None or feed.position is None):
         raise SequencePosition(
-            f"the server ended unexpectedly and holds {session.key} as it was at position {session.position}; "
-            f"feed on from there, with position {session.position} or epoch {epoch} in the feed, or start it again",
+            f"the server ended unexpectedly and has restored {session.key} at position {session.position} (time steps consumed), "
+            f"which may be earlier than its last answer; feed on from there with epoch {epoch}, or start it again",
             field="position",
             metadata=metadata,
         )
 
 
 def lost(sentence: str, epoch: str) -> SequenceLost:
-    return SequenceLost(
-        f"{sentence}; the epoch is {epoch} now, and the feed's is another; start it again",
-        field="epoch",
-        metadata={"epoch": epoch},
-    )
+    return SequenceLost(f"{sentence}; start it again", field="epoch", metadata={"epoch": epoch})

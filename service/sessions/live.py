@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from cellserve.service.engine.facts import VersionKey
 from cellserve.service.registry.model_settings import ModelSettings
+from cellserve.service.sessions.epochs import Epochs
 from cellserve.service.sessions.observer import SessionCount, SessionEvent, SessionObserver
 from cellserve.service.sessions.parking import ParkedRow
 from cellserve.service.sessions.pins import Pin, Pins
@@ -32,7 +33,7 @@ _EVENTS: dict[Ending, SessionEvent] = {
 
 
 class LiveSessions:
-    """on_change: told of each sequence that began, changed or ended."""
+    """on_change: called with each sequence that began, was fed or ended."""
 
     def __init__(
         self,
@@ -40,15 +41,15 @@ class LiveSessions:
         model_settings: Callable[[str], ModelSettings],
         observer: SessionObserver,
         clock: Callable[[], float],
-        on_change: Callable[[SessionKey], None],
     ) -> None:
         self.pins = Pins()
+        self.epochs = Epochs()
         self.tombstones = Tombstones(settings.max_tombstones)
         self._settings = settings
         self._model_settings = model_settings
         self._observer = observer
         self._clock = clock
-        self._on_change = on_change
+        self.on_change: Callable[[SessionKey], None] = _nobody_asks
         self._sessions: dict[SessionKey, Session] = {}
         self._idle: dict[str, OrderedDict[Session, None]] = {}  # by model, longest idle first; states in memory
         self._parked: dict[str, OrderedDict[Session, None]] = {}  # the same; states on disk
@@ -87,28 +88,34 @@ class LiveSessions:
         if session.pin is None:
             self._sessions.pop(session.key, None)
             return
-        session.used_seconds = now = self._clock()
-        self._add_to_idle(session)
+        now = self._clock()
+        self.rest(session, now)
         if self._is_over(session.pin, now):
             self._bury(session, Ending.RETIRED)
         elif self._is_old(session, now):
             self._bury(session, Ending.AGE)
 
+    def rest(self, session: Session, used_seconds: float) -> None:
+        """It is idle since then: nobody's turn, and after all others that are idle."""
+        session.used_seconds = used_seconds
+        self._add_to_idle(session)
+
     # --- lives ---
 
-    def begin(self, session: Session, pin: Pin, state: npt.NDArray[np.float32], position: int, epoch: str) -> None:
+    def begin(self, session: Session, pin: Pin, state: npt.NDArray[np.float32], position: int) -> None:
         """In the turn of `session`, which is not live. state: [width], copied."""
         session.pin = self.pins.share(pin)
         pin.sessions += 1
         session.row = pin.slab.put(pin.resting(state))
         session.position = position
-        session.epoch = epoch
+        session.life = self.epochs.new_life()
+        session.former = ()
         session.confirmed = True
         session.created_seconds = session.used_seconds = self._clock()
         self.tombstones.remove(session.key)
         if self._settings.max_age_seconds:
             self._ages[session] = None
-        self._on_change(session.key)
+        self.on_change(session.key)
 
     def advance(self, session: Session, state: npt.NDArray[np.float32] | None, steps: int) -> None:
         """In the turn of `session`, whose state is in memory: `steps` more are consumed, and this is its state now."""
@@ -118,7 +125,7 @@ class LiveSessions:
             session.row = session.pin.slab.write(session.row, session.pin.resting(state))
         session.position += steps
         session.confirmed = True
-        self._on_change(session.key)
+        self.on_change(session.key)
 
     def end(self, session: Session, event: SessionEvent | None, ending: Ending | None = None) -> None:
         """In the turn of `session`, or while it is idle. ending: what feeds that still come for it are told."""
@@ -137,9 +144,9 @@ class LiveSessions:
         pin.sessions -= 1
         if ending is not None:
             self.tombstones.put(session.key, ending)
-        if event is not None:
+        if event is not None:  # else another life begins at once, and is the change
             self._observer.on_session_event(pin.key, event)
-        self._on_change(session.key)
+            self.on_change(session.key)
         self.pins.drop(pin)
 
     # --- ends that nobody asked for ---
@@ -171,6 +178,10 @@ class LiveSessions:
             due.append(oldest.created_seconds + self._settings.max_age_seconds)
         return min(due, default=None)
 
+    def sort_ages(self) -> None:
+        """After sequences that began earlier than others before them came back."""
+        self._ages = OrderedDict.fromkeys(sorted(self._ages, key=lambda session: session.created_seconds))
+
     def evict_longest_idle(self) -> bool:
         """False if every sequence is active."""
         heads = [next(iter(sessions)) for lives in (self._parked, self._idle) for sessions in lives.values() if sessions]
@@ -201,6 +212,10 @@ class LiveSessions:
     def counts(self) -> list[SessionCount]:
         """Safe on any thread."""
         return [SessionCount(pin.key, max(pin.sessions - pin.idle - pin.parked, 0), pin.idle, pin.parked) for pin in self.pins]
+
+    def epoch(self, session: Session) -> str:
+        """What clients are told, and are asked for."""
+        return self.epochs.of(session.life)
 
     def coldest(self, rows: int) -> list[Session]:
         """Up to `rows` idle sequences whose states are in memory, longest idle first (those of one model together)."""
@@ -264,3 +279,7 @@ class LiveSessions:
             pin.idle -= 1
         else:
             pin.parked -= 1
+
+
+def _nobody_asks(key: SessionKey) -> None:
+    """Until somebody does."""

@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -68,15 +67,13 @@ class ParkingFile:
     def give_back(self, slot: int) -> None:
         (self._free if self._held is None else self._held).append(slot)
 
-    @contextmanager
-    def held(self) -> Iterator[None]:
-        """What is freed meanwhile is not written over before the end. One at a time."""
+    def hold(self) -> None:
+        """From here on, what is freed is not written over: somebody reads it."""
         self._held = []
-        try:
-            yield
-        finally:
-            self._free += self._held
-            self._held = None
+
+    def release(self) -> None:
+        self._free += self._held or []
+        self._held = None
 
     def close(self) -> None:
         self._file.close()

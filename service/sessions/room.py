@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Final
 
 import numpy as np
@@ -32,14 +34,24 @@ class Room:
         self._folder = settings.directory
         self._files: dict[int, ParkingFile] = {}  # by the width of their states
         self._parking = asyncio.Lock()
+        self._holding = False
 
-    @property
-    def files(self) -> list[ParkingFile]:
-        return list(self._files.values())
+    @contextmanager
+    def unchanged_disk(self) -> Iterator[None]:
+        """What is parked now or meanwhile stays readable to the end, also when it is unparked. One at a time."""
+        self._holding = True
+        for file in self._files.values():
+            file.hold()
+        try:
+            yield
+        finally:
+            self._holding = False
+            for file in self._files.values():
+                file.release()
 
-    async def make(self, pin: Pin) -> None:
-        """For one more sequence of `pin`, already counted among the live ones. Raises Overloaded."""
-        while len(self._live) > self._settings.max_sessions:
+    async def make(self, pin: Pin, *, one_more: bool = False) -> None:
+        """For a sequence of `pin` that has its place among the live ones, or (one_more) has none yet. Raises Overloaded."""
+        while len(self._live) + one_more > self._settings.max_sessions:
             if not self._live.evict_longest_idle():
                 raise Overloaded(
                     f"all {self._settings.max_sessions} sequences that this server keeps at once are in use",
@@ -101,6 +113,8 @@ class Room:
         file = self._files.get(width)
         if file is None and self._folder is not None:
             file = self._files[width] = await asyncio.to_thread(ParkingFile, self._folder, width)
+            if self._holding:
+                file.hold()
         if file is None:
             raise OSError("no folder to park in")
         return file

@@ -21,16 +21,17 @@ if TYPE_CHECKING:
 class Session:
     """pin: the version it stays on. row: its state in memory; parked: its state on disk; one of the two while it has a pin.
 
-    position: time steps consumed. epoch: of the server when it began. confirmed: False after a crash until a client has shown
-    that it knows where the sequence stands now.
+    position: time steps consumed. life: its number among all that began here (epochs.py). former: its epochs on servers before
+    this one. confirmed: False after a crash until a client has shown that it knows where the sequence stands now.
     """
 
     __slots__ = (
         "busy",
         "confirmed",
         "created_seconds",
-        "epoch",
+        "former",
         "key",
+        "life",
         "parked",
         "pin",
         "position",
@@ -47,7 +48,8 @@ class Session:
         self.position = 0
         self.created_seconds = 0.0
         self.used_seconds = 0.0
-        self.epoch = ""
+        self.life = 0
+        self.former: tuple[str, ...] = ()
         self.confirmed = True
         self.busy = False
         self.waiting: deque[asyncio.Future[None]] | None = None

@@ -15,7 +15,7 @@ from cellserve.service.errors import SequenceExists, SequenceUnknown, ServiceErr
 from cellserve.service.registry.lease import Lease
 from cellserve.service.registry.status import VersionState, VersionStatus
 from cellserve.service.sessions import snapshot as snapshots
-from cellserve.service.sessions.epochs import Epochs
+from cellserve.service.sessions.durability import Durability
 from cellserve.service.sessions.feed import Feed, FeedReply
 from cellserve.service.sessions.feeding import Feeding, Run, lost
 from cellserve.service.sessions.ids import check_id, new_id
@@ -23,6 +23,7 @@ from cellserve.service.sessions.info import SessionInfo
 from cellserve.service.sessions.live import LiveSessions
 from cellserve.service.sessions.observer import NoObserver, SessionCount, SessionObserver
 from cellserve.service.sessions.replies import Replies
+from cellserve.service.sessions.revival import Revival
 from cellserve.service.sessions.room import Room
 from cellserve.service.sessions.session import Session
 from cellserve.service.sessions.settings import SessionSettings
@@ -49,32 +50,33 @@ class Sessions:
         self._versions = versions
         self._observer = observer or NoObserver()
         self._clock = clock
-        self._wall_clock = wall_clock
-        self._epochs = Epochs()
-        self._live = LiveSessions(settings, versions.model_settings, self._observer, clock, self._on_change)
+        self._live = LiveSessions(settings, versions.model_settings, self._observer, clock)
         self._room = Room(self._live, settings, self._observer)
         self._states = States(self._room, self._observer)
         self._replies = Replies(settings.reply_bytes, settings.one_reply_bytes)
         self._feeding = Feeding(run, versions, self._live, self._states, self._room, self._replies, self._observer)
+        self._durability = Durability(settings, self._live, self._room, clock, wall_clock)
+        self._live.on_change = self._durability.on_change
         self._timer: asyncio.TimerHandle | None = None
         self._timer_due_seconds = 0.0
         self._stopped = False
 
-    @property
-    def epoch(self) -> str:
-        """Another one after each start of the server."""
-        return self._epochs.current
-
     # --- life ---
 
     async def start(self) -> None:
-        """Restores what was written before."""
+        """Restores what was written before. What cannot be restored is told in the log and stops nothing."""
+        kept = await self._durability.load()
+        revival = Revival(self._versions, self._live, self._room, self._observer, self._clock)
+        await revival.revive(kept.segments, clean=kept.clean, written_unix_seconds=kept.written_unix_seconds)
+        await self._durability.began()
+        self._set_timer()
 
     async def stop(self) -> None:
         """Writes every live sequence, then ends. No feed may be under way."""
         self._stopped = True
         if self._timer is not None:
             self._timer.cancel()
+        await self._durability.stop()
         for session in self._live:
             self._live.end(session, None)
         self._room.close()
@@ -106,9 +108,9 @@ class Sessions:
             raise await self._missing(key, feed.epoch)
         async with self._turn(session or self._live.place(key)) as session:
             if feed.start:
-                reply = await self._feeding.start(session, feed, self._epochs)
+                reply = await self._feeding.start(session, feed)
             elif session.pin is not None:
-                reply = await self._feeding.go_on(session, session.pin, feed, self._epochs)
+                reply = await self._feeding.go_on(session, session.pin, feed)
             else:
                 gone = self._feeding.repeated(session, feed)
                 if gone is None:
@@ -144,7 +146,7 @@ class Sessions:
                 await self._room.make(pin)
                 self._live.end(session, None)
                 self._replies.forget(key)
-                self._live.begin(session, pin, state, content.facts.position, self.epoch)
+                self._live.begin(session, pin, state, content.facts.position)
                 self._observer.on_session_event(pin.key, "restored")
                 self._set_timer()
             return self._info(session)
@@ -164,7 +166,7 @@ class Sessions:
                 self._require_free(copy, restart=False)
                 await self._room.make(pin)
                 self._replies.forget(key)
-                self._live.begin(copy, pin, state, position, self.epoch)
+                self._live.begin(copy, pin, state, position)
                 self._observer.on_session_event(pin.key, "started")
             return self._info(copy)
         finally:
@@ -189,6 +191,10 @@ class Sessions:
         if session is None or session.pin is None:
             raise self._gone(key, None)
         return self._info(session)
+
+    def idle_seconds(self, model: str) -> float:
+        """After which a sequence of the model that is fed nothing expires; 0: never."""
+        return self._live.idle_seconds(model)
 
     def counts(self) -> Sequence[SessionCount]:
         """How many are live on each version. Safe on any thread."""
@@ -250,9 +256,9 @@ class Sessions:
         known = self._live.tombstones.error(key)
         if known is not None:
             return known
-        if epoch is not None and epoch != self.epoch:
+        if epoch is not None and not self._live.epochs.is_ours(epoch):
             self._observer.on_session_event(None, "lost")
-            return lost(f"{key} is not here", self.epoch)
+            return lost(f"the server has restarted since, and {key} was not restored", self._live.epochs.server)
         return SequenceUnknown(f"{key} is not live: it was never started, or has ended", field="sequence_id")
 
     def _info(self, session: Session) -> SessionInfo:
@@ -264,15 +270,12 @@ class Sessions:
             session_id=session.key.session_id,
             version=session.pin.key.version,
             position=session.position,
-            epoch=self.epoch,
+            epoch=self._live.epoch(session),
             age_seconds=now - session.created_seconds,
             idle_seconds=0.0 if session.busy else now - session.used_seconds,
             bytes=session.pin.state_bytes,
             state="active" if session.busy else "idle" if session.parked is None else "parked",
         )
-
-    def _on_change(self, key: SessionKey) -> None:
-        """What durability will write."""
 
     def _set_timer(self) -> None:
         """One timer, for what is due first."""

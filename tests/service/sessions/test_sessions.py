@@ -20,7 +20,7 @@ async def test_feeds_go_on_where_the_last_one_ended() -> None:
     second = await stage.feed("a", 3)
     assert (answer(first), answer(second)) == ([1, 3], [6])
     assert (first.position, second.position) == (2, 3)
-    assert second.epoch == stage.sessions.epoch
+    assert second.epoch == first.epoch
 
 
 async def test_sequences_of_other_ids_and_models_are_others() -> None:
@@ -133,9 +133,9 @@ async def test_a_feed_that_belongs_elsewhere_is_told_where_the_sequence_stands(
     stage = Stage()
     await stage.start("a", 1, position=0)
     await stage.feed("a", 2, position=1)
-    with pytest.raises(errors.SequencePosition, match="stands at position 2 time steps") as refused:
+    with pytest.raises(errors.SequencePosition, match=r"stands at position 2 .* feed on from 2") as refused:
         await stage.feed("a", *values, **asked)
-    assert refused.value.metadata == {"position": "2", "epoch": stage.sessions.epoch}
+    assert refused.value.metadata == {"position": "2", "epoch": stage.sessions.get("m", "a").epoch}
     assert answer(await stage.feed("a", 4)) == [7]
 
 
@@ -266,11 +266,20 @@ async def test_an_id_must_be_one(session_id: str) -> None:
         await Stage().feed(session_id, 1)
 
 
+async def test_a_feed_of_an_earlier_life_never_reaches_a_later_one() -> None:
+    stage = Stage()
+    earlier = await stage.start("a", 1)
+    later = await stage.start("a", 10, restart=True)
+    with pytest.raises(errors.SequenceLost):
+        await stage.feed("a", 2, position=1, epoch=earlier.epoch)
+    assert answer(await stage.feed("a", 2, position=1, epoch=later.epoch)) == [12]
+
+
 async def test_a_current_epoch_is_accepted_and_an_old_one_is_told_as_lost() -> None:
     stage = Stage()
     epoch = (await stage.start("a", 1)).epoch
     assert answer(await stage.feed("a", 1, epoch=epoch)) == [2]
-    with pytest.raises(errors.SequenceLost, match="started again") as lost:
+    with pytest.raises(errors.SequenceLost, match="started later") as lost:
         await stage.feed("a", 1, epoch="0badcafe")
     assert lost.value.metadata == {"epoch": epoch}
     assert stage.observer.events == ["started", "lost"]
