@@ -164,6 +164,7 @@ class Course:
 
     def adopt(self, info: pb.SequenceInfo) -> None:
         self.version, self.position, self.epoch = info.version, info.position, info.epoch
+        self._unsettled = None
 
     def _opened(self, request: pb.OpenRequest) -> Talk[None]:
         ask = Ask(request)
@@ -175,9 +176,9 @@ class Course:
             info = yield Ask(pb.GetRequest(model=self.model, sequence_id=self.sequence_id))
             if info.position:
                 raise
-            self.adopt(info)  # our own: the reply to an earlier copy of the request was lost
+            self.version, self.epoch = info.version, info.epoch  # our own: the reply to an earlier copy was lost
         else:
-            self.version, self.position, self.epoch = int(reply.version), reply.position, reply.epoch
+            self.version, self.epoch = int(reply.version), reply.epoch
 
     def _fed(self, question: Question) -> Fed:
         row = question.request(range(1))
