@@ -37,6 +37,7 @@ from cellserve.models.spec import (
     PReluLayer,
     RepeatVectorLayer,
     ReverseLayer,
+    UnitNormalizationLayer,
 )
 from cellserve.models.value import Value
 
@@ -66,6 +67,8 @@ def prepare(layer: LayerSpec, weights: Mapping[str, Tensor]) -> PreparedLayer:
             width = next(iter(weights.values())).shape if weights else None
             normalize = partial(_layer_norm, width=width, weights=weights, epsilon=layer.epsilon)
             return partial(_mapped, function=normalize)
+        case UnitNormalizationLayer():
+            return partial(_mapped, function=partial(F.normalize, dim=-1, eps=layer.epsilon))
         case MaskingLayer():
             return partial(_masking, mask_value=layer.mask_value)
         case ReverseLayer():

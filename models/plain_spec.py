@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, NonNegativeInt, PositiveInt
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
 
 from cellserve.models.layer_spec import Activation, Layer
 
@@ -68,6 +68,13 @@ class LayerNormalizationLayer(Layer):
     epsilon: float = 1e-3
     center: bool = True
     scale: bool = True
+
+
+class UnitNormalizationLayer(Layer):
+    """Each vector over its Euclidean length, which counts as `epsilon` where it is smaller: of zeros it makes zeros."""
+
+    kind: Literal["unit_normalization"] = "unit_normalization"
+    epsilon: PositiveFloat = 1e-12
 
 
 class MaskingLayer(Layer):
@@ -159,6 +166,7 @@ PlainLayer = Annotated[
     | DropoutLayer
     | BatchNormalizationLayer
     | LayerNormalizationLayer
+    | UnitNormalizationLayer
     | MaskingLayer
     | ReverseLayer
     | LastStepLayer

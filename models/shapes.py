@@ -242,6 +242,7 @@ _RULES: Mapping[str, Callable[..., TensorShape]] = {
     "dropout": _unchanged,
     "batch_normalization": _unchanged,
     "layer_normalization": _unchanged,
+    "unit_normalization": _unchanged,
     "masking": _masking,
     "reverse": _reverse,
     "last_step": _last_step,

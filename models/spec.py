@@ -38,6 +38,7 @@ from cellserve.models.plain_spec import (
     PReluLayer,
     RepeatVectorLayer,
     ReverseLayer,
+    UnitNormalizationLayer,
 )
 from cellserve.models.recurrent_spec import (
     GruLayer,
@@ -81,6 +82,7 @@ __all__ = [
     "ReverseLayer",
     "SimpleDeepRnnLayer",
     "SimpleRnnLayer",
+    "UnitNormalizationLayer",
 ]
 
 SCHEMA_VERSION: Final = 1

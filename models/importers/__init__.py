@@ -50,6 +50,7 @@ def _load_checkpoint(path: Path, description: Description) -> ImportedModel:
 
 def _load_arrays(path: Path, description: Description, architecture: Path | None) -> ImportedModel:
     from cellserve.models.importers.arrays import read_npz
+    from cellserve.models.importers.ignored import without_ignored
 
     if architecture is not None:
         from cellserve.models.importers.keras_h5 import load_lists
@@ -57,16 +58,19 @@ def _load_arrays(path: Path, description: Description, architecture: Path | None
         return load_lists(path, read_npz(path), description, architecture)
     from cellserve.models.importers.described_layers import from_layers
 
-    return from_layers(path, read_npz(path), description, Source("arrays", "", path.name, file_digest(path)))
+    arrays, notes = without_ignored(read_npz(path), description.ignore or (), str(path))
+    return from_layers(path, arrays, description, Source("arrays", "", path.name, file_digest(path)), notes)
 
 
 def _load_torch(path: Path, kind: FileKind, description: Description) -> ImportedModel:
+    from cellserve.models.importers.ignored import without_ignored
     from cellserve.models.importers.pytorch import from_state_dict
     from cellserve.models.importers.torch_file import read_safetensors, read_torch_zip
 
     read = read_torch_zip if kind is FileKind.TORCH_ZIP else read_safetensors
+    arrays, notes = without_ignored(read(path), description.ignore or (), str(path))
     if description.layers is not None:
         from cellserve.models.importers.described_layers import from_layers
 
-        return from_layers(path, read(path), description, Source("torch", "", path.name, file_digest(path)))
-    return from_state_dict(path, read(path), description)
+        return from_layers(path, arrays, description, Source("torch", "", path.name, file_digest(path)), notes)
+    return from_state_dict(path, arrays, description, notes)

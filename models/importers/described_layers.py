@@ -25,7 +25,7 @@ from cellserve.models.spec import LayerSpec, LstmLayer, ModelSpec, RecurrentLaye
 
 Arrays = Mapping[str, npt.NDArray[Any]]
 
-FIELDS: Final = frozenset({"forget_bias", "inputs", "layers", "layout", "outputs"})
+FIELDS: Final = frozenset({"forget_bias", "ignore", "inputs", "layers", "layout", "outputs"})
 FORGET_BIAS: Final = 1.0  # TensorFlow's default
 FORM: Final = (
     "describe them in a --description: `inputs: [{name: x, width: 12}]`, `layout: keras` (or torch, tensorflow1) and `layers: "
@@ -45,8 +45,11 @@ class _Claims:
         return [name for name in self.numbered if name not in self.taken]
 
 
-def from_layers(path: Path, arrays: Arrays, description: Description, source: Source) -> ImportedModel:
-    """`arrays`: all of the file. Raises ImportRefused naming the layer and the array, with the shapes found and expected."""
+def from_layers(path: Path, arrays: Arrays, description: Description, source: Source, notes: Sequence[str] = ()) -> ImportedModel:
+    """`arrays`: all that the file holds for the model; `notes`: what was left out of it.
+
+    Raises ImportRefused naming the layer and the array, with the shapes found and expected.
+    """
     if description.layers is None or description.inputs is None or description.layout is None:
         missing = [name for name in ("inputs", "layout", "layers") if getattr(description, name) is None]
         raise ImportRefused(str(path), f"arrays do not say what network they are; {FORM}. Missing: {', '.join(missing)}")
@@ -65,7 +68,7 @@ def from_layers(path: Path, arrays: Arrays, description: Description, source: So
         canonical |= {f"{layer.name}.{name}": array for name, array in converted.items()}
     if left := claims.upcoming() if any(layer.arrays is None for layer in description.layers) else []:
         raise ImportRefused(str(path), f"no described layer takes {_shapes(left, arrays)}", option="layers")
-    return admitted(spec, canonical, source, tuple(_notes(description, spec, claims)), path)
+    return admitted(spec, canonical, source, (*notes, *_notes(description, spec, claims)), path)
 
 
 def _spec(description: Description, source: str) -> ModelSpec:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy.typing as npt
 from pydantic import ValidationError
@@ -36,9 +36,11 @@ from cellserve.models.spec import (
     RecurrentLayer,
     ReverseLayer,
     SimpleRnnLayer,
+    UnitNormalizationLayer,
 )
 
 INPUT = "input"
+FIELDS: Final = frozenset({"head", "head_activations", "ignore", "nonlinearity", "order", "unit_length"})
 
 
 @dataclass
@@ -56,9 +58,14 @@ class _Wiring:
         self.arrays |= {f"{layer.name}.{name}": array for name, array in (arrays or {}).items()}
 
 
-def from_state_dict(path: Path, arrays: dict[str, npt.NDArray[Any]], description: Description) -> ImportedModel:
-    """Raises ImportRefused: modules not known, an order that cannot be, arrays that do not fit."""
-    wiring = _Wiring(str(path), description)
+def from_state_dict(
+    path: Path, arrays: dict[str, npt.NDArray[Any]], description: Description, notes: Sequence[str] = ()
+) -> ImportedModel:
+    """`notes`: what of the file is not among the arrays.
+
+    Raises ImportRefused: modules not known, an order that cannot be, arrays that do not fit."""
+    description.refuse_all_but(FIELDS, str(path), "a PyTorch state dict")
+    wiring = _Wiring(str(path), description, notes=list(notes))
     found = arrange(modules(arrays, description.order, str(path)), given=description.order is not None, source=str(path))
     wiring.notes += found.notes()
     try:
@@ -67,6 +74,8 @@ def from_state_dict(path: Path, arrays: dict[str, npt.NDArray[Any]], description
         for stack in found.stacks:
             _add_stack(wiring, stack)
         _add_head(wiring, found.head)
+        if description.unit_length:
+            wiring.add(UnitNormalizationLayer(name="unit_length", inputs=(wiring.current,)))
         first = InputSpec(name=INPUT, kind="ids") if found.embedding else InputSpec(name=INPUT, width=found.stacks[0].input_width)
         spec = ModelSpec(inputs=(first,), layers=tuple(wiring.layers), outputs=(wiring.current,))
     except ValidationError as error:

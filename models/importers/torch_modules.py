@@ -84,7 +84,8 @@ def _module(name: str, own: dict[str, npt.NDArray[Any]], source: str) -> Module:
     raise ImportRefused(
         source,
         f"nn.LSTM, nn.GRU, nn.RNN, nn.Embedding and nn.Linear are supported; this module ({', '.join(sorted(own))}) is {what}. "
-        "Modules that the recurrent model does not use can be left out by naming the others with `order` in a --description",
+        "Modules that the recurrent model does not use can be left out by naming the others with `order` in a --description, "
+        "single arrays by naming them in its `ignore`",
         layer=shown,
     )
 

@@ -29,6 +29,7 @@ from cellserve.models.spec import (
     PReluLayer,
     RepeatVectorLayer,
     ReverseLayer,
+    UnitNormalizationLayer,
 )
 
 Array = npt.NDArray[Any]
@@ -73,6 +74,10 @@ def value(
             centred = x - x.mean(axis=-1, keepdims=True)
             normal = centred / np.sqrt((centred * centred).mean(axis=-1, keepdims=True) + layer.epsilon)
             return normal * arrays.get("gamma", 1) + arrays.get("beta", 0)
+        case UnitNormalizationLayer():
+            length = np.sqrt((x * x).sum(axis=-1, keepdims=True))
+            unit: Array = x / np.maximum(length, layer.epsilon)
+            return unit
         case MaskingLayer():
             kept: Array = x * masked_by_value(layer, x)[:, None]
             return kept

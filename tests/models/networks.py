@@ -40,6 +40,7 @@ from cellserve.models.spec import (
     ReverseLayer,
     SimpleDeepRnnLayer,
     SimpleRnnLayer,
+    UnitNormalizationLayer,
 )
 from cellserve.models.state import RecurrentState
 from cellserve.models.weights import Weights
@@ -258,6 +259,7 @@ def _between(name: str, source: str) -> list[list[LayerSpec]]:
         [DenseLayer(name=name, inputs=(source,), units=3, activation="tanh")],
         [BatchNormalizationLayer(name=name, inputs=(source,))],
         [PReluLayer(name=name, inputs=(source,))],
+        [UnitNormalizationLayer(name=name, inputs=(source,), epsilon=0.1)],
         [LayerNormalizationLayer(name=name, inputs=(source,), epsilon=0.1)],
     ]
 

@@ -21,8 +21,10 @@ from cellserve.models.spec import (
     LstmLayer,
     MaskingLayer,
     MergeLayer,
+    PReluLayer,
     RepeatVectorLayer,
     ReverseLayer,
+    UnitNormalizationLayer,
 )
 from cellserve.models.value import Value
 
@@ -98,6 +100,35 @@ def test_layer_normalization() -> None:
         np.testing.assert_allclose(apply(layer, sequence(), **arrays).tensor.numpy(), expected, rtol=1e-5, atol=1e-6)
 
 
+def test_unit_normalization_leaves_directions_and_makes_zeros_of_zeros() -> None:
+    layer = UnitNormalizationLayer(name="unit", inputs=("x",), epsilon=1e-6)
+    x = torch.tensor([[3.0, 4.0], [0.0, 0.0], [0.0, 1e-7]])
+    torch.testing.assert_close(prepare(layer, {})(Value(x)).tensor, torch.tensor([[0.6, 0.8], [0.0, 0.0], [0.0, 0.1]]))
+
+
+def test_prelu_and_the_dropout_of_the_first_year() -> None:
+    alpha = RNG.normal(size=WIDTH)
+    bent = apply(PReluLayer(name="p", inputs=("x",)), sequence(mask=MASK), alpha=alpha)
+    np.testing.assert_allclose(bent.tensor.numpy(), np.where(X > 0, X, alpha * X), rtol=1e-6)
+    assert bent.mask is MASK
+    scaled = apply(DropoutLayer(name="d", inputs=("x",), rate=0.25, scale=0.75), sequence(mask=MASK))
+    np.testing.assert_allclose(scaled.tensor.numpy(), 0.75 * X, rtol=1e-6)
+    assert scaled.mask is MASK
+
+
+def test_subtraction_is_of_two() -> None:
+    layer = MergeLayer(name="m", inputs=("x", "y"), mode="subtract")
+    made = apply(layer, sequence(), sequence(x=3 * X))
+    np.testing.assert_allclose(made.tensor.numpy(), -2 * X, rtol=1e-6)
+
+
+def test_unit_normalization_keeps_directions_and_makes_zeros_of_zeros() -> None:
+    layer = UnitNormalizationLayer(name="n", inputs=("x",), epsilon=1e-6)
+    given = Value(torch.tensor([[3.0, 4.0], [0.0, 0.0], [0.0, 1e-7]]))
+    expected = [[0.6, 0.8], [0.0, 0.0], [0.0, 0.1]]
+    np.testing.assert_allclose(apply(layer, given).tensor.numpy(), expected, rtol=1e-6)
+
+
 def test_masking_needs_every_feature_to_be_the_value_and_zeroes_them() -> None:
     x = X.copy()
     x[1, 0] = 9.0
@@ -125,6 +156,8 @@ def test_reverse_and_last_step_at_each_rows_length() -> None:
         ("sum", X + 2 * X + X),
         ("multiply", X * 2 * X * X),
         ("average", (X + 2 * X + X) / 3),
+        ("maximum", np.maximum(X, 2 * X)),
+        ("minimum", np.minimum(X, 2 * X)),
     ],
 )
 def test_merges(mode: str, expected: np.ndarray) -> None:
@@ -161,6 +194,7 @@ def test_repeat_vector_starts_rows_of_its_own_length() -> None:
         ActivationLayer(name="l", inputs=("x",), activation="linear"),
         ReverseLayer(name="l", inputs=("x",)),
         LayerNormalizationLayer(name="l", inputs=("x",)),
+        UnitNormalizationLayer(name="l", inputs=("x",)),
     ],
 )
 def test_masks_pass_unchanged_through_layers_that_work_step_by_step(layer: LayerSpec) -> None:
