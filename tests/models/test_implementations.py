@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from cellserve.models.graph import Graph
 from cellserve.models.implementations import IMPLEMENTATIONS, LABELS, RecurrentKernel
 from cellserve.models.row_lengths import RowLengths
-from cellserve.models.spec import GruLayer, LstmLayer, RecurrentLayer, SimpleRnnLayer
+from cellserve.models.spec import GruLayer, LstmLayer, RecurrentLayer, SimpleDeepRnnLayer, SimpleRnnLayer
 from tests.models.networks import RULES, agree, chain, random_weights, recurrent_layers
 
 CPU = torch.device("cpu")
@@ -109,6 +109,64 @@ def test_what_masked_steps_show(label: str, rule: str, seen: float) -> None:
     assert torch.equal(new["h"][1], state["h"][1])
     assert torch.equal(new["c"][1], state["c"][1])
     assert new["seen"].flatten().tolist() == [1.0, seen]
+
+
+LOOPED = ("0", "1", "2")
+
+
+@pytest.mark.parametrize("label", LOOPED)
+def test_a_masked_step_that_resets_is_shown_and_then_forgotten(label: str) -> None:
+    """Keras 0.1.2 to 0.2.0: each run of steps after a masked one answers as if it were the beginning."""
+    layer = LstmLayer(name="l", inputs=("x",), units=4, mask_rule="reset")
+    kernel, generator = kernels(layer)[label], torch.Generator().manual_seed(4)
+    inputs, state = torch.randn(5, 1, WIDTH, generator=generator), fresh(layer, 1, 0.0, generator)
+    mask = torch.tensor([[True], [True], [False], [True], [False]])
+    outputs, new = kernel(inputs, RowLengths([5], 5, CPU), mask, state)
+    before, _ = kernel(inputs[:3], RowLengths([3], 3, CPU), None, state)
+    blank = {name: torch.zeros_like(value) for name, value in state.items()}
+    after, _ = kernel(inputs[3:], RowLengths([2], 2, CPU), None, blank)
+    agree(outputs.numpy(), torch.cat([before, after]).numpy(), "outputs")
+    assert not new["h"].any()
+    assert not new["c"].any()
+
+
+@pytest.mark.parametrize("label", LOOPED)
+def test_a_reset_forgets_only_the_masked_step_of_a_layer_that_looks_further_back(label: str) -> None:
+    layer = SimpleDeepRnnLayer(name="l", inputs=("x",), units=4, depth=3, mask_rule="reset")
+    kernel, generator = kernels(layer)[label], torch.Generator().manual_seed(5)
+    inputs = torch.randn(3, 1, WIDTH, generator=generator)
+    state = {name: torch.zeros(1, width) for name, width in layer.state_widths.items()} | {"seen": torch.zeros(1, 1)}
+    _, new = kernel(inputs, RowLengths([3], 3, CPU), torch.tensor([[True], [False], [True]]), state)
+    assert [float(new[name]) for name in ("valid", "valid_2", "valid_3")] == [1.0, 0.0, 1.0]
+    assert not new["h_2"].any()
+    assert new["h_3"].any()
+
+
+@pytest.mark.parametrize("label", LABELS)
+def test_a_step_of_zeros_counts_as_masked_only_where_there_is_a_mask(label: str) -> None:
+    """Keras 0.3.0 and 0.3.1."""
+    layer = LstmLayer(name="l", inputs=("x",), units=4, mask_rule="zero_or_empty")
+    kernel, generator = kernels(layer)[label], torch.Generator().manual_seed(6)
+    inputs, state = torch.randn(4, 1, WIDTH, generator=generator), fresh(layer, 1, 0.0, generator)
+    inputs[1] = 0
+    ends = RowLengths([4], 4, CPU)
+    masked, _ = kernel(inputs, ends, torch.ones(4, 1, dtype=torch.bool), state)
+    assert not masked[1].any()
+    without, _ = kernel(inputs[[0, 2, 3]], RowLengths([3], 3, CPU), None, state)
+    agree(masked[[0, 2, 3]].numpy(), without.numpy(), "the steps that count")
+    plain, _ = kernel(inputs, ends, None, state)
+    assert plain[1].any()
+
+
+@pytest.mark.parametrize("label", LABELS)
+def test_a_mask_may_change_nothing(label: str) -> None:
+    layer = GruLayer(name="l", inputs=("x",), units=4, reset_after=True, mask_rule="ignore")
+    kernel, generator = kernels(layer)[label], torch.Generator().manual_seed(7)
+    inputs, state = torch.randn(4, 2, WIDTH, generator=generator), fresh(layer, 2, 0.0, generator)
+    ends = RowLengths([4, 3], 4, CPU)
+    masked, plain = kernel(inputs, ends, torch.zeros(4, 2, dtype=torch.bool), state), kernel(inputs, ends, None, state)
+    agree(ends.clean(masked[0]).numpy(), ends.clean(plain[0]).numpy(), "outputs")
+    agree(masked[1]["h"].numpy(), plain[1]["h"].numpy(), "h")
 
 
 @pytest.mark.parametrize("label", LABELS)

@@ -6,8 +6,10 @@ import pytest
 
 from cellserve.models.passes import plan
 from cellserve.models.spec import (
+    Conv1dLayer,
     DenseLayer,
     FlattenLayer,
+    GlobalPooling1dLayer,
     GruLayer,
     InputSpec,
     LastStepLayer,
@@ -15,6 +17,7 @@ from cellserve.models.spec import (
     LstmLayer,
     MergeLayer,
     ModelSpec,
+    Padding1dLayer,
     RepeatVectorLayer,
     ReverseLayer,
 )
@@ -61,6 +64,9 @@ def test_head_layers_that_no_output_needs_are_left_out_but_their_recurrence_is_n
         ([GruLayer(name="rnn", inputs=("x",), units=2, go_backwards=True)], "layer 'rnn' runs backwards"),
         ([ReverseLayer(name="turn", inputs=("x",))], "layer 'turn' turns the sequence round"),
         ([FlattenLayer(name="flat", inputs=("x",))], "layer 'flat' needs all time steps at once"),
+        ([GlobalPooling1dLayer(name="all", inputs=("x",), mode="max")], "layer 'all' needs all time steps at once"),
+        ([Conv1dLayer(name="conv", inputs=("x",), units=2, kernel_size=3)], "layer 'conv' sees several time steps at once"),
+        ([Padding1dLayer(name="pad", inputs=("x",))], "layer 'pad' sees several time steps at once"),
         (
             [GruLayer(name="rnn", inputs=("x",), units=2), RepeatVectorLayer(name="again", inputs=("rnn",), count=2)],
             "layer 'again' starts a second pass from a vector",
@@ -85,6 +91,28 @@ def test_a_second_input_or_none_in_time_stands_in_the_way() -> None:
     dense = DenseLayer(name="dense", inputs=("v",), units=2)
     only = plan(ModelSpec(inputs=(vector,), layers=(dense,), outputs=("dense",)))
     assert only.obstacle == "its input 'v' is not a sequence"
+
+
+def test_a_convolution_of_single_steps_runs_chunk_by_chunk() -> None:
+    conv = Conv1dLayer(name="conv", inputs=("x",), units=2, kernel_size=1, padding="same")
+    split = plan(chain(conv, GruLayer(name="rnn", inputs=("conv",), units=2)))
+    assert split.causal
+    assert names(split.body) == ["conv", "rnn"]
+
+
+def test_branches_and_skips_are_one_pass() -> None:
+    split = plan(
+        chain(
+            LstmLayer(name="left", inputs=("x",), units=2, return_sequences=True),
+            GruLayer(name="right", inputs=("x",), units=2, return_sequences=True),
+            MergeLayer(name="both", inputs=("left", "right", "x"), mode="concat"),
+            LstmLayer(name="top", inputs=("both",), units=2),
+            MergeLayer(name="ends", inputs=("top", "right:h"), mode="multiply"),
+        )
+    )
+    assert split.causal
+    assert names(split.body) == ["left", "right", "both", "top"]
+    assert names(split.head) == ["ends"]
 
 
 def test_flatten_of_a_vector_belongs_to_the_head() -> None:

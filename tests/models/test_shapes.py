@@ -5,15 +5,18 @@ from __future__ import annotations
 import pytest
 
 from cellserve.models.errors import InvalidSpec
-from cellserve.models.shapes import TensorShape, expected_weights, infer_shapes, required_time_steps
+from cellserve.models.shapes import TensorShape, expected_weights, infer_shapes, minimum_time_steps, required_time_steps
 from cellserve.models.spec import (
     ActivationLayer,
     BatchNormalizationLayer,
+    Conv1dLayer,
     DenseLayer,
     EmbeddingLayer,
     FlattenLayer,
+    GlobalPooling1dLayer,
     GruLayer,
     InputSpec,
+    JzsLayer,
     LastStepLayer,
     LayerNormalizationLayer,
     LayerSpec,
@@ -21,8 +24,12 @@ from cellserve.models.spec import (
     MaskingLayer,
     MergeLayer,
     ModelSpec,
+    Padding1dLayer,
+    Pooling1dLayer,
+    PReluLayer,
     RepeatVectorLayer,
     ReverseLayer,
+    SimpleDeepRnnLayer,
     SimpleRnnLayer,
 )
 from tests.models.networks import chain, features
@@ -98,6 +105,17 @@ def test_flatten_repeat_merge_and_last_step() -> None:
         ([FlattenLayer(name="bad", inputs=("x",))], r"'bad' \(flatten\) needs a fixed number of time steps"),
         ([RepeatVectorLayer(name="bad", inputs=("x",), count=2)], r"'bad' \(repeat_vector\) takes a vector"),
         ([MergeLayer(name="bad", inputs=("x",), mode="sum")], r"'bad' \(merge\) takes two inputs or more, not 1"),
+        ([MergeLayer(name="bad", inputs=("x", "x", "x"), mode="subtract")], r"'bad' \(merge, subtract\) takes two inputs, not 3"),
+        ([Conv1dLayer(name="bad", inputs=("v",), units=2, kernel_size=3)], r"'bad' \(conv1d\) takes a sequence"),
+        ([Pooling1dLayer(name="bad", inputs=("ids",), mode="max")], r"'bad' \(pooling_1d\) takes features"),
+        ([GlobalPooling1dLayer(name="bad", inputs=("v",), mode="max")], r"'bad' \(global_pooling_1d\) takes a sequence"),
+        (
+            [
+                Conv1dLayer(name="conv", inputs=("x",), units=3, kernel_size=3),
+                MergeLayer(name="bad", inputs=("x", "conv"), mode="sum"),
+            ],
+            r"'bad' \(merge\) joins sequences of which one was shortened .* fix the time dimension",
+        ),
         ([MergeLayer(name="bad", inputs=("x", "v"), mode="concat")], r"'bad' \(merge\) cannot merge tensors of different kinds"),
         (
             [
@@ -175,3 +193,54 @@ def test_steps_are_required_only_where_a_layer_needs_them() -> None:
     mixed = MergeLayer(name="mixed", inputs=("x", "dense"), mode="sum")
     assert required_time_steps(network(again, dense, mixed)) == 5
     assert required_time_steps(chain(lstm)) is None
+
+
+def test_steps_behind_windows() -> None:
+    conv = Conv1dLayer(name="conv", inputs=("x",), units=4, kernel_size=3, dilation=2)
+    pool = Pooling1dLayer(name="pool", inputs=("conv",), mode="max", padding="same")
+    flat = FlattenLayer(name="flat", inputs=("pool",))
+    spec = network(conv, pool, flat, time_steps=11)
+    shapes = infer_shapes(spec)
+    assert shapes["conv"] == TensorShape(True, (4,), 7)
+    assert shapes["pool"] == TensorShape(True, (4,), 4)
+    assert shapes["flat"] == TensorShape(False, (16,))
+    assert required_time_steps(spec) == 11
+    open_ended = chain(conv, pool)
+    assert infer_shapes(open_ended)["pool"].clock.steps(11) == 4
+    assert (required_time_steps(open_ended), minimum_time_steps(open_ended)) == (None, 5)
+    with pytest.raises(InvalidSpec, match=r"'conv' \(conv1d\): its window does not fit into the 4 steps"):
+        infer_shapes(network(conv, time_steps=4))
+
+
+def test_sequences_on_different_clocks_agree_at_one_length_only() -> None:
+    conv = Conv1dLayer(name="conv", inputs=("x",), units=3, kernel_size=3)
+    pad = Padding1dLayer(name="pad", inputs=("conv",))
+    same = Conv1dLayer(name="same", inputs=("x",), units=3, kernel_size=5, padding="same")
+    joined = MergeLayer(name="joined", inputs=("x", "pad"), mode="sum")
+    assert required_time_steps(network(conv, pad, joined, time_steps=9)) == 9
+    assert required_time_steps(network(same, MergeLayer(name="joined", inputs=("x", "same"), mode="sum"))) is None
+
+
+def test_weights_of_the_old_cells_and_of_windows() -> None:
+    layers: list[LayerSpec] = [
+        JzsLayer(name="one", inputs=("x",), units=4, variant=1),
+        JzsLayer(name="two", inputs=("x",), units=4, variant=2),
+        SimpleDeepRnnLayer(name="deep", inputs=("x",), units=4, depth=3),
+        Conv1dLayer(name="conv", inputs=("x",), units=5, kernel_size=2, use_bias=False),
+        PReluLayer(name="bent", inputs=("x",)),
+    ]
+    assert expected_weights(network(*layers)) == {
+        "one.kernel": (3, 12),
+        "one.recurrent_kernel": (4, 8),
+        "one.bias": (8,),
+        "one.candidate_bias": (4,),
+        "two.kernel": (3, 12),
+        "two.recurrent_kernel": (4, 12),
+        "two.bias": (12,),
+        "deep.kernel": (3, 4),
+        "deep.recurrent_kernel": (4, 12),
+        "deep.bias": (4,),
+        "conv.kernel": (2, 3, 5),
+        "bent.alpha": (3,),
+    }
+    assert set(infer_shapes(network(*layers))) >= {"deep:h", "deep:h_2", "deep:h_3", "deep:valid", "deep:valid_2", "deep:valid_3"}
