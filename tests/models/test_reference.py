@@ -343,3 +343,102 @@ def test_in_float32_every_number_is_float32() -> None:
     (double,), _ = reference.run(spec, weights, (x,), [3])
     assert {single.dtype, *(array.dtype for array in state.values())} == {np.dtype(np.float32)}
     assert 0 < np.abs(single - double).max() < 1e-5
+
+
+def test_a_simple_deep_rnn_by_hand() -> None:
+    """Steps before the first add nothing, or what the activation makes of zeros: half, for a hard_sigmoid."""
+    layer = {"kind": "simple_deep_rnn", "units": 1, "depth": 2, "activation": "linear", "return_sequences": True}
+    x = np.array([[[1.0], [2.0], [4.0]]])
+    for missing, half in (("absent", 0.0), ("zero", 0.5)):
+        spec = spec_of({**layer, "missing_steps": missing})
+        arrays = {
+            "layer_0.kernel": np.array([[1.0]]),
+            "layer_0.recurrent_kernel": np.array([[0.5, 1.0]]),
+            "layer_0.bias": np.array([0.0]),
+        }
+        (outputs,), state = reference.run(spec, arrays, (x,), [3])
+        first = 1.0 + 2 * half
+        second = 2.0 + (0.2 * 0.5 * first + 0.5) + half
+        third = 4.0 + (0.2 * 0.5 * second + 0.5) + (0.2 * first + 0.5)
+        np.testing.assert_allclose(outputs[0, :, 0], [first, second, third], rtol=1e-14)
+        assert state["0.h_2"][0, 0] == outputs[0, 1, 0]
+
+
+def test_a_jzs1_step_by_hand() -> None:
+    spec = spec_of({"kind": "jzs", "variant": 1, "units": 1})
+    arrays = {
+        "layer_0.kernel": np.array([[0.1, 0.2, 0.3]]),
+        "layer_0.recurrent_kernel": np.array([[0.5, 0.6]]),
+        "layer_0.bias": np.array([1.0, 2.0]),
+        "layer_0.candidate_bias": np.array([3.0]),
+    }
+    h0, x = 0.25, 2.0
+    (outputs,), _ = reference.run(spec, arrays, (np.array([[[x]]]),), [1], state={"0.h": np.array([[h0]])})
+    z, r = sigmoid(0.1 * x + 1.0), sigmoid(0.2 * x + 0.5 * h0 + 2.0)
+    candidate = math.tanh(math.tanh(0.3 * x) + 3.0 + r * h0 * 0.6)
+    np.testing.assert_allclose(outputs, [[z * candidate + (1 - z) * h0]], rtol=1e-14)
+
+
+@pytest.mark.parametrize(
+    ("rule", "expected"),
+    [
+        ("reset", [1.0, 3.0, 3.0, 4.0]),  # after the masked 2 the sum begins anew with 3, and after the masked 3 with 4
+        ("ignore", [1.0, 3.0, 6.0, 10.0]),
+        ("zero_or_empty", [1.0, 3.0, 0.0, 7.0]),
+    ],
+)
+def test_mask_rules_of_the_first_releases(rule: str, expected: list[float]) -> None:
+    """A running sum of 1 2 3 4 whose second and third steps are masked, or only the third."""
+    layer = {"kind": "simple_rnn", "units": 1, "activation": "linear", "return_sequences": True, "mask_rule": rule}
+    spec = spec_of(layer)
+    weights = constant_weights(spec, kernel=1.0, recurrent_kernel=1.0)
+    x = np.array([[[1.0], [2.0], [3.0], [4.0]]])
+    mask = np.array([[True, rule != "reset", False, True]])
+    (outputs,), _ = reference.run(spec, weights, (x,), [4], mask=mask)
+    np.testing.assert_array_equal(outputs[0, :, 0], expected)
+
+
+def test_steps_of_zeros_under_a_mask_count_as_masked_in_one_release() -> None:
+    layer = {"kind": "simple_rnn", "units": 1, "activation": "linear", "return_sequences": True, "mask_rule": "zero_or_empty"}
+    spec = spec_of(layer)
+    weights = constant_weights(spec, kernel=1.0, recurrent_kernel=1.0, bias=1.0)
+    x = np.array([[[1.0], [0.0], [2.0]]])
+    (masked,), _ = reference.run(spec, weights, (x,), [3], mask=np.ones((1, 3), bool))
+    np.testing.assert_array_equal(masked[0, :, 0], [2.0, 0.0, 5.0])
+    (plain,), _ = reference.run(spec, weights, (x,), [3])
+    np.testing.assert_array_equal(plain[0, :, 0], [2.0, 3.0, 6.0])
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({"padding": "valid"}, [14.0, 20.0, 26.0]),
+        ({"padding": "same"}, [8.0, 14.0, 20.0, 26.0, 14.0]),
+        ({"padding": "causal"}, [3.0, 8.0, 14.0, 20.0, 26.0]),
+        ({"padding": "same", "strides": 2}, [8.0, 20.0, 14.0]),
+        ({"padding": "valid", "dilation": 2}, [22.0]),
+    ],
+)
+def test_a_convolution_by_hand(options: dict[str, Any], expected: list[float]) -> None:
+    """Of 1 2 3 4 5 with the kernel 1 2 3."""
+    spec = spec_of({"kind": "conv1d", "units": 1, "kernel_size": 3, "use_bias": False, **options})
+    arrays = {"layer_0.kernel": np.array([1.0, 2.0, 3.0]).reshape(3, 1, 1)}
+    (outputs,), _ = reference.run(spec, arrays, (np.arange(1.0, 6.0).reshape(1, 5, 1),), [5])
+    np.testing.assert_array_equal(outputs[0, :, 0], expected)
+
+
+def test_pooling_by_hand() -> None:
+    """What padding adds counts neither in a maximum nor in an average; a mask counts in the average of all steps."""
+    x = np.array([1.0, 3.0, -2.0, -4.0, -1.0]).reshape(1, 5, 1)
+    for options, expected in (
+        ({"kind": "pooling_1d", "mode": "max"}, [3.0, -2.0]),
+        ({"kind": "pooling_1d", "mode": "max", "padding": "same"}, [3.0, -2.0, -1.0]),
+        ({"kind": "pooling_1d", "mode": "average", "padding": "same"}, [2.0, -3.0, -1.0]),
+        ({"kind": "padding_1d", "before": 1, "after": 0}, [0.0, 1.0, 3.0, -2.0, -4.0, -1.0]),
+    ):
+        (outputs,), _ = reference.run(spec_of(options), {}, (x,), [5])
+        np.testing.assert_array_equal(outputs[0, :, 0], expected)
+    mask = np.array([[True, True, False, False, True]])
+    for mode, found in (("max", 3.0), ("average", 1.0)):
+        (outputs,), _ = reference.run(spec_of({"kind": "global_pooling_1d", "mode": mode}), {}, (x,), [5], mask=mask)
+        assert outputs[0, 0] == found
