@@ -7,12 +7,12 @@ from typing import Final
 
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection
+from grpc_reflection.v1alpha import reflection, reflection_pb2_grpc
 
 from cellserve.service.api.door import Door
 from cellserve.service.api.facts import DoorObserver
 from cellserve.service.api.health import HealthServicer
-from cellserve.service.api.interceptors import CallInterceptor
+from cellserve.service.api.methods import Methods
 from cellserve.service.api.open_inference import OpenInferenceServicer
 from cellserve.service.api.registry import ModelRegistryServicer
 from cellserve.service.api.sequences import TypedSequencesServicer
@@ -61,14 +61,15 @@ class ApiServer:
         self._door = door
         self._options = options
         self.health = HealthServicer(SERVICES)
-        self._server = grpc.aio.server(interceptors=(CallInterceptor(observer, _INFERENCE),), options=_channel_options(options))
         self._inference = OpenInferenceServicer(door, observer, totals, server_version)
-        sequences = TypedSequencesServicer(door, observer)
-        open_inference_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(self._inference, self._server)  # type: ignore[no-untyped-call]
-        cellserve_pb2_grpc.add_SequencesServicer_to_server(sequences, self._server)  # type: ignore[no-untyped-call]
-        cellserve_pb2_grpc.add_RegistryServicer_to_server(ModelRegistryServicer(door.versions), self._server)  # type: ignore[no-untyped-call]
-        health_pb2_grpc.add_HealthServicer_to_server(self.health, self._server)
-        reflection.enable_server_reflection(_REFLECTED, self._server)
+        methods = Methods(observer, _INFERENCE)
+        open_inference_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(self._inference, methods)  # type: ignore[no-untyped-call]
+        cellserve_pb2_grpc.add_SequencesServicer_to_server(TypedSequencesServicer(door, observer), methods)  # type: ignore[no-untyped-call]
+        cellserve_pb2_grpc.add_RegistryServicer_to_server(ModelRegistryServicer(door.versions), methods)  # type: ignore[no-untyped-call]
+        health_pb2_grpc.add_HealthServicer_to_server(self.health, methods)
+        describing = reflection.aio.ReflectionServicer(_REFLECTED)  # type: ignore[attr-defined]
+        reflection_pb2_grpc.add_ServerReflectionServicer_to_server(describing, methods)
+        self._server = grpc.aio.server(handlers=(methods,), options=_channel_options(options))
 
     def bind(self) -> int:
         """Takes the port, and returns it: the system has chosen it if 0 was asked for. Raises CannotListen."""

@@ -174,6 +174,9 @@ async def test_a_client_that_goes_leaves_nothing_behind(harness: Harness) -> Non
         stream = harness.sequences.Stream()
         for n in range(20):
             await stream.write(ask(f"{n}", steps(3), "slow"))
+        async with asyncio.timeout(30):
+            while harness.catalog.leases < 20:
+                await asyncio.sleep(0.005)
         await gate.is_met()
         stream.cancel()
         gate.opened.set()

@@ -1,7 +1,8 @@
 """What happens around every rpc: a request id, errors to statuses, and facts for the observer.
 
-One interceptor, and for each method one wrapped handler made once. An exception that is not a ServiceError reaches the client
-as one neutral sentence with the request id; its cause goes to the log. Knows no messages' meaning and no metrics library.
+Each method's handler is wrapped once, when it is registered: an interceptor of grpc.aio would be asked anew at every call. An
+exception that is not a ServiceError reaches the client as one neutral sentence with the request id; its cause goes to the log.
+Knows no messages' meaning and no metrics library.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import asyncio
 import inspect
 import logging
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import aclosing
 from functools import partial
 from typing import Any, NamedTuple, NoReturn
@@ -36,9 +37,10 @@ class _Kind(NamedTuple):
     inference: bool
 
 
-class CallInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
-    """Wraps every handler of the server, those of health and reflection too.
+class Methods(grpc.GenericRpcHandler):  # type: ignore[type-arg]
+    """Every method of the server, those of health and reflection too.
 
+    The generated add_…_to_server functions take it in place of the server; the server takes it as its one generic handler.
     inference: full names of the methods of which each call is one inference request, told to the observer as such.
     """
 
@@ -46,25 +48,21 @@ class CallInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
         self._observer = observer
         self._inference = inference
         self._ids = RequestIds()
-        self._wrapped: dict[str, Handler] = {}
+        self._handlers: dict[str, Handler] = {}
 
-    async def intercept_service(
-        self,
-        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Handler]],
-        handler_call_details: grpc.HandlerCallDetails,
-    ) -> Handler:
-        name = handler_call_details.method
-        wrapped = self._wrapped.get(name)
-        if wrapped is None:
-            handler = await continuation(handler_call_details)
-            if handler is None:
-                return None
-            wrapped = self._wrapped[name] = self._wrap(handler, name)
-        return wrapped
+    def add_registered_method_handlers(self, service: str, handlers: Mapping[str, Handler]) -> None:
+        for method, handler in handlers.items():
+            self._handlers[f"/{service}/{method}"] = self._wrap(handler, service, method)
 
-    def _wrap(self, handler: Handler, name: str) -> Handler:
-        service, _, method = name.removeprefix("/").rpartition("/")
-        of = _Kind(RpcMethod(_rpc_type(handler), service, method), name in self._inference)
+    def add_generic_rpc_handlers(self, handlers: Sequence[object]) -> None:
+        """Generated code gives the same handlers by name as well, which is all that is needed."""
+
+    def service(self, handler_call_details: grpc.HandlerCallDetails) -> Handler:
+        """The wrapped handler; None, by which gRPC answers UNIMPLEMENTED, for a method that is in no proto."""
+        return self._handlers.get(handler_call_details.method)
+
+    def _wrap(self, handler: Handler, service: str, method: str) -> Handler:
+        of = _Kind(RpcMethod(_rpc_type(handler), service, method), f"/{service}/{method}" in self._inference)
         if not _is_written(handler):
             return grpc.unary_unary_rpc_method_handler(self._unary(_refuse(method), bytes, of))
         if handler.unary_unary:
@@ -82,23 +80,34 @@ class CallInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
 
     def _unary(self, behaviour: Callable[..., Any], parse: Callable[[bytes], Any], kind: _Kind) -> Callable[..., Any]:
         async def call(request: bytes, context: Any) -> Any:
-            async with _Around(context, kind, self._ids.next(), self._observer):
-                return await behaviour(_parsed(parse, request), context)
+            rpc = _Rpc(context, kind, self._ids.next(), self._observer)
+            try:
+                reply = await behaviour(_parsed(parse, request), context)
+            except BaseException as error:
+                await rpc.failed(error)
+                raise
+            rpc.answered()
+            return reply
 
         return call
 
     def _stream(self, behaviour: Callable[..., Any], kind: _Kind) -> Callable[..., Any]:
         async def call(request: Any, context: Any) -> AsyncIterator[Any]:
-            around = _Around(context, kind, self._ids.next(), self._observer)
-            async with around, aclosing(behaviour(request, context)) as replies:
-                async for reply in replies:
-                    yield reply
+            rpc = _Rpc(context, kind, self._ids.next(), self._observer)
+            try:
+                async with aclosing(behaviour(request, context)) as replies:
+                    async for reply in replies:
+                        yield reply
+            except BaseException as error:
+                await rpc.failed(error)
+                raise
+            rpc.answered()
 
         return call
 
 
-class _Around:
-    """From the door to the reply of one rpc."""
+class _Rpc:
+    """One rpc, from the door to the reply: made when it begins, and told once how it ended."""
 
     __slots__ = ("_call", "_context", "_kind", "_observer", "_started_seconds")
 
@@ -108,16 +117,16 @@ class _Around:
         self._context = context
         self._kind = kind
         self._observer = observer
-
-    async def __aenter__(self) -> None:
         enter(self._call)
-        self._observer.on_rpc_started(self._kind.method)
-        self._context.set_trailing_metadata(((REQUEST_ID_KEY, self._call.request_id),))
+        observer.on_rpc_started(kind.method)
+        context.set_trailing_metadata(((REQUEST_ID_KEY, request_id),))
 
-    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
-        if error is None:
-            self._tell("OK", None)
-        elif isinstance(error, asyncio.CancelledError | GeneratorExit):  # the latter: while a reply was on its way
+    def answered(self) -> None:
+        self._tell("OK", None)
+
+    async def failed(self, error: BaseException) -> None:
+        """Aborts the call, which raises, unless it has ended already: cancelled, or aborted by the behaviour itself."""
+        if isinstance(error, asyncio.CancelledError | GeneratorExit):  # the latter: while a reply was on its way
             late = (self._context.time_remaining() or 1.0) <= 0.0
             self._tell(*(("DEADLINE_EXCEEDED", DeadlineExpired.reason) if late else ("CANCELLED", Cancelled.reason)))
         elif isinstance(error, grpc.aio.AbortError):
