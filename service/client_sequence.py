@@ -207,8 +207,6 @@ class Course:
                 self._addressed(fed)
                 return cast(pb.FeedReply, (yield ask))
             except (SequencePosition, SequenceLost) as error:
-                if not falls_left:
-                    raise
                 fallen = error
             except REFUSED:
                 if not (maybe_applied or ask.maybe_applied):
@@ -217,7 +215,10 @@ class Course:
             maybe_applied = maybe_applied or ask.maybe_applied
             if isinstance(fallen, SequencePosition):
                 behind = self._behind(fed, fallen, maybe_applied)
-            else:
+            if not falls_left:
+                self._unsettled = None
+                raise fallen
+            if isinstance(fallen, SequenceLost):
                 behind = yield from self._reopened(fed, fallen)
         raise RuntimeError("a feed was given up without saying why")
 
@@ -265,6 +266,7 @@ class Course:
         """Begins anew what the server has lost. Raises `error` where not everything fed so far is kept."""
         everything = self._replay.since(0, fed.position)
         if self._opening is None or everything is None:
+            self._unsettled = None
             raise error
         yield from self._opened(self._opening)
         return everything

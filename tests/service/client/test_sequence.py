@@ -351,6 +351,7 @@ def test_whatever_happens_every_answer_is_the_sum_of_what_was_accepted(feeds: li
 
 def feed_somehow(held: Held, values: list[float]) -> tuple[str, Any]:
     """What became of them: answered (with their sums), consumed, not consumed, gone back (to a position), or lost."""
+    before = held.course.position
     for _ in range(4):
         try:
             return "answered", held.feed(*values)
@@ -360,7 +361,7 @@ def feed_somehow(held: Held, values: list[float]) -> tuple[str, Any]:
             return "lost", None
         except errors.SequencePosition as error:
             if error.position == held.course.position:
-                return "consumed", None
+                return ("consumed" if held.course.position > before else "not consumed"), None
             held.server.faults = []
             held.hold(held.course.attaching())
             return "gone back", held.course.position
