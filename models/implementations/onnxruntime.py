@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from cellserve.models.implementations.onnx_graph import OnnxLayer
 
-_SCANNED_NUMBERS = 800  # rows times units: below, a scan's own cost for each step outweighs what it saves
+_SCANNED_NUMBERS = 1000  # rows times units: below, a scan's own cost for each step outweighs what it saves
 
 
 def unsupported(layer: RecurrentLayer) -> str | None:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import argparse
 
-from tests.bench import door, engine, head_of_line, long_sequences, streams, waiting, workers
+from tests.bench import choice, door, engine, head_of_line, kernels, long_sequences, streams, waiting, workers
 
 BENCHMARKS = {
+    "kernels": kernels.run,
+    "choice": choice.run,
     "engine": engine.run,
     "head_of_line": head_of_line.run,
     "long_sequences": long_sequences.run,

@@ -59,7 +59,7 @@ class Driver:
         for inputs in sequences:
             self.answer_all([inputs])
 
-    def closed_loop(self, lengths: Sequence[int], in_flight: int, seconds: float) -> Served:
+    def closed_loop(self, lengths: Iterable[int], in_flight: int, seconds: float) -> Served:
         """The next one is sent when one is answered; what is under way at the end is awaited and not counted."""
         coming = iter(lengths)
         start, cpu = time.monotonic(), time.process_time()

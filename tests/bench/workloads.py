@@ -23,13 +23,22 @@ class Workload:
     mean_steps: int
     shortest_steps: int
     longest_steps: int
+    recurrent_activation: str = "sigmoid"
 
     def spec(self) -> ModelSpec:
         layers: list[LstmLayer | DenseLayer] = []
         previous = "x"
         for index, units in enumerate(self.units):
             last = index == len(self.units) - 1
-            layers.append(LstmLayer(name=f"lstm_{index}", inputs=(previous,), units=units, return_sequences=not last))
+            layers.append(
+                LstmLayer(
+                    name=f"lstm_{index}",
+                    inputs=(previous,),
+                    units=units,
+                    return_sequences=not last,
+                    recurrent_activation=self.recurrent_activation,
+                )
+            )
             previous = f"lstm_{index}"
         layers.append(DenseLayer(name="head", inputs=(previous,), units=self.classes))
         return ModelSpec(inputs=(InputSpec(name="x", width=self.features),), layers=tuple(layers), outputs=("head",))

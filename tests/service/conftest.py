@@ -11,8 +11,8 @@ from tests.service.processes import Process
 
 @pytest.fixture(autouse=True)
 def calibrations(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What a server measures in a test is kept away from the user's."""
-    monkeypatch.setenv("CELLSERVE_CALIBRATION_FOLDER", str(tmp_path_factory.getbasetemp() / "calibrations"))
+    """What a server measures in a test is kept apart from what it measured for the user, and from other tests."""
+    monkeypatch.setenv("CELLSERVE_CALIBRATION_FOLDER", str(tmp_path_factory.mktemp("calibrations")))
 
 
 @pytest.fixture

@@ -1,5 +1,10 @@
 import pytest
 
+from cellserve.models.traffic import TRAFFIC_KINDS
+from cellserve.service.config import Settings
+from cellserve.service.registry import machine
+from cellserve.service.registry.calibration_cache import CalibrationCache
+from cellserve.service.registry.repository import Repository
 from tests.service.cli.fakes import Shell
 
 
@@ -52,6 +57,19 @@ def test_show_tells_source_layers_and_implementations(shell: Shell) -> None:
     assert data["aliases"] == ["stable"]
     assert [layer["parameters"] for layer in data["layers"]] == [128, 10]
     assert data["causal"] is True
+
+
+def test_show_tells_what_auto_chooses_here_once_it_was_measured(shell: Shell) -> None:
+    shell.publish()
+    assert shell.json("show", "digits")["choices"] == {}
+    assert "Measured" not in shell("show", "digits").stdout
+    manifest = Repository(shell.root).manifest("digits", 1)
+    cache = CalibrationCache(Settings().calibration_folder, machine.identity())
+    cache.write(manifest, "cpu", dict.fromkeys(TRAFFIC_KINDS, "onnxruntime"), {})
+    assert shell.json("show", "digits")["choices"] == {"cpu": dict.fromkeys(TRAFFIC_KINDS, "onnxruntime")}
+    text = shell("show", "digits").stdout
+    assert "Measured to be fastest here, on cpu" in text
+    assert "few at once" in text
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,63 @@
+"""One call of a network, `advance`, under each implementation: rows x time steps, even and ragged; and what hard_sigmoid costs.
+
+Milliseconds of the calling thread, the lowest of several turns: what is left of a call when nobody disturbs it.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+
+import torch
+
+from cellserve.models.network import Network
+from cellserve.models.probe import Probe
+from tests.bench import table, workloads
+
+SHAPES = ((1, 1), (32, 1), (1, 16), (8, 16), (16, 16), (32, 16), (32, 64))  # rows, time steps
+TURNS = 12
+SLOW_SECONDS = 0.02  # of a call: two turns are enough
+ACTIVATIONS = ("sigmoid", "hard_sigmoid", "hard_sigmoid_relu6")
+
+
+def run() -> None:
+    torch.set_num_threads(1)
+    for workload in workloads.ALL:
+        network = workload.network()
+        rows = [_row(network, rows, steps, ragged) for rows, steps in SHAPES for ragged in (False, True)[: min(rows, steps)]]
+        table.show(f"one call, {workload.name}: ms, and times the fastest", ["rows x steps", *network.implementations], rows)
+    for workload in workloads.ALL:
+        networks = {name: replace(workload, recurrent_activation=name).network() for name in ACTIVATIONS}
+        rows = [_activations(networks, rows, steps) for rows, steps in SHAPES]
+        table.show(f"onnxruntime, {workload.name}, by recurrent_activation: ms", ["rows x steps", *ACTIVATIONS, "ratio"], rows)
+
+
+def _row(network: Network, rows: int, steps: int, ragged: bool) -> list[str]:
+    probe = Probe(network, _lengths(rows, steps, ragged))
+    lowest = _lowest({label: (probe, label) for label in network.offered})
+    fastest = min(lowest.values())
+    cells = [f"{lowest[label]:.3f} ({lowest[label] / fastest:.1f})" for label in network.implementations]
+    return [f"{rows} x {steps}{' ragged' if ragged else ''}", *cells]
+
+
+def _activations(networks: dict[str, Network], rows: int, steps: int) -> list[str]:
+    lowest = _lowest({name: (Probe(network, [steps] * rows), "onnxruntime") for name, network in networks.items()})
+    hard = max(lowest["hard_sigmoid"], lowest["hard_sigmoid_relu6"])
+    return [f"{rows} x {steps}", *(f"{value:.3f}" for value in lowest.values()), f"{hard / lowest['sigmoid']:.2f}"]
+
+
+def _lowest(contenders: dict[str, tuple[Probe, str]]) -> dict[str, float]:
+    """Milliseconds by contender."""
+    seconds: dict[str, list[float]] = {name: [] for name in contenders}
+    for turn in range(TURNS):
+        for name, (probe, label) in contenders.items():
+            if turn < 3 or min(seconds[name]) < SLOW_SECONDS:
+                start = time.thread_time()
+                probe(label)
+                seconds[name].append(time.thread_time() - start)
+    return {name: 1000 * min(values) for name, values in seconds.items()}
+
+
+def _lengths(rows: int, steps: int, ragged: bool) -> list[int]:
+    """Even, or evenly spread between half of the steps and all."""
+    return [max(1, steps - row * steps // (2 * rows)) for row in range(rows)] if ragged else [steps] * rows
