@@ -102,33 +102,42 @@ class Feeding:
         return reply
 
     async def _begin(self, session: Session, pin: Pin, feed: Feed) -> FeedReply:
-        version = pin.version
-        if not version.causal:
+        if not pin.version.causal:
             raise NotCausal(
-                f"{version.key} needs whole sequences (a layer of it looks ahead), so nothing can be fed to it step by step; "
+                f"{pin.key} needs whole sequences (a layer of it looks ahead), so nothing can be fed to it step by step; "
                 "send whole sequences",
                 field="model",
             )
-        plan = feed.plan(version)
-        if not feed.end:
-            await self._room.make(pin)
-        state = plan.initial_state if plan.initial_state is not None else np.zeros(version.state_layout.width, np.float32)
+        plan = feed.plan(pin.version)
+        if feed.end:
+            return await self._run_at_once(session, pin, feed, plan)
+        async with self._room.place(pin):
+            state, delivery = plan.initial_state, None
+            if plan.steps:
+                delivery = await self._compute(pin, plan, state, feed, want_state=True)
+                state = delivery.state
+            restarted = session.pin is not None
+            self._live.end(session, None)
+            zeros = np.zeros(pin.slab.width, np.float32)
+            self._live.begin(session, pin, zeros if state is None else state, plan.steps)
+        self._observer.on_session_event(pin.key, "restarted" if restarted else "started")
+        reply = self._reply(session, plan, plan.steps, self._live.epoch(session), pin.version, delivery)
+        self._replies.put(session.key, feed, plan, 0, reply)
+        return reply
+
+    async def _run_at_once(self, session: Session, pin: Pin, feed: Feed, plan: FeedPlan) -> FeedReply:
+        """A start that is the end as well: nothing is kept of it but the answer."""
         delivery = None
         if plan.steps:
-            delivery = await self._compute(pin, plan, plan.initial_state, feed, want_state=plan.want_state or not feed.end)
-            state = state if delivery.state is None else delivery.state
+            delivery = await self._compute(pin, plan, plan.initial_state, feed, want_state=plan.want_state)
         restarted = session.pin is not None
         self._live.end(session, None)
-        if feed.end:
-            session.life = self._live.epochs.new_life()
-            self._live.tombstones.remove(session.key)
-            self._live.on_change(session.key)
-        else:
-            self._live.begin(session, pin, state, plan.steps)
-        reply = self._reply(session, plan, plan.steps, self._live.epoch(session), version, delivery)
-        self._observer.on_session_event(version.key, "restarted" if restarted else "started")
-        if feed.end:
-            self._observer.on_session_event(version.key, "ended")
+        self._live.tombstones.remove(session.key)
+        self._live.on_change(session.key)
+        self._observer.on_session_event(pin.key, "restarted" if restarted else "started")
+        self._observer.on_session_event(pin.key, "ended")
+        epoch = self._live.epochs.of(self._live.epochs.new_life())
+        reply = self._reply(session, plan, plan.steps, epoch, pin.version, delivery)
         self._replies.put(session.key, feed, plan, 0, reply)
         return reply
 

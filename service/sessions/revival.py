@@ -64,7 +64,7 @@ class Revival:
                 if pin is None:
                     self._live.tombstones.put(key, Ending.CHANGED)
                     continue
-                await self._room.make(pin, one_more=True)
+                await self._room.one_more(pin)
                 self._begin(key, pin, survivor, clean, written_unix_seconds)
         finally:
             for pin in pins.values():

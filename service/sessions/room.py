@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import Final
 
 import numpy as np
@@ -35,6 +35,7 @@ class Room:
         self._files: dict[int, ParkingFile] = {}  # by the width of their states
         self._parking = asyncio.Lock()
         self._holding = False
+        self._promised_bytes = 0  # to sequences that are being computed or read
 
     @contextmanager
     def unchanged_disk(self) -> Iterator[None]:
@@ -49,31 +50,48 @@ class Room:
             for file in self._files.values():
                 file.release()
 
-    async def make(self, pin: Pin, *, one_more: bool = False) -> None:
-        """For a sequence of `pin` that has its place among the live ones, or (one_more) has none yet. Raises Overloaded."""
-        while len(self._live) + one_more > self._settings.max_sessions:
-            if not self._live.evict_longest_idle():
-                raise Overloaded(
-                    f"all {self._settings.max_sessions} sequences that this server keeps at once are in use",
-                    retry_after_seconds=_RETRY_SECONDS,
-                )
-        await self.make_bytes(pin.state_bytes)
+    @asynccontextmanager
+    async def place(self, pin: Pin) -> AsyncIterator[None]:
+        """For a sequence of `pin`, which is among the live ones when this is left. Raises Overloaded."""
+        await self._make_places(len(self._live))
+        async with self.memory(pin):
+            yield
 
-    async def make_bytes(self, needed: int) -> None:
-        """For a state that comes into memory. Raises Overloaded."""
-        while self._live.pins.bytes + needed > self._settings.memory_bytes:
-            if await self._park():
-                continue
-            if not self._live.evict_longest_idle():
-                raise Overloaded(
-                    f"the states of active sequences fill the {self._settings.memory_bytes} bytes that this server has for them",
-                    retry_after_seconds=_RETRY_SECONDS,
-                )
+    @asynccontextmanager
+    async def memory(self, pin: Pin) -> AsyncIterator[None]:
+        """For a state of `pin`, which is in memory when this is left. Raises Overloaded."""
+        await self._make_bytes(pin.state_bytes)
+        self._promised_bytes += pin.state_bytes
+        try:
+            yield
+        finally:
+            self._promised_bytes -= pin.state_bytes
+
+    async def one_more(self, pin: Pin) -> None:
+        """For a sequence of `pin` that begins at once. Raises Overloaded."""
+        await self._make_places(len(self._live) + 1)
+        await self._make_bytes(pin.state_bytes)
 
     def close(self) -> None:
         for file in self._files.values():
             file.close()
         self._files.clear()
+
+    async def _make_places(self, wanted: int) -> None:
+        for _ in range(wanted - self._settings.max_sessions):
+            if not self._live.evict_longest_idle():
+                raise Overloaded(
+                    f"all {self._settings.max_sessions} sequences that this server keeps at once are in use",
+                    retry_after_seconds=_RETRY_SECONDS,
+                )
+
+    async def _make_bytes(self, needed: int) -> None:
+        while self._live.pins.bytes + self._promised_bytes + needed > self._settings.memory_bytes:
+            if not await self._park() and not self._live.evict_longest_idle():
+                raise Overloaded(
+                    f"the states of active sequences fill the {self._settings.memory_bytes} bytes that this server has for them",
+                    retry_after_seconds=_RETRY_SECONDS,
+                )
 
     async def _park(self) -> bool:
         """Moves the coldest states to disk. False if there is no disk, or nothing idle in memory."""

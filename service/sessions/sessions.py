@@ -143,10 +143,10 @@ class Sessions:
             state = content.row(pin.version.state_layout)
             async with self._turn(self._live.place(key)) as session:
                 self._require_free(session, restart)
-                await self._room.make(pin)
-                self._live.end(session, None)
-                self._replies.forget(key)
-                self._live.begin(session, pin, state, content.facts.position)
+                async with self._room.place(pin):
+                    self._live.end(session, None)
+                    self._replies.forget(key)
+                    self._live.begin(session, pin, state, content.facts.position)
                 self._observer.on_session_event(pin.key, "restored")
                 self._set_timer()
             return self._info(session)
@@ -164,9 +164,9 @@ class Sessions:
         try:
             async with self._turn(self._live.place(key)) as copy:
                 self._require_free(copy, restart=False)
-                await self._room.make(pin)
-                self._replies.forget(key)
-                self._live.begin(copy, pin, state, position)
+                async with self._room.place(pin):
+                    self._replies.forget(key)
+                    self._live.begin(copy, pin, state, position)
                 self._observer.on_session_event(pin.key, "started")
             return self._info(copy)
         finally:

@@ -25,10 +25,10 @@ class States:
         if session.pin is None:
             raise RuntimeError(f"{session.key} is not live")
         if session.row is None:
-            await self._room.make_bytes(session.pin.state_bytes)
-            state = await self.look(session)
-            parked, session.parked = session.parked, None
-            session.row = session.pin.slab.put(state)
+            async with self._room.memory(session.pin):
+                state = await self.look(session)
+                parked, session.parked = session.parked, None
+                session.row = session.pin.slab.put(state)
             if parked is not None:
                 parked.free()
             self._observer.on_session_event(session.pin.key, "unparked")
