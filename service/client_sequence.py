@@ -93,7 +93,7 @@ class Course:
             state={name: to_wire(np.asarray(array, np.float32)) for name, array in state.items()},
         )
         yield from self._opened(request)
-        request.version = str(self.version)
+        request.version, request.restart = str(self.version), self._ours
         self._opening = request
 
     def attaching(self) -> Talk[None]:
@@ -263,12 +263,16 @@ class Course:
         return kept
 
     def _reopened(self, fed: Fed, error: SequenceLost) -> Talk[list[Fed]]:
-        """Begins anew what the server has lost. Raises `error` where not everything fed so far is kept."""
+        """Begins anew what the server has lost. Raises `error` where not everything fed so far is kept, or others have the id."""
         everything = self._replay.since(0, fed.position)
+        self._unsettled = None
         if self._opening is None or everything is None:
-            self._unsettled = None
             raise error
-        yield from self._opened(self._opening)
+        try:
+            yield from self._opened(self._opening)
+        except SequenceExists:
+            raise error from None
+        self._unsettled = fed
         return everything
 
     def _consumed(self, fed: Fed, epoch: str) -> None:

@@ -231,6 +231,23 @@ def test_a_server_that_has_lost_everything_is_fed_everything() -> None:
     assert held.server.asked[-4].version == "1"
 
 
+def test_an_id_that_others_have_taken_over_is_left_to_them() -> None:
+    held = Held(sequence_id="mine").open()
+    held.feed(1)
+    held.server.faults = ["dies", ""]
+    dying = held.server.answer
+
+    def taken_over(request: Any) -> Any:
+        if isinstance(request, pb.OpenRequest) and not held.server.live:
+            held.server.live, held.server.values = True, [70.0]
+        return dying(request)
+
+    held.server.answer = taken_over  # type: ignore[method-assign]
+    with pytest.raises(errors.SequenceLost):
+        held.feed(2)
+    assert held.server.values == [70]
+
+
 def test_a_loss_that_cannot_be_made_good_is_told() -> None:
     held = Held(steps=1).open()
     held.feed(1)
