@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from cellserve.service.cli import failures, importing, inspecting, loading, predicting, registry_commands, serving
+from cellserve.service.cli import failures, importing, inspecting, loading, predicting, registry_commands, serving, sessions
 from cellserve.service.cli.output import complain
 
 
@@ -73,6 +73,7 @@ app.command()(registry_commands.show)
 app.command()(registry_commands.promote)
 app.command()(registry_commands.remove)
 app.command()(predicting.predict)
+app.command()(sessions.sessions)
 app.command()(loading.load)
 
 

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import typer
 from rich.console import Console
+from rich.live import Live
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
@@ -23,15 +24,29 @@ def print_json(value: Any) -> None:
 
 def print_table(title: str, headings: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
     """Headings that start with `#` are numbers and stand to the right."""
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=_PIPED_WIDTH)
+    console.print(_table(title, headings, rows))
+
+
+@contextmanager
+def changing_table() -> Iterator[Callable[[str, Sequence[str], Sequence[Sequence[object]]], None]]:
+    """Yields print_table, each call of which replaces what the last one wrote; off a terminal it writes below."""
+    if not Console().is_terminal:
+        yield print_table
+        return
+    with Live(auto_refresh=False) as live:
+        yield lambda title, headings, rows: live.update(_table(title, headings, rows), refresh=True)
+
+
+def _table(title: str, headings: Sequence[str], rows: Sequence[Sequence[object]]) -> Table:
     table = Table(title=escape(title), title_justify="left", title_style="bold")
     for heading in headings:
         table.add_column(heading.removeprefix("#"), justify="right" if heading.startswith("#") else "left", overflow="fold")
     for row in rows:
         table.add_row(*(escape(str(cell)) for cell in row))
-    console = Console()
-    if not console.is_terminal:
-        console = Console(width=_PIPED_WIDTH)
-    console.print(table)
+    return table
 
 
 def note(text: str) -> None:

@@ -1,0 +1,103 @@
+"""`cellserve sessions`: the live sequences of a running server, whose recurrent states it keeps."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated, Final
+
+import typer
+
+from cellserve.service.cli.completion import model_names
+from cellserve.service.cli.options import DEFAULT_URL, JsonOption, UrlOption
+from cellserve.service.cli.output import changing_table, note, print_json, print_table
+from cellserve.service.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from cellserve.service.client import Client, SequenceInfo
+
+_HEADINGS: Final = ("model", "id", "#version", "#position", "#age", "#idle", "#bytes", "state")
+_MINUTE: Final = 60.0
+_HOUR: Final = 3600.0
+_DAY: Final = 86_400.0
+
+Show = Callable[[str, Sequence[str], Sequence[Sequence[object]]], None]
+
+
+def sessions(
+    url: UrlOption = DEFAULT_URL,
+    model: Annotated[
+        str, typer.Option("--model", help="Of this model only.", show_default="all models", autocompletion=model_names)
+    ] = "",
+    limit: Annotated[
+        int, typer.Option("--limit", min=1, help="Most rows of the table, those used last; --json lists all.")
+    ] = 100,
+    watch_seconds: Annotated[
+        float | None, typer.Option("--watch", min=0.1, help="Ask again every so many seconds, until Ctrl-C.", show_default=False)
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """List the live sequences of a running server, those used last first. Answered on the server's own machine only.
+
+    cellserve sessions --model digits
+    cellserve sessions --watch 2
+    """
+    from cellserve.service.client import Client
+
+    if as_json and watch_seconds is not None:
+        raise InvalidInput("--watch shows a table that changes; leave out --json, or call it again and again", field="watch")
+    try:
+        client = Client(url)
+    except ValueError as error:
+        raise InvalidInput(str(error), field="url") from error
+    with client:
+        if as_json:
+            print_json([asdict(each) for each in client.sequences(model)])
+        elif watch_seconds is None:
+            _show(client, url, model, limit, print_table)
+        else:
+            _watch(client, url, model, limit, watch_seconds)
+
+
+def _watch(client: Client, url: str, model: str, limit: int, every_seconds: float) -> None:
+    try:
+        with changing_table() as show:
+            while True:
+                _show(client, url, model, limit, show)
+                time.sleep(every_seconds)
+    except KeyboardInterrupt:
+        return
+
+
+def _show(client: Client, url: str, model: str, limit: int, show: Show) -> None:
+    found = sorted(client.sequences(model), key=lambda each: each.idle_seconds)
+    if not found and show is print_table:
+        note(f"no live sequences on {url}")
+        return
+    more = f", the {limit:,} used last" if len(found) > limit else ""
+    show(f"{len(found):,} live sequences on {url}{more}", _HEADINGS, [_row(each) for each in found[:limit]])
+
+
+def _row(each: SequenceInfo) -> tuple[object, ...]:
+    return (
+        each.model,
+        each.id,
+        each.version,
+        f"{each.position:,}",
+        duration(each.age_seconds),
+        duration(each.idle_seconds),
+        f"{each.bytes:,}",
+        each.state,
+    )
+
+
+def duration(seconds: float) -> str:
+    """In the two units that tell: 3.2 s, 4 min 05 s, 2 h 07 min, 3 d 04 h."""
+    if seconds < _MINUTE:
+        return f"{seconds:.1f} s"
+    if seconds < _HOUR:
+        return f"{int(seconds // _MINUTE)} min {int(seconds % _MINUTE):02} s"
+    if seconds < _DAY:
+        return f"{int(seconds // _HOUR)} h {int(seconds % _HOUR // _MINUTE):02} min"
+    return f"{int(seconds // _DAY)} d {int(seconds % _DAY // _HOUR):02} h"
