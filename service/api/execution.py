@@ -70,6 +70,8 @@ class Execution:
         other row is cancelled too.
         """
         self.require_open()
+        if len(works) == 1:
+            return [await self._run_alone(works[0])]
         gathering = self._inbox.open(len(works))
         try:
             for work in works:
@@ -77,4 +79,14 @@ class Execution:
             return await gathering.answer
         finally:
             for sequence_id in self._inbox.forget(gathering):
+                self._engine.cancel(sequence_id)
+
+    async def _run_alone(self, work: Work) -> Delivery:
+        """As `run`, with nothing to gather."""
+        sequence_id = self._engine.submit(work)
+        answer = self._inbox.expect_alone(sequence_id)
+        try:
+            return await answer
+        finally:
+            if self._inbox.forget_alone(sequence_id):
                 self._engine.cancel(sequence_id)

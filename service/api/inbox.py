@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from typing import Any
 
 from cellserve.service.engine.batch import Delivery
 from cellserve.service.errors import ServiceError
@@ -41,6 +42,7 @@ class Inbox:
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self._expected: dict[int, tuple[Gathering, int]] = {}
+        self._alone: dict[int, asyncio.Future[Delivery]] = {}
 
     def deliver(self, deliveries: Sequence[Delivery]) -> None:
         """Called on the engine's thread."""
@@ -59,15 +61,35 @@ class Inbox:
         """Expect nothing more for `gathering`. Returns the sequences that were still under way."""
         return [sequence_id for sequence_id in gathering.sequence_ids if self._expected.pop(sequence_id, None) is not None]
 
+    def expect_alone(self, sequence_id: int) -> asyncio.Future[Delivery]:
+        """For the only row of a request: its delivery, or what the engine says went wrong. Called as `expect` is."""
+        answer = self._alone[sequence_id] = self._loop.create_future()
+        return answer
+
+    def forget_alone(self, sequence_id: int) -> bool:
+        """Expect it no more. Returns whether it was still under way."""
+        return self._alone.pop(sequence_id, None) is not None
+
     def fail(self, error: ServiceError) -> None:
         """End everything under way with `error`: nothing will be delivered any more."""
         expected, self._expected = self._expected, {}
-        for gathering, _ in expected.values():
-            if not gathering.answer.done():
-                gathering.answer.set_exception(error)
+        alone, self._alone = self._alone, {}
+        answers: list[asyncio.Future[Any]] = [*alone.values(), *(gathering.answer for gathering, _ in expected.values())]
+        for answer in answers:
+            if not answer.done():
+                answer.set_exception(error)
 
     def _take(self, deliveries: Sequence[Delivery]) -> None:
         for delivery in deliveries:
+            answer = self._alone.pop(delivery.sequence_id, None)
+            if answer is not None:
+                if answer.done():  # by a cancellation that the caller has not seen yet
+                    continue
+                if delivery.error is None:
+                    answer.set_result(delivery)
+                else:
+                    answer.set_exception(delivery.error)
+                continue
             expected = self._expected.pop(delivery.sequence_id, None)
             if expected is not None:
                 gathering, row = expected

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
 from typing import Final
 
-from cellserve.service.api import inference_feed, padded, parameters, replies
+from cellserve.service.api import dense, inference_feed, padded, parameters, replies
 from cellserve.service.api.door import Door, Planned
 from cellserve.service.api.implementations import choose
-from cellserve.service.api.parameters import RequestParameters
+from cellserve.service.api.parameters import NO_PARAMETERS, RequestParameters
 from cellserve.service.api.replies import WantedOutputs
-from cellserve.service.api.requests import RunOptions, deadline
+from cellserve.service.api.requests import Limits, RunOptions, deadline
 from cellserve.service.api.signature import Signature
 from cellserve.service.api.tensors import Array, from_bytes, from_values, require_datatype
 from cellserve.service.engine.batch import Delivery
@@ -44,10 +45,23 @@ def _plan(
     version: LoadedVersion,
     signature: Signature,
 ) -> Planned:
+    planned = dense.plan(request, signature, door.limits, ends_seconds) if asked is NO_PARAMETERS else None
+    return planned or plan_any(request, asked, ends_seconds, version.implementations, signature, door.limits)
+
+
+def plan_any(
+    request: pb.ModelInferRequest,
+    asked: RequestParameters,
+    ends_seconds: float | None,
+    implementations: Mapping[str, str | None],
+    signature: Signature,
+    limits: Limits,
+) -> Planned:
+    """implementations: what the version offers. Raises InvalidInput, NotOffered, and what `choose` raises."""
     wanted = _wanted(request, asked, signature)
-    rows = padded.rows(signature, _arrays(request, signature), door.limits)
-    replies.require_reply_fits(signature, wanted, rows, door.limits)
-    implementation = choose(asked.implementation, version.implementations, "parameters.implementation")
+    rows = padded.rows(signature, _arrays(request, signature), limits)
+    replies.require_reply_fits(signature, wanted, rows, limits)
+    implementation = choose(asked.implementation, implementations, "parameters.implementation")
     return Planned(rows, RunOptions(implementation, wanted.want_state, ends_seconds, asked.priority), wanted)
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 
 import numpy as np
 
@@ -57,11 +58,13 @@ def rows(signature: Signature, batch: RaggedBatch, limits: Limits) -> RowInputs:
     """Raises InvalidInput: a shape, length, mask, id, state or value refused."""
     count = len(batch.lengths)
     checks.require_row_count(count, limits, "lengths")
-    lengths = np.asarray(batch.lengths, np.int64)
-    checks.require_lengths(lengths, None, signature, "lengths")
-    checks.require_step_count(int(lengths.max()), limits, "lengths")
-    total, ends = int(lengths.sum()), np.cumsum(lengths).tolist()
-    starts = [0, *ends[:-1]]
+    lengths = list(batch.lengths)  # Python's own integers: few rows are usual, for which arrays cost more
+    low, high = min(lengths), max(lengths)
+    if low < max(1, signature.fewest_steps) or signature.time_steps is not None:
+        checks.require_lengths(np.asarray(lengths, np.int64), None, signature, "lengths")
+    checks.require_step_count(high, limits, "lengths")
+    ends = list(accumulate(lengths))
+    total, starts = ends[-1], [0, *ends[:-1]]
     mask = batch.mask
     if mask is not None and mask.shape != (total,):
         raise InvalidInput(f"'mask' has shape {list(mask.shape)}, expected [{total}], the sum of the lengths", field="mask")
@@ -73,8 +76,8 @@ def rows(signature: Signature, batch: RaggedBatch, limits: Limits) -> RowInputs:
         inputs=inputs,
         masks=None if mask is None else [mask[start:end] for start, end in zip(starts, ends)],
         states=checks.states(signature, {key: (f"state.{key}", array) for key, array in batch.states.items()}, count),
-        lengths=list(batch.lengths),
-        time_steps=int(lengths.max()),
+        lengths=lengths,
+        time_steps=high,
     )
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -71,17 +72,18 @@ def infer_response(
 ) -> pb.ModelInferResponse:
     """done: the delivery of each row, in order."""
     response = pb.ModelInferResponse(model_name=version[0], model_version=str(version[1]), id=request_id)
-    _add_parameters(response, done)
+    _add_parameters(response.parameters, done)
+    outputs, raw = response.outputs, response.raw_output_contents
     for name in wanted.names:
         shape = _shape(signature, name, rows)
-        response.outputs.add(name=name, datatype="FP32", shape=shape)
+        outputs.add(name=name, datatype="FP32", shape=shape)
         if name.startswith(STATE_PREFIX):
             columns = signature.states[name.removeprefix(STATE_PREFIX)]
             data = state_bytes(done, columns.start, columns.width)
         else:
             position = signature.output_names.index(name)
             data = _output_bytes(signature.outputs[position], [delivery.outputs[position] for delivery in done], shape)
-        response.raw_output_contents.append(data)
+        raw.append(data)
     return response
 
 
@@ -92,6 +94,8 @@ def state_bytes(done: Sequence[Delivery], start: int, width: int) -> bytes:
 
 def row_bytes(rows: Sequence[Array]) -> bytes:
     """Arrays one after the other, as float32."""
+    if len(rows) == 1:
+        return np.ascontiguousarray(rows[0], np.float32).tobytes()
     return b"".join(_buffer(row) for row in rows)
 
 
@@ -120,8 +124,7 @@ def _shape(signature: Signature, name: str, rows: RowInputs) -> tuple[int, ...]:
     return (batch, output.time_steps or output.clock.steps(rows.time_steps), *output.features)
 
 
-def _add_parameters(response: pb.ModelInferResponse, done: Sequence[Delivery]) -> None:
-    parameters = response.parameters
+def _add_parameters(parameters: Any, done: Sequence[Delivery]) -> None:
     parameters["implementation"].string_param = done[0].implementation
     parameters["queue_us"].int64_param = round(1e6 * queue_seconds(done))
     parameters["compute_us"].int64_param = round(1e6 * compute_seconds(done))

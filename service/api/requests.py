@@ -24,7 +24,10 @@ class Limits:
 
 
 class RunOptions(NamedTuple):
-    """How to run a request. implementation: None is the version's own choice. deadline_seconds: on time.monotonic's clock."""
+    """How to run a request: the last fields of each Work, in their order.
+
+    implementation: None is the version's own choice. deadline_seconds: on time.monotonic's clock.
+    """
 
     implementation: str | None = None
     want_state: bool = False
@@ -49,21 +52,11 @@ class RowInputs(NamedTuple):
 
 def works(version: VersionKey, rows: RowInputs, options: RunOptions) -> list[Work]:
     """One Work for each row, in order."""
+    if rows.masks is None and rows.states is None:
+        return [Work(version, inputs, None, None, *options) for inputs in zip(*rows.inputs)]
     masks = rows.masks if rows.masks is not None else [None] * len(rows.lengths)
     states = rows.states if rows.states is not None else [None] * len(rows.lengths)
-    return [
-        Work(
-            version=version,
-            inputs=inputs,
-            mask=mask,
-            state=state,
-            implementation=options.implementation,
-            want_state=options.want_state,
-            deadline_seconds=options.deadline_seconds,
-            priority=options.priority,
-        )
-        for inputs, mask, state in zip(zip(*rows.inputs), masks, states)
-    ]
+    return [Work(version, inputs, mask, state, *options) for inputs, mask, state in zip(zip(*rows.inputs), masks, states)]
 
 
 def deadline(remaining_seconds: float | None, timeout_seconds: float | None) -> float | None:

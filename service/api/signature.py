@@ -80,20 +80,23 @@ class Signature:
     state_width: int
     time_steps: int | None  # that every row must have; None: any number
     fewest_steps: int  # that a row may have
+    dense: InputSignature | None  # the only input, if it is features of any number of steps
 
     @classmethod
     def of(cls, spec: ModelSpec, shapes: Mapping[str, TensorShape], layout: StateLayout) -> Signature:
         """shapes: by tensor reference. layout: of the recurrent states."""
         stepped = any(entry.kind != "vector" for entry in spec.inputs)
         time_steps = required_time_steps(spec) if stepped else 1
+        inputs = tuple(_input(name, entry, spec, time_steps) for name, entry in zip(spec.input_names(), spec.inputs))
         return cls(
-            tuple(_input(name, entry, spec, time_steps) for name, entry in zip(spec.input_names(), spec.inputs)),
+            inputs,
             tuple(_output(name, shapes[reference], time_steps) for name, reference in zip(spec.output_names(), spec.outputs)),
             spec.output_names(),
             {columns.key: columns for columns in layout.public},
             layout.width,
             time_steps,
             minimum_time_steps(spec),
+            inputs[0] if len(inputs) == 1 and inputs[0].kind == "features" and time_steps is None else None,
         )
 
     def optional_inputs(self) -> tuple[str, ...]:
