@@ -27,6 +27,7 @@ class Graph:
     steps: Mapping[str, PreparedLayer]
     kernels: Mapping[tuple[str, str], RecurrentKernel]
     recurrent_index: Mapping[str, int]
+    read_states: frozenset[str]  # the layers whose final states are outputs or go into other layers
 
     @classmethod
     @torch.inference_mode()
@@ -36,6 +37,7 @@ class Graph:
         for name, array in weights.arrays.items():
             layer_name, _, part = name.rpartition(".")
             own[layer_name][part] = torch.tensor(array, device=device)
+        read = [*spec.outputs, *(reference for layer in spec.layers for reference in layer.inputs)]
         plain = (layer for layer in spec.layers if not isinstance(layer, RecurrentLayer))
         return cls(
             {layer.name: layers.prepare(layer, own[layer.name]) for layer in plain},
@@ -45,6 +47,7 @@ class Graph:
                 for layer in spec.recurrent_layers
             },
             {layer.name: index for index, layer in enumerate(spec.recurrent_layers)},
+            frozenset(name for name, colon, _ in (reference.partition(":") for reference in read) if colon),
         )
 
     def evaluate(
@@ -53,8 +56,12 @@ class Graph:
         values: dict[str, Value],  # what is known; every layer's output and final states are added
         state: RecurrentState,
         implementation: str,
+        ended_states: bool = True,
     ) -> list[LayerState]:
-        """Runs the layers in order; returns the new state of each recurrent layer among them, in order."""
+        """Runs the layers in order; returns the new state of each recurrent layer among them, in order.
+
+        Without `ended_states` those of rows shorter than the batch may be anything, where no layer and no output reads them.
+        """
         states: list[LayerState] = []
         for layer in todo:
             inputs = [values[reference] for reference in layer.inputs]
@@ -63,19 +70,22 @@ class Graph:
                 continue
             initial = state.layer(self.recurrent_index[layer.name])
             initial |= {name: given.tensor for name, given in zip(layer.state_widths, inputs[1:])}
-            values[layer.name], new = _recur(layer, self.kernels[implementation, layer.name], inputs[0], initial)
+            kernel, needed = self.kernels[implementation, layer.name], ended_states or layer.name in self.read_states
+            values[layer.name], new = _recur(layer, kernel, inputs[0], initial, needed)
             values |= {f"{layer.name}:{name}": Value(new[name]) for name in layer.state_widths}
             states.append(new)
         return states
 
 
-def _recur(layer: RecurrentLayer, kernel: RecurrentKernel, x: Value, initial: LayerState) -> tuple[Value, LayerState]:
+def _recur(
+    layer: RecurrentLayer, kernel: RecurrentKernel, x: Value, initial: LayerState, ended_states: bool
+) -> tuple[Value, LayerState]:
     """The mask stays as it was, also when the layer runs backwards: Keras does not turn it round either."""
     lengths, inputs, mask = x.ends, x.tensor, x.mask
     if layer.go_backwards:
         inputs = lengths.reversed(inputs)
         mask = None if mask is None else lengths.reversed(mask)
-    outputs, new = kernel(inputs, lengths, mask, initial)
+    outputs, new = kernel(inputs, lengths, mask, initial, ended_states)
     if layer.return_sequences:
         return Value(outputs, lengths, x.mask), new
     return Value(new["h"] if mask is None else lengths.last(outputs)), new

@@ -85,16 +85,19 @@ class Network:
         *,
         mask: Tensor | None = None,  # [T, B] bool, True = valid
         implementation: str,
+        ended_states: bool = True,
     ) -> tuple[Advance, RecurrentState]:
         """The next chunk of a causal network: row b is advanced by exactly lengths[b] steps; `state` is left as it was.
 
+        ended_states: whether the new states of rows shorter than T are wanted. If not, these rows of the returned state may
+        hold anything, which is cheaper in some kernels; outputs, and the states of rows of T steps, are exact all the same.
         Raises Unsupported: not a causal network, or an implementation that cannot run it. ValueError: lengths out of range.
         """
         if self._plan.obstacle is not None:
             raise Unsupported(f"the network cannot be advanced chunk by chunk: {self._plan.obstacle}")
         self._require(implementation)
         values = {self.spec.inputs[0].name: Value(inputs, RowLengths(lengths, len(inputs), self.device), mask)}
-        states = self._graph.evaluate(self._plan.body, values, state, implementation)
+        states = self._graph.evaluate(self._plan.body, values, state, implementation, ended_states)
         carried = {reference: values[reference] for reference in self._plan.carried}
         made = Advance(
             {reference: value.tensor for reference, value in carried.items() if value.lengths is not None},
@@ -122,6 +125,7 @@ class Network:
         *,
         mask: Tensor | None = None,  # [T, B] bool, True = valid: the mask of the first input
         implementation: str,
+        ended_states: bool = True,  # as in `advance`
     ) -> tuple[tuple[Tensor, ...], RecurrentState]:
         """Whole sequences through any network: (outputs [T, B, …] or [B, …], arbitrary beyond each length; the final state).
 
@@ -138,7 +142,7 @@ class Network:
             for index, (entry, tensor) in enumerate(zip(self.spec.inputs, inputs, strict=True))
         }
         start = self.initial_state(rows) if state is None else state
-        states = self._graph.evaluate(self.spec.layers, values, start, implementation)
+        states = self._graph.evaluate(self.spec.layers, values, start, implementation, ended_states)
         outputs = tuple(values[reference].tensor for reference in self.spec.outputs)
         return outputs, RecurrentState.joined(self.state_layout, states, rows, self.device)
 

@@ -16,7 +16,10 @@ from cellserve.models.network import Network
 
 
 class Probe:
-    """`lengths`: time steps of each row; the batch has as many as the longest. Causal networks advance by it, others run it."""
+    """`lengths`: time steps of each row; the batch has as many as the longest. Causal networks advance by it, others run it.
+
+    As for most requests, the states of rows that end before the longest are not asked for.
+    """
 
     def __init__(self, network: Network, lengths: Sequence[int]) -> None:
         self._network = network
@@ -33,9 +36,9 @@ class Probe:
 
     def __call__(self, implementation: str) -> None:
         if self._network.causal:
-            self._network.advance(self._inputs[0], self._lengths, self._state, implementation=implementation)
+            self._network.advance(self._inputs[0], self._lengths, self._state, implementation=implementation, ended_states=False)
         else:
-            self._network.run(self._inputs, self._lengths, implementation=implementation)
+            self._network.run(self._inputs, self._lengths, implementation=implementation, ended_states=False)
         if self._network.device.type == "cuda":
             torch.cuda.synchronize(self._network.device)
 

@@ -93,6 +93,7 @@ class FakeNetwork:
         *,
         mask: torch.Tensor | None = None,
         implementation: str,
+        ended_states: bool = True,
     ) -> tuple[FakeAdvance, RecurrentState]:
         steps, rows = inputs.shape[:2]
         self._before()
@@ -105,7 +106,10 @@ class FakeNetwork:
         sums = state.data + torch.cumsum(torch.where(valid[..., None], inputs, 0.0), dim=0)
         if self._clock is not None:
             self._clock.advance(self._cost(rows, steps))
-        return FakeAdvance(sums, sums[-1]), RecurrentState(self.state_layout, sums[-1].clone())
+        state = sums[-1].clone()
+        if not ended_states:
+            state[torch.tensor(lengths) < steps] = torch.nan
+        return FakeAdvance(sums, sums[-1]), RecurrentState(self.state_layout, state)
 
     def finish(self, advance: FakeAdvance, rows: Sequence[int]) -> tuple[torch.Tensor, ...]:
         return advance.sums[:, list(rows)], advance.ends[list(rows)]
@@ -118,9 +122,10 @@ class FakeNetwork:
         *,
         mask: torch.Tensor | None = None,
         implementation: str,
+        ended_states: bool = True,
     ) -> tuple[tuple[torch.Tensor, ...], RecurrentState]:
         start = self.initial_state(len(lengths)) if state is None else state
-        made, final = self.advance(inputs[0], lengths, start, mask=mask, implementation=implementation)
+        made, final = self.advance(inputs[0], lengths, start, mask=mask, implementation=implementation, ended_states=ended_states)
         return self.finish(made, range(len(lengths))), final
 
     def warm_up(self, implementation: str) -> None:

@@ -1,7 +1,9 @@
 """A kernel around a call that knows ragged rows but no masks: masked steps are taken out of each row before it.
 
 The outputs are laid back by the count of valid steps, so that what the call computed is exactly what the unmasked steps alone
-would give. Knows no equations and no library.
+would give. Where the call is dear on rows of unequal length, they go in as if all were of the longest: a later step changes no
+earlier one, so outputs are exact, and `h` is the output at a row's own end; other states are lost there, so only rows whose
+states nobody wants may be padded if there are others. Knows no equations and no library.
 """
 
 from __future__ import annotations
@@ -34,12 +36,13 @@ class CompactingKernel:
     """A RecurrentKernel: `call` on the valid steps alone."""
 
     call: RaggedCall
-    state_names: tuple[str, ...]
+    state_names: tuple[str, ...]  # h first
     mask_rule: MaskRule
+    ragged_cost: float  # of a step, to `call` on unequal rows, against one on equal rows: what padding is weighed against
 
     @classmethod
-    def of(cls, layer: RecurrentLayer, call: RaggedCall) -> CompactingKernel:
-        return cls(call, tuple(layer.state_widths), layer.mask_rule)
+    def of(cls, layer: RecurrentLayer, call: RaggedCall, ragged_cost: float = 1.0) -> CompactingKernel:
+        return cls(call, tuple(layer.state_widths), layer.mask_rule, ragged_cost)
 
     def __call__(
         self,
@@ -47,16 +50,30 @@ class CompactingKernel:
         lengths: RowLengths,
         mask: Tensor | None,  # [T, B] bool
         state: LayerState,
+        ended_states: bool = True,
     ) -> tuple[Tensor, dict[str, Tensor]]:
         states, mask = tuple(state[name] for name in self.state_names), effective_mask(self.mask_rule, inputs, mask)
         if mask is None:
-            outputs, states = self.call(inputs, lengths.host, states)
+            outputs, states = self._called(inputs, lengths, states, ended_states)
             return outputs, advanced(self.state_names, states, None, state[SEEN])
         valid = mask & lengths.inside
-        trajectory, states = self._compacted(inputs, valid, states)
+        trajectory, states = self._compacted(inputs, valid, states, lengths, ended_states)
         return emitted(self.mask_rule, trajectory, valid, state[SEEN]), advanced(self.state_names, states, valid, state[SEEN])
 
-    def _compacted(self, inputs: Tensor, valid: Tensor, states: tuple[Tensor, ...]) -> tuple[Tensor, tuple[Tensor, ...]]:
+    def _called(
+        self, inputs: Tensor, lengths: RowLengths, states: tuple[Tensor, ...], short_states: bool
+    ) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """What `call` gives; without `short_states` those of rows shorter than the batch may be anything, but for h."""
+        rows, steps = len(lengths.host), lengths.steps
+        dispensable = len(states) == 1 or not short_states
+        if not (lengths.ragged and dispensable and rows * steps <= self.ragged_cost * sum(lengths.host)):
+            return self.call(inputs, lengths.host, states)
+        outputs, ends = self.call(inputs, (steps,) * rows, states)
+        return outputs, (lengths.last(outputs), *ends[1:])
+
+    def _compacted(
+        self, inputs: Tensor, valid: Tensor, states: tuple[Tensor, ...], lengths: RowLengths, ended_states: bool
+    ) -> tuple[Tensor, tuple[Tensor, ...]]:
         """(h after every step, kept over masked ones [T, B, output_units]; the states). Rows without a valid step stay out."""
         ordinal = valid.cumsum(0)  # [T, B]: valid steps so far
         counts: list[int] = ordinal[-1].tolist()
@@ -66,7 +83,13 @@ class CompactingKernel:
             return start.expand(len(inputs), -1, -1), states
         rows = torch.tensor(kept, device=inputs.device)
         taken = _steps_by_ordinal(valid, ordinal, longest).index_select(1, rows)
-        outputs, ends = self.call(inputs[taken, rows], tuple(counts[row] for row in kept), tuple(s[rows] for s in states))
+        short_go_on = any(counts[row] < longest and lengths.host[row] == lengths.steps for row in kept)
+        outputs, ends = self._called(
+            inputs[taken, rows],
+            RowLengths([counts[row] for row in kept], longest, inputs.device),
+            tuple(state[rows] for state in states),
+            ended_states or short_go_on,
+        )
         after = start.new_zeros(longest, *states[0].shape).index_copy_(1, rows, outputs)
         positions = ordinal.unsqueeze(2).expand(-1, -1, states[0].shape[1])
         trajectory = torch.cat([start, after]).gather(0, positions)

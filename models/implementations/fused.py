@@ -1,8 +1,8 @@
 """Implementation "fused": torch's own LSTM, GRU and RNN operators (cuDNN on a GPU), one call per layer and chunk.
 
 Only the activations that those kernels hard-wire. They know neither masks nor ragged ends, so masked steps are taken out of
-each row first (compaction.py), and rows of unequal length go in packed: that is what gives every row its state at its own end.
-Knows no equations.
+each row first (compaction.py), and rows of unequal length go in padded, or packed where only that gives every row its state at
+its own end, or where there would be much padding. Knows no equations.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ from cellserve.models import gate_order
 from cellserve.models.implementations.compaction import CompactingKernel
 from cellserve.models.implementations.kernel import RecurrentKernel
 from cellserve.models.spec import GruLayer, JzsLayer, LstmLayer, RecurrentLayer, SimpleDeepRnnLayer
+
+_PACKED_COST = {"lstm": 2.5, "gru": 1.2, "simple_rnn": 1.2}  # of a step, to a padded one: oneDNN's LSTM takes no packed rows
 
 
 def unsupported(layer: RecurrentLayer) -> str | None:
@@ -47,7 +49,7 @@ def unsupported(layer: RecurrentLayer) -> str | None:
 
 def prepare(layer: RecurrentLayer, weights: Mapping[str, Tensor]) -> RecurrentKernel:
     packed = "projection" in weights and weights["projection"].device.type == "cpu"
-    return CompactingKernel.of(layer, FusedCall(_module(layer, weights), packed))
+    return CompactingKernel.of(layer, FusedCall(_module(layer, weights), packed), 1.0 if packed else _PACKED_COST[layer.kind])
 
 
 @dataclass(frozen=True, slots=True)

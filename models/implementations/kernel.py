@@ -26,8 +26,12 @@ class RecurrentKernel(Protocol):
         lengths: RowLengths,
         mask: Tensor | None,  # [T, B] bool, True = valid
         state: LayerState,
+        ended_states: bool = True,
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """(outputs [T, B, output_units], new state): exact for each row at its own length, arbitrary beyond it."""
+        """(outputs [T, B, output_units], new state): exact for each row at its own length, arbitrary beyond it.
+
+        Without `ended_states` a kernel may leave anything in the states of rows shorter than T, but for `h` and `seen`.
+        """
         ...
 
 

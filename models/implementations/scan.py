@@ -53,6 +53,7 @@ class ScanKernel:
         lengths: RowLengths,
         mask: Tensor | None,  # [T, B] bool
         state: LayerState,
+        ended_states: bool = True,  # they cost nothing extra here
     ) -> tuple[Tensor, dict[str, Tensor]]:
         mask = effective_mask(self.mask_rule, inputs, mask)
         states = tuple(state[name] for name in self.state_names)

@@ -34,6 +34,12 @@ class Batch:
         return min(self.lengths) < max(self.lengths)
 
     @property
+    def ended_states(self) -> bool:
+        """Whether a row that ends before the others wants its state."""
+        steps = self.steps
+        return any(length < steps and sequence.work.want_state for sequence, length in zip(self.sequences, self.lengths))
+
+    @property
     def timesteps(self) -> int:
         """Real ones: the area without the padding."""
         return sum(self.lengths)

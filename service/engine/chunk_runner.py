@@ -45,6 +45,7 @@ class ChunkRunner:
             state,
             mask=self._staged_mask(batch, windows, steps),
             implementation=batch.implementation,
+            ended_states=batch.ended_states,
         )
         ending = [i for i, (s, length) in enumerate(zip(batch.sequences, batch.lengths)) if s.remaining == length]
         self._collect(batch, windows, advance, ending)

@@ -37,6 +37,7 @@ class WholeRunner:
             self._initial_state(batch) if given else None,
             mask=self._staged_mask(batch),
             implementation=batch.implementation,
+            ended_states=batch.ended_states,
         )
         arrays = [output.numpy(force=True) for output in outputs]
         states = state.data.numpy(force=True)

@@ -5,30 +5,44 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
+import torch
 from hypothesis import strategies as st
 
 from cellserve.models.network import Network
+from cellserve.models.state import RecurrentState
 from tests.models.networks import Array, Case, batch_major, public_states, time_major
 
 
 def in_chunks(
-    case: Case, network: Network, label: Callable[[], str], data: st.DataObject
+    case: Case, network: Network, label: Callable[[], str], data: st.DataObject, *, ended_states: bool = True
 ) -> tuple[list[Array], dict[str, Array]]:
-    """Outputs (batch-major, joined over the chunks) and states, like `run_whole`. `label` is asked for every chunk."""
+    """Outputs (batch-major, joined over the chunks) and states, like `run_whole`. `label` is asked for every chunk.
+
+    Without `ended_states` only rows at their ends are shorter than a chunk, and the states of these are NaN.
+    """
     device = str(network.device)
     pool = case.start(network)
     position = [0] * len(case.lengths)
     answers: list[list[list[Array]]] = [[] for _ in case.lengths]  # row, chunk, output
     while rows := [row for row, length in enumerate(case.lengths) if position[row] < length]:
-        counts = [data.draw(st.integers(1, case.lengths[row] - position[row])) for row in rows]
-        inputs, mask = _chunk(case, rows, [position[row] for row in rows], counts)
+        left = [case.lengths[row] - position[row] for row in rows]
+        if ended_states:
+            counts = [data.draw(st.integers(1, most)) for most in left]
+        else:
+            common = data.draw(st.integers(1, max(left)))
+            counts = [min(common, most) for most in left]
+        inputs, mask = _chunk(case, rows, [position[row] for row in rows], counts, max(counts) + ended_states)
         advance, state = network.advance(
             time_major(inputs, device),
             counts,
             pool.take(rows),
             mask=None if mask is None else time_major(mask, device),
             implementation=label(),
+            ended_states=ended_states,
         )
+        if not ended_states:
+            short = torch.tensor(counts, device=device) < max(counts)
+            state = RecurrentState(state.layout, torch.where(short.unsqueeze(1), torch.nan, state.data))
         pool.put(rows, state)
         outputs = batch_major(case.spec, network.finish(advance, range(len(rows))))
         for place, (row, count) in enumerate(zip(rows, counts)):
@@ -41,8 +55,7 @@ def _sequences(network: Network) -> list[bool]:
     return [network.shapes[name].sequence for name in network.spec.outputs]
 
 
-def _chunk(case: Case, rows: list[int], starts: list[int], counts: list[int]) -> tuple[Array, np.ndarray | None]:
-    steps = max(counts) + 1
+def _chunk(case: Case, rows: list[int], starts: list[int], counts: list[int], steps: int) -> tuple[Array, np.ndarray | None]:
     nothing = np.nan if case.inputs.dtype == np.float32 else 10**9
     inputs = np.full((len(rows), steps, *case.inputs.shape[2:]), nothing, dtype=case.inputs.dtype)
     mask = None if case.mask is None else np.ones((len(rows), steps), dtype=bool)

@@ -39,9 +39,9 @@ class PricedNetwork(FakeNetwork):
         self.default_implementation = labels[0]
         self._price = cost
 
-    def advance(self, inputs: torch.Tensor, lengths: Any, state: Any, *, mask: Any = None, implementation: str) -> Any:
+    def advance(self, inputs: torch.Tensor, lengths: Any, state: Any, *, implementation: str, **options: Any) -> Any:
         self.ticking.advance(self._price(implementation, inputs.shape[1], len(inputs)))
-        return super().advance(inputs, lengths, state, mask=mask, implementation=implementation)
+        return super().advance(inputs, lengths, state, implementation=implementation, **options)
 
     def calibrated(self, budget_seconds: float = 1.0) -> Calibration:
         return calibrate(self, budget_seconds, self.ticking)  # type: ignore[arg-type]

@@ -33,12 +33,20 @@ class Dispatched(TorchDispatchMode):
         return sum(self.calls[name] for name in PRODUCTS)
 
 
-def dispatched(layer: RecurrentLayer, label: str, lengths: list[int], mask: torch.Tensor | None = None) -> Dispatched:
-    spec = chain(layer)
+def dispatched(
+    layer: RecurrentLayer,
+    label: str,
+    lengths: list[int],
+    mask: torch.Tensor | None = None,
+    *,
+    ended_states: bool = True,
+    outputs: tuple[str, ...] = (),
+) -> Dispatched:
+    spec = chain(layer, outputs=outputs)
     network = Network(spec, random_weights(spec))
     inputs, state = torch.ones(STEPS, len(lengths), 3), network.initial_state(len(lengths))
     with Dispatched() as counted:
-        network.advance(inputs, lengths, state, mask=mask, implementation=label)
+        network.advance(inputs, lengths, state, mask=mask, implementation=label, ended_states=ended_states)
     return counted
 
 
@@ -120,6 +128,39 @@ def test_fused_is_torchs_own_operator_once(name: str, operator: str, lengths: li
     counted = dispatched(LAYERS[name], "fused", lengths)
     assert counted.calls[operator] == 1
     assert counted.products == 0
+
+
+PACKED = "_pack_padded_sequence"
+A_LITTLE_SHORT = [STEPS, STEPS - 1, STEPS]
+
+
+@pytest.mark.parametrize("ended_states", [True, False])
+@pytest.mark.parametrize("name", ["gru reset after", "simple_rnn"])
+def test_fused_packs_no_layer_whose_state_is_its_output(name: str, ended_states: bool) -> None:
+    assert dispatched(LAYERS[name], "fused", A_LITTLE_SHORT, ended_states=ended_states).calls[PACKED] == 0
+
+
+def test_fused_packs_an_lstm_only_for_the_states_of_rows_that_end() -> None:
+    assert dispatched(LAYERS["lstm"], "fused", A_LITTLE_SHORT).calls[PACKED] == 1
+    assert dispatched(LAYERS["lstm"], "fused", A_LITTLE_SHORT, ended_states=False).calls[PACKED] == 0
+
+
+def test_fused_packs_an_lstm_whose_cell_is_an_output() -> None:
+    read = dispatched(LAYERS["lstm"], "fused", A_LITTLE_SHORT, ended_states=False, outputs=("lstm", "lstm:c"))
+    assert read.calls[PACKED] == 1
+
+
+@pytest.mark.parametrize("name", ["lstm", "gru reset after", "simple_rnn"])
+def test_fused_packs_rather_than_compute_mostly_padding(name: str) -> None:
+    assert dispatched(LAYERS[name], "fused", [STEPS, 1, 1, 1], ended_states=False).calls[PACKED] == 1
+
+
+@pytest.mark.parametrize(("masked_row", "packs"), [(0, 1), (1, 0)], ids=["a row that goes on", "a row that ends"])
+def test_fused_packs_masked_rows_that_become_shorter_and_go_on(masked_row: int, packs: int) -> None:
+    mask = torch.ones(STEPS, 2, dtype=torch.bool)
+    mask[1, masked_row] = False
+    lengths = [STEPS, STEPS] if masked_row == 0 else [STEPS, STEPS - 1]
+    assert dispatched(LAYERS["lstm"], "fused", lengths, mask, ended_states=False).calls[PACKED] == packs
 
 
 def test_fused_under_a_mask_is_still_one_operator() -> None:

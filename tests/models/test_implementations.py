@@ -92,6 +92,27 @@ def test_all_agree_under_masks_with_ragged_ends(data: st.DataObject, layer: Recu
             agree(new[name].numpy(), first[1][name].numpy(), f"state {name} of {label}")
 
 
+@settings(deadline=None, max_examples=100)
+@given(data=st.data(), layer=recurrent_layers("l", "x", fusable=True, causal=True), masked=st.booleans())
+def test_rows_of_full_length_keep_their_states_beside_rows_whose_states_are_given_up(
+    data: st.DataObject, layer: RecurrentLayer, masked: bool
+) -> None:
+    lengths = [6, *data.draw(st.lists(st.integers(1, 6), min_size=1, max_size=4))]
+    generator = torch.Generator().manual_seed(data.draw(st.integers(0, 1000)))
+    inputs, ends = torch.randn(6, len(lengths), WIDTH, generator=generator), RowLengths(lengths, 6, CPU)
+    inputs[~ends.inside] = torch.nan
+    mask = torch.rand(6, len(lengths), generator=generator) < 0.7 if masked else None
+    state, whole = fresh(layer, len(lengths), 0.0, generator), [row for row, length in enumerate(lengths) if length == 6]
+    for label, kernel in kernels(layer).items():
+        outputs, new = kernel(inputs, ends, mask, state)
+        cheap, partly = kernel(inputs, ends, mask, state, ended_states=False)
+        agree(ends.clean(cheap).numpy(), ends.clean(outputs).numpy(), f"outputs of {label}")
+        for name in layer.state_widths:
+            agree(partly[name][whole].numpy(), new[name][whole].numpy(), f"state {name} of {label}")
+        for name in ("h", "seen"):
+            agree(partly[name].numpy(), new[name].numpy(), f"{name} of {label}, every row")
+
+
 @pytest.mark.parametrize("label", LABELS)
 @pytest.mark.parametrize("rule", RULES)
 @pytest.mark.parametrize("seen", [0.0, 1.0])

@@ -34,6 +34,7 @@ from tests.models.networks import (
     batch_major,
     cases,
     chain,
+    outputs_agree_with_oracle,
     public_states,
     random_weights,
     run_whole,
@@ -69,6 +70,32 @@ def test_cuts_into_chunks_leave_no_trace(case: Case, data: st.DataObject) -> Non
     network = case.network()
     for label in supported(network):
         agree_with_oracle(case, *in_chunks(case, network, partial(str, label), data), label)
+
+
+@modest
+@given(cases(fusable=True, causal=True) | cases(fusable=False, causal=True), st.data())
+def test_states_of_rows_that_end_may_be_given_up_and_only_these(case: Case, data: st.DataObject) -> None:
+    network = case.network()
+    _, expected = case.expected()
+    for label in supported(network):
+        outputs, states = in_chunks(case, network, partial(str, label), data, ended_states=False)
+        outputs_agree_with_oracle(case, outputs, label)
+        for key, oracle in expected.items():
+            kept = np.isfinite(states[key]).all(axis=1)
+            assert kept[np.argmax(case.lengths)]
+            agree(states[key][kept], oracle[kept], f"implementation {label}: state {key}")
+
+
+@modest
+@given(cases(fusable=True) | cases(fusable=False))
+def test_whole_runs_answer_the_same_without_the_states_of_shorter_rows(case: Case) -> None:
+    network = case.network()
+    whole = np.array(case.lengths) == case.inputs.shape[1]
+    for label in supported(network):
+        outputs, states = run_whole(case, network, label, case.garbage_beyond(), ended_states=False)
+        outputs_agree_with_oracle(case, outputs, label)
+        for key, oracle in case.expected()[1].items():
+            agree(states[key][whole], oracle[whole], f"implementation {label}: state {key}")
 
 
 @modest

@@ -177,6 +177,23 @@ def test_shares_and_waits() -> None:
     assert fact.padding_ratio == pytest.approx(1 / 3)
 
 
+def test_states_at_inner_ends_are_asked_of_the_network_only_if_somebody_wants_one() -> None:
+    asked: list[bool] = []
+
+    class Watching(FakeNetwork):
+        def advance(self, *arguments: Any, ended_states: bool = True, **options: Any) -> Any:
+            asked.append(ended_states)
+            return super().advance(*arguments, ended_states=ended_states, **options)
+
+    driven = HandDriven(Watching(WIDTH))
+    for short_wants, long_wants in ((False, False), (False, True), (True, False)):
+        driven.engine.submit(work(steps(2), want_state=short_wants))
+        driven.engine.submit(work(steps(6), want_state=long_wants))
+        driven.finish()
+    assert [fact.timesteps for fact in driven.observer.iterations] == [8, 8, 8]
+    assert asked == [False, False, True]
+
+
 def test_masks_reach_the_network_only_when_a_row_has_one() -> None:
     masks: list[Any] = []
 
