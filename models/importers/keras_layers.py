@@ -69,11 +69,12 @@ def _dropout(graph: Graph, keras: KerasLayer, inputs: Sequence[Tensor], part: tu
     """Dropout and its variants: the identity outside training."""
     graph.check(keras, "rate", "p", "stddev", "data_format")
     source = graph.only(keras, inputs)
-    graph.notes.record("Dropout layers", keras.name)
     rate = float(keras.config.get("rate", keras.config.get("p", 0.0)) or 0.0)
     scaled = keras.class_name == "Dropout" and rate > 0 and graph.era.scales_dropout_outside_training
     if scaled:
         graph.notes.say(f"{keras.name}: Keras {graph.era.version} multiplies by 1 - {rate} outside training, and so does this.")
+    else:
+        graph.notes.record("Dropout layers", keras.name)
     layer = DropoutLayer(name=keras.spec_name, inputs=(source.reference,), rate=rate, scale=1 - rate if scaled else 1.0)
     return graph.add(layer, sequence=source.sequence, masks=source.masks)
 

@@ -20,12 +20,24 @@ def stored_arrays(
     shapes = graph.store.shapes(keras.name, tuple(part))[offset:]
     match layer:
         case JzsLayer():
-            own = len(legacy_layout.JZS_ARRAYS[layer.variant])
-            convert = partial(legacy_layout.jzs, layer, projection=graph.projections.get(keras.name))
-            return own + (len(shapes) == own + 1 and layer.variant in legacy_layout.PROJECTED), convert
+            return _jzs(graph, keras, layer, shapes)
         case SimpleDeepRnnLayer():
             return 2 + layer.depth, partial(legacy_layout.simple_deep_rnn, layer)
         case LstmLayer() | GruLayer() if len(shapes) > 1 and shapes[1] == (layer.units, layer.units):
             return 12 if isinstance(layer, LstmLayer) else 9, partial(legacy_layout.gate_by_gate, layer)
         case _:
             return joined, None
+
+
+def _jzs(graph: Graph, keras: KerasLayer, layer: JzsLayer, shapes: Sequence[tuple[int, ...]]) -> tuple[int, Convert]:
+    own, projected = len(legacy_layout.JZS_ARRAYS[layer.variant]), layer.variant in legacy_layout.PROJECTED
+    stored, given = projected and len(shapes) > own, graph.projections.get(keras.name)
+    inputs = shapes[0][0] if shapes and len(shapes[0]) == 2 else layer.units
+    if projected and not stored and given is None and inputs != layer.units:
+        graph.refuse(
+            keras,
+            f"JZS{layer.variant} on {inputs} inputs with {layer.units} units multiplies its inputs by a random matrix, which "
+            "Keras before 0.2.0 did not save with the weights. Where the model still runs, print layer.Pmat.get_value() and give it as "
+            f"`projections: {{{keras.name}: [[…], …]}}` in a --description; without it nobody can tell what the model answers",
+        )
+    return own + stored, partial(legacy_layout.jzs, layer, projection=given)

@@ -33,7 +33,7 @@ def gate_by_gate(layer: LstmLayer | GruLayer, stored: Sequence[Array]) -> Arrays
 def jzs(layer: JzsLayer, stored: Sequence[Array], projection: Array | None) -> Arrays:
     """7, 8 or 9 arrays of JZS1, 2 or 3, and in 0.2.0 the projection P [F, u] of JZS1 and 2 as the last one.
 
-    Without it, P is `projection` where that is given, and the identity where the layer is as wide as its input.
+    Without it, P is `projection`, or where that is None the identity of a layer that is as wide as its input.
     """
     names = JZS_ARRAYS[layer.variant]
     own = dict(zip(names, stored, strict=False))
@@ -41,9 +41,8 @@ def jzs(layer: JzsLayer, stored: Sequence[Array], projection: Array | None) -> A
         if array.shape[-1:] != (layer.units,) or array.ndim != (1 if name.startswith("b_") else 2):
             raise LayoutError(f"its {name} is {list(array.shape)}, which is not of {layer.units} units")
     if layer.variant in PROJECTED:
-        own[PROJECTED[layer.variant]] = (
-            stored[-1] if len(stored) > len(names) else _projection(layer, len(own["W_z"]), projection)
-        )
+        given = np.eye(layer.units, dtype=np.float32) if projection is None else projection
+        own[PROJECTED[layer.variant]] = stored[-1] if len(stored) > len(names) else given
     joined = {
         "kernel": np.concatenate([own[f"W_{gate}"] for gate in "zrh"], axis=1),
         "recurrent_kernel": np.concatenate([own[f"U_{gate}"] for gate in "zrh" if f"U_{gate}" in own], axis=1),
@@ -51,18 +50,6 @@ def jzs(layer: JzsLayer, stored: Sequence[Array], projection: Array | None) -> A
     if layer.variant == 1:
         return joined | {"bias": np.concatenate([own["b_z"], own["b_r"]]), "candidate_bias": own["b_h"]}
     return joined | {"bias": np.concatenate([own[f"b_{gate}"] for gate in "zrh"])}
-
-
-def _projection(layer: JzsLayer, inputs: int, given: Array | None) -> Array:
-    if given is not None:
-        return np.asarray(given, np.float32)
-    if inputs == layer.units:
-        return np.eye(inputs, dtype=np.float32)
-    raise LayoutError(
-        f"JZS{layer.variant} on {inputs} inputs with {layer.units} units multiplies its inputs by a random matrix, which Keras "
-        "before 0.2.0 did not save with the weights. Where the model still runs, print layer.Pmat.get_value() and give it as "
-        f"`projections: {{{layer.name}: [[…], …]}}` in a --description; without it nobody can tell what the model answers"
-    )
 
 
 def simple_deep_rnn(layer: SimpleDeepRnnLayer, stored: Sequence[Array]) -> Arrays:
