@@ -19,6 +19,7 @@ class ImportRefused(ModelError):
 
     def __init__(self, source: str, what: str, *, layer: str | None = None, option: str | None = None) -> None:
         self.source = source
+        self.what = what
         self.layer = layer
         self.option = option
         place = f"{source}: " + (f"layer {layer!r}: " if layer else "") + (f"option {option!r}: " if option else "")

@@ -79,10 +79,10 @@ def _import_one(
 ) -> Manifest:
     with step_bar(source.name, _STEPS) as begin:
         begin("reading")
-        from cellserve.models import importers
+        from cellserve.models.importers.isolated import load_isolated
 
         check_model_name(name)
-        imported = importers.load(source, architecture=architecture, description=description)
+        imported = load_isolated(source, architecture=architecture, description=description)
         return store.publish(name, imported, alias=alias, progress=begin)
 
 

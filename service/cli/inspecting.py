@@ -29,10 +29,10 @@ def inspect(
 
     cellserve inspect digits.keras
     """
-    from cellserve.models import importers
+    from cellserve.models.importers.isolated import load_isolated
     from cellserve.models.network import Network
 
-    imported = importers.load(file, architecture=architecture, description=description)
+    imported = load_isolated(file, architecture=architecture, description=description)
     network = describing.as_data(imported.spec)
     implementations = {
         label: refusal or "can run it" for label, refusal in Network(imported.spec, imported.weights).implementations.items()

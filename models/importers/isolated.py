@@ -1,0 +1,92 @@
+"""Importing in a process of its own: a file that crashes or hangs the C library under it costs a sentence, not the caller.
+
+That is HDF5's, which damaged files can make do both; the other kinds of files are read here. The process leaves its answer in a
+folder: the network with its weights, or the refusal. Knows no formats.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Final
+
+from cellserve.models.errors import ImportRefused
+from cellserve.models.importers import load
+from cellserve.models.importers.detect import FileKind, detect
+from cellserve.models.importers.imported import ImportedModel, Source
+from cellserve.models.importers.supervision import WHAT_TO_DO, Confinement, supervise
+from cellserve.models.spec import ModelSpec
+from cellserve.models.weights import Weights
+
+HDF5_INSIDE: Final = (FileKind.KERAS_H5, FileKind.KERAS_ARCHIVE)
+ANSWER, ARRAYS, REFUSAL = "model.json", "weights.safetensors", "refusal.json"
+COMMAND: Final = (sys.executable, "-P", "-m", "cellserve.models.importers.isolated")
+
+
+def load_isolated(
+    path: Path,
+    *,
+    architecture: Path | None = None,
+    description: Path | None = None,
+    confinement: Confinement | None = None,
+) -> ImportedModel:
+    """As `importers.load`, and ImportRefused for files that crash, hang, or want more memory than files of their size can."""
+    if detect(path) not in HDF5_INSIDE:
+        return load(path, architecture=architecture, description=description)
+    bounds = confinement or Confinement.for_files_of(path.stat().st_size)
+    with TemporaryDirectory(prefix="cellserve-import-") as folder:
+        job = {
+            "path": str(path),
+            "architecture": None if architecture is None else str(architecture),
+            "description": None if description is None else str(description),
+            "folder": folder,
+            **asdict(bounds),
+        }
+        supervise((*COMMAND, json.dumps(job)), bounds, path)
+        return _read_answer(Path(folder))
+
+
+def answer(read: Callable[[], ImportedModel], source: Path, folder: Path) -> None:
+    """Leaves in the folder what `read` gives or refuses."""
+    try:
+        model = read()
+        model.weights.save(folder / ARRAYS)
+    except ImportRefused as error:
+        refusal = {"source": error.source, "what": error.what, "layer": error.layer, "option": error.option}
+        (folder / REFUSAL).write_text(json.dumps(refusal))
+    except MemoryError:
+        what = f"reading it takes far more memory than the file is large; {WHAT_TO_DO}"
+        (folder / REFUSAL).write_text(json.dumps({"source": str(source), "what": what, "layer": None, "option": None}))
+    else:
+        content = {"spec": model.spec.model_dump(mode="json"), "source": asdict(model.source), "notes": model.notes}
+        (folder / ANSWER).write_text(json.dumps(content))
+
+
+def _read_answer(folder: Path) -> ImportedModel:
+    if (folder / REFUSAL).is_file():
+        refusal = json.loads((folder / REFUSAL).read_text())
+        raise ImportRefused(refusal["source"], refusal["what"], layer=refusal["layer"], option=refusal["option"])
+    content = json.loads((folder / ANSWER).read_text())
+    return ImportedModel(
+        spec=ModelSpec.model_validate(content["spec"]),
+        weights=Weights.load(folder / ARRAYS),
+        source=Source(**content["source"]),
+        notes=tuple(content["notes"]),
+    )
+
+
+def main(job_text: str) -> None:
+    """The process: one job as JSON."""
+    job = json.loads(job_text)
+    path = Path(job["path"])
+    beside = {name: None if job[name] is None else Path(job[name]) for name in ("architecture", "description")}
+    Confinement(job["patience_seconds"], job["memory_bytes"]).enter()
+    answer(lambda: load(path, **beside), path, Path(job["folder"]))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
