@@ -1,4 +1,4 @@
-"""Where the engine's deliveries reach the event loop: one wake-up for each list, one future for each request.
+"""Where the engine's deliveries reach the event loop: one wake-up for each list, one answer for each request.
 
 `deliver` runs on the engine's thread, everything else on the loop. Knows no messages and no engine.
 """
@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import Sequence
 from typing import Any
 
+from cellserve.service.api.answer import Answer
 from cellserve.service.engine.batch import Delivery
 from cellserve.service.errors import ServiceError
 
@@ -19,7 +20,7 @@ class Gathering:
     __slots__ = ("answer", "deliveries", "missing", "sequence_ids")
 
     def __init__(self, rows: int, loop: asyncio.AbstractEventLoop) -> None:
-        self.answer: asyncio.Future[list[Delivery]] = loop.create_future()
+        self.answer: Answer[list[Delivery]] = Answer(loop)
         self.deliveries: list[Delivery | None] = [None] * rows
         self.missing = rows
         self.sequence_ids: list[int] = []
@@ -42,7 +43,7 @@ class Inbox:
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self._expected: dict[int, tuple[Gathering, int]] = {}
-        self._alone: dict[int, asyncio.Future[Delivery]] = {}
+        self._alone: dict[int, Answer[Delivery]] = {}
 
     def deliver(self, deliveries: Sequence[Delivery]) -> None:
         """Called on the engine's thread."""
@@ -61,9 +62,9 @@ class Inbox:
         """Expect nothing more for `gathering`. Returns the sequences that were still under way."""
         return [sequence_id for sequence_id in gathering.sequence_ids if self._expected.pop(sequence_id, None) is not None]
 
-    def expect_alone(self, sequence_id: int) -> asyncio.Future[Delivery]:
+    def expect_alone(self, sequence_id: int) -> Answer[Delivery]:
         """For the only row of a request: its delivery, or what the engine says went wrong. Called as `expect` is."""
-        answer = self._alone[sequence_id] = self._loop.create_future()
+        answer = self._alone[sequence_id] = Answer(self._loop)
         return answer
 
     def forget_alone(self, sequence_id: int) -> bool:
@@ -74,7 +75,7 @@ class Inbox:
         """End everything under way with `error`: nothing will be delivered any more."""
         expected, self._expected = self._expected, {}
         alone, self._alone = self._alone, {}
-        answers: list[asyncio.Future[Any]] = [*alone.values(), *(gathering.answer for gathering, _ in expected.values())]
+        answers: list[Answer[Any]] = [*alone.values(), *(gathering.answer for gathering, _ in expected.values())]
         for answer in answers:
             if not answer.done():
                 answer.set_exception(error)

@@ -1,0 +1,67 @@
+from __future__ import annotations
+
+import asyncio
+from contextvars import ContextVar
+
+import pytest
+
+from cellserve.service.api.answer import Answer
+
+HERE: ContextVar[str] = ContextVar("here", default="nowhere")
+
+
+async def test_the_task_goes_on_before_set_result_returns_in_its_own_context() -> None:
+    loop = asyncio.get_running_loop()
+    answer: Answer[int] = Answer(loop)
+    seen: list[object] = []
+
+    async def wait() -> None:
+        HERE.set("inside")
+        seen.append(await answer)
+        seen.append(HERE.get())
+
+    def answer_now() -> None:
+        answer.set_result(7)
+        seen.append("returned")
+
+    task = asyncio.create_task(wait())
+    loop.call_soon(answer_now)  # after the task's first step
+    await task
+    assert seen == [7, "inside", "returned"]
+
+
+async def test_a_result_that_is_there_already_is_not_waited_for() -> None:
+    answer: Answer[str] = Answer(asyncio.get_running_loop())
+    answer.set_result("early")
+    assert await answer == "early"
+    assert answer.done()
+
+
+async def test_an_error_is_raised_where_it_is_awaited() -> None:
+    loop = asyncio.get_running_loop()
+    answer: Answer[str] = Answer(loop)
+    loop.call_soon(answer.set_exception, ValueError("no"))
+    with pytest.raises(ValueError, match="no"):
+        await answer
+
+
+async def test_a_cancelled_task_stops_waiting() -> None:
+    answer: Answer[str] = Answer(asyncio.get_running_loop())
+
+    async def wait() -> str:
+        return await answer
+
+    task = asyncio.create_task(wait())
+    await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert answer.done()
+    assert not answer.cancel()
+
+
+async def test_a_deadline_around_it_holds() -> None:
+    answer: Answer[str] = Answer(asyncio.get_running_loop())
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.01):
+            await answer
