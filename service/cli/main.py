@@ -8,7 +8,17 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from cellserve.service.cli import failures, importing, inspecting, loading, predicting, registry_commands, serving, sessions
+from cellserve.service.cli import (
+    benching,
+    failures,
+    importing,
+    inspecting,
+    loading,
+    predicting,
+    registry_commands,
+    serving,
+    sessions,
+)
 from cellserve.service.cli.output import complain
 
 
@@ -75,6 +85,7 @@ app.command()(registry_commands.remove)
 app.command()(predicting.predict)
 app.command()(sessions.sessions)
 app.command()(loading.load)
+app.command()(benching.bench)
 
 
 def main() -> None:

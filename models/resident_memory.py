@@ -1,0 +1,49 @@
+"""What a call takes of the machine's memory: how far the process's resident memory rises above where it was. Knows no networks.
+
+Counted by the kernel, page by page, so it holds for every library that computes in this process, whatever its allocator. Memory
+that is allocated and never touched does not count, nor does what was there before, such as weights. The kernel adds up its
+counters now and then only: what a call takes and gives back can be off by a few dozen pages, about 0.2 MiB.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+_STATUS: Final = Path("/proc/self/status")
+_CLEAR: Final = Path("/proc/self/clear_refs")
+_FORGET_THE_PEAK: Final = "5"  # proc(5): resets VmHWM to the present VmRSS
+
+
+def peak_bytes(call: Callable[[], None]) -> int | None:
+    """The peak during `call` above what was resident before it; None where the system does not tell (needs Linux with glibc).
+
+    Free memory of the allocator is given back first, so that a call does not hide in what an earlier one left. A library that
+    keeps memory of its own for later calls shows only what this call adds to it. A call is made in any case.
+    """
+    before = _reset()
+    call()
+    return None if before is None else max(0, _kilobytes("VmHWM") - before) * 1024
+
+
+def _reset() -> int | None:
+    """Kilobytes resident now, where the peak begins; None where it cannot be reset."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if _CLEAR.exists() else None
+    if trim is None:
+        return None
+    trim(0)
+    try:
+        _CLEAR.write_text(_FORGET_THE_PEAK)
+    except OSError:
+        return None
+    return _kilobytes("VmRSS")
+
+
+def _kilobytes(entry: str) -> int:
+    for line in _STATUS.read_text().splitlines():
+        name, _, value = line.partition(":")
+        if name == entry:
+            return int(value.split()[0])
+    raise OSError(f"{_STATUS} has no {entry}")

@@ -1,0 +1,46 @@
+"""The peak of resident memory: what is touched during a call counts, even when it is given back before the end."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from cellserve.models import resident_memory
+from cellserve.models.resident_memory import peak_bytes
+
+MEBIBYTE = 2**20
+
+linux_only = pytest.mark.skipif(sys.platform != "linux", reason="the kernel's counters are Linux's")
+
+
+def touch(mebibytes: int) -> None:
+    np.ones(mebibytes * MEBIBYTE, dtype=np.uint8).sum()
+
+
+@linux_only
+def test_the_peak_is_what_was_touched_at_once() -> None:
+    def twice() -> None:
+        touch(32)
+        touch(64)
+
+    touch(128)  # a higher peak of the process, earlier
+    peak = peak_bytes(twice)
+    assert peak is not None
+    assert 63 * MEBIBYTE < peak < 80 * MEBIBYTE
+
+
+@linux_only
+def test_a_call_that_needs_nothing_shows_nearly_nothing() -> None:
+    peak = peak_bytes(lambda: None)
+    assert peak is not None
+    assert peak < MEBIBYTE
+
+
+def test_where_the_system_does_not_tell_the_call_is_made_all_the_same(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    calls: list[str] = []
+    monkeypatch.setattr(resident_memory, "_CLEAR", tmp_path / "missing")
+    assert peak_bytes(lambda: calls.append("made")) is None
+    assert calls == ["made"]
