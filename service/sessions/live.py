@@ -66,7 +66,15 @@ class LiveSessions:
     # --- turns ---
 
     def find(self, key: SessionKey) -> Session | None:
-        return self._sessions.get(key)
+        """The sequence, or the place where one begins; None too for one that is due to end, and is ended."""
+        session = self._sessions.get(key)
+        if session is None or session.busy or session.pin is None:
+            return session
+        ending = self._due(session, session.pin, self._clock())
+        if ending is None:
+            return session
+        self._bury(session, ending)
+        return None
 
     def place(self, key: SessionKey) -> Session:
         """The sequence, or a place where one may begin."""
@@ -90,10 +98,9 @@ class LiveSessions:
             return
         now = self._clock()
         self.rest(session, now)
-        if self._is_over(session.pin, now):
-            self._bury(session, Ending.RETIRED)
-        elif self._is_old(session, now):
-            self._bury(session, Ending.AGE)
+        ending = self._due(session, session.pin, now)
+        if ending is not None:
+            self._bury(session, ending)
 
     def rest(self, session: Session, used_seconds: float) -> None:
         """It is idle since then: nobody's turn, and after all others that are idle."""
@@ -243,6 +250,15 @@ class LiveSessions:
             if longest.used_seconds + idle_seconds > now:
                 return
             self._bury(longest, Ending.IDLE)
+
+    def _due(self, session: Session, pin: Pin, now: float) -> Ending | None:
+        """Why it must end now, while it is idle; None if it need not."""
+        if self._is_over(pin, now):
+            return Ending.RETIRED
+        if self._is_old(session, now):
+            return Ending.AGE
+        idle_seconds = self.idle_seconds(session.key.model)
+        return Ending.IDLE if idle_seconds and session.used_seconds + idle_seconds <= now else None
 
     def _is_old(self, session: Session, now: float) -> bool:
         limit = self._settings.max_age_seconds

@@ -78,6 +78,10 @@ class Room:
         self._files.clear()
 
     async def _make_places(self, wanted: int) -> None:
+        if wanted > self._settings.max_sessions:
+            before = len(self._live)
+            self._live.reap()
+            wanted -= before - len(self._live)
         for _ in range(wanted - self._settings.max_sessions):
             if not self._live.evict_longest_idle():
                 raise Overloaded(

@@ -98,7 +98,6 @@ class Sessions:
         engine raise; the sequence is then as it was.
         """
         began = self._clock()
-        self._live.reap()
         key = SessionKey(model, check_id(session_id) if session_id or not feed.start else new_id())
         session = self._live.find(key)
         if session is None and not feed.start:
@@ -106,17 +105,14 @@ class Sessions:
             if gone is not None:
                 return gone
             raise await self._missing(key, feed.epoch)
-        async with self._turn(session or self._live.place(key)) as session:
-            if feed.start:
-                reply = await self._feeding.start(session, feed)
-            elif session.pin is not None:
-                reply = await self._feeding.go_on(session, session.pin, feed)
-            else:
-                gone = self._feeding.repeated(session, feed)
-                if gone is None:
-                    raise await self._missing(key, feed.epoch)
-                return gone
-        self._set_timer()
+        session = session or self._live.place(key)
+        await self._live.take(session)
+        try:
+            reply = await self._applied(session, feed)
+        finally:
+            self._live.give(session)
+        if feed.start or self._timer is None:
+            self._set_timer()
         if reply.delivery is not None and not reply.repeated:
             self._observer.on_session_step(reply.version.key, self._clock() - began)
         return reply
@@ -137,7 +133,6 @@ class Sessions:
         """
         content = snapshots.decode(snapshot, _MAX_SNAPSHOT_BYTES)
         key = SessionKey(model, check_id(session_id) if session_id else new_id())
-        self._live.reap()
         pin = self._live.pins.hold(await self._acquire_same_weights(model, content.facts))
         try:
             state = content.row(pin.version.state_layout)
@@ -185,7 +180,6 @@ class Sessions:
 
     def get(self, model: str, session_id: str) -> SessionInfo:
         """Raises SequenceUnknown, SequenceExpired, SequenceEvicted, VersionRetired."""
-        self._live.reap()
         key = SessionKey(model, session_id)
         session = self._live.find(key)
         if session is None or session.pin is None:
@@ -202,6 +196,17 @@ class Sessions:
 
     # --- the work behind them ---
 
+    async def _applied(self, session: Session, feed: Feed) -> FeedReply:
+        """In the turn of `session`."""
+        if feed.start:
+            return await self._feeding.start(session, feed)
+        if session.pin is not None:
+            return await self._feeding.go_on(session, session.pin, feed)
+        gone = self._feeding.repeated(session, feed)
+        if gone is None:
+            raise await self._missing(session.key, feed.epoch)
+        return gone
+
     @asynccontextmanager
     async def _turn(self, session: Session) -> AsyncIterator[Session]:
         await self._live.take(session)
@@ -212,7 +217,6 @@ class Sessions:
 
     @asynccontextmanager
     async def _existing(self, key: SessionKey) -> AsyncIterator[Session]:
-        self._live.reap()
         session = self._live.find(key)
         if session is None:
             raise await self._missing(key, None)

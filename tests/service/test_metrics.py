@@ -13,6 +13,7 @@ from cellserve.service.engine.facts import IterationFact, LaneFact, SequenceFact
 from cellserve.service.metric_series import grpc_code
 from cellserve.service.metrics import SECONDS, Metrics
 from cellserve.service.registry.status import VersionState, VersionStatus
+from cellserve.service.sessions.observer import SessionCount
 
 KEY = VersionKey("digits", 3)
 RUN = {"model": "digits", "version": "3", "implementation": "fused"}
@@ -132,6 +133,27 @@ def test_the_present_is_asked_for_at_each_scrape(metrics: Metrics) -> None:
     assert value(metrics, "cellserve_model_state", **version, state="FAILED") == 0
     lanes.clear()
     assert value(metrics, "cellserve_waiting_timesteps", **version) is None
+
+
+def test_live_sequences_are_counted_and_timed_until_their_version_goes(metrics: Metrics) -> None:
+    metrics.watch(list, list, lambda: [SessionCount(KEY, 1, 2, 3)])
+    labels = {"model": "digits", "version": "3"}
+    metrics.on_session_event(KEY, "started")
+    metrics.on_session_event(KEY, "started")
+    metrics.on_session_event(KEY, "expired")
+    metrics.on_session_event(None, "lost")
+    metrics.on_session_step(KEY, 0.002)
+    assert [value(metrics, "cellserve_sessions", **labels, state=state) for state in ("active", "idle", "parked")] == [1, 2, 3]
+    assert value(metrics, "cellserve_session_events_total", **labels, event="started") == 2
+    assert value(metrics, "cellserve_session_events_total", **labels, event="expired") == 1
+    assert value(metrics, "cellserve_session_events_total", model="", version="", event="lost") == 1
+    assert value(metrics, "cellserve_session_step_duration_seconds_sum", **labels) == 0.002
+    metrics.on_state(KEY, VersionState.UNLOADED)
+    metrics.on_session_event(KEY, "retired")
+    metrics.on_session_step(KEY, 0.002)
+    assert value(metrics, "cellserve_session_events_total", **labels, event="started") is None
+    assert value(metrics, "cellserve_session_events_total", **labels, event="retired") is None
+    assert value(metrics, "cellserve_session_step_duration_seconds_count", **labels) is None
 
 
 def test_rpcs_are_counted_under_the_usual_names(metrics: Metrics) -> None:

@@ -21,6 +21,7 @@ from cellserve.service.errors import (
 from cellserve.service.registry.catalog import Catalog
 from cellserve.service.registry.lease import LoadedVersion
 from cellserve.service.registry.manifest import ModelRef
+from cellserve.service.registry.model_settings import ModelSettings
 from cellserve.service.registry.repository import Repository
 from cellserve.service.registry.status import VersionState, VersionStatus
 from tests.service.registry.fakes import imported, repository, weights
@@ -461,3 +462,17 @@ async def test_a_subscriber_that_left_hears_nothing(house: House) -> None:
     house.publish()
     await house.catalog.start()
     assert heard == []
+
+
+async def test_the_settings_of_a_model_are_followed_and_the_last_good_ones_hold(house: House) -> None:
+    house.publish()
+    path = house.repository.root / "digits" / "model.yaml"
+    path.write_text("session_idle_seconds: 5")
+    await house.catalog.start()
+    assert house.catalog.model_settings("digits").session_idle_seconds == 5
+    path.write_text("session_idle_seconds: soon")
+    await house.catalog.refresh()
+    assert house.catalog.model_settings("digits").session_idle_seconds == 5
+    path.unlink()
+    await house.catalog.refresh()
+    assert house.catalog.model_settings("digits") == house.catalog.model_settings("nobody") == ModelSettings()

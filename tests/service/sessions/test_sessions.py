@@ -391,6 +391,7 @@ async def test_tombstones_are_bounded_and_the_oldest_is_forgotten_first() -> Non
         await stage.start(name, 1)
         stage.clock.advance(0.1)
     stage.clock.advance(5)
+    assert stage.sessions.list() == []
     with pytest.raises(errors.SequenceUnknown):
         await stage.feed("a", 1)
     for name in "bc":
