@@ -78,19 +78,19 @@ class Feeding:
         plan = feed.plan(pin.version)
         if plan.initial_state is not None:
             raise InvalidInput("an initial state can only be given with the start of a sequence", field="state")
-        delivery = None
-        if plan.steps:
+        steps, delivery = plan.steps, None
+        if steps:
             state = await self._states.bring_back(session)
             delivery = await self._compute(pin, plan, state, feed, want_state=plan.want_state or not feed.end)
         before = session.position
-        reply = self._reply(session, plan, before + plan.steps, epoch, pin.version, delivery)
+        reply = self._reply(session, plan, before + steps, epoch, pin.version, delivery)
         if feed.end:
             self._live.end(session, "ended")
         elif delivery is not None:
-            self._live.advance(session, delivery.state, plan.steps)
+            self._live.advance(session, delivery.state, steps)
         else:
             session.confirmed = True
-        if plan.steps or feed.end:  # an empty feed hides no answer
+        if steps or feed.end:  # an empty feed hides no answer
             self._replies.put(session.key, feed, plan, before, reply)
         return reply
 
