@@ -47,7 +47,7 @@ def bench(
 ) -> None:
     """Measure a model here, without a server: latency, memory and distance from the oracle of every implementation.
 
-    Calls of all implementations take turns, on one thread. At the end it says which to use for which traffic.
+    Calls of all implementations take turns, on one thread of the processor. At the end it says which to use for which traffic.
 
         cellserve bench digits
         cellserve bench digits@stable --rows 1,64 --steps 1,200 --implementation 2 --implementation fused --html digits.html
@@ -70,7 +70,7 @@ def bench(
     with step_bar(f"measuring {key}", len(shapes) + 1) as progress:
         found = benchmark.measure(manifest.spec, weights, shapes, labels, seconds_per_cell, progress)
     if found.busy > _BUSY:
-        note(f"others wanted the core: calls lasted {found.busy:.1f} times as long as they computed, which is what is told")
+        note(f"the machine was busy: on the clock, calls took {found.busy:.1f} times the processor's time, which is what is told")
     data = as_data(str(key), found, benchmark.recommend(found))
     if html is not None:
         html.write_text(benching_page.page(data), encoding="utf-8")

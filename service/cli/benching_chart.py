@@ -12,12 +12,11 @@ _LEFT, _RIGHT, _TOP, _BOTTOM = 64, 14, 30, 42
 Point = tuple[float, float]
 
 
-def chart(title: str, x_name: str, y_name: str, lines: Mapping[str, Sequence[Point]]) -> str:
-    """An <svg>. The n-th line has the class `s<n>`. Values above 0 only; lines may be empty, but not all of them."""
-    points = [point for line in lines.values() for point in line]
-    x_ticks = sorted({x for x, _ in points})
+def chart(title: str, x_name: str, y_name: str, lines: Mapping[str, Sequence[Point]], y_range: tuple[float, float]) -> str:
+    """An <svg>. The n-th line has the class `s<n>`. Values above 0 only, all within y_range; not every line may be empty."""
+    x_ticks = sorted({x for line in lines.values() for x, _ in line})
     x_low, x_high = log10(x_ticks[0]), log10(x_ticks[-1])
-    y_low, y_high = floor(log10(min(y for _, y in points))), ceil(log10(max(y for _, y in points)))
+    y_low, y_high = floor(log10(y_range[0])), ceil(log10(y_range[1]))
     y_high = max(y_high, y_low + 1)
 
     def place(x: float, y: float) -> Point:

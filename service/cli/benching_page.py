@@ -18,7 +18,7 @@ _COLOURS: Final = (  # of the n-th implementation, in light and in dark
     ("#8a6100", "#ecc94b"),
     ("#be185d", "#ff8fc0"),
 )
-_LOWEST_DRAWN_BYTES: Final = benching_tables.MEBIBYTE // 10
+_LOWEST_DRAWN_MEBIBYTES: Final = 0.1
 
 _STYLE: Final = """
 :root { color-scheme: light dark; --ink: #1b1f24; --paper: #fff; --faint: #d5dae0; LIGHT }
@@ -45,7 +45,7 @@ def page(data: dict[str, Any]) -> str:
     first, *others = reversed(benching_tables.all_tables(data))
     sections = (
         f"<h1>{title}</h1>",
-        "<p>One call of the engine on one thread, without a server. Memory: how far resident memory rises during the call.</p>",
+        "<p>One call of the engine, without a server, in milliseconds of its thread. Memory: how far it rises during a call.</p>",
         _table(first),
         _key(data["implementations"]),
         _charts(data, "Latency", "ms", lambda cell: cell["median_seconds"] * 1e3),
@@ -61,21 +61,24 @@ def page(data: dict[str, Any]) -> str:
 
 
 def _charts(data: dict[str, Any], title: str, unit: str, value: Callable[[dict[str, Any]], float | None]) -> str:
-    """One chart for each number of rows; nothing where nothing was measured."""
-    charts = []
-    for rows in dict.fromkeys(cell["rows"] for cell in data["cells"]):
+    """One chart for each number of rows, all on one scale; nothing where nothing was measured."""
+    measured = [(cell, y) for cell in data["cells"] if (y := value(cell)) is not None]
+    if not measured:
+        return ""
+    values, charts = [y for _, y in measured], []
+    for rows in dict.fromkeys(cell["rows"] for cell, _ in measured):
         lines: dict[str, list[Point]] = {label: [] for label in data["implementations"]}
-        for cell in data["cells"]:
-            if cell["rows"] == rows and (y := value(cell)) is not None:
+        for cell, y in measured:
+            if cell["rows"] == rows:
                 lines[cell["implementation"]].append((cell["steps"], y))
-        if any(lines.values()):
-            charts.append(chart(f"{title}, rows: {rows}", "time steps", unit, lines))
-    return f'<h2>{title}</h2>\n<div class="charts">\n{"".join(charts)}\n</div>' if charts else ""
+        charts.append(chart(f"{title}, rows: {rows}", "time steps", unit, lines, (min(values), max(values))))
+    drawn = "\n".join(charts)
+    return f'<h2>{title}</h2>\n<div class="charts">\n{drawn}\n</div>'
 
 
 def _drawn_mebibytes(cell: dict[str, Any]) -> float | None:
     peak = cell["peak_bytes"]
-    return None if peak is None else max(peak, _LOWEST_DRAWN_BYTES) / benching_tables.MEBIBYTE
+    return None if peak is None else max(peak / benching_tables.MEBIBYTE, _LOWEST_DRAWN_MEBIBYTES)
 
 
 def _key(labels: Sequence[str]) -> str:
