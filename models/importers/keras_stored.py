@@ -37,7 +37,7 @@ def _jzs(graph: Graph, keras: KerasLayer, layer: JzsLayer, shapes: Sequence[tupl
         graph.refuse(
             keras,
             f"JZS{layer.variant} on {inputs} inputs with {layer.units} units multiplies its inputs by a random matrix, which "
-            "Keras before 0.2.0 did not save with the weights. Where the model still runs, print layer.Pmat.get_value() and give it as "
-            f"`projections: {{{keras.name}: [[…], …]}}` in a --description; without it nobody can tell what the model answers",
+            "Keras before 0.2.0 did not save with the weights. Where the model still runs, print layer.Pmat.get_value() and give "
+            f"it as `projections: {{{keras.name}: [[…], …]}}` in a --description; without it nobody can tell what the model answers",
         )
     return own + stored, partial(legacy_layout.jzs, layer, projection=given)
