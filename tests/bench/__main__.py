@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from tests.bench import choice, door, engine, head_of_line, kernels, long_sequences, streams, waiting, workers
+from tests.bench import choice, door, engine, head_of_line, kernels, long_sequences, sessions, streams, waiting, workers
 
 BENCHMARKS = {
     "kernels": kernels.run,
@@ -16,6 +16,7 @@ BENCHMARKS = {
     "workers": workers.run,
     "door": door.run,
     "streams": streams.run,
+    "sessions": sessions.run,
 }
 
 

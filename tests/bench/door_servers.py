@@ -43,20 +43,26 @@ class ServerProcess:
 
 @contextmanager
 def echo() -> Iterator[ServerProcess]:
-    with _running("tests.bench.door_echo") as server:
+    with running("tests.bench.door_echo") as server:
         yield server
 
 
 @contextmanager
-def cellserve(repository: str) -> Iterator[ServerProcess]:
+def cellserve(repository: str, *further: str) -> Iterator[ServerProcess]:
     options = ("--host", "127.0.0.1", "--port", "0", "--metrics-port", "0", "--log-level", "warning")
-    with _running("cellserve.service", "serve", "--repository", repository, *options) as server:
+    with running("cellserve.service", "serve", "--repository", repository, *options, *further) as server:
         yield server
 
 
 @contextmanager
 def door_alone(repository: str, classes: int) -> Iterator[ServerProcess]:
-    with _running("tests.bench.door_alone", repository, str(classes)) as server:
+    with running("tests.bench.door_alone", repository, str(classes)) as server:
+        yield server
+
+
+@contextmanager
+def sessions_echo(repository: str, workload: Workload) -> Iterator[ServerProcess]:
+    with running("tests.bench.sessions_echo", repository, workload.name, str(workload.classes)) as server:
         yield server
 
 
@@ -70,7 +76,8 @@ def repository_of(workload: Workload) -> Iterator[str]:
 
 
 @contextmanager
-def _running(module: str, *arguments: str) -> Iterator[ServerProcess]:
+def running(module: str, *arguments: str) -> Iterator[ServerProcess]:
+    """`python -m module`, which says where it listens (or what it talks to); ended with the block."""
     server = ServerProcess([sys.executable, "-m", module, *arguments])
     try:
         yield server
