@@ -37,14 +37,23 @@ FLOAT32_NAMES: Final = ("float32", "int32", "int64", "bool")
 
 @dataclass
 class TrainingNotes:
-    """Collects which layers carry options that act only in training; says so in one sentence for each kind of option."""
+    """Collects what is to be said: one sentence for each kind of option that acts only in training, and for each trap met.
+
+    Both name the layers.
+    """
 
     source: str
     layers: dict[str, list[str]] = field(default_factory=dict)
     others: list[str] = field(default_factory=list)
+    traps: dict[str, list[str]] = field(default_factory=dict)
 
     def record(self, kind: str, layer: str) -> None:
         names = self.layers.setdefault(kind, [])
+        if layer not in names:
+            names.append(layer)
+
+    def met(self, trap: str, layer: str) -> None:
+        names = self.traps.setdefault(trap, [])
         if layer not in names:
             names.append(layer)
 
@@ -54,7 +63,8 @@ class TrainingNotes:
 
     def sentences(self) -> tuple[str, ...]:
         ignored = [f"{kind}: only for training, ignored here ({', '.join(names)})." for kind, names in self.layers.items()]
-        return (*ignored, *self.others)
+        met = [f"{', '.join(names)}: {trap}." for trap, names in self.traps.items()]
+        return (*ignored, *self.others, *met)
 
 
 def check_options(class_name: str, name: str, config: Config, used: Collection[str], notes: TrainingNotes) -> None:

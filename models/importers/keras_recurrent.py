@@ -13,11 +13,11 @@ from cellserve.models.importers.keras_activations import activation_of
 from cellserve.models.importers.keras_graph import Graph, KerasLayer, Tensor
 from cellserve.models.importers.keras_options import Config, check_options
 from cellserve.models.importers.keras_stored import stored_arrays
+from cellserve.models.importers.keras_traps import stored_traps, traps
 from cellserve.models.spec import (
     GruLayer,
     JzsLayer,
     LstmLayer,
-    MaskRule,
     MergeLayer,
     RecurrentLayer,
     ReverseLayer,
@@ -35,13 +35,6 @@ OPTIONS: Final = (
     "unroll",
     "reset_after", "zero_output_for_mask", "time_major", "cell", "depth",
 )  # fmt: skip
-
-MASK_NOTES: Final[dict[MaskRule, str]] = {
-    "ignore": "its mask changes nothing",
-    "reset": "a masked step is computed like any other and the state is set to zeros after it",
-    "zero_or_empty": "masked steps and steps of zeros keep the state and answer zeros (0.3.0 looked at the whole batch for that; "
-    "here every row is a batch of its own)",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,13 +131,11 @@ def _pass(
     output, layer = x, None
     for position, (cell, cell_part) in enumerate(zip(cells, cell_parts)):
         last = position == len(cells) - 1
+        inferred = _inferred(graph, keras, cell, [*part, *cell_part], offset + taken)
+        one = replace(keras, class_name=cell.class_name, config={**options, **inferred})
         layer = _layer(
             graph,
-            replace(
-                keras,
-                class_name=cell.class_name,
-                config={**options, **_inferred(graph, keras, cell, [*part, *cell_part], offset + taken)},
-            ),
+            one,
             name if last else f"{name}_{position}",
             (output, *initial),
             return_sequences=bool(options.get("return_sequences", False)) or not last,
@@ -155,6 +146,8 @@ def _pass(
         count, convert = stored_arrays(graph, keras, layer, place, offset + taken)
         cudnn = keras.class_name in CUDNN
         graph.claim(layer, keras, count, place, offset=offset + taken, cudnn=cudnn, convert=convert)
+        shapes = graph.store.shapes(keras.name, place)[offset + taken :][:count]
+        _note_traps(graph, one, layer, shapes, masked=bool(x.masks), turned_back=part == ("backward_layer",))
         taken += count
         output = graph.add(layer, sequence=layer.return_sequences, masks=x.masks if layer.return_sequences else frozenset())
     states = tuple(Tensor(f"{name}:{state}", sequence=False) for state in (layer.state_widths if layer else ()))
@@ -187,7 +180,6 @@ def _layer(
         ),
         "stateful": bool(config.get("stateful", False)),
     }
-    _note_mask_rule(graph, keras, inputs[0], common["mask_rule"])
     if keras.class_name == "SimpleRNN":
         return SimpleRnnLayer(
             **common, combine="multiply" if _is_0_3_0(graph, keras, "multiplies where it should add") else "add"
@@ -217,9 +209,12 @@ def _is_0_3_0(graph: Graph, keras: KerasLayer, what: str) -> bool:
     return True
 
 
-def _note_mask_rule(graph: Graph, keras: KerasLayer, source: Tensor, rule: MaskRule) -> None:
-    if source.masks and rule in MASK_NOTES:
-        graph.notes.say(f"{keras.name}: as in Keras {graph.era.version}, {MASK_NOTES[rule]}.")
+def _note_traps(
+    graph: Graph, keras: KerasLayer, layer: RecurrentLayer, shapes: Sequence[tuple[int, ...]], *, masked: bool, turned_back: bool
+) -> None:
+    found = traps(layer, keras.class_name, keras.config, graph.era, masked=masked, turned_back=turned_back)
+    for trap in (*found, *stored_traps(layer, keras.class_name, shapes, pmat_given=keras.name in graph.projections)):
+        graph.notes.met(trap, keras.name)
 
 
 def _activation(graph: Graph, keras: KerasLayer, option: str, default: str) -> Any:

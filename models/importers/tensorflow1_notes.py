@@ -39,6 +39,10 @@ def assumptions(arrangement: Arrangement, description: Description) -> list[str]
             "The outputs of the two directions are assumed to be joined, forward first; `merge: none`, sum, multiply or average "
             "says otherwise."
         )
+    if any(cell.kind != "simple_rnn" for cell in cells):
+        said.append(
+            "TensorFlow's gates (i, j, f, o of an LSTM; r, u and the candidate of a GRU) were put into cellserve's order."
+        )
     return said + _about_head(arrangement, description)
 
 
