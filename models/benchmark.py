@@ -142,6 +142,7 @@ def measure(
         for shape in shapes:
             progress(str(shape))
             taken = contest(_calls(network, shape, labels), seconds_per_cell, time.perf_counter, time.thread_time)
+            resident_memory.give_back()
             fresh = Network(spec, weights)
             for label in labels:
                 fresh.warm_up(label)

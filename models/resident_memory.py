@@ -18,7 +18,7 @@ _FORGET_THE_PEAK: Final = "5"  # proc(5): resets VmHWM to the present VmRSS
 
 
 def peak_bytes(call: Callable[[], None]) -> int | None:
-    """The peak during `call` above what was resident before it; None where the system does not tell (needs Linux with glibc).
+    """The peak during `call` above what was resident before it; None where the system does not tell (needs Linux).
 
     Free memory of the allocator is given back first, so that a call does not hide in what an earlier one left. A library that
     keeps memory of its own for later calls shows only what this call adds to it. A call is made in any case.
@@ -28,12 +28,20 @@ def peak_bytes(call: Callable[[], None]) -> int | None:
     return None if before is None else max(0, _kilobytes("VmHWM") - before) * 1024
 
 
+def give_back() -> None:
+    """Returns the allocator's free memory to the system, where it can.
+
+    To be called before making what keeps memory of its own: what it gets then is not resident yet, and shows when it is used.
+    """
+    if (trim := getattr(ctypes.CDLL(None), "malloc_trim", None)) is not None:
+        trim(0)
+
+
 def _reset() -> int | None:
     """Kilobytes resident now, where the peak begins; None where it cannot be reset."""
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if _CLEAR.exists() else None
-    if trim is None:
+    give_back()
+    if not _CLEAR.exists():
         return None
-    trim(0)
     try:
         _CLEAR.write_text(_FORGET_THE_PEAK)
     except OSError:
