@@ -34,10 +34,11 @@ def _jzs(graph: Graph, keras: KerasLayer, layer: JzsLayer, shapes: Sequence[tupl
     stored, given = projected and len(shapes) > own, graph.projections.get(keras.name)
     inputs = shapes[0][0] if shapes and len(shapes[0]) == 2 else layer.units
     if projected and not stored and given is None and inputs != layer.units:
+        option = f"`projections: {{{keras.name}: [[…], …]}}`"
         graph.refuse(
             keras,
             f"JZS{layer.variant} on {inputs} inputs with {layer.units} units multiplies its inputs by a random matrix, which "
             "Keras before 0.2.0 did not save with the weights. Where the model still runs, print layer.Pmat.get_value() and give "
-            f"it as `projections: {{{keras.name}: [[…], …]}}` in a --description; without it nobody can tell what the model answers",
+            f"it as {option} in a --description; without it nobody can tell what the model answers",
         )
     return own + stored, partial(legacy_layout.jzs, layer, projection=given)
