@@ -109,7 +109,7 @@ class ChunkQueue:
 
     def _batch(self, leaders: list[Sequence], steps: int, seconds: float) -> Batch:
         rows = leaders + self._company(leaders, steps, seconds)
-        return Batch(self._implementation, tuple(rows), tuple(min(steps, sequence.remaining) for sequence in rows))
+        return Batch(self._implementation, tuple(rows), tuple([min(steps, sequence.remaining) for sequence in rows]))
 
     def _cost(self, batch: Batch) -> float:
         """Predicted seconds per real time step."""

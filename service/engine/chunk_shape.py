@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Sequence as Rows
+from itertools import accumulate
 
 from cellserve.service.engine.iteration_costs import IterationCosts
 
@@ -17,14 +18,14 @@ def rows_that_end(remaining: Rows[int], seconds: float, costs: IterationCosts) -
     Of the whole, the half, the quarter … each with all its equals, those with the lowest cost per real time step.
     """
     best, best_cost = 0, float("inf")
-    rows = len(remaining)
+    rows, timesteps = len(remaining), list(accumulate(remaining))
     while rows:
-        for count in (bisect_right(remaining, remaining[rows - 1]), rows):
-            steps, ragged = remaining[count - 1], remaining[0] < remaining[count - 1]
-            if steps <= costs.steps_within(seconds, count, ragged):
-                cost = costs.seconds(count, steps, ragged) / sum(remaining[:count])
-                if cost < best_cost:
-                    best, best_cost = count, cost
+        steps = remaining[rows - 1]
+        ragged = remaining[0] < steps
+        for count in dict.fromkeys((bisect_right(remaining, steps), rows)):
+            cost = costs.seconds(count, steps, ragged) / timesteps[count - 1]
+            if cost < best_cost and steps <= costs.steps_within(seconds, count, ragged):
+                best, best_cost = count, cost
         rows //= 2
     return best
 

@@ -66,8 +66,8 @@ class CostModel:
         if self._observations == 0:
             return FIRST_STEPS
         a, b, c = self._coefficients
-        paced = seconds / min(pace.seconds_per_step * max(1.0, rows / pace.rows) for pace in self._recent)
-        largest = min(_SLACK * paced, _LARGEST_GROWTH * max(pace.steps for pace in self._recent))
+        paced = seconds / min([pace * rows / measured if rows > measured else pace for measured, _, pace in self._recent])
+        largest = min(_SLACK * paced, _LARGEST_GROWTH * max([measured for _, measured, _ in self._recent]))
         per_step = a * rows + b
         left = seconds - c
         if left <= 0:

@@ -24,8 +24,12 @@ class Levels:
 
     def file(self, sequence: Sequence) -> None:
         """Puts a sequence last on the level where it belongs now, wherever it stood."""
-        self.discard(sequence)
         level = (sequence.order, sequence.remaining.bit_length())
+        if self._level_of.get(sequence.id) == level:
+            mates = self._members[level]
+            mates[sequence.id] = mates.pop(sequence.id)
+            return
+        self.discard(sequence)
         members = self._members.get(level)
         if members is None:
             members = self._members[level] = {}

@@ -38,7 +38,8 @@ def run() -> None:
         contenders = {"products": lambda w=workload, s=sequences: _products(w, s)}
         for label in ("fused", "onnxruntime"):
             contenders[f"perfect batcher, {label}"] = lambda n=network, s=sequences, i=label: _perfect_batcher(n, s, i)
-        with _Engines(network) as engines:
+        with _Engines(network) as engines, _Engines(network) as keeping:
+            contenders["engine, fused, states wanted"] = lambda e=keeping, s=sequences: e.answer_all(s, "fused", want_state=True)
             for label, reason in network.implementations.items():
                 if reason is None and (label in ("fused", "onnxruntime") or workload is workloads.TINY):
                     contenders[f"engine, {label}"] = lambda e=engines, s=sequences, i=label: e.answer_all(s, i)
@@ -87,9 +88,9 @@ class _Engines:
     def __exit__(self, *_: object) -> None:
         self._engine.stop()
 
-    def answer_all(self, sequences: list[np.ndarray], implementation: str | None) -> None:
+    def answer_all(self, sequences: list[np.ndarray], implementation: str | None, want_state: bool = False) -> None:
         for inputs in sequences:
-            self._engine.submit(Work(self._key, (inputs,), None, None, implementation, False, None))
+            self._engine.submit(Work(self._key, (inputs,), implementation=implementation, want_state=want_state))
         for _ in sequences:
             self._done.acquire()
 
