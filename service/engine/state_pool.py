@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -28,6 +30,8 @@ class StatePool:
 
     def __init__(self, width: int, rows: int, device: torch.device | str = "cpu") -> None:
         self._slab = torch.zeros(rows + 1, width, dtype=torch.float32, device=device)
+        # The same memory: NumPy keeps the interpreter while it copies these few rows, torch hands it over at each operation.
+        self._host: npt.NDArray[np.float32] | None = self._slab.numpy() if self._slab.device.type == "cpu" else None
         self._generations = [0] * (rows + 1)
         self._free = list(range(rows - 1, -1, -1))  # the lowest free row is next, so that the used ones stay close together
         self._rows = rows
@@ -64,16 +68,26 @@ class StatePool:
 
     def take(self, handles: Sequence[RowHandle]) -> Tensor:
         """Copies of these rows, in order: [len(handles), width]. StaleRow as in release."""
-        return self._slab.index_select(0, self._index(handles))
+        rows = self._rows_of(handles)
+        if self._host is not None:
+            return torch.from_numpy(self._host[rows])
+        return self._slab.index_select(0, self._index(rows))
 
     def put(self, handles: Sequence[RowHandle], values: Tensor) -> None:  # values [len(handles), width]
         """Overwrites these rows, in order. StaleRow as in release."""
-        self._slab.index_copy_(0, self._index(handles), values)
+        rows = self._rows_of(handles)
+        if self._host is not None:
+            self._host[rows] = values.numpy()
+        else:
+            self._slab.index_copy_(0, self._index(rows), values)
 
-    def _index(self, handles: Sequence[RowHandle]) -> Tensor:
+    def _rows_of(self, handles: Sequence[RowHandle]) -> list[int]:
         for handle in handles:
             self._check(handle)
-        return torch.tensor([handle.row for handle in handles], dtype=torch.int64, device=self._slab.device)
+        return [handle.row for handle in handles]
+
+    def _index(self, rows: list[int]) -> Tensor:
+        return torch.tensor(rows, dtype=torch.int64, device=self._slab.device)
 
     def _check(self, handle: RowHandle) -> None:
         if self._generations[handle.row] != handle.generation:
