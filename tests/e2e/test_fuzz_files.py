@@ -18,7 +18,7 @@ from tests.models.importers.damage import damaged
 pytestmark = pytest.mark.e2e
 
 GOLDEN = Path(__file__).parents[1] / "golden"
-FILES = 150
+FILES = 100
 BOUNDS = Confinement(patience_seconds=10.0, memory_bytes=3 << 30)
 WORKERS = 2
 

@@ -14,7 +14,7 @@ from tests.golden.run import Answer, by_network, by_oracle, pairs
 
 
 def main() -> None:
-    print(f"{'case':<42}" + "".join(f"{label:>10}" for label in ("oracle", *LABELS)))
+    print(f"{'case':<42}" + "".join(f"{label:>13}" for label in ("oracle", *LABELS)))
     for case in all_cases():
         model = case.load()
         network = Network(model.spec, model.weights)
@@ -23,7 +23,7 @@ def main() -> None:
             "-" if network.implementations[label] is not None else _largest(case, by_network(case, network, label))
             for label in LABELS
         ]
-        print(f"{case.name:<42}" + "".join(f"{cell:>10}" for cell in cells))
+        print(f"{case.name:<42}" + "".join(f"{cell:>13}" for cell in cells))
 
 
 def _largest(case: GoldenCase, answers: list[Answer]) -> str:

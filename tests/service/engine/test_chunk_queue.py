@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cellserve.service.engine.batch import Batch
@@ -166,6 +166,7 @@ def test_a_discarded_sequence_never_runs_again(was_active: bool) -> None:
     assert run(target) == [1]
 
 
+@settings(deadline=None)
 @given(st.integers(1, 5), st.lists(st.lists(st.integers(1, 400), max_size=4), min_size=1, max_size=60))
 def test_nobody_starves(max_batch_rows: int, arrivals: list[list[int]]) -> None:
     """However many come: who has n before it that ran no later, runs within n + 1 times the patience and two iterations."""
@@ -192,6 +193,7 @@ def test_nobody_starves(max_batch_rows: int, arrivals: list[list[int]]) -> None:
                 bounds[member.id] = elapsed + (len(bounds) + 1) * (PATIENCE + 2 * longest)
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(1, 200), min_size=1, max_size=40), st.integers(1, 8))
 def test_every_step_of_everybody_is_run_once(lengths: list[int], max_batch_rows: int) -> None:
     members = [sequence(i, steps) for i, steps in enumerate(lengths)]
