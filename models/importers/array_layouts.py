@@ -11,16 +11,12 @@ import numpy as np
 
 from cellserve.models import gate_order
 from cellserve.models.importers import layout as layouts
+from cellserve.models.importers import legacy_layout
 from cellserve.models.importers.description import Layout
 from cellserve.models.importers.layout import Array, Arrays, LayoutError
 from cellserve.models.spec import DenseLayer, GruLayer, JzsLayer, LayerSpec, LstmLayer, RecurrentLayer, SimpleDeepRnnLayer
 
 GATE_TRIPLE = ("W", "U", "b")  # Keras 0.x and 1.x
-JZS = {  # Keras 0.1.2-0.2.0, by variant; 0.2.0 has the projection P after those of 1 and 2
-    1: ("W_z", "b_z", "W_r", "U_r", "b_r", "U_h", "b_h"),
-    2: ("W_z", "U_z", "b_z", "U_r", "b_r", "W_h", "U_h", "b_h"),
-    3: ("W_z", "U_z", "b_z", "W_r", "U_r", "b_r", "W_h", "U_h", "b_h"),
-}
 SAME_IN_TORCH = frozenset({"embedding", "dense", "batch_normalization", "layer_normalization"})  # dense: but for the transpose
 
 
@@ -48,9 +44,9 @@ def roles(layer: LayerSpec, layout: Layout, canonical: Sequence[str], following:
 def to_canonical(layer: LayerSpec, layout: Layout, stored: Arrays, forget_bias: float) -> Arrays:
     """`stored`: by the names of `roles`; `forget_bias` is added to a TensorFlow 1 LSTM's. Raises LayoutError."""
     if isinstance(layer, JzsLayer):
-        return layouts.keras_jzs(layer, stored)
+        return _jzs_arrays(layer, list(stored.values()))
     if isinstance(layer, SimpleDeepRnnLayer):
-        return layouts.keras_simple_deep_rnn(list(stored.values()))
+        return legacy_layout.simple_deep_rnn(layer, list(stored.values()))
     if isinstance(layer, RecurrentLayer):
         if layout == "torch":
             return layouts.torch_recurrent(layer, stored)
@@ -75,11 +71,24 @@ def _keras(layer: RecurrentLayer, following: Sequence[Array]) -> tuple[str, ...]
 
 def _jzs(layer: JzsLayer, following: Sequence[Array]) -> tuple[str, ...]:
     """With P where an array of its shape is next: any for other than `units` inputs, else the identity, as Keras made it."""
-    own = JZS[layer.variant]
-    if layer.variant == 3 or len(following) <= len(own) or following[len(own)].shape != following[0].shape:
+    own = legacy_layout.JZS_ARRAYS[layer.variant]
+    if (
+        layer.variant not in legacy_layout.PROJECTED
+        or len(following) <= len(own)
+        or following[len(own)].shape != following[0].shape
+    ):
         return own
     inputs, candidate = len(following[0]), following[len(own)]
     return (*own, "P") if inputs != layer.units or np.array_equal(candidate, np.eye(inputs)) else own
+
+
+def _jzs_arrays(layer: JzsLayer, stored: Sequence[Array]) -> Arrays:
+    inputs, own = len(stored[0]), legacy_layout.JZS_ARRAYS[layer.variant]
+    if layer.variant in legacy_layout.PROJECTED and len(stored) == len(own) and inputs != layer.units:
+        raise LayoutError(
+            f"Keras projected its {inputs} inputs to {layer.units} units by a random matrix, Pmat, which is not among the arrays"
+        )
+    return legacy_layout.jzs(layer, stored, projection=None)
 
 
 def _torch(layer: RecurrentLayer) -> tuple[str, ...]:

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cellserve.models import gate_order
-from cellserve.models.spec import GruLayer, JzsLayer, LstmLayer, RecurrentLayer
+from cellserve.models.spec import GruLayer, LstmLayer, RecurrentLayer
 
 Array = npt.NDArray[Any]
 Arrays = dict[str, Array]
@@ -75,29 +75,6 @@ def keras_1_recurrent(layer: RecurrentLayer, stored: Arrays) -> Arrays:
             raise LayoutError(f"its {name} is {list(array.shape)}, which is not of {layer.units} units")
     joined = {own: np.concatenate([stored[f"{letter}_{gate}"] for gate in gates], axis=-1) for own, letter in _KERAS_1.items()}
     return joined if layer.use_bias else {own: array for own, array in joined.items() if own != "bias"}
-
-
-def keras_jzs(layer: JzsLayer, stored: Arrays) -> Arrays:
-    """Keras 0.1.2-0.2.0: W_g [F, u], U_g [u, u], b_g [u] by name, and P [F, u], the identity where it is left out and F is u.
-
-    P stands in for the W that JZS1's candidate and JZS2's r do not have; JZS1's z has no U.
-    """
-    inputs = len(stored["W_z"])
-    if layer.variant != 3 and "P" not in stored and inputs != layer.units:
-        raise LayoutError(
-            f"Keras projected its {inputs} inputs to {layer.units} units by a random matrix, Pmat, which is not among the arrays"
-        )
-    kernels = [stored.get(f"W_{gate}", stored.get("P", np.eye(inputs, dtype=np.float32))) for gate in "zrh"]
-    recurrent_kernels = [stored[f"U_{gate}"] for gate in "zrh" if f"U_{gate}" in stored]
-    own: Arrays = {"kernel": np.concatenate(kernels, axis=1), "recurrent_kernel": np.concatenate(recurrent_kernels, axis=1)}
-    if layer.variant == 1:
-        return own | {"bias": np.concatenate([stored["b_z"], stored["b_r"]]), "candidate_bias": stored["b_h"]}
-    return own | {"bias": np.concatenate([stored[f"b_{gate}"] for gate in "zrh"])}
-
-
-def keras_simple_deep_rnn(stored: Sequence[Array]) -> Arrays:
-    """Keras 0.1: W [F, u], U_1 … U_depth [u, u], b [u]."""
-    return {"kernel": stored[0], "recurrent_kernel": np.concatenate(stored[1:-1], axis=1), "bias": stored[-1]}
 
 
 _KERAS_1 = {"kernel": "W", "recurrent_kernel": "U", "bias": "b"}

@@ -46,6 +46,37 @@ def answer(model: ImportedModel, inputs: torch.Tensor, lengths: list[int]) -> np
     return (outputs.transpose(0, 1) if network.shapes[model.spec.outputs[0]].sequence else outputs).numpy()
 
 
+def test_arrays_that_the_model_does_not_use_are_named(tmp_path: Path) -> None:
+    module = nn.LSTM(2, 3)
+    module.register_buffer("scale", torch.ones(1))
+    module.register_buffer("scale_step", torch.ones(1))
+    path, description = saved(tmp_path, module), tmp_path / "description.yaml"
+    description.write_text("ignore: [scale*]")
+    model = load(path, description=description)
+    assert model.notes[0] == "Ignored, as the description says: scale, scale_step."
+    assert [layer.kind for layer in model.spec.layers] == ["lstm"]
+    description.write_text("ignore: [scael]")
+    with pytest.raises(ImportRefused, match=r"option 'ignore': no array of the file is named 'scael'; it holds .*scale"):
+        load(path, description=description)
+
+
+def test_keys_of_other_kinds_of_files_are_refused(tmp_path: Path) -> None:
+    description = tmp_path / "description.yaml"
+    description.write_text("cell_clip: 3")
+    with pytest.raises(ImportRefused, match=r"option 'cell_clip': .*no meaning for a PyTorch state dict"):
+        load(saved(tmp_path, nn.LSTM(2, 3)), description=description)
+
+
+def test_outputs_of_length_1(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    module, description = nn.GRU(2, 3, batch_first=True), tmp_path / "description.yaml"
+    description.write_text("unit_length: true")
+    x = torch.randn(2, 5, 2)
+    expected = nn.functional.normalize(module(x)[0], dim=-1).detach().numpy()
+    found = answer(load(saved(tmp_path, module), description=description), x, [5, 5])
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=2e-6)
+
+
 @pytest.mark.parametrize("format_name", ["pt", "safetensors"])
 def test_a_model_is_wired_by_widths_when_its_modules_are_out_of_order(tmp_path: Path, format_name: str) -> None:
     torch.manual_seed(0)
