@@ -118,11 +118,11 @@ def _layer_normalization(graph: Graph, keras: KerasLayer, inputs: Sequence[Tenso
 
 
 def _unit_normalization(graph: Graph, keras: KerasLayer, inputs: Sequence[Tensor], part: tuple[str, ...]) -> Tensor:
-    """tf.keras bounds the square of the length by 1e-12, Keras 3 the length itself."""
+    """tf.keras, and Keras 3 up to 3.5, bound the square of the length by 1e-12, later releases the length itself."""
     graph.check(keras, "axis")
     source = graph.only(keras, inputs)
     _require_last_axis(graph, keras, source)
-    epsilon = 1e-12 if graph.era.is_keras_3 else 1e-6
+    epsilon = 1e-6 if graph.era.release < (3, 6, 0) else 1e-12
     layer = UnitNormalizationLayer(name=keras.spec_name, inputs=(source.reference,), epsilon=epsilon)
     return graph.add(layer, sequence=source.sequence, masks=source.masks)
 

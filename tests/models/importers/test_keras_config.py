@@ -346,7 +346,7 @@ def test_every_golden_configuration_has_shapes_and_names_its_own_layers() -> Non
         assert set(spec.outputs) <= infer_shapes(spec).keys()
 
 
-@pytest.mark.parametrize(("version", "epsilon"), [("2.15.0", 1e-6), ("3.5.0", 1e-12)])
+@pytest.mark.parametrize(("version", "epsilon"), [("2.15.0", 1e-6), ("3.5.0", 1e-6), ("3.6.0", 1e-12)])
 def test_unit_normalization_bounds_the_length_as_its_release_does(tmp_path: Path, version: str, epsilon: float) -> None:
     model = sequential(lstm(**SHAPE), layer("UnitNormalization", "unit", axis=-1))
     last = imported(tmp_path, model, {"lstm_1": lstm_arrays()}, version=version).spec.layers[-1]
