@@ -68,7 +68,7 @@ def _perfect_batcher(network: Network, sequences: list[np.ndarray], implementati
         batch = np.zeros((max(lengths), len(mates), mates[0].shape[1]), np.float32)
         for row, mate in enumerate(mates):
             batch[: len(mate), row] = mate
-        network.run((torch.from_numpy(batch),), lengths, implementation=implementation)
+        network.run((torch.from_numpy(batch),), lengths, implementation=implementation, ended_states=False)
 
 
 class _Engines:
