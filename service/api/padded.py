@@ -86,7 +86,7 @@ def _batch_and_time(signature: Signature, arrays: Mapping[str, Array], limits: L
 
 def _lengths(signature: Signature, given: Array | None, batch: int, time: int) -> Array | None:
     if given is None:
-        if signature.time_steps not in (None, time):
+        if signature.time_steps not in (None, time) or time < signature.fewest_steps:
             checks.require_lengths(np.full(batch, time), time, signature, field_of(signature.inputs[0].name))
         return None
     if given.shape != (batch,):

@@ -53,13 +53,18 @@ async def test_metadata_leaves_the_number_of_steps_open(harness: Harness) -> Non
     assert [list(each.shape) for each in metadata.outputs] == [[-1, -1, 4], [-1, 4]]
 
 
-async def test_a_row_too_short_for_a_window_is_refused_before_it_meets_others(harness: Harness) -> None:
+@pytest.mark.parametrize(
+    ("time", "lengths", "told"),
+    [(9, {"lengths": np.array([9, 3, 7], np.int64)}, "row 1 has 3 time steps"), (3, {}, "row 0 has 3 time steps")],
+)
+async def test_a_row_too_short_for_a_window_is_refused_before_it_meets_others(
+    harness: Harness, time: int, lengths: dict[str, np.ndarray], told: str
+) -> None:
     harness.add("convolved", network_of(CONVOLVED)[0])
-    request = infer_request("convolved", inputs=steps(), lengths=np.array([9, 3, 7], np.int64))
     with pytest.raises(grpc.aio.AioRpcError) as caught:
-        await harness.infer(request)
+        await harness.infer(infer_request("convolved", inputs=steps(time=time), **lengths))
     assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
-    assert "row 1 has 3 time steps, but the windows of this model's layers need at least 4" in (caught.value.details() or "")
+    assert f"{told}, but the windows of this model's layers need at least 4" in (caught.value.details() or "")
 
 
 async def test_two_sequences_side_by_side(harness: Harness) -> None:
