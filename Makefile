@@ -80,4 +80,4 @@ down: ## stop what `make up` started
 	docker compose -f deploy/compose.yaml down
 
 clean: ## remove what the targets above made
-	rm -rf $(VENV) .typing .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache *.egg-info
+	rm -rf $(VENV) .e2e .typing .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache *.egg-info
