@@ -108,7 +108,8 @@ def test_unload_holds_until_load(manage: ForeignClient, questions_file: Path) ->
     told = manage.run("unload_and_load", "steps", str(questions_file))
     before, unloaded, loaded = told["before"], told["unloaded"], told["loaded"]
     assert (before["ready"], unloaded["ready"], loaded["ready"]) == (True, False, True)
-    assert [each["state"] for each in unloaded["index"]] == ["UNAVAILABLE"]
+    (state,) = (each["state"] for each in unloaded["index"])
+    assert state in ("UNLOADING", "UNAVAILABLE")  # the first while a live sequence of another test still stays on it
     for asked in (unloaded["asked"], unloaded["asked for 1"]):
         assert asked["status"] == "StatusCode.UNAVAILABLE"
         assert asked["message"].startswith("[VERSION_UNAVAILABLE] ")
