@@ -21,6 +21,7 @@ from cellserve.models.importers.description import Description
 from cellserve.models.importers.imported import ImportedModel, Source, file_digest
 from cellserve.models.importers.torch_modules import Linear, RecurrentStack, modules
 from cellserve.models.importers.torch_order import arrange
+from cellserve.models.importers.wiring import INPUT, Wiring
 from cellserve.models.spec import (
     Activation,
     ActivationName,
@@ -29,7 +30,6 @@ from cellserve.models.spec import (
     GruLayer,
     InputSpec,
     LastStepLayer,
-    LayerSpec,
     LstmLayer,
     MergeLayer,
     ModelSpec,
@@ -39,23 +39,12 @@ from cellserve.models.spec import (
     UnitNormalizationLayer,
 )
 
-INPUT = "input"
 FIELDS: Final = frozenset({"head", "head_activations", "ignore", "nonlinearity", "order", "unit_length"})
 
 
 @dataclass
-class _Wiring:
-    source: str
-    description: Description
-    current: str = INPUT
-    layers: list[LayerSpec] = field(default_factory=list)
-    arrays: dict[str, npt.NDArray[Any]] = field(default_factory=dict)
+class _Wiring(Wiring):
     notes: list[str] = field(default_factory=list)
-
-    def add(self, layer: LayerSpec, arrays: dict[str, npt.NDArray[Any]] | None = None) -> None:
-        self.layers.append(layer)
-        self.current = layer.name
-        self.arrays |= {f"{layer.name}.{name}": array for name, array in (arrays or {}).items()}
 
 
 def from_state_dict(

@@ -33,6 +33,7 @@ from cellserve.models.importers.tensorflow1_order import (
     unexplained,
 )
 from cellserve.models.importers.tensorflow1_variables import Cell, is_slot, sort_variables
+from cellserve.models.importers.wiring import INPUT, Wiring
 from cellserve.models.spec import (
     Activation,
     ActivationName,
@@ -41,7 +42,6 @@ from cellserve.models.spec import (
     GruLayer,
     InputSpec,
     LastStepLayer,
-    LayerSpec,
     LstmLayer,
     MergeLayer,
     ModelSpec,
@@ -50,7 +50,6 @@ from cellserve.models.spec import (
     SimpleRnnLayer,
 )
 
-INPUT: Final = "input"
 FORGET_BIAS: Final = 1.0  # TensorFlow's default
 FIELDS: Final = frozenset(
     {"activation", "cell_clip", "cells", "forget_bias", "head", "head_activations", "merge", "order", "proj_clip"}
@@ -58,21 +57,8 @@ FIELDS: Final = frozenset(
 
 
 @dataclass
-class _Wiring:
-    checkpoint: Checkpoint
-    description: Description
-    current: str = INPUT
-    layers: list[LayerSpec] = field(default_factory=list)
-    arrays: dict[str, npt.NDArray[Any]] = field(default_factory=dict)
-
-    @property
-    def source(self) -> str:
-        return str(self.checkpoint.prefix)
-
-    def add(self, layer: LayerSpec, arrays: layout.Arrays | None = None) -> None:
-        self.layers.append(layer)
-        self.current = layer.name
-        self.arrays |= {f"{layer.name}.{name}": array for name, array in (arrays or {}).items()}
+class _Wiring(Wiring):
+    checkpoint: Checkpoint = field(kw_only=True)
 
 
 def load_checkpoint(prefix: Path, description: Description) -> ImportedModel:
@@ -98,7 +84,7 @@ def load_checkpoint(prefix: Path, description: Description) -> ImportedModel:
     stacks = recurrences(found.cells, joined=joined, source=source)
     arrangement = arrange([*stacks, *others], description.order, source)
     _refuse_what_fits_nothing(arrangement, description, source)
-    wiring = _Wiring(checkpoint, description)
+    wiring = _Wiring(str(checkpoint.prefix), description, checkpoint=checkpoint)
     try:
         spec = _wire(wiring, arrangement)
     except ValidationError as error:

@@ -8,7 +8,7 @@ from typing import Annotated, Final
 import typer
 
 from cellserve.service.cli import failures
-from cellserve.service.cli.options import JsonOption, RepositoryOption, open_repository
+from cellserve.service.cli.options import ArchitectureOption, DescriptionOption, JsonOption, RepositoryOption, open_repository
 from cellserve.service.cli.output import complain, note, print_json, step_bar
 from cellserve.service.registry.manifest import Manifest, check_alias_name, check_model_name
 from cellserve.service.registry.repository import Repository
@@ -26,13 +26,8 @@ def import_models(
     name: Annotated[
         str | None, typer.Option("--name", help="Name of the model.", show_default="the file's name without its suffix")
     ] = None,
-    architecture: Annotated[
-        Path | None, typer.Option("--architecture", help="Keras JSON, for an .h5 file that holds weights only.", dir_okay=False)
-    ] = None,
-    description: Annotated[
-        Path | None,
-        typer.Option("--description", help="YAML or JSON, for what a file of weights does not say.", dir_okay=False),
-    ] = None,
+    architecture: ArchitectureOption = None,
+    description: DescriptionOption = None,
     repository: RepositoryOption = None,
     alias: Annotated[
         str | None,

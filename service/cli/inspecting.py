@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from cellserve.service.cli import describing
-from cellserve.service.cli.options import JsonOption
+from cellserve.service.cli.options import ArchitectureOption, DescriptionOption, JsonOption
 from cellserve.service.cli.output import print_json, print_table
 
 
@@ -16,13 +16,8 @@ def inspect(
     file: Annotated[
         Path, typer.Argument(metavar="FILE", help="A trained file: .h5, .keras, .pt, .safetensors, .npz, a checkpoint.")
     ],
-    architecture: Annotated[
-        Path | None, typer.Option("--architecture", help="Keras JSON, for an .h5 file that holds weights only.", dir_okay=False)
-    ] = None,
-    description: Annotated[
-        Path | None,
-        typer.Option("--description", help="YAML or JSON, for what a file of weights does not say.", dir_okay=False),
-    ] = None,
+    architecture: ArchitectureOption = None,
+    description: DescriptionOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Show framework, layers, parameters, passes and implementations of a file, and what importing it would assume.

@@ -24,6 +24,15 @@ RepositoryOption = Annotated[
 UrlOption = Annotated[str, typer.Option("--url", help="host:port, or grpcs://host:port for TLS.")]
 DEFAULT_URL: Final = f"localhost:{DEFAULT_PORT}"
 
+ArchitectureOption = Annotated[
+    Path | None, typer.Option("--architecture", help="Keras JSON, for an .h5 file that holds weights only.", dir_okay=False)
+]
+
+DescriptionOption = Annotated[
+    Path | None,
+    typer.Option("--description", help="YAML or JSON, for what a file of weights does not say.", dir_okay=False),
+]
+
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
 
 
