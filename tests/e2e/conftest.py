@@ -38,6 +38,7 @@ def questions() -> dict[str, np.ndarray]:
         "both_ways_lengths": np.array([3, 9, 1, 6, 9]),
         "steps": numbers.normal(size=(4, 8, STEPS_WIDTH)).astype(np.float32),
         "steps_lengths": np.array([8, 2, 5, 1]),
+        "live": numbers.normal(size=(30, 12, STEPS_WIDTH)).astype(np.float32),  # sequences of the model `steps`, fed in pieces
     }
 
 
