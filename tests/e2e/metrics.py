@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import urllib.request
+from collections import Counter
 from dataclasses import dataclass
 
 from prometheus_client.parser import text_string_to_metric_families
@@ -40,3 +41,13 @@ def totals(metrics_url: str, model: str) -> Totals:
         sums.get("cellserve_compute_duration_seconds_sum", 0.0),
         sums.get("cellserve_iteration_duration_seconds_count", 0.0),
     )
+
+
+def session_events(metrics_url: str, model: str) -> Counter[str]:
+    """What has become of the live sequences of a model so far: how many times each event."""
+    counts: Counter[str] = Counter()
+    for family in text_string_to_metric_families(scrape(metrics_url)):
+        for sample in family.samples:
+            if sample.name == "cellserve_session_events_total" and sample.labels["model"] == model:
+                counts[sample.labels["event"]] += int(sample.value)
+    return counts

@@ -17,6 +17,7 @@ from cellserve.models.importers import ImportedModel, Source
 from cellserve.models.shapes import expected_weights
 from cellserve.models.spec import ModelSpec
 from cellserve.models.weights import Weights
+from cellserve.service.registry.model_settings import SETTINGS_FILE
 from cellserve.service.registry.repository import Repository
 
 DIGITS = "digits"
@@ -91,12 +92,14 @@ class SummingModel(RandomModel):
 
 _ADDING: dict[str, object] = {"kind": "simple_rnn", "name": "sum", "inputs": ["x"], "units": 3, "activation": "linear"}
 SUMS = SummingModel("sums", _model("", {"width": 3}, [{**_ADDING, "use_bias": False}]).spec)
-MODEL_NAMES = (DIGITS, *(model.name for model in RANDOM_MODELS), SUMS.name)
+LIVE_SUMS = SummingModel("live_sums", SUMS.spec)  # its settings ask clients for sequences
+MODEL_NAMES = (DIGITS, *(model.name for model in RANDOM_MODELS), SUMS.name, LIVE_SUMS.name)
 
 
 def publish_all(root: Path) -> None:
     """Every model of this module into a new repository."""
     repository = Repository(root)
     repository.publish(DIGITS, importers.load(DEMO / "digits.keras"), alias="stable")
-    for model in (*RANDOM_MODELS, SUMS):
+    for model in (*RANDOM_MODELS, SUMS, LIVE_SUMS):
         model.publish(repository)
+    (root / LIVE_SUMS.name / SETTINGS_FILE).write_text("sequence_batching: true\n")

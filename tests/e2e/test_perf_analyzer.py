@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import platform
-import subprocess
 import sys
 from pathlib import Path
 
@@ -11,11 +10,10 @@ import numpy as np
 import pytest
 
 from deploy.demo.server import Address
-from tests.e2e.get_perf_analyzer import perf_analyzer
 from tests.e2e.metrics import totals
 from tests.e2e.models import DIGITS, STEPS_WIDTH, SUMS
-from tests.e2e.perf_reports import Report, read_report, write_inputs
-from tests.e2e.venvs import interpreter
+from tests.e2e.perf_analyzer import PerfAnalyzer
+from tests.e2e.perf_reports import write_inputs
 
 pytestmark = [
     pytest.mark.e2e,
@@ -37,26 +35,9 @@ AGREEMENT = 0.05
 ROUNDING_MICROSECONDS = 1.0  # it prints whole microseconds
 
 
-class PerfAnalyzer:
-    def __init__(self, address: Address, folder: Path) -> None:
-        self._command = perf_analyzer(interpreter("tritonclient"))
-        self._address = address
-        self.inputs = folder / "inputs.json"
-        self._table, self._profile = folder / "report.csv", folder / "profile.json"
-
-    def run(self, model: str, *load: str) -> subprocess.CompletedProcess[str]:
-        fixed = ("-i", "grpc", "-u", self._address.url, "-m", model, "--input-data", str(self.inputs))
-        files = ("-f", str(self._table), "--profile-export-file", str(self._profile))
-        command = (str(self._command), *fixed, *files, "--request-count", str(REQUESTS), *load)
-        return subprocess.run(command, capture_output=True, text=True, timeout=180, check=False)
-
-    def report(self) -> Report:
-        return read_report(self._table, self._profile)
-
-
 @pytest.fixture
 def analyzer(server: Address, tmp_path: Path) -> PerfAnalyzer:
-    return PerfAnalyzer(server, tmp_path)
+    return PerfAnalyzer(server, tmp_path, REQUESTS)
 
 
 @pytest.fixture
