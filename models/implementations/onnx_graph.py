@@ -1,4 +1,4 @@
-"""A recurrent layer as an ONNX model of one node: LSTM, GRU or RNN, with its states going in and coming out.
+"""A recurrent layer as one ONNX node, or a model of it: LSTM, GRU or RNN, with its states going in and coming out.
 
 What ONNX cannot say is refused in words. Weights are laid out as the operators want them: a leading axis for the one direction,
 gates in ONNX's order, [outputs, inputs]. Knows no session and no torch. Operators: onnx.ai/onnx/operators, version 14.
@@ -6,12 +6,13 @@ gates in ONNX's order, [outputs, inputs]. Knows no session and no torch. Operato
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
-from onnx import GraphProto, TensorProto, helper, numpy_helper
+from onnx import NodeProto, TensorProto, ValueInfoProto, helper, numpy_helper
 
 from cellserve.models import gate_order
 from cellserve.models.implementations.onnx_activations import onnx_activation
@@ -33,33 +34,52 @@ def state_names(layer: OnnxLayer) -> tuple[tuple[str, str], ...]:
     return tuple((state, f"{state}_out") for state in layer.state_widths)
 
 
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """Part of a graph: nodes in order, and the constants that they read by name."""
+
+    nodes: tuple[NodeProto, ...]
+    constants: Mapping[str, NDArray[Any]]
+
+
+def piece(layer: OnnxLayer, weights: Mapping[str, Array], given: Sequence[str], made: Sequence[str], prefix: str = "") -> Piece:
+    """One node. given: the names of the inputs [T, B, F], the lengths [B] and the states, each [1, B, units]; made: those of
+    the outputs [T, 1, B, units], zeros beyond each length, and of the states. `prefix` begins the names of its constants.
+    """
+    constants = _constants(layer, weights)
+    inputs, lengths, *states = given
+    operands = [inputs, f"{prefix}kernel", f"{prefix}recurrent_kernel", f"{prefix}bias" if "bias" in constants else "", lengths]
+    operands += [*states, f"{prefix}peepholes"] if "peepholes" in constants else states
+    node = helper.make_node(_OPERATOR[layer.kind], operands, list(made), hidden_size=layer.units, **_attributes(layer))
+    return Piece((node,), {f"{prefix}{name}": array for name, array in constants.items()})
+
+
 def serialized(layer: OnnxLayer, weights: Mapping[str, Array]) -> bytes:
     """The model of a layer that onnxruntime.unsupported lets through; `weights`: its canonical arrays."""
-    constants = _constants(layer, weights)
     states = state_names(layer)
-    operands = [INPUTS, "kernel", "recurrent_kernel", "bias" if "bias" in constants else "", LENGTHS, *(i for i, _ in states)]
-    if "peepholes" in constants:
-        operands.append("peepholes")
-    node = helper.make_node(
-        _OPERATOR[layer.kind], operands, [OUTPUTS, *(o for _, o in states)], hidden_size=layer.units, **_attributes(layer)
-    )
     width, units = len(weights["kernel"]), layer.units
-    inputs = [_tensor(INPUTS, "T", "B", width), helper.make_tensor_value_info(LENGTHS, TensorProto.INT32, ["B"])]
-    outputs = [_tensor(OUTPUTS, "T", 1, "B", units)]
-    graph = helper.make_graph(
-        [node],
-        layer.kind,
-        [*inputs, *(_tensor(i, 1, "B", units) for i, _ in states)],
-        [*outputs, *(_tensor(o, 1, "B", units) for _, o in states)],
-        [numpy_helper.from_array(array, name) for name, array in constants.items()],
+    made = piece(layer, weights, (INPUTS, LENGTHS, *(i for i, _ in states)), (OUTPUTS, *(o for _, o in states)))
+    inputs = [tensor(INPUTS, "T", "B", width), helper.make_tensor_value_info(LENGTHS, TensorProto.INT32, ["B"])]
+    outputs = [tensor(OUTPUTS, "T", 1, "B", units)]
+    return model(
+        made,
+        [*inputs, *(tensor(i, 1, "B", units) for i, _ in states)],
+        [*outputs, *(tensor(o, 1, "B", units) for _, o in states)],
     )
-    return packed(graph)
 
 
-def packed(graph: GraphProto) -> bytes:
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", _OPSET)], ir_version=_IR_VERSION)
-    made: bytes = model.SerializeToString()
+def model(whole: Piece, inputs: Sequence[ValueInfoProto], outputs: Sequence[ValueInfoProto]) -> bytes:
+    """A file of it."""
+    constants = [numpy_helper.from_array(np.ascontiguousarray(array), name) for name, array in whole.constants.items()]
+    graph = helper.make_graph(list(whole.nodes), "graph", list(inputs), list(outputs), constants)
+    proto = helper.make_model(graph, opset_imports=[helper.make_opsetid("", _OPSET)], ir_version=_IR_VERSION)
+    made: bytes = proto.SerializeToString()
     return made
+
+
+def tensor(name: str, *shape: str | int) -> ValueInfoProto:
+    """float32, for the inputs and outputs of a graph."""
+    return helper.make_tensor_value_info(name, TensorProto.FLOAT, list(shape))
 
 
 def _constants(layer: OnnxLayer, weights: Mapping[str, Array]) -> dict[str, Array]:
@@ -94,7 +114,3 @@ def _activations(layer: OnnxLayer) -> list[Activation]:
     if isinstance(layer, LstmLayer):
         return [layer.recurrent_activation, layer.activation, layer.activation]
     return [layer.recurrent_activation, layer.activation] if isinstance(layer, GruLayer) else [layer.activation]
-
-
-def _tensor(name: str, *shape: str | int) -> Any:
-    return helper.make_tensor_value_info(name, TensorProto.FLOAT, list(shape))

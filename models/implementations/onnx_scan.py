@@ -7,16 +7,16 @@ session and no torch.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 import numpy as np
-from onnx import NodeProto, TensorProto, helper, numpy_helper
+from onnx import NodeProto, helper
 
 from cellserve.models import gate_order
 from cellserve.models.implementations.onnx_activations import onnx_activation
-from cellserve.models.implementations.onnx_graph import INPUTS, Array, OnnxLayer, packed
+from cellserve.models.implementations.onnx_graph import INPUTS, Array, OnnxLayer, Piece, model, tensor
 from cellserve.models.spec import Activation, GruLayer, LstmLayer
 
 LSTM_GATES: Final = ("i", "f", "o", "c")  # so that those with one activation stand together
@@ -29,7 +29,25 @@ def state_names(layer: OnnxLayer) -> tuple[tuple[str, str, str], ...]:
 
 def serialized(layer: OnnxLayer, weights: Mapping[str, Array]) -> bytes:
     """The model of a layer without peepholes that onnxruntime.unsupported lets through; `weights`: its canonical arrays."""
-    body = _Body(layer)
+    states, units = state_names(layer), layer.units
+    made = piece(
+        layer,
+        weights,
+        (INPUTS, *(given for given, *_ in states)),
+        (*(made for _, made, _ in states), *(step for *_, step in states)),
+    )
+    return model(
+        made,
+        [tensor(INPUTS, "T", "B", len(weights["kernel"])), *(tensor(given, "B", units) for given, *_ in states)],
+        [*(tensor(made, "B", units) for _, made, _ in states), *(tensor(step, "T", "B", units) for *_, step in states)],
+    )
+
+
+def piece(layer: OnnxLayer, weights: Mapping[str, Array], given: Sequence[str], made: Sequence[str], prefix: str = "") -> Piece:
+    """given: the names of the inputs [T, B, F] and of the states, each [B, units]; made: those of the states at the end, then of
+    the states after every step [T, B, units]. `prefix` begins every other name.
+    """
+    body = _Body(layer, prefix)
     if isinstance(layer, LstmLayer):
         constants = _lstm(body, layer, weights)
     elif isinstance(layer, GruLayer):
@@ -39,46 +57,38 @@ def serialized(layer: OnnxLayer, weights: Mapping[str, Array]) -> bytes:
         body.node("Gemm", ["h", "recurrent", "x"], "sum")
         body.activation(layer.activation, "sum", "h_out")
     states = state_names(layer)
-    for _, made, step in states:
-        body.node("Identity", [made], step)
+    for _, end, step in states:
+        body.node("Identity", [end], step)
     gates, units = constants["kernel"].shape[1] // layer.units, layer.units
     inner = helper.make_graph(
         body.nodes,
         "step",
-        [*(_tensor(given, "B", units) for given, *_ in states), _tensor("x", "B", gates * units)],
-        [*(_tensor(made, "B", units) for _, made, _ in states), *(_tensor(step, "B", units) for *_, step in states)],
+        [*(tensor(prefix + name, "B", units) for name, *_ in states), tensor(f"{prefix}x", "B", gates * units)],
+        [
+            *(tensor(prefix + name, "B", units) for _, name, _ in states),
+            *(tensor(prefix + name, "B", units) for *_, name in states),
+        ],
     )
-    nodes = [
-        helper.make_node("MatMul", [INPUTS, "kernel"], ["products"]),
-        helper.make_node("Add", ["products", "bias"], ["projected"]),
-        helper.make_node(
-            "Scan",
-            [*(given for given, *_ in states), "projected"],
-            [*(made for _, made, _ in states), *(step for *_, step in states)],
-            body=inner,
-            num_scan_inputs=1,
-        ),
-    ]
-    graph = helper.make_graph(
-        nodes,
-        layer.kind,
-        [_tensor(INPUTS, "T", "B", len(weights["kernel"])), *(_tensor(given, "B", units) for given, *_ in states)],
-        [*(_tensor(made, "B", units) for _, made, _ in states), *(_tensor(step, "T", "B", units) for *_, step in states)],
-        [numpy_helper.from_array(np.ascontiguousarray(array), name) for name, array in (constants | body.sizes).items()],
+    inputs, *starts = given
+    nodes = (
+        helper.make_node("MatMul", [inputs, f"{prefix}kernel"], [f"{prefix}products"]),
+        helper.make_node("Add", [f"{prefix}products", f"{prefix}bias"], [f"{prefix}projected"]),
+        helper.make_node("Scan", [*starts, f"{prefix}projected"], list(made), body=inner, num_scan_inputs=1),
     )
-    return packed(graph)
+    return Piece(nodes, {f"{prefix}{name}": array for name, array in (constants | body.sizes).items()})
 
 
 @dataclass(slots=True)
 class _Body:
-    """The nodes of one step. `sizes`: how Splits cut, by name."""
+    """The nodes of one step. `prefix` begins every name in the graph; `sizes`: how Splits cut, by name without it."""
 
     layer: OnnxLayer
+    prefix: str
     nodes: list[NodeProto] = field(default_factory=list)
     sizes: dict[str, Any] = field(default_factory=dict)
 
     def node(self, operator: str, given: list[str], made: str, **attributes: Any) -> None:
-        self.nodes.append(helper.make_node(operator, given, [made], **attributes))
+        self.nodes.append(helper.make_node(operator, self._named(given), self._named([made]), **attributes))
 
     def activation(self, activation: Activation, given: str, made: str) -> None:
         name, alpha, beta = onnx_activation(activation)
@@ -92,7 +102,10 @@ class _Body:
         """Cuts the last axis into runs of so many gates."""
         sizes = f"{given}_sizes"
         self.sizes[sizes] = np.array([count * self.layer.units for count in gates], np.int64)
-        self.nodes.append(helper.make_node("Split", [given, sizes], made, axis=1))
+        self.nodes.append(helper.make_node("Split", self._named([given, sizes]), self._named(made), axis=1))
+
+    def _named(self, names: list[str]) -> list[str]:
+        return [self.prefix + name for name in names]
 
 
 def _lstm(body: _Body, layer: LstmLayer, weights: Mapping[str, Array]) -> dict[str, Array]:
@@ -148,7 +161,3 @@ def _gru(body: _Body, layer: GruLayer, weights: Mapping[str, Array]) -> dict[str
 
 def _bias(layer: OnnxLayer, weights: Mapping[str, Array]) -> Array:
     return weights["bias"] if layer.use_bias else np.zeros(weights["kernel"].shape[1], np.float32)
-
-
-def _tensor(name: str, *shape: str | int) -> Any:
-    return helper.make_tensor_value_info(name, TensorProto.FLOAT, list(shape))
