@@ -53,6 +53,7 @@ def import_as(name: str, arrays: Path, description: str, repository: Path, folde
 
 
 def test_g2p_en_encodes_words(python: Path, empty_repository: Path, tmp_path: Path) -> None:
+    """Whole words, and letter by letter."""
     answers = tmp_path / "answers.npz"
     told = ForeignClient(python, "published.py", (str(answers),)).run("pronounce")
     import_as("letters", Path(told["arrays"]), PRONUNCIATION, empty_repository, tmp_path)
@@ -60,18 +61,27 @@ def test_g2p_en_encodes_words(python: Path, empty_repository: Path, tmp_path: Pa
         words = [stored[f"ids_{index}"] for index in range(told["words"])]
         for index, found in enumerate(client.predict("letters", words)):
             np.testing.assert_allclose(found, stored[f"states_{index}"], **TOLERANCE)
+            with client.sequence("letters") as s:
+                spelled = [s.feed(letter) for letter in words[index]]
+            np.testing.assert_allclose(spelled, stored[f"states_{index}"], **TOLERANCE)
 
 
 def test_silero_vad_hears_voices(python: Path, empty_repository: Path, tmp_path: Path) -> None:
+    """All chunks in one request; in two, with the state between them; and each as it comes, the server keeping the state."""
     arrays = tmp_path / "cell.npz"
     told = ForeignClient(python, "published.py", (str(arrays),)).run("detect_voice")
     import_as("voice", arrays, VOICE, empty_repository, tmp_path)
-    features = np.array(told["features"], np.float32)
+    features, (last_h, last_c) = np.array(told["features"], np.float32), told["state"]
     with Server(empty_repository, tmp_path / "log") as address, Client(address.url) as client:
         whole = client.run("voice", features, return_state=True)
         np.testing.assert_allclose(whole.answer, told["probabilities"], **TOLERANCE)
         begun = client.run("voice", features[:5], return_state=True)
         rest = client.run("voice", features[5:], initial_state=begun.state)
         np.testing.assert_allclose(rest.answer, told["probabilities"][5:], **TOLERANCE)
+        with client.sequence("voice") as s:
+            heard = [s.feed(chunk, return_state=True) for chunk in features]
+        np.testing.assert_allclose([each.answer for each in heard], told["probabilities"], **TOLERANCE)
+        np.testing.assert_allclose(heard[-1].state["0.h"][0], last_h, **TOLERANCE)
+        np.testing.assert_allclose(heard[-1].state["0.c"][0], last_c, **TOLERANCE)
     probabilities = np.array(told["probabilities"])
     assert probabilities.max() - probabilities.min() > 0.1
