@@ -17,6 +17,8 @@ from torch import Tensor
 from cellserve.models.errors import Unsupported
 from cellserve.models.graph import Graph
 from cellserve.models.implementations import IMPLEMENTATIONS, Implementation
+from cellserve.models.packed_chunk import PackedChunk
+from cellserve.models.pass_network import PassNetwork
 from cellserve.models.passes import plan
 from cellserve.models.row_lengths import RowLengths
 from cellserve.models.shapes import infer_shapes, minimum_time_steps, required_time_steps
@@ -40,6 +42,7 @@ class Advance:
 class Network:
     """`implementations`: every label, with None where it can run this network, else the sentence why not.
 
+    `passes`: in which a network that is not causal is advanced chunk by chunk; None for a causal one.
     Raises InvalidSpec, InvalidWeights: layers that do not fit together, arrays that do not fit the layers.
     """
 
@@ -57,6 +60,12 @@ class Network:
         supported = [label for label, refusal in self.implementations.items() if refusal is None]
         self._plan = plan(spec)
         self._graph = Graph.prepare(spec, weights, self.device, supported)
+        self.passes: PassNetwork | None = None
+        if not self._plan.causal:
+            self.passes = PassNetwork(spec, self.shapes, self._graph, self.state_layout, self.device)
+        self._packed: PackedChunk | None = None
+        if self.device.type == "cpu" and "onnxruntime" in supported:
+            self._packed = PackedChunk.of(spec, self._plan, self.shapes, weights.arrays)
 
     @property
     def causal(self) -> bool:
@@ -75,6 +84,10 @@ class Network:
 
     def initial_state(self, rows: int) -> RecurrentState:
         return RecurrentState.zeros(self.state_layout, rows, self.device)
+
+    def pass_steps(self, fed: int) -> tuple[int, ...]:
+        """The time steps of each pass over a row of `fed`; one pass for a causal network. 0 where the row is too short."""
+        return (fed,) if self.passes is None else self.passes.steps(fed)
 
     @torch.inference_mode()
     def advance(
@@ -104,6 +117,14 @@ class Network:
             {reference: value.tensor for reference, value in carried.items() if value.lengths is None},
         )
         return made, RecurrentState.joined(self.state_layout, states, len(lengths), self.device)
+
+    def packed(self, implementation: str) -> PackedChunk | None:
+        """What advances and finishes a chunk in one run over host memory, without masks: the numbers of `advance` and `finish`.
+
+        None where this implementation has no such way. Raises Unsupported as `advance` does.
+        """
+        self._require(implementation)
+        return self._packed if implementation == "onnxruntime" else None
 
     @torch.inference_mode()
     def finish(self, advance: Advance, rows: Sequence[int]) -> tuple[Tensor, ...]:

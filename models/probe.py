@@ -28,6 +28,8 @@ class Probe:
         kinds = (entry.kind for entry in network.spec.inputs)
         self._inputs = tuple(self._tiled(array, kind == "vector") for array, kind in zip(arrays, kinds))
         self._state = network.initial_state(len(self._lengths))
+        first = self._inputs[0].numpy(force=True)
+        self._steps = np.concatenate([first[:length, row] for row, length in enumerate(self._lengths)])
 
     @property
     def timesteps(self) -> int:
@@ -35,7 +37,9 @@ class Probe:
         return sum(self._lengths)
 
     def __call__(self, implementation: str) -> None:
-        if self._network.causal:
+        if (chunk := self._network.packed(implementation)) is not None:
+            chunk(self._steps, self._lengths, self._state.data.numpy(), ())
+        elif self._network.causal:
             self._network.advance(self._inputs[0], self._lengths, self._state, implementation=implementation, ended_states=False)
         else:
             self._network.run(self._inputs, self._lengths, implementation=implementation, ended_states=False)

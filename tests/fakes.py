@@ -114,6 +114,9 @@ class FakeNetwork:
     def finish(self, advance: FakeAdvance, rows: Sequence[int]) -> tuple[torch.Tensor, ...]:
         return advance.sums[:, list(rows)], advance.ends[list(rows)]
 
+    def packed(self, implementation: str) -> None:
+        """It has no such way."""
+
     def run(
         self,
         inputs: tuple[torch.Tensor, ...],

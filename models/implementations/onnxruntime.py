@@ -59,9 +59,16 @@ def prepare(layer: RecurrentLayer, weights: Mapping[str, Tensor]) -> RecurrentKe
         raise ValueError(unsupported(layer))
     arrays = {name: tensor.numpy(force=True) for name, tensor in weights.items()}
     call: RaggedCall = OnnxCall.of(layer, arrays)
-    if _has_slow_activations(layer) and not (isinstance(layer, LstmLayer) and layer.peepholes):
-        call = SizedCall(call, ScanCall.of(layer, arrays), _SCANNED_NUMBERS // layer.units + 1)
+    if (rows := scanned_from(layer)) is not None:
+        call = SizedCall(call, ScanCall.of(layer, arrays), rows)
     return CompactingKernel.of(layer, call)
+
+
+def scanned_from(layer: RecurrentLayer) -> int | None:
+    """The number of rows from which on a scan is faster than the layer's own operator; None if it never is."""
+    if not isinstance(layer, LstmLayer | GruLayer | SimpleRnnLayer) or not _has_slow_activations(layer):
+        return None
+    return None if isinstance(layer, LstmLayer) and layer.peepholes else _SCANNED_NUMBERS // layer.units + 1
 
 
 def _has_slow_activations(layer: OnnxLayer) -> bool:
@@ -83,7 +90,7 @@ class OnnxCall:
 
         states = onnx_graph.state_names(layer)
         return cls(
-            _session(onnx_graph.serialized(layer, weights)),
+            new_session(onnx_graph.serialized(layer, weights)),
             (onnx_graph.INPUTS, onnx_graph.LENGTHS, *(given for given, _ in states)),
             (onnx_graph.OUTPUTS, *(made for _, made in states)),
         )
@@ -115,7 +122,7 @@ class ScanCall:
 
         states = onnx_scan.state_names(layer)
         return cls(
-            _session(onnx_scan.serialized(layer, weights)),
+            new_session(onnx_scan.serialized(layer, weights)),
             (onnx_graph.INPUTS, *(given for given, *_ in states)),
             (*(made for _, made, _ in states), *(steps for *_, steps in states)),
         )
@@ -152,7 +159,7 @@ class SizedCall:
         return (self.few if len(lengths) < self.many_rows else self.many)(inputs, lengths, states)
 
 
-def _session(model: bytes) -> InferenceSession:
+def new_session(model: bytes) -> InferenceSession:
     """On the calling thread alone; no plans kept per shape, because chunks come in all shapes."""
     from onnxruntime import InferenceSession, SessionOptions
 

@@ -34,6 +34,10 @@ class Batch:
         return min(self.lengths) < max(self.lengths)
 
     @property
+    def masked(self) -> bool:
+        return any(sequence.work.mask is not None for sequence in self.sequences)
+
+    @property
     def ended_states(self) -> bool:
         """Whether a row that ends before the others wants its state."""
         steps = self.steps

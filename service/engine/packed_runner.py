@@ -1,0 +1,101 @@
+"""Computes one iteration of a causal network in one run over host memory: steps packed, states gathered and scattered.
+
+Nearly all of it is plain Python on purpose: each operation of NumPy or torch on more than a few numbers hands the interpreter
+over, and the event loop waits for it. Knows no masks, no queue, no clock, no errors: whatever raises is the lane's to handle.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+import numpy.typing as npt
+
+from cellserve.models.network import Network
+from cellserve.models.packed_chunk import PackedAnswer, PackedChunk
+from cellserve.service.engine.batch import Batch
+from cellserve.service.engine.sequence import Sequence
+from cellserve.service.engine.state_pool import StatePool
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
+
+Array = npt.NDArray[Any]
+
+
+class PackedRunner:
+    """One causal network over one state pool in host memory."""
+
+    def __init__(self, network: Network, pool: StatePool) -> None:
+        self._pool = pool
+        self._dtype = np.dtype(np.int64 if network.spec.inputs[0].kind == "ids" else np.float32)
+        self._per_step = [network.shapes[reference].sequence for reference in network.spec.outputs]
+
+    def run(self, batch: Batch, chunk: PackedChunk) -> None:
+        """As ChunkRunner.run, by one call of `chunk`."""
+        ending = [i for i, (s, length) in enumerate(zip(batch.sequences, batch.lengths)) if s.remaining == length]
+        answer = chunk(self._packed(batch), batch.lengths, self._states(batch), ending)
+        self._collect(batch, answer, ending)
+        self._keep(batch, answer.state, ending)
+
+    def _packed(self, batch: Batch) -> Array:
+        """[N, F], or ids [N]: the next steps of every row, one row after the other."""
+        rows = [
+            self._plain(s.work.inputs[0][s.position : s.position + length]) for s, length in zip(batch.sequences, batch.lengths)
+        ]
+        if len(rows) == 1:
+            return rows[0] if rows[0].flags.aligned else rows[0].copy()
+        return np.frombuffer(b"".join(cast("list[ReadableBuffer]", rows)), self._dtype).reshape(-1, *rows[0].shape[1:])
+
+    def _plain(self, row: Array) -> Array:
+        """What may be joined byte by byte; a view of the request in all usual cases."""
+        if row.dtype == self._dtype and row.flags.c_contiguous:
+            return row
+        return np.ascontiguousarray(row, self._dtype)
+
+    def _states(self, batch: Batch) -> npt.NDArray[np.float32]:
+        """[B, width]. Newcomers get a row; it is written to when their first iteration has not been their last."""
+        newcomers = [(place, sequence) for place, sequence in enumerate(batch.sequences) if sequence.row is None]
+        for _, sequence in newcomers:
+            sequence.row = self._pool.acquire()
+        states = self._pool.take_array([sequence.row for sequence in batch.sequences if sequence.row is not None])
+        for place, sequence in newcomers:
+            states[place] = 0.0 if sequence.work.state is None else sequence.work.state
+        return states
+
+    def _collect(self, batch: Batch, answer: PackedAnswer, ending: list[int]) -> None:
+        if any(self._per_step):
+            start = 0
+            for sequence, length in zip(batch.sequences, batch.lengths):
+                self._append(sequence, [output[start : start + length] for output in answer.outputs])
+                start += length
+        for place, row in enumerate(ending):
+            sequence = batch.sequences[row]
+            if not sequence.outputs:
+                sequence.outputs = [output[place].copy() for output in answer.outputs]
+                continue
+            for index, (output, per_step) in enumerate(zip(answer.outputs, self._per_step)):
+                if not per_step:
+                    sequence.outputs[index] = output[place].copy()
+
+    def _append(self, sequence: Sequence, parts: list[Array]) -> None:
+        """parts: [length, …] of each sequence output; of a vector output anything."""
+        if not sequence.outputs:
+            sequence.outputs = [
+                np.empty((sequence.steps, *part.shape[1:]) if per_step else part.shape[1:], part.dtype)
+                for part, per_step in zip(parts, self._per_step)
+            ]
+        for result, part, per_step in zip(sequence.outputs, parts, self._per_step):
+            if per_step:
+                result[sequence.position : sequence.position + len(part)] = part
+
+    def _keep(self, batch: Batch, states: npt.NDArray[np.float32], ending: list[int]) -> None:
+        """Survivors' states go back to the pool; those that end leave theirs, if wanted, as an array."""
+        ends = set(ending)
+        for row in ending:
+            if batch.sequences[row].work.want_state:
+                batch.sequences[row].state = states[row].copy()
+        going_on = [row for row in range(batch.rows) if row not in ends]
+        handles = [handle for row in going_on if (handle := batch.sequences[row].row) is not None]
+        if handles:
+            self._pool.put_array(handles, states if not ends else states[going_on])
