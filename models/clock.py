@@ -38,6 +38,14 @@ class Window:
             return 1 - self.size
         return -(max(0, (self.steps(before) - 1) * self.stride + self.size - before) // 2)
 
+    def span(self, steps: int) -> int:
+        """How many steps `steps` windows in a row reach over."""
+        return (steps - 1) * self.stride + self.size
+
+    def ahead(self, steps: int) -> int:
+        """Where window number `steps` begins, counted from the first."""
+        return steps * self.stride
+
 
 @dataclass(frozen=True, slots=True)
 class Margin:
@@ -51,6 +59,16 @@ class Margin:
 
     def needed(self, steps: int) -> int:
         return max(1, steps - self.before - self.after)
+
+    def start(self, before: int) -> int:
+        """Where the zeros ahead of a row begin."""
+        return -self.before
+
+    def span(self, steps: int) -> int:
+        return steps
+
+    def ahead(self, steps: int) -> int:
+        return steps
 
 
 Change = Window | Margin

@@ -7,6 +7,7 @@ beyond counts in none. A mask ends here, as it does in the frameworks. Knows no 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import partial
 
 import torch
@@ -14,58 +15,66 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from cellserve.models.activations import Elementwise, resolve
-from cellserve.models.clock import Change, Margin, ShiftingLayer, change_of
+from cellserve.models.clock import Change, ShiftingLayer, change_of
+from cellserve.models.reductions import Average, Largest, Reduction
 from cellserve.models.row_lengths import RowLengths
 from cellserve.models.spec import Conv1dLayer, GlobalPooling1dLayer, Pooling1dLayer
 from cellserve.models.value import Value
-
-
-def prepare(layer: ShiftingLayer | GlobalPooling1dLayer, weights: Mapping[str, Tensor]) -> Callable[[Value], Value]:
-    """Raises InvalidSpec: an activation given an alpha that it does not have."""
-    if isinstance(layer, GlobalPooling1dLayer):
-        return _largest if layer.mode == "max" else _average
-    change = change_of(layer)
-    if isinstance(layer, Conv1dLayer):
-        kernel = weights["kernel"].permute(2, 1, 0).contiguous()  # [units, F, size]
-        convolve = partial(
-            _convolve,
-            kernel=kernel,
-            bias=weights.get("bias"),
-            stride=layer.strides,
-            dilation=layer.dilation,
-            activation=resolve(layer.activation),
-        )
-        return partial(_windowed, name=layer.name, change=change, compute=convolve)
-    if isinstance(layer, Pooling1dLayer):
-        pool = _pool_max if layer.mode == "max" else _pool_average
-        return partial(
-            _windowed, name=layer.name, change=change, compute=partial(pool, size=layer.pool_size, stride=layer.strides)
-        )
-    return partial(_windowed, name=layer.name, change=change, compute=_padded)
-
 
 Compute = Callable[[Tensor, Tensor], Tensor]
 """(steps laid out for the windows [P, B, F] with zeros where no step is, which of them are steps [P, B]) -> [T', B, F']."""
 
 
-def _windowed(x: Value, *, name: str, change: Change, compute: Compute) -> Value:
-    """Raises ValueError for rows too short for a window, which `shapes.minimum_time_steps` tells beforehand."""
-    ends = x.ends
-    counts = [change.steps(length) for length in ends.host]
-    if 0 in counts:
-        raise ValueError(f"layer {name!r} needs rows that are long enough for a window; one has {min(ends.host)} time steps")
-    steps = change.steps(ends.steps)
-    laid, inside = _laid_out(x.tensor, ends, change, steps)
-    return Value(compute(laid, inside), RowLengths(counts, steps, ends.device))
+def prepare(layer: ShiftingLayer | GlobalPooling1dLayer, weights: Mapping[str, Tensor]) -> Callable[[Value], Value]:
+    """Raises InvalidSpec: an activation given an alpha that it does not have."""
+    if isinstance(layer, GlobalPooling1dLayer):
+        return partial(_pooled, reduction=reduction_of(layer))
+    return Windowed(layer.name, change_of(layer), _compute(layer, weights))
+
+
+def reduction_of(layer: GlobalPooling1dLayer) -> Reduction:
+    return Largest() if layer.mode == "max" else Average()
+
+
+@dataclass(frozen=True, slots=True)
+class Windowed:
+    """A layer prepared: whole rows by a call, rows laid out by somebody else by `compute`."""
+
+    name: str
+    change: Change
+    compute: Compute
+
+    def __call__(self, x: Value) -> Value:
+        """Raises ValueError for rows too short for a window, which `shapes.minimum_time_steps` tells beforehand."""
+        ends = x.ends
+        counts = [self.change.steps(length) for length in ends.host]
+        if 0 in counts:
+            shortest = min(ends.host)
+            raise ValueError(f"layer {self.name!r} needs rows that are long enough for a window; one has {shortest} time steps")
+        steps = self.change.steps(ends.steps)
+        laid, inside = _laid_out(x.tensor, ends, self.change, steps)
+        return Value(self.compute(laid, inside), RowLengths(counts, steps, ends.device))
+
+
+def _compute(layer: ShiftingLayer, weights: Mapping[str, Tensor]) -> Compute:
+    if isinstance(layer, Conv1dLayer):
+        return partial(
+            _convolve,
+            kernel=weights["kernel"].permute(2, 1, 0).contiguous(),  # [units, F, size]
+            bias=weights.get("bias"),
+            stride=layer.strides,
+            dilation=layer.dilation,
+            activation=resolve(layer.activation),
+        )
+    if isinstance(layer, Pooling1dLayer):
+        return partial(_pool_max if layer.mode == "max" else _pool_average, size=layer.pool_size, stride=layer.strides)
+    return _padded
 
 
 def _laid_out(x: Tensor, ends: RowLengths, change: Change, steps: int) -> tuple[Tensor, Tensor]:  # [T, B, F]
     """[P, B, F] and [P, B]: each row from where its first window begins to where the batch's last one ends, zeros around."""
-    if isinstance(change, Margin):
-        places, starts = steps, [-change.before] * len(ends.host)
-    else:
-        places, starts = (steps - 1) * change.stride + change.size, [change.start(length) for length in ends.host]
-    wanted = torch.arange(places, device=x.device).unsqueeze(1) + torch.tensor(starts, device=x.device)  # [P, B]
+    starts = [change.start(length) for length in ends.host]
+    wanted = torch.arange(change.span(steps), device=x.device).unsqueeze(1) + torch.tensor(starts, device=x.device)  # [P, B]
     inside = (wanted >= 0) & (wanted < ends.on_device)
     index = wanted.clamp(0, len(x) - 1).unsqueeze(2).expand(-1, -1, x.shape[2])
     return torch.where(inside.unsqueeze(2), x.gather(0, index), x.new_zeros(())), inside
@@ -99,11 +108,6 @@ def _padded(laid: Tensor, inside: Tensor) -> Tensor:  # [P, B, F]
     return laid
 
 
-def _largest(x: Value) -> Value:
-    return Value(torch.where(x.ends.inside.unsqueeze(2), x.tensor, torch.full_like(x.tensor, -torch.inf)).amax(dim=0))
-
-
-def _average(x: Value) -> Value:
-    valid = x.ends.inside if x.mask is None else x.mask & x.ends.inside
-    kept = torch.where(valid.unsqueeze(2), x.tensor, x.tensor.new_zeros(()))
-    return Value(kept.sum(dim=0) / valid.sum(dim=0).unsqueeze(1))
+def _pooled(x: Value, *, reduction: Reduction) -> Value:
+    start = reduction.start(x.tensor.shape[2]).to(x.tensor.device)
+    return Value(reduction.result(reduction.add(start.expand(x.tensor.shape[1], -1), x)))

@@ -1,0 +1,284 @@
+"""Cuts any network into passes over time: decided from the description alone.
+
+Whatever needs more than the steps so far waits for a later pass: a row from its end (a backward layer, a reversal), a window that
+reaches ahead, a vector that is known at a row's end. Forward and backward layers over the same stored sequence share a pass: one
+reads it onward, the other turned. Every layer runs in one pass, but for the cheap ones between the inputs and the first that
+matters (embeddings, maskings): each pass makes what it needs of these again, so that they are not stored. Knows no torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from math import prod
+
+from cellserve.models.clock import Clock, ShiftingLayer, change_of
+from cellserve.models.mask_sources import mask_sources
+from cellserve.models.pass_plan import ONWARD, TURNED, Order, Pass, PassPlan, Start, View
+from cellserve.models.passes import SINGLE_STEPS
+from cellserve.models.shapes import TensorShape, infer_shapes
+from cellserve.models.spec import (
+    DenseLayer,
+    FlattenLayer,
+    GlobalPooling1dLayer,
+    LayerSpec,
+    ModelSpec,
+    RecurrentLayer,
+    RepeatVectorLayer,
+    ReverseLayer,
+)
+
+
+def cut(spec: ModelSpec) -> PassPlan:
+    """Raises InvalidSpec where the layers do not fit together."""
+    shapes = infer_shapes(spec)
+    masks = mask_sources(spec, shapes)
+    layers = _needed(spec)
+    cheap = _cheap(spec, layers, shapes)
+    groups = _groups([layer for layer in layers if layer.name not in cheap], spec, shapes, set(cheap))
+    drafts = [_draft(clock, members, spec, shapes, masks, cheap) for clock, members in groups]
+    passes = _with_lifetimes(drafts, spec, shapes)
+    stored = [reference for one in passes for reference in one.stored]
+    return PassPlan(
+        passes,
+        masks,
+        {reference: prod(shapes[reference].features) for reference in stored},
+        {reference: shapes[reference].clock for reference in stored},
+    )
+
+
+def _needed(spec: ModelSpec) -> list[LayerSpec]:
+    """Every recurrent layer (its final state is asked for), and what they and the outputs read."""
+    needed, kept = {_owner(reference) for reference in spec.outputs}, list[LayerSpec]()
+    for layer in reversed(spec.layers):
+        if layer.name in needed or isinstance(layer, RecurrentLayer):
+            needed.update(map(_owner, layer.inputs))
+            kept.append(layer)
+    return kept[::-1]
+
+
+def _cheap(spec: ModelSpec, layers: Iterable[LayerSpec], shapes: Mapping[str, TensorShape]) -> dict[str, LayerSpec]:
+    """Layers without products that work step by step on the inputs alone, and that nobody needs whole."""
+    flattened = {layer.inputs[0] for layer in layers if isinstance(layer, FlattenLayer)}
+    sources = {entry.name for entry in spec.inputs if shapes[entry.name].sequence}
+    cheap: dict[str, LayerSpec] = {}
+    for layer in layers:
+        alone = layer.name not in flattened and layer.name not in spec.outputs and sources.issuperset(layer.inputs)
+        dear = DenseLayer | RecurrentLayer | ShiftingLayer | ReverseLayer
+        if alone and shapes[layer.name].sequence and not isinstance(layer, dear):
+            cheap[layer.name] = layer
+            sources.add(layer.name)
+    return cheap
+
+
+def _groups(
+    layers: Iterable[LayerSpec], spec: ModelSpec, shapes: Mapping[str, TensorShape], cheap: set[str]
+) -> list[tuple[Clock, list[LayerSpec]]]:
+    """The layers of each pass: as early as what they read allows, sequences of different clocks apart."""
+    levels = dict.fromkeys({entry.name for entry in spec.inputs} | cheap, -1)
+    places: dict[tuple[int, Clock], list[LayerSpec]] = {}
+    vectors: list[LayerSpec] = []
+    for layer in layers:
+        if _over_vectors(layer, shapes):
+            levels[layer.name] = max(levels[_owner(reference)] for reference in layer.inputs)
+            vectors.append(layer)
+        else:
+            clock = shapes[layer.name if shapes[layer.name].sequence else layer.inputs[0]].clock
+            levels[layer.name] = _level(layer, clock, shapes, levels)
+            places.setdefault((levels[layer.name], clock), []).append(layer)
+    if not places or any(levels[layer.name] < 0 for layer in vectors):
+        places[-1, Clock(1)] = []
+    ordered = sorted(places.items(), key=lambda place: place[0][0])
+    index = {layer.name: number for number, (_, members) in enumerate(ordered) for layer in members}
+    for layer in vectors:
+        index[layer.name] = max(index.get(_owner(reference), 0) for reference in layer.inputs)
+        ordered[index[layer.name]][1].append(layer)
+    return [(clock, members) for (_, clock), members in ordered]
+
+
+def _level(layer: LayerSpec, clock: Clock, shapes: Mapping[str, TensorShape], levels: Mapping[str, int]) -> int:
+    level = 0
+    for reference in layer.inputs:
+        shape, below = shapes[reference], levels[_owner(reference)]
+        beside = shape.sequence and order_of(layer) == ONWARD and shape.clock == clock
+        level = max(level, below if beside else below + 1)
+    return level
+
+
+def order_of(layer: LayerSpec) -> Order:
+    """How a layer goes through the sequence that it reads."""
+    if isinstance(layer, ReverseLayer) or (isinstance(layer, RecurrentLayer) and layer.go_backwards):
+        return TURNED
+    if isinstance(layer, ShiftingLayer) and (change := change_of(layer)) not in SINGLE_STEPS:
+        return change
+    return ONWARD
+
+
+def _over_vectors(layer: LayerSpec, shapes: Mapping[str, TensorShape]) -> bool:
+    """Whether it runs once for a row that ends: it reads vectors, or flattens a whole sequence."""
+    if isinstance(layer, FlattenLayer):
+        return True
+    return not shapes[layer.inputs[0]].sequence and not isinstance(layer, RepeatVectorLayer)
+
+
+@dataclass(frozen=True, slots=True)
+class _Draft:
+    """A pass before anybody knows who reads what it makes."""
+
+    clock: Clock
+    views: tuple[View, ...]
+    entries: tuple[LayerSpec, ...]
+    body: tuple[LayerSpec, ...]
+    pooled: tuple[GlobalPooling1dLayer, ...]
+    head: tuple[LayerSpec, ...]
+    starts: tuple[Start, ...]
+
+    @property
+    def stepwise(self) -> tuple[LayerSpec, ...]:
+        return (*self.entries, *self.body)
+
+    def flattened(self, shapes: Mapping[str, TensorShape]) -> list[str]:
+        return [reference for layer in self.head for reference in layer.inputs if shapes[reference].sequence]
+
+    def vectors_read(self, shapes: Mapping[str, TensorShape]) -> list[str]:
+        """Those of earlier passes, and those that the head reads of this one."""
+        repeated = [layer.inputs[0] for layer in self.entries if isinstance(layer, RepeatVectorLayer)]
+        over = [reference for layer in self.head for reference in layer.inputs if not shapes[reference].sequence]
+        return [*repeated, *(start.vector for start in self.starts), *over]
+
+
+def _draft(
+    clock: Clock,
+    members: Sequence[LayerSpec],
+    spec: ModelSpec,
+    shapes: Mapping[str, TensorShape],
+    masks: Mapping[str, str],
+    cheap: Mapping[str, LayerSpec],
+) -> _Draft:
+    head = tuple(layer for layer in members if _over_vectors(layer, shapes))
+    over_time = [layer for layer in members if not _over_vectors(layer, shapes)]
+    waits = [order_of(layer) != ONWARD or isinstance(layer, RepeatVectorLayer) for layer in over_time]
+    return _Draft(
+        clock,
+        _views(over_time, shapes, masks, cheap, {entry.name for entry in spec.inputs}),
+        tuple(_alone(layer) for layer, entry in zip(over_time, waits) if entry),
+        tuple(
+            _alone(layer) for layer, entry in zip(over_time, waits) if not entry and not isinstance(layer, GlobalPooling1dLayer)
+        ),
+        tuple(layer for layer in over_time if isinstance(layer, GlobalPooling1dLayer)),
+        head,
+        tuple(
+            Start(layer.name, state, vector)
+            for layer in over_time
+            if isinstance(layer, RecurrentLayer)
+            for state, vector in zip(layer.state_widths, layer.inputs[1:])
+        ),
+    )
+
+
+def _alone(layer: LayerSpec) -> LayerSpec:
+    """A recurrent layer as a pass runs it: onward over what it is given, its states put in before its first step."""
+    if not isinstance(layer, RecurrentLayer):
+        return layer
+    return layer.model_copy(update={"go_backwards": False, "inputs": layer.inputs[:1]})
+
+
+def _views(
+    layers: Sequence[LayerSpec],
+    shapes: Mapping[str, TensorShape],
+    masks: Mapping[str, str],
+    cheap: Mapping[str, LayerSpec],
+    inputs: set[str],
+) -> tuple[View, ...]:
+    here = {layer.name for layer in layers}
+    wanted: dict[Order, dict[str, None]] = {}
+    wanted_masks: dict[Order, dict[str, None]] = {}
+    for layer in layers:
+        order = order_of(layer)
+        read = [reference for reference in layer.inputs if shapes[reference].sequence and reference not in here]
+        wanted.setdefault(order, {}).update(dict.fromkeys(read))
+        made = dict.fromkeys(masks[reference] for reference in read if reference in masks)
+        if order == ONWARD or (order == TURNED and isinstance(layer, RecurrentLayer)):
+            wanted_masks.setdefault(order, {}).update(made)
+        if order == TURNED and layer.name in masks:  # a mask is not turned round with the sequence
+            wanted_masks.setdefault(ONWARD, {}).update(made)
+    orders = dict.fromkeys([*(order for order, read in wanted.items() if read), *wanted_masks])
+    return tuple(
+        _view(order, list(wanted.get(order, ())), list(wanted_masks.get(order, ())), masks, cheap, inputs)
+        for order in orders
+        if wanted.get(order) or wanted_masks.get(order)
+    )
+
+
+def _view(
+    order: Order,
+    references: Sequence[str],
+    made_masks: Sequence[str],
+    masks: Mapping[str, str],
+    cheap: Mapping[str, LayerSpec],
+    inputs: set[str],
+) -> View:
+    needed = {reference for reference in (*references, *made_masks) if reference in cheap}
+    for layer in reversed(list(cheap.values())):
+        if layer.name in needed:
+            needed.update(layer.inputs)
+    fed = [reference for reference in needed if reference in inputs]
+    fed_masks = [masks[reference] for reference in fed if reference in masks] if isinstance(order, str) else []
+    return View(
+        order,
+        tuple(dict.fromkeys([*sorted(fed), *(reference for reference in references if reference not in cheap)])),
+        tuple(dict.fromkeys([*fed_masks, *(source for source in made_masks if source not in cheap)])),
+        tuple(layer for layer in cheap.values() if layer.name in needed),
+    )
+
+
+def _with_lifetimes(drafts: Sequence[_Draft], spec: ModelSpec, shapes: Mapping[str, TensorShape]) -> tuple[Pass, ...]:
+    last_read: dict[str, int] = {}
+    last_mask: dict[str, int] = {}
+    for index, draft in enumerate(drafts):
+        read = [reference for view in draft.views for reference in view.references]
+        last_read.update(dict.fromkeys([*read, *draft.flattened(shapes), *draft.vectors_read(shapes)], index))
+        last_mask.update(dict.fromkeys([mask for view in draft.views for mask in view.masks], index))
+    passes: list[Pass] = []
+    stored, stored_masks = list[str](), list[str]()
+    for index, draft in enumerate(drafts):
+        made = [name for layer in draft.stepwise for name in _made(layer)]
+        vectors = [name for name in made if not shapes[name].sequence]
+        ends = [*vectors, *(layer.name for layer in (*draft.pooled, *draft.head))]
+        flattened = draft.flattened(shapes)
+        new = [
+            name
+            for name in made
+            if shapes[name].sequence and (name in spec.outputs or name in flattened or last_read.get(name, -1) > index)
+        ]
+        new_masks = [name for name in made if last_mask.get(name, -1) > index]
+        stored, stored_masks = stored + new, stored_masks + new_masks
+        passes.append(
+            Pass(
+                draft.clock,
+                draft.views,
+                draft.entries,
+                draft.body,
+                draft.pooled,
+                draft.head,
+                draft.starts,
+                vectors=tuple(dict.fromkeys(name for name in draft.vectors_read(shapes) if name not in ends)),
+                whole=tuple(dict.fromkeys(flattened)),
+                carried=tuple(name for name in vectors if name in last_read or name in spec.outputs),
+                kept=tuple(name for name in ends if name in spec.outputs or last_read.get(name, -1) > index),
+                stored=tuple(new),
+                stored_masks=tuple(new_masks),
+                freed=tuple(name for name in stored if last_read.get(name) == index and name not in spec.outputs),
+                freed_masks=tuple(name for name in stored_masks if last_mask[name] == index),
+            )
+        )
+    return tuple(passes)
+
+
+def _made(layer: LayerSpec) -> list[str]:
+    states = [f"{layer.name}:{state}" for state in layer.state_widths] if isinstance(layer, RecurrentLayer) else []
+    return [layer.name, *states]
+
+
+def _owner(reference: str) -> str:
+    return reference.partition(":")[0]
