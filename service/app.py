@@ -16,6 +16,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from cellserve.service.api.administration import is_loopback
 from cellserve.service.api.door import Door
 from cellserve.service.api.execution import Execution
 from cellserve.service.api.inbox import Inbox
@@ -26,6 +27,7 @@ from cellserve.service.durable_every import DurableEvery
 from cellserve.service.engine.engine import Engine, EngineSettings
 from cellserve.service.engine.facts import VersionKey
 from cellserve.service.errors import Draining, InternalFailure, ServiceError
+from cellserve.service.followed_files import UnusableFile
 from cellserve.service.metrics import Metrics
 from cellserve.service.metrics_page import MetricsPage
 from cellserve.service.registry import machine
@@ -57,13 +59,15 @@ class Running:
 
 
 def run(settings: Settings) -> int:
-    """Serves until SIGTERM or SIGINT. Returns the exit code: 0 after a drain, 1 if it could not start or its engine failed."""
+    """Serves until SIGTERM or SIGINT. Returns the exit code: 0 after a drain, 1 if it could not start or its engine failed,
+    2 if a file that a setting names cannot be used.
+    """
     try:
         with asyncio.Runner(loop_factory=_event_loop()) as runner:
             return runner.run(_serve(settings))
-    except (CannotListen, ServiceError) as error:
+    except (CannotListen, ServiceError, UnusableFile) as error:
         print(f"cellserve: {error}", file=sys.stderr)
-        return 1
+        return 2 if isinstance(error, UnusableFile) else 1
 
 
 def _event_loop() -> Callable[[], asyncio.AbstractEventLoop]:
@@ -77,7 +81,7 @@ def _event_loop() -> Callable[[], asyncio.AbstractEventLoop]:
 
 @asynccontextmanager
 async def serving(settings: Settings) -> AsyncIterator[Running]:
-    """A server in this process and event loop, drained at the end. Raises CannotListen, RepositoryError."""
+    """A server in this process and event loop, drained at the end. Raises CannotListen, RepositoryError, UnusableFile."""
     server = _Server(settings)
     async with AsyncExitStack() as stack:
         stack.push_async_callback(server.stop)
@@ -126,6 +130,12 @@ class _Server:
 
     async def start(self) -> Running:
         """Ports first, so that a taken one is told before anything is loaded."""
+        if self._settings.tokens is not None and self._settings.tls is None and not is_loopback(self._settings.host):
+            log.warning(
+                "tokens cross the network in plain text: whoever can read a packet to %s can use them; "
+                "start the server with --tls-certificate and --tls-key, or on --host 127.0.0.1 behind a proxy that adds TLS",
+                self._settings.host,
+            )
         port = self._api.bind()
         try:
             self._page = self._metrics.open_page(self._settings.host, self._settings.metrics_port)
@@ -230,6 +240,8 @@ def _server_options(settings: Settings) -> ServerOptions:
         min_ping_interval_seconds=settings.min_ping_interval_seconds,
         max_connection_age_seconds=settings.max_connection_age_seconds,
         max_connection_age_grace_seconds=settings.max_connection_age_grace_seconds,
+        tls=settings.tls,
+        tokens=settings.tokens,
     )
 
 

@@ -22,7 +22,6 @@ from __future__ import annotations
 from cellserve.service.client_async import AsyncClient
 from cellserve.service.client_call import RunOptions
 from cellserve.service.client_errors import (
-    AccessDenied,
     BadReply,
     CallFailed,
     FeedUnsettled,
@@ -40,7 +39,7 @@ from cellserve.service.client_sequence_info import SequenceInfo
 from cellserve.service.client_sequence_sync import LiveSequence
 from cellserve.service.client_stream import StreamBroken
 from cellserve.service.client_sync import Client
-from cellserve.service.errors import ServiceError
+from cellserve.service.errors import AccessDenied, ServiceError
 
 __all__ = [
     "AccessDenied",

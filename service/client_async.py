@@ -47,6 +47,9 @@ class AsyncClient:
         *,
         token: str | None = None,
         root_certificates: bytes | None = None,
+        client_certificate: bytes | None = None,
+        client_key: bytes | None = None,
+        server_name: str | None = None,
         credentials: grpc.ChannelCredentials | None = None,
         timeout_seconds: float = DEFAULT_TIMEOUT_SECONDS,
         retry: RetryPolicy | None = None,
@@ -61,7 +64,15 @@ class AsyncClient:
         which costs both sides less than calls of their own (docs/performance.md); a stream stays with one server, so say False
         behind a balancer that spreads calls.
         """
-        self._endpoint = Endpoint.of(url, token=token, root_certificates=root_certificates, credentials=credentials)
+        self._endpoint = Endpoint.of(
+            url,
+            token=token,
+            root_certificates=root_certificates,
+            client_certificate=client_certificate,
+            client_key=client_key,
+            server_name=server_name,
+            credentials=credentials,
+        )
         self._settings = CallSettings(timeout_seconds, retry or RetryPolicy(), limits or PartLimits(), wire_dtype, clock)
         self._parts_in_flight = parts_in_flight
         self._sleep = sleep

@@ -25,11 +25,14 @@ _SERVING = b"\x08\x01"  # HealthCheckResponse {status: SERVING}
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """A server, and how this client introduces itself to it. credentials None: plain text."""
+    """A server, and how this client introduces itself to it. credentials None: plain text. server_name: whom the server's
+    certificate must name; None: the host of the target.
+    """
 
     target: str
     credentials: grpc.ChannelCredentials | None
     metadata: tuple[tuple[str, str], ...]
+    server_name: str | None = None
 
     @classmethod
     def of(
@@ -38,29 +41,37 @@ class Endpoint:
         *,
         token: str | None = None,
         root_certificates: bytes | None = None,
+        client_certificate: bytes | None = None,
+        client_key: bytes | None = None,
+        server_name: str | None = None,
         credentials: grpc.ChannelCredentials | None = None,
     ) -> Endpoint:
-        """Raises ValueError: an url without a host or with another scheme."""
+        """Raises ValueError: an url without a host or with another scheme; half of a client's certificate and key."""
         scheme, separator, target = url.partition("://")
         if not separator:
             scheme, target = "grpc", url
         if scheme not in ("grpc", "grpcs") or not target.strip("/"):
             raise ValueError(f"{url!r} is no address of a server; host:port or grpcs://host:port was expected")
-        if credentials is None and (scheme == "grpcs" or root_certificates is not None):
-            credentials = grpc.ssl_channel_credentials(root_certificates)
+        if (client_certificate is None) != (client_key is None):
+            raise ValueError("a client shows a certificate together with its key; give both or neither")
+        if credentials is None and (scheme == "grpcs" or root_certificates is not None or client_key is not None):
+            credentials = grpc.ssl_channel_credentials(root_certificates, client_key, client_certificate)
         metadata = () if token is None else (("authorization", f"Bearer {token}"),)
-        return cls(target.rstrip("/"), credentials, metadata)
+        return cls(target.rstrip("/"), credentials, metadata, server_name)
 
     def channel(self) -> grpc.Channel:
         if self.credentials is None:
             return grpc.insecure_channel(self.target, options=_OPTIONS)
-        return grpc.secure_channel(self.target, self.credentials, options=_OPTIONS)
+        return grpc.secure_channel(self.target, self.credentials, options=self._secure_options())
 
     def aio_channel(self) -> grpc.aio.Channel:
         """To be called on the event loop that will use it."""
         if self.credentials is None:
             return grpc.aio.insecure_channel(self.target, options=_OPTIONS)
-        return grpc.aio.secure_channel(self.target, self.credentials, options=_OPTIONS)
+        return grpc.aio.secure_channel(self.target, self.credentials, options=self._secure_options())
+
+    def _secure_options(self) -> tuple[tuple[str, int | str], ...]:
+        return _OPTIONS if self.server_name is None else (*_OPTIONS, ("grpc.ssl_target_name_override", self.server_name))
 
 
 def is_serving(health_reply: bytes) -> bool:

@@ -5,7 +5,6 @@ ServiceError                          see cellserve.service.errors
     ├── ServiceUnavailable            UNAVAILABLE     nobody answered; safe to try again
     │   └── StreamBroken              STREAM_BROKEN   … because the stream that carried it ended; see client_stream
     ├── MessageTooLarge               MESSAGE_TOO_LARGE
-    ├── AccessDenied                  ACCESS_DENIED   a missing or unknown token, or one without the right
     ├── MethodMissing                 METHOD_MISSING  whatever answers there is not a cellserve of this version
     ├── FeedUnsettled                 FEED_UNSETTLED  whether an earlier feed of the live sequence was consumed is not known
     └── BadReply                      BAD_REPLY       the reply contradicts itself
@@ -22,7 +21,7 @@ import grpc
 from google.protobuf.message import DecodeError, Message
 from google.rpc import error_details_pb2, status_pb2
 
-from cellserve.service.errors import Cancelled, DeadlineExpired, InternalFailure, Overloaded, ServiceError
+from cellserve.service.errors import AccessDenied, Cancelled, DeadlineExpired, InternalFailure, Overloaded, ServiceError
 from cellserve.service.pb import cellserve_pb2 as pb
 
 _DETAILS_KEY = "grpc-status-details-bin"
@@ -40,10 +39,6 @@ class ServiceUnavailable(CallFailed):
 
 class MessageTooLarge(CallFailed):
     reason = "MESSAGE_TOO_LARGE"
-
-
-class AccessDenied(CallFailed):
-    reason = "ACCESS_DENIED"
 
 
 class MethodMissing(CallFailed):

@@ -15,7 +15,6 @@ from typing import Any, NamedTuple, Protocol, cast
 import grpc
 
 from cellserve.service.client_errors import (
-    AccessDenied,
     BadReply,
     FailedCall,
     MethodMissing,
@@ -23,7 +22,7 @@ from cellserve.service.client_errors import (
     mirrored,
     mirrored_message,
 )
-from cellserve.service.errors import Cancelled, DeadlineExpired, ServiceError
+from cellserve.service.errors import AccessDenied, Cancelled, DeadlineExpired, ServiceError
 from cellserve.service.pb import cellserve_pb2 as pb
 
 _SERVERS_TURN_SECONDS = 1.0  # after the deadline: for the server's own word that the time is over

@@ -51,6 +51,9 @@ class Client:
         *,
         token: str | None = None,
         root_certificates: bytes | None = None,
+        client_certificate: bytes | None = None,
+        client_key: bytes | None = None,
+        server_name: str | None = None,
         credentials: grpc.ChannelCredentials | None = None,
         timeout_seconds: float = DEFAULT_TIMEOUT_SECONDS,
         retry: RetryPolicy | None = None,
@@ -59,13 +62,23 @@ class Client:
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        """url: host:port, or grpcs://host:port for TLS with the system's root certificates; root_certificates (PEM) or
-        credentials ask for TLS too. token: sent as `authorization: Bearer`, so use it over TLS. wire_dtype: of features on their
-        way to the server; float16 and bfloat16 halve the bytes and round the values. Connects with the first call.
+        """url: host:port, or grpcs://host:port for TLS with the system's root certificates; root_certificates (PEM) ask for TLS
+        too, and so does a client_certificate with its client_key (PEM), which a server that checks its clients wants to see.
+        server_name: whom the server's certificate names, where that is not the host of the url. credentials: gRPC's own, in
+        place of all these. token: sent as `authorization: Bearer`, so use it over TLS. wire_dtype: of features on their way to
+        the server; float16 and bfloat16 halve the bytes and round the values. Connects with the first call.
 
-        Raises ValueError: an url that is none.
+        Raises ValueError: an url that is none, or half of a certificate and key.
         """
-        self._endpoint = Endpoint.of(url, token=token, root_certificates=root_certificates, credentials=credentials)
+        self._endpoint = Endpoint.of(
+            url,
+            token=token,
+            root_certificates=root_certificates,
+            client_certificate=client_certificate,
+            client_key=client_key,
+            server_name=server_name,
+            credentials=credentials,
+        )
         self._settings = CallSettings(timeout_seconds, retry or RetryPolicy(), limits or PartLimits(), wire_dtype, clock)
         self._sleep = sleep
         self._channel = self._endpoint.channel()

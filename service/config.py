@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, field_validator
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from cellserve.service.durable_every import DurableEvery
+from cellserve.service.tls_files import TlsFiles
 
 DEFAULT_REPOSITORY = Path("model-repository")
 DEFAULT_PORT = 8001
@@ -32,6 +33,18 @@ class Settings(BaseSettings):
     port: NonNegativeInt = Field(default=DEFAULT_PORT, le=65535, description="gRPC port; 0 picks a free one.")
     metrics_port: NonNegativeInt = Field(
         default=DEFAULT_METRICS_PORT, le=65535, description="HTTP port of /metrics; 0 picks a free one."
+    )
+    tls_certificate: Path | None = Field(
+        default=None,
+        description="PEM file of the server's certificate chain: gRPC is TLS only then. Read again when it changes.",
+    )
+    tls_key: Path | None = Field(default=None, description="PEM file of the certificate's private key, without a passphrase.")
+    tls_client_ca: Path | None = Field(
+        default=None, description="PEM file of authorities; clients must then show a certificate that one of them has signed."
+    )
+    tokens: Path | None = Field(
+        default=None,
+        description="File of the tokens that calls must carry: infer or admin and a token, a line. Read again when it changes.",
     )
     device: str = Field(default="auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$", description="auto, cpu, cuda or cuda:<n>.")
     implementation: ImplementationChoice = Field(
@@ -113,3 +126,19 @@ class Settings(BaseSettings):
     def _check_durable_every(cls, text: str) -> str:
         DurableEvery.parse(text)
         return text
+
+    @model_validator(mode="after")
+    def _check_tls(self) -> Self:
+        if (self.tls_certificate is None) != (self.tls_key is None):
+            given, wanted = ("certificate", "key") if self.tls_key is None else ("key", "certificate")
+            raise ValueError(f"--tls-{given} is given without --tls-{wanted} (CELLSERVE_TLS_{wanted.upper()}); TLS needs both")
+        if self.tls_client_ca is not None and self.tls_certificate is None:
+            raise ValueError("--tls-client-ca is given without --tls-certificate and --tls-key; certificates of clients need TLS")
+        return self
+
+    @property
+    def tls(self) -> TlsFiles | None:
+        """None: plain text."""
+        if self.tls_certificate is None or self.tls_key is None:
+            return None
+        return TlsFiles(self.tls_certificate, self.tls_key, self.tls_client_ca)

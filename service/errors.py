@@ -22,7 +22,10 @@ ServiceError
 ├── Draining                     DRAINING                   the server is stopping
 ├── DeadlineExpired              DEADLINE_EXPIRED
 ├── Cancelled                    CANCELLED                  by the client
-├── AdministrationDenied         ADMINISTRATION_DENIED      the caller may not administer this server
+├── AccessDenied                 ACCESS_DENIED              the family of the next three
+│   ├── TokenMissing             TOKEN_MISSING              the server wants a token, and the call carried none
+│   ├── TokenInvalid             TOKEN_INVALID              the server does not know the token of the call
+│   └── AdministrationDenied     ADMINISTRATION_DENIED      the caller may not administer this server
 ├── RepositoryError              REPOSITORY                 the model repository refuses an operation
 └── InternalFailure              INTERNAL                   ours; the cause is in the log under the request id
 """
@@ -151,7 +154,19 @@ class Cancelled(ServiceError):
     reason = "CANCELLED"
 
 
-class AdministrationDenied(ServiceError):
+class AccessDenied(ServiceError):
+    reason = "ACCESS_DENIED"
+
+
+class TokenMissing(AccessDenied):
+    reason = "TOKEN_MISSING"
+
+
+class TokenInvalid(AccessDenied):
+    reason = "TOKEN_INVALID"
+
+
+class AdministrationDenied(AccessDenied):
     reason = "ADMINISTRATION_DENIED"
 
 

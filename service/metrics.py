@@ -57,6 +57,8 @@ _REFUSALS: Final = frozenset(
         "NOT_OFFERED",
         "OVERLOADED",
         "DRAINING",
+        "TOKEN_MISSING",
+        "TOKEN_INVALID",
     )
 )
 

@@ -1,4 +1,4 @@
-"""Who may administer the server: without tokens, only peers on this machine. The one place that decides it. Knows no method."""
+"""Who is on this machine: the right to administer a server that has no tokens. Knows no method."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ def require_administrator(peer: str) -> None:
     """peer: as gRPC names it, `ipv4:127.0.0.1:4711`, `ipv6:%5B::1%5D:4711` or `unix:`. Raises AdministrationDenied."""
     if not is_local(peer):
         raise AdministrationDenied(
-            "the registry is administered from the machine that the server runs on; connect to it there, over loopback"
+            "a server without tokens is administered from the machine that it runs on; connect to it there, over loopback, "
+            "or let it be started with --tokens"
         )
 
 
@@ -21,11 +22,15 @@ def is_local(peer: str) -> bool:
     scheme, _, rest = unquote(peer).partition(":")
     if scheme == "unix":
         return True
-    if scheme not in ("ipv4", "ipv6"):
-        return False
-    host = rest.rpartition(":")[0].strip("[]").partition("%")[0]
+    return scheme in ("ipv4", "ipv6") and is_loopback(rest.rpartition(":")[0])
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach an address, given as in a setting or in a peer: `127.0.0.1`, `[::1]`, `localhost`."""
+    if host == "localhost":
+        return True
     try:
-        address = ipaddress.ip_address(host)
+        address = ipaddress.ip_address(host.strip("[]").partition("%")[0])
     except ValueError:
         return False
     mapped = getattr(address, "ipv4_mapped", None)

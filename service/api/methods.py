@@ -1,8 +1,9 @@
 """What happens around every rpc: a request id, errors to statuses, and facts for the observer.
 
-Each method's handler is wrapped once, when it is registered: an interceptor of grpc.aio would be asked anew at every call. An
-exception that is not a ServiceError reaches the client as one neutral sentence with the request id; its cause goes to the log.
-Knows no messages' meaning and no metrics library.
+Each method's handler is wrapped once, when it is registered: an interceptor of grpc.aio would be asked anew at every call. Who
+may call it is decided then, too, so that a method that is open to all pays nothing; a guarded call is looked at before it is
+parsed. An exception that is not a ServiceError reaches the client as one neutral sentence with the request id; its cause goes to
+the log. Knows no messages' meaning and no metrics library.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from typing import Any, NamedTuple, NoReturn
 import grpc
 from google.protobuf.message import DecodeError
 
+from cellserve.service.api.access import Access, Guard
 from cellserve.service.api.calls import Call, RequestIds, enter
 from cellserve.service.api.facts import DoorObserver, RpcMethod, RpcType
 from cellserve.service.api.failures import told
@@ -27,6 +29,8 @@ from cellserve.service.errors import Cancelled, DeadlineExpired, InvalidInput, N
 
 _log = logging.getLogger(__name__)
 
+Behaviour = Callable[..., Any]
+Parse = Callable[[bytes], Any]
 Handler = Any  # grpc.RpcMethodHandler; its fields are not typed
 
 
@@ -42,11 +46,13 @@ class Methods(grpc.GenericRpcHandler):  # type: ignore[type-arg]
 
     The generated add_…_to_server functions take it in place of the server; the server takes it as its one generic handler.
     inference: full names of the methods of which each call is one inference request, told to the observer as such.
+    access: who may call what.
     """
 
-    def __init__(self, observer: DoorObserver, inference: Collection[str]) -> None:
+    def __init__(self, observer: DoorObserver, inference: Collection[str], access: Access) -> None:
         self._observer = observer
         self._inference = inference
+        self._access = access
         self._ids = RequestIds()
         self._handlers: dict[str, Handler] = {}
 
@@ -62,23 +68,29 @@ class Methods(grpc.GenericRpcHandler):  # type: ignore[type-arg]
         return self._handlers.get(handler_call_details.method)
 
     def _wrap(self, handler: Handler, service: str, method: str) -> Handler:
-        of = _Kind(RpcMethod(_rpc_type(handler), service, method), f"/{service}/{method}" in self._inference)
+        name = f"/{service}/{method}"
+        of = _Kind(RpcMethod(_rpc_type(handler), service, method), name in self._inference)
+        guard = self._access.guard(name)
         if not _is_written(handler):
-            return grpc.unary_unary_rpc_method_handler(self._unary(_refuse(method), bytes, of))
+            return grpc.unary_unary_rpc_method_handler(self._unary(*_guarded(guard, _refuse(method), bytes), of))
         if handler.unary_unary:
             return grpc.unary_unary_rpc_method_handler(
-                self._unary(handler.unary_unary, handler.request_deserializer, of),
+                self._unary(*_guarded(guard, handler.unary_unary, handler.request_deserializer), of),
                 response_serializer=handler.response_serializer,
             )
         if handler.unary_stream:
             return grpc.unary_stream_rpc_method_handler(
-                self._stream(handler.unary_stream, of), handler.request_deserializer, handler.response_serializer
+                self._stream(_guarded_stream(guard, handler.unary_stream), of),
+                handler.request_deserializer,
+                handler.response_serializer,
             )
         return grpc.stream_stream_rpc_method_handler(
-            self._stream(handler.stream_stream, of), partial(_parsed, handler.request_deserializer), handler.response_serializer
+            self._stream(_guarded_stream(guard, handler.stream_stream), of),
+            partial(_parsed, handler.request_deserializer),
+            handler.response_serializer,
         )
 
-    def _unary(self, behaviour: Callable[..., Any], parse: Callable[[bytes], Any], kind: _Kind) -> Callable[..., Any]:
+    def _unary(self, behaviour: Behaviour, parse: Parse, kind: _Kind) -> Behaviour:
         async def call(request: bytes, context: Any) -> Any:
             rpc = _Rpc(context, kind, self._ids.next(), self._observer)
             try:
@@ -91,7 +103,7 @@ class Methods(grpc.GenericRpcHandler):  # type: ignore[type-arg]
 
         return call
 
-    def _stream(self, behaviour: Callable[..., Any], kind: _Kind) -> Callable[..., Any]:
+    def _stream(self, behaviour: Behaviour, kind: _Kind) -> Behaviour:
         async def call(request: Any, context: Any) -> AsyncIterator[Any]:
             rpc = _Rpc(context, kind, self._ids.next(), self._observer)
             try:
@@ -156,7 +168,30 @@ def _is_written(handler: Handler) -> bool:
     return inspect.iscoroutinefunction(behaviour) or inspect.isasyncgenfunction(behaviour)
 
 
-def _refuse(method: str) -> Callable[..., Any]:
+def _guarded(guard: Guard | None, behaviour: Behaviour, parse: Parse) -> tuple[Behaviour, Parse]:
+    """A behaviour and what parses its requests; a guarded one parses for itself, after the guard has looked."""
+    if guard is None:
+        return behaviour, parse
+
+    def call(request: bytes, context: Any) -> Any:
+        guard(context)
+        return behaviour(_parsed(parse, request), context)
+
+    return call, bytes
+
+
+def _guarded_stream(guard: Guard | None, behaviour: Behaviour) -> Behaviour:
+    if guard is None:
+        return behaviour
+
+    def call(requests: Any, context: Any) -> Any:
+        guard(context)
+        return behaviour(requests, context)
+
+    return call
+
+
+def _refuse(method: str) -> Behaviour:
     async def refuse(request: bytes, context: Any) -> NoReturn:
         raise NotOffered(f"this server does not offer {method}")
 
@@ -169,7 +204,7 @@ def _rpc_type(handler: Handler) -> RpcType:
     return "server_stream" if handler.response_streaming else "unary"
 
 
-def _parsed(parse: Callable[[bytes], Any], request: bytes) -> Any:
+def _parsed(parse: Parse, request: bytes) -> Any:
     try:
         return parse(request)
     except DecodeError as error:

@@ -9,7 +9,6 @@ from functools import partial
 from typing import Any, Final, NoReturn
 
 from cellserve.service.api import metadata, model_config, repository_control, server_settings, shared_memory, statistics
-from cellserve.service.api.administration import require_administrator
 from cellserve.service.api.door import Door
 from cellserve.service.api.facts import DoorObserver
 from cellserve.service.api.inference import infer
@@ -116,13 +115,11 @@ class OpenInferenceServicer(GRPCInferenceServiceServicer):
         return repository_control.index(request, self._door.versions.index())
 
     async def RepositoryModelLoad(self, request: pb.RepositoryModelLoadRequest, context: Any) -> pb.RepositoryModelLoadResponse:
-        require_administrator(context.peer())
         return await repository_control.load(request, self._door.versions)
 
     async def RepositoryModelUnload(
         self, request: pb.RepositoryModelUnloadRequest, context: Any
     ) -> pb.RepositoryModelUnloadResponse:
-        require_administrator(context.peer())
         return await repository_control.unload(request, self._door.versions)
 
     # --- shared memory ---

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from cellserve.service.api.administration import require_administrator
 from cellserve.service.api.describing import show_reply, status_message
 from cellserve.service.api.door import Versions
 from cellserve.service.errors import UnknownModel
@@ -17,7 +16,6 @@ class ModelRegistryServicer(RegistryServicer):
         self._versions = versions
 
     async def List(self, request: pb.ListRequest, context: Any) -> pb.ListReply:
-        require_administrator(context.peer())
         statuses = self._versions.index()
         if request.model:
             statuses = [status for status in statuses if status.model == request.model]
@@ -26,11 +24,9 @@ class ModelRegistryServicer(RegistryServicer):
         return pb.ListReply(versions=[status_message(status) for status in statuses])
 
     async def Show(self, request: pb.ShowRequest, context: Any) -> pb.ShowReply:
-        require_administrator(context.peer())
         return show_reply(await self._versions.describe(request.model, request.version))
 
     async def SetAlias(self, request: pb.SetAliasRequest, context: Any) -> pb.SetAliasReply:
-        require_administrator(context.peer())
         previous = await self._versions.set_alias(request.model, request.alias, request.version)
         description = await self._versions.describe(request.model, request.alias)
         return pb.SetAliasReply(status=status_message(description.status), previous_version=previous or 0)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 from typing import Final
 
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection, reflection_pb2_grpc
 
+from cellserve.service.api.access import Access, LocalAdministration, TokenAccess
 from cellserve.service.api.door import Door
 from cellserve.service.api.facts import DoorObserver
 from cellserve.service.api.health import HealthServicer
@@ -17,9 +20,13 @@ from cellserve.service.api.open_inference import OpenInferenceServicer
 from cellserve.service.api.registry import ModelRegistryServicer
 from cellserve.service.api.sequences import TypedSequencesServicer
 from cellserve.service.api.statistics import StatisticsSource
+from cellserve.service.api.tls import server_credentials
+from cellserve.service.api.tokens import read_tokens
 from cellserve.service.errors import ServiceError
+from cellserve.service.followed_files import FollowedFiles
 from cellserve.service.pb import cellserve_pb2, cellserve_pb2_grpc, open_inference_pb2, open_inference_pb2_grpc
 from cellserve.service.registry.status import VersionState
+from cellserve.service.tls_files import TlsFiles
 
 SERVICES: Final = (
     open_inference_pb2.DESCRIPTOR.services_by_name["GRPCInferenceService"].full_name,
@@ -39,6 +46,7 @@ class ServerOptions:
     """Of each connection: the server pings it when it has been silent for `keepalive_seconds`, and drops it without an answer
     after `keepalive_timeout_seconds`; clients may ping every `min_ping_interval_seconds`. After `max_connection_age_seconds`
     (0: never) it is asked to come again, and cut after the grace. max_concurrent_calls: of one connection, a stream is one.
+    tls None: plain text. tokens: the file of them; None: whoever reaches the server may call it.
     """
 
     host: str
@@ -50,6 +58,8 @@ class ServerOptions:
     min_ping_interval_seconds: float = 10.0
     max_connection_age_seconds: float = 0.0
     max_connection_age_grace_seconds: float = 60.0
+    tls: TlsFiles | None = None
+    tokens: Path | None = None
 
 
 class ApiServer:
@@ -58,11 +68,13 @@ class ApiServer:
     def __init__(
         self, door: Door, observer: DoorObserver, totals: StatisticsSource, options: ServerOptions, server_version: str
     ) -> None:
+        """Raises UnusableFile: one of `options`."""
         self._door = door
         self._options = options
+        self._credentials = None if options.tls is None else server_credentials(options.tls)
         self.health = HealthServicer(SERVICES)
         self._inference = OpenInferenceServicer(door, observer, totals, server_version)
-        methods = Methods(observer, _INFERENCE)
+        methods = Methods(observer, _INFERENCE, _access(options.tokens))
         open_inference_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(self._inference, methods)  # type: ignore[no-untyped-call]
         cellserve_pb2_grpc.add_SequencesServicer_to_server(TypedSequencesServicer(door, observer), methods)  # type: ignore[no-untyped-call]
         cellserve_pb2_grpc.add_RegistryServicer_to_server(ModelRegistryServicer(door.versions), methods)  # type: ignore[no-untyped-call]
@@ -75,7 +87,11 @@ class ApiServer:
         """Takes the port, and returns it: the system has chosen it if 0 was asked for. Raises CannotListen."""
         address = f"{_bracketed(self._options.host)}:{self._options.port}"
         try:
-            port: int = self._server.add_insecure_port(address)
+            port: int = (
+                self._server.add_insecure_port(address)
+                if self._credentials is None
+                else self._server.add_secure_port(address, self._credentials)
+            )
         except RuntimeError as error:
             raise CannotListen(
                 f"cannot listen on {address}: the port is taken, or the address is not one of this machine"
@@ -110,6 +126,12 @@ class ApiServer:
         """Ends once no call is left, or after `grace_seconds`, when the rest is cut off. Open streams are told to end."""
         self._inference.end_streams()
         await self._server.stop(grace_seconds)
+
+
+def _access(tokens: Path | None) -> Access:
+    if tokens is None:
+        return LocalAdministration()
+    return TokenAccess(FollowedFiles((tokens,), partial(read_tokens, tokens)).current)
 
 
 def _channel_options(options: ServerOptions) -> list[tuple[str, int]]:

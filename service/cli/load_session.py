@@ -14,6 +14,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
 from cellserve.service.cli.output import print_json
+from cellserve.service.cli.server_options import Server
 from cellserve.service.client import AsyncClient, RetryPolicy
 from cellserve.service.errors import InvalidInput
 from cellserve.service.loadgen import lengths as length_distributions
@@ -59,7 +60,7 @@ class Inputs:
 class Target:
     """Whom to ask, and how. check: whether answers are compared at all."""
 
-    url: str
+    server: Server
     model: str
     implementation: str
     timeout_seconds: float
@@ -83,10 +84,8 @@ def tell(report: Report, as_json: bool) -> None:
 
 
 async def _run(plan: Plan, samples: list[Sample], target: Target) -> Report:
-    try:
-        client = AsyncClient(target.url, retry=_NO_RETRIES, streams=False)  # a stream holds back what it cannot take
-    except ValueError as error:
-        raise InvalidInput(str(error), field="url") from error
+    with target.server.arguments() as arguments:
+        client = AsyncClient(**arguments, retry=_NO_RETRIES, streams=False)  # a stream holds back what it cannot take
     async with client:
         asking = Asking(client, target.model, target.implementation, target.timeout_seconds, target.tolerance)
         if target.check:

@@ -8,15 +8,16 @@ from typing import Annotated, Final
 import typer
 
 from cellserve.service.cli.options import JsonOption
-from cellserve.service.config import DEFAULT_PORT
+from cellserve.service.cli.server_options import Server, asks_a_server
 
 _DEFAULT_CONCURRENCY: Final = 8
 _DEFAULT_DURATION_SECONDS: Final = 10.0
 
 
+@asks_a_server()
 def load(
     model: Annotated[str, typer.Option("--model", help="name, name/3 or name@canary.")],
-    url: Annotated[str, typer.Option("--url", help="host:port, or grpcs://host:port for TLS.")] = f"localhost:{DEFAULT_PORT}",
+    server: Server,
     rate: Annotated[
         float | None, typer.Option("--rate", min=0.001, help="Open loop: requests per second, Poisson, whatever the answers do.")
     ] = None,
@@ -76,7 +77,7 @@ def load(
     report = load_session.run(
         Plan(rate, concurrency or _DEFAULT_CONCURRENCY, requests, duration_seconds, seed),
         Inputs(lengths, features, vocabulary, input_file, samples),
-        Target(url, model, implementation, timeout_seconds, tolerance, check),
+        Target(server, model, implementation, timeout_seconds, tolerance, check),
     )
     load_session.tell(report, as_json)
     if not report.summary.clean:

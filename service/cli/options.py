@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated
 
 import typer
 from rich.markup import escape
 
-from cellserve.service.config import DEFAULT_PORT, DEFAULT_REPOSITORY, Settings
+from cellserve.service.config import DEFAULT_REPOSITORY, Settings
 from cellserve.service.registry.repository import Repository
 
 RepositoryOption = Annotated[
@@ -20,9 +20,6 @@ RepositoryOption = Annotated[
         file_okay=False,
     ),
 ]
-
-UrlOption = Annotated[str, typer.Option("--url", help="host:port, or grpcs://host:port for TLS.")]
-DEFAULT_URL: Final = f"localhost:{DEFAULT_PORT}"
 
 ArchitectureOption = Annotated[
     Path | None, typer.Option("--architecture", help="Keras JSON, for an .h5 file that holds weights only.", dir_okay=False)

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from cellserve.service.cli.completion import references
-from cellserve.service.cli.options import DEFAULT_URL, JsonOption, UrlOption
+from cellserve.service.cli.options import JsonOption
 from cellserve.service.cli.output import print_json, print_table
+from cellserve.service.cli.server_options import Server, asks_a_server
 from cellserve.service.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ _ROWS_SHOWN: Final = 20
 _VALUES_SHOWN: Final = 8
 
 
+@asks_a_server()
 def predict(
     ref: Annotated[
         str,
@@ -31,7 +33,7 @@ def predict(
         Path,
         typer.Option("--input", help=".npy, .npz, .csv or .json with one or more sequences.", dir_okay=False, show_default=False),
     ],
-    url: UrlOption = DEFAULT_URL,
+    server: Server,
     output: Annotated[
         Path | None, typer.Option("--output", help="Write the answers to this .npy, .npz or .json file.", dir_okay=False)
     ] = None,
@@ -59,9 +61,9 @@ def predict(
     ] = 60.0,
     as_json: JsonOption = False,
 ) -> None:
-    """Send sequences to a running server and print its answers.
+    r"""Send sequences to a running server and print its answers.
 
-    An .npy of [time, features] is one sequence, of [batch, time, features] a batch; an .npz holds sequences of any lengths.
+    An .npy of \[time, features] is one sequence, of \[batch, time, features] a batch; an .npz holds sequences of any lengths.
 
         cellserve predict digits --input sequence.csv
         cellserve predict digits@canary --input many.npz --output answers.npz --implementation fused
@@ -75,10 +77,8 @@ def predict(
     if compare and (implementation or output is not None):
         raise InvalidInput("--compare asks under every implementation and writes no answers: leave out the other option")
     sequences = read_sequences(input_file, ids=ids)
-    try:
-        client = Client(url, timeout_seconds=timeout_seconds)
-    except ValueError as error:
-        raise InvalidInput(str(error), field="url") from error
+    with server.arguments() as arguments:
+        client = Client(**arguments, timeout_seconds=timeout_seconds)
     cuts = _lengths(lengths)
 
     def ask(label: str, model: str = ref) -> Prediction:

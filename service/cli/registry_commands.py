@@ -11,6 +11,7 @@ from cellserve.service.cli import describing
 from cellserve.service.cli.completion import model_names, references
 from cellserve.service.cli.options import JsonOption, RepositoryOption, open_repository
 from cellserve.service.cli.output import note, print_json, print_table
+from cellserve.service.cli.server_options import Server, asks_a_server
 from cellserve.service.config import Settings
 from cellserve.service.engine.facts import VersionKey
 from cellserve.service.errors import InvalidInput, RepositoryError
@@ -24,14 +25,10 @@ Ref = Annotated[
 ]
 
 
+@asks_a_server(None, "Ask this running server instead, host:port or grpcs://host:port: what is loaded, and why not.")
 def models(
+    server: Server | None,
     repository: RepositoryOption = None,
-    url: Annotated[
-        str | None,
-        typer.Option(
-            "--url", help="Ask this running server instead, host:port: what is loaded, and why not.", show_default=False
-        ),
-    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """List every published version, its aliases and where it came from; with --url also whether a server has it ready.
@@ -39,8 +36,8 @@ def models(
     cellserve models --json
     cellserve models --url localhost:8001
     """
-    if url is not None:
-        _show_served(url, as_json)
+    if server is not None:
+        _show_served(server, as_json)
         return
     store = open_repository(repository)
     rows = [row for model in store.models() for row in _versions(store, model)]
@@ -141,13 +138,11 @@ def remove(
         typer.echo(f"removed {reference}")
 
 
-def _show_served(url: str, as_json: bool) -> None:
+def _show_served(server: Server, as_json: bool) -> None:
     from cellserve.service.client import Client
 
-    try:
-        client = Client(url)
-    except ValueError as error:
-        raise InvalidInput(str(error), field="url") from error
+    with server.arguments() as arguments:
+        client = Client(**arguments)
     with client:
         listed = [asdict(version) for version in client.versions()]
     if as_json:
@@ -155,7 +150,7 @@ def _show_served(url: str, as_json: bool) -> None:
     else:
         columns = ("model", "version", "state", "aliases", "reason")
         print_table(
-            f"Models of {url}",
+            f"Models of {server.url}",
             ("model", "#version", "state", "aliases", "reason"),
             [[_cell(row[column]) for column in columns] for row in listed],
         )

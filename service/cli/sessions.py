@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from cellserve.service.cli.completion import model_names
-from cellserve.service.cli.options import DEFAULT_URL, JsonOption, UrlOption
+from cellserve.service.cli.options import JsonOption
 from cellserve.service.cli.output import changing_table, note, print_json, print_table
+from cellserve.service.cli.server_options import Server, asks_a_server
 from cellserve.service.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -25,8 +26,9 @@ _DAY: Final = 86_400.0
 Show = Callable[[str, Sequence[str], Sequence[Sequence[object]]], None]
 
 
+@asks_a_server()
 def sessions(
-    url: UrlOption = DEFAULT_URL,
+    server: Server,
     model: Annotated[
         str, typer.Option("--model", help="Of this model only.", show_default="all models", autocompletion=model_names)
     ] = "",
@@ -38,7 +40,8 @@ def sessions(
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """List the live sequences of a running server, those used last first. Answered on the server's own machine only.
+    """List the live sequences of a running server, those used last first. This is administration: it needs an admin token,
+    or, where the server has no tokens, the server's own machine.
 
     cellserve sessions --model digits
     cellserve sessions --watch 2
@@ -47,17 +50,15 @@ def sessions(
 
     if as_json and watch_seconds is not None:
         raise InvalidInput("--watch shows a table that changes; leave out --json, or call it again and again", field="watch")
-    try:
-        client = Client(url)
-    except ValueError as error:
-        raise InvalidInput(str(error), field="url") from error
+    with server.arguments() as arguments:
+        client = Client(**arguments)
     with client:
         if as_json:
             print_json([asdict(each) for each in client.sequences(model)])
         elif watch_seconds is None:
-            _show(client, url, model, limit, print_table)
+            _show(client, server.url, model, limit, print_table)
         else:
-            _watch(client, url, model, limit, watch_seconds)
+            _watch(client, server.url, model, limit, watch_seconds)
 
 
 def _watch(client: Client, url: str, model: str, limit: int, every_seconds: float) -> None:

@@ -1,4 +1,4 @@
-"""The model repository extension: its index, loading and unloading on request, and who may ask for it."""
+"""The model repository extension: its index, loading and unloading on request."""
 
 from __future__ import annotations
 
@@ -10,8 +10,7 @@ import numpy as np
 import pytest
 
 from cellserve.service.api import repository_control
-from cellserve.service.api.open_inference import OpenInferenceServicer
-from cellserve.service.errors import AdministrationDenied, InvalidInput, NotOffered
+from cellserve.service.errors import InvalidInput, NotOffered
 from cellserve.service.pb import open_inference_pb2 as pb
 from cellserve.service.registry.status import VersionState, VersionStatus
 from tests.service.served import Served, infer_request, publish, served
@@ -77,34 +76,6 @@ async def test_unload_dependents_is_nothing_to_worry_about() -> None:
     administration = FakeAdministration()
     await repository_control.unload(request, administration)
     assert administration.done == [("unload", "digits")]
-
-
-class RemoteContext:
-    def peer(self) -> str:
-        return "ipv4:10.0.0.7:51234"
-
-
-class LocalContext:
-    def peer(self) -> str:
-        return "ipv6:%5B::1%5D:51234"
-
-
-class FakeDoor:
-    def __init__(self) -> None:
-        self.versions = FakeAdministration()
-
-
-async def test_another_machine_may_not_administer() -> None:
-    door: Any = FakeDoor()
-    unused: Any = None
-    servicer = OpenInferenceServicer(door, unused, unused, "1.2.3")
-    with pytest.raises(AdministrationDenied, match="loopback"):
-        await servicer.RepositoryModelUnload(pb.RepositoryModelUnloadRequest(model_name="digits"), RemoteContext())
-    with pytest.raises(AdministrationDenied, match="loopback"):
-        await servicer.RepositoryModelLoad(pb.RepositoryModelLoadRequest(model_name="digits"), RemoteContext())
-    assert not door.versions.done
-    await servicer.RepositoryModelUnload(pb.RepositoryModelUnloadRequest(model_name="digits"), LocalContext())
-    assert door.versions.done == [("unload", "digits")]
 
 
 async def index_of(server: Served) -> list[tuple[str, str, str, str]]:

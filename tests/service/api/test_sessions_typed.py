@@ -13,12 +13,9 @@ import pytest
 from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 
-from cellserve.service.api.door import Door
-from cellserve.service.api.sequences import TypedSequencesServicer
-from cellserve.service.errors import AdministrationDenied
 from cellserve.service.pb import cellserve_pb2 as pb
 from tests.fakes import FakeNetwork, running_sum
-from tests.service.api.conftest import LIMITS, Harness, network_of
+from tests.service.api.conftest import Harness, network_of
 from tests.service.api.test_bad_requests import details_of, refusal
 from tests.service.api.test_sequence_stream import gated
 from tests.service.api.test_sequences import array, tensor
@@ -319,19 +316,3 @@ async def test_feeds_are_counted_as_requests_and_openings_are_not(harness: Harne
     (fact,) = harness.observer.requests
     assert (fact.version, fact.code, fact.implementation) == (("sums", 1), "OK", "2")
     assert fact.queue_seconds is not None
-
-
-class FarAway:
-    """The context of a call from another machine."""
-
-    def peer(self) -> str:
-        return "ipv4:192.0.2.7:4711"
-
-
-async def test_the_list_is_for_administrators_and_ids_are_for_whoever_knows_them(harness: Harness) -> None:
-    door = Door(harness.catalog, harness.execution, LIMITS, harness.sessions)
-    servicer = TypedSequencesServicer(door, harness.observer)
-    await harness.sequences.Open(opening())
-    with pytest.raises(AdministrationDenied):
-        await servicer.List(pb.ListSequencesRequest(), FarAway())
-    assert (await servicer.Get(pb.GetRequest(model="sums", sequence_id="a"), FarAway())).sequence_id == "a"

@@ -1,0 +1,94 @@
+"""Who may call: the tokens of a file, each with a role. Knows no method and no gRPC.
+
+    # role   token, or its SHA-256              whose it is
+    infer    3q2-7wAAXk9vGm2oJ1Qh4dTtR8yBzLcE   the web shop
+    admin    sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08
+
+A token is never kept as such, and never told: only a keyed digest of it is. Which token a caller has guessed nearly cannot be
+seen from how long an answer takes, since the key is drawn anew by each server.
+"""
+
+from __future__ import annotations
+
+import enum
+import hashlib
+import hmac
+import re
+import secrets
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+from cellserve.service.errors import TokenInvalid
+from cellserve.service.followed_files import UnusableFile, named, read
+
+_SHORTEST: Final = 16  # characters; a shorter one can be guessed
+_TOKEN: Final = re.compile(r"[A-Za-z0-9._~+/-]+=*")  # what `authorization: Bearer` may carry, RFC 6750
+_HASHED: Final = re.compile(r"sha256:([0-9a-f]{64})")
+_EXAMPLE: Final = "infer or admin, and a token such as `openssl rand -hex 32` makes"
+
+
+class Role(enum.Enum):
+    """What a token is good for; an administrator may infer too."""
+
+    INFER = "infer"
+    ADMIN = "admin"
+
+
+class Tokens:
+    """roles: by the SHA-256 of the token."""
+
+    def __init__(self, roles: Mapping[bytes, Role]) -> None:
+        self._key = secrets.token_bytes(32)
+        self._roles = {self._digest(sha256): role for sha256, role in roles.items()}
+
+    def role_of(self, token: str) -> Role:
+        """Raises TokenInvalid."""
+        digest = self._digest(hashlib.sha256(token.encode()).digest())
+        role = self._roles.get(digest)
+        if role is None:
+            raise TokenInvalid("the server does not know this token; ask whoever runs it for a valid one")
+        return role
+
+    def _digest(self, sha256: bytes) -> bytes:
+        """Unpredictable to callers, so that looking it up takes a time that tells them nothing."""
+        return hmac.digest(self._key, sha256, "sha256")
+
+
+def read_tokens(path: Path) -> Tokens:
+    """Raises UnusableFile."""
+    where = named("tokens", path)
+    try:
+        lines = read("tokens", path).decode().splitlines()
+    except UnicodeDecodeError as error:
+        raise UnusableFile(f"{where}: is not text; write one token a line: {_EXAMPLE}") from error
+    roles: dict[bytes, Role] = {}
+    for number, line in enumerate(lines, 1):
+        words = line.split(maxsplit=2)
+        if not words or words[0].startswith("#"):
+            continue
+        sha256, role = _entry(words, f"{where}, line {number}")
+        if sha256 in roles:
+            raise UnusableFile(f"{where}, line {number}: this token is in the file already; keep one of the lines")
+        roles[sha256] = role
+    if not roles:
+        raise UnusableFile(f"{where}: holds no token, so that nobody could call; write one a line: {_EXAMPLE}")
+    return Tokens(roles)
+
+
+def _entry(words: list[str], where: str) -> tuple[bytes, Role]:
+    """Sentences name the line, never the token."""
+    roles = {role.value: role for role in Role}
+    if len(words) < 2 or words[0] not in roles:
+        raise UnusableFile(f"{where}: is not a role and a token; write {_EXAMPLE}")
+    role, token = roles[words[0]], words[1]
+    if token.startswith("sha256:"):
+        hashed = _HASHED.fullmatch(token)
+        if hashed is None:
+            raise UnusableFile(f"{where}: sha256: is followed by 64 hexadecimal digits, as of: printf %s TOKEN | sha256sum")
+        return bytes.fromhex(hashed[1]), role
+    if not _TOKEN.fullmatch(token):
+        raise UnusableFile(f"{where}: the token has characters that a request cannot carry; use letters, digits and -._~+/ alone")
+    if len(token) < _SHORTEST:
+        raise UnusableFile(f"{where}: the token is shorter than {_SHORTEST} characters and can be guessed; write {_EXAMPLE}")
+    return hashlib.sha256(token.encode()).digest(), role
