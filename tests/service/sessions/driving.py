@@ -258,7 +258,9 @@ class Drive:
 
     async def crash(self) -> None:
         """What is on disk is an earlier moment of each sequence, or nothing; its clients learn which."""
-        durability = self.stage.sessions._durability
+        durability, timer = self.stage.sessions._durability, self.stage.sessions._timer
+        if timer is not None:
+            timer.cancel()  # nobody's, once the process is gone
         if durability._writing is not None:
             await durability._writing
         assert durability._store is not None
