@@ -24,9 +24,9 @@ ImplementationChoice = Literal["auto", "0", "1", "2", "fused", "onnxruntime"]
 
 
 class Settings(BaseSettings):
-    """Settings of `cellserve serve`. Each field is also an environment variable, CELLSERVE_<NAME>."""
+    """Settings of `cellserve serve`. Each field is also an environment variable, CELLSERVE_<NAME>; an empty one is none."""
 
-    model_config = SettingsConfigDict(env_prefix="CELLSERVE_", frozen=True, extra="forbid")
+    model_config = SettingsConfigDict(env_prefix="CELLSERVE_", env_ignore_empty=True, frozen=True, extra="forbid")
 
     repository: Path = Field(default=DEFAULT_REPOSITORY, description="Folder of the model repository.")
     host: str = Field(default="0.0.0.0", description="Address to listen on, for gRPC and for metrics.")

@@ -68,5 +68,6 @@ def exit_code(error: Exception) -> int:
 
 
 def _setting(location: tuple[int | str, ...], message: str) -> str:
+    message = message.removeprefix("Value error, ")  # what pydantic puts before the sentences of our own checks
     name = ".".join(map(str, location))
     return f"--{name.replace('_', '-')} (CELLSERVE_{name.upper()}): {message}" if name else message

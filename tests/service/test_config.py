@@ -4,6 +4,7 @@ import pytest
 from pydantic import ValidationError
 
 from cellserve.service.config import Settings
+from cellserve.service.tls_files import TlsFiles
 
 
 def test_defaults_hold_without_an_environment(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -33,6 +34,34 @@ def test_settings_do_not_change() -> None:
 def test_wrong_values_are_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(ValidationError):
         Settings(**wrong)  # type: ignore[arg-type]
+
+
+def test_an_empty_variable_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("PORT", "TLS_CERTIFICATE", "TOKENS", "DURABLE_EVERY"):
+        monkeypatch.setenv(f"CELLSERVE_{name}", "")
+    assert (Settings().port, Settings().tls, Settings().tokens) == (8001, None, None)
+
+
+CHAIN, KEY, CA = Path("chain.pem"), Path("key.pem"), Path("ca.pem")
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({"tls_certificate": CHAIN}, r"--tls-certificate is given without --tls-key \(CELLSERVE_TLS_KEY\); TLS needs both"),
+        ({"tls_key": KEY}, r"--tls-key is given without --tls-certificate \(CELLSERVE_TLS_CERTIFICATE\)"),
+        ({"tls_client_ca": CA}, "--tls-client-ca is given without --tls-certificate and --tls-key"),
+        ({"tls_client_ca": CA, "tls_key": KEY}, "--tls-key is given without --tls-certificate"),
+    ],
+)
+def test_half_of_tls_is_refused(given: dict[str, Path], told: str) -> None:
+    with pytest.raises(ValidationError, match=told):
+        Settings(**given)  # type: ignore[arg-type]
+
+
+def test_tls_is_its_files_or_none() -> None:
+    assert Settings().tls is None
+    assert Settings(tls_certificate=CHAIN, tls_key=KEY, tls_client_ca=CA).tls == TlsFiles(CHAIN, KEY, CA)
 
 
 def test_every_setting_says_what_it_means_and_seconds_and_bytes_are_in_its_name() -> None:

@@ -17,6 +17,8 @@ def test_every_setting_is_an_option_with_its_help_and_default(shell: Shell) -> N
         (("--device", "tpu"), "--device (CELLSERVE_DEVICE)"),
         (("--port", "70000"), "--port (CELLSERVE_PORT)"),
         (("--join-latency-seconds", "0"), "--join-latency-seconds"),
+        (("--tls-key", "key.pem"), "error: --tls-key is given without --tls-certificate (CELLSERVE_TLS_CERTIFICATE)"),
+        (("--durable-every", "often"), "--durable-every (CELLSERVE_DURABLE_EVERY): 'often' is not how often"),
     ],
 )
 def test_a_bad_setting_is_one_sentence(shell: Shell, arguments: tuple[str, ...], told: str) -> None:
