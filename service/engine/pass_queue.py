@@ -1,0 +1,132 @@
+"""The sequences of one implementation on one lane whose network takes several passes: which pass runs next, with whom, how far.
+
+Each pass has a ChunkQueue of its own, and only sequences of the same pass run side by side. The pass whose foremost sequence has
+the least left in all of its passes runs next, so that whoever is short is through all passes while the long ones wait; but a pass
+that has been passed over for the patience runs in its turn. A sequence enters when there is a row, and room for what it will store
+between its passes; it keeps both to its end. Pure: no clock, no tensors.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from cellserve.service.engine.batch import Batch
+from cellserve.service.engine.chunk_queue import ChunkQueue
+from cellserve.service.engine.live_heap import LiveHeap
+from cellserve.service.engine.scheduler import PassCosts
+from cellserve.service.engine.sequence import Sequence
+from cellserve.service.engine.storage_room import StorageRoom
+
+_MOST_STORED_BYTES = 1 << 30
+_LOOKED_AT = 64  # of those that wait, for whom there is no room: how many are set aside before an iteration
+
+
+class PassQueue:
+    """costs: of each pass. stored_bytes: what a sequence of so many time steps stores at most between its passes."""
+
+    def __init__(
+        self,
+        implementation: str,
+        costs: PassCosts,
+        max_batch_rows: int,
+        patience_seconds: float,
+        stored_bytes: Callable[[int], int],
+        most_stored_bytes: int = _MOST_STORED_BYTES,
+    ) -> None:
+        self._costs = costs
+        self._patience_seconds = patience_seconds
+        self._stored_bytes = stored_bytes
+        self._room = StorageRoom(most_stored_bytes)
+        self._passes = [ChunkQueue(implementation, one, max_batch_rows, patience_seconds) for one in costs]
+        self._passed_over_seconds = [0.0] * len(costs)
+        self._waiting: LiveHeap[Sequence] = LiveHeap()
+        self._set_aside: LiveHeap[Sequence] = LiveHeap()  # those for whom there was no room; the first of them comes first
+        self._pass_of: dict[int, int] = {}  # of everybody who has entered
+        self._entering: set[int] = set()  # those of them that have not run yet
+        self._ran: tuple[Sequence, ...] = ()  # in the last iteration, perhaps in another pass by now
+
+    @property
+    def waiting(self) -> int:
+        return len(self._waiting) + len(self._set_aside)
+
+    @property
+    def active(self) -> int:
+        return len(self._pass_of) - len(self._entering)
+
+    @property
+    def entering(self) -> int:
+        return len(self._entering)
+
+    def add(self, sequence: Sequence) -> None:
+        self._waiting.push(sequence.order, sequence.id, sequence)
+
+    def discard(self, sequence: Sequence) -> None:
+        """Forgets a sequence, wherever it stands."""
+        self._waiting.discard(sequence.id)
+        self._set_aside.discard(sequence.id)
+        index = self._pass_of.pop(sequence.id, None)
+        if index is not None:
+            self._passes[index].discard(sequence)
+            self._entering.discard(sequence.id)
+            self._room.give_back(sequence.id)
+
+    def next_batch(self, free_rows: int, seconds: float) -> Batch | None:
+        """The next iteration, of about `seconds`; None if nobody can run. Up to `free_rows` that wait enter first."""
+        self._follow()
+        self._enter(free_rows)
+        foremost = {
+            index: first for index, queue in enumerate(self._passes) if (first := queue.foremost(queue.waiting)) is not None
+        }
+        if not foremost:
+            return None
+        index = self._next_pass(foremost)
+        batch = self._passes[index].next_batch(0, seconds)
+        if batch is not None:
+            self._note(batch, index, foremost)
+        return batch
+
+    def _follow(self) -> None:
+        """Those that have ended a pass go over to the next."""
+        for sequence in self._ran:
+            before = self._pass_of.get(sequence.id)
+            if before is not None and before != sequence.pass_index:
+                self._passes[before].discard(sequence)
+                self._passes[sequence.pass_index].add(sequence)
+                self._pass_of[sequence.id] = sequence.pass_index
+        self._ran = ()
+
+    def _enter(self, free_rows: int) -> None:
+        while free_rows > 0 and (head := self._set_aside.first()) is not None and self._entered(head[2]):
+            self._set_aside.pop()
+            free_rows -= 1
+        looks = _LOOKED_AT
+        while free_rows > 0 and looks > 0 and (head := self._waiting.first()) is not None:
+            sequence = self._waiting.pop()
+            if self._entered(sequence):
+                free_rows -= 1
+            else:
+                self._set_aside.push(sequence.order, sequence.id, sequence)
+                looks -= 1
+
+    def _entered(self, sequence: Sequence) -> bool:
+        """False if there is no room for what it would store."""
+        if not self._room.take(sequence.id, self._stored_bytes(sequence.steps)):
+            return False
+        self._passes[0].add(sequence)
+        self._pass_of[sequence.id] = 0
+        self._entering.add(sequence.id)
+        return True
+
+    def _next_pass(self, foremost: dict[int, Sequence]) -> int:
+        longest = max(foremost, key=self._passed_over_seconds.__getitem__)
+        if self._passed_over_seconds[longest] >= self._patience_seconds:
+            return longest
+        return min(foremost, key=lambda index: (foremost[index].order, foremost[index].left, index))
+
+    def _note(self, batch: Batch, index: int, foremost: dict[int, Sequence]) -> None:
+        seconds = self._costs[index].seconds(batch.rows, batch.steps, batch.ragged)
+        for other in range(len(self._passes)):
+            runs = other == index or other not in foremost
+            self._passed_over_seconds[other] = 0.0 if runs else self._passed_over_seconds[other] + seconds
+        self._ran = batch.sequences
+        self._entering.difference_update(sequence.id for sequence in batch.sequences)
