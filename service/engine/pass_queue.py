@@ -2,7 +2,7 @@
 
 Each pass has a ChunkQueue of its own, and only sequences of the same pass run side by side. The pass whose foremost sequence has
 the least left in all of its passes runs next, so that whoever is short is through all passes while the long ones wait; but a pass
-that has been passed over for the patience runs in its turn. A sequence enters when there is a row, and room for what it will store
+that has been passed over for the patience runs in its turn. A sequence enters when there is a row, and room for what it stores
 between its passes; it keeps both to its end. Pure: no clock, no tensors.
 """
 
