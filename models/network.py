@@ -85,10 +85,6 @@ class Network:
     def initial_state(self, rows: int) -> RecurrentState:
         return RecurrentState.zeros(self.state_layout, rows, self.device)
 
-    def pass_steps(self, fed: int) -> tuple[int, ...]:
-        """The time steps of each pass over a row of `fed`; one pass for a causal network. 0 where the row is too short."""
-        return (fed,) if self.passes is None else self.passes.steps(fed)
-
     @torch.inference_mode()
     def advance(
         self,

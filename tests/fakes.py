@@ -13,8 +13,11 @@ from threading import Condition
 import numpy as np
 import torch
 
-from cellserve.models.shapes import TensorShape
-from cellserve.models.spec import ActivationLayer, InputSpec, LastStepLayer, ModelSpec, ReverseLayer
+from cellserve.models.pass_chunk import PassAdvance, PassChunk
+from cellserve.models.pass_memory import PassMemory
+from cellserve.models.pass_network import PassNetwork
+from cellserve.models.shapes import TensorShape, infer_shapes
+from cellserve.models.spec import ActivationLayer, InputSpec, LastStepLayer, ModelSpec, ReverseLayer, SimpleRnnLayer
 from cellserve.models.state import RecurrentState
 from cellserve.models.state_layout import StateColumns, StateLayout
 from cellserve.service.engine.batch import Delivery
@@ -44,10 +47,51 @@ class FakeAdvance:
         self.ends = ends  # [B, width]
 
 
+class FakePasses(PassNetwork):
+    """The running sum in three passes: summed, turned round, turned round again. `compute` is a FakeNetwork's."""
+
+    def __init__(self, width: int, layout: StateLayout, compute: Callable[..., torch.Tensor]) -> None:
+        spec = ModelSpec(
+            inputs=(InputSpec(name="x", width=width),),
+            layers=(
+                SimpleRnnLayer(name="summed", inputs=("x",), units=width, return_sequences=True, activation="linear"),
+                ReverseLayer(name="turned", inputs=("summed",)),
+                ReverseLayer(name="sums", inputs=("turned",)),
+                LastStepLayer(name="end", inputs=("sums",)),
+            ),
+            outputs=("sums", "end"),
+        )
+        super().__init__(spec, infer_shapes(spec), None, layout, torch.device("cpu"))  # type: ignore[arg-type]
+        self.spec = spec
+        self._compute = compute
+
+    def advance(
+        self, index: int, chunk: PassChunk, state: RecurrentState, *, implementation: str, ended_states: bool = True
+    ) -> tuple[PassAdvance, RecurrentState]:
+        if index == 0:
+            x, mask = chunk.sequences["onward", "x"], chunk.masks.get(("onward", "x"))
+        else:
+            x, mask = chunk.sequences["turned", ("summed", "turned")[index - 1]], None
+        start = state.data if index == 0 else torch.zeros_like(state.data)
+        sums = self._compute(x, chunk.lengths, start, mask, implementation)
+        if index == 0:
+            state = RecurrentState(state.layout, sums[-1].clone())
+            if not ended_states:
+                state.data[torch.tensor(chunk.lengths) < len(x)] = torch.nan
+            return PassAdvance({"summed": sums}, {}, {}, {}), state
+        ends = {"end": x[torch.tensor(chunk.lengths) - 1, torch.arange(len(chunk.lengths))]} if index == 2 else {}
+        return PassAdvance({("turned", "sums")[index - 1]: x}, {}, ends, {}), state
+
+    def finish(
+        self, index: int, made: PassAdvance, chunk: PassChunk, memories: Sequence[PassMemory], rows: Sequence[int]
+    ) -> dict[str, torch.Tensor]:
+        return {name: vector[list(rows)] for name, vector in made.vectors.items()}
+
+
 class FakeNetwork:
     """`cost(rows, steps)`: seconds by which each call moves `clock`. `before`: called at the start of each call, may raise.
 
-    `calls` lists (rows, steps, implementation) of every call.
+    `calls` lists (rows, steps, implementation) of every call. Not `causal`, it takes three passes.
     """
 
     def __init__(
@@ -60,8 +104,6 @@ class FakeNetwork:
         before: Callable[[], None] = lambda: None,
     ) -> None:
         body = ActivationLayer(name="sums", inputs=("x",), activation="linear")
-        if not causal:
-            body = ReverseLayer(name="sums", inputs=("x",))
         self.spec = ModelSpec(
             inputs=(InputSpec(name="x", width=width),),
             layers=(body, LastStepLayer(name="end", inputs=("sums",))),
@@ -71,6 +113,10 @@ class FakeNetwork:
         self.state_layout = StateLayout((StateColumns(0, "sums", "h", 0, width),), width)
         self.device = torch.device("cpu")
         self.causal = causal
+        self.passes: FakePasses | None = None
+        if not causal:
+            self.passes = FakePasses(width, self.state_layout, self._sums)
+            self.spec = self.passes.spec
         self.implementations = {"0": None, "1": None, "2": None, "fused": "layer 'sums': sums are not fused"}
         self.default_implementation = "2"
         self.calls: list[tuple[int, int, str]] = []
@@ -95,6 +141,20 @@ class FakeNetwork:
         implementation: str,
         ended_states: bool = True,
     ) -> tuple[FakeAdvance, RecurrentState]:
+        sums = self._sums(inputs, lengths, state.data, mask, implementation)
+        state = sums[-1].clone()
+        if not ended_states:
+            state[torch.tensor(lengths) < len(inputs)] = torch.nan
+        return FakeAdvance(sums, sums[-1]), RecurrentState(self.state_layout, state)
+
+    def _sums(
+        self,
+        inputs: torch.Tensor,  # [T, B, width]
+        lengths: Sequence[int],
+        start: torch.Tensor,  # [B, width]
+        mask: torch.Tensor | None,  # [T, B] bool
+        implementation: str,
+    ) -> torch.Tensor:
         steps, rows = inputs.shape[:2]
         self._before()
         self.calls.append((rows, steps, implementation))
@@ -103,13 +163,9 @@ class FakeNetwork:
             raise RuntimeError("poisoned")
         if mask is not None:
             valid &= mask
-        sums = state.data + torch.cumsum(torch.where(valid[..., None], inputs, 0.0), dim=0)
         if self._clock is not None:
             self._clock.advance(self._cost(rows, steps))
-        state = sums[-1].clone()
-        if not ended_states:
-            state[torch.tensor(lengths) < steps] = torch.nan
-        return FakeAdvance(sums, sums[-1]), RecurrentState(self.state_layout, state)
+        return start + torch.cumsum(torch.where(valid[..., None], inputs, 0.0), dim=0)
 
     def finish(self, advance: FakeAdvance, rows: Sequence[int]) -> tuple[torch.Tensor, ...]:
         return advance.sums[:, list(rows)], advance.ends[list(rows)]

@@ -14,7 +14,7 @@ from cellserve.service.errors import ServiceError
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """The next `lengths[i]` time steps of `sequences[i]`, side by side, under one implementation."""
+    """The next `lengths[i]` time steps of `sequences[i]`, side by side, all in the same pass, under one implementation."""
 
     implementation: str
     sequences: tuple[Sequence, ...]
@@ -23,6 +23,10 @@ class Batch:
     @property
     def rows(self) -> int:
         return len(self.sequences)
+
+    @property
+    def pass_index(self) -> int:
+        return self.sequences[0].pass_index
 
     @property
     def steps(self) -> int:
@@ -53,7 +57,8 @@ class Delivery(NamedTuple):
     """How one sequence ended; there is exactly one for each submitted sequence.
 
     outputs: one array per output of the model, [T, …] or […]; empty if `error` is set. state: [layout.width] if it was wanted.
-    queue_seconds: from submit to the first iteration. compute_seconds: its share, by time steps, of its iterations.
+    steps: the sequence's own, however many passes went over it. queue_seconds: from submit to the first iteration.
+    compute_seconds: its share, by time steps, of its iterations.
     """
 
     sequence_id: int

@@ -65,11 +65,14 @@ class ChunkQueue:
             self._entering.discard(sequence.id)
             self._ran.pop(sequence.id, None)
 
+    def foremost(self, free_rows: int) -> Sequence | None:
+        """One of those with the least left; None if nobody can run. Up to `free_rows` that wait enter first."""
+        self._file(free_rows)
+        return next(self._levels.first(), None)
+
     def next_batch(self, free_rows: int, seconds: float) -> Batch | None:
         """The next iteration, of about `seconds`; None if nobody can run. Up to `free_rows` that wait enter first."""
-        for sequence in self._ran.values():
-            self._levels.file(sequence)
-        self._activate(free_rows)
+        self._file(free_rows)
         if not self._active:
             return None
         eldest = next(iter(self._active.values()))
@@ -78,7 +81,11 @@ class ChunkQueue:
         self._note(batch, eldest)
         return batch
 
-    def _activate(self, free_rows: int) -> None:
+    def _file(self, free_rows: int) -> None:
+        """Everybody on the level where they belong by now, newcomers among them."""
+        for sequence in self._ran.values():
+            self._levels.file(sequence)
+        self._ran = {}
         for _ in range(min(free_rows, len(self._waiting))):
             sequence = self._waiting.pop()
             self._active[sequence.id] = sequence

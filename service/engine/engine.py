@@ -143,11 +143,11 @@ class Engine:
             _check_implementation(work.version, lane.network, implementation)
             now = self._clock()
             identity = self._submitted * len(self._workers) + index  # so that an id names its worker
-            sequence = Sequence(identity, work, implementation, now)
+            sequence = Sequence(identity, work, implementation, now, lane.passes(work))
             self._check_admission(lane, worker, sequence, now)
             self._submitted += 1
             for load in (lane.load, worker.load):
-                load.submitted_steps += sequence.steps
+                load.submitted_steps += sequence.total
                 load.submitted_sequences += 1
             if not worker.post(Submit(lane, sequence)):
                 raise InternalFailure("the server's engine has failed and takes no more work")
@@ -201,11 +201,13 @@ class Engine:
     def _check_admission(self, lane: Lane, worker: Worker, sequence: Sequence, now_seconds: float) -> None:
         if sequence.steps == 0:
             raise InvalidInput("a sequence needs at least one time step", field="inputs")
+        if 0 in sequence.passes:
+            raise InvalidInput(f"a sequence of {sequence.steps} time steps is too short for this model's windows", field="inputs")
         load = worker.load
-        check_room(sequence.steps, load.outstanding_steps, self._settings.max_waiting_timesteps, load.seconds_per_step)
+        check_room(sequence.total, load.outstanding_steps, self._settings.max_waiting_timesteps, load.seconds_per_step)
         deadline = sequence.work.deadline_seconds
         if deadline is not None:
-            check_deadline(deadline, now_seconds, lane.least_seconds(sequence.steps, sequence.implementation))
+            check_deadline(deadline, now_seconds, lane.least_seconds(sequence.passes, sequence.implementation))
 
     def _worker_died(self, cause: BaseException) -> None:
         self._healthy = False

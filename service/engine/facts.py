@@ -17,7 +17,10 @@ class VersionKey(NamedTuple):
 
 
 class IterationFact(NamedTuple):
-    """One batch advanced: `rows` sequences side by side for `steps` time steps, `timesteps` of them real."""
+    """One batch advanced: `rows` sequences side by side for `steps` time steps, `timesteps` of them real.
+
+    Where a network takes several passes over a sequence, its time steps count in each of them.
+    """
 
     version: VersionKey
     implementation: str
@@ -33,7 +36,7 @@ class IterationFact(NamedTuple):
 
 
 class SequenceFact(NamedTuple):
-    """One sequence ended. reason: done, cancelled, expired, failed, drained."""
+    """One sequence ended. reason: done, cancelled, expired, failed, drained. steps: its own, however many passes it took."""
 
     version: VersionKey
     implementation: str
@@ -46,7 +49,7 @@ class SequenceFact(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class LaneFact:
-    """What a lane holds at the moment it is asked."""
+    """What a lane holds at the moment it is asked. waiting_timesteps: those accepted and not yet computed, of all passes."""
 
     version: VersionKey
     waiting_timesteps: int

@@ -16,14 +16,13 @@ from cellserve.service.engine.chunk_length import ChunkBudget
 from cellserve.service.engine.chunk_queue import ChunkQueue
 from cellserve.service.engine.chunk_runner import ChunkRunner
 from cellserve.service.engine.facts import IterationFact, LaneFact, Observer, SequenceFact, VersionKey
-from cellserve.service.engine.iteration_costs import IterationCosts
 from cellserve.service.engine.load import Load
-from cellserve.service.engine.scheduler import Queue, Scheduler
-from cellserve.service.engine.sequence import Sequence
+from cellserve.service.engine.pass_queue import PassQueue
+from cellserve.service.engine.pass_runner import PassRunner
+from cellserve.service.engine.scheduler import PassCosts, Queue, Scheduler
+from cellserve.service.engine.sequence import Sequence, Work
 from cellserve.service.engine.settings import EngineSettings
 from cellserve.service.engine.state_pool import StatePool
-from cellserve.service.engine.whole_queue import WholeQueue
-from cellserve.service.engine.whole_runner import WholeRunner
 from cellserve.service.errors import Cancelled, DeadlineExpired, InternalFailure, ServiceError
 
 log = logging.getLogger(__name__)
@@ -42,7 +41,7 @@ class LaneHost:
 
 
 class Lane:
-    """`implementation` is for work that names none. A network that is not causal keeps no state, so its lane has no rows."""
+    """`implementation` is for work that names none. A causal network is one pass; others take several, one after the other."""
 
     def __init__(
         self,
@@ -58,11 +57,10 @@ class Lane:
         self._host = host
         self._loads = (self.load, host.load)
         self._owed: dict[int, Sequence] = {}  # admitted and not yet reported
-        self._pool = StatePool(
-            network.state_layout.width, host.settings.max_active_sequences if network.causal else 0, network.device
-        )
-        self._runner = ChunkRunner(network, self._pool) if network.causal else WholeRunner(network)
-        self._scheduler = Scheduler(self._queue, host.budget)
+        self._pool = StatePool(network.state_layout.width, host.settings.max_active_sequences, network.device)
+        passes = network.passes
+        self._runner = ChunkRunner(network, self._pool) if passes is None else PassRunner(network, passes, self._pool)
+        self._scheduler = Scheduler(self._queue, host.budget, 1 if passes is None else len(passes.passes))
 
     @property
     def busy(self) -> bool:
@@ -72,16 +70,21 @@ class Lane:
         """Any thread."""
         return LaneFact(self.key, self.load.outstanding_steps, self._scheduler.active, self._pool.free, self._pool.used)
 
-    def least_seconds(self, steps: int, implementation: str) -> float:
-        """A lower bound, from measurements, of how long a newcomer of `steps` steps will take; 0 without them. Any thread.
+    def passes(self, work: Work) -> tuple[int, ...]:
+        """The time steps of each pass over a sequence; nothing where there is but one. Any thread."""
+        return () if self.network.passes is None else self.network.passes.steps(work.steps)
+
+    def least_seconds(self, passes: tuple[int, ...], implementation: str) -> float:
+        """A lower bound, from measurements, of how long a newcomer with such passes will take; 0 without them. Any thread.
 
         Those that wait enter before it, at most a full batch per iteration; then its own steps take what they take alone.
         """
         costs = self._scheduler.costs(implementation)
-        if costs is None or not costs.trusted:
+        if costs is None or not all(one.trusted for one in costs):
             return 0.0
         iterations = self._scheduler.waiting // self._host.settings.max_batch_rows
-        return iterations * self.load.seconds_per_iteration + costs.seconds(1, steps)
+        alone = sum(one.seconds(1, steps) for one, steps in zip(costs, passes))
+        return iterations * self.load.seconds_per_iteration + alone
 
     def admit(self, sequence: Sequence) -> None:
         self._owed[sequence.id] = sequence
@@ -96,7 +99,7 @@ class Lane:
     def expire(self, now_seconds: float) -> None:
         """Ends everybody whose deadline has passed."""
         for sequence in self._scheduler.expire(now_seconds):
-            done = f"{sequence.position} of {sequence.steps} time steps"
+            done = f"{sequence.position} of {sequence.total} time steps"
             self._end(sequence, "expired", DeadlineExpired(f"the deadline passed after {done} had been computed"))
 
     def iterate(self) -> None:
@@ -138,7 +141,7 @@ class Lane:
         started = sequence.started_seconds
         queue_seconds = max(0.0, (self._host.clock() if started is None else started) - sequence.submitted_seconds)
         for load in self._loads:
-            load.dropped(sequence.remaining)
+            load.dropped(sequence.left)
         self._host.ended(
             Delivery(
                 sequence.id,
@@ -165,11 +168,11 @@ class Lane:
             ),
         )
 
-    def _queue(self, implementation: str, costs: IterationCosts) -> Queue:
-        rows = self._host.settings.max_batch_rows
-        if self.network.causal:
-            return ChunkQueue(implementation, costs, rows, self._host.settings.join_latency_seconds)
-        return WholeQueue(implementation, costs, rows, self._host.budget.max_chunk_seconds)
+    def _queue(self, implementation: str, costs: PassCosts) -> Queue:
+        rows, patience_seconds = self._host.settings.max_batch_rows, self._host.settings.join_latency_seconds
+        if self.network.passes is None:
+            return ChunkQueue(implementation, costs[0], rows, patience_seconds)
+        return PassQueue(implementation, costs, rows, patience_seconds, self.network.passes.most_stored_bytes)
 
     def _fail(self, batch: Batch) -> None:
         log.exception("%s: a batch of %d sequences failed under implementation %r", self.key, batch.rows, batch.implementation)
@@ -181,6 +184,7 @@ class Lane:
         if sequence.row is not None:
             handle, sequence.row = sequence.row, None
             self._pool.release(handle)
+        sequence.memory = None
         self.report(sequence, reason, error)
 
     def _tell(self, listener: Callable[..., None], fact: IterationFact | SequenceFact) -> None:

@@ -10,7 +10,10 @@ _FORGETTING = 0.95  # per iteration
 
 
 class Load:
-    """Outstanding time steps and sequences of one worker or lane."""
+    """Outstanding time steps and sequences of one worker or lane.
+
+    Steps are counted as they are computed: where a network takes several passes over a sequence, in each of them.
+    """
 
     def __init__(self) -> None:
         self.submitted_steps = 0

@@ -18,7 +18,7 @@ from cellserve.service.engine.sequence import Life, Sequence
 
 
 class Queue(Protocol):
-    """The sequences of one implementation: ChunkQueue or WholeQueue."""
+    """The sequences of one implementation: ChunkQueue or PassQueue."""
 
     @property
     def waiting(self) -> int: ...
@@ -37,15 +37,20 @@ class Queue(Protocol):
     def next_batch(self, free_rows: int, seconds: float) -> Batch | None: ...
 
 
-class Scheduler:
-    """`queue_of` makes the queue of an implementation met for the first time, around its cost model."""
+PassCosts = tuple[IterationCosts, ...]
+"""The costs of each pass, under one implementation."""
 
-    def __init__(self, queue_of: Callable[[str, IterationCosts], Queue], budget: ChunkBudget) -> None:
+
+class Scheduler:
+    """`queue_of` makes the queue of an implementation met for the first time, around its cost models, one for each pass."""
+
+    def __init__(self, queue_of: Callable[[str, PassCosts], Queue], budget: ChunkBudget, passes: int = 1) -> None:
         self._queue_of = queue_of
         self._budget = budget
+        self._passes = passes
         self._queues: dict[str, Queue] = {}
         self._turns: list[str] = []  # implementations; whose turn it is comes first
-        self._costs: dict[str, IterationCosts] = {}
+        self._costs: dict[str, PassCosts] = {}
         self._live: dict[int, Sequence] = {}
         self._deadlines: LiveHeap[Sequence] = LiveHeap()
 
@@ -61,7 +66,7 @@ class Scheduler:
     def active(self) -> int:
         return sum(queue.active for queue in tuple(self._queues.values()))
 
-    def costs(self, implementation: str) -> IterationCosts | None:
+    def costs(self, implementation: str) -> PassCosts | None:
         """None before the first sequence under it. Any thread may read."""
         return self._costs.get(implementation)
 
@@ -73,7 +78,7 @@ class Scheduler:
         """Takes in a waiting sequence."""
         queue = self._queues.get(sequence.implementation)
         if queue is None:
-            costs = IterationCosts()
+            costs = tuple(IterationCosts() for _ in range(self._passes))
             queue = self._queue_of(sequence.implementation, costs)
             self._costs[sequence.implementation] = costs
             self._queues[sequence.implementation] = queue
@@ -97,16 +102,15 @@ class Scheduler:
 
     def retire(self, batch: Batch, started_seconds: float, seconds: float) -> list[Sequence]:
         """Books an iteration that took `seconds`: positions, shares, costs. Returns the sequences that it completed."""
-        self._costs[batch.implementation].observe(batch.rows, batch.steps, seconds, batch.ragged)
+        self._costs[batch.implementation][batch.pass_index].observe(batch.rows, batch.steps, seconds, batch.ragged)
         seconds_per_step = seconds / batch.timesteps
         ended: list[Sequence] = []
         for sequence, length in zip(batch.sequences, batch.lengths):
             if sequence.started_seconds is None:
                 sequence.started_seconds = started_seconds
-            sequence.position += length
             sequence.iterations += 1
             sequence.compute_seconds += length * seconds_per_step
-            if sequence.position == sequence.steps:
+            if sequence.advance(length):
                 self._forget(sequence)
                 ended.append(sequence)
         return ended

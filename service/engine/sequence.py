@@ -15,6 +15,7 @@ import numpy.typing as npt
 from cellserve.service.engine.facts import VersionKey
 
 if TYPE_CHECKING:
+    from cellserve.models.pass_memory import PassMemory
     from cellserve.service.engine.state_pool import RowHandle
 
 
@@ -50,28 +51,62 @@ class Life(Enum):
 
 @dataclass(eq=False, slots=True)
 class Sequence:
-    """A Work on its way. `position` counts the time steps consumed; `row` is its place in the state pool while it has one."""
+    """A Work on its way. `row` is its place in the state pool while it has one, `memory` what is stored between its passes.
+
+    passes: the time steps of each pass over it; empty: one pass over all of its own. `steps` are its own, `total` those of all
+    passes; `position` counts those that have been computed, and `end` is where the present pass ends.
+    """
 
     id: int
     work: Work
     implementation: str
     submitted_seconds: float
+    passes: tuple[int, ...] = ()
     steps: int = field(init=False)
+    total: int = field(init=False)
+    end: int = field(init=False)
+    pass_index: int = 0
     life: Life = Life.WAITING
     position: int = 0
     iterations: int = 0
     started_seconds: float | None = None
     compute_seconds: float = 0.0
     row: RowHandle | None = None
+    memory: PassMemory | None = None
     outputs: list[npt.NDArray[np.generic]] = field(default_factory=list)
     state: npt.NDArray[np.float32] | None = None
 
     def __post_init__(self) -> None:
         self.steps = self.work.steps
+        self.passes = self.passes or (self.steps,)
+        self.total = sum(self.passes)
+        self.end = self.passes[0]
 
     @property
     def remaining(self) -> int:
-        return self.steps - self.position
+        """Time steps of the present pass."""
+        return self.end - self.position
+
+    @property
+    def left(self) -> int:
+        """Time steps of all passes."""
+        return self.total - self.position
+
+    @property
+    def place(self) -> int:
+        """How many time steps of the present pass have been computed."""
+        return self.position - self.end + self.passes[self.pass_index]
+
+    def advance(self, steps: int) -> bool:
+        """Counts steps of the present pass; goes on to the next one at its end. True if it was the last."""
+        self.position += steps
+        if self.position < self.end:
+            return False
+        if self.position == self.total:
+            return True
+        self.pass_index += 1
+        self.end += self.passes[self.pass_index]
+        return False
 
     @property
     def order(self) -> int:

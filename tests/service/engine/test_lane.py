@@ -73,7 +73,10 @@ def test_batch_mates_and_chunks_are_invisible(
         assert delivery.implementation == (options["implementation"] or "2")
         assert delivery.steps == len(sums)
     assert all(rows <= max_batch_rows for rows, _, _ in network.calls)
-    assert sum(fact.timesteps for fact in driven.observer.iterations) == sum(len(options["inputs"]) for options in members)
+    passes = 1 if causal else 3
+    assert sum(fact.timesteps for fact in driven.observer.iterations) == passes * sum(
+        len(options["inputs"]) for options in members
+    )
     assert sum(fact.seconds for fact in driven.observer.iterations) == pytest.approx(
         sum(delivery.compute_seconds for delivery in driven.box.all)
     )
@@ -111,7 +114,7 @@ def test_rows_are_conserved_and_every_sequence_ends_once(
             driven.engine.remove_version(KEY)
             removed = True
         for fact in driven.engine.lanes():
-            assert fact.rows_free + fact.rows_used == (pool_rows if causal else 0)
+            assert fact.rows_free + fact.rows_used == pool_rows
             assert fact.rows_used == fact.active_sequences
             assert fact.waiting_timesteps >= 0
     driven.finish()

@@ -174,8 +174,7 @@ def check(target: Network, drawn: list[Case], max_batch_rows: int, **settings: A
         if delivery.state is not None:
             np.testing.assert_allclose(delivery.state, state, **TOLERANCE)
         assert delivery.implementation == work.implementation
-    if target.causal:
-        assert driven.lane.rows_free == driven.settings.max_active_sequences
+    assert driven.lane.rows_free == driven.settings.max_active_sequences
 
 
 @pytest.mark.parametrize("name", NETWORKS)

@@ -21,7 +21,7 @@ def sequence(identity: int, implementation: str = "2", steps: int = 1000, deadli
 
 
 def scheduler(*members: Sequence, max_batch_rows: int = 4) -> Scheduler:
-    made = Scheduler(lambda label, costs: ChunkQueue(label, costs, max_batch_rows, 0.002), ChunkBudget(0.002, 0.01))
+    made = Scheduler(lambda label, costs: ChunkQueue(label, costs[0], max_batch_rows, 0.002), ChunkBudget(0.002, 0.01))
     for member in members:
         made.admit(member)
     return made
@@ -64,7 +64,7 @@ def test_retire_books_steps_shares_and_costs() -> None:
     assert long.compute_seconds == pytest.approx(0.25)
     costs = target.costs("2")
     assert costs is not None
-    assert costs.seconds(2, 2) == pytest.approx(0.5, rel=0.01)
+    assert costs[0].seconds(2, 2) == pytest.approx(0.5, rel=0.01)
     assert (target.live, target.waiting, target.active) == (1, 0, 1)
 
 
