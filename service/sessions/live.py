@@ -189,9 +189,10 @@ class LiveSessions:
         """After sequences that began earlier than others before them came back."""
         self._ages = OrderedDict.fromkeys(sorted(self._ages, key=lambda session: session.created_seconds))
 
-    def evict_longest_idle(self) -> bool:
-        """False if every sequence is active."""
-        heads = [next(iter(sessions)) for lives in (self._parked, self._idle) for sessions in lives.values() if sessions]
+    def evict_longest_idle(self, *, in_memory: bool = False) -> bool:
+        """in_memory: of those whose states are there. False if there is none that nobody works with."""
+        places = (self._idle,) if in_memory else (self._parked, self._idle)
+        heads = [next(iter(sessions)) for lives in places for sessions in lives.values() if sessions]
         if not heads:
             return False
         self._bury(min(heads, key=lambda session: session.used_seconds), Ending.EVICTED)

@@ -91,7 +91,7 @@ class Room:
 
     async def _make_bytes(self, needed: int) -> None:
         while self._live.pins.bytes + self._promised_bytes + needed > self._settings.memory_bytes:
-            if not await self._park() and not self._live.evict_longest_idle():
+            if not await self._park() and not self._live.evict_longest_idle(in_memory=True):
                 raise Overloaded(
                     f"the states of active sequences fill the {self._settings.memory_bytes} bytes that this server has for them",
                     retry_after_seconds=_RETRY_SECONDS,

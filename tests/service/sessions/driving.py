@@ -239,7 +239,8 @@ class Drive:
         await self.stage.sessions.stop()
         assert not any(self.stage.versions.leases.values())
         await self.stage.again().start()
-        assert {info.session_id for info in self.stage.sessions.list()} == live
+        back = {info.session_id for info in self.stage.sessions.list()}
+        assert back == live, (back, live)
         await self.repeat_the_last()
 
     async def repeat_the_last(self) -> None:
@@ -368,12 +369,12 @@ async def drive(folder: Path, world: World, seed: int, operations: int) -> Count
     stage.engine = world.engine
     stage.observer = FakeObserver()
     width = stage.versions.loaded[next(iter(stage.versions.loaded))].state_layout.width
-    stage.settings = SessionSettings(
-        idle_seconds=120,
-        max_age_seconds=2000,
+    stage.settings = SessionSettings(  # no sum of waits comes near a limit, where the rounding of times would decide
+        idle_seconds=120.05,
+        max_age_seconds=2000.05,
         max_sessions=9,
         memory_bytes=4 * width * 4,
-        drain_seconds=60,
+        drain_seconds=60.05,
         directory=folder / "kept",
         durable_every=DurableEvery(feeds=7),
     )

@@ -166,7 +166,7 @@ class Stage:
 
     def again(self) -> Sessions:
         """Another server over the same catalog and folder; not started."""
-        self.sessions = Sessions(self.engine.run, self.versions, self.settings, self.observer, self.clock)
+        self.sessions = Sessions(self.engine.run, self.versions, self.settings, self.observer, self.clock, self.clock)
         return self.sessions
 
     async def feed(self, session_id: str, *values: float, model: str = "m", **asked: object) -> FeedReply:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -383,6 +384,24 @@ async def test_without_a_folder_states_beyond_the_memory_are_evicted() -> None:
     with pytest.raises(errors.SequenceEvicted):
         await stage.feed("a", 1)
     assert answer(await stage.feed("b", 1)) == [2]
+
+
+async def test_a_start_that_finds_no_memory_costs_nobody_whose_state_is_on_disk_his_sequence(tmp_path: Path) -> None:
+    """Evicting them would free no memory."""
+    stage = Stage(memory_bytes=2 * 12, directory=tmp_path)
+    for name in "abcd":
+        await stage.start(name, 1)
+        stage.clock.advance(1)
+    stage.engine.gate = asyncio.Event()
+    running = [asyncio.create_task(stage.feed(name, 1)) for name in "cd"]
+    await asyncio.sleep(0.001)
+    with pytest.raises(errors.Overloaded, match="fill the 24 bytes"):
+        await stage.start("e", 1)
+    stage.engine.gate.set()
+    assert [answer(reply) for reply in await asyncio.gather(*running)] == [[2], [2]]
+    assert [info.session_id for info in stage.sessions.list()] == ["a", "b", "c", "d"]
+    assert answer(await stage.feed("a", 1)) == [2]
+    await stage.sessions.stop()
 
 
 async def test_tombstones_are_bounded_and_the_oldest_is_forgotten_first() -> None:
