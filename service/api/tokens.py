@@ -1,8 +1,8 @@
 """Who may call: the tokens of a file, each with a role. Knows no method and no gRPC.
 
-    # role   token, or its SHA-256              whose it is
-    infer    3q2-7wAAXk9vGm2oJ1Qh4dTtR8yBzLcE   the web shop
-    admin    sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08
+    # role   token           whose it is
+    infer    TOKEN           the web shop
+    admin    sha256:DIGITS   the operators
 
 A token is never kept as such, and never told: only a keyed digest of it is. Which token a caller has guessed nearly cannot be
 seen from how long an answer takes, since the key is drawn anew by each server.

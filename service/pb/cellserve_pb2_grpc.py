@@ -155,8 +155,8 @@ class SequencesServicer:
         raise NotImplementedError('Method not implemented!')
 
     def List(self, request, context):
-        """Every live sequence. Administration, like the Registry: only peers on this machine are answered, all others get
-        PERMISSION_DENIED, since an id in the list is the right to use its sequence. Errors: NOT_FOUND (model).
+        """Every live sequence. Administration, like the Registry, since an id in the list is the right to use its sequence.
+        Errors: NOT_FOUND (model), PERMISSION_DENIED (reason ADMINISTRATION_DENIED).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -533,8 +533,9 @@ class Sequences:
 
 
 class RegistryStub:
-    """What models there are, and which version an alias means. Administration: without configured tokens only peers on this
-    machine (loopback or a local socket) are answered; all others get PERMISSION_DENIED with reason ADMINISTRATION_DENIED.
+    """What models there are, and which version an alias means. Administration: where the server has tokens, callers with one of
+    the role admin are answered; where it has none, peers on its own machine (loopback or a local socket). All others get
+    PERMISSION_DENIED with reason ADMINISTRATION_DENIED.
     """
 
     def __init__(self, channel):
@@ -561,8 +562,9 @@ class RegistryStub:
 
 
 class RegistryServicer:
-    """What models there are, and which version an alias means. Administration: without configured tokens only peers on this
-    machine (loopback or a local socket) are answered; all others get PERMISSION_DENIED with reason ADMINISTRATION_DENIED.
+    """What models there are, and which version an alias means. Administration: where the server has tokens, callers with one of
+    the role admin are answered; where it has none, peers on its own machine (loopback or a local socket). All others get
+    PERMISSION_DENIED with reason ADMINISTRATION_DENIED.
     """
 
     def List(self, request, context):
@@ -619,8 +621,9 @@ def add_RegistryServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class Registry:
-    """What models there are, and which version an alias means. Administration: without configured tokens only peers on this
-    machine (loopback or a local socket) are answered; all others get PERMISSION_DENIED with reason ADMINISTRATION_DENIED.
+    """What models there are, and which version an alias means. Administration: where the server has tokens, callers with one of
+    the role admin are answered; where it has none, peers on its own machine (loopback or a local socket). All others get
+    PERMISSION_DENIED with reason ADMINISTRATION_DENIED.
     """
 
     @staticmethod

@@ -222,8 +222,9 @@ class GRPCInferenceServiceServicer:
 
     def RepositoryModelLoad(self, request, context):
         """Loads the versions of a model that aliases and the newest number ask for, those that failed before too, and replies when
-        they are ready. Errors: NOT_FOUND, FAILED_PRECONDITION (one cannot be loaded), PERMISSION_DENIED (without configured
-        tokens only peers on this machine may administer), UNIMPLEMENTED (a configuration or files come along).
+        they are ready. Errors: NOT_FOUND, FAILED_PRECONDITION (one cannot be loaded), PERMISSION_DENIED (this is
+        administration: it needs a token of the role admin or, without tokens, the server's own machine), UNIMPLEMENTED (a
+        configuration or files come along).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
