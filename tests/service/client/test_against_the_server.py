@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
-import subprocess
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -22,6 +20,7 @@ from cellserve.service.pb import cellserve_pb2_grpc as pb_grpc
 from cellserve.service.registry.repository import Repository
 from tests.service.client.fake_sequences import FakeSequences, sequence
 from tests.service.registry.fakes import imported, weights
+from tests.service.tls import AUTHORITY, certificate, key
 
 Asked = Callable[..., Awaitable[Any]]
 ROWS = [np.random.default_rng(n).normal(size=(n, 3)).astype(np.float32) for n in (7, 2, 5)]
@@ -120,25 +119,12 @@ async def test_errors_are_the_same_however_they_travel(ask: Asked) -> None:
         assert not str(caught.value).startswith("[")
 
 
-class Certificate:
-    """Self-signed for `localhost`, made anew for the test."""
-
-    def __init__(self, folder: Path) -> None:
-        key, certificate = folder / "key.pem", folder / "certificate.pem"
-        wanted = ("-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost")
-        names = ("-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1", "-keyout", str(key), "-out", str(certificate))
-        subprocess.run(("openssl", "req", *wanted, *names), check=True, capture_output=True)
-        self.key, self.certificate = key.read_bytes(), certificate.read_bytes()
-
-
-@pytest.mark.skipif(shutil.which("openssl") is None, reason="a certificate is made with openssl")
 @pytest.mark.parametrize("kind", [Client, AsyncClient])
-async def test_tls_and_tokens(tmp_path: Path, kind: type[Client | AsyncClient]) -> None:
-    made = await asyncio.to_thread(Certificate, tmp_path)
+async def test_tls_and_tokens(kind: type[Client | AsyncClient]) -> None:
     fake = FakeSequences()
     server = grpc.aio.server()
     pb_grpc.add_SequencesServicer_to_server(fake, server)
-    credentials = grpc.ssl_server_credentials([(made.key, made.certificate)])
+    credentials = grpc.ssl_server_credentials([(key("server").read_bytes(), certificate("server").read_bytes())])
     port = server.add_secure_port("127.0.0.1:0", credentials)
     await server.start()
 
@@ -150,7 +136,7 @@ async def test_tls_and_tokens(tmp_path: Path, kind: type[Client | AsyncClient]) 
             return await asyncio.to_thread(client.predict, "digits", sequence(2))
 
     try:
-        answer = await predict(root_certificates=made.certificate, token="t0k3n")
+        answer = await predict(root_certificates=AUTHORITY.read_bytes(), token="t0k3n")
         np.testing.assert_array_equal(answer, sequence(2) + 1)
         assert fake.metadata[0]["authorization"] == "Bearer t0k3n"
         with pytest.raises((ServiceUnavailable, errors.DeadlineExpired)):

@@ -160,3 +160,10 @@ def test_an_unknown_option_is_a_mistake_of_the_program(ask: Ask) -> None:
 def test_bad_addresses(client: type[Client | AsyncClient], url: str) -> None:
     with pytest.raises(ValueError, match="host:port"):
         client(url)
+
+
+@pytest.mark.parametrize("half", [{"client_certificate": b"-----"}, {"client_key": b"-----"}])
+@pytest.mark.parametrize("client", [Client, AsyncClient])
+def test_half_of_a_certificate_and_key(client: type[Client | AsyncClient], half: dict[str, bytes]) -> None:
+    with pytest.raises(ValueError, match="both or neither"):
+        client("grpcs://localhost:8001", **half)  # type: ignore[arg-type]
