@@ -18,6 +18,7 @@ from cellserve.models import reference
 from cellserve.models.errors import ModelError
 from cellserve.models.golden_pair import GoldenPair, golden_inputs
 from cellserve.models.network import Network
+from cellserve.models.packed_chunk import PackedChunk
 from cellserve.models.spec import ModelSpec
 from cellserve.models.state import RecurrentState
 from cellserve.models.weights import Weights
@@ -74,6 +75,8 @@ def verify(network: Network, golden: GoldenPair, bound: float, implementation: s
     answers = [("whole", _whole(network, golden, implementation))]
     if network.causal:
         answers.append(("in chunks", _in_chunks(network, golden, implementation)))
+    if (chunk := network.packed(implementation)) is not None:
+        answers.append(("in packed chunks", _in_packed_chunks(network, golden, chunk)))
     largest = 0.0
     for manner, (outputs, state) in answers:
         where = f"implementation {implementation!r}, run {manner}"
@@ -144,6 +147,27 @@ def _in_chunks(network: Network, golden: GoldenPair, implementation: str) -> Ans
         going = [place for place in range(len(rows)) if place not in ended]
         state, rows = state.take(going), [rows[place] for place in going]
     return outputs, _states(network, final)
+
+
+def _in_packed_chunks(network: Network, golden: GoldenPair, chunk: PackedChunk) -> Answer:
+    """As `_in_chunks`, where the network has one run for it."""
+    lengths, rows = golden.lengths, list(range(len(golden.lengths)))
+    state = network.initial_state(len(rows)).data.numpy()
+    outputs = tuple(np.zeros(array.shape, dtype=np.float32) for array in golden.outputs)
+    for start, stop in _chunks(max(lengths)):
+        stops = [min(lengths[row], stop) for row in rows]
+        ended = [place for place, row in enumerate(rows) if lengths[row] <= stop]
+        steps = np.concatenate([golden.inputs[0][row, start:end] for row, end in zip(rows, stops)])
+        answer = chunk(steps, [end - start for end in stops], state[rows], ended)
+        state[rows] = answer.state
+        for name, whole, found in zip(network.spec.outputs, outputs, answer.outputs):
+            if network.shapes[name].sequence:
+                for row, end, part in zip(rows, stops, np.split(found, np.cumsum([end - start for end in stops[:-1]]))):
+                    whole[row, start:end] = part
+            else:
+                whole[[rows[place] for place in ended]] = found
+        rows = [row for row in rows if lengths[row] > stop]
+    return outputs, _states(network, RecurrentState(network.state_layout, torch.from_numpy(state)))
 
 
 def _chunks(steps: int) -> Iterator[tuple[int, int]]:

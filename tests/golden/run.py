@@ -61,6 +61,36 @@ def by_network_in_chunks(case: GoldenCase, network: Network, implementation: str
     return answers
 
 
+def by_network_packed(case: GoldenCase, network: Network) -> list[Answer]:
+    """As by_network_in_chunks, each chunk in one run over packed rows. Networks that offer it only."""
+    run = network.packed("onnxruntime")
+    assert run is not None
+    answers: list[Answer] = []
+    state = network.initial_state(len(case.calls[0].inputs[0]))
+    for call in case.calls:
+        inputs, lengths = _inputs(network, call)[0].numpy(), _lengths(call)
+        state, parts = _new_call(state), []
+        for start in range(0, len(inputs), CHUNK_STEPS):
+            live = [row for row, length in enumerate(lengths) if length > start]
+            counts = [min(CHUNK_STEPS, lengths[row] - start) for row in live]
+            steps = np.concatenate([inputs[start : start + count, row] for row, count in zip(live, counts)])
+            answer = run(steps, counts, state.data.numpy()[live], range(len(live)))
+            state.put(live, RecurrentState(state.layout, torch.from_numpy(answer.state)))
+            padded = tuple(_padded(network, i, output, counts) for i, output in enumerate(answer.outputs))
+            parts.append((live, counts, padded))
+        outputs = tuple(_joined(network, i, len(inputs[0]), parts) for i in range(len(network.spec.outputs)))
+        answers.append((outputs, _states(state)))
+    return answers
+
+
+def _padded(network: Network, index: int, packed: Array, lengths: Sequence[int]) -> torch.Tensor:
+    """A sequence output [N, …] as [T, B, …]; a vector as it is."""
+    if not network.shapes[network.spec.outputs[index]].sequence:
+        return torch.from_numpy(packed)
+    rows = [torch.from_numpy(row) for row in np.split(packed, np.cumsum(lengths)[:-1])]
+    return torch.nn.utils.rnn.pad_sequence(rows)
+
+
 def _joined(network: Network, index: int, rows: int, parts: list[tuple[list[int], list[int], tuple[torch.Tensor, ...]]]) -> Array:
     """One output of every chunk, joined: a sequence with zeros where a row has ended, or the vector at each row's end."""
     pieces = [(live, _batch_major(network, index, outputs[index], lengths)) for live, lengths, outputs in parts]

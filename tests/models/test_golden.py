@@ -11,7 +11,7 @@ from cellserve.models import parity
 from cellserve.models.importers import ImportedModel
 from cellserve.models.network import Network
 from tests.golden.cases import GoldenCase, all_cases
-from tests.golden.run import Answer, by_network, by_network_in_chunks, by_oracle, pairs
+from tests.golden.run import Answer, by_network, by_network_in_chunks, by_network_packed, by_oracle, pairs
 
 CASES = {case.name: case for case in all_cases()}
 LABELS = ("0", "1", "2", "fused", "onnxruntime")
@@ -199,6 +199,20 @@ def test_chunks_leave_no_trace(name: str, label: str) -> None:
         backwards = any(layer.go_backwards for layer in network(name).spec.recurrent_layers)
         at_once = {"flatten", "repeat_vector", "conv1d", "pooling_1d", "global_pooling_1d", "padding_1d"}
         assert backwards or kinds & at_once or len(network(name).spec.inputs) > 1
+
+
+PACKED = [name for name, label in SUPPORTED if label == "onnxruntime" and network(name).packed(label) is not None]
+
+
+@pytest.mark.parametrize("name", PACKED)
+def test_packed_rows_give_the_numbers_of_the_framework(name: str) -> None:
+    assert_as_the_framework(CASES[name], by_network_packed(CASES[name], network(name)))
+
+
+def test_models_without_masks_are_packed() -> None:
+    """The Keras 1 and 2 models of the plain kinds are among them, whatever their activations."""
+    assert len(PACKED) == 64
+    assert {"k205tf_lstm_impl2_seq.h5", "k224tf_gru_ra1_bias1.h5", "k224tf_lstm_relu_hard_sigmoid.h5"} <= set(PACKED)
 
 
 def test_what_is_refused_and_why() -> None:

@@ -11,6 +11,7 @@ import pytest
 from cellserve.models import parity
 from cellserve.models.golden_pair import LENGTHS
 from cellserve.models.network import Network
+from cellserve.models.packed_chunk import PackedChunk
 from cellserve.models.parity import GoldenPair, ParityFailure
 from cellserve.models.shapes import expected_weights
 from cellserve.models.spec import ModelSpec
@@ -85,6 +86,20 @@ def test_a_wrong_state_is_named() -> None:
     states = {**golden.state, "0.c": golden.state["0.c"] + np.float32(1e-4)}
     with pytest.raises(ParityFailure, match=r"state '0\.c': row 0, place \[0\]"):
         parity.verify(Network(spec, weights), replace(golden, state=states), parity.BASE_BOUND, "2")
+
+
+def test_packed_chunks_are_compared_too() -> None:
+    unmasked = {**CAUSAL, "layers": [{**CAUSAL["layers"][0], "mask_zero": False}, *CAUSAL["layers"][1:]]}
+    spec, weights = model(unmasked)
+    report = parity.check(spec, weights)
+    other = Network(spec, model(unmasked, scale=0.49)[1]).packed("onnxruntime")
+
+    class Swapped(Network):
+        def packed(self, implementation: str) -> PackedChunk | None:
+            return other
+
+    with pytest.raises(ParityFailure, match=r"implementation 'onnxruntime', run in packed chunks: output 'first': row 0, step 0"):
+        parity.verify(Swapped(spec, weights), report.golden, report.bound, "onnxruntime")
 
 
 def test_other_weights_do_not_pass_as_these() -> None:
