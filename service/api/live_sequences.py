@@ -15,7 +15,7 @@ from cellserve.service.api.replies import WantedOutputs
 from cellserve.service.api.requests import RunOptions
 from cellserve.service.api.session_parameters import require_position
 from cellserve.service.api.signature import Signature
-from cellserve.service.errors import InvalidInput
+from cellserve.service.errors import InvalidInput, UnknownModel
 from cellserve.service.pb import cellserve_pb2 as pb
 from cellserve.service.registry.lease import LoadedVersion
 from cellserve.service.sessions.feed import FeedPlan
@@ -85,7 +85,10 @@ class LiveSequences:
         return _info(self._door.sessions.get(request.model, request.sequence_id))
 
     def list(self, request: pb.ListSequencesRequest) -> pb.ListSequencesReply:
+        """Raises UnknownModel."""
         listed = self._door.sessions.list(request.model or None)
+        if request.model and not listed and all(status.model != request.model for status in self._door.versions.index()):
+            raise UnknownModel(f"there is no model {request.model[:128]!r}", field="model")
         return pb.ListSequencesReply(sequences=[_info(info) for info in listed])
 
     def _checked(

@@ -244,6 +244,12 @@ async def test_listed_looked_at_copied_moved_closed(harness: Harness) -> None:
     assert harness.catalog.leases == 0
 
 
+async def test_the_list_of_a_model_that_does_not_exist_is_refused(harness: Harness) -> None:
+    assert not (await harness.sequences.List(pb.ListSequencesRequest(model="sums"))).sequences
+    refused = await refusal(harness.sequences.List(pb.ListSequencesRequest(model="nobody")))
+    assert (details_of(refused), refused.code()) == (("MODEL_UNKNOWN", ["model"]), grpc.StatusCode.NOT_FOUND)
+
+
 async def test_a_snapshot_of_other_weights_is_refused(harness: Harness) -> None:
     await harness.sequences.Open(opening())
     taken = await harness.sequences.Snapshot(pb.SnapshotRequest(model="sums", sequence_id="a"))
