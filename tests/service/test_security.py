@@ -19,7 +19,7 @@ from cellserve.service import healthcheck
 from cellserve.service.app import serving
 from cellserve.service.client import AccessDenied, AsyncClient, Client, RetryPolicy, ServiceUnavailable
 from cellserve.service.config import Settings
-from cellserve.service.errors import AdministrationDenied, DeadlineExpired, TokenInvalid, TokenMissing
+from cellserve.service.errors import AdministrationDenied, TokenInvalid, TokenMissing
 from cellserve.service.followed_files import UnusableFile
 from cellserve.service.pb import open_inference_pb2 as pb
 from cellserve.service.pb import open_inference_pb2_grpc as pb_grpc
@@ -87,8 +87,8 @@ async def test_the_name_in_the_certificate_counts(root: Path, kind: str) -> None
     async with served(root, **tls()) as server:
         url = f"127.0.0.1:{server.running.port}"
         assert (await asking(kind, url, server_name="models.example", **TRUSTING)("predict", "small", X)).shape == (4,)
-        with pytest.raises((ServiceUnavailable, DeadlineExpired)):
-            await asking(kind, url, timeout_seconds=2.0, **TRUSTING)("predict", "small", X)
+        with pytest.raises(ServiceUnavailable):
+            await asking(kind, url, **TRUSTING)("predict", "small", X)
 
 
 async def test_whoever_trusts_another_authority_or_speaks_plain_text_gets_no_answer(root: Path) -> None:
@@ -99,8 +99,8 @@ async def test_whoever_trusts_another_authority_or_speaks_plain_text_gets_no_ans
             (f"grpcs://localhost:{port}", {}),
             (f"localhost:{port}", {}),
         ):
-            with pytest.raises((ServiceUnavailable, DeadlineExpired)):
-                await asking("sync", url, timeout_seconds=2.0, **settings)("predict", "small", X)
+            with pytest.raises(ServiceUnavailable):
+                await asking("sync", url, **settings)("predict", "small", X)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -110,8 +110,8 @@ async def test_mutual_tls(root: Path, kind: str) -> None:
         assert (await asking(kind, url, **TRUSTING, **CLIENT)("predict", "small", X)).shape == (4,)
         stranger = {"client_certificate": certificate("stranger").read_bytes(), "client_key": key("stranger").read_bytes()}
         for shown in ({}, stranger):
-            with pytest.raises((ServiceUnavailable, DeadlineExpired)):
-                await asking(kind, url, timeout_seconds=2.0, **TRUSTING, **shown)("predict", "small", X)
+            with pytest.raises(ServiceUnavailable):
+                await asking(kind, url, **TRUSTING, **shown)("predict", "small", X)
 
 
 async def test_a_renewed_certificate_counts_from_the_next_connection_on(root: Path, tmp_path: Path) -> None:
@@ -123,8 +123,7 @@ async def test_a_renewed_certificate_counts_from_the_next_connection_on(root: Pa
 
     def trusting(name: str) -> Ask:
         """This very certificate and no other."""
-        settings = {"root_certificates": certificate(name).read_bytes(), "timeout_seconds": 2.0}
-        return asking("async", f"grpcs://localhost:{port}", **settings)
+        return asking("async", f"grpcs://localhost:{port}", root_certificates=certificate(name).read_bytes())
 
     install("server")
     async with served(root, **files) as server:
@@ -136,7 +135,7 @@ async def test_a_renewed_certificate_counts_from_the_next_connection_on(root: Pa
             await trusting("server")("predict", "small", X)
             install("renewed")
             await trusting("renewed")("predict", "small", X)
-            with pytest.raises((ServiceUnavailable, DeadlineExpired)):
+            with pytest.raises(ServiceUnavailable):
                 await trusting("server")("predict", "small", X)
             await client.predict("small", X)  # on the connection that it has
 
