@@ -102,12 +102,7 @@ class Feeding:
         return reply
 
     async def _begin(self, session: Session, pin: Pin, feed: Feed) -> FeedReply:
-        if not pin.version.causal:
-            raise NotCausal(
-                f"{pin.key} needs whole sequences (a layer of it looks ahead), so nothing can be fed to it step by step; "
-                "send whole sequences",
-                field="model",
-            )
+        require_causal(pin.version)
         plan = feed.plan(pin.version)
         if feed.end:
             return await self._run_at_once(session, pin, feed, plan)
@@ -168,6 +163,16 @@ class Feeding:
             return
         self._observer.on_session_event(None, "lost")
         raise lost(f"the {session.key} that this feed means is gone; one of that id was started later", epoch)
+
+
+def require_causal(version: LoadedVersion) -> None:
+    """Raises NotCausal."""
+    if not version.causal:
+        raise NotCausal(
+            f"{version.key} needs whole sequences (a layer of it looks ahead), so nothing can be fed to it step by step; "
+            "send whole sequences",
+            field="model",
+        )
 
 
 def require_position(session: Session, feed: Feed, epoch: str) -> None:

@@ -17,7 +17,7 @@ from cellserve.service.registry.status import VersionState, VersionStatus
 from cellserve.service.sessions import snapshot as snapshots
 from cellserve.service.sessions.durability import Durability
 from cellserve.service.sessions.feed import Feed, FeedReply
-from cellserve.service.sessions.feeding import Feeding, Run, lost
+from cellserve.service.sessions.feeding import Feeding, Run, lost, require_causal
 from cellserve.service.sessions.ids import check_id, new_id
 from cellserve.service.sessions.info import SessionInfo
 from cellserve.service.sessions.live import LiveSessions
@@ -129,12 +129,13 @@ class Sessions:
     async def restore(self, model: str, snapshot: bytes, session_id: str | None, *, restart: bool = False) -> SessionInfo:
         """A new sequence where a snapshot was taken. restart: in the place of a live one of that id.
 
-        Raises InvalidInput, SequenceExists, WrongWeights, Overloaded, and what the catalog raises.
+        Raises InvalidInput, NotCausal, SequenceExists, WrongWeights, Overloaded, and what the catalog raises.
         """
         content = snapshots.decode(snapshot, _MAX_SNAPSHOT_BYTES)
         key = SessionKey(model, check_id(session_id) if session_id else new_id())
         pin = self._live.pins.hold(await self._acquire_same_weights(model, content.facts))
         try:
+            require_causal(pin.version)
             state = content.row(pin.version.state_layout)
             async with self._turn(self._live.place(key)) as session:
                 self._require_free(session, restart)

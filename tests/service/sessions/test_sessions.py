@@ -534,6 +534,17 @@ async def test_a_snapshot_finds_its_weights_under_another_name_and_number() -> N
     assert (await stage.sessions.restore("moved", content, None)).version == 5
 
 
+async def test_no_snapshot_begins_a_sequence_of_a_model_that_looks_ahead() -> None:
+    """No server makes one: it is forged, or the model was another one."""
+    stage = Stage(version("m", 1), version("ahead", 1, causal=False))
+    await stage.start("a", 1)
+    taken = await stage.sessions.snapshot("m", "a")
+    with pytest.raises(errors.NotCausal):
+        await stage.sessions.restore("ahead", taken, "b")
+    assert [info.session_id for info in stage.sessions.list()] == ["a"]
+    assert stage.versions.leases[VersionKey("ahead", 1)] == 0
+
+
 async def test_a_snapshot_of_other_weights_is_refused() -> None:
     stage = Stage(version("m", 1), version("n", 1, weights=2))
     await stage.start("a", 1)
