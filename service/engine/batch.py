@@ -14,11 +14,15 @@ from cellserve.service.errors import ServiceError
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """The next `lengths[i]` time steps of `sequences[i]`, side by side, all in the same pass, under one implementation."""
+    """The next `lengths[i]` time steps of `sequences[i]`, side by side, all in the same pass, under one implementation.
+
+    whole: all passes over each sequence at once; its length is then that of all of them.
+    """
 
     implementation: str
     sequences: tuple[Sequence, ...]
     lengths: tuple[int, ...]
+    whole: bool = False
 
     @property
     def rows(self) -> int:

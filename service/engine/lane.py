@@ -17,9 +17,10 @@ from cellserve.service.engine.chunk_queue import ChunkQueue
 from cellserve.service.engine.chunk_runner import ChunkRunner
 from cellserve.service.engine.facts import IterationFact, LaneFact, Observer, SequenceFact, VersionKey
 from cellserve.service.engine.load import Load
+from cellserve.service.engine.pass_costs import PassCosts, seconds_alone
 from cellserve.service.engine.pass_queue import PassQueue
 from cellserve.service.engine.pass_runner import PassRunner
-from cellserve.service.engine.scheduler import PassCosts, Queue, Scheduler
+from cellserve.service.engine.scheduler import Queue, Scheduler
 from cellserve.service.engine.sequence import Sequence, Work
 from cellserve.service.engine.settings import EngineSettings
 from cellserve.service.engine.state_pool import StatePool
@@ -60,7 +61,7 @@ class Lane:
         self._pool = StatePool(network.state_layout.width, host.settings.max_active_sequences, network.device)
         passes = network.passes
         self._runner = ChunkRunner(network, self._pool) if passes is None else PassRunner(network, passes, self._pool)
-        self._scheduler = Scheduler(self._queue, host.budget, 1 if passes is None else len(passes.passes))
+        self._scheduler = Scheduler(self._queue, host.budget, 1 if passes is None else len(passes.passes) + 1)
 
     @property
     def busy(self) -> bool:
@@ -80,10 +81,10 @@ class Lane:
         Those that wait enter before it, at most a full batch per iteration; then its own steps take what they take alone.
         """
         costs = self._scheduler.costs(implementation)
-        if costs is None or not all(one.trusted for one in costs):
+        alone = None if costs is None else seconds_alone(passes, costs)
+        if alone is None:
             return 0.0
         iterations = self._scheduler.waiting // self._host.settings.max_batch_rows
-        alone = sum(one.seconds(1, steps) for one, steps in zip(costs, passes))
         return iterations * self.load.seconds_per_iteration + alone
 
     def admit(self, sequence: Sequence) -> None:

@@ -1,9 +1,10 @@
 """The sequences of one implementation on one lane whose network takes several passes: which pass runs next, with whom, how far.
 
-Each pass has a ChunkQueue of its own, and only sequences of the same pass run side by side. The pass whose foremost sequence has
-the least left in all of its passes runs next, so that whoever is short is through all passes while the long ones wait; but a pass
-that has been passed over for the patience runs in its turn. A sequence enters when there is a row, and room for what it stores
-between its passes; it keeps both to its end. Pure: no clock, no tensors.
+Whoever is so short that all passes fit into one iteration goes through all of them at once, in a WholeQueue. For the others each
+pass has a ChunkQueue of its own, and only sequences of the same pass run side by side. Of these queues the one whose foremost
+sequence has the least left in all of its passes runs next, so that whoever is short is through while the long ones wait; but a
+queue that has been passed over for the patience runs in its turn. A long sequence enters when there is a row, and room for what
+it stores between its passes; it keeps both to its end. Pure: no clock, no tensors.
 """
 
 from __future__ import annotations
@@ -13,16 +14,17 @@ from collections.abc import Callable
 from cellserve.service.engine.batch import Batch
 from cellserve.service.engine.chunk_queue import ChunkQueue
 from cellserve.service.engine.live_heap import LiveHeap
-from cellserve.service.engine.scheduler import PassCosts
+from cellserve.service.engine.pass_costs import PassCosts, seconds_alone
 from cellserve.service.engine.sequence import Sequence
 from cellserve.service.engine.storage_room import StorageRoom
+from cellserve.service.engine.whole_queue import WholeQueue
 
 _MOST_STORED_BYTES = 1 << 30
 _LOOKED_AT = 64  # of those that wait, for whom there is no room: how many are set aside before an iteration
 
 
 class PassQueue:
-    """costs: of each pass. stored_bytes: what a sequence of so many time steps stores at most between its passes."""
+    """costs: of each pass, and of all at once. stored_bytes: the most that a sequence of so many time steps stores."""
 
     def __init__(
         self,
@@ -37,7 +39,9 @@ class PassQueue:
         self._patience_seconds = patience_seconds
         self._stored_bytes = stored_bytes
         self._room = StorageRoom(most_stored_bytes)
-        self._passes = [ChunkQueue(implementation, one, max_batch_rows, patience_seconds) for one in costs]
+        self._whole = WholeQueue(implementation, costs[-1], max_batch_rows)
+        self._passes = [ChunkQueue(implementation, one, max_batch_rows, patience_seconds) for one in costs[:-1]]
+        self._seconds = patience_seconds  # of an iteration, as last asked for
         self._passed_over_seconds = [0.0] * len(costs)
         self._waiting: LiveHeap[Sequence] = LiveHeap()
         self._set_aside: LiveHeap[Sequence] = LiveHeap()  # those for whom there was no room; the first of them comes first
@@ -47,7 +51,7 @@ class PassQueue:
 
     @property
     def waiting(self) -> int:
-        return len(self._waiting) + len(self._set_aside)
+        return len(self._waiting) + len(self._set_aside) + self._whole.waiting
 
     @property
     def active(self) -> int:
@@ -58,10 +62,15 @@ class PassQueue:
         return len(self._entering)
 
     def add(self, sequence: Sequence) -> None:
-        self._waiting.push(sequence.order, sequence.id, sequence)
+        alone = seconds_alone(sequence.passes, self._costs)
+        if alone is not None and alone <= self._seconds:
+            self._whole.add(sequence)
+        else:
+            self._waiting.push(sequence.order, sequence.id, sequence)
 
     def discard(self, sequence: Sequence) -> None:
         """Forgets a sequence, wherever it stands."""
+        self._whole.discard(sequence)
         self._waiting.discard(sequence.id)
         self._set_aside.discard(sequence.id)
         index = self._pass_of.pop(sequence.id, None)
@@ -72,15 +81,16 @@ class PassQueue:
 
     def next_batch(self, free_rows: int, seconds: float) -> Batch | None:
         """The next iteration, of about `seconds`; None if nobody can run. Up to `free_rows` that wait enter first."""
+        self._seconds = seconds
         self._follow()
         self._enter(free_rows)
-        foremost = {
-            index: first for index, queue in enumerate(self._passes) if (first := queue.foremost(queue.waiting)) is not None
-        }
+        foremost = {index: first for index, queue in enumerate(self._passes) if (first := queue.foremost(queue.waiting))}
+        if first := self._whole.foremost():
+            foremost[len(self._passes)] = first
         if not foremost:
             return None
-        index = self._next_pass(foremost)
-        batch = self._passes[index].next_batch(0, seconds)
+        index = self._next_queue(foremost)
+        batch = self._passes[index].next_batch(0, seconds) if index < len(self._passes) else self._whole.next_batch(seconds)
         if batch is not None:
             self._note(batch, index, foremost)
         return batch
@@ -117,7 +127,7 @@ class PassQueue:
         self._entering.add(sequence.id)
         return True
 
-    def _next_pass(self, foremost: dict[int, Sequence]) -> int:
+    def _next_queue(self, foremost: dict[int, Sequence]) -> int:
         longest = max(foremost, key=self._passed_over_seconds.__getitem__)
         if self._passed_over_seconds[longest] >= self._patience_seconds:
             return longest
@@ -125,8 +135,8 @@ class PassQueue:
 
     def _note(self, batch: Batch, index: int, foremost: dict[int, Sequence]) -> None:
         seconds = self._costs[index].seconds(batch.rows, batch.steps, batch.ragged)
-        for other in range(len(self._passes)):
+        for other in range(len(self._costs)):
             runs = other == index or other not in foremost
             self._passed_over_seconds[other] = 0.0 if runs else self._passed_over_seconds[other] + seconds
-        self._ran = batch.sequences
+        self._ran = () if batch.whole else batch.sequences
         self._entering.difference_update(sequence.id for sequence in batch.sequences)

@@ -1,4 +1,5 @@
-"""Computes one iteration of a network that takes several passes: the next chunk of one pass, for sequences that are all in it.
+"""Computes one iteration of a network that takes several passes: the next chunk of one pass, for sequences that are all in it;
+or all passes at once, for those that are short.
 
 States come from the pool and go back to it; what passes leave for each other is stored with each sequence, in host memory. Knows
 no queue, no clock, no errors: whatever raises is the lane's to handle.
@@ -20,6 +21,7 @@ from cellserve.service.engine.batch import Batch
 from cellserve.service.engine.sequence import Sequence
 from cellserve.service.engine.staging import TimeMajorBuffer
 from cellserve.service.engine.state_pool import StatePool
+from cellserve.service.engine.whole_runner import WholeRunner
 
 
 class PassRunner:
@@ -30,11 +32,18 @@ class PassRunner:
         self._device = network.device
         self._passes = passes
         self._pool = pool
+        self._whole = WholeRunner(network)
         self._staging: dict[Key, TimeMajorBuffer] = {}
 
-    @torch.inference_mode()
     def run(self, batch: Batch) -> None:
         """Advances every sequence of the batch; newcomers get a row, those that end keep their outputs (and state, if wanted)."""
+        if batch.whole:
+            self._whole.run(batch)
+        else:
+            self._advance(batch)
+
+    @torch.inference_mode()
+    def _advance(self, batch: Batch) -> None:
         for sequence in batch.sequences:
             if sequence.memory is None:
                 self._enter(sequence)

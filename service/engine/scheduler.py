@@ -14,6 +14,7 @@ from cellserve.service.engine.batch import Batch
 from cellserve.service.engine.chunk_length import ChunkBudget
 from cellserve.service.engine.iteration_costs import IterationCosts
 from cellserve.service.engine.live_heap import LiveHeap
+from cellserve.service.engine.pass_costs import PassCosts
 from cellserve.service.engine.sequence import Life, Sequence
 
 
@@ -37,17 +38,13 @@ class Queue(Protocol):
     def next_batch(self, free_rows: int, seconds: float) -> Batch | None: ...
 
 
-PassCosts = tuple[IterationCosts, ...]
-"""The costs of each pass, under one implementation."""
-
-
 class Scheduler:
-    """`queue_of` makes the queue of an implementation met for the first time, around its cost models, one for each pass."""
+    """`queue_of` makes the queue of an implementation met for the first time, around its `cost_models`."""
 
-    def __init__(self, queue_of: Callable[[str, PassCosts], Queue], budget: ChunkBudget, passes: int = 1) -> None:
+    def __init__(self, queue_of: Callable[[str, PassCosts], Queue], budget: ChunkBudget, cost_models: int = 1) -> None:
         self._queue_of = queue_of
         self._budget = budget
-        self._passes = passes
+        self._cost_models = cost_models
         self._queues: dict[str, Queue] = {}
         self._turns: list[str] = []  # implementations; whose turn it is comes first
         self._costs: dict[str, PassCosts] = {}
@@ -78,7 +75,7 @@ class Scheduler:
         """Takes in a waiting sequence."""
         queue = self._queues.get(sequence.implementation)
         if queue is None:
-            costs = tuple(IterationCosts() for _ in range(self._passes))
+            costs = tuple(IterationCosts() for _ in range(self._cost_models))
             queue = self._queue_of(sequence.implementation, costs)
             self._costs[sequence.implementation] = costs
             self._queues[sequence.implementation] = queue
@@ -102,7 +99,8 @@ class Scheduler:
 
     def retire(self, batch: Batch, started_seconds: float, seconds: float) -> list[Sequence]:
         """Books an iteration that took `seconds`: positions, shares, costs. Returns the sequences that it completed."""
-        self._costs[batch.implementation][batch.pass_index].observe(batch.rows, batch.steps, seconds, batch.ragged)
+        costs = self._costs[batch.implementation][-1 if batch.whole else batch.pass_index]
+        costs.observe(batch.rows, batch.steps, seconds, batch.ragged)
         seconds_per_step = seconds / batch.timesteps
         ended: list[Sequence] = []
         for sequence, length in zip(batch.sequences, batch.lengths):
