@@ -118,8 +118,8 @@ class Sessions:
         return reply
 
     async def snapshot(self, model: str, session_id: str) -> bytes:
-        """The state between two feeds, as bytes for `restore`, here or elsewhere. Raises the Sequence… errors."""
-        async with self._existing(SessionKey(model, session_id)) as session:
+        """The state between two feeds, as bytes for `restore`, here or elsewhere. Raises as `get`."""
+        async with self._existing(SessionKey(model, check_id(session_id))) as session:
             state = await self._states.look(session)
             pin = session.pin
             if pin is None:
@@ -152,7 +152,7 @@ class Sessions:
     async def fork(self, model: str, session_id: str, new_session_id: str | None) -> SessionInfo:
         """A second sequence that stands where the first one does, on the same version. Raises as `restore`."""
         key = SessionKey(model, check_id(new_session_id) if new_session_id else new_id())
-        async with self._existing(SessionKey(model, session_id)) as session:
+        async with self._existing(SessionKey(model, check_id(session_id))) as session:
             state = await self._states.look(session)
             if session.pin is None:
                 raise await self._missing(session.key, None)
@@ -169,8 +169,8 @@ class Sessions:
             self._live.pins.drop(pin)
 
     async def close(self, model: str, session_id: str) -> None:
-        """Ends it after the feeds that came before. Raises the Sequence… errors."""
-        async with self._existing(SessionKey(model, session_id)) as session:
+        """Ends it after the feeds that came before. Raises as `get`."""
+        async with self._existing(SessionKey(model, check_id(session_id))) as session:
             self._live.end(session, "ended")
 
     def list(self, model: str | None = None) -> list[SessionInfo]:
@@ -180,8 +180,8 @@ class Sessions:
         return [self._info(session) for session in sorted(wanted, key=lambda s: (s.key.model, s.created_seconds))]
 
     def get(self, model: str, session_id: str) -> SessionInfo:
-        """Raises SequenceUnknown, SequenceExpired, SequenceEvicted, VersionRetired."""
-        key = SessionKey(model, session_id)
+        """Raises InvalidInput, SequenceUnknown, SequenceExpired, SequenceEvicted, VersionRetired."""
+        key = SessionKey(model, check_id(session_id))
         session = self._live.find(key)
         if session is None or session.pin is None:
             raise self._gone(key, None)

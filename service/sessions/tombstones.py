@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from enum import Enum
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from cellserve.service.errors import SequenceEvicted, SequenceExpired, ServiceError, VersionRetired
 
@@ -26,12 +26,15 @@ _ERRORS: dict[Ending, type[ServiceError]] = {
 }
 
 
+_SHOWN_CHARACTERS: Final = 128  # of a name in a sentence
+
+
 class SessionKey(NamedTuple):
     model: str
     session_id: str
 
     def __str__(self) -> str:
-        return f"sequence {self.session_id!r} of {self.model}"
+        return f"sequence {self.session_id!r} of {self.model[:_SHOWN_CHARACTERS]}"
 
 
 class Tombstones:

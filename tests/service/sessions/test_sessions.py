@@ -267,6 +267,20 @@ async def test_an_id_must_be_one(session_id: str) -> None:
         await Stage().feed(session_id, 1)
 
 
+@pytest.mark.parametrize("model", ["m", "x" * 5000])
+@pytest.mark.parametrize("session_id", ["a", "x" * 5000])
+async def test_a_refusal_is_short_whatever_was_asked_for(model: str, session_id: str) -> None:
+    """It travels in headers, which clients take only up to a size."""
+    sessions = Stage().sessions
+    asked = (sessions.snapshot(model, session_id), sessions.close(model, session_id), sessions.fork(model, session_id, "b"))
+    refused = await asyncio.gather(*asked, return_exceptions=True)
+    with pytest.raises(errors.ServiceError) as got:
+        sessions.get(model, session_id)
+    for error in (*refused, got.value):
+        assert isinstance(error, errors.ServiceError)
+        assert len(str(error)) < 1000 or isinstance(error, errors.UnknownModel)  # those are the catalog's
+
+
 async def test_a_feed_of_an_earlier_life_never_reaches_a_later_one() -> None:
     stage = Stage()
     earlier = await stage.start("a", 1)
