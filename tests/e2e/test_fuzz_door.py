@@ -16,10 +16,11 @@ from pathlib import Path
 import grpc
 import pytest
 
+from cellserve.models.weights import Weights
 from deploy.demo.server import Server
 from tests.e2e.metrics import scrape
 from tests.e2e.models import RANDOM_MODELS
-from tests.fuzz.cases import Case
+from tests.fuzz.cases import Case, Story
 from tests.fuzz.driving import Fuzz, watched
 from tests.fuzz.questions import questions
 from tests.fuzz.strategies import generate
@@ -60,9 +61,9 @@ async def test_the_door_stays_calm(repository: Path, tmp_path: Path, capsys: pyt
     assert "Traceback" not in log.read_text()
 
 
-async def generated(seeds: range) -> AsyncIterator[tuple[int, list[Case]]]:
+async def generated(seeds: range) -> AsyncIterator[tuple[int, list[Case | Story]]]:
     """The cases of each seed, made in a process of its own while those of the one before are sent."""
-    targets = [Target.of(model.name, model.spec) for model in RANDOM_MODELS]
+    targets = [Target.of(model.name, model.spec, Weights.of(model.arrays).digest) for model in RANDOM_MODELS]
     loop = asyncio.get_running_loop()
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:  # not forked: gRPC has threads
         coming = [loop.run_in_executor(pool, generate, targets, CASES_PER_SEED, seed) for seed in seeds[:1]]

@@ -23,8 +23,8 @@ class Batch:
 
 
 @st.composite
-def batches(draw: st.DrawFn, target: Target) -> Batch:
-    rows, steps = draw(st.integers(1, MOST_ROWS)), draw(st.integers(1, MOST_STEPS))
+def batches(draw: st.DrawFn, target: Target, most_rows: int = MOST_ROWS) -> Batch:
+    rows, steps = draw(st.integers(1, most_rows)), draw(st.integers(1, MOST_STEPS))
     numbers = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     if target.width is None:
         values = numbers.integers(0, target.vocabulary or 1, (rows, steps))

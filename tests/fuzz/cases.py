@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from cellserve.service.api.status import CODES
@@ -15,8 +15,12 @@ INFERENCE: Final = "/inference.GRPCInferenceService/"
 TYPED: Final = "/cellserve.v1.Sequences/"
 INFER: Final = f"{INFERENCE}ModelInfer"
 RUN: Final = f"{TYPED}Run"
+OPEN: Final = f"{TYPED}Open"
+FEED: Final = f"{TYPED}Feed"
+GET: Final = f"{TYPED}Get"
 STREAMS: Final = (f"{INFERENCE}ModelStreamInfer", f"{TYPED}Stream")
 
+NAMELESS: Final = b"#" * 32
 CUT: Final = "CUT"  # a stream that ended while the client still sent, with a status that the client has lost
 
 # What a request of any kind may end with. Everything else is a fault of the server.
@@ -31,7 +35,8 @@ PERMITTED: Final = frozenset(
         "DEADLINE_EXCEEDED",
     )
 )
-_PERMITTED_ON_STREAMS: Final = PERMITTED | {"ALREADY_EXISTS", "CANCELLED"}
+PERMITTED_OF_SEQUENCES: Final = PERMITTED | {"ALREADY_EXISTS"}
+_PERMITTED_ON_STREAMS: Final = PERMITTED_OF_SEQUENCES | {"CANCELLED"}
 _LEAKS: Final = ("Traceback", "object at 0x", "<class ", "grpc.aio", "numpy", "torch", 'File "')
 _REASON: Final = re.compile(r"\[([A-Z_]+)\] \S")
 _SHOWN_BYTES: Final = 500
@@ -40,12 +45,31 @@ _OF_GRPC_ITSELF: Final = ("larger than max", "Method not found")  # said before 
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """messages: one, or on a stream any number. what: how it was made, for whoever reads a failure."""
+    """messages: one, or on a stream any number. what: how it was made, for whoever reads a failure.
+
+    answers: on a typed stream, the statuses that the request whose id is its place may be answered with. position: time steps
+    that the live sequence has consumed, as the reply must say; None where that is not known.
+    """
 
     method: str
     messages: tuple[bytes, ...]
     what: tuple[str, ...]
     codes: frozenset[str] = field(default=PERMITTED)
+    answers: tuple[frozenset[str], ...] = ()
+    position: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Story:
+    """Cases about one live sequence, sent one after the other. Its messages call it NAMELESS."""
+
+    cases: tuple[Case, ...]
+
+    def named(self, name: bytes) -> Story:
+        """name: as long as NAMELESS, since messages count their bytes."""
+        return Story(
+            tuple(replace(case, messages=tuple(each.replace(NAMELESS, name) for each in case.messages)) for case in self.cases)
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +95,10 @@ def fault(case: Case, outcome: Outcome) -> str | None:
         )
     if case.method == RUN:
         return _fault_of_run(typed.RunReply.FromString(outcome.replies[0]))
+    if case.method == FEED:
+        return _fault_of_feed(case, typed.FeedReply.FromString(outcome.replies[0]))
+    if case.method == GET:
+        return _fault_of_position(case, typed.SequenceInfo.FromString(outcome.replies[0]).position)
     return _fault_of_stream(case, outcome.replies) if case.method in STREAMS else None
 
 
@@ -104,18 +132,20 @@ def _fault_of_infer(request_id: str, reply: oip.ModelInferResponse) -> str | Non
 
 def _fault_of_stream(case: Case, replies: tuple[bytes, ...]) -> str | None:
     """Errors of single requests travel in replies, and are judged like those of calls."""
-    if len(replies) > len(case.messages):
+    if len(replies) > len(case.messages) or (case.answers and len(replies) < len(case.messages)):
         return f"{len(replies)} replies to {len(case.messages)} requests"
     for reply in replies:
         if case.method == STREAMS[0]:
             sentence = oip.ModelStreamInferResponse.FromString(reply).error_message
+            permitted = _PERMITTED_ON_STREAMS
         else:
-            error = typed.StreamReply.FromString(reply).error
-            sentence = f"[{error.reason}] {error.message}" if error.reason else ""
+            answer = typed.StreamReply.FromString(reply)
+            sentence = f"[{answer.error.reason}] {answer.error.message}" if answer.error.reason else ""
+            permitted = case.answers[int(answer.id)] if case.answers else _PERMITTED_ON_STREAMS
         reason = _REASON.match(sentence)
         code = "OK" if not sentence else CODES[reason[1]].name if reason else "UNKNOWN"
-        if code not in _PERMITTED_ON_STREAMS:
-            return f"a reply on the stream is {code}: {sentence[:_SHOWN_BYTES]}"
+        if code not in permitted:
+            return f"a reply on the stream is {code}, expected {' or '.join(sorted(permitted))}: {sentence[:_SHOWN_BYTES]}"
         wrong = _fault_of_refusal(case, code, sentence) if sentence else None
         if wrong is not None:
             return f"{wrong}: {sentence[:_SHOWN_BYTES]}"
@@ -127,3 +157,13 @@ def _fault_of_run(reply: typed.RunReply) -> str | None:
     sizes = [4 * math.prod(tensor.shape) for tensor in tensors]
     given = [len(tensor.data) for tensor in tensors]
     return None if sizes == given else f"tensors of {given} bytes under shapes that need {sizes}"
+
+
+def _fault_of_feed(case: Case, reply: typed.FeedReply) -> str | None:
+    return _fault_of_position(case, reply.position) or _fault_of_run(reply.answer)
+
+
+def _fault_of_position(case: Case, position: int) -> str | None:
+    if case.position in (None, position):
+        return None
+    return f"the sequence stands at {position}, expected {case.position}"

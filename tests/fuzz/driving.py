@@ -10,7 +10,7 @@ from typing import Final
 
 import grpc
 
-from tests.fuzz.cases import CUT, STREAMS, Case, Outcome, fault, told
+from tests.fuzz.cases import CUT, STREAMS, Case, Outcome, Story, fault, told
 
 HANGING_SECONDS: Final = 60.0
 IN_FLIGHT: Final = 64
@@ -27,12 +27,16 @@ class Fuzz:
         self.codes: Counter[str] = Counter()
         self.faults: list[str] = []
 
-    async def send(self, cases: Iterable[Case]) -> None:
+    async def send(self, cases: Iterable[Case | Story]) -> None:
         """Returns when each is answered or known to hang."""
         waiting = iter(cases)
         await asyncio.gather(*(self._send_each(waiting) for _ in range(IN_FLIGHT)))
 
-    async def _send_each(self, cases: Iterable[Case]) -> None:
+    async def _send_each(self, cases: Iterable[Case | Story]) -> None:
+        for each in cases:
+            await self._send_in_order(each.cases if isinstance(each, Story) else (each,))
+
+    async def _send_in_order(self, cases: Sequence[Case]) -> None:
         for case in cases:
             outcome = await self._outcome(case)
             self.codes[outcome.code] += 1

@@ -14,7 +14,7 @@ import numpy as np
 from hypothesis import strategies as st
 
 from cellserve.service.pb.open_inference_pb2 import InferParameter, ModelInferRequest
-from tests.fuzz.arrays import batches
+from tests.fuzz.arrays import MOST_ROWS, batches
 from tests.fuzz.cases import PERMITTED
 from tests.fuzz.targets import Target
 from tests.fuzz.values import ANY_INTEGERS, IMPLEMENTATIONS, NAMES, NOT_FINITE, STRANGE_SIZES, VERSIONS
@@ -49,10 +49,10 @@ _FIELDS: Final = {"FP32": "fp32_contents", "INT64": "int64_contents", "INT32": "
 
 
 @st.composite
-def good(draw: st.DrawFn, target: Target) -> ModelInferRequest:
-    batch = draw(batches(target))
+def good(draw: st.DrawFn, target: Target, most_rows: int = MOST_ROWS, states: bool = True) -> ModelInferRequest:
+    batch = draw(batches(target, most_rows))
     request = ModelInferRequest(model_name=target.model, id=draw(st.sampled_from(("", "1", "a b\n", "é" * 300))))
-    arrays = {"inputs": batch.values, **{f"state.{key}": state for key, state in batch.states.items()}}
+    arrays = {"inputs": batch.values, **{f"state.{key}": state for key, state in batch.states.items() if states}}
     if batch.lengths is not None:
         arrays["lengths"] = batch.lengths.astype(draw(st.sampled_from((np.int32, np.int64))))
     if batch.mask is not None:

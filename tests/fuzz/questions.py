@@ -1,4 +1,6 @@
-"""Good requests with known answers, for the witnesses of a fuzz: each published random model, asked over both protocols."""
+"""Good requests with known answers, for the witnesses of a fuzz: each published random model, asked over both protocols, and
+those that can be, fed step by step in a live sequence.
+"""
 
 from __future__ import annotations
 
@@ -9,15 +11,16 @@ import numpy as np
 
 from cellserve.service.pb import cellserve_pb2 as typed
 from cellserve.service.pb import open_inference_pb2 as oip
-from tests.e2e.models import IDS, RANDOM_MODELS, RandomModel
-from tests.fuzz.cases import INFER, RUN
+from tests.e2e.models import BIDIRECTIONAL, IDS, RANDOM_MODELS, RandomModel
+from tests.fuzz.cases import FEED, INFER, OPEN, RUN
 
 ROWS, STEPS = 2, 6
 
 
 def questions(channel: grpc.aio.Channel) -> list[Callable[[], Awaitable[None]]]:
     """Each asks once and raises where the answer is not the oracle's."""
-    return [ask for model in RANDOM_MODELS for ask in (_by_infer(channel, model), _by_run(channel, model))]
+    whole = [ask for model in RANDOM_MODELS for ask in (_by_infer(channel, model), _by_run(channel, model))]
+    return [*whole, *(_by_feeding(channel, model) for model in RANDOM_MODELS if model is not BIDIRECTIONAL)]
 
 
 def _inputs(model: RandomModel) -> np.ndarray:
@@ -51,6 +54,24 @@ def _by_run(channel: grpc.aio.Channel, model: RandomModel) -> Callable[[], Await
     async def ask() -> None:
         reply = typed.RunReply.FromString(await channel.unary_unary(RUN)(data))
         _require_equal(reply.outputs[0].tensor.data, expected)
+
+    return ask
+
+
+def _by_feeding(channel: grpc.aio.Channel, model: RandomModel) -> Callable[[], Awaitable[None]]:
+    """One sequence of a known name: begun again, then fed its steps one by one."""
+    row = _inputs(model)[0]
+    named = {"model": model.name, "sequence_id": f"of the witness of {model.name}"}
+
+    async def ask() -> None:
+        await channel.unary_unary(OPEN)(typed.OpenRequest(**named, restart=True).SerializeToString())
+        for position in range(STEPS):
+            step = row[position : position + 1]
+            tensor = typed.Tensor(dtype=typed.INT64 if model is IDS else typed.FLOAT32, shape=step.shape, data=step.tobytes())
+            request = typed.FeedRequest(**named, position=position, inputs=tensor)
+            reply = typed.FeedReply.FromString(await channel.unary_unary(FEED)(request.SerializeToString()))
+            whole = model.answer(row[np.newaxis, : position + 1])[0]
+            _require_equal(reply.answer.outputs[0].tensor.data, whole[-1:] if reply.answer.outputs[0].per_step else whole)
 
     return ask
 

@@ -1,4 +1,4 @@
-"""Cases for the door: requests right, wrong in one way, wrong in several; damaged bytes; every method; streams.
+"""Cases for the door: requests right, wrong in one way, wrong in several; damaged bytes; every method; streams; live sequences.
 
 `generate` makes them with hypothesis, from a seed alone: the same seed, targets and count give the same cases.
 """
@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 from cellserve.service.pb import cellserve_pb2 as typed
 from cellserve.service.pb import open_inference_pb2 as oip
 from tests.fuzz import infer_requests, run_requests
-from tests.fuzz.cases import INFER, INFERENCE, PERMITTED, RUN, STREAMS, Case
+from tests.fuzz.cases import INFER, INFERENCE, PERMITTED, PERMITTED_OF_SEQUENCES, RUN, STREAMS, TYPED, Case, Story
 from tests.fuzz.damage import damaged, lookalikes
+from tests.fuzz.stories import stories, varint
 from tests.fuzz.targets import Target
 from tests.fuzz.values import NAMES, VERSIONS
 
@@ -30,6 +31,7 @@ _OTHERS: Final = (
     *(INFERENCE + name for name in ("CudaSharedMemoryStatus", "CudaSharedMemoryRegister", "CudaSharedMemoryUnregister")),
     *(INFERENCE + name for name in ("TraceSetting", "LogSettings", "Nothing")),
     *(_REGISTRY + name for name in ("List", "Show", "SetAlias", "Nothing")),
+    *(TYPED + name for name in ("Open", "Feed", "Get", "List", "Snapshot", "Restore", "Fork", "Close", "Nothing")),
     "/inference.Nobody/ModelInfer",
 )
 
@@ -64,14 +66,14 @@ def _damaged(draw: st.DrawFn, target: Target) -> Case:
 @st.composite
 def _raw(draw: st.DrawFn) -> Case:
     method = draw(st.sampled_from((INFER, RUN, *_OTHERS)))
-    return Case(method, (draw(st.binary(max_size=64) | lookalikes()),), ("raw",))
+    return Case(method, (draw(st.binary(max_size=64) | lookalikes()),), ("raw",), PERMITTED_OF_SEQUENCES)
 
 
 @st.composite
 def _asking(draw: st.DrawFn) -> Case:
     """Methods beside inference, with names that no model has."""
     request = oip.ModelMetadataRequest(name=draw(NAMES), version=draw(VERSIONS | st.just("")))
-    return Case(draw(st.sampled_from(_OTHERS)), (request.SerializeToString(),), ("names",))
+    return Case(draw(st.sampled_from(_OTHERS)), (request.SerializeToString(),), ("names",), PERMITTED_OF_SEQUENCES)
 
 
 @st.composite
@@ -83,20 +85,12 @@ def _streamed(draw: st.DrawFn, target: Target) -> Case:
         (message,) = case.messages
         if method == STREAMS[1] and case.method == RUN:
             envelope = typed.StreamRequest(id=draw(st.sampled_from(("", "1", "2"))))
-            message = envelope.SerializeToString() + b"\x1a" + _varint(len(message)) + message  # the field `run`
+            message = envelope.SerializeToString() + b"\x1a" + varint(len(message)) + message  # the field `run`
         messages.append(message)
     return Case(method, tuple(messages), ("stream",))
 
 
-def _varint(number: int) -> bytes:
-    data = bytearray()
-    while number > 0x7F:
-        data.append(number & 0x7F | 0x80)
-        number >>= 7
-    return bytes(data) + bytes((number,))
-
-
-def cases(targets: Sequence[Target]) -> st.SearchStrategy[Case]:
+def cases(targets: Sequence[Target]) -> st.SearchStrategy[Case | Story]:
     chosen = st.sampled_from(targets)
     return st.one_of(
         chosen.flatmap(_structured),
@@ -104,21 +98,26 @@ def cases(targets: Sequence[Target]) -> st.SearchStrategy[Case]:
         chosen.flatmap(_structured),
         chosen.flatmap(_damaged),
         chosen.flatmap(_streamed),
+        chosen.flatmap(stories),
+        chosen.flatmap(stories),
+        chosen.flatmap(stories),
         _raw(),
         _asking(),
     )
 
 
-def generate(targets: Sequence[Target], count: int, seed_number: int) -> list[Case]:
-    made: list[Case] = []
+def generate(targets: Sequence[Target], count: int, seed_number: int) -> list[Case | Story]:
+    """Stories are of one sequence each, which no other story of any seed names."""
+    made: list[Case | Story] = []
 
     @seed(seed_number)
     @settings(
         max_examples=count, database=None, deadline=None, phases=(Phase.generate,), suppress_health_check=tuple(HealthCheck)
     )
     @given(cases(targets))
-    def keep(case: Case) -> None:
-        made.append(case)
+    def keep(case: Case | Story) -> None:
+        name = f"{seed_number:016}{len(made):016}".encode()
+        made.append(case.named(name) if isinstance(case, Story) else case)
 
     keep()
     return made

@@ -5,24 +5,32 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from cellserve.models.passes import plan
 from cellserve.models.spec import EmbeddingLayer, ModelSpec
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A served model. width: features of a step, None where it takes ids below `vocabulary`. states: widths by "0.h"."""
+    """A served model. width: features of a step, None where it takes ids below `vocabulary`. states: widths by "0.h".
+
+    weights_digest: of those that it serves.
+    """
 
     model: str
     width: int | None
     vocabulary: int | None
     states: Mapping[str, int]
+    causal: bool = True
+    weights_digest: str = ""
 
     @classmethod
-    def of(cls, model: str, spec: ModelSpec) -> Target:
+    def of(cls, model: str, spec: ModelSpec, weights_digest: str = "") -> Target:
         vocabularies = [layer.vocabulary for layer in spec.layers if isinstance(layer, EmbeddingLayer)]
         states = {
             f"{number}.{name}": width
             for number, layer in enumerate(spec.recurrent_layers)
             for name, width in layer.state_widths.items()
         }
-        return cls(model, spec.inputs[0].width, vocabularies[0] if vocabularies else None, states)
+        return cls(
+            model, spec.inputs[0].width, vocabularies[0] if vocabularies else None, states, plan(spec).causal, weights_digest
+        )
