@@ -15,6 +15,7 @@ from cellserve.models.network import Network
 from cellserve.models.state import RecurrentState
 from cellserve.models.state_layout import SEEN
 from tests.golden.cases import GoldenCall, GoldenCase
+from tests.models.passing import Feeder
 
 Array = npt.NDArray[Any]
 Answer = tuple[tuple[Array, ...], Mapping[str, Array]]
@@ -89,6 +90,37 @@ def _padded(network: Network, index: int, packed: Array, lengths: Sequence[int])
         return torch.from_numpy(packed)
     rows = [torch.from_numpy(row) for row in np.split(packed, np.cumsum(lengths)[:-1])]
     return torch.nn.utils.rnn.pad_sequence(rows)
+
+
+def by_network_in_passes(case: GoldenCase, network: Network, implementation: str) -> list[Answer]:
+    """Each call pass by pass, in chunks of two steps, as the engine cuts long sequences. Networks that are not causal only."""
+    answers: list[Answer] = []
+    state = network.initial_state(len(case.calls[0].inputs[0]))
+    for call in case.calls:
+        feeder = Feeder(network, [(row, None) for row in _rows(network, call)], _new_call(state))
+        feeder.finish(lambda low, high: min(high, CHUNK_STEPS) if low else 0, lambda: implementation)
+        state = feeder.state
+        rows = [feeder.outputs(row) for row in range(len(call.inputs[0]))]
+        answers.append((tuple(_side_by_side(pieces) for pieces in zip(*rows)), _states(state)))
+    return answers
+
+
+def _rows(network: Network, call: GoldenCall) -> list[tuple[Array, ...]]:
+    """Each row's inputs, cut at its length."""
+    kinds = [entry.kind for entry in network.spec.inputs]
+    arrays = [array.astype(np.int64) if kind == "ids" else array for kind, array in zip(kinds, call.inputs)]
+    return [
+        tuple(array[row] if kind == "vector" else array[row, :length] for kind, array in zip(kinds, arrays))
+        for row, length in enumerate(_lengths(call))
+    ]
+
+
+def _side_by_side(rows: Sequence[Array]) -> Array:
+    """[B, …]; zeros where a row has fewer steps than others."""
+    joined = np.zeros((len(rows), *np.max([row.shape for row in rows], axis=0)), rows[0].dtype)
+    for place, row in enumerate(rows):
+        joined[(place, *map(slice, row.shape))] = row
+    return joined
 
 
 def _joined(network: Network, index: int, rows: int, parts: list[tuple[list[int], list[int], tuple[torch.Tensor, ...]]]) -> Array:

@@ -11,7 +11,7 @@ from cellserve.models import parity
 from cellserve.models.importers import ImportedModel
 from cellserve.models.network import Network
 from tests.golden.cases import GoldenCase, all_cases
-from tests.golden.run import Answer, by_network, by_network_in_chunks, by_network_packed, by_oracle, pairs
+from tests.golden.run import Answer, by_network, by_network_in_chunks, by_network_in_passes, by_network_packed, by_oracle, pairs
 
 CASES = {case.name: case for case in all_cases()}
 LABELS = ("0", "1", "2", "fused", "onnxruntime")
@@ -191,14 +191,9 @@ def test_an_implementation_gives_the_numbers_of_the_framework(name: str, label: 
 
 @pytest.mark.parametrize(("name", "label"), SUPPORTED)
 def test_chunks_leave_no_trace(name: str, label: str) -> None:
-    """Causal networks in chunks of two steps; the others run only as a whole, and say so."""
-    if network(name).causal:
-        assert_as_the_framework(CASES[name], by_network_in_chunks(CASES[name], network(name), label))
-    else:
-        kinds = {layer.kind for layer in network(name).spec.layers}
-        backwards = any(layer.go_backwards for layer in network(name).spec.recurrent_layers)
-        at_once = {"flatten", "repeat_vector", "conv1d", "pooling_1d", "global_pooling_1d", "padding_1d"}
-        assert backwards or kinds & at_once or len(network(name).spec.inputs) > 1
+    """In chunks of two steps: causal networks onward, the others pass by pass."""
+    run = by_network_in_chunks if network(name).causal else by_network_in_passes
+    assert_as_the_framework(CASES[name], run(CASES[name], network(name), label))
 
 
 PACKED = [name for name, label in SUPPORTED if label == "onnxruntime" and network(name).packed(label) is not None]
