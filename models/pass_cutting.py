@@ -28,6 +28,8 @@ from cellserve.models.spec import (
     ReverseLayer,
 )
 
+_AN_ID = (2,)  # eight bytes
+
 
 def cut(spec: ModelSpec) -> PassPlan:
     """Raises InvalidSpec where the layers do not fit together."""
@@ -42,7 +44,7 @@ def cut(spec: ModelSpec) -> PassPlan:
     return PassPlan(
         passes,
         masks,
-        {reference: prod(shapes[reference].features) for reference in stored},
+        {reference: prod(shapes[reference].features or _AN_ID) for reference in stored},
         {reference: shapes[reference].clock for reference in stored},
     )
 

@@ -25,13 +25,12 @@ class PassMemory:
         self.masks = dict(masks)
         self.vectors = dict(vectors)
         self.totals: dict[str, Array] = {}
-        self._given = {*sequences, *masks}
+        self._given = frozenset(sequences)
 
     @property
     def stored_bytes(self) -> int:
-        """Of whole sequences and masks, the inputs not counted."""
-        arrays = [*self.sequences.items(), *self.masks.items()]
-        return sum(array.nbytes for name, array in arrays if name not in self._given)
+        """Of whole sequences; the inputs, and masks, are not counted."""
+        return sum(array.nbytes for name, array in self.sequences.items() if name not in self._given)
 
     def sequence(self, reference: str, order: Order, start: int, steps: int) -> Array:
         """What a pass reads for its steps start … start + steps; for windows, all that they reach over.
@@ -78,7 +77,8 @@ def _piece(array: Array, order: Order, start: int, steps: int) -> Array:
 
 def _inside(array: Array, first: int, last: int) -> Array:
     if first < 0 or last > len(array):
-        raise ValueError(f"a sequence of {len(array)} time steps was read as if it had at least {last - min(first, 0)}")
+        needed = max(last, len(array) - first)
+        raise ValueError(f"a sequence of {len(array)} time steps was read as if it had at least {needed}")
     return array[first:last]
 
 

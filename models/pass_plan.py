@@ -70,7 +70,7 @@ class Pass:
 
 @dataclass(frozen=True, slots=True)
 class PassPlan:
-    """masks: by sequence, the tensor that made its mask. widths: numbers per step of every stored sequence."""
+    """masks: by sequence, the tensor that made its mask. widths: numbers of four bytes per step of every stored one."""
 
     passes: tuple[Pass, ...]
     masks: Mapping[str, str]
@@ -82,7 +82,7 @@ class PassPlan:
         return tuple(one.clock.steps(fed) for one in self.passes)
 
     def most_stored(self, fed: int) -> int:
-        """The most numbers that a row of `fed` time steps has stored at any time, its inputs not counted."""
+        """The most numbers of four bytes that a row of `fed` time steps has stored at any time, its inputs not counted."""
         held = most = 0
         for one in self.passes:
             held += sum(self._numbers(reference, fed) for reference in one.stored)

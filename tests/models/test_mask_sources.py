@@ -1,0 +1,53 @@
+"""Whose mask each sequence carries, and that only where some number depends on it."""
+
+from __future__ import annotations
+
+import pytest
+
+from cellserve.models.mask_sources import mask_sources
+from cellserve.models.shapes import infer_shapes
+from cellserve.models.spec import (
+    Conv1dLayer,
+    DenseLayer,
+    GlobalPooling1dLayer,
+    GruLayer,
+    LayerSpec,
+    MaskingLayer,
+    MergeLayer,
+    ReverseLayer,
+)
+from tests.models.networks import chain
+
+SEQUENCE = GruLayer(name="g", inputs=("x",), units=3, return_sequences=True)
+
+
+@pytest.mark.parametrize(
+    ("layers", "expected"),
+    [
+        ([SEQUENCE], {"x": "x"}),
+        (
+            [SEQUENCE, DenseLayer(name="d", inputs=("g",), units=3), GruLayer(name="h", inputs=("d",), units=2)],
+            dict.fromkeys("xgd", "x"),
+        ),
+        ([SEQUENCE.model_copy(update={"mask_rule": "ignore"})], {}),
+        ([DenseLayer(name="d", inputs=("x",), units=3)], {}),
+        ([MaskingLayer(name="m", inputs=("x",)), GruLayer(name="h", inputs=("m",), units=2)], {"x": "x", "m": "m"}),
+        ([ReverseLayer(name="t", inputs=("x",)), GruLayer(name="h", inputs=("t",), units=2)], {"x": "x", "t": "x"}),
+        ([Conv1dLayer(name="c", inputs=("x",), units=3, kernel_size=2), GruLayer(name="h", inputs=("c",), units=2)], {}),
+        ([GlobalPooling1dLayer(name="p", inputs=("x",), mode="average")], {"x": "x"}),
+        ([GlobalPooling1dLayer(name="p", inputs=("x",), mode="max")], {}),
+        (
+            [
+                MaskingLayer(name="m", inputs=("x",)),
+                MergeLayer(name="both", inputs=("x", "m"), mode="sum"),
+                MergeLayer(name="same", inputs=("both", "both"), mode="sum"),
+                GruLayer(name="h", inputs=("same",), units=2),
+            ],
+            {"x": "x", "m": "m", "both": "both", "same": "both"},
+        ),
+    ],
+    ids=["recurrent", "travels", "ignored", "unheeded", "made", "turned", "window", "average", "largest", "merged"],
+)
+def test_sources(layers: list[LayerSpec], expected: dict[str, str]) -> None:
+    spec = chain(*layers)
+    assert mask_sources(spec, infer_shapes(spec)) == expected
