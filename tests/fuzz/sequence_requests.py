@@ -14,7 +14,7 @@ import numpy as np
 from hypothesis import strategies as st
 
 from cellserve.service.pb import cellserve_pb2 as pb
-from tests.fuzz.arrays import batches
+from tests.fuzz.arrays import MOST_STEPS, batches
 from tests.fuzz.cases import NAMELESS
 from tests.fuzz.damage import damaged
 from tests.fuzz.infer_requests import INVALID, NOTHING, OK, UNKNOWN
@@ -25,7 +25,7 @@ from tests.fuzz.values import ANY_INTEGERS, NAMES, STRANGE_SIZES, VERSIONS
 Mutation = Callable[[st.DrawFn, Any], frozenset[str]]
 
 NAME: Final = NAMELESS.decode()
-BEFORE: Final = 4
+BEFORE: Final = MOST_STEPS + 1  # more than any drawn feed has, so that none repeats that one
 MISPLACED: Final = frozenset(("FAILED_PRECONDITION",))
 LIVE: Final = frozenset(("ALREADY_EXISTS",))
 _TOO_LONG: Final = "x" * 257
