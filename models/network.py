@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -177,6 +178,10 @@ class Network:
             return
         made, _ = self.advance(inputs[0], [steps, 1], self.initial_state(2), implementation=implementation)
         self.finish(made, [0, 1])
+        if (chunk := self.packed(implementation)) is not None:
+            for rows in (1, *chunk.kinds_of_batches):
+                packed = np.zeros((rows, *inputs[0].shape[2:]), inputs[0].numpy().dtype)
+                chunk(packed, [1] * rows, self.initial_state(rows).data.numpy(), range(rows))
 
     def _zeros(self, entry: InputSpec, steps: int) -> Tensor:
         if entry.kind == "ids":

@@ -67,6 +67,11 @@ class PackedChunk:
         }
         return cls(sessions, [shapes[reference].sequence for reference in spec.outputs])
 
+    @property
+    def kinds_of_batches(self) -> list[int]:
+        """A number of rows for each way in which batches are run."""
+        return [least for least, _ in self._sessions]
+
     def __call__(
         self,
         steps: Array,  # [N, F] float32, or ids [N] int64

@@ -253,4 +253,5 @@ def _engine_settings(settings: Settings) -> EngineSettings:
         max_active_sequences=settings.max_active_sequences,
         max_waiting_timesteps=settings.max_waiting_timesteps,
         workers=settings.workers,
+        at_once_seconds=settings.at_once_seconds,
     )

@@ -59,6 +59,11 @@ class Settings(BaseSettings):
         default=0.002, description="Longest a newcomer should wait for the running chunk."
     )
     max_chunk_seconds: PositiveFloat = Field(default=0.010, description="Longest chunk while nobody else arrives.")
+    at_once_seconds: NonNegativeFloat = Field(
+        default=0.00015,
+        description="A sequence that takes the processor no longer than this is computed by the thread that reads requests, "
+        "which costs less than the way to a worker; 0: none is.",
+    )
     max_batch_rows: PositiveInt = Field(default=64, description="Most sequences advanced side by side in one iteration.")
     max_active_sequences: PositiveInt = Field(
         default=1024, description="State rows per loaded version: sequences under way at once."

@@ -15,6 +15,8 @@ from cellserve.service.errors import Draining, ServiceError
 class WorkTaker(Protocol):
     """The part of the engine that the door uses."""
 
+    def run_at_once(self, work: Work) -> Delivery | None: ...
+
     def submit(self, work: Work) -> int: ...
 
     def cancel(self, sequence_id: int) -> None: ...
@@ -82,7 +84,12 @@ class Execution:
                 self._engine.cancel(sequence_id)
 
     async def _run_alone(self, work: Work) -> Delivery:
-        """As `run`, with nothing to gather."""
+        """As `run`, with nothing to gather: perhaps at once."""
+        delivery = self._engine.run_at_once(work)
+        if delivery is not None:
+            if delivery.error is not None:
+                raise delivery.error
+            return delivery
         sequence_id = self._engine.submit(work)
         answer = self._inbox.expect_alone(sequence_id)
         try:

@@ -16,6 +16,7 @@ from cellserve.models.calibration import Calibration, calibrate
 from cellserve.models.network import Network
 from cellserve.models.traffic import TrafficKind
 from cellserve.service.engine.admission import check_deadline, check_room
+from cellserve.service.engine.at_once import AtOnce
 from cellserve.service.engine.batch import Delivery
 from cellserve.service.engine.choice import Choice
 from cellserve.service.engine.commands import Cancel, Submit, WhenIdle
@@ -56,6 +57,8 @@ class Engine:
         self._lock = Lock()  # the submitters' side only; no loop ever takes it
         self._lanes: dict[VersionKey, tuple[Lane, ...]] = {}
         self._choices: dict[VersionKey, tuple[Choice, ...]] = {}  # one for each lane; none before `choose`
+        self._at_once: dict[VersionKey, AtOnce] = {}
+        self._observer = observer
         self._submitted = 0
         self._draining = False
         self._healthy = True
@@ -94,16 +97,19 @@ class Engine:
         default = network.default_implementation if implementation is None else implementation
         _check_implementation(key, network, default)
         lanes = tuple(Lane(key, network, default, worker.host) for worker in self._workers)
+        at_once = AtOnce(key, network, self._observer, self._settings.at_once_seconds, self._clock)
         with self._lock:
             if key in self._lanes:
                 raise ValueError(f"{key} is in the engine already; remove it first")
             self._lanes[key] = lanes
+            self._at_once[key] = at_once
 
     def remove_version(self, key: VersionKey) -> None:
         """Takes no new work for it, if it is there; what is live finishes, and with the last sequence its lanes are gone."""
         with self._lock:
             self._lanes.pop(key, None)
             self._choices.pop(key, None)
+            self._at_once.pop(key, None)
 
     def measure(self, key: VersionKey) -> Calibration:
         """Measures a version's implementations on the calling thread, which takes about 0.2 s. Raises UnknownVersion."""
@@ -123,6 +129,24 @@ class Engine:
                 _check_implementation(key, lanes[0].network, label)
             self._choices[key] = tuple(Choice(by_kind) for _ in lanes)
 
+    def run_at_once(self, work: Work) -> Delivery | None:
+        """Computes short work on the calling thread; None for all other, which must be submitted. Any thread.
+
+        Raises what `submit` raises of the same work, but for Overloaded.
+        """
+        with self._lock:
+            self._check_running()
+            lane = self._known(work.version)[0]
+            at_once = self._at_once[work.version]
+            if work.steps > at_once.longest_steps:
+                return None
+            implementation = self._chosen(lane, 0, work) if work.implementation is None else work.implementation
+            _check_implementation(work.version, lane.network, implementation)
+            if not at_once.takes(work, implementation):
+                return None
+            check_deadline(work.deadline_seconds, self._clock(), 0.0)
+        return at_once.run(work, implementation)
+
     def submit(self, work: Work) -> int:
         """Takes in a sequence and returns its id. Any thread; never waits for a loop.
 
@@ -130,10 +154,7 @@ class Engine:
         DeadlineExpired, Draining, and InternalFailure if the engine is dead.
         """
         with self._lock:
-            if not self._healthy:
-                raise InternalFailure("the server's engine has failed and takes no more work")
-            if self._draining:
-                raise Draining("the server is stopping and takes no new work; send it to another one")
+            self._check_running()
             lanes = self._known(work.version)
             index = 0
             if len(lanes) > 1:
@@ -185,6 +206,12 @@ class Engine:
             self._draining = True
         for worker in self._workers:
             worker.stop()
+
+    def _check_running(self) -> None:
+        if not self._healthy:
+            raise InternalFailure("the server's engine has failed and takes no more work")
+        if self._draining:
+            raise Draining("the server is stopping and takes no new work; send it to another one")
 
     def _known(self, key: VersionKey) -> tuple[Lane, ...]:
         lanes = self._lanes.get(key)

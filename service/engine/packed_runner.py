@@ -41,17 +41,12 @@ class PackedRunner:
     def _packed(self, batch: Batch) -> Array:
         """[N, F], or ids [N]: the next steps of every row, one row after the other."""
         rows = [
-            self._plain(s.work.inputs[0][s.position : s.position + length]) for s, length in zip(batch.sequences, batch.lengths)
+            plain(s.work.inputs[0][s.position : s.position + length], self._dtype)
+            for s, length in zip(batch.sequences, batch.lengths)
         ]
         if len(rows) == 1:
-            return rows[0] if rows[0].flags.aligned else rows[0].copy()
+            return rows[0]
         return np.frombuffer(b"".join(cast("list[ReadableBuffer]", rows)), self._dtype).reshape(-1, *rows[0].shape[1:])
-
-    def _plain(self, row: Array) -> Array:
-        """What may be joined byte by byte; a view of the request in all usual cases."""
-        if row.dtype == self._dtype and row.flags.c_contiguous:
-            return row
-        return np.ascontiguousarray(row, self._dtype)
 
     def _states(self, batch: Batch) -> npt.NDArray[np.float32]:
         """[B, width]. Newcomers get a row; it is written to when their first iteration has not been their last."""
@@ -99,3 +94,11 @@ class PackedRunner:
         handles = [handle for row in going_on if (handle := batch.sequences[row].row) is not None]
         if handles:
             self._pool.put_array(handles, states if not ends else states[going_on])
+
+
+def plain(row: Array, dtype: np.dtype[Any]) -> Array:
+    """What may be read, or joined, byte by byte; in all usual cases the row itself, which is a view of the request."""
+    flags = row.flags
+    if row.dtype == dtype and flags.c_contiguous and flags.aligned:
+        return row
+    return np.array(row, dtype, order="C")

@@ -44,6 +44,9 @@ class _AtOnce:
     def remove_version(self, key: VersionKey) -> None:
         """Nothing is held."""
 
+    def run_at_once(self, work: Work) -> Delivery | None:
+        """Nothing."""
+
     def submit(self, work: Work) -> int:
         self._submitted += 1
         if not self._ended:

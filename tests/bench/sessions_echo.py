@@ -39,6 +39,9 @@ class _NoEngine:
     def remove_version(self, key: VersionKey) -> None:
         """Nothing is held."""
 
+    def run_at_once(self, work: Work) -> Delivery | None:
+        """Nothing."""
+
     def submit(self, work: Work) -> int:
         raise RuntimeError("the echo computes nothing")
 

@@ -23,14 +23,14 @@ from tests.service.served import ARRAYS, SPEC, infer_request, publish
 
 HELD = """
 import os, time
-from cellserve.models.network import Network
-advance = Network.advance
-def held(*arguments, **options):
+from cellserve.service.engine.chunk_runner import ChunkRunner
+run = ChunkRunner.run
+def held(*arguments):
     while os.path.exists(os.environ["HOLD"]):
         time.sleep(0.01)
-    return advance(*arguments, **options)
-Network.advance = held
-"""  # a network that waits while a file exists
+    return run(*arguments)
+ChunkRunner.run = held
+"""  # a worker that waits while a file exists
 IMPLEMENTATIONS = ("0", "1", "2", "fused", "onnxruntime")
 BROKEN = "from cellserve.service.api.inbox import Inbox; Inbox.deliver = lambda inbox, deliveries: 1 / 0; " + SERVE
 
@@ -125,7 +125,7 @@ def wait_for_rows(metrics_port: int, rows: int) -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_drains_what_was_accepted(repository: Path, processes: list[Process], number: int) -> None:
-    server = Process(repository, HELD + SERVE)
+    server = Process(repository, HELD + SERVE, at_once_seconds=0)
     processes.append(server)
     port, metrics_port = server.ready()
     with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
@@ -148,7 +148,7 @@ def test_a_signal_drains_what_was_accepted(repository: Path, processes: list[Pro
 
 
 def test_what_cannot_be_finished_in_time_is_told_so(repository: Path, processes: list[Process]) -> None:
-    server = Process(repository, HELD + SERVE, drain_seconds=0.05)
+    server = Process(repository, HELD + SERVE, at_once_seconds=0, drain_seconds=0.05)
     processes.append(server)
     port, metrics_port = server.ready()
     with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
@@ -166,7 +166,7 @@ def test_what_cannot_be_finished_in_time_is_told_so(repository: Path, processes:
 
 
 def test_a_dead_engine_ends_the_process_with_an_error(repository: Path, processes: list[Process]) -> None:
-    server = Process(repository, BROKEN)
+    server = Process(repository, BROKEN, at_once_seconds=0)
     processes.append(server)
     port, _ = server.ready()
     with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:

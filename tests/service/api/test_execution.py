@@ -25,6 +25,10 @@ class FakeEngine:
         self.submitted: list[int] = []
         self.cancelled: list[int] = []
         self.room = room
+        self.at_once: Delivery | None = None
+
+    def run_at_once(self, work: Work) -> Delivery | None:
+        return self.at_once
 
     def submit(self, work: Work) -> int:
         if len(self.submitted) == self.room:
@@ -64,6 +68,24 @@ async def test_rows_are_answered_in_order_whatever_the_order_of_delivery(inbox: 
     deliver_from_a_thread(inbox, delivery(11), delivery(99))
     assert [each.sequence_id for each in await task] == [10, 11, 12]
     assert engine.cancelled == []
+
+
+async def test_what_is_computed_at_once_is_not_submitted(inbox: Inbox) -> None:
+    engine = FakeEngine()
+    engine.at_once = delivery(-1)
+    assert await Execution(engine, inbox).run([WORK]) == [engine.at_once]
+    engine.at_once = delivery(-1, InternalFailure("broken"))
+    with pytest.raises(InternalFailure, match="broken"):
+        await Execution(engine, inbox).run([WORK])
+    assert engine.submitted == engine.cancelled == []
+
+
+async def test_several_rows_are_submitted_to_be_batched(inbox: Inbox) -> None:
+    engine = FakeEngine()
+    engine.at_once = delivery(-1)
+    task = await started(Execution(engine, inbox), 2)
+    deliver_from_a_thread(inbox, delivery(10), delivery(11))
+    assert len(await task) == len(engine.submitted) == 2
 
 
 async def test_a_row_that_fails_takes_the_others_along(inbox: Inbox) -> None:

@@ -1,0 +1,185 @@
+"""Short work on the caller's thread: the network's own answer, only for what was measured to be short, refused as any other."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cellserve.models import reference
+from cellserve.models.network import Network
+from cellserve.models.packed_chunk import PackedAnswer, PackedChunk
+from cellserve.models.shapes import expected_weights
+from cellserve.models.spec import DenseLayer, InputSpec, LstmLayer, ModelSpec, ReverseLayer
+from cellserve.models.weights import Weights
+from cellserve.service.engine.at_once import AtOnce, most_steps
+from cellserve.service.engine.engine import Engine
+from cellserve.service.engine.sequence import Work
+from cellserve.service.engine.settings import EngineSettings
+from cellserve.service.errors import DeadlineExpired, Draining, InternalFailure, UnknownImplementation, UnknownVersion
+from tests.fakes import FakeClock, FakeNetwork, RecordingObserver
+from tests.service.engine.driving import KEY
+
+SPEC = ModelSpec(
+    inputs=(InputSpec(name="x", width=3),),
+    layers=(
+        LstmLayer(name="a", inputs=("x",), units=4, return_sequences=True),
+        LstmLayer(name="b", inputs=("a",), units=2),
+        DenseLayer(name="d", inputs=("b",), units=5),
+    ),
+    outputs=("a", "d"),
+)
+CHANCE = np.random.default_rng(1)
+WEIGHTS = Weights.of({name: CHANCE.normal(0, 0.4, shape).astype(np.float32) for name, shape in expected_weights(SPEC).items()})
+NETWORK = Network(SPEC, WEIGHTS)
+
+
+def inputs(steps: int) -> np.ndarray:
+    return np.random.default_rng(steps).normal(size=(steps, 3)).astype(np.float32)
+
+
+class Counted:
+    """A processor whose clock moves by a microsecond for each step of each call, and by ten for the call."""
+
+    def __init__(self, network: Network) -> None:
+        self._chunk = network.packed("onnxruntime")
+        self.seconds = 0.0
+
+    def __call__(self, steps: np.ndarray, *rest: object) -> PackedAnswer:
+        self.seconds += 1e-5 + 1e-6 * len(steps)
+        assert self._chunk is not None
+        return self._chunk(steps, *rest)  # type: ignore[arg-type]
+
+
+class CountedNetwork(Network):
+    counted: Counted | None = None
+
+    def packed(self, implementation: str) -> PackedChunk | None:
+        return self.counted if implementation == "onnxruntime" else None  # type: ignore[return-value]
+
+
+def counted_engine(settings: EngineSettings | None = None) -> tuple[Engine, CountedNetwork, RecordingObserver, FakeClock]:
+    observer, clock = RecordingObserver(), FakeClock()
+    network = CountedNetwork(SPEC, WEIGHTS)
+    network.counted = Counted(NETWORK)
+    engine = Engine(lambda deliveries: None, observer, settings or EngineSettings(), lambda cause: None, clock)
+    engine.add_version(KEY, network)
+    return engine, network, observer, clock
+
+
+@pytest.mark.parametrize("steps", [1, 2, 9])
+@pytest.mark.parametrize("want_state", [False, True])
+def test_it_is_the_oracles_answer(steps: int, want_state: bool) -> None:
+    observer = RecordingObserver()
+    at_once = AtOnce(KEY, NETWORK, observer, 10.0, FakeClock())
+    state = np.random.default_rng(9).normal(size=NETWORK.state_layout.width).astype(np.float32)
+    work = Work(KEY, (inputs(steps),), state=state, want_state=want_state)
+    assert at_once.takes(work, "onnxruntime")
+    delivery = at_once.run(work, "onnxruntime")
+    given_state = {one.key: state[None, one.start : one.start + one.width] for one in NETWORK.state_layout.public}
+    expected, after = reference.run(SPEC, WEIGHTS.arrays, (inputs(steps)[None],), [steps], state=given_state)
+    for found, oracle in zip(delivery.outputs, expected, strict=True):
+        np.testing.assert_allclose(found, oracle[0], rtol=1e-5, atol=2e-6)
+    assert (delivery.state is not None) == want_state
+    if delivery.state is not None:
+        for one in NETWORK.state_layout.public:
+            found = delivery.state[one.start : one.start + one.width]
+            np.testing.assert_allclose(found, after[one.key][0], rtol=1e-5, atol=2e-6)
+    assert (delivery.error, delivery.steps, delivery.iterations) == (None, steps, 1)
+    assert [(fact.rows, fact.steps, fact.timesteps) for fact in observer.iterations] == [(1, steps, steps)]
+    assert [(fact.reason, fact.steps, fact.implementation) for fact in observer.ends] == [("done", steps, "onnxruntime")]
+
+
+def test_only_what_was_measured_to_be_short_is_taken() -> None:
+    """At 10 microseconds a call and 1 a step, 90 steps take 100: measured are 64 and 128, which take 74 and 138."""
+    network = CountedNetwork(SPEC, WEIGHTS)
+    network.counted = Counted(NETWORK)
+    at_once = AtOnce(
+        KEY, network, RecordingObserver(), 1e-4, FakeClock(), lambda: network.counted.seconds if network.counted else 0.0
+    )
+    assert at_once.longest_steps == 90
+    assert at_once.takes(Work(KEY, (inputs(90),)), "onnxruntime")
+    assert not at_once.takes(Work(KEY, (inputs(91),)), "onnxruntime")
+    assert not at_once.takes(Work(KEY, (inputs(1),)), "2")
+    assert not at_once.takes(Work(KEY, (inputs(1),), mask=np.ones(1, np.bool_)), "onnxruntime")
+    assert not at_once.takes(Work(KEY, (inputs(0),)), "onnxruntime")
+
+
+@given(call=st.floats(0, 1e-3), step=st.floats(1e-9, 1e-3), longest=st.floats(1e-6, 1e-2))
+def test_the_longest_fit_and_a_good_deal_longer_do_not(call: float, step: float, longest: float) -> None:
+    found = most_steps(lambda steps: call + step * steps, longest)
+    assert 0 <= found <= 1024
+    if found:
+        assert call + step * found <= longest * (1 + 1e-9)
+    if found < 1024:
+        assert call + step * 2 * (found + 1) > longest
+
+
+@pytest.mark.parametrize("network", [FakeNetwork(), FakeNetwork(causal=False)])
+def test_networks_that_have_no_such_way_take_nothing(network: FakeNetwork) -> None:
+    assert AtOnce(KEY, network, RecordingObserver(), 1.0, FakeClock()).longest_steps == 0  # type: ignore[arg-type]
+
+
+def test_none_is_taken_where_the_settings_say_so_or_the_network_goes_backwards() -> None:
+    assert AtOnce(KEY, NETWORK, RecordingObserver(), 0.0, FakeClock()).longest_steps == 0
+    backwards = SPEC.model_copy(
+        update={
+            "layers": (ReverseLayer(name="r", inputs=("x",)), DenseLayer(name="d", inputs=("r",), units=1)),
+            "outputs": ("d",),
+        }
+    )
+    shapes = expected_weights(backwards)
+    turned = Network(backwards, Weights.of({name: np.ones(shape, np.float32) for name, shape in shapes.items()}))
+    assert AtOnce(KEY, turned, RecordingObserver(), 1.0, FakeClock()).longest_steps == 0
+
+
+def test_the_engine_asks_for_the_implementation_that_the_work_or_the_measurements_say() -> None:
+    engine, *_ = counted_engine(EngineSettings(at_once_seconds=1.0))
+    work = Work(KEY, (inputs(2),))
+    delivery = engine.run_at_once(work)
+    assert delivery is not None
+    assert delivery.implementation == "onnxruntime"
+    assert engine.run_at_once(work._replace(implementation="2")) is None
+    engine.choose(KEY, {"bulk_few": "2", "bulk_many": "2", "steps_few": "2", "steps_many": "2"})
+    assert engine.run_at_once(work) is None
+    assert engine.run_at_once(work._replace(implementation="onnxruntime")) is not None
+    with pytest.raises(UnknownImplementation):
+        engine.run_at_once(work._replace(implementation="quantum"))
+
+
+def test_it_is_refused_as_any_other_work() -> None:
+    engine, _, _, clock = counted_engine(EngineSettings(at_once_seconds=1.0))
+    work = Work(KEY, (inputs(2),))
+    with pytest.raises(DeadlineExpired):
+        engine.run_at_once(work._replace(deadline_seconds=clock() - 1))
+    assert engine.run_at_once(work._replace(deadline_seconds=clock() + 1)) is not None
+    engine.remove_version(KEY)
+    with pytest.raises(UnknownVersion):
+        engine.run_at_once(work)
+    engine.stop()
+    with pytest.raises(Draining):
+        engine.run_at_once(work)
+
+
+def test_a_computation_that_raises_fails_its_own_sequence_only() -> None:
+    engine, network, observer, _ = counted_engine(EngineSettings(at_once_seconds=1.0))
+    assert network.counted is not None
+    chunk, network.counted._chunk = network.counted._chunk, None
+    delivery = engine.run_at_once(Work(KEY, (inputs(2),)))
+    assert delivery is not None
+    assert isinstance(delivery.error, InternalFailure)
+    assert [fact.reason for fact in observer.ends] == ["failed"]
+    network.counted._chunk = chunk
+    again = engine.run_at_once(Work(KEY, (inputs(2),)))
+    assert again is not None
+    assert again.error is None
+
+
+def test_an_observer_that_raises_costs_no_answer() -> None:
+    class Deaf(RecordingObserver):
+        def on_iteration(self, fact: object) -> None:
+            raise RuntimeError("deaf")
+
+    delivery = AtOnce(KEY, NETWORK, Deaf(), 10.0, FakeClock()).run(Work(KEY, (inputs(1),)), "onnxruntime")
+    assert delivery.error is None
