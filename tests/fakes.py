@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from threading import Condition
+from weakref import WeakSet
 
 import numpy as np
 import torch
@@ -48,7 +49,10 @@ class FakeAdvance:
 
 
 class FakePasses(PassNetwork):
-    """The running sum in three passes: summed, turned round, turned round again. `compute` is a FakeNetwork's."""
+    """The running sum in three passes: summed, turned round, turned round again. `compute` is a FakeNetwork's.
+
+    `memories`: all that are still held by somebody.
+    """
 
     def __init__(self, width: int, layout: StateLayout, compute: Callable[..., torch.Tensor]) -> None:
         spec = ModelSpec(
@@ -63,24 +67,29 @@ class FakePasses(PassNetwork):
         )
         super().__init__(spec, infer_shapes(spec), None, layout, torch.device("cpu"))  # type: ignore[arg-type]
         self.spec = spec
+        self.memories: WeakSet[PassMemory] = WeakSet()
         self._compute = compute
+
+    def memory(self, inputs: Sequence[np.ndarray], mask: np.ndarray | None) -> PassMemory:
+        made = super().memory(inputs, mask)
+        self.memories.add(made)
+        return made
 
     def advance(
         self, index: int, chunk: PassChunk, state: RecurrentState, *, implementation: str, ended_states: bool = True
     ) -> tuple[PassAdvance, RecurrentState]:
         if index == 0:
-            x, mask = chunk.sequences["onward", "x"], chunk.masks.get(("onward", "x"))
-        else:
-            x, mask = chunk.sequences["turned", ("summed", "turned")[index - 1]], None
-        start = state.data if index == 0 else torch.zeros_like(state.data)
-        sums = self._compute(x, chunk.lengths, start, mask, implementation)
-        if index == 0:
+            mask = chunk.masks.get(("onward", "x"))
+            sums = self._compute(chunk.sequences["onward", "x"], chunk.lengths, state.data, mask, implementation)
             state = RecurrentState(state.layout, sums[-1].clone())
             if not ended_states:
-                state.data[torch.tensor(chunk.lengths) < len(x)] = torch.nan
+                state.data[torch.tensor(chunk.lengths) < len(sums)] = torch.nan
             return PassAdvance({"summed": sums}, {}, {}, {}), state
-        ends = {"end": x[torch.tensor(chunk.lengths) - 1, torch.arange(len(chunk.lengths))]} if index == 2 else {}
-        return PassAdvance({("turned", "sums")[index - 1]: x}, {}, ends, {}), state
+        turned = chunk.sequences["turned", ("summed", "turned")[index - 1]]
+        self._compute(torch.zeros_like(turned), chunk.lengths, state.data, None, implementation)
+        rows = torch.arange(len(chunk.lengths))
+        ends = {"end": turned[torch.tensor(chunk.lengths) - 1, rows]} if index == 2 else {}
+        return PassAdvance({("turned", "sums")[index - 1]: turned}, {}, ends, {}), state
 
     def finish(
         self, index: int, made: PassAdvance, chunk: PassChunk, memories: Sequence[PassMemory], rows: Sequence[int]

@@ -65,6 +65,15 @@ class ChunkQueue:
             self._entering.discard(sequence.id)
             self._ran.pop(sequence.id, None)
 
+    @property
+    def passed_over_seconds(self) -> float:
+        """For how long whoever has not run for longest has been."""
+        return self._passed_over_seconds
+
+    def pass_over(self, seconds: float) -> None:
+        """Counts time in which none of these ran though they could have."""
+        self._passed_over_seconds += seconds
+
     def foremost(self, free_rows: int) -> Sequence | None:
         """One of those with the least left; None if nobody can run. Up to `free_rows` that wait enter first."""
         self._file(free_rows)

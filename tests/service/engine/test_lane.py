@@ -240,3 +240,98 @@ def test_running_work_expires_between_two_chunks() -> None:
     assert isinstance(delivery.error, DeadlineExpired)
     assert delivery.iterations == len(network.calls) > 1
     assert 0.1 <= sum(count for _, count, _ in network.calls) * 1e-3 <= 0.12
+
+
+LONG_STEPS = 100_000
+
+
+def beside_a_long_one(causal: bool = False) -> tuple[HandDriven, FakeNetwork, int]:
+    """An engine in the middle of one sequence of LONG_STEPS steps, each of which costs 10 us in each pass."""
+    clock = FakeClock()
+    network = FakeNetwork(WIDTH, clock=clock, cost=lambda rows, count: count * 1e-5, causal=causal)
+    driven = HandDriven(network, clock)
+    return driven, network, driven.engine.submit(work(steps(LONG_STEPS)))
+
+
+@pytest.mark.parametrize("passes_done", [0, 0.5, 1.5, 2.5])
+def test_a_short_request_ends_a_few_iterations_after_it_came_to_a_very_long_one(passes_done: float) -> None:
+    driven, _, long = beside_a_long_one()
+    driven.iterate()
+    while sum(fact.timesteps for fact in driven.observer.iterations) < passes_done * LONG_STEPS:
+        driven.iterate()
+    short = driven.engine.submit(work(steps(8)))
+    for _ in range(7):  # at most two for each of three passes, and the one that was under way
+        driven.iterate()
+    assert driven.box.of(short).error is None
+    assert driven.lane.active_sequences == 1
+    np.testing.assert_array_equal(driven.box.of(short).outputs[0], running_sum(steps(8))[0])
+    driven.engine.cancel(long)
+    driven.finish()
+
+
+def test_the_short_do_not_starve_the_long_one() -> None:
+    """One more short one comes with every iteration; the long one keeps at least a quarter of the time."""
+    clock = FakeClock()
+    driven = HandDriven(FakeNetwork(WIDTH, clock=clock, cost=lambda rows, count: count * 1e-5, causal=False), clock)
+    started = clock()
+    long = driven.engine.submit(work(steps(5000)))
+    while long not in {delivery.sequence_id for call in driven.box.calls[-1:] for delivery in call}:
+        driven.engine.submit(work(steps(20)))
+        driven.iterate()
+        assert clock() - started < 4 * 3 * 5000 * 1e-5
+    np.testing.assert_array_equal(driven.box.of(long).outputs[0], running_sum(steps(5000))[0])
+
+
+@pytest.mark.parametrize("ending", ["cancelled", "expired", "failed"])
+def test_what_is_stored_between_passes_is_freed_however_the_sequence_ends(ending: str, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.CRITICAL)  # a captured record would hold the memory through its traceback
+    clock = FakeClock()
+    broken: list[bool] = []
+
+    def before() -> None:
+        if broken:
+            raise RuntimeError("out of order")
+
+    network = FakeNetwork(WIDTH, clock=clock, cost=lambda rows, count: count * 1e-5, causal=False, before=before)
+    driven = HandDriven(network, clock)
+    identity = driven.engine.submit(work(steps(5000), deadline_seconds=clock() + 10))
+    for _ in range(20):
+        driven.iterate()
+    assert network.passes is not None
+    assert [memory.stored_bytes > 0 for memory in network.passes.memories] == [True]
+    if ending == "cancelled":
+        driven.engine.cancel(identity)
+    elif ending == "expired":
+        clock.advance(11)
+    else:
+        broken.append(True)
+    driven.iterate()
+    assert driven.observer.ends[0].reason == ending
+    assert not network.passes.memories
+    assert (driven.lane.rows_used, driven.lane.waiting_timesteps) == (0, 0)
+
+
+def test_steps_are_outstanding_in_each_pass_and_delivered_once() -> None:
+    driven, network, long = beside_a_long_one()
+    assert driven.lane.waiting_timesteps == 3 * LONG_STEPS
+    driven.iterate()
+    computed = sum(fact.timesteps for fact in driven.observer.iterations)
+    assert driven.lane.waiting_timesteps == 3 * LONG_STEPS - computed
+    driven.engine.cancel(long)
+    driven.finish()
+    assert driven.lane.waiting_timesteps == 0
+    assert driven.box.of(long).steps == driven.observer.ends[0].steps == LONG_STEPS
+    assert max(rows for rows, _, _ in network.calls) == 1
+
+
+def test_short_sequences_take_all_passes_in_one_iteration_once_their_cost_is_known() -> None:
+    clock = FakeClock()
+    network = FakeNetwork(WIDTH, clock=clock, cost=lambda rows, count: count * 1e-5, causal=False)
+    driven = HandDriven(network, clock)
+    for _ in range(6):
+        driven.engine.submit(work(steps(30)))
+        driven.finish()
+    identity = driven.engine.submit(work(steps(30)))
+    driven.finish()
+    assert driven.box.of(identity).iterations == 1
+    assert driven.observer.iterations[-1].timesteps == 90

@@ -17,12 +17,15 @@ from cellserve.models.implementations import LABELS
 from cellserve.models.network import Network
 from cellserve.models.shapes import expected_weights
 from cellserve.models.spec import (
+    Conv1dLayer,
     DenseLayer,
     EmbeddingLayer,
+    GlobalPooling1dLayer,
     GruLayer,
     InputSpec,
     LayerSpec,
     LstmLayer,
+    MaskingLayer,
     MergeLayer,
     ModelSpec,
     RepeatVectorLayer,
@@ -77,6 +80,19 @@ NETWORKS = {
         ),
         ("both", "last"),
     ),
+    "sensor": network(
+        (FEATURES,),
+        (
+            MaskingLayer(name="m", inputs=("x",), mask_value=0.0),
+            Conv1dLayer(name="c", inputs=("m",), units=4, kernel_size=3, strides=2, padding="same"),
+            LstmLayer(name="f", inputs=("c",), units=3, return_sequences=True),
+            LstmLayer(name="g", inputs=("c",), units=3, go_backwards=True),
+            GlobalPooling1dLayer(name="p", inputs=("f",), mode="average"),
+            MergeLayer(name="both", inputs=("p", "g"), mode="concat"),
+            DenseLayer(name="class", inputs=("both",), units=2),
+        ),
+        ("class", "f"),
+    ),
     "decoder": network(
         (FEATURES, InputSpec(name="h", kind="vector", width=4), InputSpec(name="c", kind="vector", width=4)),
         (
@@ -95,6 +111,17 @@ NETWORKS = {
         ("r",),
     ),
 }
+
+
+class SlowClock(FakeClock):
+    """Every reading takes longer than an iteration may: nothing fits into one, everything is cut."""
+
+    def __call__(self) -> float:
+        self.advance(0.012)
+        return self.now_seconds
+
+
+CLOCKS: dict[str, type[FakeClock]] = {"in chunks": SlowClock, "whole if short": FakeClock}
 
 
 @dataclass(frozen=True)
@@ -153,8 +180,8 @@ def cases(labels: list[str]) -> st.SearchStrategy[list[Case]]:
     return st.lists(one, min_size=1, max_size=10)
 
 
-def check(target: Network, drawn: list[Case], max_batch_rows: int, **settings: Any) -> None:
-    driven = HandDriven(target, FakeClock(), max_batch_rows=max_batch_rows, **settings)
+def check(target: Network, drawn: list[Case], clock: str, max_batch_rows: int, **settings: Any) -> None:
+    driven = HandDriven(target, CLOCKS[clock](), max_batch_rows=max_batch_rows, **settings)
     asked = []
     for seed, case in enumerate(drawn):
         work = case.work(target, seed)
@@ -183,16 +210,17 @@ def test_through_the_engine_as_alone(name: str) -> None:
     labels = [label for label in LABELS if target.implementations[label] is None]
 
     @settings(deadline=None, max_examples=25)
-    @given(cases(labels), st.integers(1, 5), st.integers(2, 6))
-    def holds(drawn: list[Case], max_batch_rows: int, pool_rows: int) -> None:
-        check(target, drawn, max_batch_rows, max_active_sequences=pool_rows)
+    @given(cases(labels), st.sampled_from(list(CLOCKS)), st.integers(1, 5), st.integers(2, 6))
+    def holds(drawn: list[Case], clock: str, max_batch_rows: int, pool_rows: int) -> None:
+        check(target, drawn, clock, max_batch_rows, max_active_sequences=pool_rows)
 
     holds()
 
 
+@pytest.mark.parametrize("clock", CLOCKS)
 @pytest.mark.parametrize("label", LABELS)
 @pytest.mark.parametrize("name", NETWORKS)
-def test_each_implementation(name: str, label: str) -> None:
+def test_each_implementation(name: str, label: str, clock: str) -> None:
     """Every label that supports the network, whatever hypothesis drew above: ragged, masked, with states, in small batches."""
     target = NETWORKS[name]
     if target.implementations[label] is not None:
@@ -200,7 +228,7 @@ def test_each_implementation(name: str, label: str) -> None:
     drawn = [
         Case(length, length % 3 == 0, length % 2 == 0, label, length % 2, length > 8) for length in (1, 30, 2, 17, 9, 8, 24, 33)
     ]
-    check(target, drawn, max_batch_rows=3)
+    check(target, drawn, clock, max_batch_rows=3)
 
 
 def test_the_networks_cover_both_ways_of_running() -> None:
@@ -208,6 +236,7 @@ def test_the_networks_cover_both_ways_of_running() -> None:
         "stack": True,
         "ids": True,
         "bidirectional": False,
+        "sensor": False,
         "decoder": False,
         "from a vector": False,
     }
