@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from math import prod
 from typing import Any
 
+from cellserve.models.pass_cutting import cut
 from cellserve.models.passes import plan
 from cellserve.models.shapes import TensorShape, expected_weights, infer_shapes
 from cellserve.models.spec import ModelSpec
@@ -39,8 +40,15 @@ def as_data(spec: ModelSpec) -> dict[str, Any]:
         ],
         "parameters": counts.total(),
         "causal": steps.causal,
-        "passes": "one forward pass, advanced chunk by chunk" if steps.causal else f"whole sequences, because {steps.obstacle}",
+        "passes": _passes(spec, steps.obstacle),
     }
+
+
+def _passes(spec: ModelSpec, obstacle: str | None) -> str:
+    if obstacle is None:
+        return "one forward pass, advanced chunk by chunk"
+    count = len(cut(spec).passes)
+    return f"{count} pass{'es' * (count > 1)} over whole sequences, advanced chunk by chunk, because {obstacle}"
 
 
 def print_network(data: dict[str, Any]) -> None:

@@ -1,5 +1,5 @@
 """Short requests beside long ones, through Engine.submit: the wait of the short ones at half load against the same alone, and
-the rate of the mix when it is saturated.
+the rate of the mix when it is saturated; and short requests beside one very long one of a network that is not causal.
 
 Nine of ten requests have 8 time steps, one has 800. Open loop: requests come by a seeded Poisson process whatever the engine
 does, and the wait counts from the moment at which a request was due.
@@ -14,7 +14,7 @@ import torch
 
 from tests.bench import table
 from tests.bench.driver import Driver
-from tests.bench.workloads import STACK_A
+from tests.bench.workloads import STACK_A, bidirectional
 
 SHORT_STEPS, LONG_STEPS = 8, 800
 LONG_SHARE = 0.1
@@ -23,10 +23,37 @@ ROUNDS = 3
 SATURATED_SECONDS = 3.0
 OPEN_SECONDS = 5.0
 BESIDE_SHORT_GAP_SECONDS, BESIDE_LONG = 0.005, 40
+VERY_LONG_STEPS = 100_000
 
 
 def run() -> None:
     torch.set_num_threads(1)
+    _causal()
+    _bidirectional()
+
+
+def _bidirectional() -> None:
+    """Each round: alone, then while one request of VERY_LONG_STEPS is under way."""
+    schedule = [(BESIDE_SHORT_GAP_SECONDS * i, SHORT_STEPS) for i in range(300)]
+    waits: dict[str, list[list[float]]] = {"alone": [], f"beside one of {VERY_LONG_STEPS} steps": []}
+    with Driver(bidirectional()) as driver:
+        driver.closed_loop(_lengths(1), 4, 0.5)
+        for _ in range(ROUNDS):
+            for name, companions in zip(waits, ([], [VERY_LONG_STEPS])):
+                waits[name].append([wait for _, wait in driver.beside(schedule, companions)])
+    floor = _percentiles(waits["alone"])
+    table.show(
+        f"{SHORT_STEPS} steps every {BESIDE_SHORT_GAP_SECONDS * 1e3:.0f} ms, Bidirectional(LSTM), medians of {ROUNDS} rounds",
+        ["traffic", "p50 ms", "p99 ms", "longest ms", "p50 to 'alone'", "p99 to 'alone'"],
+        [
+            [name, f"{p50:.2f}", f"{p99:.2f}", f"{_longest(rounds):.1f}", f"{p50 / floor[0]:.2f}", f"{p99 / floor[1]:.2f}"]
+            for name, rounds in waits.items()
+            for p50, p99 in [_percentiles(rounds)]
+        ],
+    )
+
+
+def _causal() -> None:
     network = STACK_A.network()
     rates, cpu, waits = [], [], {"mix": [], "alone": [], "long": []}
     with Driver(network) as driver:
@@ -57,6 +84,11 @@ def run() -> None:
 def _percentiles(rounds: list[list[float]]) -> tuple[float, float]:
     """(p50, p99) in milliseconds, each the median over the rounds."""
     return median(np.percentile(waits, 50) * 1e3 for waits in rounds), median(np.percentile(waits, 99) * 1e3 for waits in rounds)
+
+
+def _longest(rounds: list[list[float]]) -> float:
+    """Milliseconds, the median over the rounds."""
+    return median(max(waits) * 1e3 for waits in rounds)
 
 
 def _lengths(seed: int) -> list[int]:

@@ -8,7 +8,7 @@ import numpy as np
 
 from cellserve.models.network import Network
 from cellserve.models.shapes import expected_weights
-from cellserve.models.spec import DenseLayer, InputSpec, LstmLayer, ModelSpec
+from cellserve.models.spec import DenseLayer, InputSpec, LayerSpec, LstmLayer, MergeLayer, ModelSpec, ReverseLayer
 from cellserve.models.weights import Weights
 
 
@@ -44,13 +44,7 @@ class Workload:
         return ModelSpec(inputs=(InputSpec(name="x", width=self.features),), layers=tuple(layers), outputs=("head",))
 
     def weights(self) -> Weights:
-        random = np.random.default_rng(1)
-        return Weights.of(
-            {
-                name: random.normal(0.0, min(0.5, 1.0 / np.sqrt(shape[0])), shape).astype(np.float32)
-                for name, shape in expected_weights(self.spec()).items()
-            }
-        )
+        return _random_weights(self.spec())
 
     def network(self) -> Network:
         return Network(self.spec(), self.weights())
@@ -71,3 +65,26 @@ STACK_A = Workload("stack-a", 64, (256, 256), 10, 40, 4, 200)
 SEED_TF = Workload("seed-tf", 12, (64,), 2, 510, 200, 820)
 TINY = Workload("tiny", 32, (32,), 4, 40, 4, 200)
 ALL = (STACK_A, SEED_TF, TINY)
+
+
+def bidirectional(features: int = 64, units: int = 256, classes: int = 10) -> Network:
+    """Bidirectional(LSTM), with an answer for every step: not causal, two passes."""
+    layers: tuple[LayerSpec, ...] = (
+        LstmLayer(name="onward", inputs=("x",), units=units, return_sequences=True),
+        LstmLayer(name="backward", inputs=("x",), units=units, return_sequences=True, go_backwards=True),
+        ReverseLayer(name="turned", inputs=("backward",)),
+        MergeLayer(name="both", inputs=("onward", "turned"), mode="concat"),
+        DenseLayer(name="head", inputs=("both",), units=classes),
+    )
+    spec = ModelSpec(inputs=(InputSpec(name="x", width=features),), layers=layers, outputs=("head",))
+    return Network(spec, _random_weights(spec))
+
+
+def _random_weights(spec: ModelSpec) -> Weights:
+    random = np.random.default_rng(1)
+    return Weights.of(
+        {
+            name: random.normal(0.0, min(0.5, 1.0 / np.sqrt(shape[0])), shape).astype(np.float32)
+            for name, shape in expected_weights(spec).items()
+        }
+    )
