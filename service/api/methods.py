@@ -55,6 +55,7 @@ class Methods(grpc.GenericRpcHandler):  # type: ignore[type-arg]
         self._access = access
         self._ids = RequestIds()
         self._handlers: dict[str, Handler] = {}
+        self._moved_seconds = float("-inf")  # when a call came or was answered
 
     def add_registered_method_handlers(self, service: str, handlers: Mapping[str, Handler]) -> None:
         for method, handler in handlers.items():
@@ -65,7 +66,14 @@ class Methods(grpc.GenericRpcHandler):  # type: ignore[type-arg]
 
     def service(self, handler_call_details: grpc.HandlerCallDetails) -> Handler:
         """The wrapped handler; None, by which gRPC answers UNIMPLEMENTED, for a method that is in no proto."""
+        self._moved_seconds = time.perf_counter()
         return self._handlers.get(handler_call_details.method)
+
+    async def quiet(self, seconds: float, longest_seconds: float) -> None:
+        """Waits until no call has come or been answered for so long; at most `longest_seconds`."""
+        end = time.perf_counter() + longest_seconds
+        while (now := time.perf_counter()) < min(end, self._moved_seconds + seconds):
+            await asyncio.sleep(min(end, self._moved_seconds + seconds) - now)
 
     def _wrap(self, handler: Handler, service: str, method: str) -> Handler:
         name = f"/{service}/{method}"
@@ -99,6 +107,7 @@ class Methods(grpc.GenericRpcHandler):  # type: ignore[type-arg]
                 await rpc.failed(error)
                 raise
             rpc.answered()
+            self._moved_seconds = time.perf_counter()
             return reply
 
         return call

@@ -37,6 +37,9 @@ _INFERENCE: Final = frozenset((f"/{SERVICES[0]}/ModelInfer", f"/{SERVICES[1]}/Ru
 _REFLECTED: Final = (*SERVICES, health_pb2.DESCRIPTOR.services_by_name["Health"].full_name, reflection.SERVICE_NAME)
 
 
+_QUIET_SECONDS: Final = 0.05
+
+
 class CannotListen(Exception):
     """The address is taken, or not one of this machine."""
 
@@ -74,14 +77,14 @@ class ApiServer:
         self._credentials = None if options.tls is None else server_credentials(options.tls)
         self.health = HealthServicer(SERVICES)
         self._inference = OpenInferenceServicer(door, observer, totals, server_version)
-        methods = Methods(observer, _INFERENCE, _access(options.tokens))
-        open_inference_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(self._inference, methods)  # type: ignore[no-untyped-call]
-        cellserve_pb2_grpc.add_SequencesServicer_to_server(TypedSequencesServicer(door, observer), methods)  # type: ignore[no-untyped-call]
-        cellserve_pb2_grpc.add_RegistryServicer_to_server(ModelRegistryServicer(door.versions), methods)  # type: ignore[no-untyped-call]
-        health_pb2_grpc.add_HealthServicer_to_server(self.health, methods)
+        self._methods = Methods(observer, _INFERENCE, _access(options.tokens))
+        open_inference_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(self._inference, self._methods)  # type: ignore[no-untyped-call]
+        cellserve_pb2_grpc.add_SequencesServicer_to_server(TypedSequencesServicer(door, observer), self._methods)  # type: ignore[no-untyped-call]
+        cellserve_pb2_grpc.add_RegistryServicer_to_server(ModelRegistryServicer(door.versions), self._methods)  # type: ignore[no-untyped-call]
+        health_pb2_grpc.add_HealthServicer_to_server(self.health, self._methods)
         describing = reflection.aio.ReflectionServicer(_REFLECTED)  # type: ignore[attr-defined]
-        reflection_pb2_grpc.add_ServerReflectionServicer_to_server(describing, methods)
-        self._server = grpc.aio.server(handlers=(methods,), options=_channel_options(options))
+        reflection_pb2_grpc.add_ServerReflectionServicer_to_server(describing, self._methods)
+        self._server = grpc.aio.server(handlers=(self._methods,), options=_channel_options(options))
 
     def bind(self) -> int:
         """Takes the port, and returns it: the system has chosen it if 0 was asked for. Raises CannotListen."""
@@ -123,7 +126,11 @@ class ApiServer:
         self._door.execution.close(reason)
 
     async def stop(self, grace_seconds: float) -> None:
-        """Ends once no call is left, or after `grace_seconds`, when the rest is cut off. Open streams are told to end."""
+        """Ends once no call is left, or after `grace_seconds`, when the rest is cut off. Open streams are told to end.
+
+        gRPC drops calls that come while it stops: whoever was just answered, and asks again, is refused in words before it.
+        """
+        await self._methods.quiet(_QUIET_SECONDS, grace_seconds)
         self._inference.end_streams()
         await self._server.stop(grace_seconds)
 

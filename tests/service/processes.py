@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+import time
 import urllib.request
 from pathlib import Path
 
@@ -13,6 +14,16 @@ SERVE = (
     "import sys; from cellserve.service import app; from cellserve.service.config import Settings; sys.exit(app.run(Settings()))"
 )
 LIMIT_SECONDS = 60
+HELD = """
+import os, time
+from cellserve.service.engine.chunk_runner import ChunkRunner
+run = ChunkRunner.run
+def held(*arguments):
+    while os.path.exists(os.environ["HOLD"]):
+        time.sleep(0.01)
+    return run(*arguments)
+ChunkRunner.run = held
+"""  # a worker that waits while a file exists
 
 
 def scrape(port: int) -> str:
@@ -24,6 +35,13 @@ def sample(page: str, name: str) -> float:
     """The value of the one series that begins with `name`."""
     (line,) = (line for line in page.splitlines() if line.startswith(name))
     return float(line.rpartition(" ")[2])
+
+
+def wait_for_rows(metrics_port: int, timesteps: int) -> None:
+    end = time.monotonic() + LIMIT_SECONDS
+    while sample(scrape(metrics_port), "cellserve_waiting_timesteps{") < timesteps:
+        assert time.monotonic() < end
+        time.sleep(0.01)
 
 
 class Process:

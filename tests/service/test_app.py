@@ -18,19 +18,9 @@ from cellserve.models import reference
 from cellserve.service.app import serving
 from cellserve.service.config import Settings
 from cellserve.service.pb import open_inference_pb2_grpc
-from tests.service.processes import LIMIT_SECONDS, SERVE, Process, sample, scrape
+from tests.service.processes import HELD, LIMIT_SECONDS, SERVE, Process, sample, scrape, wait_for_rows
 from tests.service.served import ARRAYS, SPEC, infer_request, publish
 
-HELD = """
-import os, time
-from cellserve.service.engine.chunk_runner import ChunkRunner
-run = ChunkRunner.run
-def held(*arguments):
-    while os.path.exists(os.environ["HOLD"]):
-        time.sleep(0.01)
-    return run(*arguments)
-ChunkRunner.run = held
-"""  # a worker that waits while a file exists
 IMPLEMENTATIONS = ("0", "1", "2", "fused", "onnxruntime")
 BROKEN = "from cellserve.service.api.inbox import Inbox; Inbox.deliver = lambda inbox, deliveries: 1 / 0; " + SERVE
 
@@ -114,13 +104,6 @@ async def test_a_version_published_while_it_runs_is_served(repository: Path, tmp
         publish(tmp_path / "new", "late")
         response = await stub.ModelInfer(infer_request(np.zeros((1, 2, 3), np.float32), "late"))
         assert response.model_version == "1"
-
-
-def wait_for_rows(metrics_port: int, rows: int) -> None:
-    end = time.monotonic() + LIMIT_SECONDS
-    while sample(scrape(metrics_port), "cellserve_waiting_timesteps{") < rows:
-        assert time.monotonic() < end
-        time.sleep(0.01)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

@@ -11,9 +11,10 @@ from typing import Any
 import grpc
 import numpy as np
 import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from cellserve.service.pb import cellserve_pb2, cellserve_pb2_grpc, open_inference_pb2_grpc
-from tests.service.processes import LIMIT_SECONDS, SERVE, Process
+from tests.service.processes import HELD, LIMIT_SECONDS, SERVE, Process, wait_for_rows
 from tests.service.served import infer_request, publish
 
 COUNTING = """
@@ -141,3 +142,37 @@ async def test_a_stop_under_load_loses_nothing_that_was_accepted(
     assert accepted, err
     assert traffic.rows_answered == int(accepted[1])
     assert any("[DRAINING]" in refusal for refusal in traffic.refusals)
+
+
+async def test_whoever_was_answered_last_and_asks_again_is_refused_in_words(tmp_path: Path, processes: list[Process]) -> None:
+    publish(tmp_path / "repository")
+    server = Process(tmp_path / "repository", HELD + SERVE, at_once_seconds=0)
+    processes.append(server)
+    port, metrics_port = await asyncio.to_thread(server.ready)
+    server.hold.touch()
+    request = infer_request(np.zeros((1, 4, 3), np.float32))
+
+    async def answered_and_refused(number: int) -> grpc.aio.AioRpcError:
+        async with grpc.aio.insecure_channel(f"127.0.0.1:{port}", [("grpc.use_local_subchannel_pool", 1)]) as channel:
+            stub: Any = open_inference_pb2_grpc.GRPCInferenceServiceStub(channel)
+            await stub.ModelInfer(request, timeout=LIMIT_SECONDS)
+            await asyncio.sleep(0.001 * number)
+            with pytest.raises(grpc.aio.AioRpcError) as refused:
+                await stub.ModelInfer(request, timeout=LIMIT_SECONDS)
+            return refused.value
+
+    clients = [asyncio.create_task(answered_and_refused(number)) for number in range(20)]
+    await asyncio.to_thread(wait_for_rows, metrics_port, 20 * 4)
+    server.process.terminate()
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+        async with asyncio.timeout(LIMIT_SECONDS):
+            async for reply in health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest()):
+                if reply.status == health_pb2.HealthCheckResponse.NOT_SERVING:
+                    break
+    server.hold.unlink()
+    async with asyncio.timeout(LIMIT_SECONDS):
+        refusals = await asyncio.gather(*clients)
+    assert {refusal.code() for refusal in refusals} == {Code.UNAVAILABLE}
+    assert all("[DRAINING]" in (refusal.details() or "") for refusal in refusals)
+    code, _, err = await asyncio.to_thread(server.end)
+    assert code == 0, err
