@@ -40,7 +40,8 @@ __all__ = ["Engine", "EngineSettings"]
 class Engine:
     """deliver: called on a worker's thread, at most once per iteration, with everything that ended in it; it must not block, and
     it may run before the `submit` that it answers has returned. If it raises, the engine is dead, loudly (`on_death`).
-    clock: seconds; that of the deadlines.
+    clock: seconds; that of the deadlines. processor_clock: seconds that the calling thread has had of a processor, by which costs
+    are learned; None: `clock` again.
     """
 
     def __init__(
@@ -50,10 +51,12 @@ class Engine:
         settings: EngineSettings,
         on_death: Callable[[BaseException], None],
         clock: Callable[[], float] = time.monotonic,
+        processor_clock: Callable[[], float] | None = time.thread_time,
     ) -> None:
         self._settings = settings
         self._on_death = on_death
         self._clock = clock
+        self._processor_clock = clock if processor_clock is None else processor_clock
         self._lock = Lock()  # the submitters' side only; no loop ever takes it
         self._lanes: dict[VersionKey, tuple[Lane, ...]] = {}
         self._choices: dict[VersionKey, tuple[Choice, ...]] = {}  # one for each lane; none before `choose`
@@ -70,6 +73,7 @@ class Engine:
                 settings,
                 self._worker_died,
                 clock,
+                self._processor_clock,
             )
             for index in range(settings.workers)
         )
@@ -97,7 +101,7 @@ class Engine:
         default = network.default_implementation if implementation is None else implementation
         _check_implementation(key, network, default)
         lanes = tuple(Lane(key, network, default, worker.host) for worker in self._workers)
-        at_once = AtOnce(key, network, self._observer, self._settings.at_once_seconds, self._clock)
+        at_once = AtOnce(key, network, self._observer, self._settings.at_once_seconds, self._clock, self._processor_clock)
         with self._lock:
             if key in self._lanes:
                 raise ValueError(f"{key} is in the engine already; remove it first")

@@ -39,6 +39,7 @@ class LaneHost:
     observer: Observer
     ended: Callable[[Delivery], None]
     clock: Callable[[], float]
+    processor_clock: Callable[[], float]  # of the worker's thread
 
 
 class Lane:
@@ -56,6 +57,8 @@ class Lane:
         self.implementation = implementation
         self.load = Load()
         self._host = host
+        # Where others want the core too, or the interpreter, waiting for them is no cost of rows and steps.
+        self._cost_clock = host.processor_clock if network.device.type == "cpu" else host.clock
         self._loads = (self.load, host.load)
         self._owed: dict[int, Sequence] = {}  # admitted and not yet reported
         self._pool = StatePool(network.state_layout.width, host.settings.max_active_sequences, network.device)
@@ -105,7 +108,7 @@ class Lane:
 
     def iterate(self) -> None:
         """Advances one batch, if anybody can run, and ends the sequences that it completes. A batch that raises fails alone."""
-        started = self._host.clock()
+        started, cost_started = self._host.clock(), self._cost_clock()
         batch = self._scheduler.next_batch(started, self._pool.free)
         if batch is None:
             return
@@ -117,7 +120,7 @@ class Lane:
         seconds = self._host.clock() - started
         for load in self._loads:
             load.computed(batch.timesteps, seconds)
-        completed = self._scheduler.retire(batch, started, seconds)
+        completed = self._scheduler.retire(batch, started, seconds, self._cost_clock() - cost_started)
         self._tell(
             self._host.observer.on_iteration,
             IterationFact(self.key, batch.implementation, batch.rows, batch.steps, batch.timesteps, seconds),

@@ -97,10 +97,13 @@ class Scheduler:
                 return batch
         return None
 
-    def retire(self, batch: Batch, started_seconds: float, seconds: float) -> list[Sequence]:
-        """Books an iteration that took `seconds`: positions, shares, costs. Returns the sequences that it completed."""
+    def retire(self, batch: Batch, started_seconds: float, seconds: float, cost_seconds: float) -> list[Sequence]:
+        """Books an iteration that took `seconds`, and cost `cost_seconds`: positions, shares, costs.
+
+        Returns the sequences that it completed.
+        """
         costs = self._costs[batch.implementation][-1 if batch.whole else batch.pass_index]
-        costs.observe(batch.rows, batch.steps, seconds, batch.ragged)
+        costs.observe(batch.rows, batch.steps, cost_seconds, batch.ragged)
         seconds_per_step = seconds / batch.timesteps
         ended: list[Sequence] = []
         for sequence, length in zip(batch.sequences, batch.lengths):

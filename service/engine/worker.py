@@ -37,11 +37,12 @@ class Worker:
         settings: EngineSettings,
         on_death: Callable[[BaseException], None],
         clock: Callable[[], float],
+        processor_clock: Callable[[], float],
     ) -> None:
         self.load = Load()
         self._budget = ChunkBudget(settings.join_latency_seconds, settings.max_chunk_seconds)
         self._outbox: list[Delivery] = []
-        self.host = LaneHost(settings, self._budget, self.load, observer, self._ended, clock)
+        self.host = LaneHost(settings, self._budget, self.load, observer, self._ended, clock, processor_clock)
         self._deliver = deliver
         self._on_death = on_death
         self._clock = clock

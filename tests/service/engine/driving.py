@@ -26,7 +26,7 @@ class HandDriven:
         self.observer = observer or RecordingObserver()
         self.deaths: list[BaseException] = []
         self.settings = EngineSettings(**settings)
-        self.engine = Engine(self.box, self.observer, self.settings, self.deaths.append, clock=self.clock)
+        self.engine = Engine(self.box, self.observer, self.settings, self.deaths.append, clock=self.clock, processor_clock=None)
         self.engine.add_version(KEY, self.network)
 
     @property

@@ -56,7 +56,7 @@ def test_retire_books_steps_shares_and_costs() -> None:
     target = scheduler(short, long)
     batch = next_batch(target)
     assert batch.lengths == (2, 2)
-    assert target.retire(batch, started_seconds=7.0, seconds=0.5) == [short]
+    assert target.retire(batch, started_seconds=7.0, seconds=0.5, cost_seconds=0.25) == [short]
     assert (short.life, long.life) == (Life.DONE, Life.ACTIVE)
     assert (short.position, long.position) == (2, 2)
     assert short.started_seconds == long.started_seconds == 7.0
@@ -64,7 +64,7 @@ def test_retire_books_steps_shares_and_costs() -> None:
     assert long.compute_seconds == pytest.approx(0.25)
     costs = target.costs("2")
     assert costs is not None
-    assert costs[0].seconds(2, 2) == pytest.approx(0.5, rel=0.01)
+    assert costs[0].seconds(2, 2) == pytest.approx(0.25, rel=0.01)
     assert (target.live, target.waiting, target.active) == (1, 0, 1)
 
 
@@ -99,7 +99,7 @@ def test_expire_takes_those_whose_time_has_come(active: bool) -> None:
 
 def test_a_completed_sequence_does_not_expire() -> None:
     target = scheduler(sequence(0, steps=1, deadline=20.0))
-    target.retire(next_batch(target), 10.0, 0.001)
+    target.retire(next_batch(target), 10.0, 0.001, 0.001)
     assert target.expire(1000.0) == []
 
 
