@@ -1,9 +1,9 @@
 """The sequences of one implementation on one lane whose network takes several passes: which pass runs next, with whom, how far.
 
-Whoever is so short that all passes fit into one iteration goes through all of them at once, in a WholeQueue. For the others each
-pass has a ChunkQueue of its own, and only sequences of the same pass run side by side. Of these queues the one whose foremost
-sequence has the least left in all of its passes runs next, so that whoever is short is through while the long ones wait; but
-whoever has been passed over for the patience, in whatever pass, leads in its turn. A long sequence enters when there is a row
+Whoever is so short that all passes take at most twice the time of an iteration goes through all at once, in a WholeQueue. For the
+others each pass has a ChunkQueue of its own, and only sequences of the same pass run side by side. Of these queues the one whose
+foremost sequence has the least left in all of its passes runs next, so that whoever is short is through while the long ones wait;
+but whoever has been passed over for the patience, in whatever pass, leads in its turn. A long sequence enters when there is a row
 and room for what it stores between its passes; it keeps both to its end. Pure: no clock, no tensors.
 """
 
@@ -17,7 +17,7 @@ from cellserve.service.engine.live_heap import LiveHeap
 from cellserve.service.engine.pass_costs import PassCosts, seconds_alone
 from cellserve.service.engine.sequence import Sequence
 from cellserve.service.engine.storage_room import StorageRoom
-from cellserve.service.engine.whole_queue import WholeQueue
+from cellserve.service.engine.whole_queue import LONGEST, WholeQueue
 
 _MOST_STORED_BYTES = 1 << 30
 _LOOKED_AT = 64  # of those that wait, for whom there is no room: how many are set aside before an iteration
@@ -63,7 +63,7 @@ class PassQueue:
 
     def add(self, sequence: Sequence) -> None:
         alone = seconds_alone(sequence.passes, self._costs)
-        if alone is not None and alone <= self._seconds:
+        if alone is not None and alone <= LONGEST * self._seconds:
             self._whole.add(sequence)
         else:
             self._waiting.push(sequence.order, sequence.id, sequence)

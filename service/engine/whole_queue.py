@@ -17,7 +17,7 @@ from cellserve.service.engine.sequence import Life, Sequence
 _CLASS_WIDTH = log(4 / 3)
 _UNMEASURED_ROWS = 4
 _LARGEST_AREA = 1 << 17  # rows x steps of one batch: bounds its memory
-_LONGEST = 2.0  # times the time of an iteration
+LONGEST = 2.0  # times the time of an iteration: what one that cannot be cut may take
 
 
 class WholeQueue:
@@ -76,7 +76,7 @@ class WholeQueue:
             return False
         if not self._costs.trusted:
             return rows <= _UNMEASURED_ROWS
-        return self._costs.seconds(rows, steps, ragged=True) <= _LONGEST * seconds
+        return self._costs.seconds(rows, steps, ragged=True) <= LONGEST * seconds
 
 
 def _length_class(steps: int) -> int:

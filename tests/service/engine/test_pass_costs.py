@@ -8,11 +8,11 @@ from cellserve.service.engine.iteration_costs import IterationCosts
 from cellserve.service.engine.pass_costs import seconds_alone
 
 
-def taught(per_step: float) -> IterationCosts:
+def taught(per_step: float, call: float = 0.0) -> IterationCosts:
     costs = IterationCosts()
-    for _ in range(20):
+    for _ in range(40):
         for steps in (1, 10, 100):
-            costs.observe(1, steps, per_step * steps)
+            costs.observe(1, steps, call + per_step * steps)
     return costs
 
 
@@ -36,3 +36,9 @@ def test_the_cheaper_of_what_is_known(
 def test_a_causal_network_has_one_pass_and_no_other_way() -> None:
     assert seconds_alone((10,), (taught(1e-3),)) == pytest.approx(0.01, rel=0.05)
     assert seconds_alone((10,), (IterationCosts(),)) is None
+
+
+def test_at_once_there_is_but_one_call() -> None:
+    """So going at once is tried although each pass alone is dear to call."""
+    found = seconds_alone((10, 20), (taught(1e-4, call=2e-3), taught(1e-4, call=5e-3), IterationCosts()))
+    assert found == pytest.approx(0.008, rel=0.05)
