@@ -52,7 +52,8 @@ class LiveSessions:
         self.on_change: Callable[[SessionKey], None] = _nobody_asks
         self._sessions: dict[SessionKey, Session] = {}
         self._idle: dict[str, OrderedDict[Session, None]] = {}  # by model, longest idle first; states in memory
-        self._parked: dict[str, OrderedDict[Session, None]] = {}  # the same; states on disk
+        self._parked: dict[str, OrderedDict[Session, None]] = {}  # the same; states on disk, as they were parked
+        self._looked_at: dict[str, OrderedDict[Session, None]] = {}  # the same; worked with since, without their states
         self._ages: OrderedDict[Session, None] = OrderedDict()  # oldest first; empty where age has no limit
 
     def __len__(self) -> int:
@@ -105,7 +106,7 @@ class LiveSessions:
     def rest(self, session: Session, used_seconds: float) -> None:
         """It is idle since then: nobody's turn, and after all others that are idle."""
         session.used_seconds = used_seconds
-        self._add_to_idle(session)
+        self._add(session, self._idle if session.parked is None else self._looked_at)
 
     # --- lives ---
 
@@ -161,7 +162,7 @@ class LiveSessions:
     def reap(self) -> None:
         """Ends what is due: idle or alive for too long, or on a version whose time is over."""
         now = self._clock()
-        for lives in (self._idle, self._parked):
+        for lives in (self._idle, self._parked, self._looked_at):
             for model in list(lives):
                 self._reap_idle(model, lives[model], now)
         for session in list(takewhile(lambda session: self._is_old(session, now), self._ages)):
@@ -175,7 +176,7 @@ class LiveSessions:
     def next_due_seconds(self) -> float | None:
         """When `reap` will have something to do, on the clock; None for never. Too early at times, never too late."""
         due = [pin.ends_seconds for pin in self.pins if pin.ends_seconds is not None and pin.idle + pin.parked]
-        for lives in (self._idle, self._parked):
+        for lives in (self._idle, self._parked, self._looked_at):
             for model, sessions in lives.items():
                 idle_seconds = self.idle_seconds(model)
                 if sessions and idle_seconds:
@@ -191,7 +192,7 @@ class LiveSessions:
 
     def evict_longest_idle(self, *, in_memory: bool = False) -> bool:
         """in_memory: of those whose states are there. False if there is none that nobody works with."""
-        places = (self._idle,) if in_memory else (self._parked, self._idle)
+        places = (self._idle,) if in_memory else (self._parked, self._looked_at, self._idle)
         heads = [next(iter(sessions)) for lives in places for sessions in lives.values() if sessions]
         if not heads:
             return False
@@ -240,7 +241,7 @@ class LiveSessions:
         self._remove_from_idle(session)
         session.pin.slab.free(session.row)
         session.row, session.parked = None, parked
-        self._add_to_idle(session)
+        self._add(session, self._parked)
 
     # --- the work behind them ---
 
@@ -272,11 +273,11 @@ class LiveSessions:
     def _bury(self, session: Session, ending: Ending) -> None:
         self.end(session, _EVENTS[ending], ending)
 
-    def _add_to_idle(self, session: Session) -> None:
+    def _add(self, session: Session, lives: dict[str, OrderedDict[Session, None]]) -> None:
+        """After all others there, none of which was used later."""
         pin = session.pin
         if pin is None:
             return
-        lives = self._idle if session.parked is None else self._parked
         lives.setdefault(session.key.model, OrderedDict())[session] = None
         if session.parked is None:
             pin.idle += 1
@@ -287,11 +288,14 @@ class LiveSessions:
         pin = session.pin
         if pin is None:
             return
-        lives = self._idle if session.parked is None else self._parked
-        sessions = lives[session.key.model]
+        model = session.key.model
+        lives = self._idle
+        if session.parked is not None:
+            lives = self._parked if session in self._parked.get(model, ()) else self._looked_at
+        sessions = lives[model]
         del sessions[session]
         if not sessions:
-            del lives[session.key.model]
+            del lives[model]
         if session.parked is None:
             pin.idle -= 1
         else:

@@ -316,6 +316,21 @@ async def test_an_idle_sequence_expires_and_a_used_one_does_not() -> None:
     assert stage.observer.events == ["started", "started", "expired"]
 
 
+async def test_a_parked_sequence_expires_in_its_time_though_one_parked_before_it_was_looked_at_since(tmp_path: Path) -> None:
+    stage = Stage(idle_seconds=10, memory_bytes=12, directory=tmp_path)  # one state
+    await stage.start("a", 1)
+    stage.clock.advance(1)
+    await stage.start("b", 1)
+    stage.clock.advance(5)
+    await stage.sessions.snapshot("m", "a")
+    await stage.start("c", 1)
+    assert [info.state for info in stage.sessions.list()] == ["parked", "parked", "idle"]
+    stage.clock.advance(6)
+    assert [info.session_id for info in stage.sessions.list()] == ["a", "c"]
+    assert stage.observer.events[-1] == "expired"
+    await stage.sessions.stop()
+
+
 async def test_a_models_own_time_out_goes_before_the_servers() -> None:
     stage = Stage(version("m", 1), version("n", 1), idle_seconds=10)
     stage.versions.settings = {"n": ModelSettings(session_idle_seconds=1), "m": ModelSettings(session_idle_seconds=0)}
