@@ -7,6 +7,7 @@ and gRPC stops, then live sequences are written, then the engine and the metrics
 from __future__ import annotations
 
 import asyncio
+import gc
 import importlib.metadata
 import logging
 import signal
@@ -89,6 +90,7 @@ async def serving(settings: Settings) -> AsyncIterator[Running]:
 
 
 async def _serve(settings: Settings) -> int:
+    gc.freeze()  # what the libraries made: to look through it for garbage would stop everything for a tenth of a second
     loop = asyncio.get_running_loop()
     asked_to_stop = asyncio.Event()
     signals = (signal.SIGTERM, signal.SIGINT)
