@@ -1,4 +1,4 @@
-"""The gate of publishing: every implementation that can run a network must give the oracle's numbers, whole and in chunks.
+"""The gate of publishing: every implementation that can run a network must give the oracle's numbers, whole, in chunks, in passes.
 
 The bound is 2e-6 + 1e-5 |value| for moderate weights. Large weights amplify the rounding of float32 itself, so the oracle is
 also run in float32 and the bound is raised to four times the error seen there. Knows no repository and no service.
@@ -19,6 +19,8 @@ from cellserve.models.errors import ModelError
 from cellserve.models.golden_pair import GoldenPair, golden_inputs
 from cellserve.models.network import Network
 from cellserve.models.packed_chunk import PackedChunk
+from cellserve.models.pass_network import PassNetwork
+from cellserve.models.pass_walk import walk
 from cellserve.models.spec import ModelSpec
 from cellserve.models.state import RecurrentState
 from cellserve.models.weights import Weights
@@ -75,6 +77,8 @@ def verify(network: Network, golden: GoldenPair, bound: float, implementation: s
     answers = [("whole", _whole(network, golden, implementation))]
     if network.causal:
         answers.append(("in chunks", _in_chunks(network, golden, implementation)))
+    if network.passes is not None:
+        answers.append(("in passes", _in_passes(network, network.passes, golden, implementation)))
     if (chunk := network.packed(implementation)) is not None:
         answers.append(("in packed chunks", _in_packed_chunks(network, golden, chunk)))
     largest = 0.0
@@ -147,6 +151,19 @@ def _in_chunks(network: Network, golden: GoldenPair, implementation: str) -> Ans
         going = [place for place in range(len(rows)) if place not in ended]
         state, rows = state.take(going), [rows[place] for place in going]
     return outputs, _states(network, final)
+
+
+def _in_passes(network: Network, passes: PassNetwork, golden: GoldenPair, implementation: str) -> Answer:
+    """Pass by pass, each cut as in `_in_chunks`."""
+    rows, state = walk(network, passes, golden.inputs, golden.lengths, _chunks, implementation)
+    outputs = tuple(np.zeros(array.shape, dtype=np.float32) for array in golden.outputs)
+    for row, found in enumerate(rows):
+        for name, whole, part in zip(network.spec.outputs, outputs, found):
+            if network.shapes[name].sequence:
+                whole[row, : len(part)] = part
+            else:
+                whole[row] = part
+    return outputs, _states(network, state)
 
 
 def _in_packed_chunks(network: Network, golden: GoldenPair, chunk: PackedChunk) -> Answer:

@@ -14,6 +14,7 @@ from cellserve.models.pass_chunk import Key, gather, scatter
 from cellserve.models.pass_memory import Array, PassMemory
 from cellserve.models.pass_network import PassNetwork
 from cellserve.models.state import RecurrentState
+from tests.models.networks import Case, agree
 
 NONSENSE = 3  # finite, and an id of every vocabulary here
 
@@ -47,7 +48,7 @@ class Feeder:
         )
         one = self.passes.passes[index]
         steps = [self.left[row][0][1] for row in rows]
-        chunk = gather(one, memories, starts, counts, staged, self.network.device)
+        chunk = gather(one, memories, starts, counts, self._staged, self.network.device)
         made, state = self.passes.advance(index, chunk, self.state.take(rows), implementation=label, ended_states=ended_states)
         self.state.put(rows, state)
         scatter(made, memories, starts, counts, steps)
@@ -56,7 +57,7 @@ class Feeder:
         if ending:
             vectors = self.passes.finish(index, made, chunk, [memories[i] for i in ending], ending)
             for place, i in enumerate(ending):
-                self.passes.end_pass(index, memories[i], {name: made[place].numpy() for name, made in vectors.items()})
+                self.passes.end_pass(index, memories[i], {name: made[place].numpy(force=True) for name, made in vectors.items()})
         for i, row in enumerate(rows):
             self.position[row] += counts[i]
             if i in ending:
@@ -77,6 +78,9 @@ class Feeder:
     def outputs(self, row: int) -> list[Array]:
         return self.passes.outputs(self.memories[row])
 
+    def _staged(self, key: Key, rows: Sequence[Array], steps: int) -> torch.Tensor:
+        return staged(key, rows, steps).to(self.network.device)
+
     def _note(self, rows: Sequence[int]) -> None:
         for row in rows:
             self.most_bytes[row] = max(self.most_bytes[row], self.memories[row].stored_bytes)
@@ -84,3 +88,22 @@ class Feeder:
 
 def stored(memory: PassMemory) -> set[str]:
     return {*memory.sequences, *memory.masks}
+
+
+def feeder(case: Case, network: Network) -> Feeder:
+    """The rows of a case, each cut at its length."""
+    rows = [
+        ((case.inputs[row, :length],), None if case.mask is None else case.mask[row, :length])
+        for row, length in enumerate(case.lengths)
+    ]
+    return Feeder(network, rows, case.start(network))
+
+
+def passes_agree_with_oracle(case: Case, made: Feeder, label: str) -> None:
+    expected, _ = case.expected()
+    for row, length in enumerate(case.lengths):
+        for name, actual, oracle in zip(case.spec.outputs, made.outputs(row), expected, strict=True):
+            shape = made.network.shapes[name]
+            right = oracle[row, : shape.clock.steps(length)] if shape.sequence else oracle[row]
+            assert actual.shape == right.shape
+            agree(actual, right, f"implementation {label}: output {name}, row {row}")

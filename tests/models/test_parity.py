@@ -102,6 +102,22 @@ def test_packed_chunks_are_compared_too() -> None:
         parity.verify(Swapped(spec, weights), report.golden, report.bound, "onnxruntime")
 
 
+def test_passes_in_chunks_are_compared_too() -> None:
+    layers = [
+        {"kind": "lstm", "name": "onward", "inputs": ["x"], "units": 3, "return_sequences": True},
+        {"kind": "lstm", "name": "backward", "inputs": ["x"], "units": 3, "return_sequences": True, "go_backwards": True},
+        {"kind": "reverse", "name": "turned", "inputs": ["backward"]},
+        {"kind": "merge", "name": "both", "inputs": ["onward", "turned"], "mode": "concat"},
+    ]
+    both_ways = {"inputs": [{"name": "x", "width": 2}], "layers": layers, "outputs": ["both", "onward:c"]}
+    spec, weights = model(both_ways)
+    report = parity.check(spec, weights)
+    network = Network(spec, weights)
+    network.passes = Network(spec, model(both_ways, scale=0.49)[1]).passes
+    with pytest.raises(ParityFailure, match=r"implementation '2', run in passes: output 'both': row 0, step 0"):
+        parity.verify(network, report.golden, report.bound, "2")
+
+
 def test_other_weights_do_not_pass_as_these() -> None:
     spec, weights = model(CAUSAL)
     golden = parity.check(spec, weights).golden

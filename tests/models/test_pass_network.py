@@ -34,28 +34,10 @@ from cellserve.models.spec import (
 )
 from cellserve.models.state import RecurrentState
 from tests.models.networks import MASK_VALUE, Case, agree, cases, chain, features, public_states, random_weights, supported
-from tests.models.passing import Feeder, staged, stored
+from tests.models.passing import Feeder, feeder, passes_agree_with_oracle, staged, stored
 
 modest = settings(deadline=None, max_examples=60)
 Array = np.ndarray[Any, Any]
-
-
-def feeder(case: Case, network: Network) -> Feeder:
-    rows = [
-        ((case.inputs[row, :length],), None if case.mask is None else case.mask[row, :length])
-        for row, length in enumerate(case.lengths)
-    ]
-    return Feeder(network, rows, case.start(network))
-
-
-def agrees_with_oracle(case: Case, made: Feeder, label: str) -> None:
-    expected, _ = case.expected()
-    for row, length in enumerate(case.lengths):
-        for name, actual, oracle in zip(case.spec.outputs, made.outputs(row), expected, strict=True):
-            shape = made.network.shapes[name]
-            right = oracle[row, : shape.clock.steps(length)] if shape.sequence else oracle[row]
-            assert actual.shape == right.shape
-            agree(actual, right, f"implementation {label}: output {name}, row {row}")
 
 
 @modest
@@ -67,7 +49,7 @@ def test_cuts_into_passes_and_chunks_leave_no_trace(case: Case, data: st.DataObj
     for label in supported(network):
         made = feeder(case, network)
         made.finish(lambda low, high: data.draw(st.integers(low, high)), partial(str, label))
-        agrees_with_oracle(case, made, label)
+        passes_agree_with_oracle(case, made, label)
         for key, oracle in states.items():
             agree(public_states(made.state)[key], oracle, f"implementation {label}: state {key}")
 
@@ -80,7 +62,7 @@ def test_states_of_rows_that_end_a_pass_may_be_given_up(case: Case, data: st.Dat
     for label in supported(network):
         made = feeder(case, network)
         made.finish(lambda low, high: data.draw(st.integers(low, high)), partial(str, label), ended_states=False)
-        agrees_with_oracle(case, made, label)
+        passes_agree_with_oracle(case, made, label)
 
 
 @modest
@@ -91,7 +73,7 @@ def test_any_chunk_may_run_under_any_implementation(case: Case, data: st.DataObj
     labels = st.sampled_from(supported(network))
     made = feeder(case, network)
     made.finish(lambda low, high: data.draw(st.integers(low, high)), lambda: data.draw(labels))
-    agrees_with_oracle(case, made, "mixed")
+    passes_agree_with_oracle(case, made, "mixed")
 
 
 @modest
