@@ -1,4 +1,4 @@
-"""The gate of publishing: every implementation that can run a network must give the oracle's numbers, whole, in chunks, in passes.
+"""The gate of publishing: each implementation that can run a network must give the oracle's numbers, whole and however it is cut.
 
 The bound is 2e-6 + 1e-5 |value| for moderate weights. Large weights amplify the rounding of float32 itself, so the oracle is
 also run in float32 and the bound is raised to four times the error seen there. Knows no repository and no service.
