@@ -240,3 +240,13 @@ def test_the_networks_cover_both_ways_of_running() -> None:
         "decoder": False,
         "from a vector": False,
     }
+
+
+@pytest.mark.parametrize(("clock", "at_once"), [("in chunks", False), ("whole if short", True)])
+def test_the_clocks_make_it_run_in_both_ways(clock: str, at_once: bool) -> None:
+    driven = HandDriven(NETWORKS["bidirectional"], CLOCKS[clock]())
+    work = Case(9, False, False, "2", 0, False).work(NETWORKS["bidirectional"], 0)
+    for _ in range(12):
+        last = driven.engine.submit(work)
+        driven.finish()
+    assert (driven.box.of(last).iterations == 1) == at_once
