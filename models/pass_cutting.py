@@ -12,10 +12,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 
-from cellserve.models.clock import Clock, ShiftingLayer, change_of
+from cellserve.models.clock import Clock, ShiftingLayer
 from cellserve.models.mask_sources import mask_sources
-from cellserve.models.pass_plan import ONWARD, TURNED, Order, Pass, PassPlan, Start, View
-from cellserve.models.passes import SINGLE_STEPS
+from cellserve.models.pass_plan import ONWARD, Pass, PassPlan, Start, View
+from cellserve.models.pass_views import order_of, views
 from cellserve.models.shapes import TensorShape, infer_shapes
 from cellserve.models.spec import (
     DenseLayer,
@@ -107,15 +107,6 @@ def _level(layer: LayerSpec, clock: Clock, shapes: Mapping[str, TensorShape], le
     return level
 
 
-def order_of(layer: LayerSpec) -> Order:
-    """How a layer goes through the sequence that it reads."""
-    if isinstance(layer, ReverseLayer) or (isinstance(layer, RecurrentLayer) and layer.go_backwards):
-        return TURNED
-    if isinstance(layer, ShiftingLayer) and (change := change_of(layer)) not in SINGLE_STEPS:
-        return change
-    return ONWARD
-
-
 def _over_vectors(layer: LayerSpec, shapes: Mapping[str, TensorShape]) -> bool:
     """Whether it runs once for a row that ends: it reads vectors, or flattens a whole sequence."""
     if isinstance(layer, FlattenLayer):
@@ -162,7 +153,7 @@ def _draft(
     waits = [order_of(layer) != ONWARD or isinstance(layer, RepeatVectorLayer) for layer in over_time]
     return _Draft(
         clock,
-        _views(over_time, shapes, masks, cheap, {entry.name for entry in spec.inputs}),
+        views(over_time, shapes, masks, cheap, {entry.name for entry in spec.inputs}),
         tuple(_alone(layer) for layer, entry in zip(over_time, waits) if entry),
         tuple(
             _alone(layer) for layer, entry in zip(over_time, waits) if not entry and not isinstance(layer, GlobalPooling1dLayer)
@@ -183,55 +174,6 @@ def _alone(layer: LayerSpec) -> LayerSpec:
     if not isinstance(layer, RecurrentLayer):
         return layer
     return layer.model_copy(update={"go_backwards": False, "inputs": layer.inputs[:1]})
-
-
-def _views(
-    layers: Sequence[LayerSpec],
-    shapes: Mapping[str, TensorShape],
-    masks: Mapping[str, str],
-    cheap: Mapping[str, LayerSpec],
-    inputs: set[str],
-) -> tuple[View, ...]:
-    here = {layer.name for layer in layers}
-    wanted: dict[Order, dict[str, None]] = {}
-    wanted_masks: dict[Order, dict[str, None]] = {}
-    for layer in layers:
-        order = order_of(layer)
-        read = [reference for reference in layer.inputs if shapes[reference].sequence and reference not in here]
-        wanted.setdefault(order, {}).update(dict.fromkeys(read))
-        made = dict.fromkeys(masks[reference] for reference in read if reference in masks)
-        if order == ONWARD or (order == TURNED and isinstance(layer, RecurrentLayer)):
-            wanted_masks.setdefault(order, {}).update(made)
-        if order == TURNED and layer.name in masks:  # a mask is not turned round with the sequence
-            wanted_masks.setdefault(ONWARD, {}).update(made)
-    orders = dict.fromkeys([*(order for order, read in wanted.items() if read), *wanted_masks])
-    return tuple(
-        _view(order, list(wanted.get(order, ())), list(wanted_masks.get(order, ())), masks, cheap, inputs)
-        for order in orders
-        if wanted.get(order) or wanted_masks.get(order)
-    )
-
-
-def _view(
-    order: Order,
-    references: Sequence[str],
-    made_masks: Sequence[str],
-    masks: Mapping[str, str],
-    cheap: Mapping[str, LayerSpec],
-    inputs: set[str],
-) -> View:
-    needed = {reference for reference in (*references, *made_masks) if reference in cheap}
-    for layer in reversed(list(cheap.values())):
-        if layer.name in needed:
-            needed.update(layer.inputs)
-    fed = [reference for reference in needed if reference in inputs]
-    fed_masks = [masks[reference] for reference in fed if reference in masks] if isinstance(order, str) else []
-    return View(
-        order,
-        tuple(dict.fromkeys([*sorted(fed), *(reference for reference in references if reference not in cheap)])),
-        tuple(dict.fromkeys([*fed_masks, *(source for source in made_masks if source not in cheap)])),
-        tuple(layer for layer in cheap.values() if layer.name in needed),
-    )
 
 
 def _with_lifetimes(drafts: Sequence[_Draft], spec: ModelSpec, shapes: Mapping[str, TensorShape]) -> tuple[Pass, ...]:

@@ -1,0 +1,73 @@
+"""What the layers of a pass read, and in which order: gathered into one view for each order. Knows no passes and no lifetimes.
+
+A mask is not turned round with its sequence: whoever reads turned and passes its mask on reads that onward.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from cellserve.models.clock import ShiftingLayer, change_of
+from cellserve.models.pass_plan import ONWARD, TURNED, Order, View
+from cellserve.models.passes import SINGLE_STEPS
+from cellserve.models.shapes import TensorShape
+from cellserve.models.spec import LayerSpec, RecurrentLayer, ReverseLayer
+
+
+def order_of(layer: LayerSpec) -> Order:
+    """How a layer goes through the sequence that it reads."""
+    if isinstance(layer, ReverseLayer) or (isinstance(layer, RecurrentLayer) and layer.go_backwards):
+        return TURNED
+    if isinstance(layer, ShiftingLayer) and (change := change_of(layer)) not in SINGLE_STEPS:
+        return change
+    return ONWARD
+
+
+def views(
+    layers: Sequence[LayerSpec],
+    shapes: Mapping[str, TensorShape],
+    masks: Mapping[str, str],
+    cheap: Mapping[str, LayerSpec],
+    inputs: set[str],
+) -> tuple[View, ...]:
+    """masks: by sequence, the tensor that made its mask. cheap: the layers that are made again from the inputs."""
+    here = {layer.name for layer in layers}
+    wanted: dict[Order, dict[str, None]] = {}
+    wanted_masks: dict[Order, dict[str, None]] = {}
+    for layer in layers:
+        order = order_of(layer)
+        read = [reference for reference in layer.inputs if shapes[reference].sequence and reference not in here]
+        wanted.setdefault(order, {}).update(dict.fromkeys(read))
+        made = dict.fromkeys(masks[reference] for reference in read if reference in masks)
+        if order == ONWARD or (order == TURNED and isinstance(layer, RecurrentLayer)):
+            wanted_masks.setdefault(order, {}).update(made)
+        if order == TURNED and layer.name in masks:
+            wanted_masks.setdefault(ONWARD, {}).update(made)
+    orders = dict.fromkeys([*(order for order, read in wanted.items() if read), *wanted_masks])
+    return tuple(
+        _view(order, list(wanted.get(order, ())), list(wanted_masks.get(order, ())), masks, cheap, inputs)
+        for order in orders
+        if wanted.get(order) or wanted_masks.get(order)
+    )
+
+
+def _view(
+    order: Order,
+    references: Sequence[str],
+    made_masks: Sequence[str],
+    masks: Mapping[str, str],
+    cheap: Mapping[str, LayerSpec],
+    inputs: set[str],
+) -> View:
+    needed = {reference for reference in (*references, *made_masks) if reference in cheap}
+    for layer in reversed(list(cheap.values())):
+        if layer.name in needed:
+            needed.update(layer.inputs)
+    fed = [reference for reference in needed if reference in inputs]
+    fed_masks = [masks[reference] for reference in fed if reference in masks] if isinstance(order, str) else []
+    return View(
+        order,
+        tuple(dict.fromkeys([*sorted(fed), *(reference for reference in references if reference not in cheap)])),
+        tuple(dict.fromkeys([*fed_masks, *(source for source in made_masks if source not in cheap)])),
+        tuple(layer for layer in cheap.values() if layer.name in needed),
+    )
