@@ -1,13 +1,15 @@
 """A chunk of a whole causal network in one run of ONNX Runtime, from arrays to arrays in host memory.
 
 The steps of all rows lie one after the other, without padding. Beside the run there are a handful of NumPy calls: each operation
-of a library hands the interpreter over, and a server has another thread waiting for it. It knows no masks and no padding policy.
+of a library hands the interpreter over, and a server has another thread waiting for it. It cannot mask: it tells which steps it
+must not be given. Knows no padding policy.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
@@ -38,9 +40,12 @@ class PackedAnswer:
 class PackedChunk:
     """`sessions`: by the number of rows from which on each is used, which begins at 1. Runs may overlap."""
 
-    def __init__(self, sessions: Mapping[int, InferenceSession], sequence_outputs: Sequence[bool]) -> None:
+    def __init__(
+        self, sessions: Mapping[int, InferenceSession], sequence_outputs: Sequence[bool], masked: Callable[[Array], bool] | None
+    ) -> None:
         from cellserve.models.implementations import onnx_chunk
 
+        self._masked = masked
         self._sessions = sorted(sessions.items(), key=lambda entry: entry[0], reverse=True)
         self._names = [onnx_chunk.NEW_STATE, *(onnx_chunk.output_name(index) for index in range(len(sequence_outputs)))]
         self._any_sequence, self._any_vector = any(sequence_outputs), not all(sequence_outputs)
@@ -65,7 +70,12 @@ class PackedChunk:
             )
             for rows in {1, *scanned.values()}
         }
-        return cls(sessions, [shapes[reference].sequence for reference in spec.outputs])
+        masked = partial(onnx_chunk.masked, spec) if onnx_chunk.masks(spec) else None
+        return cls(sessions, [shapes[reference].sequence for reference in spec.outputs], masked)
+
+    def refuses(self, steps: Array) -> bool:  # [N, F] float32, or ids [N] int64
+        """Whether a layer masks any of these steps, which takes another way."""
+        return self._masked is not None and self._masked(steps)
 
     @property
     def kinds_of_batches(self) -> list[int]:
@@ -79,7 +89,7 @@ class PackedChunk:
         state: npt.NDArray[np.float32],  # [B, width]
         ending: Sequence[int],  # the rows whose vectors are wanted
     ) -> PackedAnswer:
-        """Every row is advanced by exactly its length; `state` is left as it was."""
+        """Every row is advanced by exactly its length; `state` is left as it was. No step may be one that it refuses."""
         rows = len(lengths)
         places, back = _places(lengths, self._any_sequence)
         given: dict[str, Array] = {"steps": steps, "places": places, "lengths": np.array(lengths, np.int32), "state": state}

@@ -1,7 +1,8 @@
 """A chunk of a whole causal network as one ONNX model: rows in one after the other, all layers, the head, the new states out.
 
 One run in place of dozens of small operations, each of which would hand the interpreter over to whoever waits for it. What it
-cannot say (masks, some layers and activations) is refused in words; such networks go layer by layer. Knows no session, no torch.
+cannot say (some layers and activations) is refused in words; such networks go layer by layer. Nor can it mask: it is for steps of
+which none is masked, as `masked` tells. Knows no session, no torch.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from cellserve.models.spec import (
     EmbeddingLayer,
     LastStepLayer,
     LayerSpec,
+    MaskingLayer,
     MergeLayer,
     ModelSpec,
     RecurrentLayer,
@@ -50,20 +52,39 @@ def obstacle(spec: ModelSpec, plan: Plan) -> str | None:
     """None, or why this network cannot be one ONNX model. onnxruntime.unsupported lets each of its recurrent layers through."""
     if plan.obstacle is not None:
         return plan.obstacle
-    reasons = (_layer_obstacle(layer) for layer in spec.layers)
+    reasons = (_layer_obstacle(spec, layer) for layer in spec.layers)
     return next((reason for reason in reasons if reason is not None), None)
 
 
-def _layer_obstacle(layer: LayerSpec) -> str | None:
+def masked(spec: ModelSpec, steps: Array | NDArray[np.int64]) -> bool:
+    """Whether a layer masks any of these steps [N, F], or ids [N], of the input."""
+    for layer in spec.layers:
+        if isinstance(layer, EmbeddingLayer) and layer.mask_zero and not steps.all():
+            return True
+        if isinstance(layer, MaskingLayer) and bool((steps == layer.mask_value).all(axis=1).any()):
+            return True
+    return False
+
+
+def masks(spec: ModelSpec) -> bool:
+    """Whether any layer may mask steps."""
+    return any(
+        isinstance(layer, MaskingLayer) or (isinstance(layer, EmbeddingLayer) and layer.mask_zero) for layer in spec.layers
+    )
+
+
+def _layer_obstacle(spec: ModelSpec, layer: LayerSpec) -> str | None:
     if isinstance(layer, RecurrentLayer):
-        return None
+        empty = layer.mask_rule == "zero_or_empty" and masks(spec)
+        return f"layer {layer.name!r} masks steps of its own inputs" if empty else None
     match layer:
         case DenseLayer() | ActivationLayer():
             name = layer.activation.name
             known = name in KNOWN or name == "softmax"
             return None if known else f"layer {layer.name!r} has the activation {name}"
-        case EmbeddingLayer():
-            return f"layer {layer.name!r} makes a mask" if layer.mask_zero else None
+        case EmbeddingLayer() | MaskingLayer():
+            within = layer.inputs[0] != spec.inputs[0].name
+            return f"layer {layer.name!r} reads another layer" if within else None
         case DropoutLayer() | BatchNormalizationLayer() | LastStepLayer() | MergeLayer():
             return None
         case _:
@@ -171,6 +192,8 @@ class _Builder:
         match layer:
             case DenseLayer():
                 self._dense(layer, inputs[0], made)
+            case MaskingLayer():
+                self._add("Identity", inputs, made)
             case ActivationLayer():
                 self._activation(layer.activation, inputs[0], made)
             case DropoutLayer():

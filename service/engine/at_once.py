@@ -57,7 +57,9 @@ class AtOnce:
         self.longest_steps = max(self._most_steps.values(), default=0)
 
     def takes(self, work: Work, implementation: str) -> bool:
-        return work.mask is None and 0 < work.steps <= self._most_steps.get(implementation, 0)
+        if work.mask is not None or not 0 < work.steps <= self._most_steps.get(implementation, 0):
+            return False
+        return not self._chunks[implementation].refuses(work.inputs[0])
 
     def run(self, work: Work, implementation: str) -> Delivery:
         """The delivery of work that it takes; the observer is told, as by a lane. A failure is in the delivery."""

@@ -23,7 +23,5 @@ class ChunkRunner:
     def run(self, batch: Batch) -> None:
         """Advances every sequence of the batch; newcomers get a row, those that end keep their outputs (and state, if wanted)."""
         chunk = None if batch.masked else self._network.packed(batch.implementation)
-        if chunk is None:
+        if chunk is None or not self._packed.run(batch, chunk):
             self._padded.run(batch)
-        else:
-            self._packed.run(batch, chunk)

@@ -31,12 +31,16 @@ class PackedRunner:
         self._dtype = np.dtype(np.int64 if network.spec.inputs[0].kind == "ids" else np.float32)
         self._per_step = [network.shapes[reference].sequence for reference in network.spec.outputs]
 
-    def run(self, batch: Batch, chunk: PackedChunk) -> None:
-        """As ChunkRunner.run, by one call of `chunk`."""
+    def run(self, batch: Batch, chunk: PackedChunk) -> bool:
+        """As ChunkRunner.run, by one call of `chunk`. False, and nothing is done, if `chunk` refuses the steps."""
+        steps = self._packed(batch)
+        if chunk.refuses(steps):
+            return False
         ending = [i for i, (s, length) in enumerate(zip(batch.sequences, batch.lengths)) if s.remaining == length]
-        answer = chunk(self._packed(batch), batch.lengths, self._states(batch), ending)
+        answer = chunk(steps, batch.lengths, self._states(batch), ending)
         self._collect(batch, answer, ending)
         self._keep(batch, answer.state, ending)
+        return True
 
     def _packed(self, batch: Batch) -> Array:
         """[N, F], or ids [N]: the next steps of every row, one row after the other."""

@@ -63,7 +63,10 @@ def by_network_in_chunks(case: GoldenCase, network: Network, implementation: str
 
 
 def by_network_packed(case: GoldenCase, network: Network) -> list[Answer]:
-    """As by_network_in_chunks, each chunk in one run over packed rows. Networks that offer it only."""
+    """As by_network_in_chunks, each chunk in one run over packed rows, if none of its steps is masked.
+
+    Networks that offer it only.
+    """
     run = network.packed("onnxruntime")
     assert run is not None
     answers: list[Answer] = []
@@ -75,6 +78,12 @@ def by_network_packed(case: GoldenCase, network: Network) -> list[Answer]:
             live = [row for row, length in enumerate(lengths) if length > start]
             counts = [min(CHUNK_STEPS, lengths[row] - start) for row in live]
             steps = np.concatenate([inputs[start : start + count, row] for row, count in zip(live, counts)])
+            if run.refuses(steps):
+                chunk = torch.from_numpy(inputs[start : start + CHUNK_STEPS, live])
+                made, advanced = network.advance(chunk, counts, state.take(live), implementation="onnxruntime")
+                state.put(live, advanced)
+                parts.append((live, counts, network.finish(made, list(range(len(live))))))
+                continue
             answer = run(steps, counts, state.data.numpy()[live], range(len(live)))
             state.put(live, RecurrentState(state.layout, torch.from_numpy(answer.state)))
             padded = tuple(_padded(network, i, output, counts) for i, output in enumerate(answer.outputs))

@@ -204,9 +204,9 @@ def test_packed_rows_give_the_numbers_of_the_framework(name: str) -> None:
     assert_as_the_framework(CASES[name], by_network_packed(CASES[name], network(name)))
 
 
-def test_models_without_masks_are_packed() -> None:
-    """The Keras 1 and 2 models of the plain kinds are among them, whatever their activations."""
-    assert len(PACKED) == 64
+def test_the_usual_models_are_packed() -> None:
+    """Those of the plain kinds, whatever their activations; with layers that mask, where no step is masked."""
+    assert len(PACKED) == 84
     assert {"k205tf_lstm_impl2_seq.h5", "k224tf_gru_ra1_bias1.h5", "k224tf_lstm_relu_hard_sigmoid.h5"} <= set(PACKED)
 
 

@@ -31,7 +31,7 @@ from cellserve.models.spec import (
     SimpleRnnLayer,
 )
 from tests.models.feeding import in_packed_chunks
-from tests.models.networks import MERGES, VOCABULARY, Case, agree_with_oracle, chain, random_weights
+from tests.models.networks import MASK_VALUE, MERGES, VOCABULARY, Case, agree_with_oracle, chain, random_weights
 
 IDS = InputSpec(name="x", kind="ids")
 
@@ -90,6 +90,16 @@ SPECS: dict[str, ModelSpec] = {
         ),
         outputs=("skip", "a:h"),
     ),
+    "ids that mask": ModelSpec(
+        inputs=(IDS,),
+        layers=(
+            EmbeddingLayer(name="e", inputs=("x",), vocabulary=VOCABULARY, units=3, mask_zero=True),
+            lstm("a", "e", mask_rule="repeat"),
+            lstm("b", "a", mask_rule="zero", return_sequences=False),
+        ),
+        outputs=("a", "b"),
+    ),
+    "masking": chain(MaskingLayer(name="m", inputs=("x",), mask_value=MASK_VALUE), lstm("a", "m"), outputs=("m", "a")),
     "no recurrence": chain(
         DenseLayer(name="d", inputs=("x",), units=2, activation="elu"), LastStepLayer(name="last", inputs=("d",))
     ),
@@ -101,7 +111,7 @@ def drawn(spec: ModelSpec, lengths: tuple[int, ...], seed: int) -> Case:
     generator = np.random.default_rng(seed)
     rows, steps = len(lengths), max(lengths)
     if spec.inputs[0].kind == "ids":
-        inputs = generator.integers(0, VOCABULARY, (rows, steps))
+        inputs = generator.integers(1, VOCABULARY, (rows, steps))
     else:
         inputs = generator.normal(size=(rows, steps, spec.inputs[0].width)).astype(np.float32)
     widths = {f"{i}.{name}": width for i, one in enumerate(spec.recurrent_layers) for name, width in one.state_widths.items()}
@@ -131,22 +141,42 @@ def test_a_state_that_met_a_step_says_so() -> None:
 @pytest.mark.parametrize(
     ("layer", "reason"),
     [
-        (MaskingLayer(name="m", inputs=("x",)), "layer 'm' is a masking"),
+        (MaskingLayer(name="m", inputs=("between",)), "layer 'm' reads another layer"),
         (LayerNormalizationLayer(name="n", inputs=("x",)), "layer 'n' is a layer_normalization"),
         (DenseLayer(name="d", inputs=("x",), units=3, activation="gelu"), "layer 'd' has the activation gelu"),
         (ReverseLayer(name="r", inputs=("x",)), "layer 'r' turns the sequence round"),
     ],
 )
 def test_what_one_run_cannot_say_goes_layer_by_layer(layer: LayerSpec, reason: str) -> None:
-    spec = chain(layer, LstmLayer(name="a", inputs=(layer.name,), units=2))
+    between = ActivationLayer(name="between", inputs=("x",), activation="tanh")
+    spec = chain(between, layer, LstmLayer(name="a", inputs=(layer.name,), units=2))
     assert obstacle(spec, plan(spec)) == reason
     assert Network(spec, random_weights(spec)).packed("onnxruntime") is None
 
 
-def test_an_embedding_that_masks_goes_layer_by_layer() -> None:
-    embedding = EmbeddingLayer(name="e", inputs=("x",), vocabulary=VOCABULARY, units=3, mask_zero=True)
-    spec = ModelSpec(inputs=(IDS,), layers=(embedding, LstmLayer(name="a", inputs=("e",), units=2)), outputs=("a",))
-    assert obstacle(spec, plan(spec)) == "layer 'e' makes a mask"
+def test_a_layer_that_masks_its_own_inputs_goes_layer_by_layer() -> None:
+    """Where there is a mask at all: then it adds the steps whose inputs are all zero."""
+    masking = MaskingLayer(name="m", inputs=("x",), mask_value=MASK_VALUE)
+    spec = chain(masking, LstmLayer(name="a", inputs=("m",), units=2, mask_rule="zero_or_empty"))
+    assert obstacle(spec, plan(spec)) == "layer 'a' masks steps of its own inputs"
+    alone = chain(LstmLayer(name="a", inputs=("x",), units=2, mask_rule="zero_or_empty"))
+    assert obstacle(alone, plan(alone)) is None
+
+
+@pytest.mark.parametrize(
+    ("name", "steps", "refused"),
+    [
+        ("ids that mask", np.array([1, 2, 3]), False),
+        ("ids that mask", np.array([1, 0, 3]), True),
+        ("masking", np.array([[MASK_VALUE, 1, 2], [3, 4, 5]], np.float32), False),
+        ("masking", np.array([[3, 4, 5], [MASK_VALUE] * 3], np.float32), True),
+        ("ids", np.array([0, 0]), False),
+    ],
+)
+def test_steps_that_a_layer_masks_are_refused(name: str, steps: np.ndarray, refused: bool) -> None:
+    chunk = NETWORKS[name].packed("onnxruntime")
+    assert chunk is not None
+    assert chunk.refuses(steps) == refused
 
 
 def test_only_onnxruntime_has_this_way() -> None:

@@ -88,11 +88,13 @@ def test_a_wrong_state_is_named() -> None:
         parity.verify(Network(spec, weights), replace(golden, state=states), parity.BASE_BOUND, "2")
 
 
-def test_packed_chunks_are_compared_too() -> None:
-    unmasked = {**CAUSAL, "layers": [{**CAUSAL["layers"][0], "mask_zero": False}, *CAUSAL["layers"][1:]]}
-    spec, weights = model(unmasked)
+@pytest.mark.parametrize("mask_zero", [False, True])
+def test_packed_chunks_are_compared_too(mask_zero: bool) -> None:
+    """Where layers mask, on steps of which none is."""
+    description = {**CAUSAL, "layers": [{**CAUSAL["layers"][0], "mask_zero": mask_zero}, *CAUSAL["layers"][1:]]}
+    spec, weights = model(description)
     report = parity.check(spec, weights)
-    other = Network(spec, model(unmasked, scale=0.49)[1]).packed("onnxruntime")
+    other = Network(spec, model(description, scale=0.49)[1]).packed("onnxruntime")
 
     class Swapped(Network):
         def packed(self, implementation: str) -> PackedChunk | None:
