@@ -63,3 +63,21 @@ def test_a_factor_no_longer_seen_is_forgotten() -> None:
 def test_fewer_steps_fit_if_ragged() -> None:
     costs = taught(2.4)
     assert costs.steps_within(0.002, 32, ragged=True) < costs.steps_within(0.002, 32)
+
+
+def test_ragged_iterations_alone_correct_a_fit_of_other_numbers_of_rows() -> None:
+    """One row at a time cannot tell what further rows cost; when many come, some of them end in every iteration."""
+
+    def seconds(rows: int, steps: int) -> float:
+        return (8e-6 * rows + 1e-6) * steps + 5e-5
+
+    chance = random.Random(2)
+    costs = IterationCosts()
+    for _ in range(500):
+        steps = chance.randint(8, 60)
+        costs.observe(1, steps, 3 * seconds(1, steps))  # a kernel that is slow on one row
+    assert costs.seconds(48, 16, ragged=True) > 1.4 * seconds(48, 16)
+    for _ in range(100):
+        rows, steps = chance.randint(40, 64), chance.randint(8, 24)
+        costs.observe(rows, steps, seconds(rows, steps), ragged=True)
+    assert costs.seconds(48, 16, ragged=True) == pytest.approx(seconds(48, 16), rel=0.2)
