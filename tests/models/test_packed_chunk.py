@@ -100,6 +100,15 @@ SPECS: dict[str, ModelSpec] = {
         outputs=("a", "b"),
     ),
     "masking": chain(MaskingLayer(name="m", inputs=("x",), mask_value=MASK_VALUE), lstm("a", "m"), outputs=("m", "a")),
+    "names like those of helpers": chain(
+        DenseLayer(name="a", inputs=("x",), units=3),
+        DenseLayer(name="a/kernel", inputs=("a",), units=3, activation="tanh"),
+        lstm("a/sum", "a/kernel"),
+        lstm("state/0.h", "a/sum"),
+        lstm("lasts", "state/0.h"),
+        LastStepLayer(name="a/product", inputs=("lasts",)),
+        outputs=("a/product", "a/sum", "lasts:h"),
+    ),
     "no recurrence": chain(
         DenseLayer(name="d", inputs=("x",), units=2, activation="elu"), LastStepLayer(name="last", inputs=("d",))
     ),
