@@ -1,5 +1,5 @@
 """Histograms that cost the hot path little: a value is kept, and counted with hundreds of others or when somebody looks, where
-the Prometheus client walks through the buckets and takes two locks. Shown to Prometheus as any other histogram, sample for sample.
+the Prometheus client walks through the buckets and takes two locks. Shown to Prometheus as any other, sample for sample.
 
 Knows no names: what is measured is said by whoever makes them.
 """
