@@ -10,6 +10,7 @@ import importlib.metadata
 import os
 import platform
 from collections.abc import Mapping
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
@@ -27,7 +28,18 @@ def identity() -> dict[str, str]:
         "cores": str(os.cpu_count()),
         "python": platform.python_version(),
     }
-    return facts | {library: _version(library) for library in _LIBRARIES}
+    return facts | {library: _version(library) for library in _LIBRARIES} | {"code": code_digest()}
+
+
+def code_digest(folder: Path | None = None) -> str:
+    """Of the Python files in a folder, by default of the networks' own: builds of one version may compute in different ways."""
+    if folder is None:
+        found = find_spec("cellserve.models")
+        folder = Path(next(iter(found.submodule_search_locations or ()), "")) if found is not None else Path()
+    digest = hashlib.sha256()
+    for path in sorted(folder.rglob("*.py")):
+        digest.update(f"{path.relative_to(folder)}\n".encode() + path.read_bytes())
+    return digest.hexdigest()[:16]
 
 
 def _processor(path: Path = Path("/proc/cpuinfo")) -> tuple[str, str]:

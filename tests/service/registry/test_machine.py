@@ -30,3 +30,14 @@ def test_a_system_that_does_not_tell(tmp_path: Path) -> None:
 def test_a_library_that_is_not_there_is_a_fact_too(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(machine, "_LIBRARIES", ("no-such-library",))
     assert machine.identity()["no-such-library"] == "none"
+
+
+def test_another_build_of_the_networks_is_another_machine(tmp_path: Path) -> None:
+    (tmp_path / "implementations").mkdir()
+    kernel = tmp_path / "implementations" / "kernel.py"
+    kernel.write_text("slow = True")
+    before = machine.code_digest(tmp_path)
+    assert machine.code_digest(tmp_path) == before
+    kernel.write_text("slow = False")
+    assert machine.code_digest(tmp_path) != before
+    assert machine.identity()["code"] == machine.code_digest() != machine.code_digest(tmp_path)
