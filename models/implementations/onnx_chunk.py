@@ -127,11 +127,11 @@ class _Chunk:
         return self._graph.serialized()
 
     def _write_states(self) -> None:
-        one = self._graph.constant("state/one", np.ones((1, 1), np.float32))
-        for columns in self._columns:
-            if columns.state == SEEN:
-                self._graph.add("Max", [f"state/{columns.key}", one], f"new/{columns.key}")
         if self._columns:
+            one = self._graph.constant("state/one", np.ones((1, 1), np.float32))
+            for columns in self._columns:
+                if columns.state == SEEN:
+                    self._graph.add("Max", [f"state/{columns.key}", one], f"new/{columns.key}")
             self._graph.add("Concat", [f"new/{columns.key}" for columns in self._columns], NEW_STATE, axis=1)
         else:
             self._graph.add("Identity", [STATE], NEW_STATE)

@@ -53,9 +53,10 @@ def add(graph: GraphBuilder, layer: LayerSpec, weights: Mapping[str, Array], inp
             _activation(graph, layer.activation, inputs[0], made)
         case MaskingLayer():
             graph.add("Identity", inputs, made)
+        case DropoutLayer() if layer.scale == 1:
+            graph.add("Identity", inputs, made)
         case DropoutLayer():
-            scaled = [inputs[0], graph.constant(f"{made}::scale", np.float32(layer.scale))]
-            graph.add("Identity", inputs, made) if layer.scale == 1 else graph.add("Mul", scaled, made)
+            graph.add("Mul", [inputs[0], graph.constant(f"{made}::scale", np.float32(layer.scale))], made)
         case BatchNormalizationLayer():
             _normalization(graph, layer, weights, inputs[0], made)
         case EmbeddingLayer():

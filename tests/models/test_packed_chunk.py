@@ -139,6 +139,12 @@ def test_packed_rows_give_the_numbers_of_the_oracle(name: str, lengths: tuple[in
     agree_with_oracle(case, *in_packed_chunks(case, NETWORKS[name], data), "packed")
 
 
+@pytest.mark.parametrize("name", SPECS)
+def test_the_library_finds_nothing_to_remark(name: str, capfd: pytest.CaptureFixture[str]) -> None:
+    Network(SPECS[name], random_weights(SPECS[name], 3))
+    assert capfd.readouterr().err == ""
+
+
 def test_a_state_that_met_a_step_says_so() -> None:
     chunk, layout = NETWORKS["ids"].packed("onnxruntime"), NETWORKS["ids"].state_layout
     assert chunk is not None
