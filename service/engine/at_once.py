@@ -19,6 +19,7 @@ from cellserve.service.engine.batch import Delivery
 from cellserve.service.engine.facts import IterationFact, Observer, SequenceFact, VersionKey
 from cellserve.service.engine.packed_runner import plain
 from cellserve.service.engine.sequence import Work
+from cellserve.service.engine.telling import tell
 from cellserve.service.errors import InternalFailure, ServiceError
 
 log = logging.getLogger(__name__)
@@ -74,8 +75,8 @@ class AtOnce:
         seconds = self._clock() - started
         reason = "done" if error is None else "failed"
         if error is None:
-            self._tell(self._observer.on_iteration, IterationFact(self._key, implementation, 1, steps, steps, seconds))
-        self._tell(self._observer.on_sequence_end, SequenceFact(self._key, implementation, reason, steps, 1, 0.0, seconds))
+            tell(self._observer.on_iteration, IterationFact(self._key, implementation, 1, steps, steps, seconds))
+        tell(self._observer.on_sequence_end, SequenceFact(self._key, implementation, reason, steps, 1, 0.0, seconds))
         if error is not None:
             return Delivery(NO_SEQUENCE, (), None, error, implementation, steps, 1, 0.0, seconds)
         outputs = tuple(output if per_step else output[0] for output, per_step in zip(answer.outputs, self._per_step))
@@ -90,13 +91,6 @@ class AtOnce:
             chunk(inputs, (steps,), self._blank, (0,))
             lowest = min(lowest, processor_clock() - started)
         return lowest
-
-    def _tell(self, listener: Callable[..., None], fact: IterationFact | SequenceFact) -> None:
-        """A defect of the observer costs a log entry, never an answer."""
-        try:
-            listener(fact)
-        except Exception:
-            log.exception("%s: the observer failed on %r", self._key, fact)
 
 
 def most_steps(seconds_of: Callable[[int], float], longest_seconds: float) -> int:

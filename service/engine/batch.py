@@ -42,6 +42,11 @@ class Batch:
         return min(self.lengths) < max(self.lengths)
 
     @property
+    def ending(self) -> list[int]:
+        """The places of those whose last step, of this pass, is in it."""
+        return [place for place, (s, length) in enumerate(zip(self.sequences, self.lengths)) if s.remaining == length]
+
+    @property
     def masked(self) -> bool:
         return any(sequence.work.mask is not None for sequence in self.sequences)
 

@@ -59,7 +59,7 @@ class LaneFact:
 
 
 class Observer(Protocol):
-    """Called on the worker's thread; must not block."""
+    """Called on a worker's thread, or on that of whoever has short work computed at once; must not block."""
 
     def on_iteration(self, fact: IterationFact) -> None: ...
 

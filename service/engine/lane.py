@@ -24,6 +24,7 @@ from cellserve.service.engine.scheduler import Queue, Scheduler
 from cellserve.service.engine.sequence import Sequence, Work
 from cellserve.service.engine.settings import EngineSettings
 from cellserve.service.engine.state_pool import StatePool
+from cellserve.service.engine.telling import tell
 from cellserve.service.errors import Cancelled, DeadlineExpired, InternalFailure, ServiceError
 
 log = logging.getLogger(__name__)
@@ -121,7 +122,7 @@ class Lane:
         for load in self._loads:
             load.computed(batch.timesteps, seconds)
         completed = self._scheduler.retire(batch, started, seconds, self._cost_clock() - cost_started)
-        self._tell(
+        tell(
             self._host.observer.on_iteration,
             IterationFact(self.key, batch.implementation, batch.rows, batch.steps, batch.timesteps, seconds),
         )
@@ -159,7 +160,7 @@ class Lane:
                 sequence.compute_seconds,
             )
         )
-        self._tell(
+        tell(
             self._host.observer.on_sequence_end,
             SequenceFact(
                 self.key,
@@ -190,10 +191,3 @@ class Lane:
             self._pool.release(handle)
         sequence.memory = None
         self.report(sequence, reason, error)
-
-    def _tell(self, listener: Callable[..., None], fact: IterationFact | SequenceFact) -> None:
-        """A defect of the observer costs a log entry, never an answer."""
-        try:
-            listener(fact)
-        except Exception:
-            log.exception("%s: the observer failed on %r", self.key, fact)

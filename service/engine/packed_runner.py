@@ -36,7 +36,7 @@ class PackedRunner:
         steps = self._packed(batch)
         if chunk.refuses(steps):
             return False
-        ending = [i for i, (s, length) in enumerate(zip(batch.sequences, batch.lengths)) if s.remaining == length]
+        ending = batch.ending
         answer = chunk(steps, batch.lengths, self._states(batch), ending)
         self._collect(batch, answer, ending)
         self._keep(batch, answer.state, ending)

@@ -47,7 +47,7 @@ class PaddedRunner:
             implementation=batch.implementation,
             ended_states=batch.ended_states,
         )
-        ending = [i for i, (s, length) in enumerate(zip(batch.sequences, batch.lengths)) if s.remaining == length]
+        ending = batch.ending
         self._collect(batch, windows, advance, ending)
         self._keep(batch, handles, state, ending)
         if self._network.device.type == "cuda":
@@ -68,7 +68,7 @@ class PaddedRunner:
         self._pool.put([sequence.row for sequence in newcomers if sequence.row is not None], first)
 
     def _staged_mask(self, batch: Batch, windows: list[slice], steps: int) -> Tensor | None:
-        if all(sequence.work.mask is None for sequence in batch.sequences):
+        if not batch.masked:
             return None
         rows = [
             np.ones(length, np.bool_) if sequence.work.mask is None else sequence.work.mask[window]

@@ -58,7 +58,7 @@ class PassRunner:
         )
         scatter(made, memories, starts, batch.lengths, [sequence.passes[index] for sequence in batch.sequences])
         self._pool.put(handles, state.data)
-        ending = [i for i, (sequence, length) in enumerate(zip(batch.sequences, batch.lengths)) if sequence.remaining == length]
+        ending = batch.ending
         if ending:
             vectors = self._passes.finish(index, made, chunk, [memories[i] for i in ending], ending)
             arrays = {name: vector.numpy(force=True) for name, vector in vectors.items()}

@@ -61,9 +61,9 @@ class WholeRunner:
         return tuple(staged)
 
     def _staged_mask(self, batch: Batch, lengths: list[int]) -> Tensor | None:
-        masks = [sequence.work.mask for sequence in batch.sequences]
-        if all(mask is None for mask in masks):
+        if not batch.masked:
             return None
+        masks = [sequence.work.mask for sequence in batch.sequences]
         rows = [np.ones(length, np.bool_) if mask is None else mask for mask, length in zip(masks, lengths)]
         return self._mask.stage(rows, max(lengths))
 
