@@ -179,7 +179,7 @@ class Network:
         made, _ = self.advance(inputs[0], [steps, 1], self.initial_state(2), implementation=implementation)
         self.finish(made, [0, 1])
         if (chunk := self.packed(implementation)) is not None:
-            for rows in (1, *chunk.kinds_of_batches):
+            for rows in chunk.kinds_of_batches:
                 packed = np.zeros((rows, *inputs[0].shape[2:]), inputs[0].numpy().dtype)
                 chunk(packed, [1] * rows, self.initial_state(rows).data.numpy(), range(rows))
 

@@ -136,6 +136,11 @@ SPECS = {
         layers=(GruLayer(name="g", inputs=("x", "h"), units=2),),
         outputs=("g",),
     ),
+    "vector first": ModelSpec(
+        inputs=(InputSpec(name="h", kind="vector", width=2), InputSpec(name="x", width=3)),
+        layers=(GruLayer(name="g", inputs=("x", "h"), units=2),),
+        outputs=("g",),
+    ),
 }
 
 
