@@ -1,10 +1,13 @@
-"""What an iteration costs: seconds = (a·rows + b)·steps + c, learnt while serving, for one version under one implementation.
+"""What an iteration costs, learnt while serving, for one version under one implementation.
 
-Least squares of the relative error, with coefficients that are never negative, over measurements that are forgotten
-exponentially. A measurement can be late (another process had the core) but never early: one far above the prediction is
-clipped, and one far below it says that the past was learnt from stalls, so the past is then mostly forgotten. Where the
-measurements cannot tell the three terms apart (always the same shape) they share the time equally, which errs on the side of
-short chunks for larger shapes.
+seconds = (a·rows + b)·steps + d·rows + c: a and b are the kernel's, d is what each row costs however far it goes (its state, its
+bookkeeping), c is the call's. Least squares of the relative error, with coefficients that are never negative, over measurements
+that are forgotten exponentially. Each measurement lets the coefficients take a few steps towards the best fit, one after the
+other, from where they were; so what recent measurements cannot tell apart (always the same shape) stays as it was learnt before.
+At first all terms share the time equally, which errs on the side of short chunks for larger shapes.
+
+A measurement can be late (another process had the core) but never early: one far above the prediction is clipped, and one far
+below it says that the past was learnt from stalls, so the past is then mostly forgotten.
 
 On a busy machine a fit can be badly wrong all the same, so it does not decide alone. The pace of an iteration, seconds / steps,
 scaled up to the rows at hand, is never less than what a step truly costs; the lowest of the recent ones bounds the chunk from
@@ -14,7 +17,7 @@ both sides. Knows no clock and no scheduling.
 from __future__ import annotations
 
 from collections import deque
-from itertools import combinations
+from operator import mul
 from typing import NamedTuple
 
 FIRST_STEPS = 8  # chunk of the first iteration, before anything is known
@@ -25,9 +28,8 @@ _FORGETTING = 0.97
 _TRUSTED_OBSERVATIONS = 5
 _CLIP = 3.0  # times the prediction
 _EARLY = 0.25  # times the prediction
-_PRIOR = 0.01  # weight of equal shares against the measurements
-_TERMS = (0, 1, 2)
-_SUBSETS = tuple(subset for size in (3, 2, 1) for subset in combinations(_TERMS, size))
+_TERMS = 4
+_SWEEPS = 2  # over all coefficients, for each measurement
 
 
 class _Pace(NamedTuple):
@@ -40,16 +42,15 @@ class CostModel:
     """The online fit. One thread observes; any thread may read (the coefficients are replaced as one tuple)."""
 
     def __init__(self) -> None:
-        self._coefficients = (0.0, 0.0, 0.0)
-        self._moments = [[0.0] * 3 for _ in _TERMS]  # sum of x xᵀ, x = (rows·steps, steps, 1) / seconds
-        self._targets = [0.0] * 3  # sum of x
-        self._weight = 0.0  # of all measurements, the newest counting 1
+        self._coefficients = (0.0, 0.0, 0.0, 0.0)
+        self._moments = [[0.0] * _TERMS for _ in range(_TERMS)]  # sum of x xᵀ, x = (rows·steps, steps, rows, 1) / seconds
+        self._targets = [0.0] * _TERMS  # sum of x
         self._observations = 0
         self._recent: deque[_Pace] = deque(maxlen=_RECENT)
 
     @property
-    def coefficients(self) -> tuple[float, float, float]:
-        """(a, b, c) in seconds; zeros before the first measurement."""
+    def coefficients(self) -> tuple[float, float, float, float]:
+        """(a, b, d, c) in seconds; zeros before the first measurement."""
         return self._coefficients
 
     @property
@@ -58,18 +59,18 @@ class CostModel:
         return self._observations >= _TRUSTED_OBSERVATIONS
 
     def seconds(self, rows: int, steps: int) -> float:
-        a, b, c = self._coefficients
-        return (a * rows + b) * steps + c
+        a, b, d, c = self._coefficients
+        return (a * rows + b) * steps + d * rows + c
 
     def steps_within(self, seconds: float, rows: int) -> int:
         """Most steps of `rows` rows that should take at most `seconds`; at least 1. Only for the thread that observes."""
         if self._observations == 0:
             return FIRST_STEPS
-        a, b, c = self._coefficients
+        a, b, d, c = self._coefficients
         paced = seconds / min([pace * rows / measured if rows > measured else pace for measured, _, pace in self._recent])
         largest = min(_SLACK * paced, _LARGEST_GROWTH * max([measured for _, measured, _ in self._recent]))
         per_step = a * rows + b
-        left = seconds - c
+        left = seconds - d * rows - c
         if left <= 0:
             fitted = 0.0
         else:
@@ -87,52 +88,17 @@ class CostModel:
                 seconds = min(seconds, _CLIP * predicted)
             if seconds < _EARLY * predicted:
                 keep = _EARLY * _EARLY
-        x = (rows * steps / seconds, steps / seconds, 1.0 / seconds)
-        for i in _TERMS:
-            self._targets[i] = keep * self._targets[i] + x[i]
-            for j in _TERMS:
-                self._moments[i][j] = keep * self._moments[i][j] + x[i] * x[j]
-        self._weight = keep * self._weight + 1.0
+        x = (rows * steps / seconds, steps / seconds, rows / seconds, 1.0 / seconds)
+        self._targets = [keep * target + one for target, one in zip(self._targets, x)]
+        self._moments = [[keep * moment + one * other for moment, other in zip(row, x)] for row, one in zip(self._moments, x)]
+        values = list(self._coefficients) if self._observations else [1.0 / (_TERMS * one) for one in x]
+        self._coefficients = self._improved(values)
         self._observations += 1
-        self._coefficients = self._fit()
 
-    def _fit(self) -> tuple[float, float, float]:
-        """Of the sets of terms whose coefficients are all non-negative: all three, else the best fit."""
-        scale = [self._moments[i][i] ** 0.5 for i in _TERMS]
-        equal_share = [scale[i] * self._weight / (len(_TERMS) * self._targets[i]) for i in _TERMS]
-        best: tuple[float, float, float] | None = None
-        best_gain = -1.0
-        for subset in _SUBSETS:
-            moments = [
-                [self._moments[i][j] / (scale[i] * scale[j]) + (_PRIOR if i == j else 0.0) for j in subset] for i in subset
-            ]
-            targets = [self._targets[i] / scale[i] + _PRIOR * equal_share[i] for i in subset]
-            solution = _solve(moments, targets)
-            if min(solution) < 0:
-                continue
-            gain = sum(value * target for value, target in zip(solution, targets))  # how much of the squared error it explains
-            if gain > best_gain:
-                values = [0.0, 0.0, 0.0]
-                for term, value in zip(subset, solution):
-                    values[term] = value / scale[term]
-                best, best_gain = (values[0], values[1], values[2]), gain
-            if len(subset) == len(_TERMS):
-                break
-        return best if best is not None else self._coefficients
-
-
-def _solve(matrix: list[list[float]], right: list[float]) -> list[float]:
-    """Gaussian elimination of a small positive definite system, in place; the prior keeps every pivot positive."""
-    size = len(right)
-    for column in range(size):
-        pivot = matrix[column][column]
-        for row in range(column + 1, size):
-            factor = matrix[row][column] / pivot
-            for k in range(column, size):
-                matrix[row][k] -= factor * matrix[column][k]
-            right[row] -= factor * right[column]
-    solution = [0.0] * size
-    for row in reversed(range(size)):
-        known = sum(matrix[row][k] * solution[k] for k in range(row + 1, size))
-        solution[row] = (right[row] - known) / matrix[row][row]
-    return solution
+    def _improved(self, values: list[float]) -> tuple[float, float, float, float]:
+        """Each in turn becomes the best there is, none negative, while the others stay."""
+        for _ in range(_SWEEPS):
+            for i, (row, target) in enumerate(zip(self._moments, self._targets)):
+                values[i] = max(0.0, values[i] + (target - sum(map(mul, row, values))) / row[i])
+        a, b, d, c = values
+        return a, b, d, c

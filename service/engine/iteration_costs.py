@@ -2,8 +2,9 @@
 
 A batch is ragged if a row ends inside it. Some kernels take that at no cost, others run it at less than half the speed, and
 which of them this is depends on the processor as well; so it is measured. The factor is forgotten slowly while no ragged batch
-is run, so that one bad measurement is not believed for ever. A ragged batch that takes clearly less than an even one should says
-that the fit is wrong, and teaches it: it may have been learnt from other numbers of rows. Knows no clock and no scheduling.
+is run, so that one bad measurement is not believed for ever. Ragged batches teach the fit too, at their time without the factor:
+where nearly all are ragged, the few even ones are of special shapes. Only one that takes clearly more than it should is taken to
+speak of the factor alone. Knows no clock and no scheduling.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from cellserve.service.engine.cost_model import CostModel
 
 _LOWER, _HIGHER = 0.5, 0.1  # weight of the newest ragged iteration: a measurement can be late, but never early
 _FORGOTTEN = 0.995  # of the excess, for each even iteration
-_CLEARLY_LESS = 0.85
+_CLEARLY_MORE = 1.25
 _LOWEST, _HIGHEST = 1.0, 4.0  # measurements beyond these are stalls, or a fit that is not there yet
 
 
@@ -42,13 +43,14 @@ class IterationCosts:
         return self._even.steps_within(seconds / self._ragged_factor if ragged else seconds, rows)
 
     def observe(self, rows: int, steps: int, seconds: float, ragged: bool = False) -> None:
-        """Learns from one iteration. The first ones teach the fit whatever they were."""
-        if ragged and self._even.trusted:
+        """Learns from one iteration. The first ones teach the fit alone, whatever they were."""
+        if not ragged:
+            self._ragged_factor = 1.0 + (self._ragged_factor - 1.0) * _FORGOTTEN
+        elif self._even.trusted:
             ratio = seconds / max(self._even.seconds(rows, steps), 1e-9)
             change = min(max(ratio, _LOWEST), _HIGHEST) - self._ragged_factor
             self._ragged_factor += change * (_HIGHER if change > 0 else _LOWER)
-            if ratio < _CLEARLY_LESS:
-                self._even.observe(rows, steps, seconds)
-        else:
-            self._even.observe(rows, steps, seconds)
-            self._ragged_factor = 1.0 + (self._ragged_factor - 1.0) * _FORGOTTEN
+            if ratio > _CLEARLY_MORE * self._ragged_factor:
+                return
+            seconds /= self._ragged_factor
+        self._even.observe(rows, steps, seconds)

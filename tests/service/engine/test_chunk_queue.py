@@ -37,6 +37,7 @@ def dear_when_ragged() -> IterationCosts:
     costs = taught()
     for _ in range(100):
         costs.observe(8, 10, 4 * law_seconds(8, 10), ragged=True)
+    costs.observe(1, 100, law_seconds(1, 100))  # so that chunks may be as long again
     return costs
 
 

@@ -11,11 +11,31 @@ from hypothesis import strategies as st
 from cellserve.service.engine.cost_model import FIRST_STEPS, CostModel
 
 LAW = (2e-6, 3e-5, 1e-4)
+SMALL_NETWORK = (2e-7, 1e-7, 4e-6, 8e-5)  # rows and calls cost more than steps
 
 
 def law_seconds(rows: int, steps: int) -> float:
     a, b, c = LAW
     return (a * rows + b) * steps + c
+
+
+def small_network_seconds(rows: int, steps: int) -> float:
+    a, b, d, c = SMALL_NETWORK
+    return (a * rows + b) * steps + d * rows + c
+
+
+def taught_by_a_backlog(seed: int, iterations: int) -> CostModel:
+    """The shapes in which a small network's backlog is worked off: nearly all full, of moderate length; a few short or narrow."""
+    chance = random.Random(seed)
+    costs = CostModel()
+    for i in range(iterations):
+        rows, steps = 64, chance.randint(9, 42)
+        if i % 6 == 0:
+            rows, steps = chance.randint(4, 20), chance.randint(60, 160)
+        elif i % 10 == 0:
+            steps = chance.randint(1, 6)
+        costs.observe(rows, steps, small_network_seconds(rows, steps) * chance.uniform(0.9, 1.3))
+    return costs
 
 
 def taught(observations: int = 200, seed: int = 1, noise: float = 0.0) -> CostModel:
@@ -42,6 +62,21 @@ def test_it_finds_it_through_noise() -> None:
     costs = taught(noise=0.3)
     for rows, steps in ((1, 40), (64, 20), (30, 30)):
         assert costs.seconds(rows, steps) == pytest.approx(law_seconds(rows, steps), rel=0.35)
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("shape", [(64, 1), (64, 4), (64, 30), (8, 80), (16, 160)])
+def test_it_finds_what_calls_and_rows_cost_however_short(seed: int, shape: tuple[int, int]) -> None:
+    costs = taught_by_a_backlog(seed, 80)
+    assert costs.seconds(*shape) == pytest.approx(1.1 * small_network_seconds(*shape), rel=0.3)
+
+
+@pytest.mark.parametrize("shape", [(64, 1), (8, 80), (16, 160)])
+def test_what_was_learnt_of_other_shapes_stays_while_all_iterations_are_alike(shape: tuple[int, int]) -> None:
+    costs, chance = taught_by_a_backlog(1, 80), random.Random(1)
+    for _ in range(1000):
+        costs.observe(64, 30, small_network_seconds(64, 30) * chance.uniform(0.9, 1.3))
+    assert costs.seconds(*shape) == pytest.approx(1.1 * small_network_seconds(*shape), rel=0.4)
 
 
 def test_steps_within_a_time_take_about_that_time() -> None:

@@ -81,3 +81,19 @@ def test_ragged_iterations_alone_correct_a_fit_of_other_numbers_of_rows() -> Non
         rows, steps = chance.randint(40, 64), chance.randint(8, 24)
         costs.observe(rows, steps, seconds(rows, steps), ragged=True)
     assert costs.seconds(48, 16, ragged=True) == pytest.approx(seconds(48, 16), rel=0.2)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_where_most_are_ragged_at_no_cost_calls_keep_theirs(seed: int) -> None:
+    """A small network's backlog: whatever is even is even because it is long."""
+
+    def seconds(rows: int, steps: int) -> float:
+        return (2e-7 * rows + 1e-7) * steps + 4e-6 * rows + 8e-5
+
+    chance = random.Random(seed)
+    costs = IterationCosts()
+    for i in range(200):
+        rows, steps = (64, chance.randint(4, 42)) if i % 5 else (chance.randint(4, 64), chance.randint(60, 160))
+        costs.observe(rows, steps, seconds(rows, steps) * chance.uniform(0.9, 1.3), ragged=steps < 60)
+    for rows, steps in ((64, 1), (64, 20), (16, 160)):
+        assert costs.seconds(rows, steps, ragged=True) == pytest.approx(1.1 * seconds(rows, steps), rel=0.35)
