@@ -118,7 +118,7 @@ class _Server:
         self._showing = False
         self._page: MetricsPage | None = None
         self._working = False  # the engine has been started
-        self._metrics = Metrics(version)
+        self._metrics = Metrics(version, self._loop.call_soon_threadsafe)
         inbox = Inbox(self._loop)
         self._engine = Engine(inbox.deliver, self._metrics, _engine_settings(settings), self._on_death)
         self._execution = Execution(self._engine, inbox)

@@ -1,5 +1,5 @@
-"""Histograms that cost the hot path little: a value is kept, and counted with hundreds of others or when somebody looks, where
-the Prometheus client walks through the buckets and takes two locks. Shown to Prometheus as any other, sample for sample.
+"""Histograms that count many values at once, where the Prometheus client takes two locks and walks through the buckets for each.
+Shown to Prometheus as any other, sample for sample.
 
 Knows no names: what is measured is said by whoever makes them.
 """
@@ -7,7 +7,6 @@ Knows no names: what is measured is said by whoever makes them.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import accumulate
 from math import inf
@@ -17,38 +16,30 @@ from prometheus_client.metrics_core import HistogramMetricFamily
 from prometheus_client.registry import Collector, CollectorRegistry
 from prometheus_client.utils import floatToGoString
 
-_KEPT = 512  # values that are counted together, while the code for it is in the processor's caches
-
 
 class Distribution:
     """One series. Safe on any thread. bounds: upper ends of the buckets, rising; a value on an end is inside."""
 
-    __slots__ = ("_bounds", "_counts", "_kept", "_lock", "_sum")
+    __slots__ = ("_bounds", "_counts", "_lock", "_sum")
 
     def __init__(self, bounds: Sequence[float]) -> None:
         self._bounds = tuple(bounds)
         self._counts = [0] * (len(bounds) + 1)  # the last one is for what lies above all bounds
         self._sum = 0.0
-        self._kept: deque[float] = deque()  # appended to by anybody, emptied under the lock
         self._lock = Lock()
 
-    def observe(self, value: float) -> None:
-        self._kept.append(value)
-        if len(self._kept) >= _KEPT:
-            with self._lock:
-                self._count()
+    def add(self, values: Iterable[float]) -> None:
+        with self._lock:
+            bounds, counts, total = self._bounds, self._counts, self._sum
+            for value in values:
+                counts[bisect_left(bounds, value)] += 1
+                total += value
+            self._sum = total
 
     def snapshot(self) -> tuple[list[int], float]:
         """Values in each bucket, not cumulated, and their sum, of one moment."""
         with self._lock:
-            self._count()
             return list(self._counts), self._sum
-
-    def _count(self) -> None:
-        for _ in range(len(self._kept)):
-            value = self._kept.popleft()
-            self._counts[bisect_left(self._bounds, value)] += 1
-            self._sum += value
 
 
 class Histogram(Collector):

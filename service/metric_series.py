@@ -1,15 +1,20 @@
-"""The series of one version and implementation, and of one rpc method, at hand: looking them up by their labels each time would
-cost more than counting does. Knows no facts: service/metrics.py says what counts as what.
+"""The series of each version and implementation and of each rpc method, and what counts in them as what.
+
+Facts come many at once, so that each series is looked up and locked once for all of them.
 """
 
 from __future__ import annotations
 
+from collections import Counter as Tally
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from prometheus_client import Counter
 
-from cellserve.service.api.facts import RpcMethod
+from cellserve.service.api.facts import RequestFact, RpcMethod
+from cellserve.service.engine.facts import IterationFact, SequenceFact
 from cellserve.service.histograms import Histogram
+from cellserve.service.metric_facts import RpcEnd
 
 
 class RunFamilies(NamedTuple):
@@ -32,48 +37,60 @@ class RunSeries:
     """The series of one version and implementation, made at zero when first asked for."""
 
     def __init__(self, families: RunFamilies, labels: tuple[str, str, str]) -> None:
-        self._families = families
+        self._request_seconds = families.request_seconds.labels(*labels)
+        self._queue_seconds = families.queue_seconds.labels(*labels)
+        self._compute_seconds = families.compute_seconds.labels(*labels)
+        self._iteration_seconds = families.iteration_seconds.labels(*labels)
+        self._iteration_rows = families.iteration_rows.labels(*labels)
+        self._iteration_steps = families.iteration_steps.labels(*labels)
+        self._iteration_padding = families.iteration_padding.labels(*labels)
+        self._timesteps = families.timesteps.labels(*labels)
+        self._cancelled = families.cancelled.labels(*labels)
+        self._requests = families.requests
+        self._sequences = families.sequences
         self._labels = labels
-        self._requests: dict[str, Counter] = {}
-        self._sequences: dict[str, Counter] = {}
-        self.request_seconds = families.request_seconds.labels(*labels)
-        self.queue_seconds = families.queue_seconds.labels(*labels)
-        self.compute_seconds = families.compute_seconds.labels(*labels)
-        self.iteration_seconds = families.iteration_seconds.labels(*labels)
-        self.iteration_rows = families.iteration_rows.labels(*labels)
-        self.iteration_steps = families.iteration_steps.labels(*labels)
-        self.iteration_padding = families.iteration_padding.labels(*labels)
-        self.timesteps = families.timesteps.labels(*labels)
-        self.cancelled = families.cancelled.labels(*labels)
 
-    def requests(self, code: str) -> Counter:
-        counter = self._requests.get(code)
-        if counter is None:
-            counter = self._requests[code] = self._families.requests.labels(*self._labels, code)
-        return counter
+    def offer(self) -> None:
+        """Makes those at zero that well-served requests will be counted in."""
+        self._requests.labels(*self._labels, "OK")
+        self._sequences.labels(*self._labels, "done")
 
-    def sequences(self, reason: str) -> Counter:
-        counter = self._sequences.get(reason)
-        if counter is None:
-            counter = self._sequences[reason] = self._families.sequences.labels(*self._labels, reason)
-        return counter
+    def add_iterations(self, facts: Sequence[IterationFact]) -> None:
+        self._iteration_seconds.add([fact.seconds for fact in facts])
+        self._iteration_rows.add([fact.rows for fact in facts])
+        self._iteration_steps.add([fact.steps for fact in facts])
+        self._iteration_padding.add([fact.padding_ratio for fact in facts])
+        self._timesteps.inc(sum([fact.timesteps for fact in facts]))
+
+    def add_sequences(self, facts: Sequence[SequenceFact]) -> None:
+        for reason, number in Tally([fact.reason for fact in facts]).items():
+            self._sequences.labels(*self._labels, reason).inc(number)
+
+    def add_requests(self, facts: Sequence[RequestFact]) -> None:
+        codes = Tally([fact.code for fact in facts])
+        for code, number in codes.items():
+            self._requests.labels(*self._labels, code).inc(number)
+        self._cancelled.inc(codes["CANCELLED"])
+        self._request_seconds.add([fact.seconds for fact in facts if fact.answered])
+        self._queue_seconds.add([seconds for fact in facts if (seconds := fact.queue_seconds) is not None])
+        self._compute_seconds.add([seconds for fact in facts if (seconds := fact.compute_seconds) is not None])
 
 
-class RpcSeries:
-    """The series of one method."""
+class RpcFamilies(NamedTuple):
+    """What is told of each method, whatever it does."""
 
-    def __init__(self, started: Counter, handled: Counter, seconds: Histogram, method: RpcMethod) -> None:
-        self._handled_by_code = handled
-        self._method = method
-        self._handled: dict[str, Counter] = {}
-        self.started = started.labels(*method)
-        self.seconds = seconds.labels(*method)
+    started: Counter
+    handled: Counter
+    seconds: Histogram
 
-    def handled(self, code: str) -> Counter:
-        counter = self._handled.get(code)
-        if counter is None:
-            counter = self._handled[code] = self._handled_by_code.labels(*self._method, grpc_code(code))
-        return counter
+    def add_started(self, method: RpcMethod, number: int) -> None:
+        self.started.labels(*method).inc(number)
+        self.seconds.labels(*method)  # shown from the first start on
+
+    def add_ends(self, method: RpcMethod, ends: Sequence[RpcEnd]) -> None:
+        for code, number in Tally([end.code for end in ends]).items():
+            self.handled.labels(*method, grpc_code(code)).inc(number)
+        self.seconds.labels(*method).add([end.seconds for end in ends])
 
 
 def grpc_code(name: str) -> str:

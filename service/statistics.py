@@ -1,19 +1,20 @@
 """Counts and summed durations of each version since it was loaded, for whoever asks for totals rather than series.
 
-Fed by Metrics with the very facts that become its series, so that both always tell the same. Knows no protocol and no
-metrics library.
+Fed by Metrics with the very facts that become its series, when these do, so that both always tell the same. Knows no protocol and
+no metrics library.
 """
 
 from __future__ import annotations
 
 import copy
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
-from threading import Lock
+from operator import attrgetter
 
 from cellserve.service.api.facts import RequestFact
 from cellserve.service.engine.facts import IterationFact, SequenceFact, VersionKey
+from cellserve.service.grouping import grouped
 
 
 @dataclass(slots=True)
@@ -21,9 +22,10 @@ class Durations:
     count: int = 0
     nanoseconds: int = 0
 
-    def add(self, seconds: float) -> None:
-        self.count += 1
-        self.nanoseconds += round(seconds * 1e9)
+    def add(self, seconds: Sequence[float]) -> None:
+        """One duration each."""
+        self.count += len(seconds)
+        self.nanoseconds += round(sum(seconds) * 1e9)
 
 
 @dataclass(slots=True)
@@ -47,45 +49,44 @@ class VersionCounts:
 
 
 class Statistics:
-    """Safe on any thread. clock: seconds since 1970."""
+    """Adding and forgetting is for one thread at a time.
 
-    def __init__(self, clock: Callable[[], float] = time.time) -> None:
-        self._clock = clock
-        self._lock = Lock()
+    settled: entered by whoever reads. All that was told is then added, and nothing is added or forgotten meanwhile.
+    """
+
+    def __init__(self, settled: Callable[[], AbstractContextManager[None]] = nullcontext) -> None:
+        self._settled = settled
         self._counts: dict[VersionKey, VersionCounts] = {}
 
     def of(self, key: VersionKey) -> VersionCounts:
-        """A copy; zeros for a version of which nothing has been told."""
-        with self._lock:
+        """A copy; zeros for a version of which nothing has been told. Safe on any thread."""
+        with self._settled():
             return copy.deepcopy(self._counts.get(key, VersionCounts()))
 
     def forget(self, key: VersionKey) -> None:
-        with self._lock:
-            self._counts.pop(key, None)
+        self._counts.pop(key, None)
 
-    def on_iteration(self, fact: IterationFact) -> None:
-        with self._lock:
-            self._of(fact.version).iterations.setdefault(fact.rows, Durations()).add(fact.seconds)
+    def add_iterations(self, key: VersionKey, facts: Sequence[IterationFact]) -> None:
+        """All of this version, here and below."""
+        iterations = self._of(key).iterations
+        for rows, group in grouped(facts, attrgetter("rows")).items():
+            iterations.setdefault(rows, Durations()).add([fact.seconds for fact in group])
 
-    def on_sequence_end(self, fact: SequenceFact) -> None:
-        if fact.reason == "done":
-            with self._lock:
-                self._of(fact.version).rows_done += 1
+    def add_sequences(self, key: VersionKey, facts: Sequence[SequenceFact]) -> None:
+        self._of(key).rows_done += sum(fact.reason == "done" for fact in facts)
 
-    def on_request(self, fact: RequestFact) -> None:
-        if fact.version is None:
-            return
-        with self._lock:
-            counts = self._of(fact.version)
-            if fact.queue_seconds is None or fact.compute_seconds is None:
-                counts.fail.add(fact.seconds)
-                return
-            counts.success.add(fact.seconds)
-            counts.compute_input.add(fact.input_seconds)
-            counts.queue.add(fact.queue_seconds)
-            counts.compute_infer.add(fact.compute_seconds)
-            counts.compute_output.add(fact.output_seconds)
-            counts.last_answer_unix_milliseconds = round(1000 * self._clock())
+    def add_requests(self, key: VersionKey, facts: Sequence[RequestFact]) -> None:
+        counts = self._of(key)
+        answered = [fact for fact in facts if fact.answered]
+        counts.fail.add([fact.seconds for fact in facts if not fact.answered])
+        counts.success.add([fact.seconds for fact in answered])
+        counts.compute_input.add([fact.input_seconds for fact in answered])
+        counts.queue.add([seconds for fact in answered if (seconds := fact.queue_seconds) is not None])
+        counts.compute_infer.add([seconds for fact in answered if (seconds := fact.compute_seconds) is not None])
+        counts.compute_output.add([fact.output_seconds for fact in answered])
+        if answered:
+            last = round(1000 * max([fact.ended_unix_seconds for fact in answered]))
+            counts.last_answer_unix_milliseconds = max(counts.last_answer_unix_milliseconds, last)
 
     def _of(self, key: VersionKey) -> VersionCounts:
         counts = self._counts.get(key)

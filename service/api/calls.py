@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import itertools
 import secrets
+import time
 from contextvars import ContextVar
 from dataclasses import dataclass
 
@@ -39,6 +40,7 @@ class Call:
             self.compute_seconds,
             self.input_seconds,
             self.output_seconds,
+            time.time(),
         )
 
 

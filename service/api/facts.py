@@ -24,7 +24,7 @@ class RequestFact(NamedTuple):
     implementation: what ran; empty where nothing did. code: the gRPC status name, such as OK.
     reason: the error's token (docs/errors.md), None for an answer.
     seconds: from the door to the reply. queue_seconds, compute_seconds: None unless answered.
-    input_seconds: checking and decoding. output_seconds: making the reply.
+    input_seconds: checking and decoding. output_seconds: making the reply. ended_unix_seconds: since 1970.
     """
 
     version: VersionKey | None
@@ -36,6 +36,11 @@ class RequestFact(NamedTuple):
     compute_seconds: float | None = None
     input_seconds: float = 0.0
     output_seconds: float = 0.0
+    ended_unix_seconds: float = 0.0
+
+    @property
+    def answered(self) -> bool:
+        return self.queue_seconds is not None and self.compute_seconds is not None
 
 
 class DoorObserver(Protocol):

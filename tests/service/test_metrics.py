@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import http.client
 import urllib.request
+from collections.abc import Callable
+from threading import Thread
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from cellserve.service.api.facts import RequestFact, RpcMethod
 from cellserve.service.engine.facts import IterationFact, LaneFact, SequenceFact, VersionKey
+from cellserve.service.metric_books import SECONDS
 from cellserve.service.metric_series import grpc_code
-from cellserve.service.metrics import SECONDS, Metrics
+from cellserve.service.metrics import Metrics
 from cellserve.service.registry.status import VersionState, VersionStatus
 from cellserve.service.sessions.observer import SessionCount
 
@@ -96,6 +99,61 @@ def test_series_exist_at_zero_from_the_load_on_and_vanish_with_the_version(metri
     metrics.on_state(KEY, VersionState.LOADING)
     metrics.on_request(answered())
     assert value(metrics, "cellserve_requests_total", **RUN, code="OK") == 1
+
+
+def test_facts_of_before_an_unload_and_late_ones_do_not_count_for_the_version_when_it_is_loaded_again(metrics: Metrics) -> None:
+    metrics.on_request(answered())
+    metrics.on_state(KEY, VersionState.UNLOADED)
+    metrics.on_request(answered())
+    metrics.on_session_step(KEY, 0.002)
+    metrics.on_state(KEY, VersionState.LOADING)
+    metrics.on_request(answered())
+    assert metrics.statistics.of(KEY).success.count == 1
+    assert value(metrics, "cellserve_requests_total", **RUN, code="OK") == 1
+    assert value(metrics, "cellserve_session_step_duration_seconds_count", model="digits", version="3") is None
+
+
+def test_whoever_looks_sees_what_waits_to_be_booked() -> None:
+    later: list[Callable[[], None]] = []
+    metrics = Metrics("1", later.append)
+    for _ in range(1000):
+        metrics.on_request(answered())
+    assert len(later) == 1
+    assert metrics.statistics.of(KEY).success.count == 1000
+    metrics.on_request(answered())
+    assert value(metrics, "cellserve_requests_total", **RUN, code="OK") == 1001
+    later.pop()()
+    assert value(metrics, "cellserve_requests_total", **RUN, code="OK") == 1001
+
+
+def test_all_that_many_threads_tell_is_on_the_page_and_in_the_statistics(metrics: Metrics) -> None:
+    def tell() -> None:
+        for _ in range(1000):
+            metrics.on_rpc_started(INFER)
+            metrics.on_iteration(IterationFact(KEY, "fused", 1, 10, 10, 0.001))
+            metrics.on_sequence_end(SequenceFact(KEY, "fused", "done", 10, 1, 0.0, 0.001))
+            metrics.on_rpc_handled(INFER, "OK", 0.003)
+            metrics.on_request(answered())
+
+    threads = [Thread(target=tell) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    seen = [0]
+    while any(thread.is_alive() for thread in threads):
+        seen.append(metrics.statistics.of(KEY).success.count)
+        seen.append(int(value(metrics, "cellserve_request_duration_seconds_count", **RUN) or 0))
+    for thread in threads:
+        thread.join()
+    assert seen == sorted(seen)
+    counts = metrics.statistics.of(KEY)
+    assert (counts.success.count, counts.rows_done, counts.iterations[1].count) == (3000, 3000, 3000)
+    for name in ("request_duration_seconds_count", "iteration_rows_sum", "iteration_duration_seconds_count"):
+        assert value(metrics, f"cellserve_{name}", **RUN) == 3000
+    assert value(metrics, "cellserve_timesteps_total", **RUN) == 30000
+    assert value(metrics, "cellserve_sequence_ended_total", **RUN, reason="done") == 3000
+    labels = {"grpc_type": INFER.type, "grpc_service": INFER.service, "grpc_method": INFER.method}
+    assert value(metrics, "grpc_server_started_total", **labels) == 3000
+    assert value(metrics, "grpc_server_handling_seconds_count", **labels) == 3000
 
 
 def test_the_choice_of_a_version_is_told_replaced_and_forgotten(metrics: Metrics) -> None:
