@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Sequence
 from typing import Protocol
 
 from cellserve.service.api.inbox import Inbox
+from cellserve.service.api.presence import Presence
+from cellserve.service.api.side_by_side import SideBySide
 from cellserve.service.engine.batch import Delivery
 from cellserve.service.engine.sequence import Work
 from cellserve.service.errors import Draining, ServiceError
@@ -15,7 +18,9 @@ from cellserve.service.errors import Draining, ServiceError
 class WorkTaker(Protocol):
     """The part of the engine that the door uses."""
 
-    def run_at_once(self, work: Work) -> Delivery | None: ...
+    def short(self, works: Sequence[Work]) -> str | None: ...
+
+    def run_at_once(self, works: Sequence[Work], implementation: str, arrived_seconds: Sequence[float]) -> list[Delivery]: ...
 
     def submit(self, work: Work) -> int: ...
 
@@ -28,6 +33,8 @@ class Execution:
     def __init__(self, engine: WorkTaker, inbox: Inbox) -> None:
         self._engine = engine
         self._inbox = inbox
+        self.presence = Presence()
+        self._side_by_side = SideBySide(engine.run_at_once, self.presence, inbox.loop)
         self._closed: ServiceError | None = None
         self._closing = asyncio.Event()
         self._leaving = False
@@ -72,8 +79,27 @@ class Execution:
         other row is cancelled too.
         """
         self.require_open()
-        if len(works) == 1:
-            return [await self._run_alone(works[0])]
+        implementation = self._engine.short(works)
+        if implementation is not None:
+            return await self._run_at_once(works, implementation)
+        self.presence.leave()
+        try:
+            return [await self._run_alone(works[0])] if len(works) == 1 else await self._run_all(works)
+        finally:
+            self.presence.come_back()
+
+    async def _run_at_once(self, works: Sequence[Work], implementation: str) -> list[Delivery]:
+        now = time.monotonic()
+        if len(works) == 1 and self._side_by_side.waits(now):
+            done = [await self._side_by_side.hold(works[0], implementation, now)]
+        else:
+            done = self._engine.run_at_once(works, implementation, [now] * len(works))
+        for delivery in done:
+            if delivery.error is not None:
+                raise delivery.error
+        return done
+
+    async def _run_all(self, works: Sequence[Work]) -> list[Delivery]:
         gathering = self._inbox.open(len(works))
         try:
             for work in works:
@@ -84,12 +110,7 @@ class Execution:
                 self._engine.cancel(sequence_id)
 
     async def _run_alone(self, work: Work) -> Delivery:
-        """As `run`, with nothing to gather: perhaps at once."""
-        delivery = self._engine.run_at_once(work)
-        if delivery is not None:
-            if delivery.error is not None:
-                raise delivery.error
-            return delivery
+        """As `_run_all`, with nothing to gather."""
         sequence_id = self._engine.submit(work)
         answer = self._inbox.expect_alone(sequence_id)
         try:

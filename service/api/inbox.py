@@ -41,17 +41,17 @@ class Inbox:
     """Sequences under way, by id. A delivery of one that is no longer expected is dropped."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = loop
+        self.loop = loop
         self._expected: dict[int, tuple[Gathering, int]] = {}
         self._alone: dict[int, Answer[Delivery]] = {}
 
     def deliver(self, deliveries: Sequence[Delivery]) -> None:
         """Called on the engine's thread."""
-        if not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self._take, deliveries)
+        if not self.loop.is_closed():
+            self.loop.call_soon_threadsafe(self._take, deliveries)
 
     def open(self, rows: int) -> Gathering:
-        return Gathering(rows, self._loop)
+        return Gathering(rows, self.loop)
 
     def expect(self, sequence_id: int, gathering: Gathering) -> None:
         """The next row of `gathering` is `sequence_id`. On the loop, in the same callback as its submission."""
@@ -64,7 +64,7 @@ class Inbox:
 
     def expect_alone(self, sequence_id: int) -> Answer[Delivery]:
         """For the only row of a request: its delivery, or what the engine says went wrong. Called as `expect` is."""
-        answer = self._alone[sequence_id] = Answer(self._loop)
+        answer = self._alone[sequence_id] = Answer(self.loop)
         return answer
 
     def forget_alone(self, sequence_id: int) -> bool:

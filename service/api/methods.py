@@ -24,6 +24,7 @@ from cellserve.service.api.access import Access, Guard
 from cellserve.service.api.calls import Call, RequestIds, enter
 from cellserve.service.api.facts import DoorObserver, RpcMethod, RpcType
 from cellserve.service.api.failures import told
+from cellserve.service.api.presence import Presence
 from cellserve.service.api.status import DETAILS_KEY, REQUEST_ID_KEY, status_of
 from cellserve.service.errors import Cancelled, DeadlineExpired, InvalidInput, NotOffered
 
@@ -46,12 +47,13 @@ class Methods(grpc.GenericRpcHandler):  # type: ignore[type-arg]
 
     The generated add_…_to_server functions take it in place of the server; the server takes it as its one generic handler.
     inference: full names of the methods of which each call is one inference request, told to the observer as such.
-    access: who may call what.
+    access: who may call what. presence: told of each call that is an inference request.
     """
 
-    def __init__(self, observer: DoorObserver, inference: Collection[str], access: Access) -> None:
+    def __init__(self, observer: DoorObserver, inference: Collection[str], access: Access, presence: Presence) -> None:
         self._observer = observer
         self._inference = inference
+        self._presence = presence
         self._access = access
         self._ids = RequestIds()
         self._handlers: dict[str, Handler] = {}
@@ -66,13 +68,16 @@ class Methods(grpc.GenericRpcHandler):  # type: ignore[type-arg]
 
     def service(self, handler_call_details: grpc.HandlerCallDetails) -> Handler:
         """The wrapped handler; None, by which gRPC answers UNIMPLEMENTED, for a method that is in no proto."""
-        self._moved_seconds = time.perf_counter()
-        return self._handlers.get(handler_call_details.method)
+        self._moved_seconds = time.monotonic()
+        name = handler_call_details.method
+        if name in self._inference:
+            self._presence.tell(self._moved_seconds)
+        return self._handlers.get(name)
 
     async def quiet(self, seconds: float, longest_seconds: float) -> None:
         """Waits until no call has come or been answered for so long; at most `longest_seconds`."""
-        end = time.perf_counter() + longest_seconds
-        while (now := time.perf_counter()) < min(end, self._moved_seconds + seconds):
+        end = time.monotonic() + longest_seconds
+        while (now := time.monotonic()) < min(end, self._moved_seconds + seconds):
             await asyncio.sleep(min(end, self._moved_seconds + seconds) - now)
 
     def _wrap(self, handler: Handler, service: str, method: str) -> Handler:
@@ -101,13 +106,18 @@ class Methods(grpc.GenericRpcHandler):  # type: ignore[type-arg]
     def _unary(self, behaviour: Behaviour, parse: Parse, kind: _Kind) -> Behaviour:
         async def call(request: bytes, context: Any) -> Any:
             rpc = _Rpc(context, kind, self._ids.next(), self._observer)
+            if kind.inference:
+                self._presence.begin_call()
             try:
                 reply = await behaviour(_parsed(parse, request), context)
             except BaseException as error:
                 await rpc.failed(error)
                 raise
+            finally:
+                if kind.inference:
+                    self._presence.end_call()
             rpc.answered()
-            self._moved_seconds = time.perf_counter()
+            self._moved_seconds = time.monotonic()
             return reply
 
         return call

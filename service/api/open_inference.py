@@ -101,7 +101,9 @@ class OpenInferenceServicer(GRPCInferenceServiceServicer):
         self, requests: AsyncIterator[pb.ModelInferRequest], context: Any
     ) -> AsyncIterator[pb.ModelStreamInferResponse]:
         stream = InferenceStream(partial(infer, self._door), self._around, context.time_remaining)
-        async with aclosing(answers(requests, stream.start, self._door.limits.unanswered, self._streams_ended())) as replies:
+        async with aclosing(
+            answers(requests, stream.start, self._door.limits.unanswered, self._door.execution.presence, self._streams_ended())
+        ) as replies:
             async for reply in replies:
                 yield reply
 

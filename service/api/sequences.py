@@ -48,7 +48,9 @@ class TypedSequencesServicer(SequencesServicer):
         await context.send_initial_metadata(())
         stream = SequenceStream(self._streamed, self._around, context.time_remaining)
         closed = self._door.execution.closed()
-        async with aclosing(answers(requests, stream.start, self._door.limits.unanswered, closed)) as replies:
+        async with aclosing(
+            answers(requests, stream.start, self._door.limits.unanswered, self._door.execution.presence, closed)
+        ) as replies:
             async for reply in replies:
                 yield reply
 

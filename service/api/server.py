@@ -77,7 +77,7 @@ class ApiServer:
         self._credentials = None if options.tls is None else server_credentials(options.tls)
         self.health = HealthServicer(SERVICES)
         self._inference = OpenInferenceServicer(door, observer, totals, server_version)
-        self._methods = Methods(observer, _INFERENCE, _access(options.tokens))
+        self._methods = Methods(observer, _INFERENCE, _access(options.tokens), door.execution.presence)
         open_inference_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(self._inference, self._methods)  # type: ignore[no-untyped-call]
         cellserve_pb2_grpc.add_SequencesServicer_to_server(TypedSequencesServicer(door, observer), self._methods)  # type: ignore[no-untyped-call]
         cellserve_pb2_grpc.add_RegistryServicer_to_server(ModelRegistryServicer(door.versions), self._methods)  # type: ignore[no-untyped-call]

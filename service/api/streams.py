@@ -14,6 +14,7 @@ from typing import Generic, TypeVar
 from cellserve.service.api.calls import Call, RequestIds, enter
 from cellserve.service.api.facts import DoorObserver
 from cellserve.service.api.failures import told
+from cellserve.service.api.presence import Presence
 from cellserve.service.api.status import CODES
 from cellserve.service.errors import Cancelled, ServiceError
 
@@ -55,26 +56,29 @@ async def answers(
     requests: AsyncIterator[Request],
     start: Callable[[Request], asyncio.Task[Reply] | None],
     most_unanswered: int,
+    presence: Presence,
     closing: Awaitable[ServiceError] | None = None,
 ) -> AsyncGenerator[Reply, None]:
     """The replies to `requests`, until the client has half-closed and everything is answered.
 
     start: begins a request and gives its task; None for one that needs no reply. Must not wait.
+    presence: told when a request begins, and when its reply has been written.
     closing: once it is done nothing more is read; what was read is answered, then its result is raised.
 
     Raises what `requests` or a task raises. However it ends, tasks under way are cancelled.
     """
-    crowd: _Crowd[Request, Reply] = _Crowd(requests, start, most_unanswered)
+    crowd: _Crowd[Request, Reply] = _Crowd(requests, start, most_unanswered, presence)
     closer = None if closing is None else asyncio.ensure_future(closing)
     if closer is not None:
         closer.add_done_callback(lambda _: crowd.reader.cancel())
     try:
         while (task := await crowd.next_done()) is not None:
             yield task.result()
-            crowd.room.release()  # only now: a client that does not read is not read either
+            crowd.answered()  # only now: a client that does not read is not read either
         if closer is not None and closer.done():
             raise closer.result()
     finally:
+        presence.end_streamed(crowd.unanswered)
         for unneeded in (crowd.reader, closer, *crowd.tasks):
             if unneeded is not None:
                 unneeded.cancel()
@@ -84,10 +88,16 @@ class _Crowd(Generic[Request, Reply]):
     """The requests of one stream that are under way, and the task that reads them."""
 
     def __init__(
-        self, requests: AsyncIterator[Request], start: Callable[[Request], asyncio.Task[Reply] | None], most_unanswered: int
+        self,
+        requests: AsyncIterator[Request],
+        start: Callable[[Request], asyncio.Task[Reply] | None],
+        most_unanswered: int,
+        presence: Presence,
     ) -> None:
-        self.room = asyncio.Semaphore(most_unanswered)
         self.tasks: set[asyncio.Task[Reply]] = set()
+        self.unanswered = 0
+        self._room = asyncio.Semaphore(most_unanswered)
+        self._presence = presence
         self._start = start
         self._done: asyncio.Queue[asyncio.Task[Reply] | None] = asyncio.Queue()
         self.reader = asyncio.create_task(self._read(requests))
@@ -104,11 +114,19 @@ class _Crowd(Generic[Request, Reply]):
                 self.reader.result()
         return None
 
+    def answered(self) -> None:
+        """A reply has been written."""
+        self.unanswered -= 1
+        self._presence.end_streamed()
+        self._room.release()
+
     async def _read(self, requests: AsyncIterator[Request]) -> None:
-        await self.room.acquire()
+        await self._room.acquire()
         async for request in requests:
             task = self._start(request)
             if task is not None:
+                self.unanswered += 1
+                self._presence.begin_streamed()
                 self.tasks.add(task)
                 task.add_done_callback(self._done.put_nowait)
-                await self.room.acquire()
+                await self._room.acquire()

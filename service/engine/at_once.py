@@ -1,36 +1,54 @@
 """Short work computed at once, on the caller's thread: a few steps cost less than the way to a worker and back.
 
 Which work is short was measured when the version was added: so many time steps of one sequence as fit into the given seconds of
-the processor. It waits for nobody and joins no batch. Knows no queue, no worker, no lock; calls may overlap.
+the processor. Several that come together share calls, as far as padding the shorter ones costs less than one more call. It
+waits for nobody. Knows no queue, no worker, no lock; calls may overlap.
 """
 
 from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
+from typing import Any, Final, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from cellserve.models.network import Network
 from cellserve.models.packed_chunk import PackedChunk
 from cellserve.service.engine.batch import Delivery
 from cellserve.service.engine.facts import IterationFact, Observer, SequenceFact, VersionKey
-from cellserve.service.engine.packed_runner import plain
+from cellserve.service.engine.packed_steps import joined
 from cellserve.service.engine.sequence import Work
 from cellserve.service.engine.telling import tell
-from cellserve.service.errors import InternalFailure, ServiceError
+from cellserve.service.errors import InternalFailure
+
+Array = npt.NDArray[Any]
 
 log = logging.getLogger(__name__)
 
-_MOST_STEPS = 1024
-_RUNS = 3  # the lowest counts
-NO_SEQUENCE = -1
+_MOST_STEPS: Final = 1024
+_RUNS: Final = 3  # the lowest counts
+_MANY: Final = 16  # rows, from which on more of them cost in proportion
+_TOGETHER: Final = 5  # times what one sequence may take: what the rows of one request may
+NO_SEQUENCE: Final = -1
+
+
+class CallCosts(NamedTuple):
+    """Of one implementation. most_steps: of one sequence, to be short. row_step_seconds: of a time step of one of many rows."""
+
+    most_steps: int
+    call_seconds: float
+    row_step_seconds: float
+
+    def seconds(self, rows: int, steps: int) -> float:
+        return self.call_seconds + rows * steps * self.row_step_seconds
 
 
 class AtOnce:
-    """One version. `longest_seconds`: of the processor, that one call may take; 0 for none at all."""
+    """One version. `longest_seconds`: of the processor, that one sequence may take; 0 for none at all."""
 
     def __init__(
         self,
@@ -44,53 +62,119 @@ class AtOnce:
         self._key = key
         self._observer = observer
         self._clock = clock
+        self._together_seconds = _TOGETHER * longest_seconds
         self._dtype = np.dtype(np.int64 if network.spec.inputs[0].kind == "ids" else np.float32)
-        self._blank = np.zeros((1, network.state_layout.width), np.float32)
+        self._width = network.state_layout.width
         self._per_step = [network.shapes[reference].sequence for reference in network.spec.outputs]
         chunks = {label: network.packed(label) for label in network.offered} if longest_seconds > 0 and network.causal else {}
         self._chunks = {label: chunk for label, chunk in chunks.items() if chunk is not None}
         width = network.spec.inputs[0].width
         features = () if width is None else (width,)
-        self._most_steps = {
-            label: most_steps(partial(self._seconds, chunk, features, processor_clock), longest_seconds)
+        self._costs = {
+            label: call_costs(partial(self._seconds, chunk, features, processor_clock), longest_seconds)
             for label, chunk in self._chunks.items()
         }
-        self.longest_steps = max(self._most_steps.values(), default=0)
+        self.longest_steps = max((costs.most_steps for costs in self._costs.values()), default=0)
 
-    def takes(self, work: Work, implementation: str) -> bool:
-        if work.mask is not None or not 0 < work.steps <= self._most_steps.get(implementation, 0):
+    def takes(self, works: Sequence[Work], implementation: str) -> bool:
+        """Whether each of `works`, the rows of one request, is short, and all of them together are not long."""
+        costs = self._costs.get(implementation)
+        if costs is None:
             return False
-        return not self._chunks[implementation].refuses(work.inputs[0])
+        refuses = self._chunks[implementation].refuses
+        for work in works:
+            if work.mask is not None or not 0 < work.steps <= costs.most_steps or refuses(work.inputs[0]):
+                return False
+        return len(works) == 1 or self._seconds_of([work.steps for work in works], costs) <= self._together_seconds
 
-    def run(self, work: Work, implementation: str) -> Delivery:
-        """The delivery of work that it takes; the observer is told, as by a lane. A failure is in the delivery."""
-        started, steps = self._clock(), work.steps
-        state = self._blank if work.state is None else work.state.reshape(1, -1)
-        error: ServiceError | None = None
+    def run(self, works: Sequence[Work], implementation: str, arrived_seconds: Sequence[float]) -> list[Delivery]:
+        """The deliveries, in order, of work that it takes, perhaps of several requests; the observer is told, as by a lane.
+
+        arrived_seconds: for each, on the engine's clock. A failure is in the deliveries.
+        """
+        if len(works) == 1:
+            return self._side_by_side(works, implementation, arrived_seconds)
+        deliveries: dict[int, Delivery] = {}
+        for group in groups_of([work.steps for work in works], self._costs[implementation]):
+            mates = [works[place] for place in group]
+            deliveries |= zip(group, self._side_by_side(mates, implementation, [arrived_seconds[place] for place in group]))
+        return [deliveries[place] for place in range(len(works))]
+
+    def _side_by_side(self, works: Sequence[Work], implementation: str, arrived_seconds: Sequence[float]) -> list[Delivery]:
+        """In one call."""
+        started = self._clock()
+        lengths = [work.steps for work in works]
         try:
-            answer = self._chunks[implementation](plain(work.inputs[0], self._dtype), (steps,), state, (0,))
+            steps = joined([work.inputs[0] for work in works], self._dtype)
+            answer = self._chunks[implementation](steps, lengths, self._states(works), range(len(works)))
         except Exception:
-            log.exception("%s: a sequence failed under implementation %r", self._key, implementation)
-            error = InternalFailure("the computation of this sequence failed on the server")
-        seconds = self._clock() - started
-        reason = "done" if error is None else "failed"
-        if error is None:
-            tell(self._observer.on_iteration, IterationFact(self._key, implementation, 1, steps, steps, seconds))
-        tell(self._observer.on_sequence_end, SequenceFact(self._key, implementation, reason, steps, 1, 0.0, seconds))
-        if error is not None:
-            return Delivery(NO_SEQUENCE, (), None, error, implementation, steps, 1, 0.0, seconds)
-        outputs = tuple(output if per_step else output[0] for output, per_step in zip(answer.outputs, self._per_step))
-        final = answer.state[0] if work.want_state else None
-        return Delivery(NO_SEQUENCE, outputs, final, None, implementation, steps, 1, 0.0, seconds)
+            log.exception("%s: %d sequences failed under implementation %r", self._key, len(works), implementation)
+            return self._ended(lengths, implementation, arrived_seconds, started, None)
+        timesteps, seconds = sum(lengths), self._clock() - started
+        fact = IterationFact(self._key, implementation, len(works), max(lengths), timesteps, seconds)
+        tell(self._observer.on_iteration, fact)
+        results, end = [], 0
+        for place, (work, length) in enumerate(zip(works, lengths)):
+            start, end = end, end + length
+            outputs = [
+                output[start:end] if per_step else output[place] for output, per_step in zip(answer.outputs, self._per_step)
+            ]
+            results.append((tuple(outputs), answer.state[place] if work.want_state else None))
+        return self._ended(lengths, implementation, arrived_seconds, started, results)
 
-    def _seconds(self, chunk: PackedChunk, features: tuple[int, ...], processor_clock: Callable[[], float], steps: int) -> float:
-        inputs = np.zeros((steps, *features), self._dtype)
+    def _ended(
+        self,
+        lengths: Sequence[int],
+        implementation: str,
+        arrived_seconds: Sequence[float],
+        started_seconds: float,
+        results: Sequence[tuple[tuple[Array, ...], Array | None]] | None,
+    ) -> list[Delivery]:
+        """results: outputs and wanted state of each; None if the call has failed."""
+        per_step_seconds = (self._clock() - started_seconds) / sum(lengths)
+        reason = "failed" if results is None else "done"
+        deliveries = []
+        for place, (length, arrived) in enumerate(zip(lengths, arrived_seconds)):
+            waited_seconds, share_seconds = started_seconds - arrived, length * per_step_seconds
+            outputs, state = ((), None) if results is None else results[place]
+            error = None if results else InternalFailure("the computation of this sequence failed on the server")
+            fact = SequenceFact(self._key, implementation, reason, length, 1, waited_seconds, share_seconds)
+            tell(self._observer.on_sequence_end, fact)
+            deliveries.append(
+                Delivery(NO_SEQUENCE, outputs, state, error, implementation, length, 1, waited_seconds, share_seconds)
+            )
+        return deliveries
+
+    def _states(self, works: Sequence[Work]) -> npt.NDArray[np.float32]:
+        """[B, width]."""
+        states = np.zeros((len(works), self._width), np.float32)
+        for place, work in enumerate(works):
+            if work.state is not None:
+                states[place] = work.state
+        return states
+
+    def _seconds_of(self, lengths: Sequence[int], costs: CallCosts) -> float:
+        """Predicted, of a request with rows of such lengths."""
+        return sum(costs.seconds(len(group), lengths[group[-1]]) for group in groups_of(lengths, costs))
+
+    def _seconds(
+        self, chunk: PackedChunk, features: tuple[int, ...], processor_clock: Callable[[], float], rows: int, steps: int
+    ) -> float:
+        inputs, states = np.zeros((rows * steps, *features), self._dtype), np.zeros((rows, self._width), np.float32)
         lowest = float("inf")
         for _ in range(_RUNS):
             started = processor_clock()
-            chunk(inputs, (steps,), self._blank, (0,))
+            chunk(inputs, [steps] * rows, states, range(rows))
             lowest = min(lowest, processor_clock() - started)
         return lowest
+
+
+def call_costs(seconds_of: Callable[[int, int], float], longest_seconds: float) -> CallCosts:
+    """seconds_of: measures a call of so many rows and steps."""
+    most = most_steps(partial(seconds_of, 1), longest_seconds)
+    call_seconds = seconds_of(1, 1)
+    steps = max(1, most // 4)
+    return CallCosts(most, call_seconds, max(0.0, seconds_of(_MANY, steps) - call_seconds) / (_MANY * steps))
 
 
 def most_steps(seconds_of: Callable[[int], float], longest_seconds: float) -> int:
@@ -103,3 +187,16 @@ def most_steps(seconds_of: Callable[[int], float], longest_seconds: float) -> in
             return fitting + int((steps - fitting) * share) if fitting else 0
         fitting, fitting_seconds, steps = steps, seconds, 2 * steps
     return fitting
+
+
+def groups_of(lengths: Sequence[int], costs: CallCosts) -> list[list[int]]:
+    """The places of `lengths`, each group for one call, shorter ones first: another call where it is cheaper than the padding."""
+    groups: list[list[int]] = []
+    longest = 0
+    for place in sorted(range(len(lengths)), key=lengths.__getitem__):
+        more = lengths[place] - longest
+        if not groups or len(groups[-1]) * more * costs.row_step_seconds > costs.call_seconds:
+            groups.append([])
+        groups[-1].append(place)
+        longest = lengths[place]
+    return groups

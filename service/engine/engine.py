@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from collections.abc import Sequence as Rows
 from threading import Event, Lock
 
 from torch import set_num_threads
@@ -133,23 +134,35 @@ class Engine:
                 _check_implementation(key, lanes[0].network, label)
             self._choices[key] = tuple(Choice(by_kind) for _ in lanes)
 
-    def run_at_once(self, work: Work) -> Delivery | None:
-        """Computes short work on the calling thread; None for all other, which must be submitted. Any thread.
+    def short(self, works: Rows[Work]) -> str | None:
+        """The implementation under which `works`, the rows of one request, may run at once; None: they must be submitted.
 
-        Raises what `submit` raises of the same work, but for Overloaded.
+        Any thread. Raises what `submit` raises of the same work, but for Overloaded.
         """
+        first = works[0]
         with self._lock:
             self._check_running()
-            lane = self._known(work.version)[0]
-            at_once = self._at_once[work.version]
-            if work.steps > at_once.longest_steps:
+            lane = self._known(first.version)[0]
+            at_once = self._at_once[first.version]
+            if first.steps > at_once.longest_steps:
                 return None
-            implementation = self._chosen(lane, 0, work) if work.implementation is None else work.implementation
-            _check_implementation(work.version, lane.network, implementation)
-            if not at_once.takes(work, implementation):
-                return None
-            check_deadline(work.deadline_seconds, self._clock(), 0.0)
-        return at_once.run(work, implementation)
+            implementation = self._chosen(lane, 0, first) if first.implementation is None else first.implementation
+            _check_implementation(first.version, lane.network, implementation)
+        if not at_once.takes(works, implementation):
+            return None
+        check_deadline(first.deadline_seconds, self._clock(), 0.0)
+        return implementation
+
+    def run_at_once(self, works: Rows[Work], implementation: str, arrived_seconds: Rows[float]) -> list[Delivery]:
+        """Computes work of one version on the calling thread, side by side: the deliveries, in order. Any thread.
+
+        works: of one request or several, each of which `short` gave this implementation. arrived_seconds: for each, on the
+        engine's clock. Raises UnknownVersion.
+        """
+        at_once = self._at_once.get(works[0].version)
+        if at_once is None:
+            raise UnknownVersion(f"{works[0].version} is not loaded")
+        return at_once.run(works, implementation, arrived_seconds)
 
     def submit(self, work: Work) -> int:
         """Takes in a sequence and returns its id. Any thread; never waits for a loop.

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from collections.abc import Sequence as Rows
 from pathlib import Path
 
 import numpy as np
@@ -44,8 +45,12 @@ class _AtOnce:
     def remove_version(self, key: VersionKey) -> None:
         """Nothing is held."""
 
-    def run_at_once(self, work: Work) -> Delivery | None:
-        """Nothing."""
+    def short(self, works: Rows[Work]) -> str | None:
+        """Nothing is."""
+
+    def run_at_once(self, works: Rows[Work], implementation: str, arrived_seconds: Rows[float]) -> list[Delivery]:
+        """Never asked, since nothing is short."""
+        raise NotImplementedError
 
     def submit(self, work: Work) -> int:
         self._submitted += 1
@@ -64,7 +69,7 @@ class _AtOnce:
 
 async def _serve(folder: str, classes: int) -> None:
     settings = Settings(repository=Path(folder), host="127.0.0.1", port=0, metrics_port=0)
-    metrics = Metrics("bench")
+    metrics = Metrics("bench", asyncio.get_running_loop().call_soon_threadsafe)
     inbox = Inbox(asyncio.get_running_loop())
     engine = _AtOnce(inbox, classes)
     catalog = Catalog(Repository(settings.repository), engine, settings, observer=metrics)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from collections.abc import Sequence as Rows
 from pathlib import Path
 
 import numpy as np
@@ -39,8 +40,12 @@ class _NoEngine:
     def remove_version(self, key: VersionKey) -> None:
         """Nothing is held."""
 
-    def run_at_once(self, work: Work) -> Delivery | None:
-        """Nothing."""
+    def short(self, works: Rows[Work]) -> str | None:
+        """Nothing is."""
+
+    def run_at_once(self, works: Rows[Work], implementation: str, arrived_seconds: Rows[float]) -> list[Delivery]:
+        """Never asked, since nothing is short."""
+        raise NotImplementedError
 
     def submit(self, work: Work) -> int:
         raise RuntimeError("the echo computes nothing")

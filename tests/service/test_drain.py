@@ -24,11 +24,10 @@ submit, run_at_once, accepted = Engine.submit, Engine.run_at_once, []
 def counted(engine, work):
     accepted.append(submit(engine, work))
     return accepted[-1]
-def counted_at_once(engine, work):
-    delivery = run_at_once(engine, work)
-    if delivery is not None:
-        accepted.append(delivery)
-    return delivery
+def counted_at_once(engine, *given):
+    deliveries = run_at_once(engine, *given)
+    accepted.extend(deliveries)
+    return deliveries
 Engine.submit, Engine.run_at_once = counted, counted_at_once
 atexit.register(lambda: print(f"accepted {len(accepted)} rows", file=sys.stderr))
 """

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
@@ -26,9 +27,16 @@ class FakeEngine:
         self.cancelled: list[int] = []
         self.room = room
         self.at_once: Delivery | None = None
+        self.together: list[int] = []
 
-    def run_at_once(self, work: Work) -> Delivery | None:
-        return self.at_once
+    def short(self, works: Sequence[Work]) -> str | None:
+        return None if self.at_once is None else self.at_once.implementation
+
+    def run_at_once(self, works: Sequence[Work], implementation: str, arrived_seconds: Sequence[float]) -> list[Delivery]:
+        assert self.at_once is not None
+        assert len(works) == len(arrived_seconds)
+        self.together.append(len(works))
+        return [self.at_once._replace(implementation=implementation)] * len(works)
 
     def submit(self, work: Work) -> int:
         if len(self.submitted) == self.room:
@@ -80,12 +88,40 @@ async def test_what_is_computed_at_once_is_not_submitted(inbox: Inbox) -> None:
     assert engine.submitted == engine.cancelled == []
 
 
-async def test_several_rows_are_submitted_to_be_batched(inbox: Inbox) -> None:
+async def test_the_rows_of_a_short_request_are_computed_together(inbox: Inbox) -> None:
     engine = FakeEngine()
     engine.at_once = delivery(-1)
-    task = await started(Execution(engine, inbox), 2)
-    deliver_from_a_thread(inbox, delivery(10), delivery(11))
-    assert len(await task) == len(engine.submitted) == 2
+    assert await Execution(engine, inbox).run([WORK] * 3) == [engine.at_once] * 3
+    assert engine.together == [3]
+    assert engine.submitted == []
+
+
+async def test_short_requests_that_come_together_are_computed_together(inbox: Inbox) -> None:
+    engine = FakeEngine()
+    engine.at_once = delivery(-1)
+    execution = Execution(engine, inbox)
+    for _ in range(5):
+        execution.presence.begin_call()
+    async with asyncio.timeout(20):
+        assert await asyncio.gather(*(execution.run([WORK]) for _ in range(5))) == [[engine.at_once]] * 5
+    assert engine.together == [5]
+    engine.at_once = delivery(-1, InternalFailure("broken"))
+    answers = await asyncio.gather(*(execution.run([WORK]) for _ in range(2)), return_exceptions=True)
+    assert [str(answer) for answer in answers] == ["broken", "broken"]
+
+
+async def test_who_waits_for_a_worker_is_no_company(inbox: Inbox) -> None:
+    engine = FakeEngine()
+    execution = Execution(engine, inbox)
+    for _ in range(3):
+        execution.presence.begin_call()
+    tasks = [await started(execution, rows) for rows in (1, 2)]
+    engine.at_once = delivery(-1)
+    await execution.run([WORK])
+    assert engine.together == [1]
+    deliver_from_a_thread(inbox, delivery(10), delivery(11), delivery(12))
+    await asyncio.gather(*tasks)
+    assert execution.presence.near(0.0) == 3
 
 
 async def test_a_row_that_fails_takes_the_others_along(inbox: Inbox) -> None:

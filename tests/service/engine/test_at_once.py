@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -13,7 +15,7 @@ from cellserve.models.packed_chunk import PackedAnswer, PackedChunk
 from cellserve.models.shapes import expected_weights
 from cellserve.models.spec import DenseLayer, InputSpec, LstmLayer, ModelSpec, ReverseLayer
 from cellserve.models.weights import Weights
-from cellserve.service.engine.at_once import AtOnce, most_steps
+from cellserve.service.engine.at_once import AtOnce, CallCosts, groups_of, most_steps
 from cellserve.service.engine.engine import Engine
 from cellserve.service.engine.sequence import Work
 from cellserve.service.engine.settings import EngineSettings
@@ -78,8 +80,8 @@ def test_it_is_the_oracles_answer(steps: int, want_state: bool) -> None:
     at_once = AtOnce(KEY, NETWORK, observer, 10.0, FakeClock())
     state = np.random.default_rng(9).normal(size=NETWORK.state_layout.width).astype(np.float32)
     work = Work(KEY, (inputs(steps),), state=state, want_state=want_state)
-    assert at_once.takes(work, "onnxruntime")
-    delivery = at_once.run(work, "onnxruntime")
+    assert at_once.takes((work,), "onnxruntime")
+    (delivery,) = at_once.run((work,), "onnxruntime", (0.0,))
     given_state = {one.key: state[None, one.start : one.start + one.width] for one in NETWORK.state_layout.public}
     expected, after = reference.run(SPEC, WEIGHTS.arrays, (inputs(steps)[None],), [steps], state=given_state)
     for found, oracle in zip(delivery.outputs, expected, strict=True):
@@ -94,19 +96,71 @@ def test_it_is_the_oracles_answer(steps: int, want_state: bool) -> None:
     assert [(fact.reason, fact.steps, fact.implementation) for fact in observer.ends] == [("done", steps, "onnxruntime")]
 
 
+def counted_at_once(longest_seconds: float, clock: FakeClock | None = None) -> AtOnce:
+    network = CountedNetwork(SPEC, WEIGHTS)
+    counted = network.counted = Counted(NETWORK)
+    observer = RecordingObserver()
+    return AtOnce(KEY, network, observer, longest_seconds, clock or FakeClock(), lambda: counted.seconds)
+
+
 def test_only_what_was_measured_to_be_short_is_taken() -> None:
     """At 10 microseconds a call and 1 a step, 90 steps take 100: measured are 64 and 128, which take 74 and 138."""
-    network = CountedNetwork(SPEC, WEIGHTS)
-    network.counted = Counted(NETWORK)
-    at_once = AtOnce(
-        KEY, network, RecordingObserver(), 1e-4, FakeClock(), lambda: network.counted.seconds if network.counted else 0.0
-    )
+    at_once = counted_at_once(1e-4)
     assert at_once.longest_steps == 90
-    assert at_once.takes(Work(KEY, (inputs(90),)), "onnxruntime")
-    assert not at_once.takes(Work(KEY, (inputs(91),)), "onnxruntime")
-    assert not at_once.takes(Work(KEY, (inputs(1),)), "2")
-    assert not at_once.takes(Work(KEY, (inputs(1),), mask=np.ones(1, np.bool_)), "onnxruntime")
-    assert not at_once.takes(Work(KEY, (inputs(0),)), "onnxruntime")
+    assert at_once.takes([Work(KEY, (inputs(90),))], "onnxruntime")
+    assert not at_once.takes([Work(KEY, (inputs(91),))], "onnxruntime")
+    assert not at_once.takes([Work(KEY, (inputs(1),))], "2")
+    assert not at_once.takes([Work(KEY, (inputs(1),), mask=np.ones(1, np.bool_))], "onnxruntime")
+    assert not at_once.takes([Work(KEY, (inputs(0),))], "onnxruntime")
+
+
+def test_rows_of_one_request_must_be_short_each_and_not_long_together() -> None:
+    """Five times what one may take: 500 microseconds, at 10 to 11 a call and 1 for each step of each row."""
+    at_once = counted_at_once(1e-4)
+    assert at_once.takes([Work(KEY, (inputs(80),))] * 6, "onnxruntime")
+    assert not at_once.takes([Work(KEY, (inputs(80),))] * 7, "onnxruntime")
+    assert not at_once.takes([Work(KEY, (inputs(2),)), Work(KEY, (inputs(91),))], "onnxruntime")
+
+
+@pytest.mark.parametrize("lengths", [(3, 3, 3), (1, 90, 2, 90, 5), (7,), (40, 1)])
+def test_side_by_side_each_gets_its_own_answer(lengths: tuple[int, ...]) -> None:
+    clock = FakeClock()
+    at_once = counted_at_once(1e-4, clock)
+    clock.advance(3.0)
+    works = [
+        Work(KEY, (inputs(steps),), state=np.full(NETWORK.state_layout.width, place / 8, np.float32), want_state=place % 2 == 0)
+        for place, steps in enumerate(lengths)
+    ]
+    arrived = [clock() - place for place in range(len(works))]
+    deliveries = at_once.run(works, "onnxruntime", arrived)
+    assert [delivery.steps for delivery in deliveries] == list(lengths)
+    for place, (work, delivery) in enumerate(zip(works, deliveries, strict=True)):
+        (alone,) = at_once.run([work], "onnxruntime", [0.0])
+        for found, expected in zip(delivery.outputs, alone.outputs, strict=True):
+            np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
+        assert (delivery.state is None) == (place % 2 == 1)
+        if delivery.state is not None:
+            np.testing.assert_allclose(delivery.state, alone.state, rtol=1e-5, atol=1e-6)
+        assert delivery.queue_seconds == place
+
+
+@given(
+    st.lists(st.integers(1, 200), min_size=1, max_size=40),
+    st.floats(1e-7, 1e-3),
+    st.floats(0, 1e-5),
+)
+def test_groups_hold_everybody_once_and_pad_no_more_than_a_call_costs(
+    lengths: list[int], call_seconds: float, row_step_seconds: float
+) -> None:
+    groups = groups_of(lengths, CallCosts(200, call_seconds, row_step_seconds))
+    assert sorted(place for group in groups for place in group) == list(range(len(lengths)))
+    for group in groups:
+        for place, (shorter, longer) in enumerate(pairwise(lengths[each] for each in group)):
+            assert shorter <= longer
+            assert (place + 1) * (longer - shorter) * row_step_seconds <= call_seconds
+    for group, following in pairwise(groups):
+        more = lengths[following[0]] - lengths[group[-1]]
+        assert len(group) * more * row_step_seconds > call_seconds
 
 
 @given(call=st.floats(0, 1e-3), step=st.floats(1e-9, 1e-3), longest=st.floats(1e-6, 1e-2))
@@ -140,43 +194,41 @@ def test_none_is_taken_where_the_settings_say_so_or_the_network_goes_backwards()
 def test_the_engine_asks_for_the_implementation_that_the_work_or_the_measurements_say() -> None:
     engine, *_ = counted_engine(EngineSettings(at_once_seconds=1.0))
     work = Work(KEY, (inputs(2),))
-    delivery = engine.run_at_once(work)
-    assert delivery is not None
-    assert delivery.implementation == "onnxruntime"
-    assert engine.run_at_once(work._replace(implementation="2")) is None
+    assert engine.short([work]) == "onnxruntime"
+    assert engine.run_at_once([work], "onnxruntime", [0.0])[0].implementation == "onnxruntime"
+    assert engine.short([work._replace(implementation="2")]) is None
     engine.choose(KEY, {"bulk_few": "2", "bulk_many": "2", "steps_few": "2", "steps_many": "2"})
-    assert engine.run_at_once(work) is None
-    assert engine.run_at_once(work._replace(implementation="onnxruntime")) is not None
+    assert engine.short([work]) is None
+    assert engine.short([work._replace(implementation="onnxruntime")]) == "onnxruntime"
     with pytest.raises(UnknownImplementation):
-        engine.run_at_once(work._replace(implementation="quantum"))
+        engine.short([work._replace(implementation="quantum")])
 
 
 def test_it_is_refused_as_any_other_work() -> None:
     engine, _, _, clock = counted_engine(EngineSettings(at_once_seconds=1.0))
     work = Work(KEY, (inputs(2),))
     with pytest.raises(DeadlineExpired):
-        engine.run_at_once(work._replace(deadline_seconds=clock() - 1))
-    assert engine.run_at_once(work._replace(deadline_seconds=clock() + 1)) is not None
+        engine.short([work._replace(deadline_seconds=clock() - 1)])
+    assert engine.short([work._replace(deadline_seconds=clock() + 1)]) is not None
     engine.remove_version(KEY)
     with pytest.raises(UnknownVersion):
-        engine.run_at_once(work)
+        engine.short([work])
+    with pytest.raises(UnknownVersion):
+        engine.run_at_once([work], "onnxruntime", [0.0])
     engine.stop()
     with pytest.raises(Draining):
-        engine.run_at_once(work)
+        engine.short([work])
 
 
-def test_a_computation_that_raises_fails_its_own_sequence_only() -> None:
+def test_a_computation_that_raises_fails_its_own_sequences_only() -> None:
     engine, network, observer, _ = counted_engine(EngineSettings(at_once_seconds=1.0))
     assert network.counted is not None
     chunk, network.counted._chunk = network.counted._chunk, None
-    delivery = engine.run_at_once(Work(KEY, (inputs(2),)))
-    assert delivery is not None
-    assert isinstance(delivery.error, InternalFailure)
-    assert [fact.reason for fact in observer.ends] == ["failed"]
+    deliveries = engine.run_at_once([Work(KEY, (inputs(2),))] * 2, "onnxruntime", [0.0, 0.0])
+    assert all(isinstance(delivery.error, InternalFailure) for delivery in deliveries)
+    assert [fact.reason for fact in observer.ends] == ["failed", "failed"]
     network.counted._chunk = chunk
-    again = engine.run_at_once(Work(KEY, (inputs(2),)))
-    assert again is not None
-    assert again.error is None
+    assert engine.run_at_once([Work(KEY, (inputs(2),))], "onnxruntime", [0.0])[0].error is None
 
 
 def test_an_observer_that_raises_costs_no_answer() -> None:
@@ -184,5 +236,5 @@ def test_an_observer_that_raises_costs_no_answer() -> None:
         def on_iteration(self, fact: object) -> None:
             raise RuntimeError("deaf")
 
-    delivery = AtOnce(KEY, NETWORK, Deaf(), 10.0, FakeClock()).run(Work(KEY, (inputs(1),)), "onnxruntime")
-    assert delivery.error is None
+    at_once = AtOnce(KEY, NETWORK, Deaf(), 10.0, FakeClock())
+    assert at_once.run([Work(KEY, (inputs(1),))], "onnxruntime", [0.0])[0].error is None
