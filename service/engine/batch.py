@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
@@ -12,34 +12,32 @@ from cellserve.service.engine.sequence import Sequence
 from cellserve.service.errors import ServiceError
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Batch:
     """The next `lengths[i]` time steps of `sequences[i]`, side by side, all in the same pass, under one implementation.
 
-    whole: all passes over each sequence at once; its length is then that of all of them.
+    whole: all passes over each sequence at once; its length is then that of all of them. Counted once, when it is made: `steps`,
+    the longest length; `timesteps`, the real ones: the area without the padding; `ragged`: a row ends inside, and others go on.
     """
 
     implementation: str
     sequences: tuple[Sequence, ...]
     lengths: tuple[int, ...]
     whole: bool = False
+    rows: int = field(init=False)
+    steps: int = field(init=False)
+    timesteps: int = field(init=False)
+    ragged: bool = field(init=False)
 
-    @property
-    def rows(self) -> int:
-        return len(self.sequences)
+    def __post_init__(self) -> None:
+        self.rows = len(self.lengths)
+        self.steps = max(self.lengths)
+        self.timesteps = sum(self.lengths)
+        self.ragged = self.timesteps < self.rows * self.steps
 
     @property
     def pass_index(self) -> int:
         return self.sequences[0].pass_index
-
-    @property
-    def steps(self) -> int:
-        return max(self.lengths)
-
-    @property
-    def ragged(self) -> bool:
-        """Whether a row ends inside it, and others go on."""
-        return min(self.lengths) < max(self.lengths)
 
     @property
     def ending(self) -> list[int]:
@@ -55,11 +53,6 @@ class Batch:
         """Whether a row that ends before the others wants its state."""
         steps = self.steps
         return any(length < steps and sequence.work.want_state for sequence, length in zip(self.sequences, self.lengths))
-
-    @property
-    def timesteps(self) -> int:
-        """Real ones: the area without the padding."""
-        return sum(self.lengths)
 
 
 class Delivery(NamedTuple):

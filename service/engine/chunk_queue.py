@@ -9,18 +9,20 @@ two iterations. Pure: no clock, no tensors.
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections import OrderedDict
-from collections.abc import Callable
 from itertools import islice
+from operator import attrgetter
 
 from cellserve.service.engine.batch import Batch
-from cellserve.service.engine.chunk_shape import rows_beside, rows_that_end
+from cellserve.service.engine.chunk_shape import rows_that_end
 from cellserve.service.engine.iteration_costs import IterationCosts
 from cellserve.service.engine.levels import Levels
 from cellserve.service.engine.live_heap import LiveHeap
 from cellserve.service.engine.sequence import Life, Sequence
 
-_LOOKED_AT = 2  # times the rows of a batch: how many are looked at to find the best
+_LOOKED_AT = 2  # times the rows of a batch: how many of the eldest are looked at to find suitable ones
+_SIMILAR = 2  # times the least left: those who have less than that left may go together up to the first end
 _COMPANY = 2.0  # times what the leaders would take alone: what they may take with others beside them
 _LEAST_COMPANY = 0.5  # of the time of an iteration: what they may take in any case
 _LONG_TO_GO = 4  # times the steps of the iteration: those beside must not be at their own ends soon, or these scatter
@@ -39,7 +41,7 @@ class ChunkQueue:
         self._active: OrderedDict[int, Sequence] = OrderedDict()  # who has a row, or one kept free; run longest ago comes first
         self._levels = Levels()  # the active ones, by what they have left
         self._entering: set[int] = set()  # those of them that have not run yet
-        self._ran: dict[int, Sequence] = {}  # in the last iteration, to be filed anew
+        self._ran: tuple[Sequence, ...] = ()  # in the last iteration: those who are here yet are to be filed anew
         self._passed_over_seconds = 0.0  # for how long the first of the active ones has been
 
     @property
@@ -59,11 +61,11 @@ class ChunkQueue:
 
     def discard(self, sequence: Sequence) -> None:
         """Forgets a sequence, wherever it stands."""
-        self._waiting.discard(sequence.id)
-        if self._active.pop(sequence.id, None) is not None:
+        if self._active.pop(sequence.id, None) is None:
+            self._waiting.discard(sequence.id)
+        else:
             self._levels.discard(sequence)
             self._entering.discard(sequence.id)
-            self._ran.pop(sequence.id, None)
 
     @property
     def passed_over_seconds(self) -> float:
@@ -77,7 +79,7 @@ class ChunkQueue:
     def foremost(self, free_rows: int) -> Sequence | None:
         """One of those with the least left; None if nobody can run. Up to `free_rows` that wait enter first."""
         self._file(free_rows)
-        return next(self._levels.first(), None)
+        return next(self._levels.foremost(), None)
 
     def next_batch(self, free_rows: int, seconds: float) -> Batch | None:
         """The next iteration, of about `seconds`; None if nobody can run. Up to `free_rows` that wait enter first."""
@@ -92,40 +94,38 @@ class ChunkQueue:
 
     def _file(self, free_rows: int) -> None:
         """Everybody on the level where they belong by now, newcomers among them."""
-        for sequence in self._ran.values():
-            self._levels.file(sequence)
-        self._ran = {}
-        for _ in range(min(free_rows, len(self._waiting))):
-            sequence = self._waiting.pop()
-            self._active[sequence.id] = sequence
-            self._entering.add(sequence.id)
-            self._levels.file(sequence)
+        self._levels.file([sequence for sequence in self._ran if sequence.id in self._active])
+        self._ran = ()
+        newcomers = [self._waiting.pop() for _ in range(min(free_rows, len(self._waiting)))]
+        self._active.update((sequence.id, sequence) for sequence in newcomers)
+        self._entering.update(sequence.id for sequence in newcomers)
+        self._levels.file(newcomers)
 
     def _shortest(self, seconds: float) -> Batch:
-        """So many of the shortest that all of them end, or the first level up to its first end: the cheaper per time step."""
-        most = self._max_batch_rows
-        level = self._evenly(list(islice(self._levels.first(), most)), seconds)
-        nearby = islice(self._levels.up_to(self._costs.steps_within(seconds, 1)), _LOOKED_AT * most)
-        shortest = sorted((sequence.remaining, sequence.id, sequence) for sequence in nearby)[:most]
-        ending = rows_that_end([remaining for remaining, _, _ in shortest], seconds, self._costs)
+        """So many of the shortest that all of them end, or those alike up to their first end: the cheaper per time step."""
+        shortest = sorted(islice(self._levels.foremost(), self._max_batch_rows), key=attrgetter("remaining"))
+        remaining = [sequence.remaining for sequence in shortest]
+        alike = self._evenly(shortest[: bisect_left(remaining, _SIMILAR * remaining[0])], seconds)
+        near = bisect_right(remaining, self._costs.steps_within(seconds, 1))
+        ending = rows_that_end(remaining[:near], seconds, self._costs)
         if ending == 0:
-            return level
-        leaders = [sequence for _, _, sequence in shortest[:ending]]
-        batch = self._batch(leaders, leaders[-1].remaining, seconds)
-        return batch if self._cost(batch) <= self._cost(level) else level
+            return alike
+        batch = self._batch(shortest[:ending], remaining[:ending], seconds)
+        return batch if self._cost(batch) <= self._cost(alike) else alike
 
     def _evenly(self, leaders: list[Sequence], seconds: float) -> Batch:
         """Up to the first end among the leaders, if there is time."""
-        first_end = min(sequence.remaining for sequence in leaders)
+        first_end = min([sequence.remaining for sequence in leaders])
         steps = self._costs.steps_within(seconds, len(leaders))
         if steps < first_end:  # nobody ends: while few are active the machine keeps up, and short is better for who comes next
             crowded = max(_LEAST_CROWDED, min(1.0, len(self._active) / self._max_batch_rows))
             steps = self._costs.steps_within(crowded * seconds, len(leaders))
-        return self._batch(leaders, min(steps, first_end), seconds)
+        return self._batch(leaders, [min(steps, first_end)] * len(leaders), seconds)
 
-    def _batch(self, leaders: list[Sequence], steps: int, seconds: float) -> Batch:
-        rows = leaders + self._company(leaders, steps, seconds)
-        return Batch(self._implementation, tuple(rows), tuple([min(steps, sequence.remaining) for sequence in rows]))
+    def _batch(self, leaders: list[Sequence], lengths: list[int], seconds: float) -> Batch:
+        """lengths: of the leaders, the longest last."""
+        company = self._company(leaders, lengths[-1], seconds)
+        return Batch(self._implementation, (*leaders, *company), (*lengths, *[lengths[-1]] * len(company)))
 
     def _cost(self, batch: Batch) -> float:
         """Predicted seconds per real time step."""
@@ -133,29 +133,30 @@ class ChunkQueue:
 
     def _led_by(self, eldest: Sequence) -> list[Sequence]:
         """The eldest, and those next in age that do not end before it."""
-        return self._eldest_of(self._max_batch_rows, lambda sequence: sequence.remaining >= eldest.remaining)
+        mates = [sequence for sequence in self._eldest() if sequence.remaining >= eldest.remaining]
+        return mates[: self._max_batch_rows]
 
     def _company(self, leaders: list[Sequence], steps: int, seconds: float) -> list[Sequence]:
         """Those that run beside the leaders."""
         alone = self._costs.seconds(len(leaders), steps)
         allowed = min(seconds, max(_COMPANY * alone, _LEAST_COMPANY * seconds))
-        room = rows_beside(len(leaders), steps, allowed, self._max_batch_rows, self._costs)
+        room = self._costs.rows_within(allowed, steps, self._max_batch_rows) - len(leaders)
+        if room <= 0:
+            return []
         leading = {sequence.id for sequence in leaders}
         far = _LONG_TO_GO * steps
-        return self._eldest_of(room, lambda sequence: sequence.remaining >= far and sequence.id not in leading)
+        return [sequence for sequence in self._eldest() if sequence.remaining >= far and sequence.id not in leading][:room]
 
-    def _eldest_of(self, count: int, suitable: Callable[[Sequence], bool]) -> list[Sequence]:
-        if count == 0:
-            return []
-        nearby = islice(self._active.values(), _LOOKED_AT * self._max_batch_rows)
-        return list(islice(filter(suitable, nearby), count))
+    def _eldest(self) -> islice[Sequence]:
+        return islice(self._active.values(), _LOOKED_AT * self._max_batch_rows)
 
     def _note(self, batch: Batch, eldest: Sequence) -> None:
-        self._ran = {sequence.id: sequence for sequence in batch.sequences}
+        self._ran = batch.sequences
         self._passed_over_seconds += self._costs.seconds(batch.rows, batch.steps, batch.ragged)
-        if eldest.id in self._ran:
+        if eldest in batch.sequences:
             self._passed_over_seconds = 0.0
         for sequence in batch.sequences:
             sequence.life = Life.ACTIVE
             self._active.move_to_end(sequence.id)
-        self._entering -= self._ran.keys()
+        if self._entering:
+            self._entering.difference_update([sequence.id for sequence in batch.sequences])

@@ -1,7 +1,4 @@
-"""How many rows go best into one iteration of a given time. Pure: rows are given by what they have left.
-
-An iteration costs about (a·rows + b)·steps + c, so in a given time many rows go few steps or few rows go many.
-"""
+"""How many rows go best into one iteration of a given time. Pure: rows are given by what they have left."""
 
 from __future__ import annotations
 
@@ -17,26 +14,17 @@ def rows_that_end(remaining: Rows[int], seconds: float, costs: IterationCosts) -
 
     Of the whole, the half, the quarter … each with all its equals, those with the lowest cost per real time step.
     """
-    best, best_cost = 0, float("inf")
-    rows, timesteps = len(remaining), list(accumulate(remaining))
+    timesteps = list(accumulate(remaining))
+    costs_per_step: dict[int, float] = {}
+    rows = len(remaining)
     while rows:
         steps = remaining[rows - 1]
-        ragged = remaining[0] < steps
-        for count in dict.fromkeys((bisect_right(remaining, steps), rows)):
-            cost = costs.seconds(count, steps, ragged) / timesteps[count - 1]
-            if cost < best_cost and steps <= costs.steps_within(seconds, count, ragged):
-                best, best_cost = count, cost
+        for count in (bisect_right(remaining, steps), rows):
+            if count not in costs_per_step:
+                costs_per_step[count] = costs.seconds(count, steps, remaining[0] < steps) / timesteps[count - 1]
         rows //= 2
-    return best
-
-
-def rows_beside(leaders: int, steps: int, seconds: float, max_rows: int, costs: IterationCosts) -> int:
-    """How many more rows fit beside `leaders` within `seconds`, at the same number of steps."""
-    low, high = leaders, max(max_rows, leaders)
-    while low < high:
-        middle = (low + high + 1) // 2
-        if costs.seconds(middle, steps) <= seconds:
-            low = middle
-        else:
-            high = middle - 1
-    return low - leaders
+    for count in sorted(costs_per_step, key=costs_per_step.__getitem__):
+        steps = remaining[count - 1]
+        if steps <= costs.steps_within(seconds, count, remaining[0] < steps):
+            return count
+    return 0

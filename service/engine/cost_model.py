@@ -77,6 +77,15 @@ class CostModel:
             fitted = left / per_step if per_step * largest > left else largest
         return max(1, int(min(max(fitted, paced / _SLACK), largest)))
 
+    def rows_within(self, seconds: float, steps: int, most: int) -> int:
+        """How many rows, of at most `most`, should take at most `seconds` for so many steps; perhaps none."""
+        a, b, d, c = self._coefficients
+        per_row = a * steps + d
+        left = seconds - b * steps - c
+        if left < 0:
+            return 0
+        return int(left / per_row) if per_row * most > left else most
+
     def observe(self, rows: int, steps: int, seconds: float) -> None:
         """Learns from one iteration. A time of zero (a clock too coarse) counts as one nanosecond."""
         seconds = max(seconds, 1e-9)

@@ -42,6 +42,10 @@ class IterationCosts:
         """Most steps of `rows` rows that should take at most `seconds`; at least 1. Only for the thread that observes."""
         return self._even.steps_within(seconds / self._ragged_factor if ragged else seconds, rows)
 
+    def rows_within(self, seconds: float, steps: int, most: int) -> int:
+        """How many rows, of at most `most`, should take at most `seconds` for so many steps, even; perhaps none."""
+        return self._even.rows_within(seconds, steps, most)
+
     def observe(self, rows: int, steps: int, seconds: float, ragged: bool = False) -> None:
         """Learns from one iteration. The first ones teach the fit alone, whatever they were."""
         if not ragged:

@@ -1,41 +1,43 @@
 """Sequences by how urgent they are: those of higher priority first, among them those with the least left to do.
 
-Levels of what is left double, so that a sequence changes its level seldom; within one, who was filed first is first. Knows no
-costs and no rows.
+What is left is told apart by its leading three bits, four levels to each doubling, so that a sequence changes its level seldom;
+within one, who was filed first is first. Knows no costs and no rows.
 """
 
 from __future__ import annotations
 
 from bisect import insort
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from cellserve.service.engine.sequence import Sequence
 
-Level = tuple[int, int]
+_LEADING_BITS = 3
+_PRIORITY_SHIFT = 16  # a level is one number: the priority above, the level of what is left in so many bits below
 
 
 class Levels:
-    """Every operation is O(1) but for the first and the last member of a level: O(levels)."""
+    """Every operation is O(1) for each sequence but for the first and the last member of a level: O(levels)."""
 
     def __init__(self) -> None:
-        self._members: dict[Level, dict[int, Sequence]] = {}
-        self._order: list[Level] = []
-        self._level_of: dict[int, Level] = {}
+        self._members: dict[int, dict[int, Sequence]] = {}
+        self._order: list[int] = []
+        self._level_of: dict[int, int] = {}
 
-    def file(self, sequence: Sequence) -> None:
-        """Puts a sequence last on the level where it belongs now, wherever it stood."""
-        level = (sequence.order, sequence.remaining.bit_length())
-        if self._level_of.get(sequence.id) == level:
-            mates = self._members[level]
-            mates[sequence.id] = mates.pop(sequence.id)
-            return
-        self.discard(sequence)
-        members = self._members.get(level)
-        if members is None:
-            members = self._members[level] = {}
-            insort(self._order, level)
-        members[sequence.id] = sequence
-        self._level_of[sequence.id] = level
+    def file(self, sequences: Iterable[Sequence]) -> None:
+        """Puts each of them last on the level where it belongs now, wherever it stood."""
+        for sequence in sequences:
+            remaining = sequence.remaining
+            dropped_bits = remaining.bit_length() - _LEADING_BITS
+            if dropped_bits > 0:
+                remaining = (dropped_bits << (_LEADING_BITS - 1)) + (remaining >> dropped_bits)
+            level = (sequence.order << _PRIORITY_SHIFT) + remaining
+            self.discard(sequence)
+            members = self._members.get(level)
+            if members is None:
+                members = self._members[level] = {}
+                insort(self._order, level)
+            members[sequence.id] = sequence
+            self._level_of[sequence.id] = level
 
     def discard(self, sequence: Sequence) -> None:
         """Nothing happens if it is not here."""
@@ -48,13 +50,9 @@ class Levels:
             del self._members[level]
             self._order.remove(level)
 
-    def first(self) -> Iterator[Sequence]:
-        """The members of the most urgent level, in their order."""
-        return iter(self._members[self._order[0]].values()) if self._order else iter(())
-
-    def up_to(self, steps: int) -> Iterator[Sequence]:
-        """Those of the highest priority, level by level, as far as one may have at most `steps` steps left."""
+    def foremost(self) -> Iterator[Sequence]:
+        """Those of the highest priority, level by level, the least left first."""
         for level in self._order:
-            if level[0] != self._order[0][0] or level[1] > steps.bit_length():
+            if level >> _PRIORITY_SHIFT != self._order[0] >> _PRIORITY_SHIFT:
                 return
             yield from self._members[level].values()

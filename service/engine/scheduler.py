@@ -133,6 +133,7 @@ class Scheduler:
 
     def _forget(self, sequence: Sequence) -> None:
         del self._live[sequence.id]
-        self._deadlines.discard(sequence.id)
+        if sequence.work.deadline_seconds is not None:
+            self._deadlines.discard(sequence.id)
         self._queues[sequence.implementation].discard(sequence)
         sequence.life = Life.DONE

@@ -54,7 +54,8 @@ class Sequence:
     """A Work on its way. `row` is its place in the state pool while it has one, `memory` what is stored between its passes.
 
     passes: the time steps of each pass over it; empty: one pass over all of its own. `steps` are its own, `total` those of all
-    passes; `position` counts those that have been computed, and `end` is where the present pass ends.
+    passes; `position` counts those that have been computed, `remaining` those of the present pass that have not. `order` says
+    where it stands among others: lower first; equal ones in the order of their ids, which is that of arrival.
     """
 
     id: int
@@ -62,9 +63,10 @@ class Sequence:
     implementation: str
     submitted_seconds: float
     passes: tuple[int, ...] = ()
+    order: int = field(init=False)
     steps: int = field(init=False)
     total: int = field(init=False)
-    end: int = field(init=False)
+    remaining: int = field(init=False)
     pass_index: int = 0
     life: Life = Life.WAITING
     position: int = 0
@@ -77,15 +79,11 @@ class Sequence:
     state: npt.NDArray[np.float32] | None = None
 
     def __post_init__(self) -> None:
+        self.order = -self.work.priority
         self.steps = self.work.steps
         self.passes = self.passes or (self.steps,)
         self.total = sum(self.passes)
-        self.end = self.passes[0]
-
-    @property
-    def remaining(self) -> int:
-        """Time steps of the present pass."""
-        return self.end - self.position
+        self.remaining = self.passes[0]
 
     @property
     def left(self) -> int:
@@ -95,20 +93,16 @@ class Sequence:
     @property
     def place(self) -> int:
         """How many time steps of the present pass have been computed."""
-        return self.position - self.end + self.passes[self.pass_index]
+        return self.passes[self.pass_index] - self.remaining
 
     def advance(self, steps: int) -> bool:
-        """Counts steps of the present pass; goes on to the next one at its end. True if it was the last."""
+        """Counts steps of the present pass, or those of all; goes on to the next one at its end. True if it was the last."""
         self.position += steps
-        if self.position < self.end:
+        self.remaining -= steps
+        if self.remaining > 0:
             return False
         if self.position == self.total:
             return True
         self.pass_index += 1
-        self.end += self.passes[self.pass_index]
+        self.remaining = self.passes[self.pass_index]
         return False
-
-    @property
-    def order(self) -> int:
-        """Where it stands among the waiting: lower first; equal ones in the order of their ids, which is that of arrival."""
-        return -self.work.priority

@@ -63,8 +63,7 @@ def run(target: ChunkQueue, free_rows: int = ANY_ROWS) -> list[int]:
 
 def advance(target: ChunkQueue, batch: Batch) -> None:
     for member, length in zip(batch.sequences, batch.lengths):
-        member.position += length
-        if member.remaining == 0:
+        if member.advance(length):
             target.discard(member)
 
 

@@ -1,4 +1,4 @@
-"""How many rows end together, and how many fit beside them: tables over known laws of cost."""
+"""How many rows end together: a table over known laws of cost."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cellserve.service.engine.chunk_shape import rows_beside, rows_that_end
+from cellserve.service.engine.chunk_shape import rows_that_end
 from cellserve.service.engine.iteration_costs import IterationCosts
 
 WIDE = (1e-6, 1e-4, 1e-4)  # rows are nearly free
@@ -50,16 +50,3 @@ def test_those_that_end_fit_the_time(remaining: list[int], seconds: float, ragge
     if rows:
         chosen = remaining[:rows]
         assert chosen[-1] <= costs.steps_within(seconds, rows, chosen[0] < chosen[-1])
-
-
-@pytest.mark.parametrize(
-    ("leaders", "steps", "seconds", "max_rows", "expected"),
-    [
-        (1, 10, 0.0045, 64, 3),
-        (1, 10, 1.0, 64, 63),  # the batch is full
-        (1, 10, 0.0001, 64, 0),  # no time left
-        (64, 10, 1.0, 64, 0),
-    ],
-)
-def test_rows_beside(leaders: int, steps: int, seconds: float, max_rows: int, expected: int) -> None:
-    assert rows_beside(leaders, steps, seconds, max_rows, taught(NARROW)) == expected

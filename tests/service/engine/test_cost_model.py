@@ -84,6 +84,19 @@ def test_steps_within_a_time_take_about_that_time() -> None:
     assert law_seconds(32, steps) == pytest.approx(0.002, rel=0.15)
 
 
+@pytest.mark.parametrize(
+    ("steps", "seconds", "expected"),
+    [
+        (30, 0.002, 17),
+        (30, 1.0, 64),  # the batch is full
+        (30, 0.0001, 0),  # not even the call
+        (60, 0.002, 1),
+    ],
+)
+def test_rows_within_a_time_are_those_that_take_it(steps: int, seconds: float, expected: int) -> None:
+    assert taught().rows_within(seconds, steps, 64) == pytest.approx(expected, abs=2)
+
+
 def test_extrapolation_is_bounded() -> None:
     costs = CostModel()
     costs.observe(1, 8, 1e-6)

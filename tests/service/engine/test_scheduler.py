@@ -116,6 +116,10 @@ def test_a_long_queue_costs_no_more_per_iteration() -> None:
             looked_at += 1
             return super().remaining
 
+        @remaining.setter
+        def remaining(self, steps: int) -> None:
+            Sequence.remaining.__set__(self, steps)  # type: ignore[attr-defined]
+
     target = scheduler(max_batch_rows=8)
     work = sequence(0).work
     for i in range(100_000):
