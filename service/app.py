@@ -256,4 +256,5 @@ def _engine_settings(settings: Settings) -> EngineSettings:
         max_waiting_timesteps=settings.max_waiting_timesteps,
         workers=settings.workers,
         at_once_seconds=settings.at_once_seconds,
+        at_once_alone_seconds=settings.at_once_alone_seconds,
     )

@@ -64,6 +64,10 @@ class Settings(BaseSettings):
         description="A sequence that takes the processor no longer than this is computed by the thread that reads requests, "
         "which costs less than the way to a worker; 0: none is.",
     )
+    at_once_alone_seconds: NonNegativeFloat = Field(
+        default=0.001,
+        description="As at_once_seconds, for a sequence that comes while nothing else is under way: nobody waits behind it.",
+    )
     max_batch_rows: PositiveInt = Field(default=64, description="Most sequences advanced side by side in one iteration.")
     max_active_sequences: PositiveInt = Field(
         default=1024, description="State rows per loaded version: sequences under way at once."

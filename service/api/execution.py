@@ -18,7 +18,7 @@ from cellserve.service.errors import Draining, ServiceError
 class WorkTaker(Protocol):
     """The part of the engine that the door uses."""
 
-    def short(self, works: Sequence[Work]) -> str | None: ...
+    def short(self, works: Sequence[Work], alone: bool) -> str | None: ...
 
     def run_at_once(self, works: Sequence[Work], implementation: str, arrived_seconds: Sequence[float]) -> list[Delivery]: ...
 
@@ -79,21 +79,22 @@ class Execution:
         other row is cancelled too.
         """
         self.require_open()
-        implementation = self._engine.short(works)
+        now = time.monotonic()
+        alone = not self._side_by_side.waits(now)
+        implementation = self._engine.short(works, alone)
         if implementation is not None:
-            return await self._run_at_once(works, implementation)
+            return await self._run_at_once(works, implementation, now, alone)
         self.presence.leave()
         try:
             return [await self._run_alone(works[0])] if len(works) == 1 else await self._run_all(works)
         finally:
             self.presence.come_back()
 
-    async def _run_at_once(self, works: Sequence[Work], implementation: str) -> list[Delivery]:
-        now = time.monotonic()
-        if len(works) == 1 and self._side_by_side.waits(now):
-            done = [await self._side_by_side.hold(works[0], implementation, now)]
+    async def _run_at_once(self, works: Sequence[Work], implementation: str, now_seconds: float, alone: bool) -> list[Delivery]:
+        if alone or len(works) > 1:
+            done = self._engine.run_at_once(works, implementation, [now_seconds] * len(works))
         else:
-            done = self._engine.run_at_once(works, implementation, [now] * len(works))
+            done = [await self._side_by_side.hold(works[0], implementation, now_seconds)]
         for delivery in done:
             if delivery.error is not None:
                 raise delivery.error

@@ -1,8 +1,8 @@
 """Short work computed at once, on the caller's thread: a few steps cost less than the way to a worker and back.
 
 Which work is short was measured when the version was added: so many time steps of one sequence as fit into the given seconds of
-the processor. Several that come together share calls, as far as padding the shorter ones costs less than one more call. It
-waits for nobody. Knows no queue, no worker, no lock; calls may overlap.
+the processor, more of them for one that nobody else would wait behind. Several that come together share calls, as far as padding
+the shorter ones costs less than one more call. It waits for nobody. Knows no queue, no worker, no lock; calls may overlap.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Sequence
-from functools import partial
+from functools import cache, partial
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -29,7 +29,7 @@ Array = npt.NDArray[Any]
 
 log = logging.getLogger(__name__)
 
-_MOST_STEPS: Final = 1024
+_MOST_STEPS: Final = 4096
 _RUNS: Final = 3  # the lowest counts
 _MANY: Final = 16  # rows, from which on more of them cost in proportion
 _TOGETHER: Final = 5  # times what one sequence may take: what the rows of one request may
@@ -37,9 +37,13 @@ NO_SEQUENCE: Final = -1
 
 
 class CallCosts(NamedTuple):
-    """Of one implementation. most_steps: of one sequence, to be short. row_step_seconds: of a time step of one of many rows."""
+    """Of one implementation. most_steps: of one sequence, to be short; most_steps_alone: where nothing else is under way.
+
+    row_step_seconds: of a time step of one of many rows.
+    """
 
     most_steps: int
+    most_steps_alone: int
     call_seconds: float
     row_step_seconds: float
 
@@ -48,7 +52,10 @@ class CallCosts(NamedTuple):
 
 
 class AtOnce:
-    """One version. `longest_seconds`: of the processor, that one sequence may take; 0 for none at all."""
+    """One version. longest_seconds: of the processor, that one sequence may take; 0 for none at all.
+
+    alone_seconds: that it may take where nothing else is under way, if that is longer.
+    """
 
     def __init__(
         self,
@@ -56,6 +63,7 @@ class AtOnce:
         network: Network,
         observer: Observer,
         longest_seconds: float,
+        alone_seconds: float,
         clock: Callable[[], float],
         processor_clock: Callable[[], float] = time.thread_time,
     ) -> None:
@@ -71,19 +79,23 @@ class AtOnce:
         width = network.spec.inputs[0].width
         features = () if width is None else (width,)
         self._costs = {
-            label: call_costs(partial(self._seconds, chunk, features, processor_clock), longest_seconds)
+            label: call_costs(partial(self._seconds, chunk, features, processor_clock), longest_seconds, alone_seconds)
             for label, chunk in self._chunks.items()
         }
-        self.longest_steps = max((costs.most_steps for costs in self._costs.values()), default=0)
+        self.longest_steps = max((costs.most_steps_alone for costs in self._costs.values()), default=0)
 
-    def takes(self, works: Sequence[Work], implementation: str) -> bool:
-        """Whether each of `works`, the rows of one request, is short, and all of them together are not long."""
+    def takes(self, works: Sequence[Work], implementation: str, alone: bool) -> bool:
+        """Whether each of `works`, the rows of one request, is short, and all of them together are not long.
+
+        alone: nothing else is under way.
+        """
         costs = self._costs.get(implementation)
         if costs is None:
             return False
+        most_steps = costs.most_steps_alone if alone else costs.most_steps
         refuses = self._chunks[implementation].refuses
         for work in works:
-            if work.mask is not None or not 0 < work.steps <= costs.most_steps or refuses(work.inputs[0]):
+            if work.mask is not None or not 0 < work.steps <= most_steps or refuses(work.inputs[0]):
                 return False
         return len(works) == 1 or self._seconds_of([work.steps for work in works], costs) <= self._together_seconds
 
@@ -169,12 +181,14 @@ class AtOnce:
         return lowest
 
 
-def call_costs(seconds_of: Callable[[int, int], float], longest_seconds: float) -> CallCosts:
+def call_costs(seconds_of: Callable[[int, int], float], longest_seconds: float, alone_seconds: float) -> CallCosts:
     """seconds_of: measures a call of so many rows and steps."""
-    most = most_steps(partial(seconds_of, 1), longest_seconds)
-    call_seconds = seconds_of(1, 1)
+    alone_of = cache(partial(seconds_of, 1))
+    most = most_steps(alone_of, longest_seconds)
+    most_alone = max(most, most_steps(alone_of, alone_seconds))
     steps = max(1, most // 4)
-    return CallCosts(most, call_seconds, max(0.0, seconds_of(_MANY, steps) - call_seconds) / (_MANY * steps))
+    more_seconds = max(0.0, seconds_of(_MANY, steps) - alone_of(1))
+    return CallCosts(most, most_alone, alone_of(1), more_seconds / (_MANY * steps))
 
 
 def most_steps(seconds_of: Callable[[int], float], longest_seconds: float) -> int:

@@ -102,7 +102,16 @@ class Engine:
         default = network.default_implementation if implementation is None else implementation
         _check_implementation(key, network, default)
         lanes = tuple(Lane(key, network, default, worker.host) for worker in self._workers)
-        at_once = AtOnce(key, network, self._observer, self._settings.at_once_seconds, self._clock, self._processor_clock)
+        settings = self._settings
+        at_once = AtOnce(
+            key,
+            network,
+            self._observer,
+            settings.at_once_seconds,
+            settings.at_once_alone_seconds,
+            self._clock,
+            self._processor_clock,
+        )
         with self._lock:
             if key in self._lanes:
                 raise ValueError(f"{key} is in the engine already; remove it first")
@@ -134,10 +143,11 @@ class Engine:
                 _check_implementation(key, lanes[0].network, label)
             self._choices[key] = tuple(Choice(by_kind) for _ in lanes)
 
-    def short(self, works: Rows[Work]) -> str | None:
+    def short(self, works: Rows[Work], alone: bool) -> str | None:
         """The implementation under which `works`, the rows of one request, may run at once; None: they must be submitted.
 
-        Any thread. Raises what `submit` raises of the same work, but for Overloaded.
+        alone: the caller knows of nothing else that is under way. Any thread. Raises what `submit` raises of the same work,
+        but for Overloaded.
         """
         first = works[0]
         with self._lock:
@@ -148,7 +158,8 @@ class Engine:
                 return None
             implementation = self._chosen(lane, 0, first) if first.implementation is None else first.implementation
             _check_implementation(first.version, lane.network, implementation)
-        if not at_once.takes(works, implementation):
+        idle = alone and not any(worker.load.outstanding_sequences for worker in self._workers)
+        if not at_once.takes(works, implementation, idle):
             return None
         check_deadline(first.deadline_seconds, self._clock(), 0.0)
         return implementation

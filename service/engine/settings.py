@@ -10,7 +10,8 @@ class EngineSettings:
     """join_latency_seconds: longest a newcomer should wait for the running chunk. max_chunk_seconds: longest chunk while nobody
     arrives. max_batch_rows: most sequences in one iteration. max_active_sequences: state rows per lane. max_waiting_timesteps:
     most outstanding time steps per worker. workers: threads, each with one batch in flight. at_once_seconds: of the processor,
-    that a sequence may take to be computed at once, on the caller's thread; 0: none is.
+    that a sequence may take to be computed at once, on the caller's thread; 0: none is. at_once_alone_seconds: that it may take
+    where nothing else is under way.
     """
 
     join_latency_seconds: float = 0.002
@@ -20,3 +21,4 @@ class EngineSettings:
     max_waiting_timesteps: int = 4_000_000
     workers: int = 1
     at_once_seconds: float = 0.00015
+    at_once_alone_seconds: float = 0.001

@@ -45,7 +45,7 @@ class _AtOnce:
     def remove_version(self, key: VersionKey) -> None:
         """Nothing is held."""
 
-    def short(self, works: Rows[Work]) -> str | None:
+    def short(self, works: Rows[Work], alone: bool) -> str | None:
         """Nothing is."""
 
     def run_at_once(self, works: Rows[Work], implementation: str, arrived_seconds: Rows[float]) -> list[Delivery]:

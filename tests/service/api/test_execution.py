@@ -29,7 +29,7 @@ class FakeEngine:
         self.at_once: Delivery | None = None
         self.together: list[int] = []
 
-    def short(self, works: Sequence[Work]) -> str | None:
+    def short(self, works: Sequence[Work], alone: bool) -> str | None:
         return None if self.at_once is None else self.at_once.implementation
 
     def run_at_once(self, works: Sequence[Work], implementation: str, arrived_seconds: Sequence[float]) -> list[Delivery]:
