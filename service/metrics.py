@@ -26,7 +26,7 @@ from cellserve.service.registry.status import VersionState, VersionStatus
 from cellserve.service.sessions.observer import SessionCount, SessionEvent
 from cellserve.service.statistics import Statistics
 
-_FACTS: Final = 512  # booked together: some 100 requests in 0.3 ms
+_FACTS: Final = 1024  # booked together: some 200 requests in 0.6 ms
 
 
 class Metrics:

@@ -116,14 +116,14 @@ def test_facts_of_before_an_unload_and_late_ones_do_not_count_for_the_version_wh
 def test_whoever_looks_sees_what_waits_to_be_booked() -> None:
     later: list[Callable[[], None]] = []
     metrics = Metrics("1", later.append)
-    for _ in range(1000):
+    for _ in range(2000):
         metrics.on_request(answered())
     assert len(later) == 1
-    assert metrics.statistics.of(KEY).success.count == 1000
+    assert metrics.statistics.of(KEY).success.count == 2000
     metrics.on_request(answered())
-    assert value(metrics, "cellserve_requests_total", **RUN, code="OK") == 1001
+    assert value(metrics, "cellserve_requests_total", **RUN, code="OK") == 2001
     later.pop()()
-    assert value(metrics, "cellserve_requests_total", **RUN, code="OK") == 1001
+    assert value(metrics, "cellserve_requests_total", **RUN, code="OK") == 2001
 
 
 def test_all_that_many_threads_tell_is_on_the_page_and_in_the_statistics(metrics: Metrics) -> None:
