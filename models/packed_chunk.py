@@ -108,9 +108,10 @@ def _places(lengths: Sequence[int], wanted_back: bool) -> tuple[Array, Array | N
     times = np.arange(longest)
     if rows == 1:
         return times[:, np.newaxis], times if wanted_back else None
-    starts = np.array([0, *accumulate(lengths)])
+    even = rows * longest == sum(lengths)
+    starts = np.arange(0, (rows + 1) * longest, longest) if even else np.array([0, *accumulate(lengths)])
     places = times[:, np.newaxis] + starts[:-1]
-    if min(lengths) < longest:
+    if not even:
         np.minimum(places, starts[1:] - 1, out=places)
     if not wanted_back:
         return places, None

@@ -31,7 +31,8 @@ class Levels:
             if dropped_bits > 0:
                 remaining = (dropped_bits << (_LEADING_BITS - 1)) + (remaining >> dropped_bits)
             level = (sequence.order << _PRIORITY_SHIFT) + remaining
-            self.discard(sequence)
+            if sequence.id in self._level_of:
+                self.discard(sequence)
             members = self._members.get(level)
             if members is None:
                 members = self._members[level] = {}

@@ -15,7 +15,7 @@ from cellserve.models.network import Network
 from cellserve.models.packed_chunk import PackedAnswer, PackedChunk
 from cellserve.service.engine.batch import Batch
 from cellserve.service.engine.sequence import Sequence
-from cellserve.service.engine.state_pool import StatePool
+from cellserve.service.engine.state_pool import RowHandle, StatePool
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
@@ -53,13 +53,17 @@ class PackedRunner:
         return np.frombuffer(b"".join(cast("list[ReadableBuffer]", rows)), self._dtype).reshape(-1, *rows[0].shape[1:])
 
     def _states(self, batch: Batch) -> npt.NDArray[np.float32]:
-        """[B, width]. Newcomers get a row; it is written to when their first iteration has not been their last."""
-        newcomers = [(place, sequence) for place, sequence in enumerate(batch.sequences) if sequence.row is None]
-        for _, sequence in newcomers:
-            sequence.row = self._pool.acquire()
-        states = self._pool.take_array([sequence.row for sequence in batch.sequences if sequence.row is not None])
-        for place, sequence in newcomers:
-            states[place] = 0.0 if sequence.work.state is None else sequence.work.state
+        """[B, width]. Newcomers have none in the pool yet."""
+        old = [place for place, sequence in enumerate(batch.sequences) if sequence.row is not None]
+        handles = [sequence.row for sequence in batch.sequences if sequence.row is not None]
+        if len(handles) == batch.rows:
+            return self._pool.take_array(handles)
+        states = np.zeros((batch.rows, self._pool.width), np.float32)
+        if handles:
+            states[old] = self._pool.take_array(handles)
+        for place, sequence in enumerate(batch.sequences):
+            if sequence.row is None and sequence.work.state is not None:
+                states[place] = sequence.work.state
         return states
 
     def _collect(self, batch: Batch, answer: PackedAnswer, ending: list[int]) -> None:
@@ -89,15 +93,21 @@ class PackedRunner:
                 result[sequence.position : sequence.position + len(part)] = part
 
     def _keep(self, batch: Batch, states: npt.NDArray[np.float32], ending: list[int]) -> None:
-        """Survivors' states go back to the pool; those that end leave theirs, if wanted, as an array."""
-        ends = set(ending)
+        """Survivors' states go to the pool, where newcomers get a row; those that end leave theirs, if wanted, as an array."""
         for row in ending:
             if batch.sequences[row].work.want_state:
                 batch.sequences[row].state = states[row].copy()
+        if len(ending) == batch.rows:
+            return
+        ends = set(ending)
         going_on = [row for row in range(batch.rows) if row not in ends]
-        handles = [handle for row in going_on if (handle := batch.sequences[row].row) is not None]
-        if handles:
-            self._pool.put_array(handles, states if not ends else states[going_on])
+        handles: list[RowHandle] = []
+        for row in going_on:
+            sequence = batch.sequences[row]
+            if sequence.row is None:
+                sequence.row = self._pool.acquire()
+            handles.append(sequence.row)
+        self._pool.put_array(handles, states if not ends else states[going_on])
 
 
 def plain(row: Array, dtype: np.dtype[Any]) -> Array:

@@ -40,7 +40,10 @@ class Work(NamedTuple):
     @property
     def steps(self) -> int:
         """Time steps of its first sequence; 1 where all inputs are vectors (float32 of one dimension)."""
-        return next((len(array) for array in self.inputs if array.ndim > 1 or array.dtype.kind != "f"), 1)
+        for array in self.inputs:
+            if array.ndim > 1 or array.dtype.kind != "f":
+                return len(array)
+        return 1
 
 
 class Life(Enum):

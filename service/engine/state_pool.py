@@ -41,6 +41,10 @@ class StatePool:
         return self._rows
 
     @property
+    def width(self) -> int:
+        return self._slab.shape[1]
+
+    @property
     def free(self) -> int:
         return len(self._free)
 
@@ -60,11 +64,13 @@ class StatePool:
 
     def release(self, handle: RowHandle) -> None:
         """Gives a row back. StaleRow if it has been given back before."""
-        self._check(handle)
-        if handle.row == self._rows:
+        row, generation = handle
+        if self._generations[row] != generation:
+            raise self._stale(row, generation)
+        if row == self._rows:
             raise StaleRow("the scratch row belongs to nobody and cannot be released")
-        self._generations[handle.row] += 1
-        self._free.append(handle.row)
+        self._generations[row] += 1
+        self._free.append(row)
 
     def take(self, handles: Sequence[RowHandle]) -> Tensor:
         """Copies of these rows, in order: [len(handles), width]. StaleRow as in release."""
@@ -94,15 +100,14 @@ class StatePool:
         return self._host
 
     def _rows_of(self, handles: Sequence[RowHandle]) -> list[int]:
-        for handle in handles:
-            self._check(handle)
-        return [handle.row for handle in handles]
+        generations = self._generations
+        for row, generation in handles:
+            if generations[row] != generation:
+                raise self._stale(row, generation)
+        return [row for row, _ in handles]
 
     def _index(self, rows: list[int]) -> Tensor:
         return torch.tensor(rows, dtype=torch.int64, device=self._slab.device)
 
-    def _check(self, handle: RowHandle) -> None:
-        if self._generations[handle.row] != handle.generation:
-            raise StaleRow(
-                f"row {handle.row} was released: it is at generation {self._generations[handle.row]}, not {handle.generation}"
-            )
+    def _stale(self, row: int, generation: int) -> StaleRow:
+        return StaleRow(f"row {row} was released: it is at generation {self._generations[row]}, not {generation}")
