@@ -22,7 +22,7 @@ from cellserve.service.engine.live_heap import LiveHeap
 from cellserve.service.engine.sequence import Life, Sequence
 
 _LOOKED_AT = 2  # times the rows of a batch: how many of the eldest are looked at to find suitable ones
-_SIMILAR = 2  # times the least left: those who have less than that left may go together up to the first end
+_SIMILAR = 3  # times the least left: those who have less than that left may go together up to the first end
 _COMPANY = 2.0  # times what the leaders would take alone: what they may take with others beside them
 _LEAST_COMPANY = 0.5  # of the time of an iteration: what they may take in any case
 _LONG_TO_GO = 4  # times the steps of the iteration: those beside must not be at their own ends soon, or these scatter
