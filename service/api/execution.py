@@ -80,7 +80,7 @@ class Execution:
         """
         self.require_open()
         now = time.monotonic()
-        alone = not self._side_by_side.waits(now)
+        alone = self._side_by_side.alone(now)
         implementation = self._engine.short(works, alone)
         if implementation is not None:
             return await self._run_at_once(works, implementation, now, alone)
@@ -91,7 +91,7 @@ class Execution:
             self.presence.come_back()
 
     async def _run_at_once(self, works: Sequence[Work], implementation: str, now_seconds: float, alone: bool) -> list[Delivery]:
-        if alone or len(works) > 1:
+        if alone or len(works) > 1 or not self._side_by_side.promising():
             done = self._engine.run_at_once(works, implementation, [now_seconds] * len(works))
         else:
             done = [await self._side_by_side.hold(works[0], implementation, now_seconds)]

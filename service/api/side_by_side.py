@@ -2,7 +2,8 @@
 
 One row after the other costs a call each; sixteen in one call cost as much as three or four. So whoever comes while another is
 at the door, or soon after several were computed together, is held until the event loop has had nothing else to do for a tenth
-of a millisecond, for a millisecond at most. Who is alone is never held. Knows no messages and no models.
+of a millisecond, for a millisecond at most. Where that was in vain, the next ones are not held, twice as many each time. Who is
+alone is never held. Knows no messages and no models.
 """
 
 from __future__ import annotations
@@ -24,6 +25,8 @@ _LONGEST_SECONDS: Final = 0.001
 _IDLE_SECONDS: Final = 0.0001
 _EMPTY_TURN_SECONDS: Final = 15e-6  # a turn of the event loop that took no longer did nothing else
 _MOST_ROWS: Final = 16
+_FEWEST_SPARED: Final = 4  # requests that are not held after one was held in vain
+_MOST_SPARED: Final = 256
 
 Compute = Callable[[Sequence[Work], str, Sequence[float]], list[Delivery]]
 
@@ -54,10 +57,20 @@ class SideBySide:
         self._turn_seconds = 0.0  # when the last turn of the loop was seen
         self._busy_seconds = 0.0  # until when the loop had something else to do
         self._company_seconds = float("-inf")  # when several were last computed together
+        self._spared = 0  # after the last one that was held in vain; 0 if there has been company since
+        self._to_spare = 0
 
-    def waits(self, now_seconds: float) -> bool:
-        """Whether work that comes now should be held for others."""
-        return self._rows > 0 or now_seconds < self._company_seconds + _SOON_SECONDS or self._presence.near(now_seconds) >= _NEAR
+    def alone(self, now_seconds: float) -> bool:
+        """Whether nobody is known to be near whoever comes now."""
+        recent = now_seconds < self._company_seconds + _SOON_SECONDS
+        return self._rows == 0 and not recent and self._presence.near(now_seconds) < _NEAR
+
+    def promising(self) -> bool:
+        """Whether one who is not alone should be held. Asked once for each."""
+        if self._to_spare == 0 or self._rows > 0:
+            return True
+        self._to_spare -= 1
+        return False
 
     def hold(self, work: Work, implementation: str, now_seconds: float) -> Answer[Delivery]:
         """The delivery of work that is short under `implementation`, or what `compute` raises, before long."""
@@ -85,6 +98,9 @@ class SideBySide:
         held, self._held = self._held, {}
         if self._rows > 1:
             self._company_seconds = self._clock()
+            self._spared = 0
+        else:
+            self._spared = self._to_spare = min(max(2 * self._spared, _FEWEST_SPARED), _MOST_SPARED)
         self._rows = 0
         for (_, implementation), together in held.items():
             present = [each for each in together if not each.answer.done()]  # the others were cancelled meanwhile

@@ -76,14 +76,15 @@ def house() -> House:
     return House()
 
 
-def test_who_is_alone_does_not_wait(house: House) -> None:
+def test_who_is_alone_is_known_to_be(house: House) -> None:
     house.presence.begin_call()
-    assert not house.side_by_side.waits(house.clock())
+    assert house.side_by_side.alone(house.clock())
 
 
 def test_who_has_company_waits_and_is_computed_with_it(house: House) -> None:
     house.crowd()
-    assert house.side_by_side.waits(house.clock())
+    assert not house.side_by_side.alone(house.clock())
+    assert house.side_by_side.promising()
     first = house.side_by_side.hold(work(steps=5), "2", house.clock())
     came = house.clock()
     house.turn(0.0002)
@@ -133,11 +134,31 @@ def test_company_is_expected_for_two_milliseconds_after_there_was_some(house: Ho
     house.turn(0.002)
     house.presence.end_call()
     house.clock.advance(0.0019)
-    assert house.side_by_side.waits(house.clock())
+    assert not house.side_by_side.alone(house.clock())
     alone = house.side_by_side.hold(work(), "2", house.clock())
     house.turn(0.0019)
     assert alone.done()
-    assert not house.side_by_side.waits(house.clock())
+    assert house.side_by_side.alone(house.clock())
+
+
+def test_where_holding_is_in_vain_more_and_more_are_spared(house: House) -> None:
+    def spared() -> int:
+        """How many are not held after one that is held for nobody."""
+        assert house.side_by_side.promising()
+        house.side_by_side.hold(work(), "2", house.clock())
+        house.turn(0.002)
+        count = 0
+        while not house.side_by_side.promising():
+            count += 1
+        return count
+
+    house.crowd()
+    assert [spared() for _ in range(8)] == [4, 8, 16, 32, 64, 128, 256, 256]
+    for _ in range(2):
+        house.side_by_side.hold(work(), "2", house.clock())
+    house.turn(0.002)
+    assert house.side_by_side.promising()
+    assert spared() == 4
 
 
 def test_each_version_and_implementation_has_its_own_call(house: House) -> None:
