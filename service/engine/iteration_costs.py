@@ -1,10 +1,10 @@
 """What the next iteration will cost, even or ragged: the fit of the even ones, and the factor by which ragged ones cost more.
 
-A batch is ragged if a row ends inside it. Some kernels take that at no cost, others run it at less than half the speed, and
-which of them this is depends on the processor as well; so it is measured. The factor is forgotten slowly while no ragged batch
-is run, so that one bad measurement is not believed for ever. Ragged batches teach the fit too, at their time without the factor:
-where nearly all are ragged, the few even ones are of special shapes. Only one that takes clearly more than it should is taken to
-speak of the factor alone. Knows no clock and no scheduling.
+A batch is ragged if a row ends inside it. Some kernels take that at no cost, or at less than that of all the padding, others run
+it at less than half the speed, and which of them this is depends on the processor as well; so it is measured. The factor is
+forgotten slowly while no ragged batch is run, so that one bad measurement is not believed for ever. Ragged batches teach the fit
+too, at their time without the factor: where nearly all are ragged, the few even ones are of special shapes. Only one that takes
+clearly more than it should is taken to speak of the factor alone. Knows no clock and no scheduling.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from __future__ import annotations
 from cellserve.service.engine.cost_model import CostModel
 
 _LOWER, _HIGHER = 0.5, 0.1  # weight of the newest ragged iteration: a measurement can be late, but never early
-_FORGOTTEN = 0.995  # of the excess, for each even iteration
+_FORGOTTEN = 0.995  # of its distance from 1, for each even iteration
 _CLEARLY_MORE = 1.25
-_LOWEST, _HIGHEST = 1.0, 4.0  # measurements beyond these are stalls, or a fit that is not there yet
+_LOWEST, _HIGHEST = 0.5, 4.0  # measurements beyond these are stalls, or a fit that is not there yet
 
 
 class IterationCosts:

@@ -1,4 +1,4 @@
-"""Computes one iteration of a causal network in one run over host memory: steps packed, states gathered and scattered.
+"""Computes one iteration of a causal network in one run or two over host memory: steps packed, states gathered and scattered.
 
 Nearly all of it is plain Python on purpose: each operation of NumPy or torch on more than a few numbers hands the interpreter
 over, and the event loop waits for it. Knows no masks, no queue, no clock, no errors: whatever raises is the lane's to handle.
@@ -14,6 +14,7 @@ import numpy.typing as npt
 from cellserve.models.network import Network
 from cellserve.models.packed_chunk import PackedAnswer, PackedChunk
 from cellserve.service.engine.batch import Batch
+from cellserve.service.engine.row_groups import rows_of_first_call
 from cellserve.service.engine.sequence import Sequence
 from cellserve.service.engine.state_pool import RowHandle, StatePool
 
@@ -32,14 +33,15 @@ class PackedRunner:
         self._per_step = [network.shapes[reference].sequence for reference in network.spec.outputs]
 
     def run(self, batch: Batch, chunk: PackedChunk) -> bool:
-        """As ChunkRunner.run, by one call of `chunk`. False, and nothing is done, if `chunk` refuses the steps."""
-        steps = self._packed(batch)
-        if chunk.refuses(steps):
+        """As ChunkRunner.run, by calls of `chunk`. False, and nothing is done, if it refuses any of the steps."""
+        parts = [(part, self._packed(part)) for part in _parts(batch)]
+        if any(chunk.refuses(steps) for _, steps in parts):
             return False
-        ending = batch.ending
-        answer = chunk(steps, batch.lengths, self._states(batch), ending)
-        self._collect(batch, answer, ending)
-        self._keep(batch, answer.state, ending)
+        for part, steps in parts:
+            ending = part.ending
+            answer = chunk(steps, part.lengths, self._states(part), ending)
+            self._collect(part, answer, ending)
+            self._keep(part, answer.state, ending)
         return True
 
     def _packed(self, batch: Batch) -> Array:
@@ -108,6 +110,17 @@ class PackedRunner:
                 sequence.row = self._pool.acquire()
             handles.append(sequence.row)
         self._pool.put_array(handles, states if not ends else states[going_on])
+
+
+def _parts(batch: Batch) -> list[Batch]:
+    """The batch itself, or, where much of it would be padding, two: the kernel computes every row up to the longest."""
+    rows = rows_of_first_call(batch.lengths) if batch.ragged else 0
+    if rows == 0:
+        return [batch]
+    return [
+        Batch(batch.implementation, batch.sequences[:rows], batch.lengths[:rows]),
+        Batch(batch.implementation, batch.sequences[rows:], batch.lengths[rows:]),
+    ]
 
 
 def plain(row: Array, dtype: np.dtype[Any]) -> Array:

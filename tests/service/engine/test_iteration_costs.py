@@ -26,7 +26,7 @@ def taught(ragged_factor: float, late: float = 1.0) -> IterationCosts:
     return costs
 
 
-@pytest.mark.parametrize("factor", [1.0, 1.5, 2.4])
+@pytest.mark.parametrize("factor", [0.7, 1.0, 1.5, 2.4])
 def test_it_finds_the_factor(factor: float) -> None:
     costs = taught(factor)
     assert costs.ragged_factor == pytest.approx(factor, rel=0.1)
