@@ -4,7 +4,19 @@ from __future__ import annotations
 
 import argparse
 
-from tests.bench import choice, door, engine, head_of_line, kernels, long_sequences, sessions, streams, waiting, workers
+from tests.bench import (
+    choice,
+    door,
+    engine,
+    event_loop,
+    head_of_line,
+    kernels,
+    long_sequences,
+    sessions,
+    streams,
+    waiting,
+    workers,
+)
 
 BENCHMARKS = {
     "kernels": kernels.run,
@@ -14,6 +26,7 @@ BENCHMARKS = {
     "long_sequences": long_sequences.run,
     "waiting": waiting.run,
     "workers": workers.run,
+    "event_loop": event_loop.run,
     "door": door.run,
     "streams": streams.run,
     "sessions": sessions.run,

@@ -21,6 +21,9 @@ CLASSES = 4
 
 
 class _Oip(oip_grpc.GRPCInferenceServiceServicer):
+    async def ServerLive(self, request: oip.ServerLiveRequest, context: Any) -> oip.ServerLiveResponse:
+        return oip.ServerLiveResponse(live=True)
+
     async def ModelInfer(self, request: oip.ModelInferRequest, context: Any) -> oip.ModelInferResponse:
         return _infer(request)
 
