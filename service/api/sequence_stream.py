@@ -59,12 +59,17 @@ class SequenceStream:
             raise InvalidInput(f"the message asks for nothing that this server knows; set one of: {known}", field="action")
         timeout_seconds = _timeout_seconds(request)
         ends_seconds = deadline(self._time_remaining(), timeout_seconds)
-        try:
-            async with asyncio.timeout(timeout_seconds):
-                answer = await self._acts[action](getattr(request, action), ends_seconds)
-        except TimeoutError as error:
-            raise DeadlineExpired("the time given for this request is over") from error
+        act = self._acts[action](getattr(request, action), ends_seconds)
+        answer = await (act if timeout_seconds is None else _within(timeout_seconds, act))
         return pb.StreamReply(id=request.id, request_id=request_id, **{action: answer})
+
+
+async def _within(seconds: float, act: Awaitable[Any]) -> Any:
+    try:
+        async with asyncio.timeout(seconds):
+            return await act
+    except TimeoutError as error:
+        raise DeadlineExpired("the time given for this request is over") from error
 
 
 async def _refuse_used_id(given: str, request_id: str) -> pb.StreamReply:
