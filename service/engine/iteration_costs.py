@@ -39,8 +39,11 @@ class IterationCosts:
         return even * self._ragged_factor if ragged else even
 
     def steps_within(self, seconds: float, rows: int, ragged: bool = False) -> int:
-        """Most steps of `rows` rows that should take at most `seconds`; at least 1. Only for the thread that observes."""
-        return self._even.steps_within(seconds / self._ragged_factor if ragged else seconds, rows)
+        """Most steps of `rows` rows that should take at most `seconds`; at least 1. Only for the thread that observes.
+
+        If ragged, even where little padding can be saved: the factor is that of all of them together.
+        """
+        return self._even.steps_within(seconds / max(self._ragged_factor, 1.0) if ragged else seconds, rows)
 
     def rows_within(self, seconds: float, steps: int, most: int) -> int:
         """How many rows, of at most `most`, should take at most `seconds` for so many steps, even; perhaps none."""

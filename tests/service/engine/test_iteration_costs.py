@@ -65,6 +65,11 @@ def test_fewer_steps_fit_if_ragged() -> None:
     assert costs.steps_within(0.002, 32, ragged=True) < costs.steps_within(0.002, 32)
 
 
+def test_a_time_is_kept_even_if_ragged_iterations_were_cheaper() -> None:
+    costs = taught(0.6)
+    assert costs.steps_within(0.002, 32, ragged=True) == costs.steps_within(0.002, 32)
+
+
 def test_ragged_iterations_alone_correct_a_fit_of_other_numbers_of_rows() -> None:
     """One row at a time cannot tell what further rows cost; when many come, some of them end in every iteration."""
 
