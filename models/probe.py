@@ -18,12 +18,13 @@ from cellserve.models.network import Network
 class Probe:
     """`lengths`: time steps of each row; the batch has as many as the longest. Causal networks advance by it, others run it.
 
-    As for most requests, the states of rows that end before the longest are not asked for.
+    As for most requests, all rows end with it: their outputs are made, their states are not asked for.
     """
 
     def __init__(self, network: Network, lengths: Sequence[int]) -> None:
         self._network = network
         self._lengths = tuple(lengths)
+        self._rows = range(len(self._lengths))
         arrays, _ = golden_inputs(network.spec)
         kinds = (entry.kind for entry in network.spec.inputs)
         self._inputs = tuple(self._tiled(array, kind == "vector") for array, kind in zip(arrays, kinds))
@@ -38,9 +39,12 @@ class Probe:
     def __call__(self, implementation: str) -> None:
         chunk = self._network.packed(implementation)
         if chunk is not None and self._steps is not None:
-            chunk(self._steps, self._lengths, self._state.data.numpy(), ())
+            chunk(self._steps, self._lengths, self._state.data.numpy(), self._rows)
         elif self._network.causal:
-            self._network.advance(self._inputs[0], self._lengths, self._state, implementation=implementation, ended_states=False)
+            advance, _ = self._network.advance(
+                self._inputs[0], self._lengths, self._state, implementation=implementation, ended_states=False
+            )
+            self._network.finish(advance, self._rows)
         else:
             self._network.run(self._inputs, self._lengths, implementation=implementation, ended_states=False)
         if self._network.device.type == "cuda":
