@@ -6,7 +6,7 @@ over, and the event loop waits for it. Knows no masks, no queue, no clock, no er
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -14,12 +14,10 @@ import numpy.typing as npt
 from cellserve.models.network import Network
 from cellserve.models.packed_chunk import PackedAnswer, PackedChunk
 from cellserve.service.engine.batch import Batch
+from cellserve.service.engine.packed_steps import joined
 from cellserve.service.engine.row_groups import rows_of_first_call
 from cellserve.service.engine.sequence import Sequence
 from cellserve.service.engine.state_pool import RowHandle, StatePool
-
-if TYPE_CHECKING:
-    from _typeshed import ReadableBuffer
 
 Array = npt.NDArray[Any]
 
@@ -46,13 +44,8 @@ class PackedRunner:
 
     def _packed(self, batch: Batch) -> Array:
         """[N, F], or ids [N]: the next steps of every row, one row after the other."""
-        rows = [
-            plain(s.work.inputs[0][s.position : s.position + length], self._dtype)
-            for s, length in zip(batch.sequences, batch.lengths)
-        ]
-        if len(rows) == 1:
-            return rows[0]
-        return np.frombuffer(b"".join(cast("list[ReadableBuffer]", rows)), self._dtype).reshape(-1, *rows[0].shape[1:])
+        rows = [s.work.inputs[0][s.position : s.position + length] for s, length in zip(batch.sequences, batch.lengths)]
+        return joined(rows, self._dtype)
 
     def _states(self, batch: Batch) -> npt.NDArray[np.float32]:
         """[B, width]. Newcomers have none in the pool yet."""
@@ -121,11 +114,3 @@ def _parts(batch: Batch) -> list[Batch]:
         Batch(batch.implementation, batch.sequences[:rows], batch.lengths[:rows]),
         Batch(batch.implementation, batch.sequences[rows:], batch.lengths[rows:]),
     ]
-
-
-def plain(row: Array, dtype: np.dtype[Any]) -> Array:
-    """What may be read, or joined, byte by byte; in all usual cases the row itself, which is a view of the request."""
-    flags = row.flags
-    if row.dtype == dtype and flags.c_contiguous and flags.aligned:
-        return row
-    return np.array(row, dtype, order="C")
