@@ -13,12 +13,12 @@ _FORGOTTEN_SECONDS: Final = 0.01  # a call told of so long ago has begun, or nev
 
 
 class Presence:
-    """Calls are told of, begin and end; requests on streams begin and are written."""
+    """Calls are told of, begin and end; requests on streams begin, are answered, and their replies are written."""
 
     def __init__(self) -> None:
         self._told_seconds: deque[float] = deque()  # when gRPC told of calls that have not begun
-        self._calls = 0
-        self._streamed = 0
+        self._begun = 0
+        self._writing = 0
         self._away = 0
 
     def tell(self, now_seconds: float) -> None:
@@ -29,17 +29,25 @@ class Presence:
         """One of those told of begins."""
         if self._told_seconds:
             self._told_seconds.popleft()
-        self._calls += 1
+        self._begun += 1
 
     def end_call(self) -> None:
-        self._calls -= 1
+        self._begun -= 1
 
     def begin_streamed(self) -> None:
-        self._streamed += 1
+        self._begun += 1
 
-    def end_streamed(self, requests: int = 1) -> None:
-        """Replies have been written, or never will be."""
-        self._streamed -= requests
+    def answer_streamed(self) -> None:
+        self._begun -= 1
+        self._writing += 1
+
+    def write_streamed(self) -> None:
+        self._writing -= 1
+
+    def forget_streamed(self, begun: int, answered: int) -> None:
+        """Requests of a stream that has ended: so many not answered, and so many answered and not written."""
+        self._begun -= begun
+        self._writing -= answered
 
     def leave(self) -> None:
         """A request that has begun goes to a worker."""
@@ -51,10 +59,10 @@ class Presence:
     def near(self, now_seconds: float) -> int:
         """How many requests are here, one among them that asks.
 
-        Of those on streams one is left out: a client that waits for each reply has its next request here before gRPC has said
-        that the last reply is written.
+        Of the replies that are being written one is left out: a client that waits for each has its next request here before
+        gRPC has said that the last reply is written.
         """
         told = self._told_seconds
         while told and told[0] < now_seconds - _FORGOTTEN_SECONDS:
             told.popleft()
-        return len(told) + self._calls + max(0, self._streamed - 1) - self._away
+        return len(told) + self._begun - self._away + max(0, self._writing - 1)

@@ -74,14 +74,13 @@ async def answers(
     try:
         while (task := await crowd.next_done()) is not None:
             yield task.result()
-            crowd.answered()  # only now: a client that does not read is not read either
+            crowd.written()  # only now: a client that does not read is not read either
         if closer is not None and closer.done():
             raise closer.result()
     finally:
-        presence.end_streamed(crowd.unanswered)
-        for unneeded in (crowd.reader, closer, *crowd.tasks):
-            if unneeded is not None:
-                unneeded.cancel()
+        crowd.disperse()
+        if closer is not None:
+            closer.cancel()
 
 
 class _Crowd(Generic[Request, Reply]):
@@ -94,8 +93,9 @@ class _Crowd(Generic[Request, Reply]):
         most_unanswered: int,
         presence: Presence,
     ) -> None:
-        self.tasks: set[asyncio.Task[Reply]] = set()
-        self.unanswered = 0
+        self._tasks: set[asyncio.Task[Reply]] = set()  # those whose replies are not being written yet
+        self._begun = self._answered = 0
+        self._dispersed = False
         self._room = asyncio.Semaphore(most_unanswered)
         self._presence = presence
         self._start = start
@@ -105,28 +105,42 @@ class _Crowd(Generic[Request, Reply]):
 
     async def next_done(self) -> asyncio.Task[Reply] | None:
         """The next request that is done; None when none is left and none will come. Raises what reading raised."""
-        while self.tasks or not self.reader.done():
+        while self._tasks or not self.reader.done():
             task = await self._done.get()
             if task is not None:
-                self.tasks.discard(task)
+                self._tasks.discard(task)
                 return task
             if not self.reader.cancelled():
                 self.reader.result()
         return None
 
-    def answered(self) -> None:
-        """A reply has been written."""
-        self.unanswered -= 1
-        self._presence.end_streamed()
+    def written(self) -> None:
+        """A reply has been."""
+        self._answered -= 1
+        self._presence.write_streamed()
         self._room.release()
+
+    def disperse(self) -> None:
+        """Nothing more is read, answered or written."""
+        self._dispersed = True
+        self._presence.forget_streamed(self._begun, self._answered)
+        for unneeded in (self.reader, *self._tasks):
+            unneeded.cancel()
+
+    def _on_done(self, task: asyncio.Task[Reply]) -> None:
+        if not self._dispersed:
+            self._begun -= 1
+            self._answered += 1
+            self._presence.answer_streamed()
+            self._done.put_nowait(task)
 
     async def _read(self, requests: AsyncIterator[Request]) -> None:
         await self._room.acquire()
         async for request in requests:
             task = self._start(request)
             if task is not None:
-                self.unanswered += 1
+                self._begun += 1
                 self._presence.begin_streamed()
-                self.tasks.add(task)
-                task.add_done_callback(self._done.put_nowait)
+                self._tasks.add(task)
+                task.add_done_callback(self._on_done)
                 await self._room.acquire()
