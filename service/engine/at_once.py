@@ -131,7 +131,11 @@ class AtOnce:
             outputs = [
                 output[start:end] if per_step else output[place] for output, per_step in zip(answer.outputs, self._per_step)
             ]
-            results.append((tuple(outputs), answer.state[place] if work.want_state else None))
+            state = answer.state[place] if work.want_state else None
+            if len(works) > 1:  # whoever keeps an answer must not keep those of its mates
+                outputs = [output.copy() for output in outputs]
+                state = None if state is None else state.copy()
+            results.append((tuple(outputs), state))
         return self._ended(lengths, implementation, arrived_seconds, started, results)
 
     def _ended(
@@ -149,7 +153,7 @@ class AtOnce:
         for place, (length, arrived) in enumerate(zip(lengths, arrived_seconds)):
             waited_seconds, share_seconds = started_seconds - arrived, length * per_step_seconds
             outputs, state = ((), None) if results is None else results[place]
-            error = None if results else InternalFailure("the computation of this sequence failed on the server")
+            error = InternalFailure("the computation of this sequence failed on the server") if results is None else None
             fact = SequenceFact(self._key, implementation, reason, length, 1, waited_seconds, share_seconds)
             tell(self._observer.on_sequence_end, fact)
             deliveries.append(

@@ -166,6 +166,14 @@ def test_side_by_side_each_gets_its_own_answer(lengths: tuple[int, ...]) -> None
         assert delivery.queue_seconds == place
 
 
+def test_whoever_keeps_an_answer_keeps_no_other() -> None:
+    works = [Work(KEY, (inputs(3),), want_state=True)] * 3
+    for delivery in counted_at_once(1e-4).run(works, "onnxruntime", [0.0] * 3):
+        assert delivery.state is not None
+        for kept in (*delivery.outputs, delivery.state):
+            assert kept.base is None or kept.base.nbytes == kept.nbytes
+
+
 @given(
     st.lists(st.integers(1, 200), min_size=1, max_size=40),
     st.floats(1e-7, 1e-3),
