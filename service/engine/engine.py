@@ -172,7 +172,7 @@ class Engine:
         """
         at_once = self._at_once.get(works[0].version)
         if at_once is None:
-            raise UnknownVersion(f"{works[0].version} is not loaded")
+            raise _not_loaded(works[0].version)
         return at_once.run(works, implementation, arrived_seconds)
 
     def submit(self, work: Work) -> int:
@@ -244,7 +244,7 @@ class Engine:
     def _known(self, key: VersionKey) -> tuple[Lane, ...]:
         lanes = self._lanes.get(key)
         if lanes is None:
-            raise UnknownVersion(f"{key} is not loaded")
+            raise _not_loaded(key)
         return lanes
 
     def _chosen(self, lane: Lane, worker_index: int, work: Work) -> str:
@@ -267,6 +267,10 @@ class Engine:
     def _worker_died(self, cause: BaseException) -> None:
         self._healthy = False
         self._on_death(cause)
+
+
+def _not_loaded(key: VersionKey) -> UnknownVersion:
+    return UnknownVersion(f"{key} is not loaded")
 
 
 def _check_implementation(key: VersionKey, network: Network, implementation: str) -> None:

@@ -45,7 +45,7 @@ class _NoEngine:
 
     def run_at_once(self, works: Rows[Work], implementation: str, arrived_seconds: Rows[float]) -> list[Delivery]:
         """Never asked, since nothing is short."""
-        raise NotImplementedError
+        raise RuntimeError("nothing is computed at once here")
 
     def submit(self, work: Work) -> int:
         raise RuntimeError("the echo computes nothing")
