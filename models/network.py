@@ -15,10 +15,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from cellserve.models.chunk_call import ChunkCall
 from cellserve.models.errors import Unsupported
 from cellserve.models.graph import Graph
 from cellserve.models.implementations import IMPLEMENTATIONS, Implementation
-from cellserve.models.packed_chunk import PackedChunk
 from cellserve.models.pass_network import PassNetwork
 from cellserve.models.passes import plan
 from cellserve.models.row_lengths import RowLengths
@@ -64,9 +64,9 @@ class Network:
         self.passes: PassNetwork | None = None
         if not self._plan.causal:
             self.passes = PassNetwork(spec, self.shapes, self._graph, self.state_layout, self.device)
-        self._packed: PackedChunk | None = None
+        self._chunk_call: ChunkCall | None = None
         if self.device.type == "cpu" and "onnxruntime" in supported:
-            self._packed = PackedChunk.of(spec, self._plan, self.shapes, weights.arrays)
+            self._chunk_call = ChunkCall.of(spec, self._plan, self.shapes, weights.arrays)
 
     @property
     def causal(self) -> bool:
@@ -115,13 +115,13 @@ class Network:
         )
         return made, RecurrentState.joined(self.state_layout, states, len(lengths), self.device)
 
-    def packed(self, implementation: str) -> PackedChunk | None:
-        """What advances and finishes a chunk in one run over host memory, without masks: the numbers of `advance` and `finish`.
+    def chunk_call(self, implementation: str) -> ChunkCall | None:
+        """What advances and finishes a chunk in one call over host memory, without masks: the numbers of `advance` and `finish`.
 
         None where this implementation has no such way. Raises Unsupported as `advance` does.
         """
         self._require(implementation)
-        return self._packed if implementation == "onnxruntime" else None
+        return self._chunk_call if implementation == "onnxruntime" else None
 
     @torch.inference_mode()
     def finish(self, advance: Advance, rows: Sequence[int]) -> tuple[Tensor, ...]:
@@ -178,10 +178,10 @@ class Network:
             return
         made, _ = self.advance(inputs[0], [steps, 1], self.initial_state(2), implementation=implementation)
         self.finish(made, [0, 1])
-        if (chunk := self.packed(implementation)) is not None:
-            for rows in chunk.kinds_of_batches:
-                packed = np.zeros((rows, *inputs[0].shape[2:]), inputs[0].numpy().dtype)
-                chunk(packed, [1] * rows, self.initial_state(rows).data.numpy(), range(rows))
+        if (call := self.chunk_call(implementation)) is not None:
+            for rows in call.kinds_of_batches:
+                step = np.zeros((rows, 1, *inputs[0].shape[2:]), inputs[0].numpy().dtype)
+                call(step, [1] * rows, self.initial_state(rows).data.numpy(), range(rows))
 
     def _zeros(self, entry: InputSpec, steps: int) -> Tensor:
         if entry.kind == "ids":

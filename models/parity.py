@@ -15,10 +15,10 @@ import numpy.typing as npt
 import torch
 
 from cellserve.models import reference
+from cellserve.models.chunk_call import ChunkCall
 from cellserve.models.errors import ModelError
 from cellserve.models.golden_pair import GoldenPair, golden_inputs
 from cellserve.models.network import Network
-from cellserve.models.packed_chunk import PackedChunk
 from cellserve.models.pass_network import PassNetwork
 from cellserve.models.pass_walk import walk
 from cellserve.models.spec import ModelSpec
@@ -81,11 +81,11 @@ def verify(network: Network, golden: GoldenPair, bound: float, implementation: s
         answers.append(("in passes", _in_passes(network, network.passes, golden, implementation)))
     where = f"implementation {implementation!r}, run"
     largest = max(_difference(f"{where} {manner}", network, golden, answer, bound) for manner, answer in answers)
-    chunk = network.packed(implementation)
-    plain = None if chunk is None else _unmasked(network, golden, chunk, implementation)
-    if chunk is not None and plain is not None:
-        packed = _in_packed_chunks(network, plain, chunk)
-        largest = max(largest, _difference(f"{where} in packed chunks", network, plain, packed, bound))
+    call = network.chunk_call(implementation)
+    plain = None if call is None else _unmasked(network, golden, call, implementation)
+    if call is not None and plain is not None:
+        called = _in_chunk_calls(network, plain, call)
+        largest = max(largest, _difference(f"{where} in chunks of one call each", network, plain, called, bound))
     return largest
 
 
@@ -174,21 +174,21 @@ def _in_passes(network: Network, passes: PassNetwork, golden: GoldenPair, implem
     return outputs, _states(network, state)
 
 
-def _unmasked(network: Network, golden: GoldenPair, chunk: PackedChunk, implementation: str) -> GoldenPair | None:
+def _unmasked(network: Network, golden: GoldenPair, call: ChunkCall, implementation: str) -> GoldenPair | None:
     """The golden pair; if layers mask steps of it, one without such steps, answered whole. None if there are no other steps."""
     inputs = golden.inputs[0]
     flat = inputs.reshape(-1, *inputs.shape[2:])
-    if not chunk.refuses(flat):
+    if not call.refuses(flat):
         return golden
-    other = np.stack([step + 1 if chunk.refuses(step[np.newaxis]) else step for step in flat]).astype(inputs.dtype)
-    if chunk.refuses(other) or (inputs.ndim == 2 and other.max() > inputs.max()):
+    other = np.stack([step + 1 if call.refuses(step[np.newaxis]) else step for step in flat]).astype(inputs.dtype)
+    if call.refuses(other) or (inputs.ndim == 2 and other.max() > inputs.max()):
         return None
     plain = replace(golden, inputs=(other.reshape(inputs.shape),))
     outputs, state = _whole(network, plain, implementation)
     return replace(plain, outputs=outputs, state=state)
 
 
-def _in_packed_chunks(network: Network, golden: GoldenPair, chunk: PackedChunk) -> Answer:
+def _in_chunk_calls(network: Network, golden: GoldenPair, call: ChunkCall) -> Answer:
     """As `_in_chunks`, where the network has one run for it."""
     lengths, rows = golden.lengths, list(range(len(golden.lengths)))
     state = network.initial_state(len(rows)).data.numpy()
@@ -196,13 +196,13 @@ def _in_packed_chunks(network: Network, golden: GoldenPair, chunk: PackedChunk) 
     for start, stop in _chunks(max(lengths)):
         stops = [min(lengths[row], stop) for row in rows]
         ended = [place for place, row in enumerate(rows) if lengths[row] <= stop]
-        steps = np.concatenate([golden.inputs[0][row, start:end] for row, end in zip(rows, stops)])
-        answer = chunk(steps, [end - start for end in stops], state[rows], ended)
+        steps = np.ascontiguousarray(golden.inputs[0][rows, start : max(stops)])
+        answer = call(steps, [end - start for end in stops], state[rows], ended)
         state[rows] = answer.state
         for name, whole, found in zip(network.spec.outputs, outputs, answer.outputs):
             if network.shapes[name].sequence:
-                for row, end, part in zip(rows, stops, np.split(found, np.cumsum([end - start for end in stops[:-1]]))):
-                    whole[row, start:end] = part
+                for row, end, part in zip(rows, stops, found):
+                    whole[row, start:end] = part[: end - start]
             else:
                 whole[[rows[place] for place in ended]] = found
         rows = [row for row in rows if lengths[row] > stop]

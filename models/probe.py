@@ -29,7 +29,7 @@ class Probe:
         kinds = (entry.kind for entry in network.spec.inputs)
         self._inputs = tuple(self._tiled(array, kind == "vector") for array, kind in zip(arrays, kinds))
         self._state = network.initial_state(len(self._lengths))
-        self._steps = self._packed() if network.causal else None
+        self._steps = self._inputs[0].numpy(force=True).swapaxes(0, 1).copy() if network.causal else None
 
     @property
     def timesteps(self) -> int:
@@ -37,9 +37,9 @@ class Probe:
         return sum(self._lengths)
 
     def __call__(self, implementation: str) -> None:
-        chunk = self._network.packed(implementation)
-        if chunk is not None and self._steps is not None:
-            chunk(self._steps, self._lengths, self._state.data.numpy(), self._rows)
+        call = self._network.chunk_call(implementation)
+        if call is not None and self._steps is not None:
+            call(self._steps, self._lengths, self._state.data.numpy(), self._rows)
         elif self._network.causal:
             advance, _ = self._network.advance(
                 self._inputs[0], self._lengths, self._state, implementation=implementation, ended_states=False
@@ -49,11 +49,6 @@ class Probe:
             self._network.run(self._inputs, self._lengths, implementation=implementation, ended_states=False)
         if self._network.device.type == "cuda":
             torch.cuda.synchronize(self._network.device)
-
-    def _packed(self) -> Array:
-        """[N, F], or ids [N]: the steps of the one input, one row after the other."""
-        inputs = self._inputs[0].numpy(force=True)
-        return np.concatenate([inputs[:length, row] for row, length in enumerate(self._lengths)])
 
     def _tiled(self, array: Array, vector: bool) -> Tensor:  # [B, T, F], ids [B, T] or vectors [B, width]
         """Time-major [T, B, …], or [B, width]."""

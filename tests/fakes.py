@@ -179,7 +179,7 @@ class FakeNetwork:
     def finish(self, advance: FakeAdvance, rows: Sequence[int]) -> tuple[torch.Tensor, ...]:
         return advance.sums[:, list(rows)], advance.ends[list(rows)]
 
-    def packed(self, implementation: str) -> None:
+    def chunk_call(self, implementation: str) -> None:
         """It has no such way."""
 
     def run(

@@ -24,10 +24,9 @@ class GraphBuilder:
     def add(self, operator: str, given: Sequence[str], made: str, **attributes: Any) -> None:
         self._nodes.append(helper.make_node(operator, list(given), [made], **attributes))
 
-    def split(self, given: str, made: Sequence[str], sizes: Sequence[int]) -> None:
-        """Cuts the second axis."""
+    def split(self, given: str, made: Sequence[str], sizes: Sequence[int], axis: int) -> None:
         lengths = self.constant(f"{given}/sizes", np.array(sizes, np.int64))
-        self._nodes.append(helper.make_node("Split", [given, lengths], list(made), axis=1))
+        self._nodes.append(helper.make_node("Split", [given, lengths], list(made), axis=axis))
 
     def piece(self, piece: Piece) -> None:
         self._nodes += piece.nodes

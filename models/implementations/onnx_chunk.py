@@ -1,4 +1,4 @@
-"""A chunk of a whole causal network as one ONNX model: rows in one after the other, all layers, the head, the new states out.
+"""A chunk of a whole causal network as one ONNX model: rows in side by side, all layers, the head, the new states out.
 
 One run in place of dozens of small operations, each of which would hand the interpreter over to whoever waits for it. What it
 cannot say (some layers and activations) is refused in words; such networks go layer by layer. Nor can it mask: it is for steps of
@@ -18,6 +18,7 @@ from cellserve.models.implementations import onnx_graph, onnx_plain, onnx_scan
 from cellserve.models.implementations.onnx_builder import GraphBuilder
 from cellserve.models.implementations.onnx_graph import OnnxLayer
 from cellserve.models.passes import Plan
+from cellserve.models.shapes import TensorShape
 from cellserve.models.spec import (
     EmbeddingLayer,
     GruLayer,
@@ -33,13 +34,11 @@ from cellserve.models.state_layout import SEEN, StateLayout
 
 Array = NDArray[np.float32]
 
-STEPS: Final = "steps"  # [N, F] float32 or ids [N] int64: the rows' steps, one row after the other
-PLACES: Final = "places"  # [T, B] int64: which of them stands at each step of each row; any one beyond a row's end
+STEPS: Final = "steps"  # [B, T, F] float32 or ids [B, T] int64; anything that the layers can take beyond a row's end
 LENGTHS: Final = "lengths"  # [B] int32
-STATE: Final = "state"  # [B, width]: rows of the state layout
+STATE: Final = "state"  # [1, B, width]: rows of the state layout
 ENDING: Final = "ending"  # [E] int64: the rows whose vectors are wanted
-BACK: Final = "back"  # [N] int64: t B + b of each of the steps
-NEW_STATE: Final = "new_state"  # [B, width]
+NEW_STATE: Final = "new_state"  # [1, B, width]
 
 
 def obstacle(spec: ModelSpec, plan: Plan) -> str | None:
@@ -77,30 +76,36 @@ def _layer_obstacle(spec: ModelSpec, layer: LayerSpec) -> str | None:
 
 
 def output_name(index: int) -> str:
-    """Of the index-th output of the spec: [N, …] for a sequence, [E, …] for a vector."""
+    """Of the index-th output of the spec: [B, T, …] for a sequence, [E, …] for a vector."""
     return f"output_{index}"
 
 
 def serialized(
-    spec: ModelSpec, plan: Plan, weights: Mapping[str, Array], sequences: frozenset[str], scanned: frozenset[str] = frozenset()
+    spec: ModelSpec,
+    plan: Plan,
+    shapes: Mapping[str, TensorShape],
+    weights: Mapping[str, Array],
+    scanned: frozenset[str] = frozenset(),
 ) -> bytes:
-    """The model of a network without an obstacle.
-
-    sequences: the references that are sequences; scanned: the recurrent layers, without peepholes, that run as scans.
-    """
-    return _Chunk(spec, plan, weights, sequences, scanned).serialized()
+    """The model of a network without an obstacle. scanned: the recurrent layers, without peepholes, that run as scans."""
+    return _Chunk(spec, plan, shapes, weights, scanned).serialized()
 
 
 class _Chunk:
     """Every tensor of the network is one of the graph, by the same name behind "="; helpers are named with "/" or "::"."""
 
     def __init__(
-        self, spec: ModelSpec, plan: Plan, weights: Mapping[str, Array], sequences: frozenset[str], scanned: frozenset[str]
+        self,
+        spec: ModelSpec,
+        plan: Plan,
+        shapes: Mapping[str, TensorShape],
+        weights: Mapping[str, Array],
+        scanned: frozenset[str],
     ) -> None:
-        self._spec, self._plan = spec, plan
-        self._sequences = sequences
+        self._spec, self._plan, self._shapes = spec, plan, shapes
         self._scanned = scanned
         self._columns = StateLayout.of(spec).columns
+        self._read = frozenset((*spec.outputs, *(reference for layer in spec.layers for reference in layer.inputs)))
         self._graph = GraphBuilder()
         self._own: dict[str, dict[str, Array]] = {layer.name: {} for layer in spec.layers}
         for name, array in weights.items():
@@ -110,13 +115,12 @@ class _Chunk:
     def serialized(self) -> bytes:
         entry = self._spec.inputs[0]
         features = () if entry.width is None else (entry.width,)
-        self._graph.input(STEPS, TensorProto.FLOAT if features else TensorProto.INT64, "N", *features)
-        self._graph.input(PLACES, TensorProto.INT64, "T", "B")
+        self._graph.input(STEPS, TensorProto.FLOAT if features else TensorProto.INT64, "B", "T", *features)
         self._graph.input(LENGTHS, TensorProto.INT32, "B")
-        self._graph.input(STATE, TensorProto.FLOAT, "B", sum(one.width for one in self._columns))
-        self._graph.add("Gather", [STEPS, PLACES], _ref(entry.name))
+        self._graph.input(STATE, TensorProto.FLOAT, 1, "B", sum(one.width for one in self._columns))
+        self._graph.add("Transpose", [STEPS], _ref(entry.name), perm=_rows_and_steps_swapped(2 + len(features)))
         if self._columns:
-            self._graph.split(STATE, [f"state/{one.key}" for one in self._columns], [one.width for one in self._columns])
+            self._graph.split(STATE, [f"state/{one.key}" for one in self._columns], [one.width for one in self._columns], axis=2)
         for layer in self._plan.body:
             self._layer(layer)
         self._cut_vectors()
@@ -128,18 +132,18 @@ class _Chunk:
 
     def _write_states(self) -> None:
         if self._columns:
-            one = self._graph.constant("state/one", np.ones((1, 1), np.float32))
+            one = self._graph.constant("state/one", np.ones((1, 1, 1), np.float32))
             for columns in self._columns:
                 if columns.state == SEEN:
                     self._graph.add("Max", [f"state/{columns.key}", one], f"new/{columns.key}")
-            self._graph.add("Concat", [f"new/{columns.key}" for columns in self._columns], NEW_STATE, axis=1)
+            self._graph.add("Concat", [f"new/{columns.key}" for columns in self._columns], NEW_STATE, axis=2)
         else:
             self._graph.add("Identity", [STATE], NEW_STATE)
         self._graph.output(NEW_STATE, TensorProto.FLOAT)
 
     def _cut_vectors(self) -> None:
         """The head, and the outputs, see the vectors of the rows that end."""
-        vectors = [reference for reference in self._plan.carried if reference not in self._sequences]
+        vectors = [reference for reference in self._plan.carried if not self._shapes[reference].sequence]
         if not vectors:
             return
         self._graph.input(ENDING, TensorProto.INT64, "E")
@@ -148,18 +152,11 @@ class _Chunk:
             self._graph.add("Gather", [f"{_ref(reference)}::all", ENDING], _ref(reference))
 
     def _write_outputs(self) -> None:
-        if not self._sequences.isdisjoint(self._spec.outputs):
-            self._graph.input(BACK, TensorProto.INT64, "N")
         for index, reference in enumerate(self._spec.outputs):
             name = output_name(index)
-            if reference in self._sequences:
-                flat = self._graph.constant("flat/shape", np.array([-1], np.int64))
-                ends = [self._graph.constant(f"flat/{end}", np.array([end], np.int64)) for end in (2, 9)]
-                self._graph.add("Shape", [_ref(reference)], f"{name}/shape")
-                self._graph.add("Slice", [f"{name}/shape", *ends], f"{name}/features")
-                self._graph.add("Concat", [flat, f"{name}/features"], f"{name}/flat", axis=0)
-                self._graph.add("Reshape", [_ref(reference), f"{name}/flat"], f"{name}/steps")
-                self._graph.add("Gather", [f"{name}/steps", BACK], name)
+            if self._shapes[reference].sequence:
+                axes = 2 + len(self._shapes[reference].features)
+                self._graph.add("Transpose", [_ref(reference)], name, perm=_rows_and_steps_swapped(axes))
             else:
                 self._graph.add("Identity", [_ref(reference)], name)
             self._graph.output(name, TensorProto.FLOAT)
@@ -179,47 +176,55 @@ class _Chunk:
         after = [f"new/{index}.{name}" for name in layer.state_widths]
         run = self._scan if layer.name in self._scanned else self._operator
         steps = run(layer, inputs, before, after, made)
-        self._graph.add("Identity", [steps if layer.return_sequences else after[0]], made)
+        if layer.return_sequences:
+            self._graph.add("Identity", [steps], made)
+        else:
+            self._graph.add("Squeeze", [after[0], self._axis(0)], made)
         for name, state in zip(layer.state_widths, after):
-            self._graph.add("Identity", [state], f"{made}:{name}")
+            if f"{layer.name}:{name}" in self._read:
+                self._graph.add("Squeeze", [state, self._axis(0)], f"{made}:{name}")
 
     def _operator(self, layer: OnnxLayer, inputs: str, before: list[str], after: list[str], made: str) -> str:
-        """The name of the outputs [T, B, units]."""
-        axis = [self._graph.constant(f"direction/{place}", np.array([place], np.int64)) for place in (0, 1)]
-        starts, ends = [f"{made}::from{n}" for n in range(len(before))], [f"{made}::to{n}" for n in range(len(after))]
-        for state, start in zip(before, starts):
-            self._graph.add("Unsqueeze", [state, axis[0]], start)
-        given, directions = (inputs, LENGTHS, *starts), f"{made}::directions"
-        self._graph.piece(onnx_graph.piece(layer, self._own[layer.name], given, (directions, *ends), f"{made}::"))
-        for end, state in zip(ends, after):
-            self._graph.add("Squeeze", [end, axis[0]], state)
-        self._graph.add("Squeeze", [directions, axis[1]], f"{made}::steps")
+        """before, after: states [1, B, units]. Returns the name of the outputs [T, B, units]."""
+        given, directions = (inputs, LENGTHS, *before), f"{made}::directions"
+        self._graph.piece(onnx_graph.piece(layer, self._own[layer.name], given, (directions, *after), f"{made}::"))
+        self._graph.add("Squeeze", [directions, self._axis(1)], f"{made}::steps")
         return f"{made}::steps"
 
     def _scan(self, layer: OnnxLayer, inputs: str, before: list[str], after: list[str], made: str) -> str:
         """As `_operator`. A scan goes on beyond the ends of rows: their states are picked from those of all steps."""
-        ends, steps = [f"{made}::to{n}" for n in range(len(after))], [f"{made}::all{n}" for n in range(len(after))]
-        self._graph.piece(onnx_scan.piece(layer, self._own[layer.name], (inputs, *before), (*ends, *steps), f"{made}::"))
-        for every, state in zip(steps, after):
-            self._graph.add("GatherND", [every, self._lasts()], state)
+        starts, ends = [f"{made}::from{n}" for n in range(len(before))], [f"{made}::to{n}" for n in range(len(after))]
+        for state, start in zip(before, starts):
+            self._graph.add("Squeeze", [state, self._axis(0)], start)
+        steps = [f"{made}::all{n}" for n in range(len(after))]
+        self._graph.piece(onnx_scan.piece(layer, self._own[layer.name], (inputs, *starts), (*ends, *steps), f"{made}::"))
+        for n, (every, state) in enumerate(zip(steps, after)):
+            self._graph.add("GatherND", [every, self._lasts()], f"{made}::last{n}")
+            self._graph.add("Unsqueeze", [f"{made}::last{n}", self._axis(0)], state)
         return steps[0]
+
+    def _axis(self, place: int) -> str:
+        return self._graph.constant(f"axis/{place}", np.array([place], np.int64))
 
     def _lasts(self) -> str:
         """[B, 2] int64: the last step of each row, and the row."""
         graph, made = self._graph, "lasts"
         if not graph.makes(made):
             zero, one = (graph.constant(f"lasts/{n}", np.array(n, np.int64)) for n in (0, 1))
-            axis = graph.constant("lasts/axis", np.array([1], np.int64))
             graph.add("Cast", [LENGTHS], "lasts/lengths", to=TensorProto.INT64)
             graph.add("Sub", ["lasts/lengths", one], "lasts/steps")
             graph.add("Shape", [LENGTHS], "lasts/shape")
             graph.add("Squeeze", ["lasts/shape"], "lasts/rows")
             graph.add("Range", [zero, "lasts/rows", one], "lasts/range")
-            graph.add("Unsqueeze", ["lasts/steps", axis], "lasts/column")
-            graph.add("Unsqueeze", ["lasts/range", axis], "lasts/row_column")
+            graph.add("Unsqueeze", ["lasts/steps", self._axis(1)], "lasts/column")
+            graph.add("Unsqueeze", ["lasts/range", self._axis(1)], "lasts/row_column")
             graph.add("Concat", ["lasts/column", "lasts/row_column"], made, axis=1)
         return made
 
 
 def _ref(reference: str) -> str:
     return f"={reference}"
+
+
+def _rows_and_steps_swapped(axes: int) -> list[int]:
+    return [1, 0, *range(2, axes)]

@@ -16,11 +16,11 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from cellserve.models.chunk_call import ChunkCall
 from cellserve.models.network import Network
-from cellserve.models.packed_chunk import PackedChunk
 from cellserve.service.engine.batch import Delivery
 from cellserve.service.engine.facts import IterationFact, Observer, SequenceFact, VersionKey
-from cellserve.service.engine.packed_steps import joined
+from cellserve.service.engine.host_copies import copied, side_by_side
 from cellserve.service.engine.sequence import Work
 from cellserve.service.engine.telling import tell
 from cellserve.service.errors import InternalFailure
@@ -74,13 +74,13 @@ class AtOnce:
         self._dtype = np.dtype(np.int64 if network.spec.inputs[0].kind == "ids" else np.float32)
         self._width = network.state_layout.width
         self._per_step = [network.shapes[reference].sequence for reference in network.spec.outputs]
-        chunks = {label: network.packed(label) for label in network.offered} if longest_seconds > 0 and network.causal else {}
-        self._chunks = {label: chunk for label, chunk in chunks.items() if chunk is not None}
+        calls = {label: network.chunk_call(label) for label in network.offered} if longest_seconds > 0 and network.causal else {}
+        self._calls = {label: call for label, call in calls.items() if call is not None}
         width = network.spec.inputs[0].width
         features = () if width is None else (width,)
         self._costs = {
-            label: call_costs(partial(self._seconds, chunk, features, processor_clock), longest_seconds, alone_seconds)
-            for label, chunk in self._chunks.items()
+            label: call_costs(partial(self._seconds, call, features, processor_clock), longest_seconds, alone_seconds)
+            for label, call in self._calls.items()
         }
         self.longest_steps = max((costs.most_steps_alone for costs in self._costs.values()), default=0)
 
@@ -93,7 +93,7 @@ class AtOnce:
         if costs is None:
             return False
         most_steps = costs.most_steps_alone if alone else costs.most_steps
-        refuses = self._chunks[implementation].refuses
+        refuses = self._calls[implementation].refuses
         for work in works:
             if work.mask is not None or not 0 < work.steps <= most_steps or refuses(work.inputs[0]):
                 return False
@@ -105,36 +105,35 @@ class AtOnce:
         arrived_seconds: for each, on the engine's clock. A failure is in the deliveries.
         """
         if len(works) == 1:
-            return self._side_by_side(works, implementation, arrived_seconds)
+            return self._together(works, implementation, arrived_seconds)
         deliveries: dict[int, Delivery] = {}
         for group in groups_of([work.steps for work in works], self._costs[implementation]):
             mates = [works[place] for place in group]
-            deliveries |= zip(group, self._side_by_side(mates, implementation, [arrived_seconds[place] for place in group]))
+            deliveries |= zip(group, self._together(mates, implementation, [arrived_seconds[place] for place in group]))
         return [deliveries[place] for place in range(len(works))]
 
-    def _side_by_side(self, works: Sequence[Work], implementation: str, arrived_seconds: Sequence[float]) -> list[Delivery]:
+    def _together(self, works: Sequence[Work], implementation: str, arrived_seconds: Sequence[float]) -> list[Delivery]:
         """In one call."""
         started = self._clock()
         lengths = [work.steps for work in works]
         try:
-            steps = joined([work.inputs[0] for work in works], self._dtype)
-            answer = self._chunks[implementation](steps, lengths, self._states(works), range(len(works)))
+            steps = side_by_side([work.inputs[0] for work in works], self._dtype)
+            answer = self._calls[implementation](steps, lengths, self._states(works), range(len(works)))
         except Exception:
             log.exception("%s: %d sequences failed under implementation %r", self._key, len(works), implementation)
             return self._ended(lengths, implementation, arrived_seconds, started, None)
         timesteps, seconds = sum(lengths), self._clock() - started
         fact = IterationFact(self._key, implementation, len(works), max(lengths), timesteps, seconds)
         tell(self._observer.on_iteration, fact)
-        results, end = [], 0
+        results = []
         for place, (work, length) in enumerate(zip(works, lengths)):
-            start, end = end, end + length
             outputs = [
-                output[start:end] if per_step else output[place] for output, per_step in zip(answer.outputs, self._per_step)
+                output[place, :length] if per_step else output[place] for output, per_step in zip(answer.outputs, self._per_step)
             ]
             state = answer.state[place] if work.want_state else None
             if len(works) > 1:  # whoever keeps an answer must not keep those of its mates
-                outputs = [output.copy() for output in outputs]
-                state = None if state is None else state.copy()
+                outputs = [copied(output) for output in outputs]
+                state = None if state is None else copied(state)
             results.append((tuple(outputs), state))
         return self._ended(lengths, implementation, arrived_seconds, started, results)
 
@@ -174,13 +173,13 @@ class AtOnce:
         return sum(costs.seconds(len(group), lengths[group[-1]]) for group in groups_of(lengths, costs))
 
     def _seconds(
-        self, chunk: PackedChunk, features: tuple[int, ...], processor_clock: Callable[[], float], rows: int, steps: int
+        self, call: ChunkCall, features: tuple[int, ...], processor_clock: Callable[[], float], rows: int, steps: int
     ) -> float:
-        inputs, states = np.zeros((rows * steps, *features), self._dtype), np.zeros((rows, self._width), np.float32)
+        inputs, states = np.zeros((rows, steps, *features), self._dtype), np.zeros((rows, self._width), np.float32)
         lowest = float("inf")
         for _ in range(_RUNS):
             started = processor_clock()
-            chunk(inputs, [steps] * rows, states, range(rows))
+            call(inputs, [steps] * rows, states, range(rows))
             lowest = min(lowest, processor_clock() - started)
         return lowest
 

@@ -75,29 +75,25 @@ class StatePool:
     def take(self, handles: Sequence[RowHandle]) -> Tensor:
         """Copies of these rows, in order: [len(handles), width]. StaleRow as in release."""
         if self._host is not None:
-            return torch.from_numpy(self.take_array(handles))
+            return torch.from_numpy(self._host[self._rows_of(handles)])
         return self._slab.index_select(0, self._index(self._rows_of(handles)))
 
     def put(self, handles: Sequence[RowHandle], values: Tensor) -> None:  # values [len(handles), width]
         """Overwrites these rows, in order. StaleRow as in release."""
         if self._host is not None:
-            self.put_array(handles, values.numpy())
+            self._host[self._rows_of(handles)] = values.numpy()
         else:
             self._slab.index_copy_(0, self._index(self._rows_of(handles)), values)
 
-    def take_array(self, handles: Sequence[RowHandle]) -> npt.NDArray[np.float32]:
-        """As `take`, of a pool in host memory. ValueError elsewhere."""
-        rows: npt.NDArray[np.float32] = self._host_memory()[self._rows_of(handles)]
-        return rows
-
-    def put_array(self, handles: Sequence[RowHandle], values: npt.NDArray[np.float32]) -> None:  # values [len(handles), width]
-        """As `put`, of a pool in host memory. ValueError elsewhere."""
-        self._host_memory()[self._rows_of(handles)] = values
-
-    def _host_memory(self) -> npt.NDArray[np.float32]:
+    def row(self, handle: RowHandle) -> npt.NDArray[np.float32]:
+        """[width], the memory itself, of a pool in host memory; ValueError elsewhere. StaleRow as in release."""
+        row, generation = handle
+        if self._generations[row] != generation:
+            raise self._stale(row, generation)
         if self._host is None:
             raise ValueError(f"the rows lie on {self._slab.device}, not in host memory")
-        return self._host
+        memory: npt.NDArray[np.float32] = self._host[row]
+        return memory
 
     def _rows_of(self, handles: Sequence[RowHandle]) -> list[int]:
         generations = self._generations

@@ -62,12 +62,12 @@ def by_network_in_chunks(case: GoldenCase, network: Network, implementation: str
     return answers
 
 
-def by_network_packed(case: GoldenCase, network: Network) -> list[Answer]:
-    """As by_network_in_chunks, each chunk in one run over packed rows, if none of its steps is masked.
+def by_network_in_calls(case: GoldenCase, network: Network) -> list[Answer]:
+    """As by_network_in_chunks, each chunk in one call, if none of its steps is masked.
 
     Networks that offer it only.
     """
-    run = network.packed("onnxruntime")
+    run = network.chunk_call("onnxruntime")
     assert run is not None
     answers: list[Answer] = []
     state = network.initial_state(len(case.calls[0].inputs[0]))
@@ -77,28 +77,34 @@ def by_network_packed(case: GoldenCase, network: Network) -> list[Answer]:
         for start in range(0, len(inputs), CHUNK_STEPS):
             live = [row for row, length in enumerate(lengths) if length > start]
             counts = [min(CHUNK_STEPS, lengths[row] - start) for row in live]
-            steps = np.concatenate([inputs[start : start + count, row] for row, count in zip(live, counts)])
-            if run.refuses(steps):
+            steps = [inputs[start : start + count, row] for row, count in zip(live, counts)]
+            if any(run.refuses(row) for row in steps):
                 chunk = torch.from_numpy(inputs[start : start + CHUNK_STEPS, live])
                 made, advanced = network.advance(chunk, counts, state.take(live), implementation="onnxruntime")
                 state.put(live, advanced)
                 parts.append((live, counts, network.finish(made, list(range(len(live))))))
                 continue
-            answer = run(steps, counts, state.data.numpy()[live], range(len(live)))
+            answer = run(_padded(steps), counts, state.data.numpy()[live], range(len(live)))
             state.put(live, RecurrentState(state.layout, torch.from_numpy(answer.state)))
-            padded = tuple(_padded(network, i, output, counts) for i, output in enumerate(answer.outputs))
-            parts.append((live, counts, padded))
+            parts.append((live, counts, tuple(_time_major(network, i, output) for i, output in enumerate(answer.outputs))))
         outputs = tuple(_joined(network, i, len(inputs[0]), parts) for i in range(len(network.spec.outputs)))
         answers.append((outputs, _states(state)))
     return answers
 
 
-def _padded(network: Network, index: int, packed: Array, lengths: Sequence[int]) -> torch.Tensor:
-    """A sequence output [N, …] as [T, B, …]; a vector as it is."""
-    if not network.shapes[network.spec.outputs[index]].sequence:
-        return torch.from_numpy(packed)
-    rows = [torch.from_numpy(row) for row in np.split(packed, np.cumsum(lengths)[:-1])]
-    return torch.nn.utils.rnn.pad_sequence(rows)
+def _padded(rows: Sequence[Array]) -> Array:
+    """[B, T, …]; beyond the end of a row the first step of all, which every layer can take."""
+    padded = np.empty((len(rows), max(map(len, rows)), *rows[0].shape[1:]), rows[0].dtype)
+    padded[:] = rows[0][0]
+    for place, row in enumerate(rows):
+        padded[place, : len(row)] = row
+    return padded
+
+
+def _time_major(network: Network, index: int, output: Array) -> torch.Tensor:
+    """A sequence output [B, T, …] as [T, B, …]; a vector as it is."""
+    tensor = torch.from_numpy(output)
+    return tensor.transpose(0, 1) if network.shapes[network.spec.outputs[index]].sequence else tensor
 
 
 def by_network_in_passes(case: GoldenCase, network: Network, implementation: str) -> list[Answer]:

@@ -76,10 +76,10 @@ def _joined(answers: list[list[list[Array]]], index: int, sequence: bool) -> Arr
     return padded
 
 
-def in_packed_chunks(case: Case, network: Network, data: st.DataObject) -> tuple[list[Array], dict[str, Array]]:
-    """As `in_chunks`, by the network's one run of packed rows; vectors are asked for only where rows end."""
-    chunk = network.packed("onnxruntime")
-    assert chunk is not None
+def in_chunk_calls(case: Case, network: Network, data: st.DataObject) -> tuple[list[Array], dict[str, Array]]:
+    """As `in_chunks`, by one call for each; vectors are asked for only where rows end."""
+    call = network.chunk_call("onnxruntime")
+    assert call is not None
     pool = case.start(network).data.numpy().copy()
     position = [0] * len(case.lengths)
     answers: list[list[list[Array]]] = [[] for _ in case.lengths]
@@ -88,21 +88,21 @@ def in_packed_chunks(case: Case, network: Network, data: st.DataObject) -> tuple
         counts = [data.draw(st.integers(1, case.lengths[row] - position[row])) for row in rows]
         windows = [slice(position[row], position[row] + count) for row, count in zip(rows, counts)]
         ending = [place for place, row in enumerate(rows) if windows[place].stop == case.lengths[row]]
-        steps = np.concatenate([case.inputs[row, window] for row, window in zip(rows, windows)])
+        steps = np.ones((len(rows), max(counts), *case.inputs.shape[2:]), case.inputs.dtype)
+        for place, (row, window) in enumerate(zip(rows, windows)):
+            steps[place, : counts[place]] = case.inputs[row, window]
         before = pool[rows]
-        answer = chunk(steps, counts, before, ending)
+        answer = call(steps, counts, before, ending)
         np.testing.assert_array_equal(before, pool[rows])
         pool[rows] = answer.state
-        start = 0
         for place, (row, count) in enumerate(zip(rows, counts)):
             position[row] += count
             at_end = ending.index(place) if place in ending else None
             answers[row].append(
                 [
-                    out[start : start + count] if sequence else np.zeros(0) if at_end is None else out[at_end]
+                    out[place, :count] if sequence else np.zeros(0) if at_end is None else out[at_end]
                     for out, sequence in zip(answer.outputs, _sequences(network))
                 ]
             )
-            start += count
     outputs = [_joined(answers, index, sequence) for index, sequence in enumerate(_sequences(network))]
     return outputs, public_states(RecurrentState(network.state_layout, torch.from_numpy(pool)))

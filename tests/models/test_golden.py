@@ -11,7 +11,7 @@ from cellserve.models import parity
 from cellserve.models.importers import ImportedModel
 from cellserve.models.network import Network
 from tests.golden.cases import GoldenCase, all_cases
-from tests.golden.run import Answer, by_network, by_network_in_chunks, by_network_in_passes, by_network_packed, by_oracle, pairs
+from tests.golden.run import Answer, by_network, by_network_in_calls, by_network_in_chunks, by_network_in_passes, by_oracle, pairs
 
 CASES = {case.name: case for case in all_cases()}
 LABELS = ("0", "1", "2", "fused", "onnxruntime")
@@ -196,18 +196,18 @@ def test_chunks_leave_no_trace(name: str, label: str) -> None:
     assert_as_the_framework(CASES[name], run(CASES[name], network(name), label))
 
 
-PACKED = [name for name, label in SUPPORTED if label == "onnxruntime" and network(name).packed(label) is not None]
+IN_CALLS = [name for name, label in SUPPORTED if label == "onnxruntime" and network(name).chunk_call(label) is not None]
 
 
-@pytest.mark.parametrize("name", PACKED)
-def test_packed_rows_give_the_numbers_of_the_framework(name: str) -> None:
-    assert_as_the_framework(CASES[name], by_network_packed(CASES[name], network(name)))
+@pytest.mark.parametrize("name", IN_CALLS)
+def test_chunks_of_one_call_each_give_the_numbers_of_the_framework(name: str) -> None:
+    assert_as_the_framework(CASES[name], by_network_in_calls(CASES[name], network(name)))
 
 
-def test_the_usual_models_are_packed() -> None:
+def test_the_usual_models_take_one_call() -> None:
     """Those of the plain kinds, whatever their activations; with layers that mask, where no step is masked."""
-    assert len(PACKED) == 84
-    assert {"k205tf_lstm_impl2_seq.h5", "k224tf_gru_ra1_bias1.h5", "k224tf_lstm_relu_hard_sigmoid.h5"} <= set(PACKED)
+    assert len(IN_CALLS) == 84
+    assert {"k205tf_lstm_impl2_seq.h5", "k224tf_gru_ra1_bias1.h5", "k224tf_lstm_relu_hard_sigmoid.h5"} <= set(IN_CALLS)
 
 
 def test_what_is_refused_and_why() -> None:

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from cellserve.models import parity
+from cellserve.models.chunk_call import ChunkCall
 from cellserve.models.golden_pair import LENGTHS
 from cellserve.models.network import Network
-from cellserve.models.packed_chunk import PackedChunk
 from cellserve.models.parity import GoldenPair, ParityFailure
 from cellserve.models.shapes import expected_weights
 from cellserve.models.spec import ModelSpec
@@ -89,18 +89,18 @@ def test_a_wrong_state_is_named() -> None:
 
 
 @pytest.mark.parametrize("mask_zero", [False, True])
-def test_packed_chunks_are_compared_too(mask_zero: bool) -> None:
+def test_chunks_of_one_call_each_are_compared_too(mask_zero: bool) -> None:
     """Where layers mask, on steps of which none is."""
     description = {**CAUSAL, "layers": [{**CAUSAL["layers"][0], "mask_zero": mask_zero}, *CAUSAL["layers"][1:]]}
     spec, weights = model(description)
     report = parity.check(spec, weights)
-    other = Network(spec, model(description, scale=0.49)[1]).packed("onnxruntime")
+    other = Network(spec, model(description, scale=0.49)[1]).chunk_call("onnxruntime")
 
     class Swapped(Network):
-        def packed(self, implementation: str) -> PackedChunk | None:
+        def chunk_call(self, implementation: str) -> ChunkCall | None:
             return other
 
-    with pytest.raises(ParityFailure, match=r"implementation 'onnxruntime', run in packed chunks: output 'first': row 0, step 0"):
+    with pytest.raises(ParityFailure, match=r"'onnxruntime', run in chunks of one call each: output 'first': row 0, step 0"):
         parity.verify(Swapped(spec, weights), report.golden, report.bound, "onnxruntime")
 
 

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cellserve.models import reference
+from cellserve.models.chunk_call import ChunkAnswer, ChunkCall
 from cellserve.models.network import Network
-from cellserve.models.packed_chunk import PackedAnswer, PackedChunk
 from cellserve.models.shapes import expected_weights
 from cellserve.models.spec import DenseLayer, InputSpec, LstmLayer, ModelSpec, ReverseLayer
 from cellserve.models.weights import Weights
@@ -45,22 +45,22 @@ class Counted:
     """A processor whose clock moves by a microsecond for each step of each call, and by ten for the call."""
 
     def __init__(self, network: Network) -> None:
-        self._chunk = network.packed("onnxruntime")
+        self._call = network.chunk_call("onnxruntime")
         self.seconds = 0.0
 
     def refuses(self, steps: np.ndarray) -> bool:
         return False
 
-    def __call__(self, steps: np.ndarray, *rest: object) -> PackedAnswer:
-        self.seconds += 1e-5 + 1e-6 * len(steps)
-        assert self._chunk is not None
-        return self._chunk(steps, *rest)  # type: ignore[arg-type]
+    def __call__(self, steps: np.ndarray, *rest: object) -> ChunkAnswer:
+        self.seconds += 1e-5 + 1e-6 * steps.shape[0] * steps.shape[1]
+        assert self._call is not None
+        return self._call(steps, *rest)  # type: ignore[arg-type]
 
 
 class CountedNetwork(Network):
     counted: Counted | None = None
 
-    def packed(self, implementation: str) -> PackedChunk | None:
+    def chunk_call(self, implementation: str) -> ChunkCall | None:
         return self.counted if implementation == "onnxruntime" else None  # type: ignore[return-value]
 
 
@@ -253,11 +253,11 @@ def test_it_is_refused_as_any_other_work() -> None:
 def test_a_computation_that_raises_fails_its_own_sequences_only() -> None:
     engine, network, observer, _ = counted_engine(EngineSettings(at_once_seconds=1.0))
     assert network.counted is not None
-    chunk, network.counted._chunk = network.counted._chunk, None
+    call, network.counted._call = network.counted._call, None
     deliveries = engine.run_at_once([Work(KEY, (inputs(2),))] * 2, "onnxruntime", [0.0, 0.0])
     assert all(isinstance(delivery.error, InternalFailure) for delivery in deliveries)
     assert [fact.reason for fact in observer.ends] == ["failed", "failed"]
-    network.counted._chunk = chunk
+    network.counted._call = call
     assert engine.run_at_once([Work(KEY, (inputs(2),))], "onnxruntime", [0.0])[0].error is None
 
 

@@ -1,4 +1,4 @@
-"""One run of packed rows gives the oracle's numbers, whatever the cuts and the company; what it cannot say is left to others."""
+"""One call for a chunk gives the oracle's numbers, whatever the cuts and the company; what it cannot say is left to others."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from cellserve.models.spec import (
     ReverseLayer,
     SimpleRnnLayer,
 )
-from tests.models.feeding import in_packed_chunks
+from tests.models.feeding import in_chunk_calls
 from tests.models.networks import MASK_VALUE, MERGES, VOCABULARY, Case, agree_with_oracle, chain, random_weights
 
 IDS = InputSpec(name="x", kind="ids")
@@ -134,9 +134,9 @@ NETWORKS = {name: Network(spec, random_weights(spec, 3)) for name, spec in SPECS
 @pytest.mark.parametrize("name", SPECS)
 @settings(max_examples=25)
 @given(lengths=st.lists(st.integers(1, 6), min_size=1, max_size=6).map(tuple), seed=st.integers(0, 99), data=st.data())
-def test_packed_rows_give_the_numbers_of_the_oracle(name: str, lengths: tuple[int, ...], seed: int, data: st.DataObject) -> None:
+def test_calls_give_the_numbers_of_the_oracle(name: str, lengths: tuple[int, ...], seed: int, data: st.DataObject) -> None:
     case = drawn(SPECS[name], lengths, seed)
-    agree_with_oracle(case, *in_packed_chunks(case, NETWORKS[name], data), "packed")
+    agree_with_oracle(case, *in_chunk_calls(case, NETWORKS[name], data), "in calls")
 
 
 @pytest.mark.parametrize("name", SPECS)
@@ -146,9 +146,9 @@ def test_the_library_finds_nothing_to_remark(name: str, capfd: pytest.CaptureFix
 
 
 def test_a_state_that_met_a_step_says_so() -> None:
-    chunk, layout = NETWORKS["ids"].packed("onnxruntime"), NETWORKS["ids"].state_layout
-    assert chunk is not None
-    answer = chunk(np.array([1, 2, 3]), [1, 2], np.zeros((2, layout.width), np.float32), [])
+    call, layout = NETWORKS["ids"].chunk_call("onnxruntime"), NETWORKS["ids"].state_layout
+    assert call is not None
+    answer = call(np.array([[1, 0], [2, 3]]), [1, 2], np.zeros((2, layout.width), np.float32), [])
     seen = next(columns.start for columns in layout.columns if not columns.public)
     assert answer.state[:, seen].tolist() == [1.0, 1.0]
 
@@ -166,7 +166,7 @@ def test_what_one_run_cannot_say_goes_layer_by_layer(layer: LayerSpec, reason: s
     between = ActivationLayer(name="between", inputs=("x",), activation="tanh")
     spec = chain(between, layer, LstmLayer(name="a", inputs=(layer.name,), units=2))
     assert obstacle(spec, plan(spec)) == reason
-    assert Network(spec, random_weights(spec)).packed("onnxruntime") is None
+    assert Network(spec, random_weights(spec)).chunk_call("onnxruntime") is None
 
 
 def test_a_layer_that_masks_its_own_inputs_goes_layer_by_layer() -> None:
@@ -189,28 +189,27 @@ def test_a_layer_that_masks_its_own_inputs_goes_layer_by_layer() -> None:
     ],
 )
 def test_steps_that_a_layer_masks_are_refused(name: str, steps: np.ndarray, refused: bool) -> None:
-    chunk = NETWORKS[name].packed("onnxruntime")
-    assert chunk is not None
-    assert chunk.refuses(steps) == refused
+    call = NETWORKS[name].chunk_call("onnxruntime")
+    assert call is not None
+    assert call.refuses(steps) == refused
 
 
 def test_only_onnxruntime_has_this_way() -> None:
     network = NETWORKS["vector"]
-    assert [network.packed(label) for label in ("0", "1", "2", "fused")] == [None] * 4
+    assert [network.chunk_call(label) for label in ("0", "1", "2", "fused")] == [None] * 4
     with pytest.raises(Unsupported, match="no implementation 'quantum'"):
-        network.packed("quantum")
+        network.chunk_call("quantum")
     legacy = chain(lstm("a", "x", projection_units=2))
     with pytest.raises(Unsupported, match="has a projection"):
-        Network(legacy, random_weights(legacy)).packed("onnxruntime")
+        Network(legacy, random_weights(legacy)).chunk_call("onnxruntime")
 
 
 def test_it_is_the_network_s_own_answer() -> None:
     """Not only within the tolerance of the oracle: both ways of one implementation agree closely."""
     network, case = NETWORKS["vector"], drawn(SPECS["vector"], (5, 3), 1)
-    chunk = network.packed("onnxruntime")
-    assert chunk is not None
+    call = network.chunk_call("onnxruntime")
+    assert call is not None
     start = case.start(network)
-    steps = np.concatenate([case.inputs[0], case.inputs[1, :3]])
-    answer = chunk(steps, (5, 3), start.data.numpy(), (1, 0))
+    answer = call(case.inputs, (5, 3), start.data.numpy(), (1, 0))
     made, _ = network.advance(torch.tensor(case.inputs.swapaxes(0, 1)), (5, 3), start, implementation="onnxruntime")
     np.testing.assert_allclose(answer.outputs[0], network.finish(made, (1, 0))[0].numpy(), atol=1e-6)

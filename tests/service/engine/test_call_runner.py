@@ -1,4 +1,4 @@
-"""PackedRunner on a real network: what it answers in one call or two, and which rows of the pool it takes."""
+"""CallRunner on a real network: what it answers in one call or two, and which rows of the pool it takes."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ import numpy as np
 import pytest
 import torch
 
+from cellserve.models.chunk_call import ChunkAnswer, ChunkCall
 from cellserve.models.network import Network
-from cellserve.models.packed_chunk import PackedAnswer, PackedChunk
 from cellserve.models.shapes import expected_weights
 from cellserve.models.spec import DenseLayer, GruLayer, InputSpec, LstmLayer, ModelSpec
 from cellserve.models.state import RecurrentState
 from cellserve.models.weights import Weights
 from cellserve.service.engine.batch import Batch
+from cellserve.service.engine.call_runner import CallRunner
 from cellserve.service.engine.facts import VersionKey
-from cellserve.service.engine.packed_runner import PackedRunner
 from cellserve.service.engine.sequence import Sequence, Work
 from cellserve.service.engine.state_pool import StatePool
 
@@ -35,18 +35,18 @@ ROWS = 60
 
 
 class Counted:
-    """A chunk that counts its calls."""
+    """Counts its calls."""
 
-    def __init__(self, chunk: PackedChunk) -> None:
-        self._chunk = chunk
+    def __init__(self, call: ChunkCall) -> None:
+        self._call = call
         self.rows: list[int] = []
 
     def refuses(self, steps: Any) -> bool:
-        return self._chunk.refuses(steps)
+        return self._call.refuses(steps)
 
-    def __call__(self, steps: Any, lengths: Rows[int], state: Any, ending: Rows[int]) -> PackedAnswer:
+    def __call__(self, steps: Any, lengths: Rows[int], state: Any, ending: Rows[int]) -> ChunkAnswer:
         self.rows.append(len(lengths))
-        return self._chunk(steps, lengths, state, ending)
+        return self._call(steps, lengths, state, ending)
 
 
 class Bench:
@@ -56,13 +56,13 @@ class Bench:
         chance = np.random.default_rng(3)
         shapes = expected_weights(SPEC)
         self.network = Network(SPEC, Weights.of({k: chance.normal(0, 0.4, s).astype(np.float32) for k, s in shapes.items()}))
-        chunk = self.network.packed("onnxruntime")
-        assert chunk is not None
-        self.chunk = Counted(chunk)
+        call = self.network.chunk_call("onnxruntime")
+        assert call is not None
+        self.call = Counted(call)
         layout = self.network.state_layout
         public = np.concatenate([np.full(columns.width, columns.public) for columns in layout.columns])
         self.pool = StatePool(layout.width, ROWS)
-        self.runner = PackedRunner(self.network, self.pool)
+        self.runner = CallRunner(self.network, self.pool)
         self.sequences = [
             Sequence(
                 i,
@@ -81,7 +81,7 @@ class Bench:
     def run(self, lengths: list[int]) -> None:
         """Those that are not through, so many steps each."""
         rows = [sequence for sequence in self.sequences if sequence.position < sequence.total]
-        assert self.runner.run(Batch("onnxruntime", tuple(rows), tuple(lengths)), self.chunk)  # type: ignore[arg-type]
+        assert self.runner.run(Batch("onnxruntime", tuple(rows), tuple(lengths)), self.call)  # type: ignore[arg-type]
         for sequence, length in zip(rows, lengths):
             sequence.advance(length)
 
@@ -107,7 +107,7 @@ class Bench:
 def test_rows_of_very_unequal_lengths_go_in_two_calls_and_each_is_right(lengths: list[int], calls: list[int]) -> None:
     bench = Bench(lengths)
     bench.run(lengths)
-    assert bench.chunk.rows == calls
+    assert bench.call.rows == calls
     assert all(bench.agrees(sequence) for sequence in bench.sequences)
 
 
