@@ -19,6 +19,7 @@ from cellserve.models.shapes import minimum_time_steps, required_time_steps
 from cellserve.models.traffic import MOST_SINGLE_STEPS, TRAFFIC_KINDS, TrafficKind
 
 BUDGET_SECONDS: Final = 0.2
+RECORDING_BUDGET_SECONDS: Final = 5.0  # where chunks are recorded: it takes that long before calls show what they will cost
 
 _BUDGETED: Final[Mapping[TrafficKind, float]] = {"steps_few": 0.1, "steps_many": 0.2, "bulk_few": 0.4, "bulk_many": 1.0}
 _ROWS: Final[Mapping[TrafficKind, tuple[int, ...]]] = {
@@ -49,11 +50,14 @@ class Calibration:
     seconds: Mapping[TrafficKind, Seconds]
 
 
-def calibrate(network: Network, budget_seconds: float = BUDGET_SECONDS, clock: Clock | None = None) -> Calibration:
+def calibrate(network: Network, budget_seconds: float | None = None, clock: Clock | None = None) -> Calibration:
     """Takes about `budget_seconds`, and more only where single calls are that slow. Offered implementations must be warm.
 
-    clock: seconds, for the budget and for the measurements. What cannot be measured goes by the network's default.
+    budget_seconds: None for one that suits the device. clock: seconds, for the budget and for the measurements. What cannot be
+    measured goes by the network's default.
     """
+    if budget_seconds is None:
+        budget_seconds = RECORDING_BUDGET_SECONDS if network.settling_calls else BUDGET_SECONDS
     if clock is None:
         clock = time.thread_time if network.device.type == "cpu" else time.perf_counter
     candidates = network.offered
@@ -98,6 +102,10 @@ def _measure(
 def _contest(probes: Sequence[Probe], candidates: Sequence[str], until_seconds: float, clock: Clock) -> Seconds:
     """In turns, so that a slow moment hits all; the lowest counts. The first candidate runs even if the time is up."""
     lowest: dict[str, list[float]] = {}
+    for label in candidates:
+        for probe in probes:
+            if clock() < until_seconds:
+                probe.settle(label)
     for run in range(_RUNS):
         for label in candidates:
             if lowest and clock() >= until_seconds:

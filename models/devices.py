@@ -1,4 +1,4 @@
-"""Which device a setting means on this machine. Knows no networks."""
+"""Which device a setting means on this machine, and waiting for one. Knows no networks."""
 
 from __future__ import annotations
 
@@ -19,6 +19,15 @@ def resolve_device(name: str) -> str:
     if kind == "cuda" and int(number or 0) >= devices:
         raise Unsupported(f"device {name!r} is not there: torch {torch.__version__} sees {devices} CUDA devices; use cpu or auto")
     return f"cuda:{number or 0}" if kind == "cuda" else name
+
+
+def wait_for_launched(device: torch.device) -> None:
+    """Blocks until what was launched on a CUDA device is done. A processor is done with everything as it comes.
+
+    It waits for the stream that everything is launched on, not for the device: while chunks are recorded CUDA refuses the latter.
+    """
+    if device.type == "cuda":
+        torch.cuda.current_stream(device).synchronize()
 
 
 def describe_device(name: str) -> str:

@@ -8,52 +8,50 @@ show (but for rounding). Knows no versions, no padding policy, no threads.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from types import MappingProxyType
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from cellserve.models.chunk_body import Advance, ChunkBody
 from cellserve.models.chunk_call import ChunkCall
+from cellserve.models.cuda_recorder import CudaRecorder
 from cellserve.models.errors import Unsupported
 from cellserve.models.graph import Graph
 from cellserve.models.implementations import IMPLEMENTATIONS, Implementation
 from cellserve.models.pass_network import PassNetwork
 from cellserve.models.passes import plan
+from cellserve.models.recorder import Recorder
+from cellserve.models.recordings import RECORDED_AT, Recordings
 from cellserve.models.row_lengths import RowLengths
 from cellserve.models.shapes import infer_shapes, minimum_time_steps, required_time_steps
 from cellserve.models.spec import InputSpec, ModelSpec
 from cellserve.models.state import RecurrentState
 from cellserve.models.state_layout import StateLayout
+from cellserve.models.uploads import indices
 from cellserve.models.value import Value
 from cellserve.models.weights import Weights
 
 _PREFERENCE = {"cpu": ("onnxruntime", "fused", "2", "0", "1"), "cuda": ("fused", "2", "0", "1", "onnxruntime")}
 
 
-@dataclass(frozen=True, slots=True)
-class Advance:
-    """What a chunk left for `finish`: sequences [T, B, …] and vectors [B, …] at each row's own end, by tensor reference."""
-
-    sequences: Mapping[str, Tensor]
-    vectors: Mapping[str, Tensor]
-
-
 class Network:
     """`implementations`: every label, with None where it can run this network, else the sentence why not.
 
-    `passes`: in which a network that is not causal is advanced chunk by chunk; None for a causal one.
+    `passes`: in which a network that is not causal is advanced chunk by chunk; None for a causal one. recorder: what records
+    chunks that come again, so that they run in one launch; None: the device's own, if it has one.
     Raises InvalidSpec, InvalidWeights: layers that do not fit together, arrays that do not fit the layers.
     """
 
-    def __init__(self, spec: ModelSpec, weights: Weights, device: str = "cpu") -> None:
+    def __init__(self, spec: ModelSpec, weights: Weights, device: str = "cpu", recorder: Recorder | None = None) -> None:
         self.spec = spec
         self.shapes = infer_shapes(spec)
         weights.check(spec)
         self.device = torch.device(device)
         if self.device.type == "cuda":
             _use_whole_float32()
+            recorder = recorder or CudaRecorder(self.device)
         self.state_layout = StateLayout.of(spec)
         self.implementations: Mapping[str, str | None] = MappingProxyType(
             {label: _refusal(spec, label, implementation) for label, implementation in IMPLEMENTATIONS.items()}
@@ -61,6 +59,8 @@ class Network:
         supported = [label for label, refusal in self.implementations.items() if refusal is None]
         self._plan = plan(spec)
         self._graph = Graph.prepare(spec, weights, self.device, supported)
+        self._body = ChunkBody(self._graph, self._plan, spec.inputs[0].name, self.state_layout)
+        self._recordings = None if recorder is None else Recordings(recorder, self._body, supported)
         self.passes: PassNetwork | None = None
         if not self._plan.causal:
             self.passes = PassNetwork(spec, self.shapes, self._graph, self.state_layout, self.device)
@@ -82,6 +82,11 @@ class Network:
     def default_implementation(self) -> str:
         """The first of the offered; "2", which runs every layer, were nothing left."""
         return next(iter(self.offered), "2")
+
+    @property
+    def settling_calls(self) -> int:
+        """How many calls of a shape it takes until such calls run as they will from then on: none where nothing is recorded."""
+        return 0 if self._recordings is None else RECORDED_AT
 
     def initial_state(self, rows: int) -> RecurrentState:
         return RecurrentState.zeros(self.state_layout, rows, self.device)
@@ -106,14 +111,12 @@ class Network:
         if self._plan.obstacle is not None:
             raise Unsupported(f"the network cannot be advanced chunk by chunk: {self._plan.obstacle}")
         self._require(implementation)
-        values = {self.spec.inputs[0].name: Value(inputs, RowLengths(lengths, len(inputs), self.device), mask)}
-        states = self._graph.evaluate(self._plan.body, values, state, implementation, ended_states)
-        carried = {reference: values[reference] for reference in self._plan.carried}
-        made = Advance(
-            {reference: value.tensor for reference, value in carried.items() if value.lengths is not None},
-            {reference: value.tensor for reference, value in carried.items() if value.lengths is None},
-        )
-        return made, RecurrentState.joined(self.state_layout, states, len(lengths), self.device)
+        ends = RowLengths(lengths, len(inputs), self.device)
+        if self._recordings is not None and mask is None:
+            made = self._recordings.advance(inputs, ends, state, implementation)
+            if made is not None:
+                return made
+        return self._body(inputs, ends, state, mask, implementation, ended_states)
 
     def chunk_call(self, implementation: str) -> ChunkCall | None:
         """What advances and finishes a chunk in one call over host memory, without masks: the numbers of `advance` and `finish`.
@@ -126,7 +129,7 @@ class Network:
     @torch.inference_mode()
     def finish(self, advance: Advance, rows: Sequence[int]) -> tuple[Tensor, ...]:
         """Every model output for these rows of the chunk: its sequences [T, rows, …]; vectors [rows, …] at each row's end."""
-        index = torch.tensor(rows, dtype=torch.int64, device=self.device)
+        index = indices(rows, self.device)
         values = {reference: Value(vector.index_select(0, index)) for reference, vector in advance.vectors.items()}
         self._graph.evaluate(self._plan.head, values, self.initial_state(0), self.default_implementation)
         return tuple(

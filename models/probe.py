@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from cellserve.models.devices import wait_for_launched
 from cellserve.models.golden_pair import Array, golden_inputs
 from cellserve.models.network import Network
 
@@ -47,8 +48,12 @@ class Probe:
             self._network.finish(advance, self._rows)
         else:
             self._network.run(self._inputs, self._lengths, implementation=implementation, ended_states=False)
-        if self._network.device.type == "cuda":
-            torch.cuda.synchronize(self._network.device)
+        wait_for_launched(self._network.device)
+
+    def settle(self, implementation: str) -> None:
+        """Calls it until further calls take the time that they will take from then on: where chunks are recorded, as recorded."""
+        for _ in range(self._network.settling_calls):
+            self(implementation)
 
     def _tiled(self, array: Array, vector: bool) -> Tensor:  # [B, T, F], ids [B, T] or vectors [B, width]
         """Time-major [T, B, …], or [B, width]."""

@@ -12,6 +12,8 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
+from cellserve.models.uploads import indices
+
 
 class RowLengths:
     """`lengths`: 1 … steps per row; `steps`: T. Two of the same lengths and steps are equal.
@@ -37,7 +39,7 @@ class RowLengths:
     @cached_property
     def on_device(self) -> Tensor:
         """[B] int64."""
-        return torch.tensor(self.host, dtype=torch.int64, device=self.device)
+        return indices(self.host, self.device)
 
     @cached_property
     def inside(self) -> Tensor:

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from cellserve.models.state_layout import StateLayout
+from cellserve.models.uploads import indices
 
 Rows = Sequence[int] | Tensor
 
@@ -70,4 +71,6 @@ class RecurrentState:
         self.data.index_copy_(0, self._index(rows), other.data)
 
     def _index(self, rows: Rows) -> Tensor:
-        return torch.as_tensor(rows, dtype=torch.int64, device=self.data.device)
+        if isinstance(rows, Tensor):
+            return rows.to(self.data.device, torch.int64)
+        return indices(rows, self.data.device)

@@ -128,6 +128,7 @@ class FakeNetwork:
             self.spec = self.passes.spec
         self.implementations = {"0": None, "1": None, "2": None, "fused": "layer 'sums': sums are not fused"}
         self.default_implementation = "2"
+        self.settling_calls = 0
         self.calls: list[tuple[int, int, str]] = []
         self._clock = clock
         self._cost = cost

@@ -10,7 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from cellserve.models.network import Advance, Network
+from cellserve.models.chunk_body import Advance
+from cellserve.models.devices import wait_for_launched
+from cellserve.models.network import Network
 from cellserve.models.state import RecurrentState
 from cellserve.service.engine.batch import Batch
 from cellserve.service.engine.sequence import Sequence
@@ -50,8 +52,7 @@ class PaddedRunner:
         ending = batch.ending
         self._collect(batch, windows, advance, ending)
         self._keep(batch, handles, state, ending)
-        if self._network.device.type == "cuda":
-            torch.cuda.synchronize(self._network.device)  # or the iteration would seem to take only its launch
+        wait_for_launched(self._network.device)  # or the iteration would seem to take only its launch
 
     def _enter(self, newcomers: list[Sequence]) -> None:
         """Gives each a row that holds its initial state."""

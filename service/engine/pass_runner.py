@@ -12,6 +12,7 @@ from collections.abc import Sequence as Rows
 import torch
 from torch import Tensor
 
+from cellserve.models.devices import wait_for_launched
 from cellserve.models.network import Network
 from cellserve.models.pass_chunk import Key, gather, scatter
 from cellserve.models.pass_memory import Array
@@ -65,8 +66,7 @@ class PassRunner:
             for place, i in enumerate(ending):
                 self._passes.end_pass(index, memories[i], {name: array[place].copy() for name, array in arrays.items()})
             self._leave([batch.sequences[i] for i in ending if batch.sequences[i].left == batch.lengths[i]])
-        if self._device.type == "cuda":
-            torch.cuda.synchronize(self._device)  # or the iteration would seem to take only its launch
+        wait_for_launched(self._device)  # or the iteration would seem to take only its launch
 
     def _enter(self, sequence: Sequence) -> None:
         """A row that holds its initial state, and a memory that holds its inputs."""

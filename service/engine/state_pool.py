@@ -15,6 +15,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from cellserve.models.uploads import indices
+
 
 class RowHandle(NamedTuple):
     row: int
@@ -103,7 +105,7 @@ class StatePool:
         return [row for row, _ in handles]
 
     def _index(self, rows: list[int]) -> Tensor:
-        return torch.tensor(rows, dtype=torch.int64, device=self._slab.device)
+        return indices(rows, self._slab.device)
 
     def _stale(self, row: int, generation: int) -> StaleRow:
         return StaleRow(f"row {row} was released: it is at generation {self._generations[row]}, not {generation}")

@@ -16,6 +16,7 @@ from cellserve.models.parity import GoldenPair, ParityFailure
 from cellserve.models.shapes import expected_weights
 from cellserve.models.spec import ModelSpec
 from cellserve.models.weights import Weights
+from tests.models.recording import FakeRecorder
 
 CAUSAL: dict[str, Any] = {
     "inputs": [{"name": "ids", "kind": "ids"}],
@@ -166,6 +167,20 @@ def test_a_golden_pair_survives_json_bit_for_bit() -> None:
         np.testing.assert_array_equal(before, after)
         assert before.dtype == after.dtype
     assert again.state.keys() == golden.state.keys()
+
+
+@pytest.mark.parametrize("broken", [False, True])
+def test_recorded_chunks_are_held_to_the_oracle_too(broken: bool) -> None:
+    spec, weights = model(CAUSAL)
+    golden = parity.check(spec, weights).golden
+    recorder = FakeRecorder(off_by=1e-3 if broken else 0.0)
+    network = Network(spec, weights, recorder=recorder)
+    if broken:
+        with pytest.raises(ParityFailure, match="run in chunks"):
+            parity.verify(network, golden, parity.BASE_BOUND, "2")
+    else:
+        assert parity.verify(network, golden, parity.BASE_BOUND, "2") < parity.BASE_BOUND
+    assert recorder.repeated > 0
 
 
 def test_a_foreign_golden_pair_is_not_read() -> None:
