@@ -61,7 +61,7 @@ class RunRequest(_message.Message):
     mask: Tensor
     state: _containers.MessageMap[str, Tensor]
     priority: int
-    def __init__(self, model: _Optional[str] = ..., version: _Optional[str] = ..., implementation: _Optional[str] = ..., return_state: _Optional[bool] = ..., lengths: _Optional[_Iterable[int]] = ..., inputs: _Optional[_Union[Tensor, _Mapping]] = ..., more_inputs: _Optional[_Iterable[_Union[Tensor, _Mapping]]] = ..., mask: _Optional[_Union[Tensor, _Mapping]] = ..., state: _Optional[_Mapping[str, Tensor]] = ..., priority: _Optional[int] = ...) -> None: ...
+    def __init__(self, model: _Optional[str] = ..., version: _Optional[str] = ..., implementation: _Optional[str] = ..., return_state: bool = ..., lengths: _Optional[_Iterable[int]] = ..., inputs: _Optional[_Union[Tensor, _Mapping]] = ..., more_inputs: _Optional[_Iterable[_Union[Tensor, _Mapping]]] = ..., mask: _Optional[_Union[Tensor, _Mapping]] = ..., state: _Optional[_Mapping[str, Tensor]] = ..., priority: _Optional[int] = ...) -> None: ...
 
 class Output(_message.Message):
     __slots__ = ("name", "per_step", "tensor")
@@ -71,7 +71,7 @@ class Output(_message.Message):
     name: str
     per_step: bool
     tensor: Tensor
-    def __init__(self, name: _Optional[str] = ..., per_step: _Optional[bool] = ..., tensor: _Optional[_Union[Tensor, _Mapping]] = ...) -> None: ...
+    def __init__(self, name: _Optional[str] = ..., per_step: bool = ..., tensor: _Optional[_Union[Tensor, _Mapping]] = ...) -> None: ...
 
 class RunReply(_message.Message):
     __slots__ = ("model", "version", "implementation", "lengths", "outputs", "state", "queue_seconds", "compute_seconds", "iterations")
@@ -188,7 +188,7 @@ class OpenRequest(_message.Message):
     sequence_id: str
     restart: bool
     state: _containers.MessageMap[str, Tensor]
-    def __init__(self, model: _Optional[str] = ..., version: _Optional[str] = ..., sequence_id: _Optional[str] = ..., restart: _Optional[bool] = ..., state: _Optional[_Mapping[str, Tensor]] = ...) -> None: ...
+    def __init__(self, model: _Optional[str] = ..., version: _Optional[str] = ..., sequence_id: _Optional[str] = ..., restart: bool = ..., state: _Optional[_Mapping[str, Tensor]] = ...) -> None: ...
 
 class OpenReply(_message.Message):
     __slots__ = ("model", "version", "sequence_id", "position", "epoch")
@@ -228,7 +228,7 @@ class FeedRequest(_message.Message):
     return_state: bool
     priority: int
     end: bool
-    def __init__(self, model: _Optional[str] = ..., sequence_id: _Optional[str] = ..., position: _Optional[int] = ..., epoch: _Optional[str] = ..., inputs: _Optional[_Union[Tensor, _Mapping]] = ..., more_inputs: _Optional[_Iterable[_Union[Tensor, _Mapping]]] = ..., mask: _Optional[_Union[Tensor, _Mapping]] = ..., implementation: _Optional[str] = ..., return_state: _Optional[bool] = ..., priority: _Optional[int] = ..., end: _Optional[bool] = ...) -> None: ...
+    def __init__(self, model: _Optional[str] = ..., sequence_id: _Optional[str] = ..., position: _Optional[int] = ..., epoch: _Optional[str] = ..., inputs: _Optional[_Union[Tensor, _Mapping]] = ..., more_inputs: _Optional[_Iterable[_Union[Tensor, _Mapping]]] = ..., mask: _Optional[_Union[Tensor, _Mapping]] = ..., implementation: _Optional[str] = ..., return_state: bool = ..., priority: _Optional[int] = ..., end: bool = ...) -> None: ...
 
 class FeedReply(_message.Message):
     __slots__ = ("sequence_id", "position", "epoch", "repeated", "answer")
@@ -242,7 +242,7 @@ class FeedReply(_message.Message):
     epoch: str
     repeated: bool
     answer: RunReply
-    def __init__(self, sequence_id: _Optional[str] = ..., position: _Optional[int] = ..., epoch: _Optional[str] = ..., repeated: _Optional[bool] = ..., answer: _Optional[_Union[RunReply, _Mapping]] = ...) -> None: ...
+    def __init__(self, sequence_id: _Optional[str] = ..., position: _Optional[int] = ..., epoch: _Optional[str] = ..., repeated: bool = ..., answer: _Optional[_Union[RunReply, _Mapping]] = ...) -> None: ...
 
 class SnapshotRequest(_message.Message):
     __slots__ = ("model", "sequence_id")
@@ -268,7 +268,7 @@ class RestoreRequest(_message.Message):
     snapshot: bytes
     sequence_id: str
     restart: bool
-    def __init__(self, model: _Optional[str] = ..., snapshot: _Optional[bytes] = ..., sequence_id: _Optional[str] = ..., restart: _Optional[bool] = ...) -> None: ...
+    def __init__(self, model: _Optional[str] = ..., snapshot: _Optional[bytes] = ..., sequence_id: _Optional[str] = ..., restart: bool = ...) -> None: ...
 
 class ForkRequest(_message.Message):
     __slots__ = ("model", "sequence_id", "new_sequence_id")
@@ -429,7 +429,7 @@ class ShowReply(_message.Message):
     created_unix_seconds: float
     tags: _containers.ScalarMap[str, str]
     parameters: int
-    def __init__(self, status: _Optional[_Union[VersionStatus, _Mapping]] = ..., versions: _Optional[_Iterable[int]] = ..., inputs: _Optional[_Iterable[_Union[InputDescription, _Mapping]]] = ..., outputs: _Optional[_Iterable[_Union[OutputDescription, _Mapping]]] = ..., states: _Optional[_Iterable[_Union[StateDescription, _Mapping]]] = ..., implementations: _Optional[_Iterable[_Union[Implementation, _Mapping]]] = ..., causal: _Optional[bool] = ..., parity_bound: _Optional[float] = ..., source: _Optional[_Union[Source, _Mapping]] = ..., notes: _Optional[_Iterable[str]] = ..., weights_digest: _Optional[str] = ..., created_unix_seconds: _Optional[float] = ..., tags: _Optional[_Mapping[str, str]] = ..., parameters: _Optional[int] = ...) -> None: ...
+    def __init__(self, status: _Optional[_Union[VersionStatus, _Mapping]] = ..., versions: _Optional[_Iterable[int]] = ..., inputs: _Optional[_Iterable[_Union[InputDescription, _Mapping]]] = ..., outputs: _Optional[_Iterable[_Union[OutputDescription, _Mapping]]] = ..., states: _Optional[_Iterable[_Union[StateDescription, _Mapping]]] = ..., implementations: _Optional[_Iterable[_Union[Implementation, _Mapping]]] = ..., causal: bool = ..., parity_bound: _Optional[float] = ..., source: _Optional[_Union[Source, _Mapping]] = ..., notes: _Optional[_Iterable[str]] = ..., weights_digest: _Optional[str] = ..., created_unix_seconds: _Optional[float] = ..., tags: _Optional[_Mapping[str, str]] = ..., parameters: _Optional[int] = ...) -> None: ...
 
 class InputDescription(_message.Message):
     __slots__ = ("name", "kind", "width", "vocabulary", "time_steps")
@@ -463,7 +463,7 @@ class OutputDescription(_message.Message):
     per_step: bool
     features: _containers.RepeatedScalarFieldContainer[int]
     time_steps: int
-    def __init__(self, name: _Optional[str] = ..., per_step: _Optional[bool] = ..., features: _Optional[_Iterable[int]] = ..., time_steps: _Optional[int] = ...) -> None: ...
+    def __init__(self, name: _Optional[str] = ..., per_step: bool = ..., features: _Optional[_Iterable[int]] = ..., time_steps: _Optional[int] = ...) -> None: ...
 
 class StateDescription(_message.Message):
     __slots__ = ("name", "layer", "width")
@@ -485,7 +485,7 @@ class Implementation(_message.Message):
     obstacle: str
     is_default: bool
     difference: float
-    def __init__(self, label: _Optional[str] = ..., obstacle: _Optional[str] = ..., is_default: _Optional[bool] = ..., difference: _Optional[float] = ...) -> None: ...
+    def __init__(self, label: _Optional[str] = ..., obstacle: _Optional[str] = ..., is_default: bool = ..., difference: _Optional[float] = ...) -> None: ...
 
 class Source(_message.Message):
     __slots__ = ("framework", "version", "file", "digest")

@@ -5,7 +5,7 @@ import warnings
 
 from cellserve.service.pb import cellserve_pb2 as cellserve_dot_service_dot_pb_dot_cellserve__pb2
 
-GRPC_GENERATED_VERSION = '1.81.1'
+GRPC_GENERATED_VERSION = '1.78.2'
 GRPC_VERSION = grpc.__version__
 _version_not_supported = False
 
@@ -25,7 +25,7 @@ if _version_not_supported:
     )
 
 
-class SequencesStub:
+class SequencesStub(object):
     """Runs sequences through a model: whole ones (Run), and live ones, whose recurrent state the server keeps between the messages
     that feed them. A live sequence belongs to a model and is named by a sequence_id; who knows both may use it. It stays on the
     version it was opened with, until it is closed, is idle for too long, or the server runs out of room (docs/sessions.md).
@@ -90,7 +90,7 @@ class SequencesStub:
                 _registered_method=True)
 
 
-class SequencesServicer:
+class SequencesServicer(object):
     """Runs sequences through a model: whole ones (Run), and live ones, whose recurrent state the server keeps between the messages
     that feed them. A live sequence belongs to a model and is named by a sequence_id; who knows both may use it. It stays on the
     version it was opened with, until it is closed, is idle for too long, or the server runs out of room (docs/sessions.md).
@@ -254,7 +254,7 @@ def add_SequencesServicer_to_server(servicer, server):
 
 
  # This class is part of an EXPERIMENTAL API.
-class Sequences:
+class Sequences(object):
     """Runs sequences through a model: whole ones (Run), and live ones, whose recurrent state the server keeps between the messages
     that feed them. A live sequence belongs to a model and is named by a sequence_id; who knows both may use it. It stays on the
     version it was opened with, until it is closed, is idle for too long, or the server runs out of room (docs/sessions.md).
@@ -532,7 +532,7 @@ class Sequences:
             _registered_method=True)
 
 
-class RegistryStub:
+class RegistryStub(object):
     """What models there are, and which version an alias means. Administration: where the server has tokens, callers with one of
     the role admin are answered; where it has none, peers on its own machine (loopback or a local socket). All others get
     PERMISSION_DENIED with reason ADMINISTRATION_DENIED.
@@ -561,7 +561,7 @@ class RegistryStub:
                 _registered_method=True)
 
 
-class RegistryServicer:
+class RegistryServicer(object):
     """What models there are, and which version an alias means. Administration: where the server has tokens, callers with one of
     the role admin are answered; where it has none, peers on its own machine (loopback or a local socket). All others get
     PERMISSION_DENIED with reason ADMINISTRATION_DENIED.
@@ -620,7 +620,7 @@ def add_RegistryServicer_to_server(servicer, server):
 
 
  # This class is part of an EXPERIMENTAL API.
-class Registry:
+class Registry(object):
     """What models there are, and which version an alias means. Administration: where the server has tokens, callers with one of
     the role admin are answered; where it has none, peers on its own machine (loopback or a local socket). All others get
     PERMISSION_DENIED with reason ADMINISTRATION_DENIED.
