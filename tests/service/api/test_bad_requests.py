@@ -217,7 +217,7 @@ def details_of(error: grpc.aio.AioRpcError) -> tuple[str, list[str]]:
         detail.Unpack(info) if detail.Is(info.DESCRIPTOR) else None
         detail.Unpack(violations) if detail.Is(violations.DESCRIPTOR) else None
     assert info.domain == "cellserve"
-    assert info.metadata["request_id"] == dict(error.trailing_metadata())["cellserve-request-id"]
+    assert info.metadata["request_id"] == dict(tuple(error.trailing_metadata()))["cellserve-request-id"]
     return info.reason, [violation.field for violation in violations.field_violations]
 
 
@@ -322,7 +322,7 @@ async def test_an_unknown_exception_is_one_neutral_sentence_with_the_request_id(
     error = await refusal(harness.infer(good()))
     assert error.code() is Code.INTERNAL
     assert "secret" not in (error.details() or "")
-    assert dict(error.trailing_metadata())["cellserve-request-id"] in (error.details() or "")
+    assert dict(tuple(error.trailing_metadata()))["cellserve-request-id"] in (error.details() or "")
 
 
 async def test_a_closed_server_refuses_with_a_hint_and_says_that_it_is_not_ready(harness: Harness) -> None:

@@ -199,7 +199,7 @@ async def test_every_reply_carries_a_request_id_of_its_own(harness: Harness) -> 
     for _ in range(2):
         call = harness.open_inference.ModelInfer(infer_request("sums", inputs=steps(1, 1, 2)))
         await call
-        ids.append(dict(await call.trailing_metadata())["cellserve-request-id"])
+        ids.append(dict(tuple(await call.trailing_metadata()))["cellserve-request-id"])
     assert len(set(ids)) == 2
 
 

@@ -54,7 +54,7 @@ async def test_a_line_written_on_the_way_names_the_call(
     for _ in range(3):
         call = harness.open_inference.ModelInfer(infer_request("sums", inputs=GOOD))
         await call
-        ids.append(dict(await call.trailing_metadata())["cellserve-request-id"])
+        ids.append(dict(tuple(await call.trailing_metadata()))["cellserve-request-id"])
     assert [event["request_id"] for event in lines(written, "acquiring")] == ids
     assert len(set(ids)) == 3
 
@@ -74,7 +74,7 @@ async def test_a_failure_of_the_servers_own_is_found_by_its_id(harness: Harness,
     harness.catalog.failure = RuntimeError("secret")
     with pytest.raises(grpc.aio.AioRpcError) as failed:
         await harness.infer(infer_request("sums", inputs=GOOD))
-    request_id = dict(failed.value.trailing_metadata())["cellserve-request-id"]
+    request_id = dict(tuple(failed.value.trailing_metadata()))["cellserve-request-id"]
     (event,) = [event for event in lines(written, "failed") if event["level"] == "error"]
     assert event["request_id"] == request_id
     assert "secret" in event["traceback"]
