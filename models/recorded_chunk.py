@@ -1,7 +1,8 @@
 """One shape of a network's chunk, recorded: rows side by side for some time steps, over memory of its own.
 
-Whoever has fewer rows, or rows that end earlier, uses it as it is: rows keep their state by selection where they have ended, so
-what fills it up shows nowhere. Not for two threads at once. Knows no buckets and no limits.
+Whoever has fewer rows, or rows that end earlier, uses it as it is: rows keep their state by selection where they have ended, and
+the rows that fill it up hold whatever they held before and are given to nobody. Not for two threads at once. Knows no buckets
+and no limits.
 """
 
 from __future__ import annotations
@@ -31,7 +32,6 @@ class RecordedChunk:
         """The same as the body gives for these, in memory of the caller's. Vectors of rows without steps may be anything."""
         steps, rows = inputs.shape[:2]
         self._inputs[:steps, :rows] = inputs
-        self._lengths.zero_()
         self._lengths[:rows] = lengths
         self._state.data[:rows] = state.data
         made, after = self._repeat()

@@ -1,5 +1,6 @@
 """Computes one iteration of a causal network, in one call over host memory where the network offers that, else layer by layer.
 
+The one run is there on a processor only, where everything is done when it returns; so a sequence never overtakes its own steps.
 Knows no queue, no clock, no errors: whatever raises is the lane's to handle.
 """
 
@@ -8,20 +9,26 @@ from __future__ import annotations
 from cellserve.models.network import Network
 from cellserve.service.engine.batch import Batch
 from cellserve.service.engine.call_runner import CallRunner
+from cellserve.service.engine.launch import Launch
 from cellserve.service.engine.padded_runner import PaddedRunner
 from cellserve.service.engine.state_pool import StatePool
+from cellserve.service.engine.transfers import Transfers
 
 
 class ChunkRunner:
     """One causal network over one state pool."""
 
-    def __init__(self, network: Network, pool: StatePool) -> None:
+    def __init__(self, network: Network, pool: StatePool, transfers: Transfers) -> None:
         self._network = network
         self._calls = CallRunner(network, pool)
-        self._padded = PaddedRunner(network, pool)
+        self._padded = PaddedRunner(network, pool, transfers)
 
-    def run(self, batch: Batch) -> None:
-        """Advances every sequence of the batch; newcomers get a row, those that end keep their outputs (and state, if wanted)."""
+    def run(self, batch: Batch) -> Launch | None:
+        """Advances every sequence of the batch; newcomers get a row, those that end keep their outputs (and state, if wanted).
+
+        None: it is done. Otherwise it is under way, and what it gives is there when the launch has been collected.
+        """
         call = None if batch.masked else self._network.chunk_call(batch.implementation)
         if call is None or not self._calls.run(batch, call):
-            self._padded.run(batch)
+            return self._padded.run(batch)
+        return None

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from collections.abc import Sequence as Rows
 from threading import Event, Lock
 
-from torch import set_num_threads
+from torch import device, set_num_threads
 
 from cellserve.models.calibration import Calibration, calibrate
 from cellserve.models.network import Network
@@ -25,6 +25,7 @@ from cellserve.service.engine.facts import LaneFact, Observer, VersionKey
 from cellserve.service.engine.lane import Lane
 from cellserve.service.engine.sequence import Sequence, Work
 from cellserve.service.engine.settings import EngineSettings
+from cellserve.service.engine.transfers import Transfers, transfers_of
 from cellserve.service.engine.worker import Worker
 from cellserve.service.errors import (
     Draining,
@@ -42,7 +43,7 @@ class Engine:
     """deliver: called on a worker's thread, at most once per iteration, with everything that ended in it; it must not block, and
     it may run before the `submit` that it answers has returned. If it raises, the engine is dead, loudly (`on_death`).
     clock: seconds; that of the deadlines. processor_clock: seconds that the calling thread has had of a processor, by which costs
-    are learned; None: `clock` again.
+    are learned; None: `clock` again. transfers_of: the ways to and from a network's device.
     """
 
     def __init__(
@@ -53,6 +54,7 @@ class Engine:
         on_death: Callable[[BaseException], None],
         clock: Callable[[], float] = time.monotonic,
         processor_clock: Callable[[], float] | None = time.thread_time,
+        transfers_of: Callable[[device], Transfers] = transfers_of,
     ) -> None:
         self._settings = settings
         self._on_death = on_death
@@ -75,6 +77,7 @@ class Engine:
                 self._worker_died,
                 clock,
                 self._processor_clock,
+                transfers_of,
             )
             for index in range(settings.workers)
         )

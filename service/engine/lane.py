@@ -1,7 +1,8 @@
 """One loaded version on one worker: its network, its rows of state and its scheduler, and the guard around each batch.
 
 The scheduler decides, a runner computes, and the lane ends sequences: whatever happens to one, exactly one Delivery leaves
-here. Everything but `fact` and `least_seconds` runs on the worker's thread. Knows no threads, no queue, no other lanes.
+here. A device that works on its own is given the next iteration before the last one is collected, so that it never waits for the
+host. Everything but `fact` and `least_seconds` runs on the worker's thread. Knows no threads, no queue, no other lanes.
 """
 
 from __future__ import annotations
@@ -9,6 +10,9 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
+
+import torch
 
 from cellserve.models.network import Network
 from cellserve.service.engine.batch import Batch, Delivery
@@ -16,7 +20,10 @@ from cellserve.service.engine.chunk_length import ChunkBudget
 from cellserve.service.engine.chunk_queue import ChunkQueue
 from cellserve.service.engine.chunk_runner import ChunkRunner
 from cellserve.service.engine.facts import IterationFact, LaneFact, Observer, SequenceFact, VersionKey
+from cellserve.service.engine.flight import Flight
+from cellserve.service.engine.launch import Launch
 from cellserve.service.engine.load import Load
+from cellserve.service.engine.overlapped_budget import OverlappedBudget
 from cellserve.service.engine.pass_costs import PassCosts, seconds_alone
 from cellserve.service.engine.pass_queue import PassQueue
 from cellserve.service.engine.pass_runner import PassRunner
@@ -25,6 +32,7 @@ from cellserve.service.engine.sequence import Sequence, Work
 from cellserve.service.engine.settings import EngineSettings
 from cellserve.service.engine.state_pool import StatePool
 from cellserve.service.engine.telling import tell
+from cellserve.service.engine.transfers import Transfers
 from cellserve.service.errors import Cancelled, DeadlineExpired, InternalFailure, ServiceError
 
 log = logging.getLogger(__name__)
@@ -41,6 +49,15 @@ class LaneHost:
     ended: Callable[[Delivery], None]
     clock: Callable[[], float]
     processor_clock: Callable[[], float]  # of the worker's thread
+    transfers_of: Callable[[torch.device], Transfers]
+
+
+class Runner(Protocol):
+    """ChunkRunner or PassRunner."""
+
+    def run(self, batch: Batch) -> Launch | None:
+        """None: every sequence of the batch is advanced. Otherwise that is under way, and is to be collected."""
+        ...
 
 
 class Lane:
@@ -64,12 +81,18 @@ class Lane:
         self._owed: dict[int, Sequence] = {}  # admitted and not yet reported
         self._pool = StatePool(network.state_layout.width, host.settings.max_active_sequences, network.device)
         passes = network.passes
-        self._runner = ChunkRunner(network, self._pool) if passes is None else PassRunner(network, passes, self._pool)
-        self._scheduler = Scheduler(self._queue, host.budget, 1 if passes is None else len(passes.passes) + 1)
+        self._flight: Flight | None = None
+        transfers = host.transfers_of(network.device)
+        budget = OverlappedBudget(host.budget) if passes is None and transfers.deferred else host.budget
+        self._runner: Runner = (
+            ChunkRunner(network, self._pool, transfers) if passes is None else PassRunner(network, passes, self._pool)
+        )
+        self._scheduler = Scheduler(self._queue, budget, 1 if passes is None else len(passes.passes) + 1)
 
     @property
     def busy(self) -> bool:
-        return bool(self._owed)
+        """Whether there is anything to do, or to collect."""
+        return bool(self._owed) or self._flight is not None
 
     def fact(self) -> LaneFact:
         """Any thread."""
@@ -108,35 +131,43 @@ class Lane:
             self._end(sequence, "expired", DeadlineExpired(f"the deadline passed after {done} had been computed"))
 
     def iterate(self) -> None:
-        """Advances one batch, if anybody can run, and ends the sequences that it completes. A batch that raises fails alone."""
+        """Advances one batch, if anybody can run, and ends the sequences that it completes. A batch that raises fails alone.
+
+        Where the device works on its own, it is the batch before whose sequences end; if nobody can run, the last one.
+        """
         started, cost_started = self._host.clock(), self._cost_clock()
         batch = self._scheduler.next_batch(started, self._pool.free)
         if batch is None:
+            self._collect()
             return
         try:
-            self._runner.run(batch)
+            launch = self._runner.run(batch)
         except Exception:
             self._fail(batch)
+            return
+        if launch is not None:
+            self._fly(batch, launch, started)
             return
         seconds = self._host.clock() - started
         for load in self._loads:
             load.computed(batch.timesteps, seconds)
         completed = self._scheduler.retire(batch, started, seconds, self._cost_clock() - cost_started)
-        tell(
-            self._host.observer.on_iteration,
-            IterationFact(self.key, batch.implementation, batch.rows, batch.steps, batch.timesteps, seconds),
-        )
+        self._tell(batch, seconds)
         for sequence in completed:
             self._end(sequence, "done", None)
 
     def end_all(self, reason: str, error: ServiceError) -> None:
-        """Ends everybody live with one error."""
+        """Ends everybody live with one error, but for those whose last steps are under way."""
+        self._collect()
         for sequence in self._scheduler.sequences():
             self._scheduler.cancel(sequence.id)
             self._end(sequence, reason, error)
 
     def abandon(self, error: ServiceError) -> None:
         """Reports everybody owed an answer as failed, touching nothing that may be broken: for a dead loop."""
+        if self._flight is not None:
+            self._lose(self._flight)
+            self._flight = None
         for sequence in list(self._owed.values()):
             self.report(sequence, "failed", error)
 
@@ -179,15 +210,65 @@ class Lane:
             return ChunkQueue(implementation, costs[0], rows, patience_seconds)
         return PassQueue(implementation, costs, rows, patience_seconds, self.network.passes.most_stored_bytes)
 
+    def _fly(self, batch: Batch, launch: Launch, started_seconds: float) -> None:
+        """Goes on as if the batch were done, and collects the one before it, which the device has done or is doing.
+
+        A row that nobody needs any more is free at once, also where a sequence is cancelled meanwhile: whatever its next owner
+        puts there is launched after all that was launched for the last one, and the device keeps that order.
+        """
+        completed = self._scheduler.launched(batch, started_seconds)
+        for sequence in completed:
+            self._release(sequence)
+        before, self._flight = self._flight, Flight(batch, launch, completed)
+        if before is not None:
+            self._land(before)
+
+    def _collect(self) -> None:
+        """Whatever is under way."""
+        flight, self._flight = self._flight, None
+        if flight is not None:
+            self._land(flight)
+
+    def _land(self, flight: Flight) -> None:
+        """Some of its sequences may have ended by now: cancelled, expired, or failed with another batch."""
+        batch = flight.batch
+        try:
+            seconds = flight.launch.collect()
+        except Exception:
+            self._lose(flight)
+            self._fail(batch)
+            return
+        for load in self._loads:
+            load.computed(batch.timesteps, seconds)
+        self._scheduler.collected(batch, seconds)
+        self._tell(batch, seconds)
+        for sequence in flight.completed:
+            if sequence.id in self._owed:
+                self._end(sequence, "done", None)
+
+    def _lose(self, flight: Flight) -> None:
+        for load in self._loads:
+            load.lost(flight.batch.timesteps)
+
+    def _tell(self, batch: Batch, seconds: float) -> None:
+        tell(
+            self._host.observer.on_iteration,
+            IterationFact(self.key, batch.implementation, batch.rows, batch.steps, batch.timesteps, seconds),
+        )
+
     def _fail(self, batch: Batch) -> None:
         log.exception("%s: a batch of %d sequences failed under implementation %r", self.key, batch.rows, batch.implementation)
         for sequence in batch.sequences:
-            self._scheduler.cancel(sequence.id)
-            self._end(sequence, "failed", InternalFailure("the computation of this sequence failed on the server"))
+            if sequence.id in self._owed:
+                self._scheduler.cancel(sequence.id)
+                self._end(sequence, "failed", InternalFailure("the computation of this sequence failed on the server"))
 
     def _end(self, sequence: Sequence, reason: str, error: ServiceError | None) -> None:
+        self._release(sequence)
+        sequence.memory = None
+        self.report(sequence, reason, error)
+
+    def _release(self, sequence: Sequence) -> None:
         if sequence.row is not None:
             handle, sequence.row = sequence.row, None
             self._pool.release(handle)
-        sequence.memory = None
-        self.report(sequence, reason, error)

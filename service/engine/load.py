@@ -49,6 +49,10 @@ class Load:
         self._recent_seconds = _FORGETTING * self._recent_seconds + seconds
         self._recent_iterations = _FORGETTING * self._recent_iterations + 1
 
+    def lost(self, steps: int) -> None:
+        """Books steps whose results never came as finished."""
+        self.finished_steps += steps
+
     def dropped(self, steps: int) -> None:
         """Books the end of a sequence, and those of its steps that will never be computed as finished."""
         self.finished_steps += steps

@@ -1,7 +1,8 @@
 """Computes one iteration of a network that takes several passes: the next chunk of one pass, for sequences that are all in it;
 or all passes at once, for those that are short.
 
-States come from the pool and go back to it; what passes leave for each other is stored with each sequence, in host memory. Knows
+States come from the pool and go back to it; what passes leave for each other is stored with each sequence, in host memory. For
+that, and on a GPU too, each iteration is waited for before the next one is decided: a pass reads what the one before left. Knows
 no queue, no clock, no errors: whatever raises is the lane's to handle.
 """
 

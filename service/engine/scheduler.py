@@ -1,8 +1,9 @@
 """Decides, for one lane, which sequences advance next and for how many time steps; remembers who is live and until when.
 
-admit → next_batch → retire, with cancel and expire between iterations. Implementations take turns: one that has work is never
-passed over twice. Pure Python: the clock is passed in, nothing is computed and nobody is told; every operation costs
-O(log n) of the sequences that wait, so a long queue does not slow the loop. One thread owns it; the counts may be read by any.
+admit → next_batch → retire, with cancel and expire between iterations; where results come later than the next decision,
+`launched` and `collected` are the two halves of `retire`. Implementations take turns: one that has work is never passed over
+twice. Pure Python: the clock is passed in, nothing is computed and nobody is told; every operation costs O(log n) of the
+sequences that wait, so a long queue does not slow the loop. One thread owns it; the counts may be read by any.
 """
 
 from __future__ import annotations
@@ -11,11 +12,16 @@ from collections.abc import Callable
 from typing import Protocol
 
 from cellserve.service.engine.batch import Batch
-from cellserve.service.engine.chunk_length import ChunkBudget
 from cellserve.service.engine.iteration_costs import IterationCosts
 from cellserve.service.engine.live_heap import LiveHeap
 from cellserve.service.engine.pass_costs import PassCosts
 from cellserve.service.engine.sequence import Life, Sequence
+
+
+class Budget(Protocol):
+    def seconds(self, now_seconds: float) -> float:
+        """For the next iteration."""
+        ...
 
 
 class Queue(Protocol):
@@ -41,7 +47,7 @@ class Queue(Protocol):
 class Scheduler:
     """`queue_of` makes the queue of an implementation met for the first time, around its `cost_models`."""
 
-    def __init__(self, queue_of: Callable[[str, PassCosts], Queue], budget: ChunkBudget, cost_models: int = 1) -> None:
+    def __init__(self, queue_of: Callable[[str, PassCosts], Queue], budget: Budget, cost_models: int = 1) -> None:
         self._queue_of = queue_of
         self._budget = budget
         self._cost_models = cost_models
@@ -104,7 +110,23 @@ class Scheduler:
         """
         costs = self._costs[batch.implementation][-1 if batch.whole else batch.pass_index]
         costs.observe(batch.rows, batch.steps, cost_seconds, batch.ragged)
+        return self._advanced(batch, started_seconds, seconds / batch.timesteps)
+
+    def launched(self, batch: Batch, started_seconds: float) -> list[Sequence]:
+        """Books the positions of an iteration of the one pass that is under way: all that the next decision needs.
+
+        Returns the sequences whose last steps are in it. They are forgotten here: nobody can take them out any more.
+        """
+        return self._advanced(batch, started_seconds, 0.0)
+
+    def collected(self, batch: Batch, seconds: float) -> None:
+        """Books the rest, once it is known that the iteration took `seconds` of the device."""
+        self._costs[batch.implementation][0].observe(batch.rows, batch.steps, seconds, batch.ragged)
         seconds_per_step = seconds / batch.timesteps
+        for sequence, length in zip(batch.sequences, batch.lengths):
+            sequence.compute_seconds += length * seconds_per_step
+
+    def _advanced(self, batch: Batch, started_seconds: float, seconds_per_step: float) -> list[Sequence]:
         ended: list[Sequence] = []
         for sequence, length in zip(batch.sequences, batch.lengths):
             if sequence.started_seconds is None:

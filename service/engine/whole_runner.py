@@ -1,6 +1,7 @@
 """Computes one iteration of a network that is not causal: short sequences, whole, padded side by side, each exact at its length.
 
-Further inputs of the model and initial states are put beside the sequences. Knows no queue, no clock, no errors: whatever
+Further inputs of the model and initial states are put beside the sequences. A GPU is waited for: whoever takes several passes is
+waited for between them anyway. Knows no queue, no clock, no errors: whatever
 raises is the lane's to handle.
 """
 

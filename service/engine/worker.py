@@ -1,6 +1,7 @@
 """One thread and its loop: obey what was asked, drop what has expired, advance one batch, deliver what ended; again.
 
-Idle, it blocks on the command queue; busy, it takes turns over the lanes that hold live sequences. It never sleeps, polls or
+Idle, it blocks on the command queue; busy, it takes turns over the lanes that hold live sequences, or an iteration that a device
+was given and that is not collected yet. It never sleeps, polls or
 waits for a lock that a submitter holds. If anything outside a batch raises, `deliver` included, the loop is dead: every
 sequence it had is delivered as failed and `on_death` is called, so that nobody waits for ever. Knows no door and no registry.
 """
@@ -21,6 +22,7 @@ from cellserve.service.engine.facts import Observer
 from cellserve.service.engine.lane import Lane, LaneHost
 from cellserve.service.engine.load import Load
 from cellserve.service.engine.settings import EngineSettings
+from cellserve.service.engine.transfers import Transfers
 from cellserve.service.errors import Draining, InternalFailure
 
 log = logging.getLogger(__name__)
@@ -38,11 +40,12 @@ class Worker:
         on_death: Callable[[BaseException], None],
         clock: Callable[[], float],
         processor_clock: Callable[[], float],
+        transfers_of: Callable[[torch.device], Transfers],
     ) -> None:
         self.load = Load()
         self._budget = ChunkBudget(settings.join_latency_seconds, settings.max_chunk_seconds)
         self._outbox: list[Delivery] = []
-        self.host = LaneHost(settings, self._budget, self.load, observer, self._ended, clock, processor_clock)
+        self.host = LaneHost(settings, self._budget, self.load, observer, self._ended, clock, processor_clock, transfers_of)
         self._deliver = deliver
         self._on_death = on_death
         self._clock = clock
@@ -57,7 +60,7 @@ class Worker:
 
     @property
     def busy_lanes(self) -> tuple[Lane, ...]:
-        """Lanes with live sequences. Any thread."""
+        """Lanes with live sequences, or an iteration under way. Any thread."""
         return self._busy
 
     def start(self) -> None:

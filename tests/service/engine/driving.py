@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import torch
 
 from cellserve.service.engine.engine import Engine, EngineSettings
 from cellserve.service.engine.facts import LaneFact, VersionKey
 from cellserve.service.engine.sequence import Work
+from cellserve.service.engine.transfers import Transfers, transfers_of
 from tests.fakes import DeliveryBox, FakeClock, FakeNetwork, RecordingObserver
 
 KEY = VersionKey("sums", 1)
@@ -18,7 +21,12 @@ class HandDriven:
     """`engine` with `box`, `observer` and `clock`, and one version KEY of `network`."""
 
     def __init__(
-        self, network: Any = None, clock: FakeClock | None = None, observer: RecordingObserver | None = None, **settings: Any
+        self,
+        network: Any = None,
+        clock: FakeClock | None = None,
+        observer: RecordingObserver | None = None,
+        transfers_of: Callable[[torch.device], Transfers] = transfers_of,
+        **settings: Any,
     ) -> None:
         self.clock = clock or FakeClock()
         self.network = network or FakeNetwork()
@@ -26,7 +34,15 @@ class HandDriven:
         self.observer = observer or RecordingObserver()
         self.deaths: list[BaseException] = []
         self.settings = EngineSettings(**settings)
-        self.engine = Engine(self.box, self.observer, self.settings, self.deaths.append, clock=self.clock, processor_clock=None)
+        self.engine = Engine(
+            self.box,
+            self.observer,
+            self.settings,
+            self.deaths.append,
+            clock=self.clock,
+            processor_clock=None,
+            transfers_of=transfers_of,
+        )
         self.engine.add_version(KEY, self.network)
 
     @property

@@ -19,3 +19,11 @@ def test_load_counts_and_measures() -> None:
     assert load.outstanding_sequences == 2
     assert load.seconds_per_step == pytest.approx(0.05)
     assert load.seconds_per_iteration == pytest.approx(2.0)
+
+
+def test_steps_whose_results_never_came_are_outstanding_no_longer() -> None:
+    load = Load()
+    load.submitted_steps += 10
+    load.lost(4)
+    assert load.outstanding_steps == 6
+    assert load.seconds_per_step is None

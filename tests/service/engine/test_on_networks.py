@@ -44,9 +44,13 @@ TOLERANCE = {"rtol": 1e-5, "atol": 2e-6}
 
 def network(inputs: tuple[InputSpec, ...], layers: tuple[LayerSpec, ...], outputs: tuple[str, ...]) -> Network:
     spec = ModelSpec(inputs=inputs, layers=layers, outputs=outputs)
+    return Network(spec, weights_of(spec))
+
+
+def weights_of(spec: ModelSpec) -> Weights:
     chance = np.random.default_rng(7)
     shapes = expected_weights(spec)
-    return Network(spec, Weights.of({name: chance.normal(0, 0.4, shape).astype(np.float32) for name, shape in shapes.items()}))
+    return Weights.of({name: chance.normal(0, 0.4, shape).astype(np.float32) for name, shape in shapes.items()})
 
 
 NETWORKS = {

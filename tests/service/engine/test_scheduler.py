@@ -68,6 +68,29 @@ def test_retire_books_steps_shares_and_costs() -> None:
     assert (target.live, target.waiting, target.active) == (1, 0, 1)
 
 
+def test_an_iteration_may_be_booked_in_two_halves() -> None:
+    """What the next decision needs at once, the rest when it is known; together the same as in one."""
+    members = [(sequence(0, steps=2), sequence(1, steps=1000)) for _ in range(2)]
+    whole, halves = (scheduler(*pair) for pair in members)
+    batch = next_batch(whole)
+    whole.retire(batch, 7.0, 0.5, 0.5)
+    batch = next_batch(halves)
+    assert halves.launched(batch, 7.0) == [members[1][0]]
+    assert members[1][1].position == 2
+    assert members[1][1].compute_seconds == 0
+    assert halves.live == 1
+    following = next_batch(halves)
+    assert [member.id for member in following.sequences] == [1]
+    halves.collected(batch, 0.5)
+    for one, other in zip(*members):
+        assert (one.position, one.iterations, one.life) == (other.position, other.iterations, other.life)
+        assert (one.started_seconds, one.compute_seconds) == (other.started_seconds, other.compute_seconds)
+    costs = [target.costs("2") for target in (whole, halves)]
+    assert costs[0] is not None
+    assert costs[1] is not None
+    assert costs[0][0].seconds(2, 2) == costs[1][0].seconds(2, 2) > 0
+
+
 def test_costs_are_unknown_before_the_first_sequence() -> None:
     assert scheduler().costs("2") is None
 
