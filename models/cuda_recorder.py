@@ -9,6 +9,7 @@ then; hence nobody does. Knows no networks.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from functools import cached_property
 from threading import Lock
 from typing import Any, Final
@@ -29,7 +30,7 @@ class CudaRecorder:
 
     @torch.inference_mode()
     def record(self, run: Callable[[], Answer]) -> Callable[[], Answer]:
-        with _ONE_AT_A_TIME, torch.cuda.device(self._device):
+        with _ONE_AT_A_TIME, torch.cuda.device(self._device), _the_present_stream():
             self._side.wait_stream(torch.cuda.current_stream())
             with torch.cuda.stream(self._side):
                 for _ in range(_WARM_UPS):
@@ -53,3 +54,9 @@ class CudaRecorder:
     @cached_property
     def _pool(self) -> Any:
         return torch.cuda.graph_pool_handle()
+
+
+def _the_present_stream() -> AbstractContextManager[None]:
+    """Makes it the current one again at the end: a recording that fails leaves its own."""
+    context: AbstractContextManager[None] = torch.cuda.stream(torch.cuda.current_stream())
+    return context
