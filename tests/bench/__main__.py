@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from tests.bench import (
+    arrangements,
     choice,
     door,
     engine,
@@ -26,6 +27,7 @@ BENCHMARKS = {
     "long_sequences": long_sequences.run,
     "waiting": waiting.run,
     "workers": workers.run,
+    "arrangements": arrangements.run,
     "event_loop": event_loop.run,
     "door": door.run,
     "streams": streams.run,

@@ -8,26 +8,16 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import Sequence as Rows
-from pathlib import Path
 
 import numpy as np
 import uvloop
 
 from cellserve.models.network import Network
-from cellserve.service.api.door import Door
-from cellserve.service.api.execution import Execution
 from cellserve.service.api.inbox import Inbox
-from cellserve.service.api.requests import Limits
-from cellserve.service.api.server import ApiServer, ServerOptions
-from cellserve.service.config import Settings
 from cellserve.service.engine.batch import Delivery
 from cellserve.service.engine.facts import VersionKey
 from cellserve.service.engine.sequence import Work
-from cellserve.service.metrics import Metrics
-from cellserve.service.registry.catalog import Catalog
-from cellserve.service.registry.repository import Repository
-from cellserve.service.sessions.sessions import Sessions
-from cellserve.service.sessions.settings import SessionSettings
+from tests.bench import door_over
 
 
 class _AtOnce:
@@ -67,25 +57,5 @@ class _AtOnce:
         self._inbox.deliver(ended)
 
 
-async def _serve(folder: str, classes: int) -> None:
-    settings = Settings(repository=Path(folder), host="127.0.0.1", port=0, metrics_port=0)
-    metrics = Metrics("bench", asyncio.get_running_loop().call_soon_threadsafe)
-    inbox = Inbox(asyncio.get_running_loop())
-    engine = _AtOnce(inbox, classes)
-    catalog = Catalog(Repository(settings.repository), engine, settings, observer=metrics)
-    limits = Limits(settings.max_rows_per_request, settings.max_steps_per_sequence, settings.max_message_bytes)
-    options = ServerOptions(settings.host, settings.port, settings.max_message_bytes)
-    execution = Execution(engine, inbox)
-    door = Door(catalog, execution, limits, Sessions(execution.run, catalog, SessionSettings()))
-    api = ApiServer(door, metrics, metrics.statistics, options, "bench")
-    port = api.bind()
-    await catalog.start()
-    await api.start()
-    print(f"ready on 127.0.0.1:{port}", flush=True)
-    await asyncio.to_thread(sys.stdin.read)
-    await api.stop(0)
-    await catalog.stop()
-
-
 if __name__ == "__main__":
-    uvloop.run(_serve(sys.argv[1], int(sys.argv[2])))  # as the real server does
+    uvloop.run(door_over.serve(sys.argv[1], lambda inbox, metrics: _AtOnce(inbox, int(sys.argv[2]))))  # as the real server does

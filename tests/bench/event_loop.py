@@ -31,32 +31,32 @@ def run() -> None:
             door_servers.repository_of(workload) as folder,
             door_servers.cellserve(folder) as ours,
             door_servers.echo() as echo,
-            _asking(ours.address) as ask_ours,
-            _asking(echo.address) as ask_echo,
+            asking(ours.address) as ask_ours,
+            asking(echo.address) as ask_echo,
         ):
             contenders = {"cellserve": ask_ours, "a bare server beside it": ask_echo}
-            alone = {name: _latencies_ms(ask) for name, ask in contenders.items()}
-            with _load(ours.address, workload):
-                beside = {name: _latencies_ms(ask) for name, ask in contenders.items()}
-        rows = [[name, *_quantiles(alone[name]), *_quantiles(beside[name])] for name in contenders]
+            alone = {name: latencies_ms(ask) for name, ask in contenders.items()}
+            with loaded(ours.address, workload):
+                beside = {name: latencies_ms(ask) for name, ask in contenders.items()}
+        rows = [[name, *quantiles(alone[name]), *quantiles(beside[name])] for name in contenders]
         table.show(f"event loop, beside {IN_FLIGHT} sequences in flight, {workload.name}", COLUMNS, rows)
 
 
 @contextmanager
-def _asking(address: str) -> Iterator[pb_grpc.GRPCInferenceServiceStub]:
+def asking(address: str) -> Iterator[pb_grpc.GRPCInferenceServiceStub]:
     with grpc.insecure_channel(address) as channel:
         yield pb_grpc.GRPCInferenceServiceStub(channel)  # type: ignore[no-untyped-call]
 
 
 @contextmanager
-def _load(address: str, workload: Workload) -> Iterator[None]:
+def loaded(address: str, workload: Workload) -> Iterator[None]:
     arguments = (address, workload.name, str(workload.features), str(IN_FLIGHT))
     with door_servers.running("tests.bench.sessions_load", *arguments):
         time.sleep(1.0)  # until costs have been learnt
         yield
 
 
-def _latencies_ms(stub: pb_grpc.GRPCInferenceServiceStub) -> list[float]:
+def latencies_ms(stub: pb_grpc.GRPCInferenceServiceStub) -> list[float]:
     latencies = []
     for _ in range(CALLS):
         time.sleep(PAUSE_SECONDS)
@@ -66,5 +66,5 @@ def _latencies_ms(stub: pb_grpc.GRPCInferenceServiceStub) -> list[float]:
     return latencies
 
 
-def _quantiles(latencies_ms: list[float]) -> list[str]:
+def quantiles(latencies_ms: list[float]) -> list[str]:
     return [f"{value:.2f}" for value in np.quantile(latencies_ms, (0.5, 0.99))]
