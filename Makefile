@@ -8,7 +8,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 STUBS := service/pb
-# Where pip finds torch: empty takes the default index; https://download.pytorch.org/whl/cpu is the CPU build.
+# Where pip finds torch: empty takes the default index, whose Linux build carries CUDA; https://download.pytorch.org/whl/cpu is the CPU build.
 TORCH_INDEX_URL ?=
 
 .PHONY: help setup demo test check format lint types contract e2e test-gpu bench load proto proto-check serve image up down clean
