@@ -12,7 +12,7 @@ import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from cellserve.models.chunk_body import ChunkBody
+from cellserve.models.chunk_body import Advance, ChunkBody
 from cellserve.models.device_lengths import DeviceLengths
 from cellserve.models.graph import Graph
 from cellserve.models.network import Network
@@ -25,7 +25,7 @@ from cellserve.models.state import RecurrentState
 from cellserve.models.state_layout import StateLayout
 from tests.models.feeding import in_chunks
 from tests.models.networks import Case, agree_with_oracle, cases, chain, random_weights
-from tests.models.recording import FakeRecorder, RecordingRules, RefusedWhileRecording
+from tests.models.recording import FakeRecorder, RefusedWhileRecording, Tape
 
 STACK = chain(
     LstmLayer(name="a", inputs=("x",), units=4, return_sequences=True),
@@ -102,7 +102,7 @@ def test_nothing_recorded_waits_for_the_device_or_reads_the_host(case: Case) -> 
         state = RecurrentState.zeros(body.layout, 4, device)
         lengths = torch.zeros(4, dtype=torch.int64, device=device)
         for label in labels:
-            with RecordingRules(device):
+            with Tape(device):
                 advance, after = body(like, DeviceLengths(lengths, 3), state, None, label, True)
             assert all(tensor.is_meta for tensor in (*advance.vectors.values(), *advance.sequences.values()))
             assert after.data.shape == state.data.shape
@@ -112,10 +112,20 @@ def test_nothing_recorded_waits_for_the_device_or_reads_the_host(case: Case) -> 
 def test_the_rules_see_what_a_device_would_refuse() -> None:
     body = body_of(STACK)
     inputs, _, state = chunk(body, 2, [2, 1])
-    with pytest.raises(RefusedWhileRecording, match="lift_fresh"), RecordingRules(CPU):
+    with pytest.raises(RefusedWhileRecording, match="lift_fresh"), Tape(CPU):
         body(inputs, RowLengths([2, 1], 2, CPU), state, None, "2", True)
-    with pytest.raises(RefusedWhileRecording, match="_local_scalar_dense"), RecordingRules(CPU):
+    with pytest.raises(RefusedWhileRecording, match="_local_scalar_dense"), Tape(CPU):
         bool((inputs > 0).any())
+
+
+def test_the_stand_in_repeats_operations_and_not_what_python_decides() -> None:
+    memory, factor = torch.ones(2), [2.0]
+    layout = StateLayout((), 2)
+    repeat = FakeRecorder().record(lambda: (Advance({}, {}), RecurrentState(layout, memory * factor[0] + 1)))
+    memory.fill_(5)
+    factor[0] = 3.0
+    _, state = repeat()
+    assert state.data.tolist() == [11, 11]
 
 
 def test_a_shape_is_recorded_when_it_comes_again_and_then_repeated() -> None:
