@@ -1,7 +1,7 @@
 """A recorder without a device, as strict as one; and what a device refuses while it records, seen in torch's dispatcher.
 
-FakeRecorder keeps the operations of a run and repeats these alone, as a device does: what Python decides after it was recorded has
-no effect. It gives answers in memory of its own, which it spoils before each repetition of any run; so whoever keeps an answer
+FakeRecorder keeps the operations of a run and repeats these alone, as a device does: what Python decides afterwards has no
+effect. It gives answers in memory of its own, which it spoils before each repetition of any run; so whoever keeps an answer
 without copying it finds NaN, and ids that do not exist.
 """
 

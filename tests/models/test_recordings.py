@@ -118,6 +118,7 @@ def test_the_rules_see_what_a_device_would_refuse() -> None:
         bool((inputs > 0).any())
 
 
+@torch.inference_mode()
 def test_the_stand_in_repeats_operations_and_not_what_python_decides() -> None:
     memory, factor = torch.ones(2), [2.0]
     layout = StateLayout((), 2)
