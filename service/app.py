@@ -17,6 +17,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from cellserve.models.devices import resolve_device
 from cellserve.service.api.administration import is_loopback
 from cellserve.service.api.door import Door
 from cellserve.service.api.execution import Execution
@@ -24,6 +25,7 @@ from cellserve.service.api.inbox import Inbox
 from cellserve.service.api.requests import Limits
 from cellserve.service.api.server import ApiServer, CannotListen, ServerOptions
 from cellserve.service.config import Settings
+from cellserve.service.cores import parsed_cores, share_cores, usable_cores, worker_count
 from cellserve.service.durable_every import DurableEvery
 from cellserve.service.engine.engine import Engine, EngineSettings
 from cellserve.service.engine.facts import VersionKey
@@ -248,13 +250,15 @@ def _server_options(settings: Settings) -> ServerOptions:
 
 
 def _engine_settings(settings: Settings) -> EngineSettings:
+    device = resolve_device("auto") if settings.device == "auto" else settings.device
     return EngineSettings(
         join_latency_seconds=settings.join_latency_seconds,
         max_chunk_seconds=settings.max_chunk_seconds,
         max_batch_rows=settings.max_batch_rows,
         max_active_sequences=settings.max_active_sequences,
         max_waiting_timesteps=settings.max_waiting_timesteps,
-        workers=settings.workers,
+        workers=settings.workers or worker_count(len(usable_cores()), share_cores(), device),
+        worker_cores=parsed_cores(settings.worker_cores),
         at_once_seconds=settings.at_once_seconds,
         at_once_alone_seconds=settings.at_once_alone_seconds,
     )

@@ -12,6 +12,7 @@ from typing import Literal, Self
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from cellserve.service.cores import check_cores, parsed_cores, usable_cores
 from cellserve.service.durable_every import DurableEvery
 from cellserve.service.tls_files import TlsFiles
 
@@ -54,7 +55,14 @@ class Settings(BaseSettings):
     calibration_folder: Path = Field(
         default=DEFAULT_CALIBRATION_FOLDER, description="Folder where auto keeps what it measured, for the next start."
     )
-    workers: PositiveInt = Field(default=1, description="Worker threads, each with one batch in flight.")
+    workers: NonNegativeInt = Field(
+        default=0,
+        description="Worker threads, each with one batch in flight; 0: one for each core but one, which reads and answers "
+        "requests, and one on a GPU.",
+    )
+    worker_cores: str = Field(
+        default="", description="Cores that workers are bound to, in turn: 0,1 or 2-5; none: the system moves them as it likes."
+    )
     join_latency_seconds: PositiveFloat = Field(
         default=0.002, description="Longest a newcomer should wait for the running chunk."
     )
@@ -134,6 +142,12 @@ class Settings(BaseSettings):
     @classmethod
     def _check_durable_every(cls, text: str) -> str:
         DurableEvery.parse(text)
+        return text
+
+    @field_validator("worker_cores")
+    @classmethod
+    def _check_worker_cores(cls, text: str) -> str:
+        check_cores(parsed_cores(text), usable_cores())
         return text
 
     @model_validator(mode="after")

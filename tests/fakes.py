@@ -100,7 +100,8 @@ class FakePasses(PassNetwork):
 class FakeNetwork:
     """`cost(rows, steps)`: seconds by which each call moves `clock`. `before`: called at the start of each call, may raise.
 
-    `calls` lists (rows, steps, implementation) of every call. Not `causal`, it takes three passes.
+    `calls` lists (rows, steps, implementation) of every call. Not `causal`, it takes three passes. Not `interpreted`, its
+    default implementation is one of which each worker may run a batch.
     """
 
     def __init__(
@@ -111,6 +112,7 @@ class FakeNetwork:
         clock: FakeClock | None = None,
         cost: Callable[[int, int], float] = lambda rows, steps: 0.0,
         before: Callable[[], None] = lambda: None,
+        interpreted: bool = True,
     ) -> None:
         body = ActivationLayer(name="sums", inputs=("x",), activation="linear")
         self.spec = ModelSpec(
@@ -127,7 +129,9 @@ class FakeNetwork:
             self.passes = FakePasses(width, self.state_layout, self._sums)
             self.spec = self.passes.spec
         self.implementations = {"0": None, "1": None, "2": None, "fused": "layer 'sums': sums are not fused"}
-        self.default_implementation = "2"
+        if not interpreted:
+            self.implementations["onnxruntime"] = None
+        self.default_implementation = "2" if interpreted else "onnxruntime"
         self.settling_calls = 0
         self.calls: list[tuple[int, int, str]] = []
         self._clock = clock

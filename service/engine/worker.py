@@ -9,6 +9,7 @@ sequence it had is delivered as failed and `on_death` is called, so that nobody 
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Callable
 from queue import SimpleQueue
 from threading import Event, Lock, Thread, current_thread
@@ -29,7 +30,10 @@ log = logging.getLogger(__name__)
 
 
 class Worker:
-    """`deliver` is called on this worker's thread, at most once per iteration, with everything that ended in it."""
+    """`deliver` is called on this worker's thread, at most once per iteration, with everything that ended in it.
+
+    core: that the thread is bound to (Linux only).
+    """
 
     def __init__(
         self,
@@ -41,8 +45,10 @@ class Worker:
         clock: Callable[[], float],
         processor_clock: Callable[[], float],
         transfers_of: Callable[[torch.device], Transfers],
+        core: int | None = None,
     ) -> None:
         self.load = Load()
+        self._core = core
         self._budget = ChunkBudget(settings.join_latency_seconds, settings.max_chunk_seconds)
         self._outbox: list[Delivery] = []
         self.host = LaneHost(settings, self._budget, self.load, observer, self._ended, clock, processor_clock, transfers_of)
@@ -103,6 +109,8 @@ class Worker:
     def _run(self) -> None:
         torch.set_num_threads(1)
         try:
+            if self._core is not None:
+                os.sched_setaffinity(0, {self._core})  # of this thread
             while not self._stopped:
                 self.obey_commands(wait=not self._busy)
                 self.iterate()

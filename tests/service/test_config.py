@@ -29,7 +29,17 @@ def test_settings_do_not_change() -> None:
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"port": -1}, {"port": 65536}, {"device": "cuda:x"}, {"workers": 0}, {"implementation": "3"}, {"log_format": "xml"}]
+    "wrong",
+    [
+        {"port": -1},
+        {"port": 65536},
+        {"device": "cuda:x"},
+        {"workers": -1},
+        {"worker_cores": "x"},
+        {"worker_cores": "99999"},
+        {"implementation": "3"},
+        {"log_format": "xml"},
+    ],
 )
 def test_wrong_values_are_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(ValidationError):

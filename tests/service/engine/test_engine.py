@@ -236,7 +236,7 @@ def test_versions_take_turns() -> None:
 
 
 def test_the_worker_with_the_least_outstanding_steps_is_chosen() -> None:
-    driven = HandDriven(workers=2, max_active_sequences=8)
+    driven = HandDriven(FakeNetwork(interpreted=False), workers=2, max_active_sequences=8)
     ids = [driven.engine.submit(work(steps(count))) for count in (100, 10, 10, 10)]
     assert [identity % 2 for identity in ids] == [0, 1, 1, 1]
     assert len(set(ids)) == 4
@@ -246,6 +246,20 @@ def test_the_worker_with_the_least_outstanding_steps_is_chosen() -> None:
     driven.engine.cancel(ids[2])
     driven.finish()
     assert [type(driven.box.of(identity).error) for identity in ids] == [Cancelled, type(None), Cancelled, type(None)]
+
+
+def test_a_loop_of_python_keeps_to_one_worker_for_each_version() -> None:
+    driven = HandDriven(FakeNetwork(interpreted=False), workers=2, max_active_sequences=8)
+    other = VersionKey("sums", 2)
+    driven.engine.add_version(other, FakeNetwork())
+    for label in ("0", "1", "2"):
+        ids = [driven.engine.submit(work(steps(5), implementation=label)) for _ in range(3)]
+        assert {identity % 2 for identity in ids} == {0}
+        assert driven.engine.submit(work(steps(5), version=other, implementation=label)) % 2 == 1
+    driven.finish()
+    ids = [driven.engine.submit(work(steps(5), implementation="onnxruntime")) for _ in range(4)]
+    assert [identity % 2 for identity in ids] == [0, 1, 0, 1]
+    driven.finish()
 
 
 def test_outputs_belong_to_their_sequence() -> None:

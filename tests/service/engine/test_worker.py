@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 from collections.abc import Iterator
 from threading import Event, Thread
@@ -55,9 +56,25 @@ class Gate:
         assert self.open.wait(PATIENCE)
 
 
+@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="cores are bound on Linux only")
+def test_workers_are_bound_to_the_cores_given_and_nobody_else_is(running: list[Running]) -> None:
+    usable = sorted(os.sched_getaffinity(0))
+    seen: set[tuple[int, ...]] = set()
+    cores = tuple(usable[-1:])
+    network = FakeNetwork(before=lambda: seen.add(tuple(sorted(os.sched_getaffinity(0)))), interpreted=False)
+    one = Running(network, workers=2, worker_cores=cores)
+    running.append(one)
+    one.engine.start()
+    for _ in range(4):
+        one.engine.submit(work(steps(3)))
+    assert one.engine.drain(PATIENCE)
+    assert seen == {cores}
+    assert sorted(os.sched_getaffinity(0)) == usable
+
+
 @pytest.mark.parametrize("workers", [1, 3])
 def test_many_submitters_each_get_one_answer_for_each_sequence(running: list[Running], workers: int) -> None:
-    one = Running(FakeNetwork(), workers=workers, max_batch_rows=8, max_active_sequences=16)
+    one = Running(FakeNetwork(interpreted=False), workers=workers, max_batch_rows=8, max_active_sequences=16)
     running.append(one)
     one.engine.start()
     ids: list[list[int]] = [[] for _ in range(4)]
