@@ -1,16 +1,15 @@
 """The sequences of one implementation on one lane that are advanced chunk by chunk: who is in the next iteration, how far.
 
 Those with the least left lead, newcomers or not, and go all their way in one iteration where that fits its time: whoever is
-short is in and out. Some of those that have long to go may run beside them. Whoever has not run for longest leads the next
-iteration after having been passed over for `patience_seconds`, so that the old keep about half of the time however many short
-ones come. Hence nobody starves: with n others that have not run for longer, a sequence runs within n + 1 times the patience and
-two iterations. Pure: no clock, no tensors.
+short is in and out. Some of those that have long to go may run beside them. The first in turn (by its arrival, and later by
+twice what it takes alone) leads the next iteration after having been passed over for `patience_seconds`, so that the old keep
+about half of the time however many short ones come. Hence nobody starves: a sequence is the first in turn as soon as those are
+through that came before it, or came not much later and are shorter. Pure: no clock, no tensors.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections import OrderedDict
 from itertools import islice
 from operator import attrgetter
 
@@ -20,8 +19,10 @@ from cellserve.service.engine.iteration_costs import IterationCosts
 from cellserve.service.engine.levels import Levels
 from cellserve.service.engine.live_heap import LiveHeap
 from cellserve.service.engine.sequence import Life, Sequence
+from cellserve.service.engine.turns import Turns
 
-_LOOKED_AT = 2  # times the rows of a batch: how many of the eldest are looked at to find suitable ones
+_LOOKED_AT = 2  # times the rows of a batch: how many of the first in turn are looked at to find suitable ones
+_DEFERRED = 2.0  # times what a sequence takes alone: how much later than its arrival its turn is
 _SIMILAR = 3  # times the least left: those who have less than that left may go together up to the first end
 _COMPANY = 2.0  # times what the leaders would take alone: what they may take with others beside them
 _LEAST_COMPANY = 0.5  # of the time of an iteration: what they may take in any case
@@ -38,7 +39,7 @@ class ChunkQueue:
         self._max_batch_rows = max_batch_rows
         self._patience_seconds = patience_seconds
         self._waiting: LiveHeap[Sequence] = LiveHeap()
-        self._active: OrderedDict[int, Sequence] = OrderedDict()  # who has a row, or one kept free; run longest ago comes first
+        self._active: Turns[Sequence] = Turns()  # who has a row, or one kept free
         self._levels = Levels()  # the active ones, by what they have left
         self._entering: set[int] = set()  # those of them that have not run yet
         self._ran: tuple[Sequence, ...] = ()  # in the last iteration: those who are here yet are to be filed anew
@@ -61,15 +62,15 @@ class ChunkQueue:
 
     def discard(self, sequence: Sequence) -> None:
         """Forgets a sequence, wherever it stands."""
-        if self._active.pop(sequence.id, None) is None:
-            self._waiting.discard(sequence.id)
-        else:
+        if self._active.discard(sequence.id):
             self._levels.discard(sequence)
             self._entering.discard(sequence.id)
+        else:
+            self._waiting.discard(sequence.id)
 
     @property
     def passed_over_seconds(self) -> float:
-        """For how long whoever has not run for longest has been."""
+        """For how long the first in turn has been."""
         return self._passed_over_seconds
 
     def pass_over(self, seconds: float) -> None:
@@ -86,10 +87,10 @@ class ChunkQueue:
         self._file(free_rows)
         if not self._active:
             return None
-        eldest = next(iter(self._active.values()))
+        first = next(iter(self._active))
         due = self._passed_over_seconds >= self._patience_seconds
-        batch = self._evenly(self._led_by(eldest), seconds) if due else self._shortest(seconds)
-        self._note(batch, eldest)
+        batch = self._evenly(self._led_by(first), seconds) if due else self._shortest(seconds)
+        self._note(batch, first)
         return batch
 
     def _file(self, free_rows: int) -> None:
@@ -97,7 +98,10 @@ class ChunkQueue:
         self._levels.file([sequence for sequence in self._ran if sequence.id in self._active])
         self._ran = ()
         newcomers = [self._waiting.pop() for _ in range(min(free_rows, len(self._waiting)))]
-        self._active.update((sequence.id, sequence) for sequence in newcomers)
+        for sequence in newcomers:
+            self._active.add(
+                sequence.submitted_seconds + _DEFERRED * self._costs.seconds(1, sequence.steps), sequence.id, sequence
+            )
         self._entering.update(sequence.id for sequence in newcomers)
         self._levels.file(newcomers)
 
@@ -131,9 +135,9 @@ class ChunkQueue:
         """Predicted seconds per real time step."""
         return self._costs.seconds(batch.rows, batch.steps, batch.ragged) / batch.timesteps
 
-    def _led_by(self, eldest: Sequence) -> list[Sequence]:
-        """The eldest, and those next in age that do not end before it."""
-        mates = [sequence for sequence in self._eldest() if sequence.remaining >= eldest.remaining]
+    def _led_by(self, first: Sequence) -> list[Sequence]:
+        """The first in turn, and the next ones that do not end before it."""
+        mates = [sequence for sequence in self._in_turn() if sequence.remaining >= first.remaining]
         return mates[: self._max_batch_rows]
 
     def _company(self, leaders: list[Sequence], steps: int, seconds: float) -> list[Sequence]:
@@ -145,18 +149,17 @@ class ChunkQueue:
             return []
         leading = {sequence.id for sequence in leaders}
         far = _LONG_TO_GO * steps
-        return [sequence for sequence in self._eldest() if sequence.remaining >= far and sequence.id not in leading][:room]
+        return [sequence for sequence in self._in_turn() if sequence.remaining >= far and sequence.id not in leading][:room]
 
-    def _eldest(self) -> islice[Sequence]:
-        return islice(self._active.values(), _LOOKED_AT * self._max_batch_rows)
+    def _in_turn(self) -> islice[Sequence]:
+        return islice(self._active, _LOOKED_AT * self._max_batch_rows)
 
-    def _note(self, batch: Batch, eldest: Sequence) -> None:
+    def _note(self, batch: Batch, first: Sequence) -> None:
         self._ran = batch.sequences
         self._passed_over_seconds += self._costs.seconds(batch.rows, batch.steps, batch.ragged)
-        if eldest in batch.sequences:
+        if first in batch.sequences:
             self._passed_over_seconds = 0.0
         for sequence in batch.sequences:
             sequence.life = Life.ACTIVE
-            self._active.move_to_end(sequence.id)
         if self._entering:
             self._entering.difference_update([sequence.id for sequence in batch.sequences])

@@ -1,4 +1,4 @@
-"""Who is in the next iteration: the shortest first, others beside them, the eldest in its turn, priorities, nobody starved."""
+"""Who is in the next iteration: the shortest first, others beside them, each in its turn, priorities, nobody starved."""
 
 from __future__ import annotations
 
@@ -41,8 +41,9 @@ def dear_when_ragged() -> IterationCosts:
     return costs
 
 
-def sequence(identity: int, steps: int = 1000, priority: int = 0) -> Sequence:
-    return Sequence(identity, Work(VersionKey("m", 1), (np.zeros((steps, 1), np.float32),), priority=priority), "2", 0.0)
+def sequence(identity: int, steps: int = 1000, priority: int = 0, submitted_seconds: float = 0.0) -> Sequence:
+    work = Work(VersionKey("m", 1), (np.zeros((steps, 1), np.float32),), priority=priority)
+    return Sequence(identity, work, "2", submitted_seconds)
 
 
 def queue(max_batch_rows: int, *members: Sequence, costs: IterationCosts | None = None) -> ChunkQueue:
@@ -110,16 +111,35 @@ def test_a_chunk_that_ends_nobody_is_shorter_while_few_are_active() -> None:
     assert law_seconds(8, few.steps) < 0.6 * SECONDS < 0.8 * SECONDS < law_seconds(8, many.steps) < 1.1 * SECONDS
 
 
-def test_the_eldest_leads_when_it_has_been_passed_over_for_long() -> None:
+def test_the_first_in_turn_leads_when_it_has_been_passed_over_for_long() -> None:
     target = queue(1, sequence(0))
     assert run(target) == [0]
     turns: list[list[int]] = []
     for i in range(1, 40):
-        target.add(sequence(i, steps=40))
+        target.add(sequence(i, steps=40, submitted_seconds=i / 10))
         turns.append(run(target))
     assert turns[0] == [1]
     assert [0] in turns[:8]
     assert [0] in turns[8:]
+
+
+def test_whoever_came_first_has_its_turn_until_it_ends() -> None:
+    """And does not share it with all who came later, which would keep everybody till the end."""
+    target = queue(1, sequence(0, steps=400), sequence(1, steps=400, submitted_seconds=1e-3))
+    for i in range(2, 200):
+        target.add(sequence(i, steps=90, submitted_seconds=1.0))
+    ran = [identity for _ in range(40) for identity in run(target)]
+    assert 0 in ran
+    assert 1 in ran
+    assert max(place for place, identity in enumerate(ran) if identity == 0) < ran.index(1)
+
+
+def test_who_takes_long_gives_way_to_whoever_came_a_little_later() -> None:
+    target = queue(1, sequence(0, steps=100_000), sequence(1, steps=400, submitted_seconds=0.5))
+    for i in range(2, 200):
+        target.add(sequence(i, steps=90, submitted_seconds=9.0))
+    ran = [identity for _ in range(40) for identity in run(target)]
+    assert ran.index(0) > max(place for place, identity in enumerate(ran) if identity == 1)
 
 
 def test_newcomers_need_free_rows() -> None:
@@ -169,28 +189,28 @@ def test_a_discarded_sequence_never_runs_again(was_active: bool) -> None:
 @settings(deadline=None)
 @given(st.integers(1, 5), st.lists(st.lists(st.integers(1, 400), max_size=4), min_size=1, max_size=60))
 def test_nobody_starves(max_batch_rows: int, arrivals: list[list[int]]) -> None:
-    """However many come: who has n before it that ran no later, runs within n + 1 times the patience and two iterations."""
+    """However many come: whoever is the first in turn runs again within the patience and an iteration."""
     target, costs = queue(max_batch_rows), taught()
-    bounds: dict[int, float] = {}  # when each must have run again
-    elapsed, identity = 0.0, 0
-    longest = 2.2 * SECONDS
+    turns: dict[int, float] = {}
+    elapsed, passed_over, longest = 0.0, 0.0, 2.2 * SECONDS
     for arriving in arrivals:
         for steps in arriving:
-            target.add(sequence(identity, steps))
-            bounds[identity] = elapsed + (len(bounds) + 1) * (PATIENCE + 2 * longest)
-            identity += 1
+            identity = len(turns) and max(turns) + 1
+            target.add(sequence(identity, steps, submitted_seconds=elapsed))
+            turns[identity] = elapsed + 2 * costs.seconds(1, steps)
         batch = target.next_batch(ANY_ROWS, SECONDS)
         if batch is None:
             continue
-        assert costs.seconds(batch.rows, batch.steps) <= longest
-        elapsed += costs.seconds(batch.rows, batch.steps)
+        first = min(turns, key=lambda identity: (turns[identity], identity))
+        seconds = costs.seconds(batch.rows, batch.steps)
+        assert seconds <= longest
+        elapsed += seconds
+        passed_over = 0.0 if first in [member.id for member in batch.sequences] else passed_over + seconds
+        assert passed_over <= PATIENCE + longest
         advance(target, batch)
         for member in batch.sequences:
-            del bounds[member.id]
-        assert all(elapsed <= bound for bound in bounds.values())
-        for member in batch.sequences:
-            if member.remaining:
-                bounds[member.id] = elapsed + (len(bounds) + 1) * (PATIENCE + 2 * longest)
+            if not member.remaining:
+                del turns[member.id]
 
 
 @settings(deadline=None)
