@@ -2,9 +2,10 @@
 
 Those with the least left lead, newcomers or not, and go all their way in one iteration where that fits its time: whoever is
 short is in and out. Some of those that have long to go may run beside them. The first in turn (by its arrival, and later by
-twice what it takes alone) leads the next iteration after having been passed over for `patience_seconds`, so that the old keep
-about half of the time however many short ones come. Hence nobody starves: a sequence is the first in turn as soon as those are
-through that came before it, or came not much later and are shorter. Pure: no clock, no tensors.
+twice what it takes alone) is owed three times as much time as it is passed over for, and leads as soon as that is
+`patience_seconds`, with no more of the next ones beside it than make a step cheap. So it is through soon, and the old keep most
+of the time however many short ones come. Hence nobody starves: a sequence is the first in turn as soon as those are through that
+came before it, or came not much later and are shorter. Pure: no clock, no tensors.
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ from cellserve.service.engine.turns import Turns
 
 _LOOKED_AT = 2  # times the rows of a batch: how many of the first in turn are looked at to find suitable ones
 _DEFERRED = 2.0  # times what a sequence takes alone: how much later than its arrival its turn is
+_OWED = 3.0  # times what it is passed over for: the time that the first in turn then has
+_MOST_OWED = 2.0  # times the patience: more is forgiven, or whoever is short would wait through several iterations
 _SIMILAR = 3  # times the least left: those who have less than that left may go together up to the first end
 _COMPANY = 2.0  # times what the leaders would take alone: what they may take with others beside them
 _LEAST_COMPANY = 0.5  # of the time of an iteration: what they may take in any case
@@ -43,7 +46,7 @@ class ChunkQueue:
         self._levels = Levels()  # the active ones, by what they have left
         self._entering: set[int] = set()  # those of them that have not run yet
         self._ran: tuple[Sequence, ...] = ()  # in the last iteration: those who are here yet are to be filed anew
-        self._passed_over_seconds = 0.0  # for how long the first of the active ones has been
+        self._owed_seconds = 0.0  # to the first in turn
 
     @property
     def waiting(self) -> int:
@@ -69,13 +72,13 @@ class ChunkQueue:
             self._waiting.discard(sequence.id)
 
     @property
-    def passed_over_seconds(self) -> float:
-        """For how long the first in turn has been."""
-        return self._passed_over_seconds
+    def owed_seconds(self) -> float:
+        """How much time the first in turn is owed."""
+        return self._owed_seconds
 
     def pass_over(self, seconds: float) -> None:
         """Counts time in which none of these ran though they could have."""
-        self._passed_over_seconds += seconds
+        self._owed_seconds += seconds
 
     def foremost(self, free_rows: int) -> Sequence | None:
         """One of those with the least left; None if nobody can run. Up to `free_rows` that wait enter first."""
@@ -88,9 +91,9 @@ class ChunkQueue:
         if not self._active:
             return None
         first = next(iter(self._active))
-        due = self._passed_over_seconds >= self._patience_seconds
+        due = self._owed_seconds >= self._patience_seconds
         batch = self._evenly(self._led_by(first), seconds) if due else self._shortest(seconds)
-        self._note(batch, first)
+        self._note(batch, first, due)
         return batch
 
     def _file(self, free_rows: int) -> None:
@@ -138,7 +141,7 @@ class ChunkQueue:
     def _led_by(self, first: Sequence) -> list[Sequence]:
         """The first in turn, and the next ones that do not end before it."""
         mates = [sequence for sequence in self._in_turn() if sequence.remaining >= first.remaining]
-        return mates[: self._max_batch_rows]
+        return mates[: self._costs.enough_rows(self._max_batch_rows)]
 
     def _company(self, leaders: list[Sequence], steps: int, seconds: float) -> list[Sequence]:
         """Those that run beside the leaders."""
@@ -154,11 +157,16 @@ class ChunkQueue:
     def _in_turn(self) -> islice[Sequence]:
         return islice(self._active, _LOOKED_AT * self._max_batch_rows)
 
-    def _note(self, batch: Batch, first: Sequence) -> None:
+    def _note(self, batch: Batch, first: Sequence, due: bool) -> None:
         self._ran = batch.sequences
-        self._passed_over_seconds += self._costs.seconds(batch.rows, batch.steps, batch.ragged)
-        if first in batch.sequences:
-            self._passed_over_seconds = 0.0
+        seconds = self._costs.seconds(batch.rows, batch.steps, batch.ragged)
+        if due:
+            self._owed_seconds = max(0.0, self._owed_seconds - seconds)
+        elif first in batch.sequences:
+            self._owed_seconds = 0.0
+        else:
+            owed = min(self._owed_seconds + _OWED * seconds, _MOST_OWED * self._patience_seconds)
+            self._owed_seconds = max(self._owed_seconds, owed)
         for sequence in batch.sequences:
             sequence.life = Life.ACTIVE
         if self._entering:

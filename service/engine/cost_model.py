@@ -17,6 +17,7 @@ both sides. Knows no clock and no scheduling.
 from __future__ import annotations
 
 from collections import deque
+from math import ceil
 from operator import mul
 from typing import NamedTuple
 
@@ -30,6 +31,8 @@ _CLIP = 3.0  # times the prediction
 _EARLY = 0.25  # times the prediction
 _TERMS = 4
 _SWEEPS = 2  # over all coefficients, for each measurement
+_HARDLY = 1 / 6  # of what it costs at least
+_FEW_ROWS = 8  # whatever the fit says: few measurements tell b from c
 
 
 class _Pace(NamedTuple):
@@ -85,6 +88,11 @@ class CostModel:
         if left < 0:
             return 0
         return int(left / per_row) if per_row * most > left else most
+
+    def enough_rows(self, most: int) -> int:
+        """From how many rows on, of at most `most`, more of them make a row and step hardly cheaper."""
+        a, b, _, _ = self._coefficients
+        return most if a * most * _HARDLY <= b else min(most, max(_FEW_ROWS, ceil(b / (a * _HARDLY))))
 
     def observe(self, rows: int, steps: int, seconds: float) -> None:
         """Learns from one iteration. A time of zero (a clock too coarse) counts as one nanosecond."""

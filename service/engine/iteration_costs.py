@@ -49,6 +49,10 @@ class IterationCosts:
         """How many rows, of at most `most`, should take at most `seconds` for so many steps, even; perhaps none."""
         return self._even.rows_within(seconds, steps, most)
 
+    def enough_rows(self, most: int) -> int:
+        """From how many rows on, of at most `most`, more of them make a row and step hardly cheaper."""
+        return self._even.enough_rows(most)
+
     def observe(self, rows: int, steps: int, seconds: float, ragged: bool = False) -> None:
         """Learns from one iteration. The first ones teach the fit alone, whatever they were."""
         if not ragged:

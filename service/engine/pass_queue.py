@@ -3,7 +3,7 @@
 Whoever is so short that all passes take at most twice the time of an iteration goes through all at once, in a WholeQueue. For the
 others each pass has a ChunkQueue of its own, and only sequences of the same pass run side by side. Of these queues the one whose
 foremost sequence has the least left in all of its passes runs next, so that whoever is short is through while the long ones wait;
-but whoever has been passed over for the patience, in whatever pass, leads in its turn. A long sequence enters when there is a row
+but whoever is owed as much as the patience, in whatever pass, leads in its turn. A long sequence enters when there is a row
 and room for what it stores between its passes; it keeps both to its end. Pure: no clock, no tensors.
 """
 
@@ -42,7 +42,7 @@ class PassQueue:
         self._whole = WholeQueue(implementation, costs[-1], max_batch_rows)
         self._passes = [ChunkQueue(implementation, one, max_batch_rows, patience_seconds) for one in costs[:-1]]
         self._seconds = patience_seconds  # of an iteration, as last asked for
-        self._whole_passed_over_seconds = 0.0
+        self._whole_owed_seconds = 0.0
         self._waiting: LiveHeap[Sequence] = LiveHeap()
         self._set_aside: LiveHeap[Sequence] = LiveHeap()  # those for whom there was no room; the first of them comes first
         self._pass_of: dict[int, int] = {}  # of everybody who has entered
@@ -128,13 +128,13 @@ class PassQueue:
         return True
 
     def _next_queue(self, foremost: dict[int, Sequence]) -> int:
-        eldest = max(foremost, key=self._passed_over_seconds)
-        if self._passed_over_seconds(eldest) >= self._patience_seconds:
-            return eldest
+        creditor = max(foremost, key=self._owed_seconds)
+        if self._owed_seconds(creditor) >= self._patience_seconds:
+            return creditor
         return min(foremost, key=lambda index: (foremost[index].order, foremost[index].left, index))
 
-    def _passed_over_seconds(self, index: int) -> float:
-        return self._passes[index].passed_over_seconds if index < len(self._passes) else self._whole_passed_over_seconds
+    def _owed_seconds(self, index: int) -> float:
+        return self._passes[index].owed_seconds if index < len(self._passes) else self._whole_owed_seconds
 
     def _note(self, batch: Batch, index: int, foremost: dict[int, Sequence]) -> None:
         seconds = self._costs[index].seconds(batch.rows, batch.steps, batch.ragged)
@@ -142,6 +142,6 @@ class PassQueue:
             if other < len(self._passes):
                 self._passes[other].pass_over(seconds)
         waits = len(self._passes) in foremost and not batch.whole
-        self._whole_passed_over_seconds = self._whole_passed_over_seconds + seconds if waits else 0.0
+        self._whole_owed_seconds = self._whole_owed_seconds + seconds if waits else 0.0
         self._ran = () if batch.whole else batch.sequences
         self._entering.difference_update(sequence.id for sequence in batch.sequences)

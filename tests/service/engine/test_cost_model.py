@@ -160,6 +160,21 @@ def test_a_lasting_change_is_learnt() -> None:
     assert costs.seconds(32, 30) == pytest.approx(10 * law_seconds(32, 30), rel=0.2)
 
 
+@pytest.mark.parametrize(("row_seconds", "rows"), [(1e-3, 8), (5e-6, 12), (1e-6, 60), (1e-9, 64)])
+def test_rows_are_enough_when_more_of_them_save_hardly_anything(row_seconds: float, rows: int) -> None:
+    """A step costs ten microseconds beside its rows: shared by so many, a sixth of what a row costs."""
+    costs = CostModel()
+    for _ in range(30):
+        for size in ((1, 1), (1, 100), (8, 10), (64, 1), (64, 100)):
+            costs.observe(*size, (row_seconds * size[0] + 1e-5) * size[1])
+    assert costs.enough_rows(64) == pytest.approx(rows, abs=1)
+    assert costs.enough_rows(4) == 4
+
+
+def test_before_the_first_measurement_all_rows_may_go_together() -> None:
+    assert CostModel().enough_rows(64) == 64
+
+
 @given(st.lists(st.tuples(st.integers(1, 256), st.integers(1, 1000), st.floats(0, 10)), max_size=60))
 def test_coefficients_are_never_negative_and_a_chunk_never_empty(measurements: list[tuple[int, int, float]]) -> None:
     costs = CostModel()
