@@ -70,6 +70,11 @@ class ChunkCall:
         any_vector = not all(shapes[reference].sequence for reference in spec.outputs)
         return cls(sessions, len(spec.outputs), any_vector, masked)
 
+    @property
+    def masks(self) -> bool:
+        """Whether it refuses any steps at all."""
+        return self._masked is not None
+
     def refuses(self, steps: Array) -> bool:  # [N, F] float32, or ids [N] int64
         """Whether a layer masks any of these steps of a row, which takes another way."""
         return self._masked is not None and self._masked(steps)

@@ -6,7 +6,7 @@ over, and the event loop takes it. Knows no masks, no queue, no clock, no errors
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -14,14 +14,12 @@ import numpy.typing as npt
 from cellserve.models.chunk_call import ChunkAnswer, ChunkCall
 from cellserve.models.network import Network
 from cellserve.service.engine.batch import Batch
-from cellserve.service.engine.host_copies import copied, side_by_side, write
+from cellserve.service.engine.host_copies import bytes_of, copied, side_by_side, write
 from cellserve.service.engine.row_groups import rows_of_first_call
 from cellserve.service.engine.sequence import Sequence
 from cellserve.service.engine.state_pool import StatePool
 
 Array = npt.NDArray[Any]
-
-_STATE: Final = np.dtype(np.float32)
 
 
 class CallRunner:
@@ -29,14 +27,15 @@ class CallRunner:
 
     def __init__(self, network: Network, pool: StatePool) -> None:
         self._pool = pool
-        self._blank = np.zeros(pool.width, np.float32)
+        self._row_bytes = 4 * pool.width
+        self._blank = memoryview(bytes(self._row_bytes))
         self._dtype = np.dtype(np.int64 if network.spec.inputs[0].kind == "ids" else np.float32)
         self._per_step = [network.shapes[reference].sequence for reference in network.spec.outputs]
 
     def run(self, batch: Batch, call: ChunkCall) -> bool:
         """As ChunkRunner.run, by calls of `call`. False, and nothing is done, if it refuses any of the steps."""
         parts = [(part, _next_steps(part)) for part in _parts(batch)]
-        if any(call.refuses(row) for _, rows in parts for row in rows):
+        if call.masks and any(call.refuses(row) for _, rows in parts for row in rows):
             return False
         for part, rows in parts:
             ending = part.ending
@@ -47,12 +46,15 @@ class CallRunner:
 
     def _states(self, batch: Batch) -> npt.NDArray[np.float32]:
         """[B, width]. Newcomers have none in the pool yet."""
-        return side_by_side([self._state(sequence) for sequence in batch.sequences], _STATE)
+        joined = bytearray().join([self._state(sequence) for sequence in batch.sequences])
+        return np.ndarray((batch.rows, self._pool.width), np.float32, joined)
 
-    def _state(self, sequence: Sequence) -> Array:
+    def _state(self, sequence: Sequence) -> memoryview:
+        """Its bytes."""
         if sequence.row is not None:
-            return self._pool.row(sequence.row)
-        return self._blank if sequence.work.state is None else sequence.work.state
+            return self._pool.memory_of(sequence.row)
+        state = sequence.work.state
+        return self._blank if state is None else np.ascontiguousarray(state, np.float32).data
 
     def _collect(self, batch: Batch, answer: ChunkAnswer, ending: list[int]) -> None:
         if any(self._per_step):
@@ -80,12 +82,12 @@ class CallRunner:
 
     def _keep(self, batch: Batch, states: npt.NDArray[np.float32], ending: list[int]) -> None:
         """Survivors' states go to the pool, where newcomers get a row; those that end leave theirs, if wanted, as an array."""
-        ends = set(ending)
+        ends, size, made = set(ending), self._row_bytes, bytes_of(states)
         for row, sequence in enumerate(batch.sequences):
             if row not in ends:
                 if sequence.row is None:
                     sequence.row = self._pool.acquire()
-                write(self._pool.row(sequence.row), states[row])
+                self._pool.memory_of(sequence.row)[:] = made[row * size : (row + 1) * size]
             elif sequence.work.want_state:
                 sequence.state = copied(states[row])
 

@@ -140,8 +140,8 @@ class ChunkQueue:
 
     def _led_by(self, first: Sequence) -> list[Sequence]:
         """The first in turn, and the next ones that do not end before it."""
-        mates = [sequence for sequence in self._in_turn() if sequence.remaining >= first.remaining]
-        return mates[: self._costs.enough_rows(self._max_batch_rows)]
+        mates = (sequence for sequence in self._in_turn() if sequence.remaining >= first.remaining)
+        return list(islice(mates, self._costs.enough_rows(self._max_batch_rows)))
 
     def _company(self, leaders: list[Sequence], steps: int, seconds: float) -> list[Sequence]:
         """Those that run beside the leaders."""
@@ -152,7 +152,8 @@ class ChunkQueue:
             return []
         leading = {sequence.id for sequence in leaders}
         far = _LONG_TO_GO * steps
-        return [sequence for sequence in self._in_turn() if sequence.remaining >= far and sequence.id not in leading][:room]
+        company = (sequence for sequence in self._in_turn() if sequence.remaining >= far and sequence.id not in leading)
+        return list(islice(company, room))
 
     def _in_turn(self) -> islice[Sequence]:
         return islice(self._active, _LOOKED_AT * self._max_batch_rows)

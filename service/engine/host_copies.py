@@ -17,12 +17,17 @@ Array = npt.NDArray[Any]
 _LONG_BYTES: Final = 1 << 18  # to copy more takes longer than others should wait
 
 
+def bytes_of(source: Array) -> memoryview:
+    """source: contiguous."""
+    return source.data.cast("B") if source.size else memoryview(b"")
+
+
 def write(target: Array, source: Array) -> None:
     """Copies `source` into `target`: of one shape and type, both contiguous."""
     if source.nbytes > _LONG_BYTES or source.size == 0:
         target[...] = source
     else:
-        target.data.cast("B")[:] = source.data.cast("B")
+        bytes_of(target)[:] = bytes_of(source)
 
 
 def copied(source: Array) -> Array:

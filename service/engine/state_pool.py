@@ -34,6 +34,8 @@ class StatePool:
         self._slab = torch.zeros(rows + 1, width, dtype=torch.float32, device=device)
         # The same memory: NumPy keeps the interpreter while it copies these few rows, torch hands it over at each operation.
         self._host: npt.NDArray[np.float32] | None = self._slab.numpy() if self._slab.device.type == "cpu" else None
+        self._bytes = memoryview(bytearray()) if self._host is None or width == 0 else self._host.data.cast("B")
+        self._row_bytes = 4 * width
         self._generations = [0] * (rows + 1)
         self._free = list(range(rows - 1, -1, -1))  # the lowest free row is next, so that the used ones stay close together
         self._rows = rows
@@ -87,15 +89,14 @@ class StatePool:
         else:
             self._slab.index_copy_(0, self._index(self._rows_of(handles)), values)
 
-    def row(self, handle: RowHandle) -> npt.NDArray[np.float32]:
-        """[width], the memory itself, of a pool in host memory; ValueError elsewhere. StaleRow as in release."""
+    def memory_of(self, handle: RowHandle) -> memoryview:
+        """The bytes of a row themselves, of a pool in host memory; ValueError elsewhere. StaleRow as in release."""
         row, generation = handle
         if self._generations[row] != generation:
             raise self._stale(row, generation)
         if self._host is None:
             raise ValueError(f"the rows lie on {self._slab.device}, not in host memory")
-        memory: npt.NDArray[np.float32] = self._host[row]
-        return memory
+        return self._bytes[row * self._row_bytes : (row + 1) * self._row_bytes]
 
     def _rows_of(self, handles: Sequence[RowHandle]) -> list[int]:
         generations = self._generations

@@ -40,6 +40,7 @@ class Counted:
     def __init__(self, call: ChunkCall) -> None:
         self._call = call
         self.rows: list[int] = []
+        self.masks = call.masks
 
     def refuses(self, steps: Any) -> bool:
         return self._call.refuses(steps)
@@ -118,3 +119,26 @@ def test_only_those_that_go_on_take_rows_and_they_go_on_from_where_they_were() -
     assert [sequence.row is None for sequence in bench.sequences] == [True] * 20 + [False] * 10
     bench.run([20] * 10)
     assert all(bench.agrees(sequence) for sequence in bench.sequences)
+
+
+def test_a_network_without_states_goes_on_as_well() -> None:
+    spec = ModelSpec(
+        inputs=(InputSpec(name="x", width=3),),
+        layers=(DenseLayer(name="steps", inputs=("x",), units=2, activation="tanh"),),
+        outputs=("steps",),
+    )
+    chance = np.random.default_rng(5)
+    shapes = expected_weights(spec)
+    network = Network(spec, Weights.of({k: chance.normal(size=s).astype(np.float32) for k, s in shapes.items()}))
+    call, pool = network.chunk_call("onnxruntime"), StatePool(network.state_layout.width, ROWS)
+    assert call is not None
+    assert pool.width == 0
+    runner, inputs = CallRunner(network, pool), chance.normal(size=(4, 3)).astype(np.float32)
+    rows = [Sequence(i, Work(VersionKey("m", 1), (inputs,)), "onnxruntime", 0.0) for i in range(2)]
+    for _ in range(2):
+        assert runner.run(Batch("onnxruntime", tuple(rows), (2, 2)), call)
+        for one in rows:
+            one.advance(2)
+    expected, _ = network.run((torch.from_numpy(inputs).unsqueeze(1),), [4], implementation="2")
+    for one in rows:
+        np.testing.assert_allclose(one.outputs[0], expected[0][:, 0].numpy(), atol=2e-6)
