@@ -16,7 +16,7 @@ from tests.bench.door_traffic import Traffic
 ARRANGEMENTS = (("threads", 1), ("threads", 2), ("processes", 1), ("processes", 2))
 COUNTS = {"stack-a": 640, "seed-tf": 640, "tiny": 2048}
 IN_FLIGHT = 64
-ROUNDS = 7
+ROUNDS = 3
 COLUMNS = ("workers", "CPU s / 1000", "ratio", "sequences/s", "ratio", "ServerLive p50 ms", "p99")
 
 
