@@ -13,7 +13,6 @@ import numpy.typing as npt
 
 Array = npt.NDArray[Any]
 
-
 _LONG_BYTES: Final = 1 << 18  # to copy more takes longer than others should wait
 
 
@@ -44,7 +43,7 @@ def side_by_side(rows: Sequence[Array], dtype: np.dtype[Any]) -> Array:
         return parts[0][np.newaxis]
     longest, shortest = max(map(len, parts)), min(map(len, parts))
     if shortest < longest:
-        step_bytes = parts[0].strides[0]
+        step_bytes = parts[0].nbytes // len(parts[0])  # where there is one step only, its stride may be anything
         beyond = memoryview(bytes((longest - shortest) * step_bytes))
         pieces = [piece for part in parts for piece in (part.data, beyond[: (longest - len(part)) * step_bytes])]
     else:

@@ -36,10 +36,11 @@ def test_a_single_row_is_not_copied() -> None:
         ROWS[2].astype(np.float64),
         np.asfortranarray(ROWS[2]),
         np.frombuffer(b"\0" + ROWS[2].tobytes(), np.uint8)[1:].view(np.float32).reshape(4, 2),
+        ROWS[2][::3][:1],
     ],
-    ids=["strided", "doubles", "by columns", "not aligned"],
+    ids=["strided", "doubles", "by columns", "not aligned", "one step, strided"],
 )
-def test_rows_that_cannot_be_read_byte_by_byte_are_copied(row: np.ndarray) -> None:
+def test_rows_may_lie_in_memory_in_any_way(row: np.ndarray) -> None:
     for rows in ([row], [row, ROWS[0]]):
         found = side_by_side(rows, FLOAT)
         np.testing.assert_array_equal(found[0, : len(row)], row)
