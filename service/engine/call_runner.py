@@ -15,6 +15,7 @@ from cellserve.models.chunk_call import ChunkAnswer, ChunkCall
 from cellserve.models.network import Network
 from cellserve.service.engine.batch import Batch
 from cellserve.service.engine.host_copies import bytes_of, copied, side_by_side, write
+from cellserve.service.engine.output_arrays import unfilled
 from cellserve.service.engine.row_groups import rows_of_first_call
 from cellserve.service.engine.sequence import Sequence
 from cellserve.service.engine.state_pool import StatePool
@@ -72,10 +73,7 @@ class CallRunner:
         """Into the sequence outputs of every row; its vectors, if any, are yet to come."""
         for row, (sequence, length) in enumerate(zip(batch.sequences, batch.lengths)):
             if not sequence.outputs:
-                sequence.outputs = [
-                    np.empty((sequence.steps, *output.shape[2:]) if per_step else output.shape[1:], output.dtype)
-                    for output, per_step in zip(answer.outputs, self._per_step)
-                ]
+                sequence.outputs = unfilled(sequence.steps, answer.outputs, self._per_step)
             for result, output, per_step in zip(sequence.outputs, answer.outputs, self._per_step):
                 if per_step:
                     write(result[sequence.position : sequence.position + length], output[row, :length])

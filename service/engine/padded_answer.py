@@ -9,10 +9,10 @@ from collections.abc import Sequence as Rows
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 
 from cellserve.service.engine.batch import Batch
+from cellserve.service.engine.output_arrays import unfilled
 
 Array = npt.NDArray[Any]
 
@@ -39,10 +39,7 @@ class PaddedAnswer:
         for column, row in enumerate(self.rows):
             sequence = sequences[row]
             if not sequence.outputs:
-                sequence.outputs = [
-                    np.empty((sequence.steps, *output.shape[2:]) if per_step else output.shape[1:], output.dtype)
-                    for output, per_step in zip(self.outputs, self.per_step)
-                ]
+                sequence.outputs = unfilled(sequence.steps, self.outputs, self.per_step)
             for result, output, per_step in zip(sequence.outputs, self.outputs, self.per_step):
                 if per_step:
                     result[self.windows[row]] = output[: self.batch.lengths[row], column]
