@@ -3,9 +3,9 @@
 Those with the least left lead, newcomers or not, and go all their way in one iteration where that fits its time: whoever is
 short is in and out. Some of those that have long to go may run beside them. The first in turn (by its arrival, and later by
 twice what it takes alone) is owed three times as much time as it is passed over for, and leads as soon as that is
-`patience_seconds`, with no more of the next ones beside it than make a step cheap. So it is through soon, and the old keep most
-of the time however many short ones come. Hence nobody starves: a sequence is the first in turn as soon as those are through that
-came before it, or came not much later and are shorter. Pure: no clock, no tensors.
+`patience_seconds`, with no more of the next ones beside it than make a step cheap, or fit anyway. So it is through soon, and the
+old keep most of the time however many short ones come. Hence nobody starves: a sequence is the first in turn as soon as those are
+through that came before it, or came not much later and are shorter. Pure: no clock, no tensors.
 """
 
 from __future__ import annotations
@@ -92,7 +92,7 @@ class ChunkQueue:
             return None
         first = next(iter(self._active))
         due = self._owed_seconds >= self._patience_seconds
-        batch = self._evenly(self._led_by(first), seconds) if due else self._shortest(seconds)
+        batch = self._evenly(self._led_by(first, seconds), seconds) if due else self._shortest(seconds)
         self._note(batch, first, due)
         return batch
 
@@ -138,10 +138,11 @@ class ChunkQueue:
         """Predicted seconds per real time step."""
         return self._costs.seconds(batch.rows, batch.steps, batch.ragged) / batch.timesteps
 
-    def _led_by(self, first: Sequence) -> list[Sequence]:
-        """The first in turn, and the next ones that do not end before it."""
-        mates = (sequence for sequence in self._in_turn() if sequence.remaining >= first.remaining)
-        return list(islice(mates, self._costs.enough_rows(self._max_batch_rows)))
+    def _led_by(self, first: Sequence, seconds: float) -> list[Sequence]:
+        """The first in turn, and the next ones that do not end before it: so many that a step is cheap, and the time is used."""
+        most = self._max_batch_rows
+        rows = max(self._costs.enough_rows(most), self._costs.rows_within(seconds, first.remaining, most))
+        return list(islice((sequence for sequence in self._in_turn() if sequence.remaining >= first.remaining), rows))
 
     def _company(self, leaders: list[Sequence], steps: int, seconds: float) -> list[Sequence]:
         """Those that run beside the leaders."""
