@@ -17,6 +17,7 @@ ARRANGEMENTS = (("threads", 1), ("threads", 2), ("processes", 1), ("processes", 
 COUNTS = {"stack-a": 640, "seed-tf": 640, "tiny": 2048}
 IN_FLIGHT = 64
 ROUNDS = 3
+CALLS = 200
 COLUMNS = ("workers", "CPU s / 1000", "ratio", "sequences/s", "ratio", "ServerLive p50 ms", "p99")
 
 
@@ -35,7 +36,7 @@ def run() -> None:
             waits = {}
             for name, server in servers.items():
                 with event_loop.asking(server.address) as stub, event_loop.loaded(server.address, workload):
-                    waits[name] = event_loop.quantiles(event_loop.latencies_ms(stub))
+                    waits[name] = event_loop.quantiles(event_loop.latencies_ms(stub, CALLS))
         first_cpu, first_rate = next(iter(measured.values()))
         rows = [
             [name, f"{cpu:.3f}", f"{cpu / first_cpu:.2f}", f"{rate:.0f}", f"{rate / first_rate:.2f}", *waits[name]]

@@ -56,9 +56,9 @@ def loaded(address: str, workload: Workload) -> Iterator[None]:
         yield
 
 
-def latencies_ms(stub: pb_grpc.GRPCInferenceServiceStub) -> list[float]:
+def latencies_ms(stub: pb_grpc.GRPCInferenceServiceStub, calls: int = CALLS) -> list[float]:
     latencies = []
-    for _ in range(CALLS):
+    for _ in range(calls):
         time.sleep(PAUSE_SECONDS)
         start = time.perf_counter()
         stub.ServerLive(pb.ServerLiveRequest())

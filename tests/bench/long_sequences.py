@@ -18,7 +18,7 @@ from tests.bench.workloads import SEED_TF, STACK_A, Workload
 
 LENGTHS = (100, 1_000, 10_000, 100_000)
 ROWS = (1, 16)
-ROUNDS = 5
+ROUNDS = 3
 STEPS_A_ROUND = {SEED_TF.name: 100_000, STACK_A.name: 20_000}
 _LONGEST_TURNS = 5  # times the steps of a round: longer ones would take too long
 COLUMNS = ("time steps", "at a time", "CPU us / step", "ratio to T=1000", "peak memory grew by MB")
