@@ -18,7 +18,7 @@ from tests.bench import table, workloads
 from tests.bench.driver import KEY, Driver
 from tests.bench.workloads import Workload
 
-ROUNDS = 5
+ROUNDS = 3
 SECONDS = 0.25  # of a contender in a round
 IN_FLIGHT = (1, 8, 64)
 AUTO = "auto"

@@ -29,7 +29,7 @@ from tests.bench.engine import SETTINGS, Unobserved
 
 SEQUENCES = 256
 REQUESTS = {32: 1024, 1: 256}  # of one round, by how many are in flight
-ROUNDS = 21
+ROUNDS = 15
 
 COLUMNS = ("request", "echo", "door alone", "ours", "engine alone", "door/echo", "ours/echo", "(ours - engine)/echo")
 

@@ -39,7 +39,7 @@ from tests.bench.table import show
 MODEL = "tiny"
 STEPS, FEATURES, UNITS = 8, 8, 8
 REQUESTS = 1000  # of each contender in each round
-ROUNDS = 7
+ROUNDS = 5
 IN_FLIGHT = (1, 32)
 X = np.ones((STEPS, FEATURES), np.float32)
 _TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
