@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from functools import cached_property
 
-import torch
 from torch import Tensor
 
 from cellserve.models.row_lengths import RowLengths
@@ -34,7 +33,3 @@ class DeviceLengths(RowLengths):
     def last(self, sequence: Tensor) -> Tensor:
         """[T, B, …] to [B, …]; of a row without steps any of them."""
         return sequence[(self.on_device - 1).clamp(min=0), self._rows]
-
-    @cached_property
-    def _rows(self) -> Tensor:
-        return torch.arange(self._lengths.shape[0], device=self.device)

@@ -1,13 +1,14 @@
-"""What can be recorded, and in which pieces: decided from the description and from numbers alone. Knows no torch."""
+"""What can be recorded, and in which pieces: decided from the description and from numbers alone. Knows no tensors."""
 
 from __future__ import annotations
 
 from typing import Final
 
 from cellserve.models.clock import ShiftingLayer
+from cellserve.models.implementations import INTERPRETED
 from cellserve.models.passes import Plan
 
-RECORDED_LABELS: Final = ("0", "1", "2")  # the time loop of implementations/scan.py
+RECORDED_LABELS: Final = INTERPRETED  # thousands of launches a chunk, each from Python
 LONGEST_PIECE: Final = 128  # time steps: recording is slow and takes memory by the step, and launching so many at once is cheap
 MOST_ROWS: Final = 256  # beyond, each operation takes longer than its launch, and there is nothing to gain
 _MOST_WASTE = 1 / 8  # of a piece, beyond the last step: a repetition takes its time by the step, but each costs some copies too

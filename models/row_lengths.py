@@ -67,7 +67,7 @@ class RowLengths:
 
     @cached_property
     def _rows(self) -> Tensor:
-        return torch.arange(len(self.host), device=self.device)
+        return torch.arange(self.on_device.shape[0], device=self.device)
 
     @cached_property
     def _reversal(self) -> Tensor:

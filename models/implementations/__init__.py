@@ -19,6 +19,6 @@ IMPLEMENTATIONS: Final[Mapping[str, Implementation]] = {
     "onnxruntime": onnxruntime,
 }
 LABELS: Final = tuple(IMPLEMENTATIONS)
-INTERPRETED: Final = frozenset({"0", "1", "2"})  # a loop in Python, which holds the interpreter on a processor
+INTERPRETED: Final = ("0", "1", "2")  # loops of Python operations (scan.py), which hold the interpreter on a processor
 
 __all__ = ["IMPLEMENTATIONS", "INTERPRETED", "LABELS", "Implementation", "LayerState", "RecurrentKernel"]

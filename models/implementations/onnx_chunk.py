@@ -185,10 +185,11 @@ class _Chunk:
                 self._graph.add("Squeeze", [state, self._axis(0)], f"{made}:{name}")
 
     def _operator(self, layer: OnnxLayer, inputs: str, before: list[str], after: list[str], made: str) -> str:
-        """before, after: states [1, B, units]. Returns the name of the outputs [T, B, units]."""
+        """before, after: states [1, B, units]. Returns the name of the outputs [T, B, units], if the layer returns them."""
         given, directions = (inputs, LENGTHS, *before), f"{made}::directions"
         self._graph.piece(onnx_graph.piece(layer, self._own[layer.name], given, (directions, *after), f"{made}::"))
-        self._graph.add("Squeeze", [directions, self._axis(1)], f"{made}::steps")
+        if layer.return_sequences:
+            self._graph.add("Squeeze", [directions, self._axis(1)], f"{made}::steps")
         return f"{made}::steps"
 
     def _scan(self, layer: OnnxLayer, inputs: str, before: list[str], after: list[str], made: str) -> str:

@@ -7,20 +7,18 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Sequence as Rows
 
 import numpy as np
 import uvloop
 
-from cellserve.models.network import Network
 from cellserve.service.api.inbox import Inbox
 from cellserve.service.engine.batch import Delivery
-from cellserve.service.engine.facts import VersionKey
 from cellserve.service.engine.sequence import Work
 from tests.bench import door_over
+from tests.bench.stand_in import StandIn
 
 
-class _AtOnce:
+class _AtOnce(StandIn):
     """Zeros for every sequence, in the next turn of the event loop: as often as a busy engine delivers, all of them together."""
 
     def __init__(self, inbox: Inbox, classes: int) -> None:
@@ -29,28 +27,12 @@ class _AtOnce:
         self._submitted = 0
         self._ended: list[Delivery] = []
 
-    def add_version(self, key: VersionKey, network: Network, implementation: str | None = None) -> None:
-        """Every version is served alike."""
-
-    def remove_version(self, key: VersionKey) -> None:
-        """Nothing is held."""
-
-    def short(self, works: Rows[Work], alone: bool) -> str | None:
-        """Nothing is."""
-
-    def run_at_once(self, works: Rows[Work], implementation: str, arrived_seconds: Rows[float]) -> list[Delivery]:
-        """Never asked, since nothing is short."""
-        raise RuntimeError("nothing is computed at once here")
-
     def submit(self, work: Work) -> int:
         self._submitted += 1
         if not self._ended:
             asyncio.get_running_loop().call_soon(self._deliver)
         self._ended.append(Delivery(self._submitted, self._outputs, None, None, "fused", work.steps, 1, 0.001, 0.001))
         return self._submitted
-
-    def cancel(self, sequence_id: int) -> None:
-        """Too late, always."""
 
     def _deliver(self) -> None:
         ended, self._ended = self._ended, []

@@ -8,13 +8,11 @@ from __future__ import annotations
 import asyncio
 import multiprocessing
 import socket
-from collections.abc import Sequence as Rows
 from contextlib import suppress
 from pathlib import Path
 
 import torch
 
-from cellserve.models.network import Network
 from cellserve.service.api.inbox import Inbox
 from cellserve.service.config import Settings
 from cellserve.service.engine.batch import Delivery
@@ -25,12 +23,13 @@ from cellserve.service.registry.loading import load_version
 from cellserve.service.registry.repository import Repository
 from tests.bench.engine import Unobserved
 from tests.bench.frames import Wire, framed, received
+from tests.bench.stand_in import StandIn
 
 _BUFFER_BYTES = 8 << 20
 SETTINGS = EngineSettings(at_once_seconds=0.0)
 
 
-class EngineProcesses:
+class EngineProcesses(StandIn):
     """On the event loop that makes it. Each process loads what is in the repository."""
 
     def __init__(self, folder: str, inbox: Inbox, count: int) -> None:
@@ -42,22 +41,6 @@ class EngineProcesses:
         self._transports: list[asyncio.Transport | None] = [None] * count
         self._ends = [self._start(folder, index, count) for index in range(count)]
         self._connecting = asyncio.ensure_future(self._connect())
-
-    def add_version(self, key: VersionKey, network: Network, implementation: str | None = None) -> None:
-        """The processes have it."""
-
-    def remove_version(self, key: VersionKey) -> None:
-        """Nothing is held."""
-
-    def short(self, works: Rows[Work], alone: bool) -> str | None:
-        """Nothing is."""
-
-    def run_at_once(self, works: Rows[Work], implementation: str, arrived_seconds: Rows[float]) -> list[Delivery]:
-        """Never asked, since nothing is short."""
-        raise RuntimeError("nothing is computed at once here")
-
-    def cancel(self, sequence_id: int) -> None:
-        """Too late, always."""
 
     def submit(self, work: Work) -> int:
         index = min(range(len(self._ends)), key=self._outstanding_steps.__getitem__)

@@ -8,13 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Sequence as Rows
 from pathlib import Path
 
 import numpy as np
 import uvloop
 
-from cellserve.models.network import Network
 from cellserve.service.api.door import Door
 from cellserve.service.api.execution import Execution
 from cellserve.service.api.inbox import Inbox
@@ -22,7 +20,6 @@ from cellserve.service.api.requests import Limits
 from cellserve.service.api.server import ApiServer, ServerOptions
 from cellserve.service.config import Settings
 from cellserve.service.engine.batch import Delivery
-from cellserve.service.engine.facts import VersionKey
 from cellserve.service.engine.sequence import Work
 from cellserve.service.metrics import Metrics
 from cellserve.service.registry.catalog import Catalog
@@ -31,27 +28,12 @@ from cellserve.service.registry.repository import Repository
 from cellserve.service.sessions.feed import Feed, FeedReply
 from cellserve.service.sessions.sessions import Sessions
 from cellserve.service.sessions.settings import SessionSettings
+from tests.bench.stand_in import StandIn
 
 
-class _NoEngine:
-    def add_version(self, key: VersionKey, network: Network, implementation: str | None = None) -> None:
-        """Nothing will run."""
-
-    def remove_version(self, key: VersionKey) -> None:
-        """Nothing is held."""
-
-    def short(self, works: Rows[Work], alone: bool) -> str | None:
-        """Nothing is."""
-
-    def run_at_once(self, works: Rows[Work], implementation: str, arrived_seconds: Rows[float]) -> list[Delivery]:
-        """Never asked, since nothing is short."""
-        raise RuntimeError("nothing is computed at once here")
-
+class _NoEngine(StandIn):
     def submit(self, work: Work) -> int:
         raise RuntimeError("the echo computes nothing")
-
-    def cancel(self, sequence_id: int) -> None:
-        """Nothing runs."""
 
 
 class _Echo(Sessions):
