@@ -1,0 +1,97 @@
+"""Threads that wake patiently: those started meanwhile and no others, and nobody's own choice is undone."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from cellserve.service.wakeups import started_patient
+from tests.service.processes import Process
+from tests.service.served import publish
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux has such a policy")
+
+
+def policy_of_a_new_thread() -> int:
+    found: list[int] = []
+    thread = threading.Thread(target=lambda: found.append(os.sched_getscheduler(0)))
+    thread.start()
+    thread.join()
+    return found[0]
+
+
+def in_a_thread(work: Callable[[], None]) -> None:
+    """Whatever becomes of its policy ends with it."""
+    failures: list[BaseException] = []
+
+    def guarded() -> None:
+        try:
+            work()
+        except BaseException as failure:
+            failures.append(failure)
+
+    thread = threading.Thread(target=guarded)
+    thread.start()
+    thread.join()
+    if failures:
+        raise failures[0]
+
+
+def test_only_threads_started_meanwhile_are_patient() -> None:
+    def work() -> None:
+        with started_patient():
+            assert policy_of_a_new_thread() == os.SCHED_BATCH
+        assert os.sched_getscheduler(0) == os.SCHED_OTHER
+        assert policy_of_a_new_thread() == os.SCHED_OTHER
+
+    in_a_thread(work)
+
+
+def test_the_policy_is_back_after_an_error() -> None:
+    def work() -> None:
+        with pytest.raises(ZeroDivisionError), started_patient():
+            raise ZeroDivisionError
+        assert os.sched_getscheduler(0) == os.SCHED_OTHER
+
+    in_a_thread(work)
+
+
+def test_a_policy_that_somebody_chose_stays() -> None:
+    def work() -> None:
+        os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+        with started_patient():
+            assert policy_of_a_new_thread() == os.SCHED_IDLE
+        assert os.sched_getscheduler(0) == os.SCHED_IDLE
+
+    in_a_thread(work)
+
+
+def test_where_the_system_forbids_it_everything_goes_on(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def forbidden(*_: object) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(os, "sched_setscheduler", forbidden)
+    with caplog.at_level(logging.INFO), started_patient():
+        assert policy_of_a_new_thread() == os.SCHED_OTHER
+    assert "Operation not permitted" in caplog.text
+
+
+def test_in_a_server_it_is_grpc_s_threads_and_not_the_event_loop(tmp_path: Path) -> None:
+    publish(tmp_path / "repository")
+    server = Process(tmp_path / "repository")
+    try:
+        server.ready()
+        policies = {int(task): os.sched_getscheduler(int(task)) for task in os.listdir(f"/proc/{server.process.pid}/task")}
+    finally:
+        server.process.terminate()
+        server.end()
+    assert policies[server.process.pid] == os.SCHED_OTHER
+    assert os.SCHED_BATCH in policies.values()
