@@ -258,7 +258,7 @@ def _engine_settings(settings: Settings) -> EngineSettings:
         max_active_sequences=settings.max_active_sequences,
         max_waiting_timesteps=settings.max_waiting_timesteps,
         workers=settings.workers or worker_count(len(usable_cores()), share_cores(), device),
-        worker_cores=parsed_cores(settings.worker_cores),
+        worker_cores=parsed_cores(settings.worker_cores, usable_cores()),
         at_once_seconds=settings.at_once_seconds,
         at_once_alone_seconds=settings.at_once_alone_seconds,
     )

@@ -12,7 +12,7 @@ from typing import Literal, Self
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from cellserve.service.cores import check_cores, parsed_cores, usable_cores
+from cellserve.service.cores import parsed_cores, usable_cores
 from cellserve.service.durable_every import DurableEvery
 from cellserve.service.tls_files import TlsFiles
 
@@ -147,7 +147,7 @@ class Settings(BaseSettings):
     @field_validator("worker_cores")
     @classmethod
     def _check_worker_cores(cls, text: str) -> str:
-        check_cores(parsed_cores(text), usable_cores())
+        parsed_cores(text, usable_cores())
         return text
 
     @model_validator(mode="after")

@@ -6,6 +6,7 @@ Linux tells both, a container's share included; elsewhere every core counts.
 from __future__ import annotations
 
 import os
+from collections.abc import Collection
 from pathlib import Path
 
 _CGROUP = Path("/sys/fs/cgroup")
@@ -41,19 +42,15 @@ def worker_count(cores: int, share: float | None, device: str) -> int:
     return max(1, int(cores if share is None else min(cores, share)) - 1)
 
 
-def parsed_cores(text: str) -> tuple[int, ...]:
-    """ "0,2-4" is 0, 2, 3 and 4; "" is none. Raises ValueError, in words for the user."""
+def parsed_cores(text: str, usable: Collection[int]) -> tuple[int, ...]:
+    """ "0,2-4" is 0, 2, 3 and 4; "" is none. Raises ValueError, in words for the user: no core, or none of the usable ones."""
     cores: list[int] = []
     for part in filter(None, text.replace(" ", "").split(",")):
         first, dash, last = part.partition("-")
-        if not first.isdigit() or (dash and not last.isdigit()):
+        if not first.isdecimal() or (dash and not last.isdecimal()) or int(last or first) < int(first):
             raise ValueError(f"{part!r} is no core; cores are written like 0,1 or 2-5")
-        cores += range(int(first), int(last or first) + 1)
+        for core in range(int(first), int(last or first) + 1):
+            if core not in usable:
+                raise ValueError(f"core {core} is not for this process, which may use {', '.join(map(str, usable))}")
+            cores.append(core)
     return tuple(cores)
-
-
-def check_cores(cores: tuple[int, ...], usable: tuple[int, ...]) -> None:
-    """Raises ValueError: a core that this process may not use."""
-    for core in cores:
-        if core not in usable:
-            raise ValueError(f"core {core} is not for this process, which may use {', '.join(map(str, usable))}")

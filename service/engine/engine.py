@@ -1,7 +1,7 @@
 """The one door into the computation: submit a sequence, get exactly one Delivery for it.
 
-Chooses the worker with the least outstanding time steps, refuses what cannot be served, and carries cancel, drain and stop to
-the loops. Messages in and out are plain arrays and facts. Knows no gRPC, no registry, no metrics library, no event loop.
+Refuses what cannot be served, has the rest placed (placement.py), and carries cancel, drain and stop to the loops. Messages in
+and out are plain arrays and facts. Knows no gRPC, no registry, no metrics library, no event loop.
 """
 
 from __future__ import annotations
@@ -14,28 +14,20 @@ from threading import Event, Lock
 from torch import device, set_num_threads
 
 from cellserve.models.calibration import Calibration, calibrate
-from cellserve.models.implementations import INTERPRETED
 from cellserve.models.network import Network
 from cellserve.models.traffic import TrafficKind
 from cellserve.service.engine.admission import check_deadline, check_room
 from cellserve.service.engine.at_once import AtOnce
 from cellserve.service.engine.batch import Delivery
-from cellserve.service.engine.choice import Choice
 from cellserve.service.engine.commands import Cancel, Submit, WhenIdle
 from cellserve.service.engine.facts import LaneFact, Observer, VersionKey
 from cellserve.service.engine.lane import Lane
+from cellserve.service.engine.placement import Placement, check_implementation
 from cellserve.service.engine.sequence import Sequence, Work
 from cellserve.service.engine.settings import EngineSettings
 from cellserve.service.engine.transfers import Transfers, transfers_of
 from cellserve.service.engine.worker import Worker
-from cellserve.service.errors import (
-    Draining,
-    InternalFailure,
-    InvalidInput,
-    UnknownImplementation,
-    UnknownVersion,
-    UnsupportedImplementation,
-)
+from cellserve.service.errors import Draining, InternalFailure, InvalidInput, UnknownVersion
 
 __all__ = ["Engine", "EngineSettings"]
 
@@ -62,10 +54,7 @@ class Engine:
         self._clock = clock
         self._processor_clock = clock if processor_clock is None else processor_clock
         self._lock = Lock()  # the submitters' side only; no loop ever takes it
-        self._lanes: dict[VersionKey, tuple[Lane, ...]] = {}
-        self._homes: dict[VersionKey, int] = {}  # the workers of interpreted implementations
-        self._choices: dict[VersionKey, tuple[Choice, ...]] = {}  # one for each lane; none before `choose`
-        self._at_once: dict[VersionKey, AtOnce] = {}
+        self._placements: dict[VersionKey, Placement] = {}
         self._observer = observer
         self._added = 0
         self._submitted = 0
@@ -107,8 +96,8 @@ class Engine:
         Raises UnknownImplementation, UnsupportedImplementation; ValueError if the version is there already.
         """
         default = network.default_implementation if implementation is None else implementation
-        _check_implementation(key, network, default)
-        lanes = tuple(Lane(key, network, default, worker.host) for worker in self._workers)
+        check_implementation(key, network, default)
+        lanes = [Lane(key, network, default, worker.host) for worker in self._workers]
         settings = self._settings
         at_once = AtOnce(
             key,
@@ -120,27 +109,23 @@ class Engine:
             self._processor_clock,
         )
         with self._lock:
-            if key in self._lanes:
+            if key in self._placements:
                 raise ValueError(f"{key} is in the engine already; remove it first")
-            self._lanes[key] = lanes
-            self._homes[key] = self._added % len(self._workers)
+            loads = [worker.load for worker in self._workers]
+            self._placements[key] = Placement(lanes, loads, self._added % len(self._workers), at_once)
             self._added += 1
-            self._at_once[key] = at_once
 
     def remove_version(self, key: VersionKey) -> None:
         """Takes no new work for it, if it is there; what is live finishes, and with the last sequence its lanes are gone."""
         with self._lock:
-            self._lanes.pop(key, None)
-            self._homes.pop(key, None)
-            self._choices.pop(key, None)
-            self._at_once.pop(key, None)
+            self._placements.pop(key, None)
 
     def measure(self, key: VersionKey) -> Calibration:
         """Measures a version's implementations on the calling thread, which takes about 0.2 s. Raises UnknownVersion."""
         with self._lock:
-            lane = self._known(key)[0]
+            network = self._known(key).lanes[0].network
         set_num_threads(1)
-        return calibrate(lane.network)
+        return calibrate(network)
 
     def choose(self, key: VersionKey, by_kind: Mapping[TrafficKind, str]) -> None:
         """From now on, work that names no implementation gets the one of its kind. Any thread.
@@ -148,10 +133,7 @@ class Engine:
         Raises UnknownVersion, UnknownImplementation, UnsupportedImplementation.
         """
         with self._lock:
-            lanes = self._known(key)
-            for label in by_kind.values():
-                _check_implementation(key, lanes[0].network, label)
-            self._choices[key] = tuple(Choice(by_kind) for _ in lanes)
+            self._known(key).choose(by_kind)
 
     def short(self, works: Rows[Work], alone: bool) -> str | None:
         """The implementation under which `works`, the rows of one request, may run at once; None: they must be submitted.
@@ -162,12 +144,11 @@ class Engine:
         first = works[0]
         with self._lock:
             self._check_running()
-            lane = self._known(first.version)[0]
-            at_once = self._at_once[first.version]
+            placement = self._known(first.version)
+            at_once = placement.at_once
             if first.steps > at_once.longest_steps:
                 return None
-            implementation = self._chosen(lane, 0, first) if first.implementation is None else first.implementation
-            _check_implementation(first.version, lane.network, implementation)
+            implementation = placement.implementation(first, 0)
         idle = alone and not any(worker.load.outstanding_sequences for worker in self._workers)
         if not at_once.takes(works, implementation, idle):
             return None
@@ -180,10 +161,7 @@ class Engine:
         works: of one request or several, each of which `short` gave this implementation. arrived_seconds: for each, on the
         engine's clock. Raises UnknownVersion.
         """
-        at_once = self._at_once.get(works[0].version)
-        if at_once is None:
-            raise _not_loaded(works[0].version)
-        return at_once.run(works, implementation, arrived_seconds)
+        return self._known(works[0].version).at_once.run(works, implementation, arrived_seconds)
 
     def submit(self, work: Work) -> int:
         """Takes in a sequence and returns its id. Any thread; never waits for a loop.
@@ -193,8 +171,9 @@ class Engine:
         """
         with self._lock:
             self._check_running()
-            index, implementation = self._place(work)
-            lane, worker = self._lanes[work.version][index], self._workers[index]
+            placement = self._known(work.version)
+            index, implementation = placement.place(work)
+            lane, worker = placement.lanes[index], self._workers[index]
             now = self._clock()
             identity = self._submitted * len(self._workers) + index  # so that an id names its worker
             sequence = Sequence(identity, work, implementation, now, lane.passes(work))
@@ -214,7 +193,7 @@ class Engine:
     def lanes(self) -> list[LaneFact]:
         """One fact per version, over all workers; a removed version is listed until its last sequence ends. Any thread."""
         with self._lock:
-            known = {id(lane): lane for lanes in self._lanes.values() for lane in lanes}
+            known = {id(lane): lane for placement in self._placements.values() for lane in placement.lanes}
         known |= {id(lane): lane for worker in self._workers for lane in worker.busy_lanes}
         totals: dict[VersionKey, LaneFact] = {}
         for lane in known.values():
@@ -246,34 +225,11 @@ class Engine:
         if self._draining:
             raise Draining("the server is stopping and takes no new work; send it to another one")
 
-    def _known(self, key: VersionKey) -> tuple[Lane, ...]:
-        lanes = self._lanes.get(key)
-        if lanes is None:
-            raise _not_loaded(key)
-        return lanes
-
-    def _place(self, work: Work) -> tuple[int, str]:
-        """Which worker takes it, and under which implementation: the worker with the least outstanding steps.
-
-        A loop of Python operations stays on one worker for each version: two of them would only take the interpreter from each
-        other (two workers gave 0.63 and 0.82 times the rate of one).
-        """
-        lanes = self._known(work.version)
-        index = 0
-        if len(lanes) > 1:
-            index = min(range(len(lanes)), key=lambda i: self._workers[i].load.outstanding_steps)
-        lane = lanes[index]
-        implementation = self._chosen(lane, index, work) if work.implementation is None else work.implementation
-        _check_implementation(work.version, lane.network, implementation)
-        if implementation in INTERPRETED and lane.network.device.type == "cpu":
-            index = self._homes[work.version]
-        return index, implementation
-
-    def _chosen(self, lane: Lane, worker_index: int, work: Work) -> str:
-        choices = self._choices.get(work.version)
-        if choices is None:
-            return lane.implementation
-        return choices[worker_index].label(work.steps, lane.load.outstanding_sequences)
+    def _known(self, key: VersionKey) -> Placement:
+        placement = self._placements.get(key)
+        if placement is None:
+            raise UnknownVersion(f"{key} is not loaded")
+        return placement
 
     def _check_admission(self, lane: Lane, worker: Worker, sequence: Sequence, now_seconds: float) -> None:
         if sequence.steps == 0:
@@ -289,21 +245,6 @@ class Engine:
     def _worker_died(self, cause: BaseException) -> None:
         self._healthy = False
         self._on_death(cause)
-
-
-def _not_loaded(key: VersionKey) -> UnknownVersion:
-    return UnknownVersion(f"{key} is not loaded")
-
-
-def _check_implementation(key: VersionKey, network: Network, implementation: str) -> None:
-    if implementation not in network.implementations:
-        offered = ", ".join(label for label, reason in network.implementations.items() if reason is None)
-        raise UnknownImplementation(f"{implementation!r} is no implementation; {key} offers {offered}", field="implementation")
-    reason = network.implementations[implementation]
-    if reason is not None:
-        raise UnsupportedImplementation(
-            f"{key} cannot run under implementation {implementation!r}: {reason}", field="implementation"
-        )
 
 
 def _sum(one: LaneFact, other: LaneFact) -> LaneFact:

@@ -21,7 +21,13 @@ from cellserve.service.sessions.sessions import Sessions
 from cellserve.service.sessions.settings import SessionSettings
 
 
-async def serve(folder: str, engine_of: Callable[[Inbox, Metrics], Any]) -> None:
+async def serve(
+    folder: str,
+    engine_of: Callable[[Inbox, Metrics], Any],
+    sessions_of: Callable[[Execution, Catalog], Sessions] = lambda execution, catalog: Sessions(
+        execution.run, catalog, SessionSettings()
+    ),
+) -> None:
     """Prints its port, serves until standard input is closed. engine_of: what has the methods of an Engine that requests use."""
     settings = Settings(repository=Path(folder), host="127.0.0.1", port=0, metrics_port=0)
     metrics = Metrics("bench", asyncio.get_running_loop().call_soon_threadsafe)
@@ -31,7 +37,7 @@ async def serve(folder: str, engine_of: Callable[[Inbox, Metrics], Any]) -> None
     limits = Limits(settings.max_rows_per_request, settings.max_steps_per_sequence, settings.max_message_bytes)
     options = ServerOptions(settings.host, settings.port, settings.max_message_bytes)
     execution = Execution(engine, inbox)
-    door = Door(catalog, execution, limits, Sessions(execution.run, catalog, SessionSettings()))
+    door = Door(catalog, execution, limits, sessions_of(execution, catalog))
     api = ApiServer(door, metrics, metrics.statistics, options, "bench")
     port = api.bind()
     await catalog.start()

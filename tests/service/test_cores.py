@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from cellserve.service.cores import check_cores, parsed_cores, share_cores, usable_cores, worker_count
+from cellserve.service.cores import parsed_cores, share_cores, usable_cores, worker_count
 
 
 @pytest.mark.parametrize(
@@ -42,19 +42,22 @@ def test_one_core_is_left_for_reading_and_answering(cores: int, share: float | N
     assert worker_count(cores, share, device) == workers
 
 
-@pytest.mark.parametrize(("text", "cores"), [("", ()), ("3", (3,)), ("0, 2-4,1", (0, 2, 3, 4, 1))])
+@pytest.mark.parametrize(("text", "cores"), [("", ()), ("3", (3,)), ("0, 2-4,1", (0, 2, 3, 4, 1)), ("2-2,2", (2, 2))])
 def test_cores_are_listed_alone_or_from_to(text: str, cores: tuple[int, ...]) -> None:
-    assert parsed_cores(text) == cores
+    assert parsed_cores(text, range(5)) == cores
 
 
-@pytest.mark.parametrize("text", ["a", "1-", "-1", "1,b-2"])
+@pytest.mark.parametrize("text", ["a", "1-", "-1", "1,b-2", "3-1", "\u00b2"])
 def test_what_is_no_core_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="is no core; cores are written like 0,1 or 2-5"):
-        parsed_cores(text)
+        parsed_cores(text, range(5))
 
 
-def test_a_core_that_is_not_there_is_refused() -> None:
-    check_cores((1, 0, 1), (0, 1))
+@pytest.mark.parametrize("text", ["2", "0,2", "0-99999999999"])
+def test_a_core_that_is_not_there_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="core 2 is not for this process, which may use 0, 1"):
-        check_cores((0, 2), (0, 1))
-    check_cores(usable_cores(), usable_cores())
+        parsed_cores(text, (0, 1))
+
+
+def test_the_usable_cores_are_usable() -> None:
+    assert parsed_cores(",".join(map(str, usable_cores())), usable_cores()) == usable_cores()
