@@ -41,8 +41,8 @@ class _Echo(Sessions):
 
     async def feed(self, model: str, session_id: str, feed: Feed) -> FeedReply:
         if (version := self._version) is None:
-            with await self._catalog.acquire(self._model) as lent:
-                version = self._version = lent
+            with await self._catalog.acquire(self._model) as lease:
+                version = self._version = lease.version
         plan = feed.plan(version)
         steps = plan.steps
         delivery = Delivery(1, self._outputs, None, None, "fused", steps, 1, 0.0, 0.0) if steps else None
