@@ -45,6 +45,8 @@ def obstacle(spec: ModelSpec, plan: Plan) -> str | None:
     """None, or why this network cannot be one ONNX model. onnxruntime.unsupported lets each of its recurrent layers through."""
     if plan.obstacle is not None:
         return plan.obstacle
+    if any(entry.kind == "ids" and entry.name in spec.outputs for entry in spec.inputs):
+        return "an output is ids"
     reasons = (_layer_obstacle(spec, layer) for layer in spec.layers)
     return next((reason for reason in reasons if reason is not None), None)
 

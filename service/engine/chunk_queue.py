@@ -2,10 +2,11 @@
 
 Those with the least left lead, newcomers or not, and go all their way in one iteration where that fits its time: whoever is
 short is in and out. Some of those that have long to go may run beside them. The first in turn (by its arrival, and later by
-twice what it takes alone) is owed three times as much time as it is passed over for, and leads as soon as that is
-`patience_seconds`, with no more of the next ones beside it than make a step cheap, or fit anyway. So it is through soon, and the
-old keep most of the time however many short ones come. Hence nobody starves: a sequence is the first in turn as soon as those are
-through that came before it, or came not much later and are shorter. Pure: no clock, no tensors.
+twice what it should take alone, which is a guess and therefore bounded) is owed three times as much time as it is passed over
+for, and leads as soon as that is `patience_seconds`, with no more of the next ones beside it than make a step cheap, or fit
+anyway. So it is through soon, and the old keep most of the time however many short ones come. Hence nobody starves: a sequence is
+the first in turn as soon as those are through that came before it, or came not much later and are shorter. Pure: no clock, no
+tensors.
 """
 
 from __future__ import annotations
@@ -18,12 +19,13 @@ from cellserve.service.engine.batch import Batch
 from cellserve.service.engine.chunk_shape import rows_that_end
 from cellserve.service.engine.iteration_costs import IterationCosts
 from cellserve.service.engine.levels import Levels
-from cellserve.service.engine.live_heap import LiveHeap
+from cellserve.service.engine.line import Line
 from cellserve.service.engine.sequence import Life, Sequence
 from cellserve.service.engine.turns import Turns
 
 _LOOKED_AT = 2  # times the rows of a batch: how many of the first in turn are looked at to find suitable ones
 _DEFERRED = 2.0  # times what a sequence takes alone: how much later than its arrival its turn is
+_MOST_DEFERRED = 50.0  # times the patience: how much later at most, however wrong the fit may be
 _OWED = 3.0  # times what it is passed over for: the time that the first in turn then has
 _MOST_OWED = 2.0  # times the patience: more is forgiven, or whoever is short would wait through several iterations
 _SIMILAR = 3  # times the least left: those who have less than that left may go together up to the first end
@@ -41,7 +43,7 @@ class ChunkQueue:
         self._costs = costs
         self._max_batch_rows = max_batch_rows
         self._patience_seconds = patience_seconds
-        self._waiting: LiveHeap[Sequence] = LiveHeap()
+        self._waiting = Line()
         self._active: Turns[Sequence] = Turns()  # who has a row, or one kept free
         self._levels = Levels()  # the active ones, by what they have left
         self._entering: set[int] = set()  # those of them that have not run yet
@@ -60,16 +62,22 @@ class ChunkQueue:
     def entering(self) -> int:
         return len(self._entering)
 
+    def waiting_ahead(self, order: int) -> int:
+        """How many enter before a newcomer of this order. Any thread."""
+        return self._waiting.ahead(order)
+
     def add(self, sequence: Sequence) -> None:
-        self._waiting.push(sequence.order, sequence.id, sequence)
+        self._waiting.add(sequence)
 
     def discard(self, sequence: Sequence) -> None:
         """Forgets a sequence, wherever it stands."""
         if self._active.discard(sequence.id):
             self._levels.discard(sequence)
             self._entering.discard(sequence.id)
+            if not self._active:
+                self._ran = ()  # idle: nobody's requests and answers are kept
         else:
-            self._waiting.discard(sequence.id)
+            self._waiting.discard(sequence)
 
     @property
     def owed_seconds(self) -> float:
@@ -102,9 +110,8 @@ class ChunkQueue:
         self._ran = ()
         newcomers = [self._waiting.pop() for _ in range(min(free_rows, len(self._waiting)))]
         for sequence in newcomers:
-            self._active.add(
-                sequence.submitted_seconds + _DEFERRED * self._costs.seconds(1, sequence.steps), sequence.id, sequence
-            )
+            deferred = min(_DEFERRED * self._costs.seconds(1, sequence.steps), _MOST_DEFERRED * self._patience_seconds)
+            self._active.add(sequence.submitted_seconds + deferred, sequence.id, sequence)
         self._entering.update(sequence.id for sequence in newcomers)
         self._levels.file(newcomers)
 

@@ -8,6 +8,7 @@ host. Everything but `fact` and `least_seconds` runs on the worker's thread. Kno
 from __future__ import annotations
 
 import logging
+from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
@@ -19,12 +20,13 @@ from cellserve.service.engine.batch import Batch, Delivery
 from cellserve.service.engine.chunk_length import ChunkBudget
 from cellserve.service.engine.chunk_queue import ChunkQueue
 from cellserve.service.engine.chunk_runner import ChunkRunner
+from cellserve.service.engine.experience import Experience
 from cellserve.service.engine.facts import IterationFact, LaneFact, Observer, SequenceFact, VersionKey
 from cellserve.service.engine.flight import Flight
 from cellserve.service.engine.launch import Launch
 from cellserve.service.engine.load import Load
 from cellserve.service.engine.overlapped_budget import OverlappedBudget
-from cellserve.service.engine.pass_costs import PassCosts, seconds_alone
+from cellserve.service.engine.pass_costs import PassCosts
 from cellserve.service.engine.pass_queue import PassQueue
 from cellserve.service.engine.pass_runner import PassRunner
 from cellserve.service.engine.scheduler import Queue, Scheduler
@@ -79,6 +81,7 @@ class Lane:
         self._cost_clock = host.processor_clock if network.device.type == "cpu" else host.clock
         self._loads = (self.load, host.load)
         self._owed: dict[int, Sequence] = {}  # admitted and not yet reported
+        self._experience: defaultdict[str, Experience] = defaultdict(Experience)  # by implementation
         self._pool = StatePool(network.state_layout.width, host.settings.max_active_sequences, network.device)
         passes = network.passes
         self._flight: Flight | None = None
@@ -102,17 +105,17 @@ class Lane:
         """The time steps of each pass over a sequence; nothing where there is but one. Any thread."""
         return () if self.network.passes is None else self.network.passes.steps(work.steps)
 
-    def least_seconds(self, passes: tuple[int, ...], implementation: str) -> float:
-        """A lower bound, from measurements, of how long a newcomer with such passes will take; 0 without them. Any thread.
+    def least_seconds(self, newcomer: Sequence) -> float:
+        """How long it will take at the very least, as others did; 0 before there were any. Any thread.
 
-        Those that wait enter before it, at most a full batch per iteration; then its own steps take what they take alone.
+        First those ahead of it must have rows, of which an iteration frees a full batch at most; then come its own steps.
         """
-        costs = self._scheduler.costs(implementation)
-        alone = None if costs is None else seconds_alone(passes, costs)
-        if alone is None:
+        experience = self._experience.get(newcomer.implementation)
+        if experience is None:
             return 0.0
-        iterations = self._scheduler.waiting // self._host.settings.max_batch_rows
-        return iterations * self.load.seconds_per_iteration + alone
+        ahead = self._scheduler.waiting_ahead(newcomer.implementation, newcomer.order) - self._pool.free
+        iterations = max(0, ahead) // self._host.settings.max_batch_rows
+        return iterations * self.load.seconds_per_iteration + experience.least_seconds(newcomer.total)
 
     def admit(self, sequence: Sequence) -> None:
         self._owed[sequence.id] = sequence
@@ -174,6 +177,7 @@ class Lane:
     def report(self, sequence: Sequence, reason: str, error: ServiceError | None) -> None:
         """The one place where a Delivery is made. The observer is told."""
         self._owed.pop(sequence.id, None)
+        self._experience[sequence.implementation].observe(sequence.position, sequence.compute_seconds)
         started = sequence.started_seconds
         queue_seconds = max(0.0, (self._host.clock() if started is None else started) - sequence.submitted_seconds)
         for load in self._loads:

@@ -48,10 +48,11 @@ class LiveHeap(Generic[Member]):
             if identity in self._live:
                 return self._live.pop(identity)
 
-    def discard(self, identity: int) -> None:
-        """Lets a member go; nothing happens if it is not (or no longer) there."""
+    def discard(self, identity: int) -> bool:
+        """Lets a member go; False, and nothing happens, if it is not (or no longer) there."""
         if self._live.pop(identity, None) is None:
-            return
+            return False
         if len(self._entries) > _SWEEP_ABOVE and len(self._entries) > 2 * len(self._live):
             self._entries = [entry for entry in self._entries if entry[1] in self._live]
             heapq.heapify(self._entries)
+        return True

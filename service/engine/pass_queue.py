@@ -14,7 +14,7 @@ from collections.abc import Callable
 from cellserve.service.engine.batch import Batch
 from cellserve.service.engine.chunk_queue import ChunkQueue
 from cellserve.service.engine.live_heap import LiveHeap
-from cellserve.service.engine.pass_costs import PassCosts, seconds_alone
+from cellserve.service.engine.pass_costs import PassCosts, at_once
 from cellserve.service.engine.sequence import Sequence
 from cellserve.service.engine.storage_room import StorageRoom
 from cellserve.service.engine.whole_queue import LONGEST, WholeQueue
@@ -61,9 +61,12 @@ class PassQueue:
     def entering(self) -> int:
         return len(self._entering)
 
+    def waiting_ahead(self, order: int) -> int:
+        """None for certain: the short go through at once, and whoever stores much may be passed over."""
+        return 0
+
     def add(self, sequence: Sequence) -> None:
-        alone = seconds_alone(sequence.passes, self._costs)
-        if alone is not None and alone <= LONGEST * self._seconds:
+        if at_once(sequence.passes, self._costs, LONGEST * self._seconds):
             self._whole.add(sequence)
         else:
             self._waiting.push(sequence.order, sequence.id, sequence)
@@ -78,6 +81,8 @@ class PassQueue:
             self._passes[index].discard(sequence)
             self._entering.discard(sequence.id)
             self._room.give_back(sequence.id)
+            if not self._pass_of:
+                self._ran = ()  # idle: nobody's requests and answers are kept
 
     def next_batch(self, free_rows: int, seconds: float) -> Batch | None:
         """The next iteration, of about `seconds`; None if nobody can run. Up to `free_rows` that wait enter first."""

@@ -37,6 +37,9 @@ class Queue(Protocol):
     def entering(self) -> int:
         """Those that neither wait nor are active: a free row is kept for each, and it may run next."""
 
+    def waiting_ahead(self, order: int) -> int:
+        """How many, at least, have a row before a newcomer of this order has one. Any thread."""
+
     def add(self, sequence: Sequence) -> None: ...
 
     def discard(self, sequence: Sequence) -> None: ...
@@ -69,9 +72,10 @@ class Scheduler:
     def active(self) -> int:
         return sum(queue.active for queue in tuple(self._queues.values()))
 
-    def costs(self, implementation: str) -> PassCosts | None:
-        """None before the first sequence under it. Any thread may read."""
-        return self._costs.get(implementation)
+    def waiting_ahead(self, implementation: str, order: int) -> int:
+        """How many, at least, have a row before a newcomer under this implementation, of this order, has one. Any thread."""
+        queue = self._queues.get(implementation)
+        return 0 if queue is None else queue.waiting_ahead(order)
 
     def sequences(self) -> list[Sequence]:
         """Everybody live, in the order of arrival."""

@@ -1,8 +1,7 @@
 """Where the recurrent states of active sequences live: one preallocated slab of float32, one row per sequence.
 
 A row is named by a handle that carries the row's generation, which changes at every release: a handle kept too long is
-refused and can never touch the next owner's state. One more row, the scratch row, belongs to nobody: a batch may be filled up
-with it to a size that suits a kernel. free + used = all rows, always. Knows no sequences and no layers.
+refused and can never touch the next owner's state. free + used = all rows, always. Knows no sequences and no layers.
 """
 
 from __future__ import annotations
@@ -28,15 +27,15 @@ class StaleRow(RuntimeError):
 
 
 class StatePool:
-    """`rows` rows of `width` float32 each, and a scratch row, on `device`."""
+    """`rows` rows of `width` float32 each, on `device`."""
 
     def __init__(self, width: int, rows: int, device: torch.device | str = "cpu") -> None:
-        self._slab = torch.zeros(rows + 1, width, dtype=torch.float32, device=device)
+        self._slab = torch.zeros(rows, width, dtype=torch.float32, device=device)
         # The same memory: NumPy keeps the interpreter while it copies these few rows, torch hands it over at each operation.
         self._host: npt.NDArray[np.float32] | None = self._slab.numpy() if self._slab.device.type == "cpu" else None
         self._bytes = memoryview(bytearray()) if self._host is None or width == 0 else self._host.data.cast("B")
         self._row_bytes = 4 * width
-        self._generations = [0] * (rows + 1)
+        self._generations = [0] * rows
         self._free = list(range(rows - 1, -1, -1))  # the lowest free row is next, so that the used ones stay close together
         self._rows = rows
 
@@ -56,11 +55,6 @@ class StatePool:
     def used(self) -> int:
         return self._rows - len(self._free)
 
-    @property
-    def scratch(self) -> RowHandle:
-        """A row that may stand in a batch any number of times; what it holds means nothing."""
-        return RowHandle(self._rows, 0)
-
     def acquire(self) -> RowHandle:
         """A free row, holding what its last owner left. IndexError if there is none."""
         row = self._free.pop()
@@ -71,8 +65,6 @@ class StatePool:
         row, generation = handle
         if self._generations[row] != generation:
             raise self._stale(row, generation)
-        if row == self._rows:
-            raise StaleRow("the scratch row belongs to nobody and cannot be released")
         self._generations[row] += 1
         self._free.append(row)
 

@@ -169,6 +169,15 @@ def test_what_one_run_cannot_say_goes_layer_by_layer(layer: LayerSpec, reason: s
     assert Network(spec, random_weights(spec)).chunk_call("onnxruntime") is None
 
 
+def test_ids_that_are_an_output_go_layer_by_layer() -> None:
+    layers = (EmbeddingLayer(name="e", inputs=("x",), vocabulary=5, units=3), LstmLayer(name="a", inputs=("e",), units=4))
+    spec = ModelSpec(inputs=(IDS,), layers=layers, outputs=("a", "x"))
+    assert obstacle(spec, plan(spec)) == "an output is ids"
+    network = Network(spec, random_weights(spec))
+    made, _ = network.advance(torch.tensor([[1], [4]]), [2], network.initial_state(1), implementation="onnxruntime")
+    assert network.finish(made, [0])[1].tolist() == [[1], [4]]
+
+
 def test_a_layer_that_masks_its_own_inputs_goes_layer_by_layer() -> None:
     """Where there is a mask at all: then it adds the steps whose inputs are all zero."""
     masking = MaskingLayer(name="m", inputs=("x",), mask_value=MASK_VALUE)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -135,11 +138,41 @@ def test_whoever_came_first_has_its_turn_until_it_ends() -> None:
 
 
 def test_who_takes_long_gives_way_to_whoever_came_a_little_later() -> None:
-    target = queue(1, sequence(0, steps=100_000), sequence(1, steps=400, submitted_seconds=0.5))
+    target = queue(1, sequence(0, steps=5000), sequence(1, steps=400, submitted_seconds=0.05))
     for i in range(2, 200):
         target.add(sequence(i, steps=90, submitted_seconds=9.0))
     ran = [identity for _ in range(40) for identity in run(target)]
     assert ran.index(0) > max(place for place, identity in enumerate(ran) if identity == 1)
+
+
+def test_however_wrong_the_fit_is_nobody_gives_way_for_long() -> None:
+    """One iteration stood still for half a second, and so a step seems to take 16 ms."""
+    costs = IterationCosts()
+    costs.observe(1, 8, 0.5)
+    target = queue(2, sequence(0, steps=5000), costs=costs)
+    for i in range(1, 400):
+        target.add(sequence(i, steps=20, submitted_seconds=i * 1e-3))
+    ran = [identity for _ in range(120) for identity in run(target)]
+    assert ran.index(0) < 100
+
+
+def test_those_ahead_are_of_the_same_order_or_before_it() -> None:
+    target = queue(1, *[sequence(i, priority=i % 3) for i in range(6)])
+    assert [target.waiting_ahead(order) for order in (-3, -2, -1, 0)] == [0, 2, 4, 6]
+    run(target, free_rows=1)
+    assert target.waiting_ahead(-2) == 1
+    target.discard(sequence(5, priority=2))
+    assert [target.waiting_ahead(order) for order in (-2, 0)] == [0, 4]
+
+
+def test_an_idle_queue_keeps_nobody() -> None:
+    target, member = queue(1), sequence(0, steps=1)
+    target.add(member)
+    kept = weakref.ref(member.work.inputs[0])
+    assert run(target) == [0]
+    del member
+    gc.collect()
+    assert kept() is None
 
 
 def test_newcomers_need_free_rows() -> None:

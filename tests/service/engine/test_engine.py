@@ -193,14 +193,38 @@ def test_a_deadline_that_cannot_be_met_is_refused_once_there_are_measurements() 
 
 
 def test_waiting_sequences_count_against_a_deadline() -> None:
-    driven = costly(1e-3, max_batch_rows=2)
-    driven.engine.submit(work(steps(200)))
+    """But those who need not wait for them are served: with rows left, of a higher priority, or under another implementation."""
+    for active in (16, 2000):
+        driven = costly(1e-3, max_batch_rows=2, max_active_sequences=active)
+        for label in ("1", "2"):
+            driven.engine.submit(work(steps(200), implementation=label))
+            driven.finish()
+        for _ in range(1000):
+            driven.engine.submit(work(steps(100), implementation="2"))
+        driven.engine.workers[0].obey_commands(wait=False)
+
+        def ask(label: str = "2", priority: int = 0, driven: HandDriven = driven) -> int:
+            soon = driven.clock() + 0.2
+            return driven.engine.submit(work(steps(1), implementation=label, priority=priority, deadline_seconds=soon))
+
+        if active == 16:
+            with pytest.raises(DeadlineExpired, match="at least"):
+                ask()
+        served = [ask("1"), ask(priority=1), *([] if active == 16 else [ask()])]
+        for _ in range(20):
+            driven.iterate()
+        assert [driven.box.of(identity).error for identity in served] == [None] * len(served)
+
+
+def test_what_a_long_sequence_takes_is_not_guessed_from_short_ones() -> None:
+    clock = FakeClock()
+    driven = HandDriven(FakeNetwork(clock=clock, cost=lambda rows, count: 1e-4 + count * 1e-6), clock)
+    for _ in range(400):
+        driven.engine.submit(work(steps(1)))
+        driven.finish()
+    long = driven.engine.submit(work(steps(100_000), deadline_seconds=clock() + 0.3))
     driven.finish()
-    for _ in range(1000):
-        driven.engine.submit(work(steps(100)))
-    driven.engine.workers[0].obey_commands(wait=False)
-    with pytest.raises(DeadlineExpired, match="at least"):
-        driven.engine.submit(work(steps(1), deadline_seconds=driven.clock() + 0.2))
+    assert driven.box.of(long).error is None
 
 
 def test_a_removed_version_finishes_what_it_has() -> None:

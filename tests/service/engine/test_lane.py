@@ -4,7 +4,10 @@ rows are conserved, every sequence ends exactly once. And the guard around each 
 
 from __future__ import annotations
 
+import gc
 import logging
+import weakref
+from itertools import count
 from typing import Any
 
 import numpy as np
@@ -280,6 +283,38 @@ def test_the_short_do_not_starve_the_long_one() -> None:
         driven.iterate()
         assert clock() - started < 4 * 3 * 5000 * 1e-5
     np.testing.assert_array_equal(driven.box.of(long).outputs[0], running_sum(steps(5000))[0])
+
+
+@pytest.mark.parametrize("late", range(20))
+def test_a_long_one_is_cut_whichever_call_was_late(late: int) -> None:
+    """If it is the first for all passes, and all requests are short, the fit says that time steps cost nothing."""
+    clock, calls = FakeClock(), count()
+
+    def cost(rows: int, steps: int) -> float:
+        return 1e-4 + 1e-6 * steps * rows + (2e-3 if next(calls) == late else 0.0)
+
+    driven = HandDriven(FakeNetwork(WIDTH, clock=clock, cost=cost, causal=False), clock)
+    for _ in range(30):
+        driven.engine.submit(work(steps(20)))
+        driven.finish()
+    driven.engine.submit(work(steps(100_000)))
+    while len(driven.observer.ends) < 31:
+        before = clock()
+        driven.iterate()
+        assert clock() - before < 2 * 0.010
+
+
+def test_an_idle_lane_keeps_no_requests() -> None:
+    for causal in (True, False):
+        driven = HandDriven(FakeNetwork(WIDTH, causal=causal))
+        given = steps(5000)
+        kept = weakref.ref(given)
+        driven.engine.submit(work(given))
+        driven.finish()
+        driven.box.calls.clear()
+        del given
+        gc.collect()
+        assert kept() is None
 
 
 @pytest.mark.parametrize("ending", ["cancelled", "expired", "failed"])

@@ -9,6 +9,8 @@ from cellserve.service.engine.batch import Batch
 from cellserve.service.engine.chunk_length import ChunkBudget
 from cellserve.service.engine.chunk_queue import ChunkQueue
 from cellserve.service.engine.facts import VersionKey
+from cellserve.service.engine.iteration_costs import IterationCosts
+from cellserve.service.engine.pass_costs import PassCosts
 from cellserve.service.engine.scheduler import Scheduler
 from cellserve.service.engine.sequence import Life, Sequence, Work
 
@@ -20,8 +22,21 @@ def sequence(identity: int, implementation: str = "2", steps: int = 1000, deadli
     return Sequence(identity, Work(VersionKey("m", 1), inputs, deadline_seconds=deadline), implementation, 5.0)
 
 
-def scheduler(*members: Sequence, max_batch_rows: int = 4) -> Scheduler:
-    made = Scheduler(lambda label, costs: ChunkQueue(label, costs[0], max_batch_rows, 0.002), ChunkBudget(0.002, 0.01))
+class Watched(Scheduler):
+    """`known`: the costs that its queues were made around, by implementation."""
+
+    def __init__(self, max_batch_rows: int) -> None:
+        self.known: dict[str, IterationCosts] = {}
+        self._max_batch_rows = max_batch_rows
+        super().__init__(self._queue_of, ChunkBudget(0.002, 0.01))
+
+    def _queue_of(self, label: str, costs: PassCosts) -> ChunkQueue:
+        self.known[label] = costs[0]
+        return ChunkQueue(label, costs[0], self._max_batch_rows, 0.002)
+
+
+def scheduler(*members: Sequence, max_batch_rows: int = 4) -> Watched:
+    made = Watched(max_batch_rows)
     for member in members:
         made.admit(member)
     return made
@@ -62,9 +77,7 @@ def test_retire_books_steps_shares_and_costs() -> None:
     assert short.started_seconds == long.started_seconds == 7.0
     assert short.compute_seconds == pytest.approx(0.25)  # 2 of 4 steps
     assert long.compute_seconds == pytest.approx(0.25)
-    costs = target.costs("2")
-    assert costs is not None
-    assert costs[0].seconds(2, 2) == pytest.approx(0.25, rel=0.01)
+    assert target.known["2"].seconds(2, 2) == pytest.approx(0.25, rel=0.01)
     assert (target.live, target.waiting, target.active) == (1, 0, 1)
 
 
@@ -85,14 +98,13 @@ def test_an_iteration_may_be_booked_in_two_halves() -> None:
     for one, other in zip(*members):
         assert (one.position, one.iterations, one.life) == (other.position, other.iterations, other.life)
         assert (one.started_seconds, one.compute_seconds) == (other.started_seconds, other.compute_seconds)
-    costs = [target.costs("2") for target in (whole, halves)]
-    assert costs[0] is not None
-    assert costs[1] is not None
-    assert costs[0][0].seconds(2, 2) == costs[1][0].seconds(2, 2) > 0
+    assert whole.known["2"].seconds(2, 2) == halves.known["2"].seconds(2, 2) > 0
 
 
-def test_costs_are_unknown_before_the_first_sequence() -> None:
-    assert scheduler().costs("2") is None
+def test_who_is_ahead_is_asked_of_the_same_implementation() -> None:
+    target = scheduler(sequence(0, "0"), sequence(1, "2"), sequence(2, "2"))
+    assert [target.waiting_ahead(label, 0) for label in ("0", "1", "2")] == [1, 0, 2]
+    assert target.waiting_ahead("2", -1) == 0
 
 
 @pytest.mark.parametrize("active", [False, True])

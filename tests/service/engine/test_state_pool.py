@@ -47,15 +47,6 @@ def test_a_released_handle_cannot_touch_the_next_owner() -> None:
     assert (pool.free, pool.used) == (0, 1)
 
 
-def test_the_scratch_row_belongs_to_nobody() -> None:
-    pool = StatePool(width=1, rows=1)
-    handle = pool.acquire()
-    pool.put([handle, pool.scratch, pool.scratch], torch.tensor([[1.0], [2.0], [2.0]]))
-    assert pool.take([pool.scratch, handle])[1].tolist() == [1]
-    with pytest.raises(StaleRow, match="scratch"):
-        pool.release(pool.scratch)
-
-
 @given(st.lists(st.integers(0, 3), max_size=80))
 def test_rows_are_conserved(choices: list[int]) -> None:
     pool = StatePool(width=1, rows=4)
