@@ -240,7 +240,7 @@ class Engine:
         check_room(sequence.total, load.outstanding_steps, self._settings.max_waiting_timesteps, load.seconds_per_step)
         deadline = sequence.work.deadline_seconds
         if deadline is not None:
-            check_deadline(deadline, now_seconds, lane.least_seconds(sequence))
+            check_deadline(deadline, now_seconds, lane.least_seconds(sequence, now_seconds))
 
     def _worker_died(self, cause: BaseException) -> None:
         self._healthy = False

@@ -105,8 +105,8 @@ class Lane:
         """The time steps of each pass over a sequence; nothing where there is but one. Any thread."""
         return () if self.network.passes is None else self.network.passes.steps(work.steps)
 
-    def least_seconds(self, newcomer: Sequence) -> float:
-        """How long it will take at the very least, as others did; 0 before there were any. Any thread.
+    def least_seconds(self, newcomer: Sequence, now_seconds: float) -> float:
+        """How long it will take at the very least, as others did lately; 0 if there were none. Any thread.
 
         First those ahead of it must have rows, of which an iteration frees a full batch at most; then come its own steps.
         """
@@ -115,7 +115,7 @@ class Lane:
             return 0.0
         ahead = self._scheduler.waiting_ahead(newcomer.implementation, newcomer.order) - self._pool.free
         iterations = max(0, ahead) // self._host.settings.max_batch_rows
-        return iterations * self.load.seconds_per_iteration + experience.least_seconds(newcomer.total)
+        return iterations * self.load.seconds_per_iteration + experience.least_seconds(newcomer.total, now_seconds)
 
     def admit(self, sequence: Sequence) -> None:
         self._owed[sequence.id] = sequence
@@ -177,9 +177,9 @@ class Lane:
     def report(self, sequence: Sequence, reason: str, error: ServiceError | None) -> None:
         """The one place where a Delivery is made. The observer is told."""
         self._owed.pop(sequence.id, None)
-        self._experience[sequence.implementation].observe(sequence.position, sequence.compute_seconds)
-        started = sequence.started_seconds
-        queue_seconds = max(0.0, (self._host.clock() if started is None else started) - sequence.submitted_seconds)
+        now, started = self._host.clock(), sequence.started_seconds
+        queue_seconds = max(0.0, (now if started is None else started) - sequence.submitted_seconds)
+        self._experience[sequence.implementation].observe(sequence.position, sequence.compute_seconds, now)
         for load in self._loads:
             load.dropped(sequence.left)
         self._host.ended(

@@ -179,10 +179,11 @@ def test_a_sequence_beyond_the_limit_is_let_into_an_empty_house_only() -> None:
 
 def test_a_deadline_that_cannot_be_met_is_refused_once_there_are_measurements() -> None:
     driven = costly(1e-3)
-    hopeless = work(steps(1000), deadline_seconds=driven.clock() + 0.5)  # takes 1 s
-    accepted = driven.engine.submit(hopeless)
-    driven.finish()
-    assert isinstance(driven.box.of(accepted).error, DeadlineExpired)
+    for _ in range(3):
+        hopeless = work(steps(1000), deadline_seconds=driven.clock() + 0.5)  # takes 1 s
+        accepted = driven.engine.submit(hopeless)
+        driven.finish()
+        assert isinstance(driven.box.of(accepted).error, DeadlineExpired)
     with pytest.raises(DeadlineExpired, match="at least"):
         driven.engine.submit(work(steps(1000), deadline_seconds=driven.clock() + 0.5))
     with pytest.raises(DeadlineExpired, match="had passed"):

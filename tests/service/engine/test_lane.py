@@ -7,6 +7,7 @@ from __future__ import annotations
 import gc
 import logging
 import weakref
+from contextlib import suppress
 from itertools import count
 from typing import Any
 
@@ -106,7 +107,8 @@ def test_rows_are_conserved_and_every_sequence_ends_once(
             if name == "poisoned":
                 inputs[chance.randrange(len(inputs))] = POISON
             deadline = clock() + chance.uniform(0.1, 1.0) if name == "doomed" else None
-            ids.append(driven.engine.submit(work(inputs, deadline_seconds=deadline)))
+            with suppress(DeadlineExpired):  # by what is known already
+                ids.append(driven.engine.submit(work(inputs, deadline_seconds=deadline)))
         elif name == "cancel" and ids:
             driven.engine.cancel(chance.choice(ids))  # perhaps ended already, perhaps for the second time
         elif name == "wait":

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from contextlib import suppress
 from threading import Event
 from typing import Any
 
@@ -103,7 +104,8 @@ def test_rows_are_conserved_and_every_sequence_ends_once(
             if name == "poisoned":
                 inputs[chance.randrange(len(inputs))] = POISON
             deadline = made.clock() + chance.uniform(0.02, 0.2) if name == "doomed" else None
-            ids.append(driven.engine.submit(work(inputs, deadline_seconds=deadline)))
+            with suppress(DeadlineExpired):  # by what is known already
+                ids.append(driven.engine.submit(work(inputs, deadline_seconds=deadline)))
         elif name == "cancel" and ids:
             driven.engine.cancel(chance.choice(ids))
         elif name == "wait":
