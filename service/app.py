@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from cellserve.models.devices import resolve_device
+from cellserve.models.errors import Unsupported
 from cellserve.service.api.administration import is_loopback
 from cellserve.service.api.door import Door
 from cellserve.service.api.execution import Execution
@@ -63,14 +64,14 @@ class Running:
 
 def run(settings: Settings) -> int:
     """Serves until SIGTERM or SIGINT. Returns the exit code: 0 after a drain, 1 if it could not start or its engine failed,
-    2 if a file that a setting names cannot be used.
+    2 if a setting names a file or a device that cannot be used.
     """
     try:
         with asyncio.Runner(loop_factory=_event_loop()) as runner:
             return runner.run(_serve(settings))
-    except (CannotListen, ServiceError, UnusableFile) as error:
+    except (CannotListen, ServiceError, UnusableFile, Unsupported) as error:
         print(f"cellserve: {error}", file=sys.stderr)
-        return 2 if isinstance(error, UnusableFile) else 1
+        return 2 if isinstance(error, UnusableFile | Unsupported) else 1
 
 
 def _event_loop() -> Callable[[], asyncio.AbstractEventLoop]:
@@ -84,7 +85,10 @@ def _event_loop() -> Callable[[], asyncio.AbstractEventLoop]:
 
 @asynccontextmanager
 async def serving(settings: Settings) -> AsyncIterator[Running]:
-    """A server in this process and event loop, drained at the end. Raises CannotListen, RepositoryError, UnusableFile."""
+    """A server in this process and event loop, drained at the end.
+
+    Raises CannotListen, RepositoryError, UnusableFile; Unsupported: a device that is not there.
+    """
     server = _Server(settings)
     async with AsyncExitStack() as stack:
         stack.push_async_callback(server.stop)
@@ -162,19 +166,21 @@ class _Server:
         return Running(port, self._page.port, self._died)
 
     async def stop(self) -> None:
+        """Whatever fails on the way, the rest is done: nobody's sequence is lost because of another part."""
         if self._working and not self._died.done() and self._settings.lame_duck_seconds:
             self._api.leave()
             await asyncio.wait((self._died,), timeout=self._settings.lame_duck_seconds)
         self._api.close()
-        await self._catalog.stop()
-        await self._calibrations.stop()
-        if self._working and not self._died.done():
-            await self._drain()
-        await self._api.stop(_REPLY_SECONDS)
-        await self._sessions.stop()
-        await asyncio.to_thread(self._engine.stop)
-        if self._page is not None:
-            await asyncio.to_thread(self._page.close)
+        async with AsyncExitStack() as last_first:
+            if self._page is not None:
+                last_first.push_async_callback(asyncio.to_thread, self._page.close)
+            last_first.push_async_callback(asyncio.to_thread, self._engine.stop)
+            last_first.push_async_callback(self._sessions.stop)
+            last_first.push_async_callback(self._api.stop, _REPLY_SECONDS)
+            if self._working and not self._died.done():
+                last_first.push_async_callback(self._drain)
+            last_first.push_async_callback(self._calibrations.stop)
+            last_first.push_async_callback(self._catalog.stop)
 
     async def _drain(self) -> None:
         seconds = self._settings.drain_seconds
@@ -250,7 +256,7 @@ def _server_options(settings: Settings) -> ServerOptions:
 
 
 def _engine_settings(settings: Settings) -> EngineSettings:
-    device = resolve_device("auto") if settings.device == "auto" else settings.device
+    device = resolve_device(settings.device)
     return EngineSettings(
         join_latency_seconds=settings.join_latency_seconds,
         max_chunk_seconds=settings.max_chunk_seconds,

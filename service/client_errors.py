@@ -15,7 +15,7 @@ Every error has `reason`, `field`, `retry_after_seconds` and `request_id` (the l
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import ClassVar, Protocol
+from typing import ClassVar, Final, Protocol
 
 import grpc
 from google.protobuf.message import DecodeError, Message
@@ -25,6 +25,7 @@ from cellserve.service.errors import AccessDenied, Cancelled, DeadlineExpired, I
 from cellserve.service.pb import cellserve_pb2 as pb
 
 _DETAILS_KEY = "grpc-status-details-bin"
+_CANCELLED_HERE: Final = "Locally cancelled"  # how grpc begins its words where it was this process
 _REQUEST_ID_KEY = "cellserve-request-id"
 _CODES: dict[int, grpc.StatusCode] = {code.value[0]: code for code in grpc.StatusCode}
 
@@ -127,6 +128,8 @@ def _without_reason(code: grpc.StatusCode, text: str, target: str) -> ServiceErr
         return MessageTooLarge(f"{text}; send fewer rows or steps at a time, or raise the server's limit")
     if code is grpc.StatusCode.UNAVAILABLE:
         return ServiceUnavailable(f"no answer from {target}: {text}")
+    if code is grpc.StatusCode.CANCELLED and not text.startswith(_CANCELLED_HERE):
+        return ServiceUnavailable(f"{target} dropped the call, as a server does that is just stopping: {text}")
     if code is grpc.StatusCode.UNIMPLEMENTED:
         return MethodMissing(f"{target} does not offer this call; is it a cellserve server of this version? ({text})")
     if code is grpc.StatusCode.DEADLINE_EXCEEDED:

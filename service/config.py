@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, field_validator, model_validator
+from pydantic import Field, NonNegativeInt, PositiveInt, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from cellserve.service.cores import parsed_cores, usable_cores
@@ -20,6 +20,14 @@ DEFAULT_REPOSITORY = Path("model-repository")
 DEFAULT_PORT = 8001
 DEFAULT_METRICS_PORT = 8002
 DEFAULT_CALIBRATION_FOLDER = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "cellserve" / "calibration"
+
+_LONGEST_SECONDS = 1e9  # some thirty years: what the system's clocks and waits can take
+_LONGEST_GRPC_SECONDS = 2e6  # gRPC counts milliseconds in 32 bits
+_MOST_32_BITS = 2**31 - 1
+Seconds = Annotated[float, Field(gt=0, le=_LONGEST_SECONDS, allow_inf_nan=False)]
+SecondsOrZero = Annotated[float, Field(ge=0, le=_LONGEST_SECONDS, allow_inf_nan=False)]
+GrpcSeconds = Annotated[float, Field(gt=0, le=_LONGEST_GRPC_SECONDS, allow_inf_nan=False)]
+GrpcSecondsOrZero = Annotated[float, Field(ge=0, le=_LONGEST_GRPC_SECONDS, allow_inf_nan=False)]
 
 ImplementationChoice = Literal["auto", "0", "1", "2", "fused", "onnxruntime"]
 
@@ -63,16 +71,14 @@ class Settings(BaseSettings):
     worker_cores: str = Field(
         default="", description="Cores that workers are bound to, in turn: 0,1 or 2-5; none: the system moves them as it likes."
     )
-    join_latency_seconds: PositiveFloat = Field(
-        default=0.002, description="Longest a newcomer should wait for the running chunk."
-    )
-    max_chunk_seconds: PositiveFloat = Field(default=0.010, description="Longest chunk while nobody else arrives.")
-    at_once_seconds: NonNegativeFloat = Field(
+    join_latency_seconds: Seconds = Field(default=0.002, description="Longest a newcomer should wait for the running chunk.")
+    max_chunk_seconds: Seconds = Field(default=0.010, description="Longest chunk while nobody else arrives.")
+    at_once_seconds: SecondsOrZero = Field(
         default=0.00015,
         description="A sequence that takes the processor no longer than this is computed by the thread that reads requests, "
         "which costs less than the way to a worker; 0: none is.",
     )
-    at_once_alone_seconds: NonNegativeFloat = Field(
+    at_once_alone_seconds: SecondsOrZero = Field(
         default=0.001,
         description="As at_once_seconds, for a sequence that comes while nothing else is under way: nobody waits behind it.",
     )
@@ -83,33 +89,35 @@ class Settings(BaseSettings):
     max_waiting_timesteps: PositiveInt = Field(
         default=4_000_000, description="Time steps that may wait per worker before refusal."
     )
-    max_message_bytes: PositiveInt = Field(default=64 * 1024 * 1024, description="Largest gRPC message, each way, in bytes.")
+    max_message_bytes: PositiveInt = Field(
+        default=64 * 1024 * 1024, le=_MOST_32_BITS, description="Largest gRPC message, each way, in bytes."
+    )
     max_concurrent_calls: PositiveInt = Field(
-        default=4096, description="Most calls under way on one connection; further ones wait in the client."
+        default=4096, le=_MOST_32_BITS, description="Most calls under way on one connection; further ones wait in the client."
     )
     max_unanswered_per_stream: PositiveInt = Field(
         default=1024, description="Most requests of one stream that are read and not answered; further ones wait in the client."
     )
-    keepalive_seconds: PositiveFloat = Field(default=120.0, description="Silence after which a connection is pinged.")
-    keepalive_timeout_seconds: PositiveFloat = Field(
+    keepalive_seconds: GrpcSeconds = Field(default=120.0, description="Silence after which a connection is pinged.")
+    keepalive_timeout_seconds: GrpcSeconds = Field(
         default=20.0, description="Longest wait for the answer to such a ping; then the connection is closed."
     )
-    min_ping_interval_seconds: PositiveFloat = Field(
+    min_ping_interval_seconds: GrpcSeconds = Field(
         default=10.0, description="Clients that ping an idle connection more often are disconnected."
     )
-    max_connection_age_seconds: NonNegativeFloat = Field(
+    max_connection_age_seconds: GrpcSecondsOrZero = Field(
         default=0.0, description="Age at which a connection is asked to come again, so that load spreads; 0: never."
     )
-    max_connection_age_grace_seconds: PositiveFloat = Field(
+    max_connection_age_grace_seconds: GrpcSeconds = Field(
         default=60.0, description="Longest that calls and streams on such a connection may still take."
     )
     max_rows_per_request: PositiveInt = Field(default=4096, description="Most rows of one request.")
     max_steps_per_sequence: PositiveInt = Field(default=1_000_000, description="Most time steps of one row.")
-    session_idle_seconds: NonNegativeFloat = Field(
+    session_idle_seconds: SecondsOrZero = Field(
         default=600.0,
         description="A live sequence that is fed nothing for so long expires, unless its model's model.yaml says; 0: never.",
     )
-    session_max_age_seconds: NonNegativeFloat = Field(
+    session_max_age_seconds: SecondsOrZero = Field(
         default=0.0, description="A live sequence expires at this age, whatever is fed to it; 0: never."
     )
     max_sessions: PositiveInt = Field(
@@ -122,7 +130,7 @@ class Settings(BaseSettings):
     session_directory: Path | None = Field(
         default=None, description="Folder where live sequences are written and parked; none: .sessions in the repository."
     )
-    session_drain_seconds: NonNegativeFloat = Field(
+    session_drain_seconds: SecondsOrZero = Field(
         default=600.0, description="How long live sequences may go on after their version was replaced."
     )
     durable_every: str = Field(
@@ -130,11 +138,11 @@ class Settings(BaseSettings):
         description="How often live sequences are written while the server runs: 100 is after 100 feeds, 5s every 5 seconds; "
         "none: only when it stops.",
     )
-    lame_duck_seconds: NonNegativeFloat = Field(
+    lame_duck_seconds: SecondsOrZero = Field(
         default=0.0,
         description="How long a stopping server, no longer ready, still takes requests while load balancers turn away.",
     )
-    drain_seconds: PositiveFloat = Field(default=30.0, description="Longest a stopping server works on what it has accepted.")
+    drain_seconds: Seconds = Field(default=30.0, description="Longest a stopping server works on what it has accepted.")
     log_level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="Least severe log line to write.")
     log_format: Literal["text", "json"] = Field(default="text", description="One line of text, or one JSON object, per event.")
 

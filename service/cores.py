@@ -45,7 +45,7 @@ def worker_count(cores: int, share: float | None, device: str) -> int:
 def parsed_cores(text: str, usable: Collection[int]) -> tuple[int, ...]:
     """ "0,2-4" is 0, 2, 3 and 4; "" is none. Raises ValueError, in words for the user: no core, or none of the usable ones."""
     cores: list[int] = []
-    for part in filter(None, text.replace(" ", "").split(",")):
+    for part in text.replace(" ", "").split(",") if text.strip() else ():
         first, dash, last = part.partition("-")
         if not first.isdecimal() or (dash and not last.isdecimal()) or int(last or first) < int(first):
             raise ValueError(f"{part!r} is no core; cores are written like 0,1 or 2-5")

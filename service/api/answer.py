@@ -52,8 +52,13 @@ class Answer(Generic[Result]):
     # --- what a task asks of what it waits for ---
 
     def result(self) -> Result:
-        if self._error is not None:
-            raise self._error
+        """Once. An error that is raised holds this frame: if the frame held the error, the request would live in a circle."""
+        error, self._error = self._error, None
+        if error is not None:
+            try:
+                raise error
+            finally:
+                del error
         return self._result  # type: ignore[return-value]  # set_result has been called
 
     def get_loop(self) -> asyncio.AbstractEventLoop:

@@ -15,6 +15,7 @@ from cellserve.service.errors import DeadlineExpired, InvalidInput, ServiceError
 from cellserve.service.pb import cellserve_pb2 as pb
 
 MAX_ID_CHARACTERS: Final = 128
+_INFERENCE: Final = ("run", "feed", None)  # what asks for nothing known might have been one
 
 Act = Callable[[Any, float | None], Awaitable[Any]]
 
@@ -39,7 +40,8 @@ class SequenceStream:
             return None
         known = request.id in self._in_flight
         behaviour = partial(_refuse_used_id, request.id) if known else partial(self._answer, request)
-        task = asyncio.create_task(self._around.answer(behaviour, partial(_failure, request.id)))
+        inference = request.WhichOneof("action") in _INFERENCE
+        task = asyncio.create_task(self._around.answer(behaviour, partial(_failure, request.id), inference))
         if request.id and not known:
             self._in_flight[request.id] = task
             task.add_done_callback(lambda _: self._in_flight.pop(request.id, None))

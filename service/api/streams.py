@@ -29,9 +29,15 @@ class StreamedRequests:
         self._observer = observer
         self._ids = RequestIds()
 
-    async def answer(self, behaviour: Callable[[str], Awaitable[Reply]], failed: Callable[[ServiceError, str], Reply]) -> Reply:
+    async def answer(
+        self,
+        behaviour: Callable[[str], Awaitable[Reply]],
+        failed: Callable[[ServiceError, str], Reply],
+        inference: bool = True,
+    ) -> Reply:
         """What `behaviour` makes of the request's id, or what `failed` makes of an error and that id. Raises nothing.
 
+        inference: counted as a request; what opens, closes or looks at a sequence is none, as it is none in a call of its own.
         In a task of its own, since the request's Call belongs to that. Cancelling the task is an error like others.
         """
         started_seconds = time.perf_counter()
@@ -42,9 +48,11 @@ class StreamedRequests:
         except (Exception, asyncio.CancelledError) as error:
             cancelled = isinstance(error, asyncio.CancelledError)
             known = Cancelled("the request was cancelled") if cancelled else told(error, call.request_id)
-            self._tell(call, known, started_seconds)
+            if inference:
+                self._tell(call, known, started_seconds)
             return failed(known, call.request_id)
-        self._tell(call, None, started_seconds)
+        if inference:
+            self._tell(call, None, started_seconds)
         return reply
 
     def _tell(self, call: Call, failure: ServiceError | None, started_seconds: float) -> None:

@@ -17,6 +17,7 @@ from cellserve.service.errors import InvalidInput
 Array = NDArray[Any]
 
 MAX_RANK: Final = 8
+_MOST_ELEMENTS: Final = 2**60  # of 8 bytes: what NumPy counts, an empty array's other dimensions too
 
 # Element types by the names that users write, each as it lies on the wire. BF16 has no NumPy type: its bits.
 DTYPES: Final[dict[str, np.dtype[Any]]] = {
@@ -73,4 +74,6 @@ def _elements(name: str, shape: Sequence[int], field: str) -> int:
         raise InvalidInput(f"{name!r} has {len(shape)} dimensions; {MAX_RANK} are the most taken", field=field)
     if min(shape, default=0) < 0:
         raise InvalidInput(f"{name!r} has shape {list(shape)}; no dimension may be negative", field=field)
+    if math.prod(filter(None, shape)) > _MOST_ELEMENTS:
+        raise InvalidInput(f"{name!r} has shape {list(shape)}, larger than any array", field=field)
     return math.prod(shape)

@@ -46,7 +46,8 @@ def load(
         typer.Option("--samples", min=1, help="Different inputs, asked again and again.", show_default="64, or the whole file"),
     ] = None,
     implementation: Annotated[
-        str, typer.Option("--implementation", help="Force one: 0, 1, 2 or fused.", show_default="the server's choice")
+        str,
+        typer.Option("--implementation", help="Force one: 0, 1, 2, fused or onnxruntime.", show_default="the server's choice"),
     ] = "",
     check: Annotated[
         bool, typer.Option(help="Compare each answer with the expected one, or with what the same input got alone beforehand.")

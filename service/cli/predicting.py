@@ -38,7 +38,8 @@ def predict(
         Path | None, typer.Option("--output", help="Write the answers to this .npy, .npz or .json file.", dir_okay=False)
     ] = None,
     implementation: Annotated[
-        str, typer.Option("--implementation", help="Force one: 0, 1, 2 or fused.", show_default="the server's choice")
+        str,
+        typer.Option("--implementation", help="Force one: 0, 1, 2, fused or onnxruntime.", show_default="the server's choice"),
     ] = "",
     lengths: Annotated[
         str | None, typer.Option("--lengths", help="True time steps of each row of a padded batch, as in 8,5,7.")

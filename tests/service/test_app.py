@@ -16,7 +16,9 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from cellserve.models import reference
 from cellserve.service.app import serving
+from cellserve.service.client import AsyncClient
 from cellserve.service.config import Settings
+from cellserve.service.engine.engine import Engine
 from cellserve.service.pb import open_inference_pb2_grpc
 from tests.service.processes import HELD, LIMIT_SECONDS, SERVE, Process, sample, scrape, wait_for_rows
 from tests.service.served import ARRAYS, SPEC, infer_request, publish
@@ -158,6 +160,29 @@ def test_what_cannot_be_finished_in_time_is_told_so(repository: Path, processes:
         assert "[DRAINING]" in cut.value.details()
         server.hold.unlink()
     assert server.end()[0] == 0
+
+
+async def test_live_sequences_are_written_whatever_fails_before(
+    repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> bool:
+        raise OverflowError("out of order")
+
+    monkeypatch.setattr(Engine, "drain", broken)
+    settings = Settings(repository=repository, host="127.0.0.1", port=0, metrics_port=0, session_directory=tmp_path / "sessions")
+    with pytest.raises(OverflowError, match="out of order"):
+        async with serving(settings) as running, AsyncClient(f"127.0.0.1:{running.port}") as client:
+            live = await client.sequence("small").open()
+            await live.feed(np.zeros((2, 3), np.float32))
+    assert [path for path in (tmp_path / "sessions").rglob("*") if path.is_file()]
+
+
+def test_a_device_that_is_not_there_is_one_sentence(repository: Path, processes: list[Process]) -> None:
+    server = Process(repository, device="cuda:99")
+    processes.append(server)
+    code, out, err = server.end()
+    assert (code, out) == (2, "")
+    assert re.fullmatch(r"cellserve: device 'cuda:99' is not there: .*; use cpu or auto\n", err), err
 
 
 def test_a_dead_engine_ends_the_process_with_an_error(repository: Path, processes: list[Process]) -> None:

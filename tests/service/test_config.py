@@ -39,6 +39,12 @@ def test_settings_do_not_change() -> None:
         {"worker_cores": "99999"},
         {"implementation": "3"},
         {"log_format": "xml"},
+        {"drain_seconds": float("inf")},
+        {"session_idle_seconds": float("nan")},
+        {"session_max_age_seconds": 1e10},
+        {"keepalive_seconds": 1e12},
+        {"max_message_bytes": 2**31},
+        {"max_concurrent_calls": 2**31},
     ],
 )
 def test_wrong_values_are_refused(wrong: dict[str, object]) -> None:

@@ -47,7 +47,7 @@ def test_cores_are_listed_alone_or_from_to(text: str, cores: tuple[int, ...]) ->
     assert parsed_cores(text, range(5)) == cores
 
 
-@pytest.mark.parametrize("text", ["a", "1-", "-1", "1,b-2", "3-1", "\u00b2"])
+@pytest.mark.parametrize("text", ["a", "1-", "-1", "1,b-2", "3-1", "\u00b2", ",", "1,,2"])
 def test_what_is_no_core_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="is no core; cores are written like 0,1 or 2-5"):
         parsed_cores(text, range(5))

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import gc
+import weakref
 from contextvars import ContextVar
 
 import pytest
@@ -58,6 +61,35 @@ async def test_a_cancelled_task_stops_waiting() -> None:
         await task
     assert answer.done()
     assert not answer.cancel()
+
+
+@pytest.mark.parametrize("cancelled", [True, False])
+async def test_whoever_ends_with_an_error_leaves_nothing_to_the_collector(cancelled: bool) -> None:
+    class Payload:
+        """Of a request."""
+
+    async def request(answer: Answer[str], payload: Payload) -> None:
+        with contextlib.suppress(asyncio.CancelledError, ValueError):
+            await answer
+
+    gc.collect()
+    gc.disable()
+    try:
+        answer: Answer[str] = Answer(asyncio.get_running_loop())
+        payload = Payload()
+        kept = weakref.ref(payload)
+        task = asyncio.create_task(request(answer, payload))
+        del payload
+        await asyncio.sleep(0)
+        if cancelled:
+            task.cancel()
+        else:
+            answer.set_exception(ValueError("no"))
+        await task
+        del task, answer
+        assert kept() is None
+    finally:
+        gc.enable()
 
 
 async def test_a_deadline_around_it_holds() -> None:

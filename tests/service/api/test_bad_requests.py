@@ -110,6 +110,11 @@ BAD = {
         "inputs.inputs",
         ("1 typed values", "needs 2"),
     ),
+    "dimensions beyond any array": Bad(
+        changed(lambda request: request.inputs[0].shape.__setitem__(slice(None), (0, 2**62, 2**62))),
+        "inputs.inputs",
+        ("larger than any array",),
+    ),
     "negative dimension": Bad(
         changed(lambda request: request.inputs[0].shape.__setitem__(0, -2)), "inputs.inputs", ("[-2, 3, 2]", "negative")
     ),

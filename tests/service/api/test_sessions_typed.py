@@ -98,6 +98,7 @@ async def test_a_life(harness: Harness, talk: Talk) -> None:
     await talk(pb.CloseRequest(model="sums", sequence_id="a"))
     assert (await reason_of(talk(feed(row))))[0] == "SEQUENCE_UNKNOWN"
     assert harness.catalog.leases == 0
+    assert [fact.reason for fact in harness.observer.requests] == [None] * 3 + ["SEQUENCE_UNKNOWN"]  # the feeds alone
 
 
 async def test_a_live_id_is_opened_again_only_to_restart_it(talk: Talk) -> None:

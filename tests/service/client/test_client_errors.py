@@ -95,6 +95,12 @@ def test_failures_without_details(ask: Ask, fake: FakeSequences, code: grpc.Stat
     assert len(fake.requests) == 1
 
 
+def test_a_call_that_a_stopping_server_drops_is_tried_again(ask: Ask, fake: FakeSequences) -> None:
+    fake.script = [Refusal(grpc.StatusCode.CANCELLED, message="CANCELLED")]
+    ask("predict", "digits", sequence(1))
+    assert len(fake.requests) == 2
+
+
 def test_replies_that_contradict_themselves(ask: Ask, fake: FakeSequences) -> None:
     short = pb.Tensor(dtype=pb.FLOAT32, shape=[4, 1], data=b"\0\0\0\0")
     fake.script = [
