@@ -170,10 +170,14 @@ async def test_live_sequences_are_written_whatever_fails_before(
 
     monkeypatch.setattr(Engine, "drain", broken)
     settings = Settings(repository=repository, host="127.0.0.1", port=0, metrics_port=0, session_directory=tmp_path / "sessions")
-    with pytest.raises(OverflowError, match="out of order"):
+
+    async def live_and_stop() -> None:
         async with serving(settings) as running, AsyncClient(f"127.0.0.1:{running.port}") as client:
             live = await client.sequence("small").open()
             await live.feed(np.zeros((2, 3), np.float32))
+
+    with pytest.raises(OverflowError, match="out of order"):
+        await live_and_stop()
     assert [path for path in (tmp_path / "sessions").rglob("*") if path.is_file()]
 
 
