@@ -38,7 +38,8 @@ def _with_settings_as_options(command: Callable[..., None]) -> Callable[..., Non
 
 @_with_settings_as_options
 def serve(**options: Any) -> None:
-    """Serve the repository over gRPC until SIGTERM or Ctrl-C, then finish what was accepted.
+    """Serve the repository over gRPC until SIGTERM or Ctrl-C, then finish what was accepted. A second signal ends it at once,
+    without writing live sequences.
 
     Prints one line on standard output when it can serve; logs go to standard error. Versions that are published and aliases
     that move while it runs are followed. Each option is an environment variable too: CELLSERVE_PORT for --port.
