@@ -177,12 +177,13 @@ class _Server:
             last_first.push_async_callback(asyncio.to_thread, self._engine.stop)
             last_first.push_async_callback(self._sessions.stop)
             last_first.push_async_callback(self._api.stop, _REPLY_SECONDS)
-            if self._working and not self._died.done():
-                last_first.push_async_callback(self._drain)
+            last_first.push_async_callback(self._drain)
             last_first.push_async_callback(self._calibrations.stop)
             last_first.push_async_callback(self._catalog.stop)
 
     async def _drain(self) -> None:
+        if not self._working or self._died.done():
+            return
         seconds = self._settings.drain_seconds
         if not await asyncio.to_thread(self._engine.drain, seconds):
             log.warning("not everything accepted was finished within %g s", seconds)

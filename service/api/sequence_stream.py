@@ -35,13 +35,13 @@ class SequenceStream:
 
     def start(self, request: pb.StreamRequest) -> asyncio.Task[pb.StreamReply] | None:
         """The task that answers `request`; None for a cancel."""
-        if request.WhichOneof("action") == "cancel":
+        action = request.WhichOneof("action")
+        if action == "cancel":
             self._cancel(request.id)
             return None
         known = request.id in self._in_flight
-        behaviour = partial(_refuse_used_id, request.id) if known else partial(self._answer, request)
-        inference = request.WhichOneof("action") in _INFERENCE
-        task = asyncio.create_task(self._around.answer(behaviour, partial(_failure, request.id), inference))
+        behaviour = partial(_refuse_used_id, request.id) if known else partial(self._answer, request, action)
+        task = asyncio.create_task(self._around.answer(behaviour, partial(_failure, request.id), action in _INFERENCE))
         if request.id and not known:
             self._in_flight[request.id] = task
             task.add_done_callback(lambda _: self._in_flight.pop(request.id, None))
@@ -52,10 +52,9 @@ class SequenceStream:
         if task is not None:
             task.get_loop().call_soon(task.cancel)  # after its first step: a task that never began could not reply
 
-    async def _answer(self, request: pb.StreamRequest, request_id: str) -> pb.StreamReply:
+    async def _answer(self, request: pb.StreamRequest, action: str | None, request_id: str) -> pb.StreamReply:
         if len(request.id) > MAX_ID_CHARACTERS:
             raise InvalidInput(f"the id has {len(request.id)} characters; {MAX_ID_CHARACTERS} are the most taken", field="id")
-        action = request.WhichOneof("action")
         if action is None:
             known = ", ".join((*self._acts, "cancel"))
             raise InvalidInput(f"the message asks for nothing that this server knows; set one of: {known}", field="action")

@@ -43,16 +43,15 @@ class StreamedRequests:
         started_seconds = time.perf_counter()
         call = Call(self._ids.next())
         enter(call)
+        failure: ServiceError | None = None
         try:
             reply = await behaviour(call.request_id)
         except (Exception, asyncio.CancelledError) as error:
             cancelled = isinstance(error, asyncio.CancelledError)
-            known = Cancelled("the request was cancelled") if cancelled else told(error, call.request_id)
-            if inference:
-                self._tell(call, known, started_seconds)
-            return failed(known, call.request_id)
+            failure = Cancelled("the request was cancelled") if cancelled else told(error, call.request_id)
+            reply = failed(failure, call.request_id)
         if inference:
-            self._tell(call, None, started_seconds)
+            self._tell(call, failure, started_seconds)
         return reply
 
     def _tell(self, call: Call, failure: ServiceError | None, started_seconds: float) -> None:

@@ -74,6 +74,7 @@ def _elements(name: str, shape: Sequence[int], field: str) -> int:
         raise InvalidInput(f"{name!r} has {len(shape)} dimensions; {MAX_RANK} are the most taken", field=field)
     if min(shape, default=0) < 0:
         raise InvalidInput(f"{name!r} has shape {list(shape)}; no dimension may be negative", field=field)
-    if math.prod(filter(None, shape)) > _MOST_ELEMENTS:
+    elements = math.prod(shape)
+    if elements > _MOST_ELEMENTS or (elements == 0 and math.prod(filter(None, shape)) > _MOST_ELEMENTS):
         raise InvalidInput(f"{name!r} has shape {list(shape)}, larger than any array", field=field)
-    return math.prod(shape)
+    return elements

@@ -58,7 +58,7 @@ class CostModel:
 
     @property
     def trusted(self) -> bool:
-        """Whether enough was measured to refuse somebody because of it."""
+        """Whether enough was measured to rely on it."""
         return self._observations >= _TRUSTED_OBSERVATIONS
 
     def seconds(self, rows: int, steps: int) -> float:

@@ -30,7 +30,7 @@ class IterationCosts:
 
     @property
     def trusted(self) -> bool:
-        """Whether enough was measured to refuse somebody because of it."""
+        """Whether enough was measured to rely on it."""
         return self._even.trusted
 
     def seconds(self, rows: int, steps: int, ragged: bool = False) -> float:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import logging
 import os
 import sys
-import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 
@@ -15,32 +16,19 @@ from cellserve.service.wakeups import started_patient
 from tests.service.processes import Process
 from tests.service.served import publish
 
+Result = TypeVar("Result")
+
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux has such a policy")
 
 
-def policy_of_a_new_thread() -> int:
-    found: list[int] = []
-    thread = threading.Thread(target=lambda: found.append(os.sched_getscheduler(0)))
-    thread.start()
-    thread.join()
-    return found[0]
-
-
-def in_a_thread(work: Callable[[], None]) -> None:
+def in_a_thread(work: Callable[[], Result]) -> Result:
     """Whatever becomes of its policy ends with it."""
-    failures: list[BaseException] = []
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(work).result()
 
-    def guarded() -> None:
-        try:
-            work()
-        except BaseException as failure:
-            failures.append(failure)
 
-    thread = threading.Thread(target=guarded)
-    thread.start()
-    thread.join()
-    if failures:
-        raise failures[0]
+def policy_of_a_new_thread() -> int:
+    return in_a_thread(lambda: os.sched_getscheduler(0))
 
 
 def test_only_threads_started_meanwhile_are_patient() -> None:
