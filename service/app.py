@@ -132,7 +132,7 @@ class _Server:
         self._catalog = Catalog(repository, self._engine, settings, load=self._load, observer=self._metrics)
         cache = CalibrationCache(settings.calibration_folder, machine.identity())
         self._calibrations = Calibrations(repository, self._engine, cache, settings.device, self._metrics.on_choice)
-        self._sessions = Sessions(self._execution.run, self._catalog, _session_settings(settings), self._metrics)
+        self._sessions = Sessions(self._execution.feed, self._catalog, _session_settings(settings), self._metrics)
         door = Door(self._catalog, self._execution, _limits(settings), self._sessions)
         self._api = ApiServer(door, self._metrics, self._metrics.statistics, _server_options(settings), version)
 
@@ -263,6 +263,7 @@ def _engine_settings(settings: Settings) -> EngineSettings:
         max_chunk_seconds=settings.max_chunk_seconds,
         max_batch_rows=settings.max_batch_rows,
         max_active_sequences=settings.max_active_sequences,
+        max_waiting_seconds=settings.max_waiting_seconds,
         max_waiting_timesteps=settings.max_waiting_timesteps,
         workers=settings.workers or worker_count(len(usable_cores()), share_cores(), device),
         worker_cores=parsed_cores(settings.worker_cores, usable_cores()),

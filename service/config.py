@@ -86,8 +86,13 @@ class Settings(BaseSettings):
     max_active_sequences: PositiveInt = Field(
         default=1024, description="State rows per loaded version: sequences under way at once."
     )
+    max_waiting_seconds: Seconds = Field(
+        default=10.0,
+        description="A request without a deadline that would wait longer than this, by what was measured lately, is refused and "
+        "told when to come again; one with a deadline, if it could not be answered by then.",
+    )
     max_waiting_timesteps: PositiveInt = Field(
-        default=4_000_000, description="Time steps that may wait per worker before refusal."
+        default=4_000_000, description="Time steps that may wait per worker, whatever they take: it bounds the memory of a queue."
     )
     max_message_bytes: PositiveInt = Field(
         default=64 * 1024 * 1024, le=_MOST_32_BITS, description="Largest gRPC message, each way, in bytes."

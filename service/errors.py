@@ -33,14 +33,17 @@ ServiceError
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import ClassVar
+from typing import ClassVar, Final
+
+CAUSE: Final = "cause"  # in the metadata of an Overloaded: what was short
+TURNED_AWAY: Final = "loop"  # … : time to read the call
 
 
 class ServiceError(Exception):
     """Base of everything a user of the service may be told. str(error) is a whole sentence for that user.
 
     metadata: facts for programs, as google.rpc.ErrorInfo carries them. request_id: of the request that met it, once known; the
-    line to look for in the server's log.
+    line to look for in the server's log. ticket: with which to come again after retry_after_seconds, ahead of newcomers.
     """
 
     reason: ClassVar[str] = "INTERNAL"
@@ -52,8 +55,10 @@ class ServiceError(Exception):
         field: str | None = None,
         retry_after_seconds: float | None = None,
         metadata: Mapping[str, str] | None = None,
+        ticket: str | None = None,
     ) -> None:
         super().__init__(message)
+        self.ticket = ticket
         self.metadata: Mapping[str, str] = metadata or {}
         self.field = field
         self.retry_after_seconds = retry_after_seconds
@@ -139,6 +144,8 @@ class NotOffered(ServiceError):
 
 
 class Overloaded(ServiceError):
+    """metadata: cause, one of deadline, wait, proportion, late, steps and loop (docs/overload.md)."""
+
     reason = "OVERLOADED"
 
 

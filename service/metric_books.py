@@ -18,7 +18,7 @@ from cellserve.service.api.facts import RequestFact, RpcMethod
 from cellserve.service.engine.facts import IterationFact, SequenceFact, VersionKey
 from cellserve.service.grouping import grouped
 from cellserve.service.histograms import Histogram
-from cellserve.service.metric_facts import Fact, RpcEnd, SessionChange, SessionStep
+from cellserve.service.metric_facts import Fact, LoopFact, RpcEnd, SessionChange, SessionStep
 from cellserve.service.metric_series import RpcFamilies, RunFamilies, RunSeries
 from cellserve.service.statistics import Statistics
 
@@ -26,6 +26,7 @@ SECONDS: Final = (50e-6, 100e-6, 250e-6, 500e-6, 1e-3, 2.5e-3, 5e-3, 0.01, 0.025
 LOAD_SECONDS: Final = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0)
 STEPS: Final = tuple(float(2**power) for power in range(13))
 ROWS: Final = tuple(float(2**power) for power in range(10))
+PREDICTED: Final = (0.1, 0.25, 0.5, 0.7, 0.8, 0.9, 1.0, 1.1, 1.25, 1.5, 2.0, 4.0)
 RATIO: Final = (0.0, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 
 _RUN: Final = ("model", "version", "implementation")
@@ -73,6 +74,7 @@ class Books:
             RequestFact: self._book_requests,
             RpcMethod: self._book_rpc_starts,
             RpcEnd: self._book_rpc_ends,
+            LoopFact: self._book_loop,
             SessionChange: self._book_session_changes,
             SessionStep: self._book_session_steps,
         }
@@ -91,7 +93,13 @@ class Books:
             histogram("iteration_rows", "Sequences side by side in an iteration.", ROWS),
             histogram("iteration_steps", "Time steps of an iteration.", STEPS),
             histogram("iteration_padding_ratio", "The padded share of rows times steps.", RATIO),
+            histogram(
+                "prediction_ratio",
+                "What sequences took, as a part of what was predicted: above 1 the prediction was not kept.",
+                PREDICTED,
+            ),
             counter("cellserve_timesteps", "Time steps computed, without padding."),
+            counter("cellserve_goodput_timesteps", "Time steps of the sequences that were answered, within their deadlines."),
             counter("cellserve_cancelled", "Inference requests that the client gave up."),
             counter("cellserve_requests", "Inference requests by gRPC status.", (*_RUN, "code")),
             counter("cellserve_sequence_ended", "Sequences (rows of requests) by their end.", (*_RUN, "reason")),
@@ -108,6 +116,10 @@ class Books:
         )
         self._session_events = counter("cellserve_session_events", "What became of live sequences.", (*_VERSION, "event"))
         self._rejected = counter("cellserve_rejected", "Inference requests turned away at the door.", ("reason",))
+        self._overload = counter("cellserve_overload_refused", "Requests refused for overload, by what was short.", ("cause",))
+        self._loop_lag = histogram(
+            "event_loop_lag_seconds", "How late the event loop comes to what is due.", SECONDS, ()
+        ).labels()
         self._by_method = RpcFamilies(
             counter("grpc_server_started", "RPCs started.", _RPC),
             counter("grpc_server_handled", "RPCs ended, by gRPC status.", (*_RPC, "grpc_code")),
@@ -161,6 +173,8 @@ class Books:
     def _book_requests(self, facts: list[RequestFact]) -> None:
         for reason, number in Tally([fact.reason for fact in facts if fact.reason in _REFUSALS]).items():
             self._rejected.labels(reason).inc(number)
+        for cause, number in Tally([fact.cause for fact in facts if fact.cause is not None]).items():
+            self._overload.labels(cause).inc(number)
         for (version, implementation), of_run in self._by_live_run(facts):
             self._run(version, implementation).add_requests(of_run)
             if version is not None:
@@ -173,6 +187,9 @@ class Books:
     def _book_rpc_ends(self, ends: list[RpcEnd]) -> None:
         for method, of_method in grouped(ends, attrgetter("method")).items():
             self._by_method.add_ends(method, of_method)
+
+    def _book_loop(self, facts: list[LoopFact]) -> None:
+        self._loop_lag.add([fact.lag_seconds for fact in facts])
 
     def _book_session_changes(self, changes: list[SessionChange]) -> None:
         for (version, event), number in Tally(changes).items():

@@ -31,5 +31,11 @@ class SessionStep(NamedTuple):
     seconds: float
 
 
+class LoopFact(NamedTuple):
+    """How late the event loop came to what was due."""
+
+    lag_seconds: float
+
+
 # A method stands for one rpc of it that has started.
-Fact = IterationFact | SequenceFact | RequestFact | RpcMethod | RpcEnd | SessionChange | SessionStep
+Fact = IterationFact | SequenceFact | RequestFact | RpcMethod | RpcEnd | LoopFact | SessionChange | SessionStep

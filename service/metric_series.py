@@ -27,7 +27,9 @@ class RunFamilies(NamedTuple):
     iteration_rows: Histogram
     iteration_steps: Histogram
     iteration_padding: Histogram
+    prediction: Histogram
     timesteps: Counter
+    goodput: Counter
     cancelled: Counter
     requests: Counter
     sequences: Counter
@@ -44,7 +46,9 @@ class RunSeries:
         self._iteration_rows = families.iteration_rows.labels(*labels)
         self._iteration_steps = families.iteration_steps.labels(*labels)
         self._iteration_padding = families.iteration_padding.labels(*labels)
+        self._prediction = families.prediction.labels(*labels)
         self._timesteps = families.timesteps.labels(*labels)
+        self._goodput = families.goodput.labels(*labels)
         self._cancelled = families.cancelled.labels(*labels)
         self._requests = families.requests
         self._sequences = families.sequences
@@ -65,6 +69,8 @@ class RunSeries:
     def add_sequences(self, facts: Sequence[SequenceFact]) -> None:
         for reason, number in Tally([fact.reason for fact in facts]).items():
             self._sequences.labels(*self._labels, reason).inc(number)
+        self._goodput.inc(sum([fact.steps for fact in facts if fact.reason == "done"]))
+        self._prediction.add([ratio for fact in facts if (ratio := fact.prediction_ratio) is not None])
 
     def add_requests(self, facts: Sequence[RequestFact]) -> None:
         codes = Tally([fact.code for fact in facts])

@@ -19,7 +19,7 @@ from cellserve.service.api.facts import RequestFact, RpcMethod
 from cellserve.service.engine.facts import IterationFact, LaneFact, SequenceFact, VersionKey
 from cellserve.service.ledger import Ledger, Soon, now
 from cellserve.service.metric_books import Books
-from cellserve.service.metric_facts import Fact, RpcEnd, SessionChange, SessionStep
+from cellserve.service.metric_facts import Fact, LoopFact, RpcEnd, SessionChange, SessionStep
 from cellserve.service.metrics_page import MetricsPage
 from cellserve.service.metrics_present import Present
 from cellserve.service.registry.status import VersionState, VersionStatus
@@ -72,6 +72,9 @@ class Metrics:
 
     def on_request(self, fact: RequestFact) -> None:
         self._ledger.tell(fact)
+
+    def on_loop(self, lag_seconds: float) -> None:
+        self._ledger.tell(LoopFact(lag_seconds))
 
     # --- the live sequences' observer ---
 

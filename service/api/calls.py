@@ -8,19 +8,22 @@ from __future__ import annotations
 import itertools
 import secrets
 import time
+from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import dataclass
 
 from cellserve.service import logs
 from cellserve.service.api.facts import RequestFact
+from cellserve.service.engine.asker import ANYBODY, Asker
 from cellserve.service.engine.facts import VersionKey
 
 
 @dataclass(slots=True)
 class Call:
-    """All but the id as in RequestFact, filled in on the way."""
+    """All but the first two as in RequestFact, filled in on the way. asker: asked only where it matters who asks."""
 
     request_id: str
+    asker: Callable[[], Asker] = lambda: ANYBODY
     version: VersionKey | None = None
     implementation: str = ""
     queue_seconds: float | None = None
@@ -28,8 +31,8 @@ class Call:
     input_seconds: float = 0.0
     output_seconds: float = 0.0
 
-    def fact(self, code: str, reason: str | None, seconds: float) -> RequestFact:
-        """How the call ended: a gRPC status name, an error's token, and the time since it began."""
+    def fact(self, code: str, reason: str | None, seconds: float, cause: str | None = None) -> RequestFact:
+        """How the call ended: a gRPC status name, an error's token, the time since it began, and why it was overload."""
         return RequestFact(
             self.version,
             self.implementation,
@@ -41,6 +44,7 @@ class Call:
             self.input_seconds,
             self.output_seconds,
             time.time(),
+            cause,
         )
 
 

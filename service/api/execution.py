@@ -7,9 +7,11 @@ import time
 from collections.abc import Sequence
 from typing import Protocol
 
+from cellserve.service.api.calls import CURRENT
 from cellserve.service.api.inbox import Inbox
 from cellserve.service.api.presence import Presence
 from cellserve.service.api.side_by_side import SideBySide
+from cellserve.service.engine.asker import ANYBODY, Asker
 from cellserve.service.engine.batch import Delivery
 from cellserve.service.engine.sequence import Work
 from cellserve.service.errors import Draining, ServiceError
@@ -22,9 +24,11 @@ class WorkTaker(Protocol):
 
     def run_at_once(self, works: Sequence[Work], implementation: str, arrived_seconds: Sequence[float]) -> list[Delivery]: ...
 
-    def submit(self, work: Work) -> int: ...
+    def submit_all(self, works: Sequence[Work], asker: Asker) -> list[int]: ...
 
     def cancel(self, sequence_id: int) -> None: ...
+
+    def turn_away(self) -> ServiceError: ...
 
 
 class Execution:
@@ -72,8 +76,16 @@ class Execution:
         if self._closed is not None:
             raise self._closed
 
-    async def run(self, works: Sequence[Work]) -> list[Delivery]:
-        """The deliveries of `works`, in order.
+    def turn_away(self) -> ServiceError:
+        """What a call is told that there is no time to read."""
+        return self._engine.turn_away()
+
+    async def feed(self, works: Sequence[Work]) -> list[Delivery]:
+        """As `run`, of a live sequence."""
+        return await self.run(works, live=True)
+
+    async def run(self, works: Sequence[Work], live: bool = False) -> list[Delivery]:
+        """The deliveries of `works`, in order. live: they feed a live sequence.
 
         Raises what the engine says of the first row that is refused or fails. Then, and when the caller is cancelled, every
         other row is cancelled too.
@@ -86,7 +98,8 @@ class Execution:
             return await self._run_at_once(works, implementation, now, alone)
         self.presence.leave()
         try:
-            return [await self._run_alone(works[0])] if len(works) == 1 else await self._run_all(works)
+            asker = _asker()._replace(live=live)
+            return [await self._run_alone(works[0], asker)] if len(works) == 1 else await self._run_all(works, asker)
         finally:
             self.presence.come_back()
 
@@ -100,22 +113,27 @@ class Execution:
                 raise delivery.error
         return done
 
-    async def _run_all(self, works: Sequence[Work]) -> list[Delivery]:
+    async def _run_all(self, works: Sequence[Work], asker: Asker) -> list[Delivery]:
         gathering = self._inbox.open(len(works))
         try:
-            for work in works:
-                self._inbox.expect(self._engine.submit(work), gathering)
+            for sequence_id in self._engine.submit_all(works, asker):
+                self._inbox.expect(sequence_id, gathering)
             return await gathering.answer
         finally:
             for sequence_id in self._inbox.forget(gathering):
                 self._engine.cancel(sequence_id)
 
-    async def _run_alone(self, work: Work) -> Delivery:
+    async def _run_alone(self, work: Work, asker: Asker) -> Delivery:
         """As `_run_all`, with nothing to gather."""
-        sequence_id = self._engine.submit(work)
+        (sequence_id,) = self._engine.submit_all((work,), asker)
         answer = self._inbox.expect_alone(sequence_id)
         try:
             return await answer
         finally:
             if self._inbox.forget_alone(sequence_id):
                 self._engine.cancel(sequence_id)
+
+
+def _asker() -> Asker:
+    call = CURRENT.get(None)
+    return ANYBODY if call is None else call.asker()

@@ -25,6 +25,7 @@ class RequestFact(NamedTuple):
     reason: the error's token (docs/errors.md), None for an answer.
     seconds: from the door to the reply. queue_seconds, compute_seconds: None unless answered.
     input_seconds: checking and decoding. output_seconds: making the reply. ended_unix_seconds: since 1970.
+    cause: of an overload, what was short (docs/overload.md).
     """
 
     version: VersionKey | None
@@ -37,6 +38,7 @@ class RequestFact(NamedTuple):
     input_seconds: float = 0.0
     output_seconds: float = 0.0
     ended_unix_seconds: float = 0.0
+    cause: str | None = None
 
     @property
     def answered(self) -> bool:
@@ -51,3 +53,5 @@ class DoorObserver(Protocol):
     def on_rpc_handled(self, method: RpcMethod, code: str, seconds: float) -> None: ...
 
     def on_request(self, fact: RequestFact) -> None: ...
+
+    def on_loop(self, lag_seconds: float) -> None: ...

@@ -11,6 +11,7 @@ from functools import partial
 from typing import Final
 
 from cellserve.service.api.streams import StreamedRequests
+from cellserve.service.engine.asker import ANYBODY, Asker
 from cellserve.service.errors import ServiceError
 from cellserve.service.pb import open_inference_pb2 as pb
 
@@ -22,14 +23,17 @@ Infer = Callable[[pb.ModelInferRequest, float | None], Awaitable[pb.ModelInferRe
 class InferenceStream:
     """infer: answers one request within the seconds given (None: no limit). Lives on the event loop."""
 
-    def __init__(self, infer: Infer, around: StreamedRequests, time_remaining: Callable[[], float | None]) -> None:
+    def __init__(
+        self, infer: Infer, around: StreamedRequests, time_remaining: Callable[[], float | None], asker: Asker = ANYBODY
+    ) -> None:
         """time_remaining: seconds of the whole stream, None for no limit."""
         self._infer = infer
         self._around = around
         self._time_remaining = time_remaining
+        self._asker = asker
 
     def start(self, request: pb.ModelInferRequest) -> asyncio.Task[pb.ModelStreamInferResponse]:
-        return asyncio.create_task(self._around.answer(partial(self._answer, request), partial(_failure, request)))
+        return asyncio.create_task(self._around.answer(partial(self._answer, request), partial(_failure, request), self._asker))
 
     async def _answer(self, request: pb.ModelInferRequest, request_id: str) -> pb.ModelStreamInferResponse:
         response = await self._infer(request, self._time_remaining())

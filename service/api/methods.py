@@ -2,8 +2,9 @@
 
 Each method's handler is wrapped once, when it is registered: an interceptor of grpc.aio would be asked anew at every call. Who
 may call it is decided then, too, so that a method that is open to all pays nothing; a guarded call is looked at before it is
-parsed. An exception that is not a ServiceError reaches the client as one neutral sentence with the request id; its cause goes to
-the log. Knows no messages' meaning and no metrics library.
+parsed. While more calls come than can be read (gate.py), those of inference have a handler that has not received their message
+yet, and may answer without it. An exception that is not a ServiceError reaches the client as one neutral sentence with the
+request id; its cause goes to the log. Knows no messages' meaning and no metrics library.
 """
 
 from __future__ import annotations
@@ -11,28 +12,44 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
+import random
 import time
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import aclosing
 from functools import partial
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, Final, NamedTuple, NoReturn
 
 import grpc
 from google.protobuf.message import DecodeError
 
 from cellserve.service.api.access import Access, Guard
+from cellserve.service.api.askers import TICKET_KEY, asker_of
 from cellserve.service.api.calls import Call, RequestIds, enter
 from cellserve.service.api.facts import DoorObserver, RpcMethod, RpcType
 from cellserve.service.api.failures import told
+from cellserve.service.api.gate import Gate
 from cellserve.service.api.presence import Presence
 from cellserve.service.api.status import DETAILS_KEY, REQUEST_ID_KEY, status_of
-from cellserve.service.errors import Cancelled, DeadlineExpired, InvalidInput, NotOffered
+from cellserve.service.api.storm import Storm
+from cellserve.service.errors import (
+    CAUSE,
+    TURNED_AWAY,
+    Cancelled,
+    DeadlineExpired,
+    InvalidInput,
+    NotOffered,
+    Overloaded,
+    ServiceError,
+)
 
 _log = logging.getLogger(__name__)
 
 Behaviour = Callable[..., Any]
 Parse = Callable[[bytes], Any]
 Handler = Any  # grpc.RpcMethodHandler; its fields are not typed
+Trailers = tuple[tuple[str, str | bytes], ...]
+
+_NO_REPLY: Final = None  # of a call that ends with a status other than OK: gRPC sends no message then
 
 
 class _Kind(NamedTuple):
@@ -42,18 +59,38 @@ class _Kind(NamedTuple):
     inference: bool
 
 
+class Refusals(NamedTuple):
+    """gate: says which calls are read. turn_away: what one is told that is not. storm: told of each refusal, for the log."""
+
+    gate: Gate
+    turn_away: Callable[[], ServiceError]
+    storm: Storm
+
+
 class Methods(grpc.GenericRpcHandler):  # type: ignore[type-arg]
     """Every method of the server, those of health and reflection too.
 
     The generated add_…_to_server functions take it in place of the server; the server takes it as its one generic handler.
     inference: full names of the methods of which each call is one inference request, told to the observer as such.
-    access: who may call what. presence: told of each call that is an inference request.
+    live: those of them that go to live sequences, and are always read. access: who may call what. presence: told of each call
+    that is an inference request.
     """
 
-    def __init__(self, observer: DoorObserver, inference: Collection[str], access: Access, presence: Presence) -> None:
+    def __init__(
+        self,
+        observer: DoorObserver,
+        inference: Collection[str],
+        live: Collection[str],
+        access: Access,
+        presence: Presence,
+        refusals: Refusals,
+    ) -> None:
         self._observer = observer
         self._inference = inference
+        self._live = live
         self._presence = presence
+        self._refusals = refusals
+        self._gated: dict[str, Handler] = {}  # by name; of those that may be refused unread
         self._access = access
         self._ids = RequestIds()
         self._handlers: dict[str, Handler] = {}
@@ -61,7 +98,10 @@ class Methods(grpc.GenericRpcHandler):  # type: ignore[type-arg]
 
     def add_registered_method_handlers(self, service: str, handlers: Mapping[str, Handler]) -> None:
         for method, handler in handlers.items():
-            self._handlers[f"/{service}/{method}"] = self._wrap(handler, service, method)
+            name = f"/{service}/{method}"
+            wrapped = self._handlers[name] = self._wrap(handler, service, method)
+            if name in self._inference and name not in self._live:
+                self._gated[name] = self._behind_gate(wrapped, RpcMethod("unary", service, method))
 
     def add_generic_rpc_handlers(self, handlers: Sequence[object]) -> None:
         """Generated code gives the same handlers by name as well, which is all that is needed."""
@@ -71,6 +111,8 @@ class Methods(grpc.GenericRpcHandler):  # type: ignore[type-arg]
         self._moved_seconds = time.monotonic()
         name = handler_call_details.method
         if name in self._inference:
+            if not self._refusals.gate.open and name in self._gated:
+                return self._gated[name]
             self._presence.tell(self._moved_seconds)
         return self._handlers.get(name)
 
@@ -103,13 +145,45 @@ class Methods(grpc.GenericRpcHandler):  # type: ignore[type-arg]
             handler.response_serializer,
         )
 
+    def _behind_gate(self, handler: Handler, method: RpcMethod) -> Handler:
+        """The handler of a unary method as one that has not received the message yet."""
+        gate, turn_away, _ = self._refusals
+        guard = self._access.guard(f"/{method.service}/{method.method}")
+        kind = _Kind(method, inference=True)
+
+        async def call(requests: AsyncIterator[bytes], context: Any) -> Any:
+            if guard is not None:
+                try:
+                    guard(context)
+                except ServiceError as error:
+                    self._begun(context, kind).refused(error)
+                    return _NO_REPLY
+            if not gate.passes(asker_of(context).client, random.random()):
+                self._begun(context, kind).refused(turn_away())
+                return _NO_REPLY
+            self._presence.tell(time.monotonic())
+            async for request in requests:
+                return await handler.unary_unary(request, context)
+            raise InvalidInput("the call has no request")  # a client that half-closes without one
+
+        return grpc.stream_unary_rpc_method_handler(call, response_serializer=handler.response_serializer)
+
+    def _begun(self, context: Any, kind: _Kind) -> _Rpc:
+        return _Rpc(context, kind, self._ids.next(), self._observer, self._refusals)
+
     def _unary(self, behaviour: Behaviour, parse: Parse, kind: _Kind) -> Behaviour:
         async def call(request: bytes, context: Any) -> Any:
-            rpc = _Rpc(context, kind, self._ids.next(), self._observer)
+            rpc = self._begun(context, kind)
             if kind.inference:
                 self._presence.begin_call()
             try:
                 reply = await behaviour(_parsed(parse, request), context)
+            except Exception as error:
+                if isinstance(error, grpc.aio.AbortError):
+                    await rpc.failed(error)
+                    raise
+                rpc.refused(error)
+                return _NO_REPLY
             except BaseException as error:
                 await rpc.failed(error)
                 raise
@@ -124,7 +198,7 @@ class Methods(grpc.GenericRpcHandler):  # type: ignore[type-arg]
 
     def _stream(self, behaviour: Behaviour, kind: _Kind) -> Behaviour:
         async def call(request: Any, context: Any) -> AsyncIterator[Any]:
-            rpc = _Rpc(context, kind, self._ids.next(), self._observer)
+            rpc = self._begun(context, kind)
             try:
                 async with aclosing(behaviour(request, context)) as replies:
                     async for reply in replies:
@@ -140,11 +214,12 @@ class Methods(grpc.GenericRpcHandler):  # type: ignore[type-arg]
 class _Rpc:
     """One rpc, from the door to the reply: made when it begins, and told once how it ended."""
 
-    __slots__ = ("_call", "_context", "_kind", "_observer", "_started_seconds")
+    __slots__ = ("_call", "_context", "_kind", "_observer", "_refusals", "_started_seconds")
 
-    def __init__(self, context: Any, kind: _Kind, request_id: str, observer: DoorObserver) -> None:
+    def __init__(self, context: Any, kind: _Kind, request_id: str, observer: DoorObserver, refusals: Refusals) -> None:
         self._started_seconds = time.perf_counter()
-        self._call = Call(request_id)
+        self._call = Call(request_id, partial(asker_of, context))
+        self._refusals = refusals
         self._context = context
         self._kind = kind
         self._observer = observer
@@ -153,7 +228,17 @@ class _Rpc:
         context.set_trailing_metadata(((REQUEST_ID_KEY, request_id),))
 
     def answered(self) -> None:
+        gate = self._refusals.gate
+        if gate.watching and self._kind.inference:
+            gate.read(self._call.asker().client, refused=False)
         self._tell("OK", None)
+
+    def refused(self, error: Exception) -> None:
+        """Lets a unary call end with a status once its handler has returned: cheaper than an abort, which raises through gRPC."""
+        code, message, trailers = self._status(error)
+        self._context.set_code(code)
+        self._context.set_details(message)
+        self._context.set_trailing_metadata(trailers)
 
     async def failed(self, error: BaseException) -> None:
         """Aborts the call, which raises, unless it has ended already: cancelled, or aborted by the behaviour itself."""
@@ -163,22 +248,28 @@ class _Rpc:
         elif isinstance(error, grpc.aio.AbortError):
             self._tell(_name(self._context.code()), None)
         else:
-            await self._abort(error)
+            await self._context.abort(*self._status(error))
 
-    async def _abort(self, error: BaseException) -> None:
+    def _status(self, error: BaseException) -> tuple[grpc.StatusCode, str, Trailers]:
+        """What the client is told of it; the observer, the gate and the log are told too."""
         request_id = self._call.request_id
         known = told(error, request_id)
         status = status_of(known, request_id)
-        self._tell(status.code.name, known.reason)
+        cause = known.metadata.get(CAUSE)
+        if cause is not None:
+            self._refusals.storm.refused(cause)
+        if isinstance(known, Overloaded) and self._kind.inference and cause != TURNED_AWAY:
+            self._refusals.gate.read(self._call.asker().client, refused=True)
+        self._tell(status.code.name, known.reason, cause)
         _log.debug("%s: %s", self._kind.method.method, status.message)
-        trailers = ((REQUEST_ID_KEY, request_id), (DETAILS_KEY, status.details))
-        await self._context.abort(status.code, status.message, trailers)
+        trailers: Trailers = ((REQUEST_ID_KEY, request_id), (DETAILS_KEY, status.details))
+        return status.code, status.message, trailers if known.ticket is None else (*trailers, (TICKET_KEY, known.ticket))
 
-    def _tell(self, code: str, reason: str | None) -> None:
+    def _tell(self, code: str, reason: str | None, cause: str | None = None) -> None:
         seconds = time.perf_counter() - self._started_seconds
         self._observer.on_rpc_handled(self._kind.method, code, seconds)
         if self._kind.inference:
-            self._observer.on_request(self._call.fact(code, reason, seconds))
+            self._observer.on_request(self._call.fact(code, reason, seconds, cause))
 
 
 def _is_written(handler: Handler) -> bool:

@@ -9,11 +9,13 @@ from functools import partial
 from typing import Any, Final, NoReturn
 
 from cellserve.service.api import metadata, model_config, repository_control, server_settings, shared_memory, statistics
+from cellserve.service.api.askers import streaming_asker_of
 from cellserve.service.api.door import Door
 from cellserve.service.api.facts import DoorObserver
 from cellserve.service.api.inference import infer
 from cellserve.service.api.inference_stream import InferenceStream
 from cellserve.service.api.statistics import StatisticsSource
+from cellserve.service.api.storm import Storm
 from cellserve.service.api.streams import StreamedRequests, answers
 from cellserve.service.errors import ServiceError
 from cellserve.service.pb import open_inference_pb2 as pb
@@ -41,9 +43,10 @@ class OpenInferenceServicer(GRPCInferenceServiceServicer):
         observer: DoorObserver,
         totals: StatisticsSource,
         server_version: str,
+        storm: Storm,
     ) -> None:
         self._door = door
-        self._around = StreamedRequests(observer)
+        self._around = StreamedRequests(observer, storm)
         self._totals = totals
         self._server_version = server_version
         self._streams_end = asyncio.Event()
@@ -100,7 +103,7 @@ class OpenInferenceServicer(GRPCInferenceServiceServicer):
     async def ModelStreamInfer(
         self, requests: AsyncIterator[pb.ModelInferRequest], context: Any
     ) -> AsyncIterator[pb.ModelStreamInferResponse]:
-        stream = InferenceStream(partial(infer, self._door), self._around, context.time_remaining)
+        stream = InferenceStream(partial(infer, self._door), self._around, context.time_remaining, streaming_asker_of(context))
         async with aclosing(
             answers(requests, stream.start, self._door.limits.unanswered, self._door.execution.presence, self._streams_ended())
         ) as replies:

@@ -11,6 +11,7 @@ from typing import Any, Final
 from cellserve.service.api.requests import deadline
 from cellserve.service.api.status import CODES, retry_after_seconds
 from cellserve.service.api.streams import StreamedRequests
+from cellserve.service.engine.asker import ANYBODY, Asker
 from cellserve.service.errors import DeadlineExpired, InvalidInput, ServiceError
 from cellserve.service.pb import cellserve_pb2 as pb
 
@@ -26,11 +27,18 @@ class SequenceStream:
     What two requests do before they first wait, they do in the order of the requests. Lives on the event loop.
     """
 
-    def __init__(self, acts: Mapping[str, Act], around: StreamedRequests, time_remaining: Callable[[], float | None]) -> None:
+    def __init__(
+        self,
+        acts: Mapping[str, Act],
+        around: StreamedRequests,
+        time_remaining: Callable[[], float | None],
+        asker: Asker = ANYBODY,
+    ) -> None:
         """time_remaining: seconds of the whole stream, None for no limit."""
         self._acts = acts
         self._around = around
         self._time_remaining = time_remaining
+        self._asker = asker
         self._in_flight: dict[str, asyncio.Task[pb.StreamReply]] = {}
 
     def start(self, request: pb.StreamRequest) -> asyncio.Task[pb.StreamReply] | None:
@@ -41,7 +49,8 @@ class SequenceStream:
             return None
         known = request.id in self._in_flight
         behaviour = partial(_refuse_used_id, request.id) if known else partial(self._answer, request, action)
-        task = asyncio.create_task(self._around.answer(behaviour, partial(_failure, request.id), action in _INFERENCE))
+        answer = self._around.answer(behaviour, partial(_failure, request.id), self._asker, action in _INFERENCE)
+        task = asyncio.create_task(answer)
         if request.id and not known:
             self._in_flight[request.id] = task
             task.add_done_callback(lambda _: self._in_flight.pop(request.id, None))

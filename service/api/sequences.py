@@ -11,6 +11,7 @@ from functools import partial
 from typing import Any
 
 from cellserve.service.api import ragged, replies, typed
+from cellserve.service.api.askers import streaming_asker_of
 from cellserve.service.api.door import Door, Planned
 from cellserve.service.api.facts import DoorObserver
 from cellserve.service.api.implementations import choose
@@ -20,6 +21,7 @@ from cellserve.service.api.replies import WantedOutputs
 from cellserve.service.api.requests import RunOptions, deadline
 from cellserve.service.api.sequence_stream import Act, SequenceStream
 from cellserve.service.api.signature import Signature
+from cellserve.service.api.storm import Storm
 from cellserve.service.api.streams import StreamedRequests, answers
 from cellserve.service.engine.batch import Delivery
 from cellserve.service.errors import InvalidInput
@@ -29,9 +31,9 @@ from cellserve.service.registry.lease import LoadedVersion
 
 
 class TypedSequencesServicer(SequencesServicer):
-    def __init__(self, door: Door, observer: DoorObserver) -> None:
+    def __init__(self, door: Door, observer: DoorObserver, storm: Storm) -> None:
         self._door = door
-        self._around = StreamedRequests(observer)
+        self._around = StreamedRequests(observer, storm)
         self._live = LiveSequences(door)
         self._streamed: dict[str, Act] = {
             "run": self._run,
@@ -46,7 +48,7 @@ class TypedSequencesServicer(SequencesServicer):
 
     async def Stream(self, requests: AsyncIterator[pb.StreamRequest], context: Any) -> AsyncIterator[pb.StreamReply]:
         await context.send_initial_metadata(())
-        stream = SequenceStream(self._streamed, self._around, context.time_remaining)
+        stream = SequenceStream(self._streamed, self._around, context.time_remaining, streaming_asker_of(context))
         closed = self._door.execution.closed()
         async with aclosing(
             answers(requests, stream.start, self._door.limits.unanswered, self._door.execution.presence, closed)

@@ -14,12 +14,15 @@ from grpc_reflection.v1alpha import reflection, reflection_pb2_grpc
 from cellserve.service.api.access import Access, LocalAdministration, TokenAccess
 from cellserve.service.api.door import Door
 from cellserve.service.api.facts import DoorObserver
+from cellserve.service.api.gate import Gate
 from cellserve.service.api.health import HealthServicer
-from cellserve.service.api.methods import Methods
+from cellserve.service.api.loop_lag import LoopLag
+from cellserve.service.api.methods import Methods, Refusals
 from cellserve.service.api.open_inference import OpenInferenceServicer
 from cellserve.service.api.registry import ModelRegistryServicer
 from cellserve.service.api.sequences import TypedSequencesServicer
 from cellserve.service.api.statistics import StatisticsSource
+from cellserve.service.api.storm import Storm
 from cellserve.service.api.tls import server_credentials
 from cellserve.service.api.tokens import read_tokens
 from cellserve.service.errors import ServiceError
@@ -27,14 +30,15 @@ from cellserve.service.followed_files import FollowedFiles
 from cellserve.service.pb import cellserve_pb2, cellserve_pb2_grpc, open_inference_pb2, open_inference_pb2_grpc
 from cellserve.service.registry.status import VersionState
 from cellserve.service.tls_files import TlsFiles
-from cellserve.service.wakeups import started_patient
+from cellserve.service.wakeups import PatientThreads
 
 SERVICES: Final = (
     open_inference_pb2.DESCRIPTOR.services_by_name["GRPCInferenceService"].full_name,
     cellserve_pb2.DESCRIPTOR.services_by_name["Sequences"].full_name,
     cellserve_pb2.DESCRIPTOR.services_by_name["Registry"].full_name,
 )
-_INFERENCE: Final = frozenset((f"/{SERVICES[0]}/ModelInfer", f"/{SERVICES[1]}/Run", f"/{SERVICES[1]}/Feed"))
+_LIVE: Final = frozenset((f"/{SERVICES[1]}/Feed",))
+_INFERENCE: Final = frozenset((f"/{SERVICES[0]}/ModelInfer", f"/{SERVICES[1]}/Run", *_LIVE))
 _REFLECTED: Final = (*SERVICES, health_pb2.DESCRIPTOR.services_by_name["Health"].full_name, reflection.SERVICE_NAME)
 
 
@@ -77,15 +81,21 @@ class ApiServer:
         self._options = options
         self._credentials = None if options.tls is None else server_credentials(options.tls)
         self.health = HealthServicer(SERVICES)
-        self._inference = OpenInferenceServicer(door, observer, totals, server_version)
-        self._methods = Methods(observer, _INFERENCE, _access(options.tokens), door.execution.presence)
+        self._observer = observer
+        self._storm = Storm()
+        self._gate = Gate()
+        self._lag = LoopLag(self._on_loop)
+        self._inference = OpenInferenceServicer(door, observer, totals, server_version, self._storm)
+        refusals = Refusals(self._gate, door.execution.turn_away, self._storm)
+        self._methods = Methods(observer, _INFERENCE, _LIVE, _access(options.tokens), door.execution.presence, refusals)
         open_inference_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(self._inference, self._methods)  # type: ignore[no-untyped-call]
-        cellserve_pb2_grpc.add_SequencesServicer_to_server(TypedSequencesServicer(door, observer), self._methods)  # type: ignore[no-untyped-call]
+        cellserve_pb2_grpc.add_SequencesServicer_to_server(TypedSequencesServicer(door, observer, self._storm), self._methods)  # type: ignore[no-untyped-call]
         cellserve_pb2_grpc.add_RegistryServicer_to_server(ModelRegistryServicer(door.versions), self._methods)  # type: ignore[no-untyped-call]
         health_pb2_grpc.add_HealthServicer_to_server(self.health, self._methods)
         describing = reflection.aio.ReflectionServicer(_REFLECTED)  # type: ignore[attr-defined]
         reflection_pb2_grpc.add_ServerReflectionServicer_to_server(describing, self._methods)
-        with started_patient():  # gRPC's poller, a tenth of all CPU under load where it interrupts the event loop
+        self._pollers = PatientThreads()
+        with self._pollers.started():  # gRPC's poller, a tenth of all CPU under load where it interrupts the event loop
             self._server = grpc.aio.server(handlers=(self._methods,), options=_channel_options(options))
 
     def bind(self) -> int:
@@ -105,6 +115,7 @@ class ApiServer:
 
     async def start(self) -> None:
         await self._server.start()
+        self._lag.start()
 
     def show_models(self) -> None:
         """Brings health, and what is remembered of versions, up to date with the catalog."""
@@ -134,7 +145,14 @@ class ApiServer:
         """
         await self._methods.quiet(_QUIET_SECONDS, grace_seconds)
         self._inference.end_streams()
+        self._lag.stop()
         await self._server.stop(grace_seconds)
+
+    def _on_loop(self, now_seconds: float, busy: float, lag_seconds: float) -> None:
+        self._gate.measured(now_seconds, busy, lag_seconds)
+        self._pollers.hurry(not self._gate.open)  # each call that is refused needs them, and no core is idle then
+        self._storm.settle()
+        self._observer.on_loop(lag_seconds)
 
 
 def _access(tokens: Path | None) -> Access:

@@ -16,7 +16,9 @@ from cellserve.service.api.facts import DoorObserver
 from cellserve.service.api.failures import told
 from cellserve.service.api.presence import Presence
 from cellserve.service.api.status import CODES
-from cellserve.service.errors import Cancelled, ServiceError
+from cellserve.service.api.storm import Storm
+from cellserve.service.engine.asker import Asker
+from cellserve.service.errors import CAUSE, Cancelled, ServiceError
 
 Request = TypeVar("Request")
 Reply = TypeVar("Reply")
@@ -25,14 +27,16 @@ Reply = TypeVar("Reply")
 class StreamedRequests:
     """Around each request of a stream what CallInterceptor does around a call: an id, errors to replies, facts."""
 
-    def __init__(self, observer: DoorObserver) -> None:
+    def __init__(self, observer: DoorObserver, storm: Storm) -> None:
         self._observer = observer
+        self._storm = storm
         self._ids = RequestIds()
 
     async def answer(
         self,
         behaviour: Callable[[str], Awaitable[Reply]],
         failed: Callable[[ServiceError, str], Reply],
+        asker: Asker,
         inference: bool = True,
     ) -> Reply:
         """What `behaviour` makes of the request's id, or what `failed` makes of an error and that id. Raises nothing.
@@ -41,7 +45,7 @@ class StreamedRequests:
         In a task of its own, since the request's Call belongs to that. Cancelling the task is an error like others.
         """
         started_seconds = time.perf_counter()
-        call = Call(self._ids.next())
+        call = Call(self._ids.next(), lambda: asker)
         enter(call)
         failure: ServiceError | None = None
         try:
@@ -56,7 +60,10 @@ class StreamedRequests:
 
     def _tell(self, call: Call, failure: ServiceError | None, started_seconds: float) -> None:
         code, reason = ("OK", None) if failure is None else (CODES[failure.reason].name, failure.reason)
-        self._observer.on_request(call.fact(code, reason, time.perf_counter() - started_seconds))
+        cause = None if failure is None else failure.metadata.get(CAUSE)
+        if cause is not None:
+            self._storm.refused(cause)
+        self._observer.on_request(call.fact(code, reason, time.perf_counter() - started_seconds, cause))
 
 
 async def answers(

@@ -1,7 +1,7 @@
 """The sequences of one implementation on one lane that are advanced chunk by chunk: who is in the next iteration, how far.
 
 Those with the least left lead, newcomers or not, and go all their way in one iteration where that fits its time: whoever is
-short is in and out. Some of those that have long to go may run beside them. The first in turn (by its arrival, and later by
+short is in and out. Some of those that have long to go may run beside them. The first in turn (by its turn, and later by
 twice what it should take alone, which is a guess and therefore bounded) is owed three times as much time as it is passed over
 for, and leads as soon as that is `patience_seconds`, with no more of the next ones beside it than make a step cheap, or fit
 anyway. So it is through soon, and the old keep most of the time however many short ones come. Hence nobody starves: a sequence is
@@ -19,7 +19,7 @@ from cellserve.service.engine.batch import Batch
 from cellserve.service.engine.chunk_shape import rows_that_end
 from cellserve.service.engine.iteration_costs import IterationCosts
 from cellserve.service.engine.levels import Levels
-from cellserve.service.engine.line import Line
+from cellserve.service.engine.live_heap import LiveHeap
 from cellserve.service.engine.sequence import Life, Sequence
 from cellserve.service.engine.turns import Turns
 
@@ -43,7 +43,7 @@ class ChunkQueue:
         self._costs = costs
         self._max_batch_rows = max_batch_rows
         self._patience_seconds = patience_seconds
-        self._waiting = Line()
+        self._waiting: LiveHeap[Sequence] = LiveHeap()
         self._active: Turns[Sequence] = Turns()  # who has a row, or one kept free
         self._levels = Levels()  # the active ones, by what they have left
         self._entering: set[int] = set()  # those of them that have not run yet
@@ -62,12 +62,8 @@ class ChunkQueue:
     def entering(self) -> int:
         return len(self._entering)
 
-    def waiting_ahead(self, order: int) -> int:
-        """How many enter before a newcomer of this order. Any thread."""
-        return self._waiting.ahead(order)
-
     def add(self, sequence: Sequence) -> None:
-        self._waiting.add(sequence)
+        self._waiting.push((sequence.order, sequence.turn_seconds), sequence.id, sequence)
 
     def discard(self, sequence: Sequence) -> None:
         """Forgets a sequence, wherever it stands."""
@@ -77,7 +73,7 @@ class ChunkQueue:
             if not self._active:
                 self._ran = ()  # idle: nobody's requests and answers are kept
         else:
-            self._waiting.discard(sequence)
+            self._waiting.discard(sequence.id)
 
     @property
     def owed_seconds(self) -> float:
@@ -111,7 +107,7 @@ class ChunkQueue:
         newcomers = [self._waiting.pop() for _ in range(min(free_rows, len(self._waiting)))]
         for sequence in newcomers:
             deferred = min(_DEFERRED * self._costs.seconds(1, sequence.steps), _MOST_DEFERRED * self._patience_seconds)
-            self._active.add(sequence.submitted_seconds + deferred, sequence.id, sequence)
+            self._active.add(sequence.turn_seconds + deferred, sequence.id, sequence)
         self._entering.update(sequence.id for sequence in newcomers)
         self._levels.file(newcomers)
 

@@ -16,7 +16,9 @@ from torch import device, set_num_threads
 from cellserve.models.calibration import Calibration, calibrate
 from cellserve.models.network import Network
 from cellserve.models.traffic import TrafficKind
-from cellserve.service.engine.admission import check_deadline, check_room
+from cellserve.service.engine.admission import check_deadline
+from cellserve.service.engine.appointments import Appointments
+from cellserve.service.engine.asker import ANYBODY, Asker
 from cellserve.service.engine.at_once import AtOnce
 from cellserve.service.engine.batch import Delivery
 from cellserve.service.engine.commands import Cancel, Submit, WhenIdle
@@ -27,7 +29,7 @@ from cellserve.service.engine.sequence import Sequence, Work
 from cellserve.service.engine.settings import EngineSettings
 from cellserve.service.engine.transfers import Transfers, transfers_of
 from cellserve.service.engine.worker import Worker
-from cellserve.service.errors import Draining, InternalFailure, InvalidInput, UnknownVersion
+from cellserve.service.errors import Draining, InternalFailure, InvalidInput, Overloaded, ServiceError, UnknownVersion
 
 __all__ = ["Engine", "EngineSettings"]
 
@@ -60,6 +62,7 @@ class Engine:
         self._submitted = 0
         self._draining = False
         self._healthy = True
+        appointments = Appointments(settings.workers)
         self._workers = tuple(
             Worker(
                 f"cellserve-worker-{index}",
@@ -70,6 +73,7 @@ class Engine:
                 clock,
                 self._processor_clock,
                 transfers_of,
+                appointments,
                 settings.worker_cores[index % len(settings.worker_cores)] if settings.worker_cores else None,
             )
             for index in range(settings.workers)
@@ -163,28 +167,39 @@ class Engine:
         """
         return self._known(works[0].version).at_once.run(works, implementation, arrived_seconds)
 
-    def submit(self, work: Work) -> int:
-        """Takes in a sequence and returns its id. Any thread; never waits for a loop.
+    def submit(self, work: Work, asker: Asker = ANYBODY) -> int:
+        """Takes in a sequence and returns its id. As `submit_all`."""
+        return self.submit_all((work,), asker)[0]
+
+    def submit_all(self, works: Rows[Work], asker: Asker = ANYBODY) -> list[int]:
+        """Takes in the rows of one request, or none of them: their ids, in order. Any thread; never waits for a loop.
 
         Raises UnknownVersion, UnknownImplementation, UnsupportedImplementation, InvalidInput (no time steps), Overloaded,
         DeadlineExpired, Draining, and InternalFailure if the engine is dead.
         """
         with self._lock:
             self._check_running()
-            placement = self._known(work.version)
-            index, implementation = placement.place(work)
-            lane, worker = placement.lanes[index], self._workers[index]
             now = self._clock()
-            identity = self._submitted * len(self._workers) + index  # so that an id names its worker
-            sequence = Sequence(identity, work, implementation, now, lane.passes(work))
-            self._check_admission(lane, worker, sequence, now)
-            self._submitted += 1
-            for load in (lane.load, worker.load):
-                load.submitted_steps += sequence.total
-                load.submitted_sequences += 1
-            if not worker.post(Submit(lane, sequence)):
+            idle = [worker.load.outstanding_sequences == 0 for worker in self._workers]
+            admitted: list[tuple[Worker, Lane, Sequence]] = []
+            try:
+                for work in works:
+                    admitted.append(self._admit(work, asker, now, idle, bool(admitted)))
+            except ServiceError:
+                for worker, lane, sequence in admitted:
+                    self._withdraw(worker, lane, sequence)
+                raise
+            if not all(worker.post(Submit(lane, sequence)) for worker, lane, sequence in admitted):
                 raise InternalFailure("the server's engine has failed and takes no more work")
-            return identity
+            return [sequence.id for _, _, sequence in admitted]
+
+    def turn_away(self) -> Overloaded:
+        """For a call that there is no time to read: when it should come again. Any thread."""
+        worker = min(self._workers, key=lambda worker: worker.load.outstanding_steps)
+        with self._lock:
+            return worker.admission.turn_away(
+                self._clock(), "more requests come than this server can read; this one was not looked at"
+            )
 
     def cancel(self, sequence_id: int) -> None:
         """Ends a sequence between two chunks, with Cancelled. Nothing happens if it has ended. Any thread."""
@@ -231,16 +246,42 @@ class Engine:
             raise UnknownVersion(f"{key} is not loaded")
         return placement
 
-    def _check_admission(self, lane: Lane, worker: Worker, sequence: Sequence, now_seconds: float) -> None:
-        if sequence.steps == 0:
+    def _admit(self, work: Work, asker: Asker, now_seconds: float, idle: Rows[bool], more: bool) -> tuple[Worker, Lane, Sequence]:
+        """idle: which workers had nothing to do when the request came. more: it is not the first row of its request."""
+        placement = self._known(work.version)
+        index, implementation = placement.place(work)
+        lane, worker = placement.lanes[index], self._workers[index]
+        passes = lane.passes(work)
+        steps = sum(passes) if passes else work.steps
+        if work.steps == 0:
             raise InvalidInput("a sequence needs at least one time step", field="inputs")
-        if 0 in sequence.passes:
-            raise InvalidInput(f"a sequence of {sequence.steps} time steps is too short for this model's windows", field="inputs")
-        load = worker.load
-        check_room(sequence.total, load.outstanding_steps, self._settings.max_waiting_timesteps, load.seconds_per_step)
-        deadline = sequence.work.deadline_seconds
+        if 0 in passes:
+            raise InvalidInput(f"a sequence of {work.steps} time steps is too short for this model's windows", field="inputs")
+        deadline = work.deadline_seconds
         if deadline is not None:
-            check_deadline(deadline, now_seconds, lane.least_seconds(sequence, now_seconds))
+            check_deadline(deadline, now_seconds, lane.least_seconds(implementation, steps, now_seconds))
+        promise = worker.admission.admit(
+            steps,
+            deadline,
+            asker,
+            now_seconds,
+            lane.backlog(implementation),
+            (backlog for busy in worker.busy_lanes for backlog in busy.backlogs.values()),
+            unasked=idle[index] or (more and deadline is None),
+        )
+        identity = self._submitted * len(self._workers) + index  # so that an id names its worker
+        self._submitted += 1
+        self._count(lane, worker, steps, 1)
+        return worker, lane, Sequence(identity, work, implementation, now_seconds, passes, promise)
+
+    def _withdraw(self, worker: Worker, lane: Lane, sequence: Sequence) -> None:
+        self._count(lane, worker, sequence.total, -1)
+        worker.admission.withdraw(sequence.total, sequence.promise, lane.backlog(sequence.implementation))
+
+    def _count(self, lane: Lane, worker: Worker, steps: int, sequences: int) -> None:
+        for load in (lane.load, worker.load):
+            load.submitted_steps += sequences * steps
+            load.submitted_sequences += sequences
 
     def _worker_died(self, cause: BaseException) -> None:
         self._healthy = False

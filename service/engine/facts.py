@@ -36,7 +36,10 @@ class IterationFact(NamedTuple):
 
 
 class SequenceFact(NamedTuple):
-    """One sequence ended. reason: done, cancelled, expired, failed, drained. steps: its own, however many passes it took."""
+    """One sequence ended. reason: done, cancelled, expired, dropped (no longer to be done in time), failed, drained.
+
+    steps: its own, however many passes it took. prediction_ratio: what it took, of what was predicted; None where nothing was.
+    """
 
     version: VersionKey
     implementation: str
@@ -45,6 +48,7 @@ class SequenceFact(NamedTuple):
     iterations: int
     queue_seconds: float
     compute_seconds: float
+    prediction_ratio: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,8 +16,9 @@ from typing import Protocol
 import torch
 
 from cellserve.models.network import Network
+from cellserve.service.engine.admission import Admission
+from cellserve.service.engine.backlog import Backlog
 from cellserve.service.engine.batch import Batch, Delivery
-from cellserve.service.engine.chunk_length import ChunkBudget
 from cellserve.service.engine.chunk_queue import ChunkQueue
 from cellserve.service.engine.chunk_runner import ChunkRunner
 from cellserve.service.engine.experience import Experience
@@ -29,7 +30,7 @@ from cellserve.service.engine.overlapped_budget import OverlappedBudget
 from cellserve.service.engine.pass_costs import PassCosts
 from cellserve.service.engine.pass_queue import PassQueue
 from cellserve.service.engine.pass_runner import PassRunner
-from cellserve.service.engine.scheduler import Queue, Scheduler
+from cellserve.service.engine.scheduler import Budget, Queue, Scheduler
 from cellserve.service.engine.sequence import Sequence, Work
 from cellserve.service.engine.settings import EngineSettings
 from cellserve.service.engine.state_pool import StatePool
@@ -39,14 +40,17 @@ from cellserve.service.errors import Cancelled, DeadlineExpired, InternalFailure
 
 log = logging.getLogger(__name__)
 
+_LEAST_OF_OWN = 0.7  # of what a sequence takes beside others: what it takes at the very least while these are there
+
 
 @dataclass(frozen=True, slots=True)
 class LaneHost:
     """What the lanes of one worker share. ended: takes every Delivery, on the worker's thread, and does not raise."""
 
     settings: EngineSettings
-    budget: ChunkBudget
+    budget: Budget
     load: Load
+    admission: Admission
     observer: Observer
     ended: Callable[[Delivery], None]
     clock: Callable[[], float]
@@ -82,6 +86,7 @@ class Lane:
         self._loads = (self.load, host.load)
         self._owed: dict[int, Sequence] = {}  # admitted and not yet reported
         self._experience: defaultdict[str, Experience] = defaultdict(Experience)  # by implementation
+        self.backlogs: dict[str, Backlog] = {}  # by implementation; entries are made on the submitting side and stay
         self._pool = StatePool(network.state_layout.width, host.settings.max_active_sequences, network.device)
         passes = network.passes
         self._flight: Flight | None = None
@@ -90,7 +95,9 @@ class Lane:
         self._runner: Runner = (
             ChunkRunner(network, self._pool, transfers) if passes is None else PassRunner(network, passes, self._pool)
         )
-        self._scheduler = Scheduler(self._queue, budget, 1 if passes is None else len(passes.passes) + 1)
+        self._scheduler = Scheduler(
+            self._queue, budget, 1 if passes is None else len(passes.passes) + 1, self._least_left_seconds
+        )
 
     @property
     def busy(self) -> bool:
@@ -105,17 +112,20 @@ class Lane:
         """The time steps of each pass over a sequence; nothing where there is but one. Any thread."""
         return () if self.network.passes is None else self.network.passes.steps(work.steps)
 
-    def least_seconds(self, newcomer: Sequence, now_seconds: float) -> float:
-        """How long it will take at the very least, as others did lately; 0 if there were none. Any thread.
+    def backlog(self, implementation: str) -> Backlog:
+        """The submitting side only."""
+        backlog = self.backlogs.get(implementation)
+        if backlog is None:
+            backlog = self.backlogs[implementation] = Backlog(self._host.settings.max_batch_rows)
+        return backlog
 
-        First those ahead of it must have rows, of which an iteration frees a full batch at most; then come its own steps.
+    def least_seconds(self, implementation: str, steps: int, now_seconds: float) -> float:
+        """How long so many steps of one sequence will take at the very least, alone, as others did lately; 0 if there were none.
+
+        Any thread.
         """
-        experience = self._experience.get(newcomer.implementation)
-        if experience is None:
-            return 0.0
-        ahead = self._scheduler.waiting_ahead(newcomer.implementation, newcomer.order) - self._pool.free
-        iterations = max(0, ahead) // self._host.settings.max_batch_rows
-        return iterations * self.load.seconds_per_iteration + experience.least_seconds(newcomer.total, now_seconds)
+        experience = self._experience.get(implementation)
+        return 0.0 if experience is None else experience.least_seconds(steps, now_seconds)
 
     def admit(self, sequence: Sequence) -> None:
         self._owed[sequence.id] = sequence
@@ -128,10 +138,14 @@ class Lane:
             self._end(sequence, "cancelled", Cancelled("the request was cancelled"))
 
     def expire(self, now_seconds: float) -> None:
-        """Ends everybody whose deadline has passed."""
+        """Ends everybody whose deadline has passed, or passes before they could be done: what they would cost is spared."""
         for sequence in self._scheduler.expire(now_seconds):
+            deadline = sequence.work.deadline_seconds or now_seconds
             done = f"{sequence.position} of {sequence.total} time steps"
-            self._end(sequence, "expired", DeadlineExpired(f"the deadline passed after {done} had been computed"))
+            if deadline <= now_seconds:
+                self._end(sequence, "expired", DeadlineExpired(f"the deadline passed after {done} had been computed"))
+                continue
+            self._end(sequence, "dropped", self._host.admission.late(done, deadline - now_seconds))
 
     def iterate(self) -> None:
         """Advances one batch, if anybody can run, and ends the sequences that it completes. A batch that raises fails alone.
@@ -152,8 +166,7 @@ class Lane:
             self._fly(batch, launch, started)
             return
         seconds = self._host.clock() - started
-        for load in self._loads:
-            load.computed(batch.timesteps, seconds)
+        self._count(batch, seconds)
         completed = self._scheduler.retire(batch, started, seconds, self._cost_clock() - cost_started)
         self._tell(batch, seconds)
         for sequence in completed:
@@ -182,6 +195,7 @@ class Lane:
         self._experience[sequence.implementation].observe(sequence.position, sequence.compute_seconds, now)
         for load in self._loads:
             load.dropped(sequence.left)
+        self._learn(sequence, reason, now)
         self._host.ended(
             Delivery(
                 sequence.id,
@@ -205,8 +219,18 @@ class Lane:
                 sequence.iterations,
                 queue_seconds,
                 sequence.compute_seconds,
+                sequence.promise.kept(now - sequence.submitted_seconds) if reason == "done" else None,
             ),
         )
+
+    def _learn(self, sequence: Sequence, reason: str, now_seconds: float) -> None:
+        """What its end tells those who will come."""
+        promise, backlog = sequence.promise, self.backlogs[sequence.implementation]
+        backlog.end(sequence.total, sequence.left)
+        self._host.admission.end(promise)
+        if reason in ("done", "expired", "dropped"):
+            taken = now_seconds - sequence.submitted_seconds
+            backlog.learn(sequence.total, promise.predicted_seconds, taken, sequence.left)
 
     def _queue(self, implementation: str, costs: PassCosts) -> Queue:
         rows, patience_seconds = self._host.settings.max_batch_rows, self._host.settings.join_latency_seconds
@@ -242,15 +266,27 @@ class Lane:
             self._lose(flight)
             self._fail(batch)
             return
-        for load in self._loads:
-            load.computed(batch.timesteps, seconds)
+        self._count(batch, seconds)
         self._scheduler.collected(batch, seconds)
         self._tell(batch, seconds)
         for sequence in flight.completed:
             if sequence.id in self._owed:
                 self._end(sequence, "done", None)
 
+    def _count(self, batch: Batch, seconds: float) -> None:
+        for load in self._loads:
+            load.computed(batch.timesteps, seconds)
+        self.backlogs[batch.implementation].computed(batch.timesteps, batch.steps, seconds)
+
+    def _least_left_seconds(self, sequence: Sequence, now_seconds: float) -> float:
+        """As they run now, for one that has not begun: then it is the first to be dropped, before it costs anything."""
+        own, backlog = 0.0, self.backlogs[sequence.implementation]
+        if sequence.started_seconds is None and backlog.sequences > 1:
+            own = _LEAST_OF_OWN * backlog.prospect(sequence.left).own_seconds
+        return max(own, self.least_seconds(sequence.implementation, sequence.left, now_seconds))
+
     def _lose(self, flight: Flight) -> None:
+        self.backlogs[flight.batch.implementation].lost(flight.batch.timesteps)
         for load in self._loads:
             load.lost(flight.batch.timesteps)
 

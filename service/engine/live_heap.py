@@ -10,16 +10,17 @@ import heapq
 from collections.abc import Iterator
 from typing import Generic, TypeVar
 
+Key = tuple[float, ...]
 Member = TypeVar("Member")
 
 _SWEEP_ABOVE = 64  # entries; below this a sweep saves nothing
 
 
 class LiveHeap(Generic[Member]):
-    """Members by (key, identity), lowest first. An identity is used once: it must not come back after it has left."""
+    """Members by (key, identity), lowest first. An identity that was discarded must not come back; one that was popped may."""
 
     def __init__(self) -> None:
-        self._entries: list[tuple[float, int]] = []
+        self._entries: list[tuple[Key, int]] = []
         self._live: dict[int, Member] = {}
 
     def __len__(self) -> int:
@@ -28,11 +29,11 @@ class LiveHeap(Generic[Member]):
     def __iter__(self) -> Iterator[Member]:
         return iter(self._live.values())
 
-    def push(self, key: float, identity: int, member: Member) -> None:
+    def push(self, key: Key, identity: int, member: Member) -> None:
         heapq.heappush(self._entries, (key, identity))
         self._live[identity] = member
 
-    def first(self) -> tuple[float, int, Member] | None:
+    def first(self) -> tuple[Key, int, Member] | None:
         """(key, identity, member) of the lowest, which stays; None if empty."""
         while self._entries:
             key, identity = self._entries[0]

@@ -61,15 +61,11 @@ class PassQueue:
     def entering(self) -> int:
         return len(self._entering)
 
-    def waiting_ahead(self, order: int) -> int:
-        """None for certain: the short go through at once, and whoever stores much may be passed over."""
-        return 0
-
     def add(self, sequence: Sequence) -> None:
         if at_once(sequence.passes, self._costs, LONGEST * self._seconds):
             self._whole.add(sequence)
         else:
-            self._waiting.push(sequence.order, sequence.id, sequence)
+            self._waiting.push((sequence.order, sequence.turn_seconds), sequence.id, sequence)
 
     def discard(self, sequence: Sequence) -> None:
         """Forgets a sequence, wherever it stands."""
@@ -120,7 +116,7 @@ class PassQueue:
             if self._entered(sequence):
                 free_rows -= 1
             else:
-                self._set_aside.push(sequence.order, sequence.id, sequence)
+                self._set_aside.push((sequence.order, sequence.turn_seconds), sequence.id, sequence)
                 looks -= 1
 
     def _entered(self, sequence: Sequence) -> bool:

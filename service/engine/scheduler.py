@@ -37,9 +37,6 @@ class Queue(Protocol):
     def entering(self) -> int:
         """Those that neither wait nor are active: a free row is kept for each, and it may run next."""
 
-    def waiting_ahead(self, order: int) -> int:
-        """How many, at least, have a row before a newcomer of this order has one. Any thread."""
-
     def add(self, sequence: Sequence) -> None: ...
 
     def discard(self, sequence: Sequence) -> None: ...
@@ -48,9 +45,19 @@ class Queue(Protocol):
 
 
 class Scheduler:
-    """`queue_of` makes the queue of an implementation met for the first time, around its `cost_models`."""
+    """`queue_of` makes the queue of an implementation met for the first time, around its `cost_models`.
 
-    def __init__(self, queue_of: Callable[[str, PassCosts], Queue], budget: Budget, cost_models: int = 1) -> None:
+    least_seconds: what a sequence will take yet, at the very least.
+    """
+
+    def __init__(
+        self,
+        queue_of: Callable[[str, PassCosts], Queue],
+        budget: Budget,
+        cost_models: int = 1,
+        least_seconds: Callable[[Sequence, float], float] = lambda sequence, now_seconds: 0.0,
+    ) -> None:
+        self._least_seconds = least_seconds
         self._queue_of = queue_of
         self._budget = budget
         self._cost_models = cost_models
@@ -72,11 +79,6 @@ class Scheduler:
     def active(self) -> int:
         return sum(queue.active for queue in tuple(self._queues.values()))
 
-    def waiting_ahead(self, implementation: str, order: int) -> int:
-        """How many, at least, have a row before a newcomer under this implementation, of this order, has one. Any thread."""
-        queue = self._queues.get(implementation)
-        return 0 if queue is None else queue.waiting_ahead(order)
-
     def sequences(self) -> list[Sequence]:
         """Everybody live, in the order of arrival."""
         return list(self._live.values())
@@ -93,7 +95,8 @@ class Scheduler:
         queue.add(sequence)
         self._live[sequence.id] = sequence
         if sequence.work.deadline_seconds is not None:
-            self._deadlines.push(sequence.work.deadline_seconds, sequence.id, sequence)
+            least = self._least_seconds(sequence, sequence.submitted_seconds)
+            self._deadlines.push((sequence.work.deadline_seconds - least,), sequence.id, sequence)
 
     def next_batch(self, now_seconds: float, free_rows: int) -> Batch | None:
         """The next iteration; None if nobody can run. Waiting sequences that join it become active."""
@@ -150,11 +153,16 @@ class Scheduler:
         return sequence
 
     def expire(self, now_seconds: float) -> list[Sequence]:
-        """Takes out everybody whose deadline has passed."""
+        """Takes out everybody whose deadline has passed, or passes before they could be done."""
         expired: list[Sequence] = []
-        while (first := self._deadlines.first()) is not None and first[0] <= now_seconds:
-            self._forget(first[2])
-            expired.append(first[2])
+        while (first := self._deadlines.first()) is not None and first[0][0] <= now_seconds:
+            sequence = self._deadlines.pop()
+            latest = (sequence.work.deadline_seconds or 0.0) - self._least_seconds(sequence, now_seconds)
+            if latest > now_seconds:  # it has got on since
+                self._deadlines.push((latest,), sequence.id, sequence)
+            else:
+                self._forget(sequence)
+                expired.append(sequence)
         return expired
 
     def _forget(self, sequence: Sequence) -> None:

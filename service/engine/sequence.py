@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cellserve.service.engine.facts import VersionKey
+from cellserve.service.engine.promise import NOTHING_PROMISED, Promise
 
 if TYPE_CHECKING:
     from cellserve.models.pass_memory import PassMemory
@@ -58,7 +59,8 @@ class Sequence:
 
     passes: the time steps of each pass over it; empty: one pass over all of its own. `steps` are its own, `total` those of all
     passes; `position` counts those that have been computed, `remaining` those of the present pass that have not. `order` says
-    where it stands among others: lower first; equal ones in the order of their ids, which is that of arrival.
+    where it stands among others: lower first; equal ones in the order of `turn_seconds`, which is that of arrival but for clients
+    that have sent more than their share.
     """
 
     id: int
@@ -66,6 +68,7 @@ class Sequence:
     implementation: str
     submitted_seconds: float
     passes: tuple[int, ...] = ()
+    promise: Promise = NOTHING_PROMISED
     order: int = field(init=False)
     steps: int = field(init=False)
     total: int = field(init=False)
@@ -87,6 +90,10 @@ class Sequence:
         self.passes = self.passes or (self.steps,)
         self.total = sum(self.passes)
         self.remaining = self.passes[0]
+
+    @property
+    def turn_seconds(self) -> float:
+        return max(self.submitted_seconds, self.promise.turn_seconds)
 
     @property
     def left(self) -> int:

@@ -35,7 +35,9 @@ class WholeQueue:
         return len(self._ids)
 
     def add(self, sequence: Sequence) -> None:
-        self._classes.setdefault(_length_class(sequence.total), LiveHeap()).push(sequence.order, sequence.id, sequence)
+        self._classes.setdefault(_length_class(sequence.total), LiveHeap()).push(
+            (sequence.order, sequence.turn_seconds), sequence.id, sequence
+        )
         self._ids.add(sequence.id)
 
     def discard(self, sequence: Sequence) -> None:

@@ -16,12 +16,15 @@ from threading import Event, Lock, Thread, current_thread
 
 import torch
 
+from cellserve.service.engine.admission import Admission
+from cellserve.service.engine.appointments import Appointments
 from cellserve.service.engine.batch import Delivery
 from cellserve.service.engine.chunk_length import ChunkBudget
 from cellserve.service.engine.commands import Cancel, Command, Stop, Submit, WhenIdle
 from cellserve.service.engine.facts import Observer
 from cellserve.service.engine.lane import Lane, LaneHost
 from cellserve.service.engine.load import Load
+from cellserve.service.engine.pressed_budget import PressedBudget
 from cellserve.service.engine.settings import EngineSettings
 from cellserve.service.engine.transfers import Transfers
 from cellserve.service.errors import Draining, InternalFailure
@@ -45,13 +48,18 @@ class Worker:
         clock: Callable[[], float],
         processor_clock: Callable[[], float],
         transfers_of: Callable[[torch.device], Transfers],
+        appointments: Appointments,
         core: int | None = None,
     ) -> None:
         self.load = Load()
+        self.admission = Admission(settings.max_waiting_seconds, settings.max_waiting_timesteps, appointments)
         self._core = core
         self._budget = ChunkBudget(settings.join_latency_seconds, settings.max_chunk_seconds)
+        budget = PressedBudget(self._budget, lambda: self.admission.refused_seconds)
         self._outbox: list[Delivery] = []
-        self.host = LaneHost(settings, self._budget, self.load, observer, self._ended, clock, processor_clock, transfers_of)
+        self.host = LaneHost(
+            settings, budget, self.load, self.admission, observer, self._ended, clock, processor_clock, transfers_of
+        )
         self._deliver = deliver
         self._on_death = on_death
         self._clock = clock

@@ -10,8 +10,8 @@ from prometheus_client import CollectorRegistry, Counter, Histogram, generate_la
 
 from cellserve.service.api.facts import RequestFact, RpcMethod
 from cellserve.service.engine.facts import IterationFact, SequenceFact, VersionKey
-from cellserve.service.metric_books import RATIO, ROWS, SECONDS, STEPS, Books
-from cellserve.service.metric_facts import Fact, RpcEnd, SessionChange, SessionStep
+from cellserve.service.metric_books import PREDICTED, RATIO, ROWS, SECONDS, STEPS, Books
+from cellserve.service.metric_facts import Fact, LoopFact, RpcEnd, SessionChange, SessionStep
 from cellserve.service.sessions.observer import EVENTS
 from cellserve.service.statistics import Statistics
 
@@ -29,9 +29,12 @@ iterations = st.tuples(versions, implementations, st.integers(1, 99), st.integer
 sequences = st.tuples(versions, implementations, st.sampled_from(["done", "failed"]))
 facts = st.one_of(
     iterations.map(lambda fields: IterationFact(*fields)),
-    sequences.map(lambda fields: SequenceFact(*fields, 5, 1, 0.0, 0.0)),
+    st.tuples(sequences, st.none() | st.floats(0.0, 9.0)).map(lambda each: SequenceFact(*each[0], 5, 1, 0.0, 0.0, each[1])),
     st.tuples(versions, implementations, codes, st.none(), *3 * [seconds]).map(lambda fields: RequestFact(*fields)),
-    st.tuples(versions | st.none(), st.just(""), codes, reasons, seconds).map(lambda fields: RequestFact(*fields)),
+    st.tuples(versions | st.none(), st.just(""), codes, reasons, seconds, st.sampled_from([None, "deadline", "loop"])).map(
+        lambda fields: RequestFact(*fields[:-1], cause=fields[-1])
+    ),
+    seconds.map(LoopFact),
     methods,
     st.tuples(methods, codes, seconds).map(lambda fields: RpcEnd(*fields)),
     st.tuples(versions | st.none(), st.sampled_from(EVENTS)).map(lambda fields: SessionChange(*fields)),
@@ -49,10 +52,14 @@ class OneByOne:
             name: self._histogram(name, buckets, RUN)
             for name, buckets in (
                 *((f"{phase}_duration_seconds", SECONDS) for phase in ("request", "queue", "compute", "iteration")),
+                ("prediction_ratio", PREDICTED),
                 *(("iteration_rows", ROWS), ("iteration_steps", STEPS), ("iteration_padding_ratio", RATIO)),
             )
         }
-        self._timesteps, self._cancelled = (self._counter(f"cellserve_{name}", RUN) for name in ("timesteps", "cancelled"))
+        names = ("timesteps", "goodput_timesteps", "cancelled")
+        self._timesteps, self._goodput, self._cancelled = (self._counter(f"cellserve_{name}", RUN) for name in names)
+        self._overload = self._counter("cellserve_overload_refused", ("cause",))
+        self._lag = self._histogram("event_loop_lag_seconds", SECONDS, ())
         self._requests = self._counter("cellserve_requests", (*RUN, "code"))
         self._sequences = self._counter("cellserve_sequence_ended", (*RUN, "reason"))
         self._rejected = self._counter("cellserve_rejected", ("reason",))
@@ -71,7 +78,14 @@ class OneByOne:
                 for name, value in values.items():
                     self._run_histograms[f"iteration_{name}"].labels(*run).observe(value)
             case SequenceFact(version, implementation, reason):
-                self._sequences.labels(*self._run(version, implementation), reason).inc()
+                run = self._run(version, implementation)
+                self._sequences.labels(*run, reason).inc()
+                if reason == "done":
+                    self._goodput.labels(*run).inc(fact.steps)
+                if fact.prediction_ratio is not None:
+                    self._run_histograms["prediction_ratio"].labels(*run).observe(fact.prediction_ratio)
+            case LoopFact(lag):
+                self._lag.observe(lag)
             case RequestFact():
                 self._tell_request(fact)
             case RpcMethod():
@@ -93,6 +107,8 @@ class OneByOne:
             self._cancelled.labels(*run).inc()
         if fact.reason in ("INVALID_INPUT", "OVERLOADED"):
             self._rejected.labels(fact.reason).inc()
+        if fact.cause is not None:
+            self._overload.labels(fact.cause).inc()
         if fact.queue_seconds is not None and fact.compute_seconds is not None:
             phases = {"request": fact.seconds, "queue": fact.queue_seconds, "compute": fact.compute_seconds}
             for phase, spent in phases.items():
@@ -101,7 +117,7 @@ class OneByOne:
     def _run(self, version: VersionKey | None, implementation: str) -> tuple[object, ...]:
         """The labels, all of whose series are there from the first fact on."""
         labels = (*(version or ("", "")), implementation)
-        for family in (*self._run_histograms.values(), self._timesteps, self._cancelled):
+        for family in (*self._run_histograms.values(), self._timesteps, self._goodput, self._cancelled):
             family.labels(*labels)
         return labels
 

@@ -12,7 +12,7 @@ from typing import TypeVar
 
 import pytest
 
-from cellserve.service.wakeups import started_patient
+from cellserve.service.wakeups import PatientThreads
 from tests.service.processes import Process
 from tests.service.served import publish
 
@@ -33,7 +33,7 @@ def policy_of_a_new_thread() -> int:
 
 def test_only_threads_started_meanwhile_are_patient() -> None:
     def work() -> None:
-        with started_patient():
+        with PatientThreads().started():
             assert policy_of_a_new_thread() == os.SCHED_BATCH
         assert os.sched_getscheduler(0) == os.SCHED_OTHER
         assert policy_of_a_new_thread() == os.SCHED_OTHER
@@ -41,9 +41,22 @@ def test_only_threads_started_meanwhile_are_patient() -> None:
     in_a_thread(work)
 
 
+def test_they_hurry_while_told_to() -> None:
+    def work() -> None:
+        threads = PatientThreads()
+        with ThreadPoolExecutor(1) as pool:
+            with threads.started():
+                pool.submit(os.getpid).result()
+            for hurried, policy in ((True, os.SCHED_OTHER), (True, os.SCHED_OTHER), (False, os.SCHED_BATCH)):
+                threads.hurry(hurried)
+                assert pool.submit(os.sched_getscheduler, 0).result() == policy
+
+    in_a_thread(work)
+
+
 def test_the_policy_is_back_after_an_error() -> None:
     def work() -> None:
-        with pytest.raises(ZeroDivisionError), started_patient():
+        with pytest.raises(ZeroDivisionError), PatientThreads().started():
             raise ZeroDivisionError
         assert os.sched_getscheduler(0) == os.SCHED_OTHER
 
@@ -53,7 +66,7 @@ def test_the_policy_is_back_after_an_error() -> None:
 def test_a_policy_that_somebody_chose_stays() -> None:
     def work() -> None:
         os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
-        with started_patient():
+        with PatientThreads().started():
             assert policy_of_a_new_thread() == os.SCHED_IDLE
         assert os.sched_getscheduler(0) == os.SCHED_IDLE
 
@@ -67,7 +80,7 @@ def test_where_the_system_forbids_it_everything_goes_on(
         raise PermissionError(1, "Operation not permitted")
 
     monkeypatch.setattr(os, "sched_setscheduler", forbidden)
-    with caplog.at_level(logging.INFO), started_patient():
+    with caplog.at_level(logging.INFO), PatientThreads().started():
         assert policy_of_a_new_thread() == os.SCHED_OTHER
     assert "Operation not permitted" in caplog.text
 

@@ -80,6 +80,7 @@ class RecordingDoorObserver:
         self.started: list[RpcMethod] = []
         self.handled: list[tuple[RpcMethod, str]] = []
         self.requests: list[RequestFact] = []
+        self.loop_told = False
 
     def on_rpc_started(self, method: RpcMethod) -> None:
         self.started.append(method)
@@ -89,6 +90,9 @@ class RecordingDoorObserver:
 
     def on_request(self, fact: RequestFact) -> None:
         self.requests.append(fact)
+
+    def on_loop(self, lag_seconds: float) -> None:
+        self.loop_told = True
 
 
 @dataclass
@@ -193,7 +197,7 @@ def harness_of() -> Callable[..., Any]:
         deaths: list[BaseException] = []
         engine = Engine(inbox.deliver, engine_observer, replace(EngineSettings(), **settings), deaths.append)
         execution = Execution(engine, inbox)
-        sessions = Sessions(execution.run, catalog, session_settings)
+        sessions = Sessions(execution.feed, catalog, session_settings)
         server = ApiServer(
             Door(catalog, execution, limits, sessions),
             observer,

@@ -9,8 +9,10 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
+from cellserve.service.api.calls import Call, enter
 from cellserve.service.api.execution import Execution
 from cellserve.service.api.inbox import Inbox
+from cellserve.service.engine.asker import Asker
 from cellserve.service.engine.batch import Delivery
 from cellserve.service.engine.facts import VersionKey
 from cellserve.service.engine.sequence import Work
@@ -25,6 +27,7 @@ class FakeEngine:
     def __init__(self, room: int = 100) -> None:
         self.submitted: list[int] = []
         self.cancelled: list[int] = []
+        self.askers: list[Asker] = []
         self.room = room
         self.at_once: Delivery | None = None
         self.together: list[int] = []
@@ -38,11 +41,16 @@ class FakeEngine:
         self.together.append(len(works))
         return [self.at_once._replace(implementation=implementation)] * len(works)
 
-    def submit(self, work: Work) -> int:
-        if len(self.submitted) == self.room:
+    def submit_all(self, works: Sequence[Work], asker: Asker) -> list[int]:
+        if len(self.submitted) + len(works) > self.room:
             raise Overloaded("full")
-        self.submitted.append(len(self.submitted) + 10)
-        return self.submitted[-1]
+        self.askers.append(asker)
+        first = len(self.submitted) + 10
+        self.submitted += range(first, first + len(works))
+        return self.submitted[-len(works) :]
+
+    def turn_away(self) -> ServiceError:
+        return Overloaded("not read")
 
     def cancel(self, sequence_id: int) -> None:
         self.cancelled.append(sequence_id)
@@ -133,11 +141,23 @@ async def test_a_row_that_fails_takes_the_others_along(inbox: Inbox) -> None:
     assert engine.cancelled == [12]
 
 
-async def test_a_row_that_is_refused_takes_the_earlier_ones_along(inbox: Inbox) -> None:
+async def test_a_request_that_is_refused_leaves_nothing_behind(inbox: Inbox) -> None:
     engine = FakeEngine(room=2)
     with pytest.raises(Overloaded):
         await Execution(engine, inbox).run([WORK] * 3)
-    assert engine.cancelled == [10, 11]
+    assert engine.submitted == engine.cancelled == []
+
+
+async def test_the_engine_is_told_who_asks(inbox: Inbox) -> None:
+    engine = FakeEngine()
+    execution = Execution(engine, inbox)
+    enter(Call("1", lambda: Asker("somebody", ticket="t")))
+    tasks = [asyncio.create_task(run([WORK])) for run in (execution.run, execution.feed)]
+    await asyncio.sleep(0)
+    assert engine.askers == [Asker("somebody", ticket="t"), Asker("somebody", live=True, ticket="t")]
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def test_a_cancelled_caller_cancels_what_is_still_under_way(inbox: Inbox) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import pytest
 
+from cellserve.service.engine.asker import Asker
 from cellserve.service.engine.sequence import Work
 from cellserve.service.pb import cellserve_pb2 as typed
 from cellserve.service.pb import open_inference_pb2 as pb
@@ -48,11 +50,11 @@ async def test_rows_are_views_of_the_message(harness: Harness, protocol: str, mo
 def works_of(harness: Harness, monkeypatch: pytest.MonkeyPatch) -> list[Work]:
     """What the engine is given from now on."""
     taken: list[Work] = []
-    submit = harness.engine.submit
+    submit_all = harness.engine.submit_all
 
-    def recorded(work: Work) -> int:
-        taken.append(work)
-        return submit(work)
+    def recorded(works: Sequence[Work], asker: Asker) -> list[int]:
+        taken.extend(works)
+        return submit_all(works, asker)
 
-    monkeypatch.setattr(harness.engine, "submit", recorded)
+    monkeypatch.setattr(harness.engine, "submit_all", recorded)
     return taken

@@ -156,15 +156,6 @@ def test_however_wrong_the_fit_is_nobody_gives_way_for_long() -> None:
     assert ran.index(0) < 100
 
 
-def test_those_ahead_are_of_the_same_order_or_before_it() -> None:
-    target = queue(1, *[sequence(i, priority=i % 3) for i in range(6)])
-    assert [target.waiting_ahead(order) for order in (-3, -2, -1, 0)] == [0, 2, 4, 6]
-    run(target, free_rows=1)
-    assert target.waiting_ahead(-2) == 1
-    target.discard(sequence(5, priority=2))
-    assert [target.waiting_ahead(order) for order in (-2, 0)] == [0, 4]
-
-
 def test_an_idle_queue_keeps_nobody() -> None:
     target, member = queue(1), sequence(0, steps=1)
     target.add(member)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from cellserve.models.traffic import TRAFFIC_KINDS, TrafficKind
+from cellserve.service.engine.asker import Asker
 from cellserve.service.engine.facts import VersionKey
 from cellserve.service.errors import (
     Cancelled,
@@ -21,7 +22,7 @@ from tests.fakes import FakeClock, FakeNetwork, running_sum
 from tests.service.engine.driving import KEY, HandDriven, steps, work
 
 
-def costly(seconds_per_step: float, **settings: int) -> HandDriven:
+def costly(seconds_per_step: float, **settings: float) -> HandDriven:
     clock = FakeClock()
     return HandDriven(FakeNetwork(clock=clock, cost=lambda rows, count: count * seconds_per_step), clock, **settings)
 
@@ -158,12 +159,52 @@ def test_overload_is_refused_with_the_measured_time_to_wait() -> None:
         driven.engine.submit(work(steps(20)))
     assert unmeasured.value.retry_after_seconds == 0.1
     driven.iterate()  # 8 steps in 8 ms
-    with pytest.raises(Overloaded, match="82 time steps are waiting and 20 more would exceed the limit of 100") as measured:
-        driven.engine.submit(work(steps(20)))
-    assert measured.value.retry_after_seconds == pytest.approx(2 * 1e-3)
+    with pytest.raises(Overloaded, match="82 time steps are waiting and 50 more would exceed the limit of 100") as measured:
+        driven.engine.submit(work(steps(50)))
+    assert measured.value.retry_after_seconds == pytest.approx(32 * 1e-3)
     driven.engine.submit(work(steps(18)))
     driven.finish()
     assert len(driven.box.all) == 2
+
+
+def test_a_request_is_taken_in_whole_or_not_at_all() -> None:
+    driven = costly(1e-3, max_waiting_timesteps=100)
+    driven.engine.submit(work(steps(50)))
+    soon = driven.clock() + 10.0
+    with pytest.raises(Overloaded):
+        driven.engine.submit_all([work(steps(20), deadline_seconds=soon)] * 3)
+    assert driven.lane.waiting_timesteps == 50
+    ids = driven.engine.submit_all([work(steps(20)), work(steps(30))])
+    driven.finish()
+    assert [driven.box.of(identity).error for identity in ids] == [None, None]
+    assert (len(driven.box.all), driven.lane.waiting_timesteps) == (3, 0)
+
+
+def test_who_would_wait_too_long_without_a_deadline_is_refused() -> None:
+    driven = costly(1e-3, max_waiting_seconds=1.0, max_batch_rows=1)
+    driven.engine.submit(work(steps(900)))
+    driven.iterate()
+    driven.engine.submit(work(steps(900)))  # waits for less than a second
+    with pytest.raises(
+        Overloaded, match=r"1\.79 s of work are ahead of this sequence, more than the 1 s that may wait"
+    ) as refused:
+        driven.engine.submit(work(steps(900)))
+    assert refused.value.metadata == {"cause": "wait"}
+    assert refused.value.retry_after_seconds is not None
+    assert 0.79 <= refused.value.retry_after_seconds < 1.0
+    assert refused.value.ticket
+    live = driven.engine.submit(work(steps(1)), Asker(live=True))  # a live sequence is not refused because of others
+    many = driven.engine.submit_all([work(steps(10))] * 3, Asker("other"))
+    driven.finish()
+    assert {driven.box.of(identity).error for identity in (live, *many)} == {None}
+
+
+def test_a_request_that_finds_nobody_is_let_in_however_long_it_takes() -> None:
+    driven = costly(1e-3, max_waiting_seconds=1.0)
+    for _ in range(2):
+        ids = driven.engine.submit_all([work(steps(900))] * 5)
+        driven.finish()
+        assert {driven.box.of(identity).error for identity in ids} == {None}
 
 
 def test_a_sequence_beyond_the_limit_is_let_into_an_empty_house_only() -> None:
@@ -194,27 +235,40 @@ def test_a_deadline_that_cannot_be_met_is_refused_once_there_are_measurements() 
 
 
 def test_waiting_sequences_count_against_a_deadline() -> None:
-    """But those who need not wait for them are served: with rows left, of a higher priority, or under another implementation."""
-    for active in (16, 2000):
-        driven = costly(1e-3, max_batch_rows=2, max_active_sequences=active)
-        for label in ("1", "2"):
-            driven.engine.submit(work(steps(200), implementation=label))
-            driven.finish()
-        for _ in range(1000):
-            driven.engine.submit(work(steps(100), implementation="2"))
-        driven.engine.workers[0].obey_commands(wait=False)
+    """But those who need not wait for them are served: shorter ones, or under another implementation."""
+    driven = costly(1e-3, max_batch_rows=2)
+    for label in ("1", "2"):
+        driven.engine.submit(work(steps(200), implementation=label))
+        driven.finish()
+    for _ in range(1000):
+        driven.engine.submit(work(steps(100), implementation="2"), Asker(live=True))
 
-        def ask(label: str = "2", priority: int = 0, driven: HandDriven = driven) -> int:
-            soon = driven.clock() + 0.2
-            return driven.engine.submit(work(steps(1), implementation=label, priority=priority, deadline_seconds=soon))
+    def ask(count: int, label: str = "2") -> int:
+        return driven.engine.submit(work(steps(count), implementation=label, deadline_seconds=driven.clock() + 0.4))
 
-        if active == 16:
-            with pytest.raises(DeadlineExpired, match="at least"):
-                ask()
-        served = [ask("1"), ask(priority=1), *([] if active == 16 else [ask()])]
-        for _ in range(20):
-            driven.iterate()
-        assert [driven.box.of(identity).error for identity in served] == [None] * len(served)
+    with pytest.raises(Overloaded, match=r"s of work are ahead of this sequence, and its deadline leaves 0\.4 s"):
+        ask(100)
+    served = [ask(100, "1"), ask(1)]
+    driven.finish()
+    assert [driven.box.of(identity).error for identity in served] == [None] * len(served)
+
+
+def test_who_can_no_longer_make_it_is_dropped_before_it_costs_anything() -> None:
+    driven = costly(1e-3, max_batch_rows=1)
+    driven.engine.submit(work(steps(100)))
+    driven.finish()
+    begun = driven.engine.submit(work(steps(500)))
+    driven.iterate()
+    late = driven.engine.submit(work(steps(100), deadline_seconds=driven.clock() + 0.15), Asker(live=True))
+    driven.clock.advance(0.09)  # a stall that nobody could foresee
+    driven.iterate()
+    error = driven.box.of(late).error
+    assert isinstance(error, Overloaded)
+    assert error.metadata == {"cause": "late"}
+    assert error.retry_after_seconds
+    assert driven.box.of(late).iterations == 0
+    driven.finish()
+    assert driven.box.of(begun).error is None
 
 
 def test_what_a_long_sequence_takes_is_not_guessed_from_short_ones() -> None:

@@ -101,12 +101,6 @@ def test_an_iteration_may_be_booked_in_two_halves() -> None:
     assert whole.known["2"].seconds(2, 2) == halves.known["2"].seconds(2, 2) > 0
 
 
-def test_who_is_ahead_is_asked_of_the_same_implementation() -> None:
-    target = scheduler(sequence(0, "0"), sequence(1, "2"), sequence(2, "2"))
-    assert [target.waiting_ahead(label, 0) for label in ("0", "1", "2")] == [1, 0, 2]
-    assert target.waiting_ahead("2", -1) == 0
-
-
 @pytest.mark.parametrize("active", [False, True])
 def test_cancel(active: bool) -> None:
     member = sequence(0)

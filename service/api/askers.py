@@ -1,0 +1,42 @@
+"""Who asks: the client whose share a call counts in, and the ticket that a refusal gave it.
+
+A client is a token where calls carry one, else a connection; each stream of a connection is one for itself. Knows no rights, and
+not what the engine makes of it.
+"""
+
+from __future__ import annotations
+
+import itertools
+from hashlib import blake2b
+from typing import Any, Final
+
+from cellserve.service.engine.asker import Asker
+
+TICKET_KEY: Final = "cellserve-retry-ticket"  # in the trailing metadata of a refusal, and in the metadata of the next attempt
+_LONGEST_TICKET: Final = 128
+_streams = itertools.count(1)
+
+
+def asker_of(context: Any) -> Asker:
+    """Of a call by its context."""
+    token = ticket = ""
+    for key, value in context.invocation_metadata() or ():
+        if key == "authorization":
+            token = str(value)
+        elif key == TICKET_KEY:
+            ticket = str(value)[:_LONGEST_TICKET]
+    return Asker(_token_name(token) if token else context.peer(), ticket=ticket)
+
+
+def streaming_asker_of(context: Any) -> Asker:
+    """Of all requests of a stream by its context."""
+    asker = asker_of(context)._replace(ticket="")
+    return asker if asker.client.startswith(_TOKEN) else asker._replace(client=f"{asker.client} stream {next(_streams)}")
+
+
+_TOKEN: Final = "token "
+
+
+def _token_name(token: str) -> str:
+    """Tokens are never kept."""
+    return _TOKEN + blake2b(token.encode(), digest_size=8).hexdigest()

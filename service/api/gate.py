@@ -1,0 +1,119 @@
+"""Which calls are read at all while more come than can be: the others are answered from their headers alone.
+
+Two things close it. Where the event loop is busy and most of what a client sends is refused after it has been read, only so
+much of it is read as gives the engine a choice: the rest would be refused too, at many times the cost. And where the loop
+itself lags, calls are read only as fast as it can, as many of each client, whoever sends more. Pure: clock, dice and
+measurements are passed in. Knows no gRPC and no messages; a client is a name.
+"""
+
+from __future__ import annotations
+
+from math import exp
+from typing import Final
+
+_MEMORY_SECONDS: Final = 0.25
+_BUSY: Final = 0.25  # of the loop's time: below, everything is read
+_CHOICE: Final = 2.0  # times what is let in of a client: so much of it is read
+_PROBED_PER_SECOND: Final = 10.0  # of a client in any case: or nobody would learn that there is room again
+_LAGGING_SECONDS: Final = 0.02
+_RECOVERED_SECONDS: Final = 0.01
+_SLOWER, _FASTER = 0.8, 1.1  # each time the lag is told
+_LEAST_PER_SECOND: Final = 50.0
+_LEAST_SHARE: Final = 2.0  # calls of a client within the memory: who sends so little is always read
+_WEIGHT: Final = 0.3  # of the newest measurement
+_FADING: Final = 0.995  # each time the lag is told
+_FORGOTTEN: Final = 0.01
+
+
+class _Record:
+    """What lately became of a client's calls, as counts that fade."""
+
+    __slots__ = ("came", "let_in", "refused")
+
+    def __init__(self) -> None:
+        self.came = self.let_in = self.refused = 0.0
+
+
+class Gate:
+    """On the event loop. `measured` is to be called every few hundredths of a second."""
+
+    def __init__(self) -> None:
+        self._records: dict[str, _Record] = {}
+        self._faded_seconds = 0.0
+        self._busy = self._lag_seconds = 0.0  # lately
+        self._readable_per_second = float("inf")
+        self._let_in_per_second = 0.0  # the most of late
+        self._closed = False
+
+    @property
+    def open(self) -> bool:
+        """Whether everything is read; then nobody need be asked for."""
+        return not self._closed
+
+    @property
+    def watching(self) -> bool:
+        """Whether anybody was refused lately; only then it matters who is let in."""
+        return bool(self._records)
+
+    def measured(self, now_seconds: float, busy: float, lag_seconds: float) -> None:
+        """busy: which part of the time since the last call the loop was running. lag_seconds: how late it came to this."""
+        passed = now_seconds - self._faded_seconds
+        self._faded_seconds = now_seconds
+        self._busy += _WEIGHT * (busy - self._busy)
+        self._lag_seconds += _WEIGHT * (lag_seconds - self._lag_seconds)
+        self._pace()
+        keep = exp(-passed / _MEMORY_SECONDS)
+        wasteful = False
+        for client, record in list(self._records.items()):
+            record.came *= keep
+            record.let_in *= keep
+            record.refused *= keep
+            if record.came < _FORGOTTEN:
+                del self._records[client]
+            wasteful = wasteful or record.refused > record.let_in
+        self._closed = (wasteful and self._busy > _BUSY) or self._readable_per_second != float("inf")
+
+    def passes(self, client: str, dice: float) -> bool:
+        """Whether a call that has come is read. dice: of [0, 1)."""
+        record = self._record(client)
+        record.came += 1.0
+        read = 1.0
+        if self._busy > _BUSY and record.refused > 0.0:
+            read = (_CHOICE * record.let_in + _PROBED_PER_SECOND * _MEMORY_SECONDS) / record.came
+        if self._readable_per_second != float("inf"):
+            share = max(self._readable_per_second * _MEMORY_SECONDS / len(self._records), _LEAST_SHARE)
+            read = min(read, share / record.came)
+        if dice < read:
+            return True
+        record.refused += 1.0
+        return False
+
+    def read(self, client: str, refused: bool) -> None:
+        """What became of a call that was read. Of a call that nobody asked about, its coming is counted here."""
+        record = self._record(client)
+        if self.open:
+            record.came += 1.0
+        if refused:
+            record.refused += 1.0
+        else:
+            record.let_in += 1.0
+
+    def _record(self, client: str) -> _Record:
+        record = self._records.get(client)
+        if record is None:
+            record = self._records[client] = _Record()
+        return record
+
+    def _pace(self) -> None:
+        """Slower while the loop lags, but never slower than what lately was let in: that is what there is to do."""
+        let_in_per_second = sum([record.let_in for record in self._records.values()]) / _MEMORY_SECONDS
+        self._let_in_per_second = max(let_in_per_second, _FADING * self._let_in_per_second)
+        if self._lag_seconds > _LAGGING_SECONDS:
+            least = max(_CHOICE * self._let_in_per_second, _LEAST_PER_SECOND)
+            came_per_second = sum([record.came for record in self._records.values()]) / _MEMORY_SECONDS
+            self._readable_per_second = max(_SLOWER * min(self._readable_per_second, came_per_second), least)
+        elif self._lag_seconds < _RECOVERED_SECONDS and self._readable_per_second != float("inf"):
+            self._readable_per_second *= _FASTER
+            came_per_second = sum([record.came for record in self._records.values()]) / _MEMORY_SECONDS
+            if self._readable_per_second > 2.0 * max(came_per_second, _LEAST_PER_SECOND):
+                self._readable_per_second = float("inf")

@@ -1,0 +1,106 @@
+"""When whoever is refused should come again, so that there is room then: each books the next free time, and gets a ticket.
+
+Times are booked one after the other at a part of the worker's pace; the rest is for those who come without a ticket. How many
+of those who were told to come do come is learnt, and what is booked counts by that much: where nobody ever comes back, nothing is
+kept free. A ticket is good once, from shortly before its time until some time after it, and nothing is kept of it but its time:
+it is signed. Knows no queue; the clock is passed in.
+"""
+
+from __future__ import annotations
+
+import secrets
+from hashlib import blake2b
+from typing import Final, NamedTuple
+
+_BOOKED: Final = 0.8  # of the pace: the rest is for newcomers
+_EARLY: Final = 0.1  # of the wait that was asked for: so much before its time a ticket is good
+_LATE_SECONDS: Final = 2.0  # after its time it is good for so long
+_SLOT_SECONDS: Final = 0.1
+_LEARNING: Final = 0.2  # weight of the newest slot
+_FIRST_RETURNING: Final = 0.05
+_LONGEST_SECONDS: Final = 60.0
+_SPREAD: Final = 0.2
+
+
+class Appointment(NamedTuple):
+    retry_after_seconds: float
+    ticket: str
+
+
+class _Slot:
+    __slots__ = ("came", "came_seconds", "redeemed", "told", "told_seconds")
+
+    def __init__(self) -> None:
+        self.told = self.came = 0
+        self.told_seconds = self.came_seconds = 0.0  # of work
+        self.redeemed: set[int] = set()
+
+
+class Appointments:
+    """Of an engine of so many workers. Belongs to the submitting side."""
+
+    def __init__(self, workers: int = 1) -> None:
+        self._workers = workers
+        self._key = secrets.token_bytes(16)
+        self._number = 0
+        self._slots: dict[int, _Slot] = {}
+        self._oldest = 0
+        self._free_seconds = float("-inf")  # from when on nothing is booked
+        self._returning = _FIRST_RETURNING
+
+    @property
+    def returning(self) -> float:
+        """Which part of those who were told to come again do, lately."""
+        return self._returning
+
+    def book(self, now_seconds: float, earliest_seconds: float, work_seconds: float, dice: float) -> Appointment:
+        """earliest_seconds: from now; there will be no room before. dice: of [0, 1), so that nobody comes together."""
+        self._settle(now_seconds)
+        free = max(self._free_seconds, now_seconds + earliest_seconds)
+        wait = min((free - now_seconds) * (1.0 + _SPREAD * dice), _LONGEST_SECONDS)
+        self._free_seconds = min(
+            free + work_seconds * self._returning / (_BOOKED * self._workers), now_seconds + _LONGEST_SECONDS
+        )
+        self._number += 1
+        due = now_seconds + wait
+        slot = self._slots.setdefault(int(due / _SLOT_SECONDS), _Slot())
+        slot.told += 1
+        slot.told_seconds += work_seconds
+        fields = (self._number, *[round(seconds * 1e6) for seconds in (due, due - _EARLY * wait, work_seconds)])
+        body = "-".join([f"{field:x}" for field in fields])
+        return Appointment(wait, f"{body}-{self._signature(body)}")
+
+    def redeem(self, ticket: str, now_seconds: float) -> bool:
+        """Whether this ticket is good now. It is good no more after that."""
+        self._settle(now_seconds)
+        body, _, signature = ticket.rpartition("-")
+        if not secrets.compare_digest(signature.encode(), self._signature(body).encode()):
+            return False
+        number, due, good_from, work = [int(field, 16) for field in body.split("-")]
+        slot = self._slots.get(int(due / 1e6 / _SLOT_SECONDS))
+        if slot is None or now_seconds < good_from / 1e6 or number in slot.redeemed:
+            return False
+        slot.redeemed.add(number)
+        slot.came += 1
+        slot.came_seconds += work / 1e6
+        return True
+
+    def due_work_seconds(self, now_seconds: float, horizon_seconds: float) -> float:
+        """For each worker: work of those who should come until then, as far as they will."""
+        self._settle(now_seconds)
+        end = int((now_seconds + min(horizon_seconds, _LONGEST_SECONDS)) / _SLOT_SECONDS)
+        due = [slot.told_seconds - slot.came_seconds for number, slot in self._slots.items() if number <= end]
+        return self._returning * sum(due) / self._workers
+
+    def _settle(self, now_seconds: float) -> None:
+        """Forgets the slots whose tickets are good no more, and learns from them how many came."""
+        good = int((now_seconds - _LATE_SECONDS) / _SLOT_SECONDS)
+        if good <= self._oldest:
+            return
+        self._oldest = good
+        for number in [number for number in self._slots if number < good]:
+            slot = self._slots.pop(number)
+            self._returning += _LEARNING * (slot.came / slot.told - self._returning)
+
+    def _signature(self, body: str) -> str:
+        return blake2b(body.encode(), key=self._key, digest_size=8).hexdigest()
