@@ -18,6 +18,8 @@ LogFormat = Literal["text", "json"]
 request_id: ContextVar[str] = ContextVar("request_id", default="")
 
 ROOT: Final = "cellserve"
+_COMPLAINT_SECONDS: Final = 1.0
+_MOST_COMPLAINTS: Final = 256
 
 
 def configure(level: str, log_format: LogFormat, stream: TextIO | None = None) -> None:
@@ -27,6 +29,7 @@ def configure(level: str, log_format: LogFormat, stream: TextIO | None = None) -
     """
     handler = logging.StreamHandler(sys.stderr if stream is None else stream)
     handler.addFilter(_with_request_id)
+    handler.addFilter(_Once())
     handler.setFormatter(JsonFormatter() if log_format == "json" else TextFormatter())
     root = logging.getLogger()
     for old in [old for old in root.handlers if isinstance(old.formatter, JsonFormatter | TextFormatter)]:
@@ -46,6 +49,27 @@ def _with_request_id(record: logging.LogRecord) -> bool:
     if not hasattr(record, "request_id"):
         record.request_id = request_id.get()
     return True
+
+
+class _Once:
+    """Lets the same complaint of gRPC pass once a second: a storm of calls that are gone already costs two tracebacks each.
+
+    What it says of one of them is all that there is to know; the calls themselves are counted in the metrics.
+    """
+
+    def __init__(self) -> None:
+        self._told_seconds: dict[str, float] = {}
+
+    def __call__(self, record: logging.LogRecord) -> bool:
+        if not record.name.startswith("grpc"):
+            return True
+        complaint = str(record.msg)
+        if record.created < self._told_seconds.get(complaint, 0.0) + _COMPLAINT_SECONDS:
+            return False
+        if len(self._told_seconds) >= _MOST_COMPLAINTS:
+            self._told_seconds.clear()
+        self._told_seconds[complaint] = record.created
+        return True
 
 
 def _time(record: logging.LogRecord) -> str:

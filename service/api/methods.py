@@ -228,9 +228,6 @@ class _Rpc:
         context.set_trailing_metadata(((REQUEST_ID_KEY, request_id),))
 
     def answered(self) -> None:
-        gate = self._refusals.gate
-        if gate.watching and self._kind.inference:
-            gate.read(self._call.asker().client, refused=False)
         self._tell("OK", None)
 
     def refused(self, error: Exception) -> None:
@@ -258,8 +255,6 @@ class _Rpc:
         cause = known.metadata.get(CAUSE)
         if cause is not None:
             self._refusals.storm.refused(cause)
-        if isinstance(known, Overloaded) and self._kind.inference and cause != TURNED_AWAY:
-            self._refusals.gate.read(self._call.asker().client, refused=True)
         self._tell(status.code.name, known.reason, cause)
         _log.debug("%s: %s", self._kind.method.method, status.message)
         trailers: Trailers = ((REQUEST_ID_KEY, request_id), (DETAILS_KEY, status.details))
@@ -268,6 +263,9 @@ class _Rpc:
     def _tell(self, code: str, reason: str | None, cause: str | None = None) -> None:
         seconds = time.perf_counter() - self._started_seconds
         self._observer.on_rpc_handled(self._kind.method, code, seconds)
+        gate, refused = self._refusals.gate, reason == Overloaded.reason
+        if self._kind.inference and cause != TURNED_AWAY and (refused or gate.watching):
+            gate.read(self._call.asker().client, refused)
         if self._kind.inference:
             self._observer.on_request(self._call.fact(code, reason, seconds, cause))
 

@@ -11,6 +11,7 @@ import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection, reflection_pb2_grpc
 
+from cellserve.service.api.acceptors import Acceptors
 from cellserve.service.api.access import Access, LocalAdministration, TokenAccess
 from cellserve.service.api.door import Door
 from cellserve.service.api.facts import DoorObserver
@@ -97,6 +98,7 @@ class ApiServer:
         self._pollers = PatientThreads()
         with self._pollers.started():  # gRPC's poller, a tenth of all CPU under load where it interrupts the event loop
             self._server = grpc.aio.server(handlers=(self._methods,), options=_channel_options(options))
+        self._acceptors = Acceptors(self._server, (self._methods,))
 
     def bind(self) -> int:
         """Takes the port, and returns it: the system has chosen it if 0 was asked for. Raises CannotListen."""
@@ -115,6 +117,7 @@ class ApiServer:
 
     async def start(self) -> None:
         await self._server.start()
+        self._acceptors.start()
         self._lag.start()
 
     def show_models(self) -> None:

@@ -12,7 +12,7 @@ import secrets
 from hashlib import blake2b
 from typing import Final, NamedTuple
 
-_BOOKED: Final = 0.8  # of the pace: the rest is for newcomers
+_BOOKED: Final = 0.7  # of the pace: the rest is for newcomers
 _EARLY: Final = 0.1  # of the wait that was asked for: so much before its time a ticket is good
 _LATE_SECONDS: Final = 2.0  # after its time it is good for so long
 _SLOT_SECONDS: Final = 0.1

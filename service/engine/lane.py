@@ -11,7 +11,7 @@ import logging
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 
 import torch
 
@@ -40,7 +40,7 @@ from cellserve.service.errors import Cancelled, DeadlineExpired, InternalFailure
 
 log = logging.getLogger(__name__)
 
-_LEAST_OF_OWN = 0.7  # of what a sequence takes beside others: what it takes at the very least while these are there
+LEAST_OF_OWN: Final = 0.7  # of what a sequence takes beside others: what it takes at the very least while these are there
 
 
 @dataclass(frozen=True, slots=True)
@@ -282,7 +282,7 @@ class Lane:
         """As they run now, for one that has not begun: then it is the first to be dropped, before it costs anything."""
         own, backlog = 0.0, self.backlogs[sequence.implementation]
         if sequence.started_seconds is None and backlog.sequences > 1:
-            own = _LEAST_OF_OWN * backlog.prospect(sequence.left).own_seconds
+            own = LEAST_OF_OWN * backlog.prospect(sequence.left).own_seconds
         return max(own, self.least_seconds(sequence.implementation, sequence.left, now_seconds))
 
     def _lose(self, flight: Flight) -> None:

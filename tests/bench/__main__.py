@@ -13,6 +13,7 @@ from tests.bench import (
     head_of_line,
     kernels,
     long_sequences,
+    overload,
     sessions,
     streams,
     waiting,
@@ -32,6 +33,7 @@ BENCHMARKS = {
     "door": door.run,
     "streams": streams.run,
     "sessions": sessions.run,
+    "overload": overload.run,
 }
 
 

@@ -59,7 +59,7 @@ class Traffic:
 
 def of(model: str, sequences: Sequence[np.ndarray]) -> list[Traffic]:
     """sequences: each [T, features] float32, a multiple of 16."""
-    infer = [_infer_request(model, sequence).SerializeToString() for sequence in sequences]
+    infer = [infer_request(model, sequence).SerializeToString() for sequence in sequences]
     single = [_run_request(model, [sequence]) for sequence in sequences]
     batches = [_run_request(model, sequences[start : start + 16]).SerializeToString() for start in range(0, len(sequences), 16)]
     streamed = [typed.StreamRequest(id=str(i), run=request).SerializeToString() for i, request in enumerate(single)]
@@ -79,7 +79,7 @@ async def _in_turn(call: Any, requests: Iterator[bytes]) -> None:
         await call(request)
 
 
-def _infer_request(model: str, sequence: np.ndarray) -> oip.ModelInferRequest:
+def infer_request(model: str, sequence: np.ndarray) -> oip.ModelInferRequest:
     shape = (1, *sequence.shape)
     return oip.ModelInferRequest(
         model_name=model,

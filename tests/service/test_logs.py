@@ -71,3 +71,17 @@ def test_nothing_goes_to_standard_output(capsys: pytest.CaptureFixture[str]) -> 
     captured = capsys.readouterr()
     assert captured.out == ""
     assert "detail" in captured.err
+
+
+def test_a_storm_of_one_complaint_of_grpc_is_one_line_a_second() -> None:
+    stream = io.StringIO()
+    logs.configure("info", "text", stream)
+    grpc_log = logging.getLogger("grpc._cython.cygrpc")
+    for number in range(100):
+        grpc_log.error("ExecuteBatchError raised in core by servicer method [%s]", number)
+    grpc_log.error("something else")
+    for _ in range(3):
+        log.warning("ours are never dropped")
+    lines = stream.getvalue().splitlines()
+    assert len(lines) == 5
+    assert [line.count("ExecuteBatchError") for line in lines] == [1, 0, 0, 0, 0]

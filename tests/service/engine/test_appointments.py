@@ -20,9 +20,9 @@ def test_not_all_come_together() -> None:
 
 def test_where_all_come_back_their_times_follow_one_another() -> None:
     appointments = all_returning()
-    waits = [appointments.book(1000.0, 0.1, 0.08, dice=0.0).retry_after_seconds for _ in range(50)]
+    waits = [appointments.book(1000.0, 0.1, 0.07, dice=0.0).retry_after_seconds for _ in range(50)]
     assert waits[0] == pytest.approx(0.1)
-    assert waits[-1] == pytest.approx(0.1 + 49 * 0.1, rel=0.1)  # 0.08 s of work each, at four fifths of the pace
+    assert waits[-1] == pytest.approx(0.1 + 49 * 0.1, rel=0.1)  # 0.07 s of work each, at seven tenths of the pace
 
 
 def test_where_nobody_comes_back_nothing_is_kept_free() -> None:
