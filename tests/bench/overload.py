@@ -91,7 +91,8 @@ def _goodput(traffic: _Traffic, folder: str, build: str, command: str | None) ->
     rows = []
     with _serving(folder, command) as server:
         full = _saturated(traffic, server)
-        cells = [(1.0, factor) for factor in FACTORS] + [(seconds, factor) for seconds in (0.5, 2.0) for factor in FURTHER]
+        further = [(seconds, factor) for seconds in (0.5, 2.0) for factor in FURTHER]
+        cells = [(1.0, factor) for factor in FURTHER] if command else [*[(1.0, factor) for factor in FACTORS], *further]
         for deadline, factor in cells:
             told = _ask(traffic.plan(server, deadline, rate_per_second=factor * full.calls_per_second))
             rows.append([f"{traffic.name} ({build})", f"{deadline:g}", f"{factor} ×", *_cells(told, full)])
