@@ -97,6 +97,11 @@ class Era:
         return self.is_keras_3 or (self.is_tf_keras and self.release >= (2, 2, 4))
 
     @property
+    def merges_masks_by_either(self) -> bool:
+        """Keras 3.4 and later: a step of a merge counts where it does in any of its inputs; before, where it does in all."""
+        return self.release >= (3, 4, 0)
+
+    @property
     def scales_dropout_outside_training(self) -> bool:
         """Keras before 0.3 dropped without making up for it, and multiplied by the share that is kept afterwards."""
         return self.release < (0, 3, 0)

@@ -16,20 +16,20 @@ from cellserve.models.importers.keras_era import Era
 from cellserve.models.importers.keras_legacy import modernised
 from cellserve.models.importers.keras_names import Fork
 from cellserve.models.importers.keras_options import Config, TrainingNotes, check_options
+from cellserve.models.importers.mask_logic import EVERYTHING, MaskLogic
 from cellserve.models.spec import InputSpec, LayerSpec
 
 Array = npt.NDArray[Any]
 Convert = Callable[[Sequence[Array]], dict[str, Array]]
-MaskSource = tuple[str, str, float]  # ("any_not_equal" | "not_equal", tensor, value): how the mask came about
 
 
 @dataclass(frozen=True, slots=True)
 class Tensor:
-    """A tensor of the graph. `masks`: every origin of the mask that travels with it; empty for none."""
+    """A tensor of the graph. `masks`: of what the mask that travels with it is made; empty for none."""
 
     reference: str
     sequence: bool
-    masks: frozenset[MaskSource] = frozenset()
+    masks: MaskLogic = EVERYTHING
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +108,7 @@ class Graph:
     layers: list[LayerSpec] = field(default_factory=list)
     claims: list[Claim] = field(default_factory=list)
 
-    def add(self, layer: LayerSpec, *, sequence: bool, masks: frozenset[MaskSource] = frozenset()) -> Tensor:
+    def add(self, layer: LayerSpec, *, sequence: bool, masks: MaskLogic = EVERYTHING) -> Tensor:
         self.layers.append(layer)
         return Tensor(layer.name, sequence, masks)
 

@@ -68,4 +68,5 @@ def _width_from_weights(graph: Graph, name: str, readers: Sequence[KerasLayer]) 
 
 
 def _written(shape: Shape) -> str:
-    return "[" + ", ".join("batch" if axis is None else str(axis) for axis in (None, *shape)) + "]"
+    unknown = ("time", *["any"] * len(shape))
+    return "[" + ", ".join(("batch", *(name if axis is None else str(axis) for name, axis in zip(unknown, shape)))) + "]"

@@ -15,6 +15,7 @@ from cellserve.models.importers.keras_graph import Graph, KerasLayer, Place, Ten
 from cellserve.models.importers.keras_options import Config, check_options
 from cellserve.models.importers.keras_stored import stored_arrays
 from cellserve.models.importers.keras_traps import stored_traps, traps
+from cellserve.models.importers.mask_logic import EVERYTHING
 from cellserve.models.spec import (
     GruLayer,
     JzsLayer,
@@ -117,7 +118,10 @@ def _pass(
     *,
     force_zero: bool,
 ) -> Pass:
-    """One layer, or one for each cell of RNN([cell, cell]): a stack of cells is a stack of layers that all return sequences."""
+    """One layer, or one for each cell of RNN([cell, cell]): a stack of cells is a stack of layers that all return sequences.
+
+    Backwards, the first one turns the sequence for all; where there is a mask, which nothing turns, each turns it and back.
+    """
     options = keras.config
     check_options(keras.class_name, keras.name, options, OPTIONS, graph.notes)
     if options.get("time_major"):
@@ -125,20 +129,23 @@ def _pass(
     stack = cells(graph, keras, place)
     if len(stack) > 1 and (initial or options.get("return_state")):
         graph.refuse(keras, "states of stacked cells as inputs or outputs are not supported; use one layer for each cell", "cell")
-    taken = 0
+    taken, backwards = 0, bool(options.get("go_backwards", False))
     output, layer = x, None
     for position, cell in enumerate(stack):
         last = position == len(stack) - 1
         there = replace(cell.place, offset=place.offset + taken)
         inferred = _inferred(graph, keras, cell.keras, there)
         one = replace(keras, class_name=cell.keras.class_name, config={**options, **inferred})
+        if position and backwards and x.masks:
+            turned = ReverseLayer(name=f"{name}_{position - 1}_in_time", inputs=(output.reference,))
+            output = graph.add(turned, sequence=True, masks=x.masks)
         layer = _layer(
             graph,
             one,
             name if last else f"{name}_{position}",
             (output, *initial),
             return_sequences=bool(options.get("return_sequences", False)) or not last,
-            go_backwards=bool(options.get("go_backwards", False)) and position == 0,
+            go_backwards=backwards and (position == 0 or bool(x.masks)),
             force_zero=force_zero,
         )
         count, convert = stored_arrays(graph, keras, layer, there)
@@ -146,7 +153,7 @@ def _pass(
         shapes = graph.store.shapes(there)[:count]
         _note_traps(graph, one, layer, shapes, masked=bool(x.masks), turned_back=place.part == ("backward_layer",))
         taken += count
-        output = graph.add(layer, sequence=layer.return_sequences, masks=x.masks if layer.return_sequences else frozenset())
+        output = graph.add(layer, sequence=layer.return_sequences, masks=x.masks if layer.return_sequences else EVERYTHING)
     states = tuple(Tensor(f"{name}:{state}", sequence=False) for state in (layer.state_widths if layer else ()))
     return Pass(output, states, taken, bool(options.get("return_state", False)))
 
