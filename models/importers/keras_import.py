@@ -48,6 +48,7 @@ def import_keras(
     version: str | None,  # as the files say them
     backend: str | None,
     projections: Mapping[str, Array] | None = None,
+    files: Sequence[Path] = (),  # that the digest is of, where `path` is none itself
 ) -> ImportedModel:
     """Raises ImportRefused naming the layer, the option, and what to do."""
     description.refuse_all_but(FIELDS, str(path), "a Keras model")
@@ -63,7 +64,7 @@ def import_keras(
         readings.append(_Reading(era, spec, arrays, (*notes, *_misplaced(store, claims, era))))
     chosen = _agreed(readings, str(path))
     said = () if version or description.keras_version else (_assumption(chosen.era, versions),)
-    source = Source(chosen.era.framework, chosen.era.version, path.name, file_digest(path))
+    source = Source(chosen.era.framework, chosen.era.version, path.name, file_digest(*(files or (path,))))
     return admitted(chosen.spec, chosen.arrays, source, (*said, *chosen.notes), path)
 
 

@@ -32,16 +32,16 @@ def numbered(names: Sequence[str]) -> list[str]:
 
 
 def shared(layers: Mapping[str, Raw], filed: Collection[str]) -> dict[str, str]:
-    """Of each object that the archive does not hold, but says to be shared: the place of the layer that holds it.
+    """Of each object that the archive does not hold, as it is shared: the place of the layer that holds it.
 
     `layers`: the model's, by place. `filed`: the places that hold arrays.
     """
     objects = [one for place, raw in layers.items() for one in _objects(raw, place)]
-    holders = {_identity(raw): place for place, raw in reversed(objects) if place in filed}
+    holders = {_identity(raw): (place, raw) for place, raw in reversed(objects) if place in filed}
     return {
-        place: holders[_identity(raw)]
+        place: holders[_identity(raw)][0]
         for place, raw in objects
-        if place not in filed and "shared_object_id" in raw and _identity(raw) in holders
+        if place not in filed and _identity(raw) in holders and _is_shared(raw, holders[_identity(raw)][1])
     }
 
 
@@ -65,3 +65,8 @@ def _identity(raw: Raw) -> tuple[str, str]:
     """Only the later ones of an object carry its id, so that its class and its name have to tell."""
     config = raw.get("config")
     return str(raw.get("class_name")), str(config.get("name") if isinstance(config, Mapping) else None)
+
+
+def _is_shared(raw: Raw, holder: Raw) -> bool:
+    """What to_json writes has no ids at all; then both must be configured alike."""
+    return "shared_object_id" in raw or raw.get("config") == holder.get("config")

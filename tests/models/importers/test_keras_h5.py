@@ -51,6 +51,30 @@ def test_a_missing_array_names_its_layer(tmp_path: Path) -> None:
         load(path)
 
 
+def keras_3_weights(folder: Path, *layers: dict[str, Any], **places: list[np.ndarray]) -> tuple[Path, Path]:
+    """What save_weights and to_json of Keras 3 leave, which name no release."""
+    with h5py.File(folder / "m.weights.h5", "w") as file:
+        for place, stored in places.items():
+            for index, array in enumerate(stored):
+                file.create_dataset(f"layers/{place}/vars/{index}", data=array)
+    raws = [{"module": "keras.layers", **raw} for raw in layers]
+    (folder / "m.json").write_text(json.dumps({"module": "keras", **sequential(*raws)}))
+    return folder / "m.weights.h5", folder / "m.json"
+
+
+def test_weights_of_keras_3_need_no_release_where_all_answer_the_same(tmp_path: Path) -> None:
+    shown = layer("InputLayer", "x", batch_shape=[None, None, 2])
+    weights, architecture = keras_3_weights(tmp_path, shown, lstm(), **{"lstm/cell": lstm_arrays()})
+    found = load(weights, architecture=architecture)
+    assert found.source.version.startswith("3.")
+    assert any("does not say which Keras wrote it" in note for note in found.notes)
+    weights, architecture = keras_3_weights(
+        tmp_path, shown, lstm(), layer("UnitNormalization", "unit"), **{"lstm/cell": lstm_arrays()}
+    )
+    with pytest.raises(ImportRefused, match=r"layer 'unit'.*Keras 3\.0\.0 and 3\.6\.0 answer differently"):
+        load(weights, architecture=architecture)
+
+
 @pytest.mark.parametrize(
     ("arrays", "said"),
     [
