@@ -56,7 +56,7 @@ def _objects(raw: Raw, place: str) -> Iterator[tuple[str, Raw]]:
         if raw.get("class_name") == class_name and isinstance(inner, Mapping):
             yield from _objects(inner, f"{place}/{attribute}")
     cells = config.get("cells")
-    if raw.get("class_name") == "StackedRNNCells" and isinstance(cells, list):
+    if raw.get("class_name") == "StackedRNNCells" and isinstance(cells, list) and all(isinstance(one, Mapping) for one in cells):
         for part, cell in zip(numbered([snake_case(str(one.get("class_name"))) for one in cells]), cells, strict=True):
             yield from _objects(cell, f"{place}/cells/{part}")
 
