@@ -40,7 +40,7 @@ def _source(layer: LayerSpec, sources: Mapping[str, str]) -> str | None:
         return layer.name
     if isinstance(layer, MergeLayer):
         met = {sources[reference] for reference in layer.inputs if reference in sources}
-        if layer.counts_where == "any" and not sources.keys() >= set(layer.inputs):
+        if layer.counts_where == "always" or (layer.counts_where == "any" and not sources.keys() >= set(layer.inputs)):
             return None
         return layer.name if len(met) > 1 else next(iter(met), None)
     return sources.get(layer.inputs[0])

@@ -1,7 +1,7 @@
 """Several tensors into one, and what becomes of their masks.
 
-Where a step must count in all inputs, masks change no values. Where any will do, as in Keras since 3.4, products and extremes
-leave an input out at the steps that do not count in it. Knows no graph.
+Where a step counts in all inputs, or always, masks change no values. Where any will do, as in Keras since 3.4, products and
+extremes leave an input out at the steps that do not count in it. Knows no graph.
 """
 
 from __future__ import annotations
@@ -24,8 +24,9 @@ def merge(layer: MergeLayer, *values: Value) -> Value:
     if any(value.lengths != first.lengths for value in values):
         raise ValueError(f"layer {layer.name!r} (merge) was given sequences of different lengths; every row must have them equal")
     tensors, masks = [value.tensor for value in values], [value.mask for value in values]
-    if layer.counts_where == "all":
-        return Value(_MERGES[layer.mode](tensors), first.lengths, reduce(both, masks))
+    if layer.counts_where != "any":
+        mask = reduce(both, masks) if layer.counts_where == "all" else None
+        return Value(_MERGES[layer.mode](tensors), first.lengths, mask)
     masked = any(mask is not None for mask in masks)
     made = _MASKED[layer.mode](tensors, masks) if masked and layer.mode in _MASKED else _MERGES[layer.mode](tensors)
     return Value(made, first.lengths, reduce(_either, masks))

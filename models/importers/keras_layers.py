@@ -6,7 +6,7 @@ files, no recurrence (keras_recurrent) and no windows of time (keras_windows).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Final
@@ -15,7 +15,7 @@ from cellserve.models.importers import legacy_layout
 from cellserve.models.importers.keras_activations import activation_layer, activation_of
 from cellserve.models.importers.keras_graph import Builder, Graph, KerasLayer, Tensor
 from cellserve.models.importers.keras_windows import WINDOWS
-from cellserve.models.importers.mask_logic import EVERYTHING, all_of, any_of, where
+from cellserve.models.importers.mask_logic import EVERYTHING, MaskLogic, all_of, any_of, where
 from cellserve.models.spec import (
     Activation,
     ActivationLayer,
@@ -190,18 +190,20 @@ def _merge(graph: Graph, keras: KerasLayer, inputs: Sequence[Tensor], part: tupl
     graph.check(keras, "axis")
     if keras.class_name == "Concatenate":
         _require_last_axis(graph, keras, inputs[0])
-    masks = [one.masks for one in inputs]
-    differ = len(set(masks)) > 1 or (any(masks) and keras.class_name in MASKED_VALUES)
-    either = differ and graph.era.merges_masks_by_either
+    masks, where_counted = [one.masks for one in inputs], graph.era.merges_count_where
+    if not any(masks) or (where_counted == "any" and len(set(masks)) == 1 and keras.class_name not in MASKED_VALUES):
+        where_counted = "all"  # which is the same then
+    if where_counted == "always":
+        graph.notes.say(f"{keras.name}: the masks of its inputs end here, as they do in Keras {graph.era.version}.")
     layer = MergeLayer.model_validate(
         {
             "name": keras.spec_name,
             "inputs": [one.reference for one in inputs],
             "mode": MERGES[keras.class_name],
-            "counts_where": "any" if either else "all",
+            "counts_where": where_counted,
         }
     )
-    return graph.add(layer, sequence=inputs[0].sequence, masks=any_of(masks) if either else all_of(masks))
+    return graph.add(layer, sequence=inputs[0].sequence, masks=COMBINED[where_counted](masks))
 
 
 def _time_distributed(graph: Graph, keras: KerasLayer, inputs: Sequence[Tensor], part: tuple[str, ...]) -> Tensor:
@@ -241,6 +243,11 @@ MERGES: Final = {
     "Subtract": "subtract",
     "Maximum": "maximum",
     "Minimum": "minimum",
+}
+COMBINED: Final[dict[str, Callable[[list[MaskLogic]], MaskLogic]]] = {
+    "all": all_of,
+    "any": any_of,
+    "always": lambda masks: EVERYTHING,
 }
 MASKED_VALUES: Final = ("Multiply", "Maximum", "Minimum")  # in Keras 3, masks change what these make
 DROPOUTS: Final = ("Dropout", "SpatialDropout1D", "GaussianNoise", "GaussianDropout", "AlphaDropout", "ActivityRegularization")

@@ -14,10 +14,10 @@ from typing import Any, Final
 
 from cellserve.models.errors import ImportRefused
 from cellserve.models.importers.keras_graph import Graph, KerasLayer, Tensor
-from cellserve.models.importers.mask_logic import EVERYTHING, NOTHING, MaskLogic, all_of, any_of, where
+from cellserve.models.importers.mask_logic import EVERYTHING, NOTHING, MaskLogic, any_of, where
 
 NAMES: Final = frozenset(
-    {"All", "Any", "ExpandDims", "LogicalAnd", "LogicalOr", "NotEqual", "OnesLike", "ZerosLike"}
+    {"Any", "ExpandDims", "LogicalOr", "NotEqual", "OnesLike", "ZerosLike"}
 )  # in .h5 files, which do not say that these are no layers
 
 
@@ -64,22 +64,19 @@ def _made(keras: KerasLayer, inputs: Sequence[Tensor | Mask], constants: Sequenc
             return Mask(masks[0].parts, _axis(keras))
         case "Concatenate" if {mask.axis for mask in masks} == {_axis(keras)}:
             return Mask(tuple(chain.from_iterable(mask.parts for mask in masks)), _axis(keras))
-        case "Any" | "All" if len(masks) == 1 and not keras.config.get("keepdims"):
+        case "Any" if len(masks) == 1 and not keras.config.get("keepdims"):
             return _reduced(masks[0], keras)
-        case "LogicalOr" | "LogicalAnd" if all(len(mask.parts) == 1 for mask in masks):
-            combine = any_of if keras.class_name == "LogicalOr" else all_of
-            axes = {mask.axis for mask in masks}
-            return Mask((combine(mask.parts[0] for mask in masks),), axes.pop()) if len(axes) == 1 else None
+        case "LogicalOr" if all(len(mask.parts) == 1 for mask in masks) and len({mask.axis for mask in masks}) == 1:
+            return Mask((any_of(mask.parts[0] for mask in masks),), masks[0].axis)
         case _:
             return None
 
 
 def _reduced(mask: Mask, keras: KerasLayer) -> Mask | None:
     if mask.axis is not None:
-        combine = any_of if keras.class_name == "Any" else all_of
-        return Mask((combine(mask.parts),)) if mask.axis == _axis(keras) else None
+        return Mask((any_of(mask.parts),)) if mask.axis == _axis(keras) else None
     comparisons = [comparison for clause in mask.parts[0] for comparison in clause]
-    if keras.class_name != "Any" or _axis(keras) != 2 or [kind for kind, _, _ in comparisons] != ["not_equal"]:
+    if _axis(keras) != 2 or [kind for kind, _, _ in comparisons] != ["not_equal"]:
         return None
     ((_, tensor, value),) = comparisons
     return Mask((where("any_not_equal", tensor, value),))

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 ALL_0: Final = ("0.1.0", "0.1.1", "0.1.2", "0.1.3", "0.2.0", "0.3.0", "0.3.1", "0.3.2", "0.3.3")
 FIRST_AND_LAST_1: Final = ("1.0.0", "1.0.8", "1.2.2")
-WITH_MASKS_OF_ALL, WITH_MASKS_OF_ANY = ("3.0.0",), ("3.4.0", "3.6.0")  # Keras 3 before and after each change of arithmetic
+ALL_3: Final = ("3.0.0", "3.4.0", "3.6.0")  # before and after each change of arithmetic
 KERAS_1_OPTIONS: Final = frozenset({"inner_init", "inner_activation", "consume_less", "nb_filter", "W_regularizer", "init"})
 
 
@@ -47,13 +47,11 @@ def _is_keras_3(model: Mapping[str, Any]) -> bool:
 
 
 def _keras_3_releases(config: Mapping[str, Any]) -> tuple[str, ...]:
-    """What its merges make of masks stands among the layers; without such merges, any release may have written it."""
+    """What merges make of masks stands among the layers, since they make something of them at all."""
     operations = {
         layer.get("class_name") for layer in config.get("layers", []) if str(layer.get("module", "")).startswith("keras.src.ops")
     }
-    if "All" in operations:
-        return WITH_MASKS_OF_ALL
-    return WITH_MASKS_OF_ANY if operations & {"LogicalOr", "OnesLike"} else (*WITH_MASKS_OF_ALL, *WITH_MASKS_OF_ANY)
+    return ALL_3[1:] if operations & {"LogicalOr", "OnesLike"} else ALL_3
 
 
 def _configs(value: Any) -> Iterator[Mapping[str, Any]]:

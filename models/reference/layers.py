@@ -90,7 +90,7 @@ def value(
         case Conv1dLayer() | Pooling1dLayer() | Padding1dLayer() | GlobalPooling1dLayer():
             return windows.value(layer, arrays, x, masks[0])
         case MergeLayer():
-            return _merge(layer, inputs) if layer.counts_where == "all" else _merge_of_counting(layer, inputs, masks)
+            return _merge_of_counting(layer, inputs, masks) if layer.counts_where == "any" else _merge(layer, inputs)
         case FlattenLayer():
             return np.ravel(x)
         case RepeatVectorLayer():
@@ -102,7 +102,7 @@ def value(
 def mask(layer: LayerSpec, inputs: list[Array], masks: list[Mask | None]) -> Mask | None:
     """The mask [T] that the layer's output carries, None for none. A reversed sequence keeps its mask unreversed, as in Keras."""
     made: list[Mask | None] = []
-    if isinstance(layer, MASK_ENDS):
+    if isinstance(layer, MASK_ENDS) or (isinstance(layer, MergeLayer) and layer.counts_where == "always"):
         return None
     if isinstance(layer, EmbeddingLayer) and layer.mask_zero:
         made.append(inputs[0] != 0)

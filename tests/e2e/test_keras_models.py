@@ -27,6 +27,7 @@ MODELS = int(os.environ.get("KERAS_MODELS", 250))
 FIRST_SEED = int(os.environ.get("KERAS_SEED", 0))
 MODELS_PER_PROCESS = 25
 PROCESSES = 2
+PATIENCE_SECONDS = 900.0  # for the models of one process
 GATED = 10  # one model in so many also passes the gate, in every implementation
 TOLERANCE = {"rtol": 1e-4, "atol": 1e-5}
 ORDER_NOTE = "goes by the order"
@@ -34,7 +35,7 @@ ORDER_NOTE = "goes by the order"
 
 @pytest.mark.parametrize("framework", FRAMEWORKS)
 def test_models_answer_as_when_they_were_saved(framework: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    writer = ForeignClient(interpreter(FRAMEWORKS[framework]), "keras_models.py", (framework, str(tmp_path)))
+    writer = ForeignClient(interpreter(FRAMEWORKS[framework]), "keras_models.py", (framework, str(tmp_path)), PATIENCE_SECONDS)
     seeds = [str(seed) for seed in range(FIRST_SEED, FIRST_SEED + MODELS)]
     shares = [seeds[start : start + MODELS_PER_PROCESS] for start in range(0, MODELS, MODELS_PER_PROCESS)]
     met: Counter[str] = Counter()
