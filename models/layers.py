@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from functools import partial, reduce
+from functools import partial
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from cellserve.models import windows
+from cellserve.models import merging, windows
 from cellserve.models.activations import Elementwise, resolve
 from cellserve.models.row_lengths import RowLengths
 from cellserve.models.spec import (
@@ -78,7 +78,7 @@ def prepare(layer: LayerSpec, weights: Mapping[str, Tensor]) -> PreparedLayer:
         case Conv1dLayer() | Pooling1dLayer() | Padding1dLayer() | GlobalPooling1dLayer():
             return windows.prepare(layer, weights)
         case MergeLayer():
-            return partial(_merge, name=layer.name, merge=_MERGES[layer.mode])
+            return partial(merging.merge, layer)
         case FlattenLayer():
             return partial(_flatten, name=layer.name)
         case RepeatVectorLayer():
@@ -89,7 +89,7 @@ def prepare(layer: LayerSpec, weights: Mapping[str, Tensor]) -> PreparedLayer:
 
 def _embedding(ids: Value, *, table: Tensor, mask_zero: bool) -> Value:
     rows = F.embedding(ids.ends.clean(ids.tensor), table)
-    return Value(rows, ids.lengths, _both(ids.mask, ids.tensor != 0) if mask_zero else ids.mask)
+    return Value(rows, ids.lengths, merging.both(ids.mask, ids.tensor != 0) if mask_zero else ids.mask)
 
 
 def _dense(x: Value, *, kernel: Tensor, bias: Tensor | None, activation: Elementwise) -> Value:
@@ -126,7 +126,7 @@ def _layer_norm(x: Tensor, *, width: torch.Size | None, weights: Mapping[str, Te
 def _masking(x: Value, *, mask_value: float) -> Value:
     valid = (x.tensor != mask_value).any(dim=-1)  # [T, B]
     kept = torch.where(valid.unsqueeze(-1), x.tensor, x.tensor.new_zeros(()))
-    return Value(kept, x.lengths, _both(x.mask, valid))
+    return Value(kept, x.lengths, merging.both(x.mask, valid))
 
 
 def _reverse(x: Value) -> Value:
@@ -135,14 +135,6 @@ def _reverse(x: Value) -> Value:
 
 def _last_step(x: Value) -> Value:
     return Value(x.ends.last(x.tensor))
-
-
-def _merge(*values: Value, name: str, merge: Callable[[list[Tensor]], Tensor]) -> Value:
-    first = values[0]
-    if any(value.lengths != first.lengths for value in values):
-        raise ValueError(f"layer {name!r} (merge) was given sequences of different lengths; every row must have them equal")
-    mask = reduce(_both, (value.mask for value in values), None)
-    return Value(merge([value.tensor for value in values]), first.lengths, mask)
 
 
 def _flatten(x: Value, *, name: str) -> Value:
@@ -156,24 +148,3 @@ def _flatten(x: Value, *, name: str) -> Value:
 def _repeat_vector(x: Value, *, count: int) -> Value:
     rows = x.tensor.shape[0]
     return Value(x.tensor.expand(count, *x.tensor.shape), RowLengths([count] * rows, count, x.tensor.device))
-
-
-def _both(mask: Tensor | None, other: Tensor | None) -> Tensor | None:
-    if mask is None or other is None:
-        return other if mask is None else mask
-    return mask & other
-
-
-def _average(tensors: list[Tensor]) -> Tensor:
-    return reduce(torch.add, tensors) / len(tensors)
-
-
-_MERGES: Mapping[str, Callable[[list[Tensor]], Tensor]] = {
-    "concat": partial(torch.cat, dim=-1),
-    "sum": partial(reduce, torch.add),
-    "multiply": partial(reduce, torch.mul),
-    "average": _average,
-    "subtract": partial(reduce, torch.sub),
-    "maximum": partial(reduce, torch.maximum),
-    "minimum": partial(reduce, torch.minimum),
-}

@@ -40,6 +40,8 @@ def _source(layer: LayerSpec, sources: Mapping[str, str]) -> str | None:
         return layer.name
     if isinstance(layer, MergeLayer):
         met = {sources[reference] for reference in layer.inputs if reference in sources}
+        if layer.counts_where == "always" or (layer.counts_where == "any" and not sources.keys() >= set(layer.inputs)):
+            return None
         return layer.name if len(met) > 1 else next(iter(met), None)
     return sources.get(layer.inputs[0])
 
@@ -49,13 +51,15 @@ def _heeded(spec: ModelSpec, sources: Mapping[str, str]) -> set[str]:
     heeded: set[str] = set()
     for layer in reversed(spec.layers):
         if _heeds(layer):
-            heeded.add(layer.inputs[0])
+            heeded.update(layer.inputs if isinstance(layer, MergeLayer) else layer.inputs[:1])
         elif layer.name in heeded and layer.name in sources:
             heeded.update(layer.inputs)
     return heeded
 
 
 def _heeds(layer: LayerSpec) -> bool:
+    if isinstance(layer, MergeLayer):
+        return layer.counts_where == "any" and layer.mode in ("multiply", "maximum", "minimum")
     if isinstance(layer, RecurrentLayer):
         return layer.mask_rule != "ignore"
     return isinstance(layer, GlobalPooling1dLayer) and layer.mode == "average"

@@ -139,10 +139,16 @@ class Padding1dLayer(Layer):
 
 
 class MergeLayer(Layer):
-    """Several tensors of one shape (concat: of one rank) into one. subtract: the first less the second."""
+    """Several tensors of one shape (concat: of one rank) into one. subtract: the first less the second.
+
+    counts_where: a step counts where it does in all inputs that have masks, in any input (one without a mask counts at every
+    step), or always. With "any", multiply, maximum and minimum leave out the inputs that do not count at a step; where none
+    does, a product is zeros, and the others are the first input.
+    """
 
     kind: Literal["merge"] = "merge"
     mode: Literal["concat", "sum", "multiply", "average", "subtract", "maximum", "minimum"]
+    counts_where: Literal["all", "any", "always"] = "all"
 
 
 class FlattenLayer(Layer):

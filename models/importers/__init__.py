@@ -18,13 +18,14 @@ __all__ = ["ImportedModel", "Source", "load"]
 def load(path: Path, *, architecture: Path | None = None, description: Path | None = None) -> ImportedModel:
     """The model of one file, whatever framework wrote it: its kind is told from its content.
 
-    `architecture`: Keras JSON or YAML for an .h5 file that holds weights alone, or for the arrays of one in an .npz.
+    `architecture`: Keras JSON or YAML for an .h5 file that holds weights alone, for the arrays of one in an .npz, or for a
+    checkpoint of TensorFlow 2.
     `description`: YAML or JSON with what an old Keras file, a PyTorch state dict, a TensorFlow checkpoint or arrays do not say
     (`Description`). Raises ImportRefused naming the file, the layer and the option, and what to do.
     """
     kind = detect(path)
-    if architecture is not None and kind not in (FileKind.KERAS_H5, FileKind.ARRAYS):
-        raise ImportRefused(str(path), "this file needs none: it says everything itself", option="--architecture")
+    if architecture is not None and kind not in (FileKind.KERAS_H5, FileKind.ARRAYS, FileKind.CHECKPOINT):
+        raise ImportRefused(str(path), _why_no_architecture(kind), option="--architecture")
     described = Description() if description is None else load_description(description)
     if kind is FileKind.KERAS_ARCHIVE:
         from cellserve.models.importers.keras_archive import load_archive
@@ -35,17 +36,28 @@ def load(path: Path, *, architecture: Path | None = None, description: Path | No
 
         return load_h5(path, described, architecture)
     if kind is FileKind.CHECKPOINT:
-        return _load_checkpoint(path, described)
+        return _load_checkpoint(path, described, architecture)
     if kind is FileKind.ARRAYS:
         return _load_arrays(path, described, architecture)
     return _load_torch(path, kind, described)
 
 
-def _load_checkpoint(path: Path, description: Description) -> ImportedModel:
+def _why_no_architecture(kind: FileKind) -> str:
+    if kind is FileKind.KERAS_ARCHIVE:
+        return "this file needs none: it says everything itself"
+    return "a Keras architecture goes with weights that Keras saved; this file holds none, and a --description may help"
+
+
+def _load_checkpoint(path: Path, description: Description, architecture: Path | None) -> ImportedModel:
     from cellserve.models.importers.checkpoint_location import locate
     from cellserve.models.importers.tensorflow1 import load_checkpoint
 
-    return load_checkpoint(locate(path) or path, description)
+    prefix = locate(path) or path
+    if architecture is not None:
+        from cellserve.models.importers.keras_objects import load_objects
+
+        return load_objects(prefix, description, architecture)
+    return load_checkpoint(prefix, description)
 
 
 def _load_arrays(path: Path, description: Description, architecture: Path | None) -> ImportedModel:

@@ -27,6 +27,7 @@ MAX_SHARDS: Final = 10_000
 MAX_RANK: Final = 254  # TensorFlow's own limit
 MAX_READ_RANK: Final = 8
 HEADER_KEY: Final = b""
+OBJECT_GRAPH: Final = "_CHECKPOINTABLE_OBJECT_GRAPH"
 BFLOAT16: Final = 14
 DTYPES: Final = {1: "<f4", 2: "<f8", 3: "<i4", 9: "<i8", 19: "<f2", BFLOAT16: "<u2"}  # by tensorflow.DataType
 
@@ -111,6 +112,11 @@ class Checkpoint:
 
     def _refusal(self, name: str, what: str) -> ImportRefused:
         return ImportRefused(str(self.prefix), f"variable {name!r}: {what}")
+
+
+def is_of_objects(checkpoint: Checkpoint) -> bool:
+    """Whether TensorFlow 2 wrote it: its variables are called after the objects that hold them, not after scopes."""
+    return OBJECT_GRAPH in checkpoint.entries
 
 
 def index_file(prefix: Path) -> Path:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from cellserve.models.errors import ImportRefused
-from cellserve.models.importers.checkpoint import index_file
+from cellserve.models.importers.checkpoint import Checkpoint, index_file, is_of_objects
 from cellserve.models.importers.checkpoint_table import FOOTER_BYTES, is_table
 
 LATEST: Final = "checkpoint"
@@ -54,12 +54,26 @@ def _in_folder(folder: Path) -> Path:
     if indices:
         names = ", ".join(index.stem for index in indices[:10])
         raise ImportRefused(str(folder), f"this folder holds several checkpoints ({names}); name one of them")
-    saved_model = (folder / "variables" / "variables.index").is_file()
+    if (folder / "saved_model.pb").is_file() or (folder / "variables" / "variables.index").is_file():
+        raise ImportRefused(str(folder), _of_saved_model(folder))
     raise ImportRefused(
-        str(folder),
-        "this is a SavedModel; its weights are the checkpoint variables/variables in it, name that"
-        if saved_model
-        else "this folder holds no TensorFlow checkpoint (no `checkpoint` file and no *.index); name the model's file",
+        str(folder), "this folder holds no TensorFlow checkpoint (no `checkpoint` file and no *.index); name the model's file"
+    )
+
+
+def _of_saved_model(folder: Path) -> str:
+    """What to do with a folder that holds a traced program, which is never run, and variables."""
+    if (folder / "keras_metadata.pb").is_file():
+        return (
+            "this is a SavedModel, a traced program, which is never run; Keras wrote its layers down beside it: load it with "
+            f"tf_keras.models.load_model({folder.name!r}) and save it again with .save('model.keras'), then import that file"
+        )
+    weights = folder / "variables" / "variables"
+    if index_file(weights).is_file() and not is_of_objects(Checkpoint.open(weights)):
+        return "this is a SavedModel; its weights are the checkpoint variables/variables in it, name that"
+    return (
+        "this is a SavedModel, a traced program, which is never run, and nothing in it describes the layers; where the model was "
+        "made, save the model itself with model.save('model.keras') and import that file (model.export() leaves the layers out)"
     )
 
 

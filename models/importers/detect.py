@@ -18,8 +18,8 @@ HDF5_SIGNATURE: Final = b"\x89HDF\r\n\x1a\n"
 PICKLE_PROTOCOL: Final = b"\x80"
 LARGEST_SAFETENSORS_HEADER_BYTES: Final = 100 << 20  # the format's own limit
 ACCEPTED: Final = (
-    "Keras .h5 or .keras files, PyTorch state dicts as .pt or .safetensors, TensorFlow 1 checkpoints by their prefix or folder, "
-    "and .npz arrays with a --description"
+    "Keras .h5 or .keras files, PyTorch state dicts as .pt or .safetensors, TensorFlow 1 checkpoints by their prefix or folder "
+    "(of TensorFlow 2, beside a Keras --architecture), and .npz arrays with a --description"
 )
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import io
 import json
-import re
 import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -21,8 +20,9 @@ from cellserve.models.errors import ImportRefused
 from cellserve.models.importers.description import Description
 from cellserve.models.importers.hdf5 import ArrayReader, opened
 from cellserve.models.importers.imported import ImportedModel
-from cellserve.models.importers.keras_graph import Claim
+from cellserve.models.importers.keras_graph import Claim, Place
 from cellserve.models.importers.keras_import import import_keras
+from cellserve.models.importers.keras_tied import numbered, shared, snake_case
 from cellserve.models.importers.limits import MAX_EXPANSION, MAX_JSON_BYTES, MAX_TOTAL_BYTES, SMALL_BYTES
 
 ROOTS: Final = ("layers", "_layer_checkpoint_dependencies")  # the second in tf-keras 2.12
@@ -89,56 +89,65 @@ class VarsStore:
         if root is None:
             raise ImportRefused(source, "model.weights.h5 holds no layers; the archive is damaged")
         self._root: h5py.Group = root
-        self._places = _places(root, model)
+        layers = _layers(model)
+        self._places = _places(root, layers)
+        by_place = {self._places[_layer_name(raw)]: raw for raw in layers}
+        self._shared = shared(by_place, _filed(root))
 
-    def shapes(self, keras_layer: str, part: tuple[str, ...]) -> list[tuple[int, ...]]:
-        group = self._vars(keras_layer, part)
+    def shapes(self, place: Place) -> list[tuple[int, ...]]:
+        group = self._vars(place)
         return [tuple(group[name].shape) for name in sorted(group, key=int)]
 
     def arrays(self, claim: Claim) -> list[npt.NDArray[Any]]:
-        group = self._vars(claim.keras_layer, claim.part)
+        group = self._vars(claim.place)
         wanted = [str(index) for index in range(claim.count)]
         if sorted(group, key=int) != wanted:
             raise ImportRefused(
                 self._source,
                 f"it needs {claim.count} weight arrays and the file holds {len(group)} for it",
-                layer=claim.keras_layer,
+                layer=claim.place.keras_layer,
             )
-        return [self._reader.read(group[name], name, claim.keras_layer) for name in wanted]
+        return [self._reader.read(group[name], name, claim.place.keras_layer) for name in wanted]
+
+    def misplaced_by_loading(self, claims: Sequence[Claim]) -> list[str]:
+        """Here every part has a place of its own, frozen or not."""
+        return []
 
     def require_all_used(self, claims: Sequence[Claim]) -> None:
         """`arrays` has seen to it."""
 
-    def _vars(self, keras_layer: str, part: tuple[str, ...]) -> h5py.Group:
-        place = self._places.get(keras_layer)
-        group = None if place is None else self._root.get("/".join((place, *part, "vars")))
+    def _vars(self, place: Place) -> h5py.Group:
+        top = self._places.get(place.keras_layer)
+        path = "" if top is None else "/".join((top, *place.part))
+        group = None if top is None else self._root.get(f"{self._shared.get(path, path)}/vars")
         if not isinstance(group, h5py.Group):
-            raise ImportRefused(self._source, "the file holds no weights for it", layer=keras_layer)
+            raise ImportRefused(self._source, "the file holds no weights for it", layer=place.keras_layer)
         return group
 
 
-def _places(root: h5py.Group, model: Mapping[str, Any]) -> dict[str, str]:
+def _places(root: h5py.Group, layers: Sequence[Mapping[str, Any]]) -> dict[str, str]:
     """Layer name to group: by the name that Keras 3 writes beside the arrays, else by class and counter in layer order."""
     written: dict[str, str] = {}
     for place, group in root.items():
         name = group["vars"].attrs.get("name") if isinstance(group, h5py.Group) and "vars" in group else None
         if name is not None:
             written[name.decode() if isinstance(name, bytes) else str(name)] = place
-    counted: dict[str, str] = {}
-    used: dict[str, int] = {}
+    counted = numbered([snake_case(str(raw.get("class_name"))) for raw in layers])
+    return {**dict(zip(map(_layer_name, layers), counted, strict=True)), **written}
+
+
+def _layers(model: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     config = model.get("config")
-    for raw in config.get("layers", []) if isinstance(config, Mapping) else []:
-        if str(raw.get("module", "")).startswith("keras.src.ops"):
-            continue
-        base = _snake_case(str(raw.get("class_name")))
-        count = used.get(base, 0)
-        used[base] = count + 1
-        counted[str(raw.get("name") or raw["config"]["name"])] = base if count == 0 else f"{base}_{count}"
-    return {**counted, **written}
+    raws = config.get("layers", []) if isinstance(config, Mapping) else []
+    return [raw for raw in raws if not str(raw.get("module", "")).startswith("keras.src.ops")]
 
 
-def _snake_case(class_name: str) -> str:
-    """As keras/src/utils/naming.py does it: LSTM → lstm, SimpleRNN → simple_rnn, LeakyReLU → leaky_re_lu."""
-    name = re.sub(r"\W+", "", class_name)
-    name = re.sub("(.)([A-Z][a-z]+)", r"\1_\2", name)
-    return re.sub("([a-z])([A-Z])", r"\1_\2", name).lower()
+def _layer_name(raw: Mapping[str, Any]) -> str:
+    return str(raw.get("name") or raw["config"]["name"])
+
+
+def _filed(root: h5py.Group) -> set[str]:
+    """The places that hold arrays."""
+    found: set[str] = set()
+    root.visititems(lambda name, entry: found.add(name.removesuffix("/vars")) if name.endswith("/vars") and len(entry) else None)
+    return found

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from cellserve.models.errors import ImportRefused
 from cellserve.models.spec import ActivationName, MaskRule
@@ -95,6 +95,13 @@ class Era:
     def bidirectional_zeroes_masked_sequences(self) -> bool:
         """tf.keras (from TensorFlow 1.14, which writes 2.2.4-tf) and Keras 3 force it whenever sequences are returned."""
         return self.is_keras_3 or (self.is_tf_keras and self.release >= (2, 2, 4))
+
+    @property
+    def merges_count_where(self) -> Literal["all", "any", "always"]:
+        """Which steps of a merge of masked sequences count. Keras 3 before 3.4 looked for one mask on the list of its inputs."""
+        if not self.is_keras_3:
+            return "all"
+        return "any" if self.release >= (3, 4, 0) else "always"
 
     @property
     def scales_dropout_outside_training(self) -> bool:

@@ -14,45 +14,66 @@ import numpy.typing as npt
 from cellserve.models.errors import ImportRefused
 from cellserve.models.importers.keras_era import Era
 from cellserve.models.importers.keras_legacy import modernised
+from cellserve.models.importers.keras_names import Fork
 from cellserve.models.importers.keras_options import Config, TrainingNotes, check_options
+from cellserve.models.importers.mask_logic import EVERYTHING, MaskLogic
 from cellserve.models.spec import InputSpec, LayerSpec
 
 Array = npt.NDArray[Any]
 Convert = Callable[[Sequence[Array]], dict[str, Array]]
-MaskSource = tuple[str, str, float]  # ("any_not_equal" | "not_equal", tensor, value): how the mask came about
 
 
 @dataclass(frozen=True, slots=True)
 class Tensor:
-    """A tensor of the graph. `masks`: every origin of the mask that travels with it; empty for none."""
+    """A tensor of the graph. `masks`: of what the mask that travels with it is made; empty for none."""
 
     reference: str
     sequence: bool
-    masks: frozenset[MaskSource] = frozenset()
+    masks: MaskLogic = EVERYTHING
 
 
 @dataclass(frozen=True, slots=True)
 class KerasLayer:
-    """One layer as its file describes it. `spec_name`: its name in our graph (each further use of a shared layer has its own)."""
+    """One layer as its file describes it. `spec_name`: its name in our graph (each further use of a shared layer has its own).
+
+    `around_frozen`: whether a layer around it is not trained.
+    """
 
     class_name: str
     name: str
     config: Config
     spec_name: str
+    around_frozen: bool = False
+
+    @property
+    def frozen(self) -> bool:
+        return self.around_frozen or not self.config.get("trainable", True)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where the arrays of one part of a Keras layer are, for every kind of store.
+
+    `part`: where in the layer a .keras archive files them: ("forward_layer", "cell"). `forks`: how their names tell them from
+    those of the layer's other parts. `offset`: how many arrays of it come before them, should there be no names.
+    """
+
+    keras_layer: str
+    part: tuple[str, ...] = ()
+    forks: tuple[Fork, ...] = ()
+    offset: int = 0
+    frozen: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """`layer` takes `count` arrays of the Keras layer `keras_layer`, from `offset` on in the order in which Keras keeps them.
+    """`layer` takes the `count` arrays at `place`.
 
-    `part`: where in that layer a .keras archive files them: ("forward_layer", "cell"). `convert`: what makes canonical ones of
-    them where they are not as Keras 2 stores them; it raises LayoutError.
+    `convert`: what makes canonical ones of them where they are not as Keras 2 stores them; it raises LayoutError.
     """
 
     layer: LayerSpec
-    keras_layer: str
-    part: tuple[str, ...]
-    offset: int
+    place: Place
     count: int
     cudnn: bool = False
     convert: Convert | None = None
@@ -61,11 +82,15 @@ class Claim:
 class ArrayStore(Protocol):
     """The arrays of one file. Raises ImportRefused naming the layer where they are missing or unreadable."""
 
-    def shapes(self, keras_layer: str, part: tuple[str, ...]) -> list[tuple[int, ...]]:
-        """Of one part: in a store that keeps a layer's arrays in one list, of the whole layer."""
+    def shapes(self, place: Place) -> list[tuple[int, ...]]:
+        """Of the arrays there: in a store that names none, of those and of the layer's later ones."""
         ...
 
     def arrays(self, claim: Claim) -> list[Array]: ...
+
+    def misplaced_by_loading(self, claims: Sequence[Claim]) -> list[str]:
+        """The layers whose arrays lie in another order than the one in which their own Keras would take them."""
+        ...
 
     def require_all_used(self, claims: Sequence[Claim]) -> None:
         """An array that nobody claims means that the layer is not what its configuration says."""
@@ -83,7 +108,7 @@ class Graph:
     layers: list[LayerSpec] = field(default_factory=list)
     claims: list[Claim] = field(default_factory=list)
 
-    def add(self, layer: LayerSpec, *, sequence: bool, masks: frozenset[MaskSource] = frozenset()) -> Tensor:
+    def add(self, layer: LayerSpec, *, sequence: bool, masks: MaskLogic = EVERYTHING) -> Tensor:
         self.layers.append(layer)
         return Tensor(layer.name, sequence, masks)
 
@@ -94,17 +119,20 @@ class Graph:
         count: int,
         part: Sequence[str] = (),
         *,
-        offset: int = 0,
-        cudnn: bool = False,
         convert: Convert | None = None,
     ) -> None:
+        self.claim_at(Place(keras.name, tuple(part), frozen=keras.frozen), layer, count, convert=convert)
+
+    def claim_at(
+        self, place: Place, layer: LayerSpec, count: int, *, cudnn: bool = False, convert: Convert | None = None
+    ) -> None:
         if count:
-            self.claims.append(Claim(layer, keras.name, tuple(part), offset, count, cudnn, convert))
+            self.claims.append(Claim(layer, place, count, cudnn, convert))
 
     def inside(self, keras: KerasLayer, inner: Mapping[str, Any]) -> KerasLayer:
         """The layer that a wrapper holds, {"class_name": …, "config": …}, under the wrapper's name."""
         class_name, config = modernised(str(inner.get("class_name")), inner["config"], self.era)
-        return replace(keras, class_name=class_name, config=config)
+        return replace(keras, class_name=class_name, config=config, around_frozen=keras.frozen)
 
     def check(self, keras: KerasLayer, *used: str) -> None:
         """Refuses an option that is set, is none of `used`, and that nobody here knows."""

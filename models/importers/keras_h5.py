@@ -1,26 +1,26 @@
 """Keras .h5 files: whole models, and weights alone beside an architecture.
 
-Source: keras/engine/saving.py 2.2.4 (attributes split in numbered pieces above 64 kB), tf-keras and Keras 3 legacy h5 format.
-Knows the places in the file, not what the layers mean.
+Source: keras/engine/saving.py 2.2.4, tf-keras and Keras 3 legacy h5 format. Knows where the configuration and the release are
+written; the arrays are a store's (keras_h5_store, keras_archive, keras_lists).
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import h5py
-import numpy.typing as npt
 
 from cellserve.models.errors import ImportRefused
 from cellserve.models.importers.architecture import read_architecture
 from cellserve.models.importers.description import Description
-from cellserve.models.importers.hdf5 import ArrayReader, opened
+from cellserve.models.importers.hdf5 import opened
 from cellserve.models.importers.imported import ImportedModel
 from cellserve.models.importers.keras_archive import VarsStore, holds_vars
-from cellserve.models.importers.keras_graph import Array, ArrayStore, Claim
+from cellserve.models.importers.keras_graph import Array, ArrayStore
+from cellserve.models.importers.keras_h5_store import H5Store, holds_names
 from cellserve.models.importers.keras_import import import_keras
 from cellserve.models.importers.keras_lists import ListStore, holds_lists
 
@@ -89,67 +89,11 @@ def _store(file: h5py.File, model: Mapping[str, Any], source: str) -> ArrayStore
     if holds_lists(file):
         return ListStore.of_h5(file, source)
     group = file.get("model_weights", file)
-    if not isinstance(group, h5py.Group) or not _holds_attribute(group, "layer_names"):
+    if not isinstance(group, h5py.Group) or not holds_names(group):
         raise ImportRefused(
             source, "the file holds no Keras weights (no layer_names); the model was saved without them or the file is damaged"
         )
     return H5Store(group, source)
-
-
-class H5Store:
-    """One list of arrays for each layer, in the order of get_weights()."""
-
-    def __init__(self, group: h5py.Group, source: str) -> None:
-        self._group = group
-        self._source = source
-        self._reader = ArrayReader(group.file, source)
-        self._paths = {layer: _names(group[layer], "weight_names") for layer in _names(group, "layer_names") if layer in group}
-
-    def shapes(self, keras_layer: str, part: tuple[str, ...]) -> list[tuple[int, ...]]:
-        names = self._names_of(keras_layer)
-        group = self._group[keras_layer]
-        return [tuple(self._reader.dataset(group.get(name), name, keras_layer).shape) for name in names]
-
-    def arrays(self, claim: Claim) -> list[npt.NDArray[Any]]:
-        names = self._names_of(claim.keras_layer)[claim.offset : claim.offset + claim.count]
-        if len(names) < claim.count:
-            raise ImportRefused(
-                self._source,
-                f"it needs {claim.count} weight arrays and the file holds {len(names)} for it",
-                layer=claim.keras_layer,
-            )
-        group = self._group[claim.keras_layer]
-        return [self._reader.read(group.get(name), name, claim.keras_layer) for name in names]
-
-    def require_all_used(self, claims: Sequence[Claim]) -> None:
-        for layer, names in self._paths.items():
-            used = max((claim.offset + claim.count for claim in claims if claim.keras_layer == layer), default=0)
-            if len(names) > used and layer != "top_level_model_weights":
-                raise ImportRefused(
-                    self._source,
-                    f"the file holds {len(names)} weight arrays for it, {used} are expected: {', '.join(names)}",
-                    layer=layer,
-                )
-
-    def _names_of(self, layer: str) -> list[str]:
-        if layer not in self._paths:
-            raise ImportRefused(self._source, "the file holds no weights for it", layer=layer)
-        return self._paths[layer]
-
-
-def _holds_attribute(group: h5py.Group, name: str) -> bool:
-    return name in group.attrs or f"{name}0" in group.attrs
-
-
-def _names(group: h5py.Group, attribute: str) -> list[str]:
-    """A list of names, whole or in numbered pieces."""
-    if attribute in group.attrs:
-        pieces = [group.attrs[attribute]]
-    else:
-        pieces = []
-        while f"{attribute}{len(pieces)}" in group.attrs:
-            pieces.append(group.attrs[f"{attribute}{len(pieces)}"])
-    return [_text(name) for piece in pieces for name in piece]
 
 
 def _attribute(group: h5py.Group, name: str) -> str | None:

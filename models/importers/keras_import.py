@@ -6,7 +6,7 @@ and where they do not, a person must say. Knows no places in files (keras_h5, ke
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -19,7 +19,7 @@ from cellserve.models.importers.description import Description
 from cellserve.models.importers.imported import ImportedModel, Source, file_digest
 from cellserve.models.importers.keras_config import translate
 from cellserve.models.importers.keras_era import Era
-from cellserve.models.importers.keras_graph import Array, ArrayStore
+from cellserve.models.importers.keras_graph import Array, ArrayStore, Claim
 from cellserve.models.importers.keras_legacy import as_keras_1
 from cellserve.models.importers.keras_release import is_keras_0, likely_releases
 from cellserve.models.importers.keras_weights import collect
@@ -48,6 +48,7 @@ def import_keras(
     version: str | None,  # as the files say them
     backend: str | None,
     projections: Mapping[str, Array] | None = None,
+    files: Sequence[Path] = (),  # that the digest is of, where `path` is none itself
 ) -> ImportedModel:
     """Raises ImportRefused naming the layer, the option, and what to do."""
     description.refuse_all_but(FIELDS, str(path), "a Keras model")
@@ -58,11 +59,12 @@ def import_keras(
     for one in versions or ("",):
         era = Era.of(one, backend or description.keras_backend, str(path))
         spec, claims, notes = translate(form, era, store, str(keeper), {**(projections or {}), **given})
-        readings.append(_Reading(era, spec, collect(claims, store, str(path)), notes))
+        arrays = collect(claims, store, str(path))
         store.require_all_used(claims)
+        readings.append(_Reading(era, spec, arrays, (*notes, *_misplaced(store, claims, era))))
     chosen = _agreed(readings, str(path))
     said = () if version or description.keras_version else (_assumption(chosen.era, versions),)
-    source = Source(chosen.era.framework, chosen.era.version, path.name, file_digest(path))
+    source = Source(chosen.era.framework, chosen.era.version, path.name, file_digest(*(files or (path,))))
     return admitted(chosen.spec, chosen.arrays, source, (*said, *chosen.notes), path)
 
 
@@ -115,6 +117,16 @@ def _difference(one: _Reading, other: _Reading) -> str | None:
         ):
             return mine.name
     return None
+
+
+def _misplaced(store: ArrayStore, claims: Sequence[Claim], era: Era) -> Iterator[str]:
+    layers = store.misplaced_by_loading(claims)
+    if layers:
+        yield (
+            f"{', '.join(layers)}: the arrays lie in another order than the configuration says, as they do where parts of a "
+            "layer were frozen. They were read by their names, so the answers are those of the model that was saved; "
+            f"{era.framework} {era.version} goes by the order, and would refuse this file or mix them up."
+        )
 
 
 def _assumption(era: Era, versions: tuple[str, ...]) -> str:

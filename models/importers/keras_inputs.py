@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Final
 
 from cellserve.models.errors import ImportRefused
-from cellserve.models.importers.keras_graph import Graph, KerasLayer
+from cellserve.models.importers.keras_graph import Graph, KerasLayer, Place
 from cellserve.models.importers.keras_options import Config
-from cellserve.models.importers.keras_recurrent import CLASSES
+from cellserve.models.importers.keras_recurrent import CLASSES, first_place
 from cellserve.models.spec import InputSpec
 
 Shape = tuple[int | None, ...]
-PART_OF_FIRST_KERNEL = {"Bidirectional": ("forward_layer", "cell"), "TimeDistributed": ("layer",), "Dense": ()}
+PART_OF_FIRST_KERNEL: Final[dict[str, tuple[str, ...]]] = {"TimeDistributed": ("layer",), "Dense": ()}
 
 
 def declared_shape(config: Config) -> Shape | None:
@@ -53,10 +53,13 @@ def input_spec(graph: Graph, name: str, shape: Shape | None, readers: Sequence[K
 def _width_from_weights(graph: Graph, name: str, readers: Sequence[KerasLayer]) -> int:
     """A Sequential model built on its first data does not record their width; the first layer's kernel does."""
     for reader in readers:
-        part: Any = ("cell",) if reader.class_name in CLASSES else PART_OF_FIRST_KERNEL.get(reader.class_name)
-        if part is None:
+        if reader.class_name in (*CLASSES, "Bidirectional"):
+            place = first_place(graph, reader)
+        elif reader.class_name in PART_OF_FIRST_KERNEL:
+            place = Place(reader.name, PART_OF_FIRST_KERNEL[reader.class_name])
+        else:
             continue
-        shapes = graph.store.shapes(reader.name, part)
+        shapes = graph.store.shapes(place)
         if shapes and len(shapes[0]) == 2:
             return shapes[0][0]
     raise ImportRefused(
@@ -65,4 +68,5 @@ def _width_from_weights(graph: Graph, name: str, readers: Sequence[KerasLayer]) 
 
 
 def _written(shape: Shape) -> str:
-    return "[" + ", ".join("batch" if axis is None else str(axis) for axis in (None, *shape)) + "]"
+    unknown = ("time", *["any"] * len(shape))
+    return "[" + ", ".join(("batch", *(name if axis is None else str(axis) for name, axis in zip(unknown, shape)))) + "]"

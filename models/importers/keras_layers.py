@@ -6,7 +6,7 @@ files, no recurrence (keras_recurrent) and no windows of time (keras_windows).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Final
@@ -15,6 +15,7 @@ from cellserve.models.importers import legacy_layout
 from cellserve.models.importers.keras_activations import activation_layer, activation_of
 from cellserve.models.importers.keras_graph import Builder, Graph, KerasLayer, Tensor
 from cellserve.models.importers.keras_windows import WINDOWS
+from cellserve.models.importers.mask_logic import EVERYTHING, MaskLogic, all_of, any_of, where
 from cellserve.models.spec import (
     Activation,
     ActivationLayer,
@@ -145,7 +146,7 @@ def _embedding(graph: Graph, keras: KerasLayer, inputs: Sequence[Tensor], part: 
         mask_zero=config.get("mask_zero", False),
     )
     graph.claim(layer, keras, 1, part)
-    masks = frozenset({("not_equal", source.reference, 0.0)}) if layer.mask_zero else frozenset()
+    masks = where("not_equal", source.reference, 0.0) if layer.mask_zero else EVERYTHING
     return graph.add(layer, sequence=True, masks=masks)
 
 
@@ -158,7 +159,7 @@ def _masking(graph: Graph, keras: KerasLayer, inputs: Sequence[Tensor], part: tu
         )
     value = float(keras.config.get("mask_value", 0.0))
     layer = MaskingLayer(name=keras.spec_name, inputs=(source.reference,), mask_value=value)
-    return graph.add(layer, sequence=True, masks=frozenset({("any_not_equal", source.reference, value)}))
+    return graph.add(layer, sequence=True, masks=where("any_not_equal", source.reference, value))
 
 
 def _flatten(graph: Graph, keras: KerasLayer, inputs: Sequence[Tensor], part: tuple[str, ...]) -> Tensor:
@@ -189,11 +190,20 @@ def _merge(graph: Graph, keras: KerasLayer, inputs: Sequence[Tensor], part: tupl
     graph.check(keras, "axis")
     if keras.class_name == "Concatenate":
         _require_last_axis(graph, keras, inputs[0])
-    if len({one.masks for one in inputs}) > 1 and graph.era.is_keras_3:
-        graph.refuse(keras, "it merges sequences with different masks, which Keras 3 combines in its own way; not supported yet")
-    mode = MERGES[keras.class_name]
-    layer = MergeLayer.model_validate({"name": keras.spec_name, "inputs": [one.reference for one in inputs], "mode": mode})
-    return graph.add(layer, sequence=inputs[0].sequence, masks=frozenset().union(*(one.masks for one in inputs)))
+    masks, where_counted = [one.masks for one in inputs], graph.era.merges_count_where
+    if not any(masks) or (where_counted == "any" and len(set(masks)) == 1 and keras.class_name not in MASKED_VALUES):
+        where_counted = "all"  # which is the same then
+    if where_counted == "always":
+        graph.notes.say(f"{keras.name}: the masks of its inputs end here, as they do in Keras {graph.era.version}.")
+    layer = MergeLayer.model_validate(
+        {
+            "name": keras.spec_name,
+            "inputs": [one.reference for one in inputs],
+            "mode": MERGES[keras.class_name],
+            "counts_where": where_counted,
+        }
+    )
+    return graph.add(layer, sequence=inputs[0].sequence, masks=COMBINED[where_counted](masks))
 
 
 def _time_distributed(graph: Graph, keras: KerasLayer, inputs: Sequence[Tensor], part: tuple[str, ...]) -> Tensor:
@@ -234,6 +244,12 @@ MERGES: Final = {
     "Maximum": "maximum",
     "Minimum": "minimum",
 }
+COMBINED: Final[dict[str, Callable[[list[MaskLogic]], MaskLogic]]] = {
+    "all": all_of,
+    "any": any_of,
+    "always": lambda masks: EVERYTHING,
+}
+MASKED_VALUES: Final = ("Multiply", "Maximum", "Minimum")  # in Keras 3, masks change what these make
 DROPOUTS: Final = ("Dropout", "SpatialDropout1D", "GaussianNoise", "GaussianDropout", "AlphaDropout", "ActivityRegularization")
 FUNCTIONS: Final = ("Activation", "LeakyReLU", "ELU", "ReLU", "ThresholdedReLU", "Softmax")
 STEPWISE: Final = frozenset({"Dense", "BatchNormalization", "LayerNormalization", *FUNCTIONS, *DROPOUTS} - {"SpatialDropout1D"})

@@ -13,7 +13,7 @@ import h5py
 
 from cellserve.models.errors import ImportRefused
 from cellserve.models.importers.hdf5 import ArrayReader
-from cellserve.models.importers.keras_graph import Array, Claim
+from cellserve.models.importers.keras_graph import Array, Claim, Place
 
 PARAMETER = re.compile(r"(layer_\d+)_param_(\d+)")
 PROJECTION = re.compile(r"(layer_\d+)_Pmat")
@@ -61,22 +61,26 @@ class ListStore:
                 raise ImportRefused(source, f"its arrays are numbered {sorted(own)}; one is missing", layer=layer)
         return cls({layer: [own[number] for number in sorted(own)] for layer, own in numbered.items()}, source), projections
 
-    def shapes(self, keras_layer: str, part: tuple[str, ...]) -> list[tuple[int, ...]]:
-        return [tuple(array.shape) for array in self._layers.get(keras_layer, ())]
+    def shapes(self, place: Place) -> list[tuple[int, ...]]:
+        return [tuple(array.shape) for array in self._layers.get(place.keras_layer, ())[place.offset :]]
 
     def arrays(self, claim: Claim) -> list[Array]:
-        own = self._layers.get(claim.keras_layer, ())
-        if len(own) < claim.offset + claim.count:
+        place, own = claim.place, self._layers.get(claim.place.keras_layer, ())
+        if len(own) < place.offset + claim.count:
             raise ImportRefused(
                 self._source,
                 f"it needs {claim.count} weight arrays and the file holds {len(own)} for it",
-                layer=claim.keras_layer,
+                layer=place.keras_layer,
             )
-        return list(own[claim.offset : claim.offset + claim.count])
+        return list(own[place.offset : place.offset + claim.count])
+
+    def misplaced_by_loading(self, claims: Sequence[Claim]) -> list[str]:
+        """Keras 0 froze nothing."""
+        return []
 
     def require_all_used(self, claims: Sequence[Claim]) -> None:
         for layer, own in self._layers.items():
-            used = sum(claim.count for claim in claims if claim.keras_layer == layer)
+            used = sum(claim.count for claim in claims if claim.place.keras_layer == layer)
             if len(own) != used:
                 shapes = ", ".join(str(list(array.shape)) for array in own)
                 raise ImportRefused(

@@ -1,29 +1,36 @@
 """How masks come about in functional models of Keras 3, which writes the operations that make them among the layers.
 
-NotEqual and Any are what Masking and Embedding do; ExpandDims, ZerosLike, LogicalOr and Concatenate are what merges make of the
-masks of their inputs. Only masks that arise so are known, and only merges of one and the same mask. Knows no layers.
+NotEqual and Any are what Masking and Embedding do; the others are what merges make of the masks of their inputs: each is widened
+to the features of its input (ExpandDims, LogicalOr with ZerosLike; OnesLike for an input without one), then all are joined and
+reduced. Only masks that arise so are known. Knows no layers.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from itertools import chain
 from typing import Any, Final
 
 from cellserve.models.errors import ImportRefused
-from cellserve.models.importers.keras_graph import Graph, KerasLayer, MaskSource, Tensor
+from cellserve.models.importers.keras_graph import Graph, KerasLayer, Tensor
+from cellserve.models.importers.mask_logic import EVERYTHING, NOTHING, MaskLogic, any_of, where
 
 NAMES: Final = frozenset(
-    {"Any", "ExpandDims", "LogicalOr", "NotEqual", "ZerosLike"}
+    {"Any", "ExpandDims", "LogicalOr", "NotEqual", "OnesLike", "ZerosLike"}
 )  # in .h5 files, which do not say that these are no layers
 
 
 @dataclass(frozen=True, slots=True)
 class Mask:
-    """`source`: where it comes from, None for one that masks everything (ZerosLike). `wide`: with an axis for the features."""
+    """`parts`: masks side by side, one after the other along `axis`; None: one [batch, time] mask, or not widened yet."""
 
-    source: MaskSource | None
-    wide: bool = False
+    parts: tuple[MaskLogic, ...]
+    axis: int | None = None
+
+    @property
+    def whole(self) -> MaskLogic | None:
+        return self.parts[0] if len(self.parts) == 1 and self.axis is None else None
 
 
 def is_operation(raw: Mapping[str, Any]) -> bool:
@@ -46,28 +53,41 @@ def _made(keras: KerasLayer, inputs: Sequence[Tensor | Mask], constants: Sequenc
     first = inputs[0] if inputs else None
     match keras.class_name:
         case "NotEqual" if isinstance(first, Tensor) and len(inputs) == len(constants) == 1:
-            return Mask(("not_equal", first.reference, float(constants[0])))
+            return Mask((where("not_equal", first.reference, float(constants[0])),))
         case "ZerosLike" if isinstance(first, Tensor):
-            return Mask(None, wide=True)
+            return Mask((NOTHING,), 2)
+        case "OnesLike" if isinstance(first, Tensor):
+            return Mask((EVERYTHING,), 2)
         case _ if len(masks) != len(inputs) or not masks:
             return None
-        case "Any" if len(masks) == 1 and keras.config.get("axis") == -1 and not keras.config.get("keepdims"):
-            return _over_features(masks[0])
-        case "ExpandDims" if len(masks) == 1 and keras.config.get("axis", -1) == -1:
-            return replace(masks[0], wide=True)
-        case "LogicalOr" | "Concatenate" if keras.config.get("axis", -1) in (-1, 2):
-            sources = {mask.source for mask in masks} - {None}
-            return Mask(next(iter(sources)), wide=any(mask.wide for mask in masks)) if len(sources) == 1 else None
+        case "ExpandDims" if len(masks) == 1 and masks[0].axis is None:
+            return Mask(masks[0].parts, _axis(keras))
+        case "Concatenate" if {mask.axis for mask in masks} == {_axis(keras)}:
+            return Mask(tuple(chain.from_iterable(mask.parts for mask in masks)), _axis(keras))
+        case "Any" if len(masks) == 1 and not keras.config.get("keepdims"):
+            return _reduced(masks[0], keras)
+        case "LogicalOr" if all(len(mask.parts) == 1 for mask in masks) and len({mask.axis for mask in masks}) == 1:
+            return Mask((any_of(mask.parts[0] for mask in masks),), masks[0].axis)
         case _:
             return None
 
 
-def _over_features(mask: Mask) -> Mask | None:
-    if mask.wide:
-        return replace(mask, wide=False)
-    if mask.source is None or mask.source[0] != "not_equal":
+def _reduced(mask: Mask, keras: KerasLayer) -> Mask | None:
+    if mask.axis is not None:
+        return Mask((any_of(mask.parts),)) if mask.axis == _axis(keras) else None
+    comparisons = [comparison for clause in mask.parts[0] for comparison in clause]
+    if _axis(keras) != 2 or [kind for kind, _, _ in comparisons] != ["not_equal"]:
         return None
-    return Mask(("any_not_equal", mask.source[1], mask.source[2]))
+    ((_, tensor, value),) = comparisons
+    return Mask((where("any_not_equal", tensor, value),))
+
+
+def _axis(keras: KerasLayer) -> int:
+    """Of sequences [batch, time, features]; the last one is 2."""
+    axis = keras.config.get("axis", -1)
+    if isinstance(axis, list | tuple) and len(axis) == 1:
+        axis = axis[0]
+    return 2 if axis in (-1, None) else int(axis)
 
 
 def require_own_mask(
@@ -80,10 +100,11 @@ def require_own_mask(
     if given is None:
         return
     origins = [made.get(key) for key in (given if isinstance(given, list) else [given]) if key is not None]
-    named = {frozenset([one.source]) if isinstance(one, Mask) and one.source is not None else frozenset() for one in origins}
+    named = {one.whole if isinstance(one, Mask) else EVERYTHING for one in origins}
     if named - {one.masks for one in inputs}:
         graph.refuse(
             keras,
-            "it is called with a mask of its own making; masks from Masking and Embedding(mask_zero=True) are supported",
+            "it is called with a mask of its own making; masks from Masking and Embedding(mask_zero=True) are supported, and "
+            "what merges make of them",
             "mask",
         )

@@ -5,15 +5,17 @@ Sources: keras-team/keras layers/recurrent.py and layers/wrappers.py, 0.1.0 to 3
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from cellserve.models.importers.keras_activations import activation_of
-from cellserve.models.importers.keras_graph import Graph, KerasLayer, Tensor
+from cellserve.models.importers.keras_cells import CUDNN, cells, direction_places
+from cellserve.models.importers.keras_graph import Graph, KerasLayer, Place, Tensor
 from cellserve.models.importers.keras_options import Config, check_options
 from cellserve.models.importers.keras_stored import stored_arrays
 from cellserve.models.importers.keras_traps import stored_traps, traps
+from cellserve.models.importers.mask_logic import EVERYTHING
 from cellserve.models.spec import (
     GruLayer,
     JzsLayer,
@@ -25,8 +27,6 @@ from cellserve.models.spec import (
     SimpleRnnLayer,
 )
 
-CELLS: Final = {"LSTMCell": "LSTM", "GRUCell": "GRU", "SimpleRNNCell": "SimpleRNN"}
-CUDNN: Final = {"CuDNNLSTM": "LSTM", "CuDNNGRU": "GRU"}
 DROPPED: Final = ("JZS1", "JZS2", "JZS3", "SimpleDeepRNN")  # by Keras 0.3
 CLASSES: Final = ("LSTM", "GRU", "SimpleRNN", *CUDNN, "RNN", *DROPPED)
 MERGE_MODES: Final = {"concat": "concat", "sum": "sum", "mul": "multiply", "ave": "average"}
@@ -49,7 +49,7 @@ class Pass:
 
 def build_recurrent(graph: Graph, keras: KerasLayer, inputs: Sequence[Tensor], initial: Sequence[Tensor]) -> list[Tensor]:
     """All outputs: the sequence or last output, then with return_state the states."""
-    made = _pass(graph, keras, keras.spec_name, inputs[0], initial, part=(), offset=0, force_zero=False)
+    made = _pass(graph, keras, keras.spec_name, inputs[0], initial, Place(keras.name), force_zero=False)
     return [made.output, *(made.states if made.return_state else ())]
 
 
@@ -61,17 +61,10 @@ def build_bidirectional(graph: Graph, keras: KerasLayer, inputs: Sequence[Tensor
     force_zero = sequences and graph.era.bidirectional_zeroes_masked_sequences
     half = len(initial) // 2
     name, x = keras.spec_name, inputs[0]
-    ahead = _pass(graph, forward, f"{name}_forward", x, initial[:half], part=("forward_layer",), offset=0, force_zero=force_zero)
-    behind = _pass(
-        graph,
-        backward,
-        f"{name}_backward",
-        x,
-        initial[half:],
-        part=("backward_layer",),
-        offset=ahead.arrays,
-        force_zero=force_zero,
-    )
+    there, back_there = direction_places(keras, forward, backward)
+    ahead = _pass(graph, forward, f"{name}_forward", x, initial[:half], there, force_zero=force_zero)
+    back_there = replace(back_there, offset=ahead.arrays)
+    behind = _pass(graph, backward, f"{name}_backward", x, initial[half:], back_there, force_zero=force_zero)
     back = behind.output
     if sequences:
         turned = ReverseLayer(name=f"{name}_backward_in_time", inputs=(back.reference,))
@@ -86,6 +79,14 @@ def build_bidirectional(graph: Graph, keras: KerasLayer, inputs: Sequence[Tensor
         {"name": name, "inputs": (ahead.output.reference, back.reference), "mode": MERGE_MODES[mode]}
     )
     return [graph.add(merge, sequence=sequences, masks=ahead.output.masks), *states]
+
+
+def first_place(graph: Graph, keras: KerasLayer) -> Place:
+    """Where the arrays that a recurrent or Bidirectional layer multiplies its input by are."""
+    if keras.class_name != "Bidirectional":
+        return cells(graph, keras, Place(keras.name))[0].place
+    forward, backward = _directions(graph, keras)
+    return cells(graph, forward, direction_places(keras, forward, backward)[0])[0].place
 
 
 def _directions(graph: Graph, keras: KerasLayer) -> tuple[KerasLayer, KerasLayer]:
@@ -113,43 +114,46 @@ def _pass(
     name: str,
     x: Tensor,
     initial: Sequence[Tensor],
+    place: Place,
     *,
-    part: tuple[str, ...],
-    offset: int,
     force_zero: bool,
 ) -> Pass:
-    """One layer, or one for each cell of RNN([cell, cell]): a stack of cells is a stack of layers that all return sequences."""
+    """One layer, or one for each cell of RNN([cell, cell]): a stack of cells is a stack of layers that all return sequences.
+
+    Backwards, the first one turns the sequence for all; where there is a mask, which nothing turns, each turns it and back.
+    """
     options = keras.config
     check_options(keras.class_name, keras.name, options, OPTIONS, graph.notes)
     if options.get("time_major"):
         graph.refuse(keras, "time-major inputs are not supported; save the model with time_major=False", "time_major")
-    cells, cell_parts = _cells(graph, keras)
-    stacked = len(cells) > 1
-    if stacked and (initial or options.get("return_state")):
+    stack = cells(graph, keras, place)
+    if len(stack) > 1 and (initial or options.get("return_state")):
         graph.refuse(keras, "states of stacked cells as inputs or outputs are not supported; use one layer for each cell", "cell")
-    taken = 0
+    taken, backwards = 0, bool(options.get("go_backwards", False))
     output, layer = x, None
-    for position, (cell, cell_part) in enumerate(zip(cells, cell_parts)):
-        last = position == len(cells) - 1
-        inferred = _inferred(graph, keras, cell, [*part, *cell_part], offset + taken)
-        one = replace(keras, class_name=cell.class_name, config={**options, **inferred})
+    for position, cell in enumerate(stack):
+        last = position == len(stack) - 1
+        there = replace(cell.place, offset=place.offset + taken)
+        inferred = _inferred(graph, keras, cell.keras, there)
+        one = replace(keras, class_name=cell.keras.class_name, config={**options, **inferred})
+        if position and backwards and x.masks:
+            turned = ReverseLayer(name=f"{name}_{position - 1}_in_time", inputs=(output.reference,))
+            output = graph.add(turned, sequence=True, masks=x.masks)
         layer = _layer(
             graph,
             one,
             name if last else f"{name}_{position}",
             (output, *initial),
             return_sequences=bool(options.get("return_sequences", False)) or not last,
-            go_backwards=bool(options.get("go_backwards", False)) and position == 0,
+            go_backwards=backwards and (position == 0 or bool(x.masks)),
             force_zero=force_zero,
         )
-        place = (*part, *cell_part)
-        count, convert = stored_arrays(graph, keras, layer, place, offset + taken)
-        cudnn = keras.class_name in CUDNN
-        graph.claim(layer, keras, count, place, offset=offset + taken, cudnn=cudnn, convert=convert)
-        shapes = graph.store.shapes(keras.name, place)[offset + taken :][:count]
-        _note_traps(graph, one, layer, shapes, masked=bool(x.masks), turned_back=part == ("backward_layer",))
+        count, convert = stored_arrays(graph, keras, layer, there)
+        graph.claim_at(there, layer, count, cudnn=keras.class_name in CUDNN, convert=convert)
+        shapes = graph.store.shapes(there)[:count]
+        _note_traps(graph, one, layer, shapes, masked=bool(x.masks), turned_back=place.part == ("backward_layer",))
         taken += count
-        output = graph.add(layer, sequence=layer.return_sequences, masks=x.masks if layer.return_sequences else frozenset())
+        output = graph.add(layer, sequence=layer.return_sequences, masks=x.masks if layer.return_sequences else EVERYTHING)
     states = tuple(Tensor(f"{name}:{state}", sequence=False) for state in (layer.state_widths if layer else ()))
     return Pass(output, states, taken, bool(options.get("return_state", False)))
 
@@ -221,48 +225,17 @@ def _activation(graph: Graph, keras: KerasLayer, option: str, default: str) -> A
     return activation_of(keras.config.get(option, default), graph.era, graph.source, keras.name, option)
 
 
-def _cells(graph: Graph, keras: KerasLayer) -> tuple[list[KerasLayer], list[tuple[str, ...]]]:
-    """The cells of a layer, and in which part of it an archive keeps their arrays."""
-    if keras.class_name != "RNN":
-        return [keras], [("cell",) if keras.class_name not in CUDNN else ()]
-    cell = keras.config.get("cell")
-    found = [cell] if isinstance(cell, Mapping) else list(cell or [])
-    if len(found) == 1 and found[0].get("class_name") == "StackedRNNCells":
-        found = list(found[0]["config"]["cells"])
-        stacked = True
-    else:
-        stacked = isinstance(cell, list)
-    for one in found:
-        if one.get("class_name") not in CELLS:
-            graph.refuse(
-                keras, f"the cell {one.get('class_name')!r} is not supported; the known ones are {', '.join(CELLS)}", "cell"
-            )
-    parts = _numbered([_snake(one["class_name"]) for one in found])
-    cells = [replace(keras, class_name=CELLS[one["class_name"]], config=one.get("config") or {}) for one in found]
-    return cells, [("cell", "cells", part) if stacked else ("cell",) for part in parts]
-
-
-def _inferred(graph: Graph, keras: KerasLayer, cell: KerasLayer, part: Sequence[str], offset: int) -> Config:
+def _inferred(graph: Graph, keras: KerasLayer, cell: KerasLayer, place: Place) -> Config:
     """A cell's options. Keras 2.0.9 saved cells without any: then the units follow from the arrays, the rest are its defaults."""
     if keras.class_name != "RNN":
         return {}
     check_options(f"{cell.class_name} cell", keras.name, cell.config, OPTIONS, graph.notes)
     if "units" in cell.config:
         return cell.config
-    shapes = graph.store.shapes(keras.name, tuple(part))
-    position = offset + 1
-    if position >= len(shapes) or len(shapes[position]) != 2:
+    shapes = graph.store.shapes(place)
+    if len(shapes) < 2 or len(shapes[1]) != 2:
         graph.refuse(keras, "the cell says neither its units nor has it arrays that tell", "cell")
     graph.notes.say(
         f"The cells of layer {keras.name} are saved bare: units are read from the arrays, the rest is Keras's default."
     )
-    return {**cell.config, "units": shapes[position][0]}
-
-
-def _snake(class_name: str) -> str:
-    return {"LSTMCell": "lstm_cell", "GRUCell": "gru_cell", "SimpleRNNCell": "simple_rnn_cell"}[class_name]
-
-
-def _numbered(names: Sequence[str]) -> list[str]:
-    """Keras's way with equal names in one container: gru_cell, gru_cell_1, …"""
-    return [name if (before := list(names[:place]).count(name)) == 0 else f"{name}_{before}" for place, name in enumerate(names)]
+    return {**cell.config, "units": shapes[1][0]}

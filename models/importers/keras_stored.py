@@ -6,18 +6,16 @@ from collections.abc import Sequence
 from functools import partial
 
 from cellserve.models.importers import legacy_layout
-from cellserve.models.importers.keras_graph import Convert, Graph, KerasLayer
+from cellserve.models.importers.keras_graph import Convert, Graph, KerasLayer, Place
 from cellserve.models.spec import GruLayer, JzsLayer, LstmLayer, RecurrentLayer, SimpleDeepRnnLayer
 
 
-def stored_arrays(
-    graph: Graph, keras: KerasLayer, layer: RecurrentLayer, part: Sequence[str], offset: int
-) -> tuple[int, Convert | None]:
-    """From `offset` on in the layer's list. None: as Keras 2 has them."""
+def stored_arrays(graph: Graph, keras: KerasLayer, layer: RecurrentLayer, place: Place) -> tuple[int, Convert | None]:
+    """None: as Keras 2 has them."""
     joined = 2 + layer.use_bias
     if not graph.era.is_legacy:
         return joined, None
-    shapes = graph.store.shapes(keras.name, tuple(part))[offset:]
+    shapes = graph.store.shapes(place)
     match layer:
         case JzsLayer():
             return _jzs(graph, keras, layer, shapes)

@@ -24,7 +24,9 @@ def collect(claims: Sequence[Claim], store: ArrayStore, source: str) -> Arrays:
             own = _canonical(claim, stored)
         except ValueError as error:  # LayoutError, and NumPy's own of arrays that do not fit beside each other
             raise ImportRefused(
-                source, f"{error}; the file is damaged or its arrays are not those of its configuration", layer=claim.keras_layer
+                source,
+                f"{error}; the file is damaged or its arrays are not those of its configuration",
+                layer=claim.place.keras_layer,
             ) from error
         collected |= {f"{claim.layer.name}.{name}": array for name, array in own.items()}
     return collected

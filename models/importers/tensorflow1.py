@@ -18,7 +18,7 @@ from pydantic import ValidationError
 from cellserve.models.errors import ImportRefused
 from cellserve.models.importers import layout
 from cellserve.models.importers.admission import admitted
-from cellserve.models.importers.checkpoint import DTYPES, Checkpoint
+from cellserve.models.importers.checkpoint import DTYPES, Checkpoint, is_of_objects
 from cellserve.models.importers.described_layers import from_layers
 from cellserve.models.importers.description import Description
 from cellserve.models.importers.imported import ImportedModel, Source, file_digest
@@ -68,6 +68,13 @@ def load_checkpoint(prefix: Path, description: Description) -> ImportedModel:
     origin = Source("tensorflow", "1", files[0].name, file_digest(*files))
     if description.layers is not None:
         return from_layers(prefix, _numbers(checkpoint), description, origin)
+    if is_of_objects(checkpoint):
+        raise ImportRefused(
+            source,
+            "this is a checkpoint of TensorFlow 2, which names its variables after objects and does not say what these compute; "
+            "give the Keras model's to_json() with --architecture, save the whole model with model.save('model.keras'), or "
+            "describe its `layers` in a --description",
+        )
     description.refuse_all_but(FIELDS, source, "a TensorFlow 1 checkpoint")
     shapes = {name: entry.shape for name, entry in checkpoint.entries.items()}
     found = sort_variables(shapes, description.cells or {}, whole=description.order is None, source=source)

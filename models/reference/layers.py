@@ -90,7 +90,7 @@ def value(
         case Conv1dLayer() | Pooling1dLayer() | Padding1dLayer() | GlobalPooling1dLayer():
             return windows.value(layer, arrays, x, masks[0])
         case MergeLayer():
-            return _merge(layer, inputs)
+            return _merge_of_counting(layer, inputs, masks) if layer.counts_where == "any" else _merge(layer, inputs)
         case FlattenLayer():
             return np.ravel(x)
         case RepeatVectorLayer():
@@ -102,13 +102,15 @@ def value(
 def mask(layer: LayerSpec, inputs: list[Array], masks: list[Mask | None]) -> Mask | None:
     """The mask [T] that the layer's output carries, None for none. A reversed sequence keeps its mask unreversed, as in Keras."""
     made: list[Mask | None] = []
-    if isinstance(layer, MASK_ENDS):
+    if isinstance(layer, MASK_ENDS) or (isinstance(layer, MergeLayer) and layer.counts_where == "always"):
         return None
     if isinstance(layer, EmbeddingLayer) and layer.mask_zero:
         made.append(inputs[0] != 0)
     if isinstance(layer, MaskingLayer):
         made.append(masked_by_value(layer, inputs[0]))
     present = [one for one in (*masks, *made) if one is not None]
+    if isinstance(layer, MergeLayer) and layer.counts_where == "any":
+        return np.logical_or.reduce(present) if len(present) == len(inputs) else None
     return np.logical_and.reduce(present) if present else None
 
 
@@ -131,3 +133,15 @@ def _merge(layer: MergeLayer, inputs: list[Array]) -> Array:
     for other in inputs[1:]:
         total = total * other if layer.mode == "multiply" else total + other
     return total / len(inputs) if layer.mode == "average" else total
+
+
+def _merge_of_counting(layer: MergeLayer, inputs: list[Array], masks: list[Mask | None]) -> Array:
+    """Step by step, of the inputs that count there."""
+    if layer.mode not in ("multiply", "maximum", "minimum") or all(mask is None for mask in masks):
+        return _merge(layer, inputs)
+    steps = []
+    for t in range(len(inputs[0])):
+        there = [x[t] for x, mask in zip(inputs, masks) if mask is None or mask[t]]
+        none = np.zeros_like(inputs[0][t]) if layer.mode == "multiply" else inputs[0][t]
+        steps.append(_merge(layer, there) if there else none)
+    return np.stack(steps)

@@ -22,7 +22,10 @@ RepositoryOption = Annotated[
 ]
 
 ArchitectureOption = Annotated[
-    Path | None, typer.Option("--architecture", help="Keras JSON, for an .h5 file that holds weights only.", dir_okay=False)
+    Path | None,
+    typer.Option(
+        "--architecture", help="Keras JSON, for an .h5 file or a TensorFlow 2 checkpoint that holds weights only.", dir_okay=False
+    ),
 ]
 
 DescriptionOption = Annotated[

@@ -20,11 +20,12 @@ class ClientFailed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class ForeignClient:
-    """python: of the environment. arguments: what every scenario gets, after its name."""
+    """python: of the environment. arguments: what every scenario gets, after its name. patience_seconds: for one scenario."""
 
     python: Path
     script: str
     arguments: tuple[str, ...]
+    patience_seconds: float = PATIENCE_SECONDS
 
     def run(self, scenario: str, *further: str) -> Any:
         """What the scenario prints. Raises ClientFailed."""
@@ -32,7 +33,7 @@ class ForeignClient:
             [str(self.python), str(CLIENTS / self.script), scenario, *self.arguments, *further],
             capture_output=True,
             text=True,
-            timeout=PATIENCE_SECONDS,
+            timeout=self.patience_seconds,
             env=ENVIRONMENT,
             check=False,
         )

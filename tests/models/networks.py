@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import torch
@@ -219,7 +220,9 @@ def stacks(draw: st.DrawFn, *, fusable: bool, causal: bool) -> ModelSpec:
         layers += draw(st.sampled_from(_between(f"between{level}", last)))
         last = layers[-1].name
         if sequences and below != "x" and draw(st.booleans()):
-            layers += _skip(f"skip{level}", below, last, draw(st.sampled_from(MERGES)))
+            layers += _skip(
+                f"skip{level}", below, last, draw(st.sampled_from(MERGES)), draw(st.sampled_from(("all", "any", "always")))
+            )
             last = layers[-1].name
     if sequences and draw(st.booleans()):
         pooled = GlobalPooling1dLayer(name="last", inputs=(last,), mode=draw(st.sampled_from(("max", "average"))))
@@ -235,12 +238,12 @@ def _other_direction(layer: RecurrentLayer, mode: str) -> list[LayerSpec]:
     return [backward, *turned, MergeLayer(name=f"{layer.name}_both", inputs=(layer.name, other), mode=mode)]
 
 
-def _skip(name: str, below: str, above: str, mode: str) -> list[LayerSpec]:
+def _skip(name: str, below: str, above: str, mode: str, counts_where: Literal["all", "any", "always"]) -> list[LayerSpec]:
     """The sequence before a level, joined with the one after it."""
     if mode == "concat":
-        return [MergeLayer(name=name, inputs=(below, above), mode="concat")]
+        return [MergeLayer(name=name, inputs=(below, above), mode="concat", counts_where=counts_where)]
     widened = [DenseLayer(name=f"{name}_{side}", inputs=(source,), units=3) for side, source in (("b", below), ("a", above))]
-    return [*widened, MergeLayer(name=name, inputs=(f"{name}_b", f"{name}_a"), mode=mode)]
+    return [*widened, MergeLayer(name=name, inputs=(f"{name}_b", f"{name}_a"), mode=mode, counts_where=counts_where)]
 
 
 def _front_ends(source: str) -> list[list[LayerSpec]]:

@@ -45,8 +45,27 @@ SEQUENCE = GruLayer(name="g", inputs=("x",), units=3, return_sequences=True)
             ],
             {"x": "x", "m": "m", "both": "both", "same": "both"},
         ),
+        (
+            [
+                MaskingLayer(name="m", inputs=("x",)),
+                Conv1dLayer(name="c", inputs=("m",), units=3, kernel_size=1),
+                MergeLayer(name="either", inputs=("m", "c"), mode="sum", counts_where="any"),
+                GruLayer(name="h", inputs=("either",), units=2),
+            ],
+            {},
+        ),
+        (
+            [
+                MaskingLayer(name="m", inputs=("x",)),
+                MergeLayer(name="product", inputs=("x", "m"), mode="multiply", counts_where="any"),
+            ],
+            {"x": "x", "m": "m"},
+        ),
     ],
-    ids=["recurrent", "travels", "ignored", "unheeded", "made", "turned", "window", "average", "largest", "merged"],
+    ids=[
+        *("recurrent", "travels", "ignored", "unheeded", "made", "turned", "window", "average", "largest", "merged"),
+        *("with one that always counts", "of its values"),
+    ],
 )
 def test_sources(layers: list[LayerSpec], expected: dict[str, str]) -> None:
     spec = chain(*layers)

@@ -63,8 +63,12 @@ def write_h5(
     version: str | bytes | None = "2.2.4",
     backend: str = "tensorflow",
     pieces: bool = False,
+    names: Mapping[str, Sequence[str]] | None = None,
 ) -> Path:
-    """A whole model, or with `model` None weights alone at the root. `pieces`: attributes split as Keras splits long ones."""
+    """A whole model, or with `model` None weights alone at the root. `pieces`: attributes split as Keras splits long ones.
+
+    `names`: of the arrays, by layer; without, they say nothing.
+    """
     with h5py.File(path, "w") as file:
         if model is not None:
             file.attrs["model_config"] = json.dumps(model)
@@ -74,10 +78,10 @@ def write_h5(
         group = file.create_group("model_weights") if model is not None else file
         _write_names(group, "layer_names", list(arrays), pieces)
         for name, stored in arrays.items():
-            names = [f"{name}/array_{index}:0" for index in range(len(stored))]
+            own_names = list((names or {}).get(name) or (f"{name}/array_{index}:0" for index in range(len(stored))))
             own = group.create_group(name)
-            _write_names(own, "weight_names", names, pieces)
-            for array_name, array in zip(names, stored, strict=True):
+            _write_names(own, "weight_names", own_names, pieces)
+            for array_name, array in zip(own_names, stored, strict=True):
                 own.create_dataset(array_name, data=array)
     return path
 

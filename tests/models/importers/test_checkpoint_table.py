@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
@@ -11,13 +12,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from cellserve.models.errors import ImportRefused
-from cellserve.models.importers.checkpoint import Checkpoint
+from cellserve.models.importers import load
+from cellserve.models.importers.checkpoint import OBJECT_GRAPH, Checkpoint
 from cellserve.models.importers.checkpoint_location import locate
 from cellserve.models.importers.checkpoint_table import read_table
 from cellserve.models.importers.crc32c import crc32c, unmasked
 from cellserve.models.importers.wire import Damaged
 from tests.golden.cases import FOLDER
 from tests.models.importers.checkpoint_files import entry, field, masked, random, table, varint, write_checkpoint
+from tests.models.importers.keras_files import layer, sequential
 
 REAL = FOLDER / "tf1_grucell.ckpt.d" / "model.ckpt"
 INDEX = REAL.with_name("model.ckpt.index").read_bytes()
@@ -214,8 +217,35 @@ def test_what_is_no_checkpoint(tmp_path: Path) -> None:
     (tmp_path / "variables").mkdir()
     write_checkpoint(tmp_path / "variables" / "variables", {"a": random(2)})
     (tmp_path / "other.index").unlink()
-    with pytest.raises(ImportRefused, match="SavedModel"):
+    with pytest.raises(ImportRefused, match="SavedModel; its weights are the checkpoint variables/variables"):
         locate(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("beside", "said"),
+    [
+        (["keras_metadata.pb"], r"tf_keras.models.load_model\('made'\).*model.keras"),
+        ([], "where the model was made.*model.keras"),
+    ],
+)
+def test_a_saved_model_of_tensorflow_2_says_what_leads_on(tmp_path: Path, beside: list[str], said: str) -> None:
+    folder = tmp_path / "made"
+    (folder / "variables").mkdir(parents=True)
+    write_checkpoint(folder / "variables" / "variables", {OBJECT_GRAPH: random(2), "variables/0": random(2)})
+    for name in ("saved_model.pb", *beside):
+        (folder / name).write_bytes(b"")
+    with pytest.raises(ImportRefused, match=f"this is a SavedModel, .*{said}"):
+        load(folder)
+
+
+def test_a_checkpoint_of_tensorflow_2_is_not_taken_for_one_of_tensorflow_1(tmp_path: Path) -> None:
+    write_checkpoint(tmp_path / "weights", {OBJECT_GRAPH: random(2), "layer_with_weights-0/kernel": random(2, 3)})
+    with pytest.raises(ImportRefused, match=r"a checkpoint of TensorFlow 2.*model.save\('model.keras'\)"):
+        load(tmp_path / "weights")
+    (tmp_path / "model.json").write_text(json.dumps(sequential(layer("Dense", "d", units=3, batch_input_shape=[None, 2]))))
+    write_checkpoint(tmp_path / "first", {"rnn/lstm_cell/kernel": random(2, 3)})
+    with pytest.raises(ImportRefused, match=r"option '--architecture': .*a checkpoint of TensorFlow 1, whose scopes tell"):
+        load(tmp_path / "first", architecture=tmp_path / "model.json")
 
 
 def test_the_first_format_is_told_by_its_single_file(tmp_path: Path) -> None:

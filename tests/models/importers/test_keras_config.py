@@ -13,7 +13,9 @@ import pytest
 from cellserve.models import reference
 from cellserve.models.errors import ImportRefused
 from cellserve.models.importers import ImportedModel, load
+from cellserve.models.importers.keras_masks import NAMES
 from cellserve.models.shapes import infer_shapes
+from cellserve.models.spec import MergeLayer
 from tests.golden.cases import FOLDER
 from tests.models.importers.keras_files import (
     Arrays,
@@ -118,6 +120,12 @@ def test_a_width_that_the_config_leaves_out_is_read_from_the_first_kernel(tmp_pa
     assert masked.spec.inputs[0].width == 2
     with pytest.raises(ImportRefused, match="not say how many features"):
         imported(tmp_path, sequential(layer("LeakyReLU", "bent"), lstm()), {"bent": [], "lstm_1": lstm_arrays()})
+
+
+def test_a_shape_is_said_axis_by_axis(tmp_path: Path) -> None:
+    images = layer("InputLayer", "x", batch_input_shape=[None, None, 8, 1])
+    with pytest.raises(ImportRefused, match=r"this input has the shape \[batch, time, 8, 1\]"):
+        imported(tmp_path, sequential(images, lstm()), {"x": [], "lstm_1": lstm_arrays()})
 
 
 def test_an_embedding_first_means_ids(tmp_path: Path) -> None:
@@ -233,6 +241,20 @@ def test_a_stack_of_cells_is_a_stack_of_layers(tmp_path: Path) -> None:
     np.testing.assert_array_equal(*answers)
 
 
+def test_a_masked_stack_of_cells_backwards_is_the_same_stack_on_the_sequence_turned(tmp_path: Path) -> None:
+    cells = [layer("LSTMCell", name, units=3, activation="tanh", recurrent_activation="sigmoid") for name in "ab"]
+    x = np.random.default_rng(0).normal(size=(2, 5, 2)).astype(np.float32)
+    x[0, 3:] = x[1, 1] = 0
+
+    def answer(steps: np.ndarray, *, backwards: bool) -> np.ndarray:
+        stack = layer("RNN", "s", cell=cells, go_backwards=backwards, return_sequences=True)
+        model = sequential(layer("Masking", "m", mask_value=0.0, **SHAPE), stack)
+        found = imported(tmp_path, model, {"m": [], "s": [*lstm_arrays(), *lstm_arrays(3, seed=1)]}, version="2.15.0")
+        return reference.run(found.spec, found.weights.arrays, (steps,), [5, 5])[0][0]
+
+    np.testing.assert_allclose(answer(x, backwards=True), answer(x[:, ::-1], backwards=False), atol=1e-12)
+
+
 def bidirectional(**config: Any) -> dict[str, Any]:
     inner = layer("LSTM", "inner", units=3, recurrent_activation="sigmoid", return_sequences=True)
     return sequential(layer("Bidirectional", "both", layer=inner, **SHAPE, **config))
@@ -295,6 +317,63 @@ def test_a_mask_that_is_not_the_layers_own_is_refused(tmp_path: Path, other: dic
         load(path)
 
 
+def merged_masks(*operations: tuple[str, list[Any], dict[str, Any]]) -> dict[str, Any]:
+    """Two masked sequences joined. operations: (class, arguments, options); the last one makes the LSTM's mask."""
+
+    def placed(raw: dict[str, Any], *arguments: Any, module: str = "keras.layers", **keywords: Any) -> dict[str, Any]:
+        inbound = [{"args": list(arguments), "kwargs": keywords}] if arguments else []
+        return {**raw, "module": module, "name": raw["config"]["name"], "inbound_nodes": inbound}
+
+    made = [
+        placed(layer(kind, f"o{number}", **options), *arguments, module="keras.src.ops.numpy")
+        for number, (kind, arguments, options) in enumerate(operations)
+    ]
+    layers = [
+        *(placed(layer("InputLayer", name, batch_shape=[None, None, 1])) for name in "xy"),
+        *(placed(layer("Masking", f"masked_{name}", mask_value=0.0), keras_3_tensor(name)) for name in "xy"),
+        *made,
+        placed(layer("Concatenate", "joined", axis=-1), [keras_3_tensor("masked_x"), keras_3_tensor("masked_y")]),
+        placed(lstm(), keras_3_tensor("joined"), mask=keras_3_tensor(made[-1]["name"])),
+    ]
+    model = functional(layers, ["x", "y"], [])
+    model["config"]["output_layers"] = ["lstm_1", 0, 0]
+    return model
+
+
+BOTH_MASKS = [
+    *(("NotEqual", [keras_3_tensor(name), 0.0], {}) for name in "xy"),
+    *(("Any", [keras_3_tensor(name)], {"axis": -1, "keepdims": False}) for name in ("o0", "o1")),
+]
+WIDENED = [
+    *BOTH_MASKS,
+    *(("ExpandDims", [keras_3_tensor(name)], {"axis": -1}) for name in ("o2", "o3")),
+    *(("ZerosLike", [keras_3_tensor(f"masked_{name}")], {"dtype": "bool"}) for name in "xy"),
+    *(("LogicalOr", [keras_3_tensor(f"o{4 + n}"), keras_3_tensor(f"o{6 + n}")], {}) for n in (0, 1)),
+    ("Concatenate", [[keras_3_tensor("o8"), keras_3_tensor("o9")]], {"axis": -1}),
+    ("Any", [keras_3_tensor("o10")], {"axis": -1, "keepdims": False}),
+]
+
+
+def test_masks_are_merged_as_the_release_did(tmp_path: Path) -> None:
+    """Before 3.4 they ended there."""
+    arrays = {"layers/lstm/cell": lstm_arrays()}
+    found = load(write_archive(tmp_path / "m.keras", merged_masks(*WIDENED), arrays, version="3.4.0"))
+    assert [one.counts_where for one in found.spec.layers if isinstance(one, MergeLayer)] == ["any"]
+    with pytest.raises(ImportRefused, match="layer 'lstm_1': option 'mask'"):
+        load(write_archive(tmp_path / "m.keras", merged_masks(*WIDENED), arrays, version="3.3.3"))
+    unmasked = merged_masks(*WIDENED)
+    unmasked["config"]["layers"][-1]["inbound_nodes"][0]["kwargs"] = {"mask": None}
+    found = load(write_archive(tmp_path / "m.keras", unmasked, arrays, version="3.3.3"))
+    assert [one.counts_where for one in found.spec.layers if isinstance(one, MergeLayer)] == ["always"]
+    assert any("joined: the masks of its inputs end here" in note for note in found.notes)
+
+
+def test_the_mask_of_one_input_alone_is_not_that_of_the_merge(tmp_path: Path) -> None:
+    path = write_archive(tmp_path / "m.keras", merged_masks(*BOTH_MASKS), {"layers/lstm/cell": lstm_arrays()})
+    with pytest.raises(ImportRefused, match="layer 'lstm_1': option 'mask'"):
+        load(path)
+
+
 def test_other_operations_of_keras_3_are_refused(tmp_path: Path) -> None:
     model = masked_keras_3(0.0, 0.0)
     model["config"]["layers"][2]["class_name"] = "LogicalNot"
@@ -340,7 +419,8 @@ def test_every_golden_configuration_has_shapes_and_names_its_own_layers() -> Non
                 continue  # weights alone
             config = json.loads(file.attrs["model_config"])["config"]
         raws = config if isinstance(config, list) else config["layers"]
-        names = {raw["config"]["name"] for raw in raws if raw["class_name"] not in ("InputLayer", "Bidirectional")}
+        unnamed = ("InputLayer", "Bidirectional", "Concatenate", *NAMES)  # Keras 3 concatenates masks too
+        names = {raw["config"]["name"] for raw in raws if raw["class_name"] not in unnamed}
         spec = load(path).spec
         assert names <= {one.name for one in spec.layers}
         assert set(spec.outputs) <= infer_shapes(spec).keys()

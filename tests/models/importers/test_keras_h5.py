@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -48,6 +49,30 @@ def test_a_missing_array_names_its_layer(tmp_path: Path) -> None:
         del file["model_weights/lstm_1/lstm_1/array_1:0"]
     with pytest.raises(ImportRefused, match=r"layer 'lstm_1'.*array_1:0' is missing"):
         load(path)
+
+
+def keras_3_weights(folder: Path, *layers: dict[str, Any], **places: list[np.ndarray]) -> tuple[Path, Path]:
+    """What save_weights and to_json of Keras 3 leave, which name no release."""
+    with h5py.File(folder / "m.weights.h5", "w") as file:
+        for place, stored in places.items():
+            for index, array in enumerate(stored):
+                file.create_dataset(f"layers/{place}/vars/{index}", data=array)
+    raws = [{"module": "keras.layers", **raw} for raw in layers]
+    (folder / "m.json").write_text(json.dumps({"module": "keras", **sequential(*raws)}))
+    return folder / "m.weights.h5", folder / "m.json"
+
+
+def test_weights_of_keras_3_need_no_release_where_all_answer_the_same(tmp_path: Path) -> None:
+    shown = layer("InputLayer", "x", batch_shape=[None, None, 2])
+    weights, architecture = keras_3_weights(tmp_path, shown, lstm(), **{"lstm/cell": lstm_arrays()})
+    found = load(weights, architecture=architecture)
+    assert found.source.version.startswith("3.")
+    assert any("does not say which Keras wrote it" in note for note in found.notes)
+    weights, architecture = keras_3_weights(
+        tmp_path, shown, lstm(), layer("UnitNormalization", "unit"), **{"lstm/cell": lstm_arrays()}
+    )
+    with pytest.raises(ImportRefused, match=r"layer 'unit'.*Keras 3\.0\.0 and 3\.6\.0 answer differently"):
+        load(weights, architecture=architecture)
 
 
 @pytest.mark.parametrize(
@@ -192,3 +217,53 @@ def test_what_a_description_may_say_of_a_keras_file(tmp_path: Path) -> None:
     said.write_text("nonlinearity: relu")
     with pytest.raises(ImportRefused, match="'nonlinearity': this has no meaning for a Keras model"):
         load(path, description=said)
+
+
+def both_ways(*, frozen: bool = False) -> dict[str, Any]:
+    inner = layer("LSTM", "inner", units=3, recurrent_activation="sigmoid", return_sequences=True, trainable=not frozen)
+    return sequential(layer("Bidirectional", "both", layer=inner, batch_input_shape=[None, None, 2]))
+
+
+def named(direction: str) -> list[str]:
+    return [f"both/{direction}_inner/lstm_cell/{role}:0" for role in ("kernel", "recurrent_kernel", "bias")]
+
+
+def test_arrays_are_read_by_name_whatever_their_order(tmp_path: Path) -> None:
+    """The forward direction is frozen, so Keras wrote it last."""
+    forward, backward = lstm_arrays(), lstm_arrays(seed=1)
+    names = {"both": named("backward") + named("forward")}
+    found = load(write_h5(tmp_path / "m.h5", both_ways(), {"both": [*backward, *forward]}, names=names, version="2.15.0"))
+    np.testing.assert_array_equal(found.weights.arrays["both_forward.kernel"], forward[0])
+    np.testing.assert_array_equal(found.weights.arrays["both_backward.bias"], backward[2])
+
+
+@pytest.mark.parametrize(("order", "noted"), [(("backward", "forward"), True), (("forward", "backward"), False)])
+def test_a_file_that_its_own_framework_would_mix_up_is_told_of(tmp_path: Path, order: tuple[str, str], noted: bool) -> None:
+    names = {"both": [name for direction in order for name in named(direction)]}
+    arrays = {"both": [*lstm_arrays(), *lstm_arrays(seed=1)]}
+    found = load(write_h5(tmp_path / "m.h5", both_ways(), arrays, names=names, version="2.15.0"))
+    assert any(note.startswith("both: ") and "tf.keras 2.15.0 goes by the order" in note for note in found.notes) == noted
+
+
+def test_names_that_contradict_shapes_are_refused(tmp_path: Path) -> None:
+    names = {"lstm_1": [f"lstm_1/{role}:0" for role in ("recurrent_kernel", "kernel", "bias")]}
+    path = write_h5(tmp_path / "m.h5", one_lstm(), {"lstm_1": lstm_arrays()}, names=names)
+    with pytest.raises(ImportRefused, match=r"layer 'lstm_1'.*kernel is \[3, 12\] where \[2, 12\] is expected"):
+        load(path)
+
+
+def test_names_that_do_not_tell_the_parts_apart_are_refused(tmp_path: Path) -> None:
+    names = {"both": [f"both/{part}/{role}:0" for part in "ab" for role in ("kernel", "recurrent_kernel", "bias")]}
+    arrays = {"both": [*lstm_arrays(), *lstm_arrays(seed=1)]}
+    with pytest.raises(ImportRefused, match=r"layer 'both'.*do not tell which of them run forward"):
+        load(write_h5(tmp_path / "m.h5", both_ways(), arrays, names=names))
+
+
+def test_a_width_that_only_a_frozen_first_cell_knows(tmp_path: Path) -> None:
+    cells = [layer("LSTMCell", name, units=3, activation="tanh", recurrent_activation="sigmoid") for name in ("one", "two")]
+    first, second = lstm_arrays(), lstm_arrays(3, seed=1)
+    names = {"s": [f"s/{name}/{role}:0" for name in ("two", "one") for role in ("kernel", "recurrent_kernel", "bias")]}
+    model = sequential(layer("RNN", "s", cell=cells))
+    found = load(write_h5(tmp_path / "m.h5", model, {"s": [*second, *first]}, names=names))
+    assert found.spec.inputs[0].width == 2
+    np.testing.assert_array_equal(found.weights.arrays["s.kernel"], second[0])
