@@ -7,7 +7,7 @@ notes, one sentence each, and can be changed by a description. Source: torch.nn.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,6 +20,7 @@ from cellserve.models.importers.described_layers import from_layers
 from cellserve.models.importers.description import Description
 from cellserve.models.importers.imported import ImportedModel, Source, file_digest
 from cellserve.models.importers.stored_arrays import StoredArrays
+from cellserve.models.importers.torch_answers import TorchModel
 from cellserve.models.importers.torch_modules import Linear, RecurrentStack, modules
 from cellserve.models.importers.torch_order import Arrangement, arrange
 from cellserve.models.importers.torch_parametrizations import plain
@@ -74,7 +75,8 @@ def from_state_dict(path: Path, stored: StoredArrays, description: Description) 
         spec = _wire(wiring, arrangement)
     except ValidationError as error:
         raise ImportRefused(source, f"the modules do not make a network: {error.errors()[0]['msg']}") from error
-    return admitted(spec, wiring.arrays, origin, tuple(wiring.notes), path)
+    imported = admitted(spec, wiring.arrays, origin, tuple(wiring.notes), path)
+    return replace(imported, answers=(TorchModel(arrangement, description, source).answers(spec),))
 
 
 def _wire(wiring: _Wiring, found: Arrangement) -> ModelSpec:
