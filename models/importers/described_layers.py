@@ -7,7 +7,7 @@ Nothing is guessed: every array must fit the layer that takes it, and none of a 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Collection, Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, NoReturn
@@ -46,8 +46,15 @@ class _Claims:
         return [name for name in self.numbered if name not in self.taken]
 
 
-def from_layers(path: Path, arrays: Arrays, description: Description, source: Source, notes: Sequence[str] = ()) -> ImportedModel:
-    """`arrays`: all that the file holds for the model; `notes`: what was left out of it.
+def from_layers(
+    path: Path,
+    arrays: Arrays,
+    description: Description,
+    source: Source,
+    notes: Sequence[str] = (),
+    precisions: Collection[str] = (),
+) -> ImportedModel:
+    """`arrays`: all that the file holds for the model; `notes`: what was left out of it; `precisions`: in which it holds them.
 
     Raises ImportRefused naming the layer and the array, with the shapes found and expected.
     """
@@ -72,7 +79,7 @@ def from_layers(path: Path, arrays: Arrays, description: Description, source: So
     unused = {name: array.shape for name, array in arrays.items() if name not in claims.taken}
     widths = {entry.width for entry in description.inputs if entry.width is not None}
     told = tell_unused(unused, str(path), "as no described layer takes them", read_widths=widths)
-    return admitted(spec, canonical, source, (*notes, *told, *_notes(description, spec)), path)
+    return admitted(spec, canonical, source, (*notes, *told, *_notes(description, spec)), path, precisions)
 
 
 def _spec(description: Description, source: str) -> ModelSpec:

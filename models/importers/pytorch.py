@@ -11,14 +11,17 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
+import torch
 from pydantic import ValidationError
 
 from cellserve.models.errors import ImportRefused
+from cellserve.models.framework_answers import FrameworkAnswers
 from cellserve.models.importers import layout
 from cellserve.models.importers.admission import admitted
 from cellserve.models.importers.described_layers import from_layers
 from cellserve.models.importers.description import Description
 from cellserve.models.importers.imported import ImportedModel, Source, file_digest
+from cellserve.models.importers.precision import foreign, largest_difference, sentence
 from cellserve.models.importers.stored_arrays import StoredArrays
 from cellserve.models.importers.torch_answers import TorchModel
 from cellserve.models.importers.torch_modules import Linear, RecurrentStack, modules
@@ -59,7 +62,7 @@ def from_state_dict(path: Path, stored: StoredArrays, description: Description) 
     beside = tell_unused(stored.beside, source, "as the file keeps them apart from the state dict that is imported")
     notes = [*stored.notes, *beside, *computed]
     if description.layers is not None:
-        return from_layers(path, arrays, description, origin, notes)
+        return from_layers(path, arrays, description, origin, notes, stored.precisions)
     description.refuse_all_but(FIELDS, source, "a PyTorch state dict")
     wiring = _Wiring(source, description, notes=notes)
     found, left = modules(arrays, description.order, source)
@@ -76,7 +79,15 @@ def from_state_dict(path: Path, stored: StoredArrays, description: Description) 
     except ValidationError as error:
         raise ImportRefused(source, f"the modules do not make a network: {error.errors()[0]['msg']}") from error
     imported = admitted(spec, wiring.arrays, origin, tuple(wiring.notes), path)
-    return replace(imported, answers=(TorchModel(arrangement, description, source).answers(spec),))
+    model = TorchModel(arrangement, description, source)
+    answers, precision = model.answers(spec), foreign(stored.precisions)
+    told = [] if precision is None else [_deviation(answers, model.answers(spec, getattr(torch, precision)), precision)]
+    return replace(imported, notes=(*imported.notes, *told), answers=(answers,))
+
+
+def _deviation(served: FrameworkAnswers, other: FrameworkAnswers, precision: str) -> str:
+    largest = largest_difference(other.outputs[0], served.outputs[0])
+    return f"The file holds weights in {precision}. {sentence(precision, 'up to', largest)}"
 
 
 def _wire(wiring: _Wiring, found: Arrangement) -> ModelSpec:

@@ -16,7 +16,7 @@ Shape = tuple[int, ...]
 
 @dataclass(frozen=True, slots=True)
 class StoredArrays:
-    """`arrays`: those of the model, in float32 where they are floats.
+    """`arrays`: those of the model, narrower floats in float32.
 
     `same`: names of `arrays` that stand for one and the same array of the file, group by group. `beside`: arrays that the file
     holds in other places, which an import does not read. `precisions`: the floating types in which the file holds `arrays`.

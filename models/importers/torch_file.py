@@ -125,7 +125,8 @@ def _stored(
         allowance.array(name, tuple(tensor.shape), tensor.element_size())
         if tensor.is_sparse or tensor.is_quantized:
             raise ImportRefused(source, "sparse and quantized tensors are not supported; save the weights as float32", layer=name)
-        exact = tensor.detach().to(torch.float32) if tensor.is_floating_point() else tensor.detach()
+        narrow = tensor.is_floating_point() and tensor.element_size() < torch.float32.itemsize
+        exact = tensor.detach().to(torch.float32) if narrow else tensor.detach()
         own = name.removeprefix(PARALLEL)
         if own in arrays:
             raise ImportRefused(source, f"it holds both {own} and {PARALLEL}{own}; save one of them", layer=own)
