@@ -64,7 +64,11 @@ def _load_arrays(path: Path, description: Description, architecture: Path | None
 
 def _load_torch(path: Path, kind: FileKind, description: Description) -> ImportedModel:
     from cellserve.models.importers.pytorch import from_state_dict
-    from cellserve.models.importers.torch_file import read_safetensors, read_torch_zip
+    from cellserve.models.importers.torch_file import is_program, read_safetensors, read_torch_zip
 
+    if kind is FileKind.TORCH_ZIP and is_program(path):
+        from cellserve.models.importers.torch_script import load_script
+
+        return load_script(path, description)
     read = read_torch_zip if kind is FileKind.TORCH_ZIP else read_safetensors
     return from_state_dict(path, read(path).without(description.ignore or (), str(path)), description)

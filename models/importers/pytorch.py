@@ -153,6 +153,9 @@ def _add_pass(wiring: _Wiring, stack: RecurrentStack, name: str, source: str, st
 
 
 def _add_head(wiring: _Wiring, head: Sequence[Linear]) -> None:
+    if not head and wiring.description.head == "last_step":
+        wiring.add(LastStepLayer(name="last_step", inputs=(wiring.current,)))
+        return
     if not head:
         wiring.notes.append("There is no head: the output is the last layer's whole sequence.")
         return

@@ -29,6 +29,9 @@ class StoredArrays:
     by_name: bool = False
     notes: tuple[str, ...] = ()
 
+    def with_note(self, note: str) -> StoredArrays:
+        return replace(self, notes=(*self.notes, note))
+
     def without(self, patterns: Sequence[str], source: str) -> StoredArrays:
         """Less what a person says the model does not use. Raises ImportRefused: a pattern that nothing matches."""
         left = matching([*self.arrays, *self.beside], patterns, source)

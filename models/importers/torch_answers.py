@@ -65,7 +65,7 @@ class TorchModel:
         x = x.to(precision)
         for stack in stacks:
             x, _ = stack(x)
-        if self.found.head and self.description.head != "sequence":
+        if self.description.head == "last_step" or (self.found.head and self.description.head is None):
             x = x[:, -1]
         functions = self.description.head_activations or ("linear",) * len(self.found.head)
         for linear, function in zip(self.found.head, functions, strict=True):

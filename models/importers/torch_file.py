@@ -17,29 +17,38 @@ from safetensors import SafetensorError, safe_open
 from cellserve.models.errors import ImportRefused
 from cellserve.models.importers.limits import MAX_EXPANSION, MAX_TOTAL_BYTES, SMALL_BYTES, Allowance
 from cellserve.models.importers.stored_arrays import StoredArrays
-from cellserve.models.importers.torch_objects import refuse_objects, refuse_program
+from cellserve.models.importers.torch_objects import refuse_objects
 
 WRAPPERS: Final = ("state_dict", "model_state_dict", "model_state", "model", "net")  # what scripts file their state dict under
 PARALLEL: Final = "module."  # what DataParallel puts before every name
 PARAMETER: Final = re.compile(r"(weight|bias)(_\w+)?")
+TORCHSCRIPT: Final = "constants.pkl"  # beside data.pkl; torch's own loaders tell a program by this
+DAMAGE: Final = (zipfile.BadZipFile, OSError, NotImplementedError, ValueError)
 DEEPEST: Final = 8  # levels of a training checkpoint
 
 Tensors = dict[str, torch.Tensor]
+
+
+def is_program(path: Path) -> bool:
+    """Whether an archive of PyTorch's is a TorchScript program. Raises ImportRefused: damaged, sizes that are not believable."""
+    source = str(path)
+    try:
+        with zipfile.ZipFile(path) as archive:
+            entries = archive.infolist()
+    except DAMAGE as error:
+        raise ImportRefused(source, f"the archive is damaged or cut short ({_first_line(error)}); copy the file again") from error
+    unpacked, packed = sum(entry.file_size for entry in entries), sum(entry.compress_size for entry in entries)
+    if unpacked > MAX_TOTAL_BYTES or (unpacked > SMALL_BYTES and unpacked > MAX_EXPANSION * max(packed, 1)):
+        raise ImportRefused(
+            source, f"the archive unpacks to {unpacked:,} bytes, which is not believable for a model; it is refused"
+        )
+    return any(entry.filename.rpartition("/")[2] == TORCHSCRIPT for entry in entries)
 
 
 def read_torch_zip(path: Path) -> StoredArrays:
     """What torch.save(model.state_dict(), path) wrote since PyTorch 1.6. Raises ImportRefused."""
     source = str(path)
     try:
-        with zipfile.ZipFile(path) as archive:
-            entries = archive.infolist()
-        unpacked = sum(entry.file_size for entry in entries)
-        packed = sum(entry.compress_size for entry in entries)
-        if unpacked > MAX_TOTAL_BYTES or (unpacked > SMALL_BYTES and unpacked > MAX_EXPANSION * max(packed, 1)):
-            raise ImportRefused(
-                source, f"the archive unpacks to {unpacked:,} bytes, which is not believable for a model; it is refused"
-            )
-        refuse_program((entry.filename for entry in entries), path)
         content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         refuse_objects(path, error)
@@ -50,7 +59,7 @@ def read_torch_zip(path: Path) -> StoredArrays:
     place, tensors = _state_dict(content, (), source)
     named = {".".join(at): tensor for at, tensor in _tensors(content, ()) if at[:-1] != place or at[-1] not in tensors}
     beside = {name: tuple(tensor.shape) for name, tensor in named.items()}
-    return _stored(tensors, _groups(tensors), beside, source)
+    return stored_tensors(tensors, beside, source)
 
 
 def read_safetensors(path: Path) -> StoredArrays:
@@ -114,6 +123,11 @@ def _tensors(content: object, place: tuple[str, ...]) -> Iterator[tuple[tuple[st
     elif len(place) < DEEPEST and isinstance(content, Sequence) and not isinstance(content, str | bytes):
         for index, value in enumerate(content):
             yield from _tensors(value, (*place, str(index)))
+
+
+def stored_tensors(tensors: Tensors, beside: Mapping[str, tuple[int, ...]], source: str) -> StoredArrays:
+    """`beside`: shapes of what is not imported. Raises ImportRefused: sparse or quantized, too large, one name twice."""
+    return _stored(tensors, _groups(tensors), beside, source)
 
 
 def _stored(

@@ -1,11 +1,10 @@
-"""PyTorch files that hold more than arrays, refused by what they hold: programs (TorchScript, torch.export) and pickled objects.
+"""PyTorch files that hold pickled objects beside arrays, refused by what these are.
 
-Reads names alone and runs nothing. Source: torch.serialization, torch.jit, torch.export 2.x.
+Reads names alone and runs nothing. Source: torch.serialization 2.x.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Final, NoReturn
 
@@ -13,25 +12,8 @@ from torch.serialization import get_unsafe_globals_in_checkpoint
 
 from cellserve.models.errors import ImportRefused
 
-TORCHSCRIPT: Final = "constants.pkl"  # beside data.pkl; torch's own loaders tell it by this
 PACKED: Final = ("torch.ScriptObject", "torch._utils._rebuild_qtensor", "torch.per_channel_affine", "torch.per_tensor_affine")
 SHOWN: Final = 3
-
-
-def is_program(names: Iterable[str]) -> bool:
-    """Whether a zip archive of these entries is a TorchScript program."""
-    return any(name.rpartition("/")[2] == TORCHSCRIPT for name in names)
-
-
-def refuse_program(names: Iterable[str], path: Path) -> None:
-    """Raises ImportRefused for an archive of TorchScript."""
-    if is_program(names):
-        raise ImportRefused(
-            str(path),
-            "this is a TorchScript program (torch.jit.save), which would have to be run; programs are never run here. Where you "
-            "trust it, take its weights out, and import those: "
-            f'torch.save(torch.jit.load("{path.name}", map_location="cpu").state_dict(), "{path.stem}.weights.pt")',
-        )
 
 
 def refuse_objects(path: Path, cause: BaseException) -> NoReturn:

@@ -24,13 +24,6 @@ def refusal(path: Path) -> str:
     return said
 
 
-@pytest.mark.parametrize("file", ["torchscript_scripted.pt", "torchscript_traced.pt"])
-def test_a_torchscript_program_is_called_one(file: str) -> None:
-    said = refusal(CASES / file)
-    assert "this is a TorchScript program" in said
-    assert f'torch.save(torch.jit.load("{file}", map_location="cpu").state_dict(), ' in said
-
-
 def test_quantized_weights_are_called_so() -> None:
     assert "it holds quantized weights, packed by torch's own kernels (torch.ScriptObject)" in refusal(CASES / "quantized.pt")
 
