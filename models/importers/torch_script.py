@@ -13,7 +13,8 @@ from cellserve.models.importers.imported import ImportedModel
 from cellserve.models.importers.pytorch import from_state_dict
 from cellserve.models.importers.torch_file import stored_tensors
 from cellserve.models.importers.torch_script_file import read_script
-from cellserve.models.importers.torch_script_program import Flow, NotFollowed, follow
+from cellserve.models.importers.torch_script_program import follow
+from cellserve.models.importers.torch_script_values import Flow, NotFollowed
 
 
 def load_script(path: Path, description: Description) -> ImportedModel:
