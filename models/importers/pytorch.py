@@ -15,13 +15,12 @@ import torch
 from pydantic import ValidationError
 
 from cellserve.models.errors import ImportRefused
-from cellserve.models.framework_answers import FrameworkAnswers
 from cellserve.models.importers import layout
 from cellserve.models.importers.admission import admitted
 from cellserve.models.importers.described_layers import from_layers
 from cellserve.models.importers.description import Description
 from cellserve.models.importers.imported import ImportedModel, Source, file_digest
-from cellserve.models.importers.precision import foreign, largest_difference, sentence
+from cellserve.models.importers.precision import deviation_note, foreign, largest_difference, sentence
 from cellserve.models.importers.stored_arrays import StoredArrays
 from cellserve.models.importers.torch_answers import TorchModel
 from cellserve.models.importers.torch_modules import Linear, RecurrentStack, modules
@@ -81,13 +80,17 @@ def from_state_dict(path: Path, stored: StoredArrays, description: Description) 
     imported = admitted(spec, wiring.arrays, origin, tuple(wiring.notes), path)
     model = TorchModel(arrangement, description, source)
     answers, precision = model.answers(spec), foreign(stored.precisions)
-    told = [] if precision is None else [_deviation(answers, model.answers(spec, getattr(torch, precision)), precision)]
+    told = () if precision is None else (f"The file holds weights in {precision}. {_deviation(imported, model, precision)}",)
     return replace(imported, notes=(*imported.notes, *told), answers=(answers,))
 
 
-def _deviation(served: FrameworkAnswers, other: FrameworkAnswers, precision: str) -> str:
-    largest = largest_difference(other.outputs[0], served.outputs[0])
-    return f"The file holds weights in {precision}. {sentence(precision, 'up to', largest)}"
+def _deviation(imported: ImportedModel, model: TorchModel, precision: str) -> str:
+    """As torch computes, or, of what it cannot compute in this precision here, about."""
+    try:
+        other = model.answers(imported.spec, getattr(torch, precision)).outputs[0]
+    except RuntimeError:
+        return deviation_note(imported.spec, imported.weights, precision)
+    return sentence(precision, "up to", largest_difference(other, model.answers(imported.spec).outputs[0]))
 
 
 def _wire(wiring: _Wiring, found: Arrangement) -> ModelSpec:
