@@ -8,13 +8,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from cellserve.models import parity, reference
+from cellserve.models import framework_parity, parity, reference
 from cellserve.models.framework_answers import AnswersDoNotFit, FrameworkAnswers
-from cellserve.models.framework_parity import KEPT_VALUES, against_framework
+from cellserve.models.framework_parity import against_framework
 from cellserve.models.parity import ParityFailure
 from cellserve.models.shapes import expected_weights
 from cellserve.models.spec import ModelSpec
 from cellserve.models.weights import Weights
+from tests.golden.cases import GoldenCase, all_cases
 
 SPEC = ModelSpec.model_validate(
     {
@@ -90,13 +91,14 @@ def test_answers_of_another_shape() -> None:
         against_framework(REPORT, SPEC, WEIGHTS, [replace(given, outputs=(given.outputs[0][:, -1],))])
 
 
-def test_of_many_rows_a_few_are_kept_but_all_are_checked() -> None:
-    given = answered(rows=64, steps=2000)
+def test_of_many_rows_a_few_are_kept_but_all_are_checked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(framework_parity, "KEPT_VALUES", 200)
+    given = answered(rows=8, steps=12)
     golden = against_framework(REPORT, SPEC, WEIGHTS, [given]).report.golden
-    assert len(golden.lengths) == len(golden.inputs[0]) == len(golden.state["0.h"]) == KEPT_VALUES // (2000 * (3 + 2))
+    assert len(golden.lengths) == len(golden.inputs[0]) == len(golden.state["0.h"]) == 200 // (12 * (3 + 2))
     wrong = given.outputs[0].copy()
     wrong[-1, -1] += 1
-    with pytest.raises(ParityFailure, match="row 63, step 1999"):
+    with pytest.raises(ParityFailure, match="row 7, step 11"):
         against_framework(REPORT, SPEC, WEIGHTS, [replace(given, outputs=(wrong,))])
 
 
@@ -109,3 +111,15 @@ def test_rows_of_different_lengths() -> None:
         against_framework(REPORT, SPEC, WEIGHTS, [ragged])
     right = np.stack([given.outputs[0][0], np.where(np.arange(5)[:, None] < 2, given.outputs[0][1], 0.0)]).astype(np.float32)
     assert against_framework(REPORT, SPEC, WEIGHTS, [replace(ragged, outputs=(right,))]).report.golden.lengths == (5, 2)
+
+
+ERAS = ("k030", "k122th", "k231tf", "tfk", "k3", "pt", "tf1")
+OF_EACH_ERA = {case.name.partition("_")[0]: case for case in reversed(all_cases()) if len(case.calls) == 1}
+
+
+@pytest.mark.parametrize("case", [OF_EACH_ERA[era] for era in ERAS], ids=ERAS)
+def test_every_frameworks_own_answers_hold(case: GoldenCase) -> None:
+    model, call = case.load(), case.calls[0]
+    given = FrameworkAnswers(case.name, call.inputs, call.outputs, call.lengths)
+    agreement = against_framework(parity.check(model.spec, model.weights), model.spec, model.weights, [given])
+    assert agreement.differences[case.name] < agreement.report.bound
