@@ -60,7 +60,7 @@ def golden_inputs(spec: ModelSpec) -> tuple[tuple[Array, ...], tuple[int, ...]]:
 def _drawn(spec: ModelSpec, entry: InputSpec, lengths: tuple[int, ...], random: np.random.Generator) -> Array:
     rows, steps = len(lengths), max(lengths)
     if entry.kind == "ids":
-        return random.integers(0, _vocabulary(spec, entry.name), size=(rows, steps), dtype=np.int64)
+        return random.integers(0, vocabulary(spec, entry.name), size=(rows, steps), dtype=np.int64)
     shape = (rows, entry.width or 0) if entry.kind == "vector" else (rows, steps, entry.width or 0)
     values = random.standard_normal(shape).astype(np.float32)
     for layer in spec.layers:
@@ -69,7 +69,8 @@ def _drawn(spec: ModelSpec, entry: InputSpec, lengths: tuple[int, ...], random: 
     return values
 
 
-def _vocabulary(spec: ModelSpec, name: str) -> int:
+def vocabulary(spec: ModelSpec, name: str) -> int:
+    """How many ids the input may hold: from 0 to one less."""
     sizes = [layer.vocabulary for layer in spec.layers if isinstance(layer, EmbeddingLayer) and layer.inputs == (name,)]
     return min(sizes, default=1)
 

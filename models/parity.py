@@ -1,12 +1,11 @@
 """The gate of publishing: each implementation that can run a network must give the oracle's numbers, whole and however it is cut.
 
-The bound is 2e-6 + 1e-5 |value| for moderate weights. Large weights amplify the rounding of float32 itself, so the oracle is
-also run in float32 and the bound is raised to four times the error seen there. Knows no repository and no service.
+How far they may lie apart is decided in parity_bounds.py. Knows no repository and no service.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -16,30 +15,21 @@ import torch
 
 from cellserve.models import reference
 from cellserve.models.chunk_call import ChunkCall
-from cellserve.models.errors import ModelError
 from cellserve.models.golden_pair import GoldenPair, golden_inputs
 from cellserve.models.network import Network
+from cellserve.models.parity_bounds import BASE_BOUND, ParityFailure, largest_difference, rounding_scale, tolerance
 from cellserve.models.pass_network import PassNetwork
 from cellserve.models.pass_walk import walk
 from cellserve.models.spec import ModelSpec
 from cellserve.models.state import RecurrentState
 from cellserve.models.weights import Weights
 
-__all__ = ["GoldenPair", "ParityFailure", "ParityReport", "check", "tolerance", "verify"]
+__all__ = ["BASE_BOUND", "GoldenPair", "ParityFailure", "ParityReport", "check", "tolerance", "verify"]
 
 Array = npt.NDArray[Any]
 Answer = tuple[tuple[Array, ...], Mapping[str, Array]]
 
-BASE_BOUND: Final = 2e-6
-RELATIVE_PART: Final = 5.0  # 1e-5 |value| beside 2e-6
-ROUNDING_MARGIN: Final = 4.0
-NUDGED_RUNS: Final = 2
-NUDGE: Final = 2.0**-22  # relative: two units in the last place of float32
 CHUNKS: Final = (1, 3, 2)  # uneven cuts, repeated
-
-
-class ParityFailure(ModelError):
-    """An implementation does not give the oracle's number; the message says which, where, and both values."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +47,7 @@ def check(spec: ModelSpec, weights: Weights, device: str = "cpu") -> ParityRepor
     inputs, lengths = golden_inputs(spec)
     outputs, state = reference.run(spec, weights.arrays, inputs, lengths)
     golden = GoldenPair(inputs, lengths, outputs, state)
-    bound = BASE_BOUND * _rounding_scale(spec, weights, golden)
+    bound = BASE_BOUND * rounding_scale(spec, weights, golden)
     network = Network(spec, weights, device)
     differences: dict[str, float] = {}
     refused: dict[str, str] = {}
@@ -96,40 +86,10 @@ def _difference(where: str, network: Network, golden: GoldenPair, answer: Answer
     for name, expected, found in zip(network.spec.outputs, golden.outputs, outputs, strict=True):
         shape = network.shapes[name]
         lengths = [shape.clock.steps(length) for length in golden.lengths] if shape.sequence else None
-        largest = max(largest, _largest_difference(f"{where}: output {name!r}", expected, found, lengths, bound))
+        largest = max(largest, largest_difference(f"{where}: output {name!r}", expected, found, lengths, bound))
     for key, expected in golden.state.items():
-        largest = max(largest, _largest_difference(f"{where}: state {key!r}", expected, state[key], None, bound))
+        largest = max(largest, largest_difference(f"{where}: state {key!r}", expected, state[key], None, bound))
     return largest
-
-
-def tolerance(expected: Array, bound: float) -> Array:
-    """How far a value may lie from the expected one: bound (1 + 5 |expected|)."""
-    allowed: Array = bound * (1.0 + RELATIVE_PART * np.abs(expected))
-    return allowed
-
-
-def _rounding_scale(spec: ModelSpec, weights: Weights, golden: GoldenPair) -> float:
-    """At least 1. Raises ParityFailure where float32 cannot hold the network's values at all.
-
-    The oracle sums vector by vector, which rounds less than a matrix product over many rows. Further runs with weights moved by
-    two units in the last place stand for that: it is what a sum of a few hundred products loses in the worst order.
-    """
-    random = np.random.default_rng(0)
-    errors = [_rounding_error(spec, weights.arrays, golden)]
-    for _ in range(NUDGED_RUNS):
-        nudged = {name: array * (1 + NUDGE * random.choice((-1.0, 1.0), array.shape)) for name, array in weights.arrays.items()}
-        errors.append(_rounding_error(spec, nudged, golden))
-    return max(1.0, ROUNDING_MARGIN * max(errors))
-
-
-def _rounding_error(spec: ModelSpec, arrays: Mapping[str, Array], golden: GoldenPair) -> float:
-    """The largest error of the oracle in float32, over the base tolerance."""
-    with np.errstate(over="ignore", invalid="ignore"):
-        outputs, state = reference.run(spec, arrays, golden.inputs, golden.lengths, dtype=np.float32)
-    pairs = [*zip(golden.outputs, outputs, strict=True), *((golden.state[key], state[key]) for key in golden.state)]
-    if not all(np.isfinite(rounded[~np.isnan(exact)]).all() for exact, rounded in pairs):
-        raise ParityFailure("the network's values grow beyond float32 on a small random input; check the weights")
-    return max(float(np.nanmax(np.abs(exact - rounded) / tolerance(exact, BASE_BOUND), initial=0.0)) for exact, rounded in pairs)
 
 
 def _whole(network: Network, golden: GoldenPair, implementation: str) -> Answer:
@@ -231,30 +191,6 @@ def _batch_major(network: Network, index: int, tensor: torch.Tensor) -> Array:
 def _states(network: Network, state: RecurrentState) -> dict[str, Array]:
     columns = network.state_layout.public
     return {one.key: state.view(one.layer_index, one.state).cpu().numpy() for one in columns}
-
-
-def _largest_difference(
-    where: str,
-    expected: Array,  # [B, T, …] or [B, …]
-    found: Array,
-    lengths: Sequence[int] | None,  # of the rows, for sequences
-    bound: float,
-) -> float:
-    largest = 0.0
-    for row in range(len(expected)):
-        wanted, got = (array[row] if lengths is None else array[row, : lengths[row]] for array in (expected, found))
-        both_undefined = np.isnan(wanted) & np.isnan(got)  # the mean of no valid steps
-        difference = np.where(both_undefined, 0.0, np.abs(wanted.astype(np.float64) - got))
-        wrong = ~(both_undefined | (difference <= tolerance(wanted, bound)))
-        if wrong.any():
-            place = tuple(int(axis) for axis in np.argwhere(wrong)[0])
-            step = f"step {place[0]}, " if lengths is not None else ""
-            raise ParityFailure(
-                f"{where}: row {row}, {step}place {list(place)} is {float(got[place])!r}, the oracle says "
-                f"{float(wanted[place])!r} (allowed difference {float(tolerance(wanted, bound)[place]):.1e})"
-            )
-        largest = max(largest, float(difference.max(initial=0.0)))
-    return largest
 
 
 def _float32(array: Array) -> Array:

@@ -65,10 +65,12 @@ def infer_shapes(spec: ModelSpec) -> dict[str, TensorShape]:
 def required_time_steps(spec: ModelSpec) -> int | None:
     """The number of time steps that every sequence must have, or None where any number will do (`minimum_time_steps`).
 
-    Flatten needs it, and so does a merge of sequences on different clocks, such as an input's steps with a RepeatVector's.
-    Raises InvalidSpec where the layers do not fit together.
+    Flatten needs it, and so does a merge of sequences on different clocks, such as an input's steps with a RepeatVector's. A
+    network that is fed vectors alone, such as a decoder, is fed one step. Raises InvalidSpec where layers do not fit together.
     """
     shapes = infer_shapes(spec)
+    if all(entry.kind == "vector" for entry in spec.inputs):
+        return 1
     for layer in spec.layers:
         sequences = [shapes[reference] for reference in layer.inputs if shapes[reference].sequence]
         fed = [shape.clock for shape in sequences if shape.clock.count is None]

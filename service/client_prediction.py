@@ -81,7 +81,7 @@ def _rows(output: pb.Output, lengths: Sequence[int]) -> list[Array]:
     values = from_wire(output.tensor)
     if not output.per_step:
         return list(values)
-    ends = np.cumsum([0, *lengths])
+    ends = np.cumsum([0, *(output.lengths or lengths)])
     if not values.ndim or ends[-1] != len(values):
         raise ValueError(f"output {output.name!r} has shape {list(values.shape)} for {ends[-1]} time steps")
     return [values[start:end] for start, end in pairwise(ends)]

@@ -75,14 +75,12 @@ def _load_arrays(path: Path, description: Description, architecture: Path | None
 
 
 def _load_torch(path: Path, kind: FileKind, description: Description) -> ImportedModel:
-    from cellserve.models.importers.ignored import without_ignored
     from cellserve.models.importers.pytorch import from_state_dict
-    from cellserve.models.importers.torch_file import read_safetensors, read_torch_zip
+    from cellserve.models.importers.torch_file import is_program, read_safetensors, read_torch_zip
 
+    if kind is FileKind.TORCH_ZIP and is_program(path):
+        from cellserve.models.importers.torch_script import load_script
+
+        return load_script(path, description)
     read = read_torch_zip if kind is FileKind.TORCH_ZIP else read_safetensors
-    arrays, notes = without_ignored(read(path), description.ignore or (), str(path))
-    if description.layers is not None:
-        from cellserve.models.importers.described_layers import from_layers
-
-        return from_layers(path, arrays, description, Source("torch", "", path.name, file_digest(path)), notes)
-    return from_state_dict(path, arrays, description, notes)
+    return from_state_dict(path, read(path).without(description.ignore or (), str(path)), description)

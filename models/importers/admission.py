@@ -5,7 +5,7 @@ Knows no framework.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from cellserve.models.errors import ImportRefused, InvalidSpec, InvalidWeights
 from cellserve.models.importers.imported import ImportedModel, Source
+from cellserve.models.importers.precision import SERVED, deviation_note, foreign
 from cellserve.models.shapes import expected_weights
 from cellserve.models.spec import ModelSpec
 from cellserve.models.weights import Weights
@@ -25,8 +26,9 @@ def admitted(
     source: Source,
     notes: tuple[str, ...],
     path: Path,
+    precisions: Collection[str] = (),
 ) -> ImportedModel:
-    """Raises ImportRefused naming the layer and the array."""
+    """`precisions`: in which the file computes, as far as it says. Raises ImportRefused naming the layer and the array."""
     try:
         expected = expected_weights(spec)
     except InvalidSpec as error:
@@ -41,7 +43,10 @@ def admitted(
         weights.check(spec)
     except InvalidWeights as error:
         raise ImportRefused(str(path), str(error)) from error
-    return ImportedModel(spec, weights, source, notes)
+    stored = {array.dtype.name for array in arrays.values() if array.dtype.itemsize < np.dtype(SERVED).itemsize}
+    precision = foreign({*precisions, *stored})
+    told = () if precision is None else (deviation_note(spec, weights, precision),)
+    return ImportedModel(spec, weights, source, (*notes, *told))
 
 
 def _problem(array: npt.NDArray[Any] | None, shape: tuple[int, ...]) -> str | None:

@@ -7,7 +7,7 @@ Nothing is guessed: every array must fit the layer that takes it, and none of a 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Collection, Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, NoReturn
@@ -20,6 +20,7 @@ from cellserve.models.importers.admission import admitted
 from cellserve.models.importers.array_layouts import roles, to_canonical
 from cellserve.models.importers.description import DescribedLayer, Description
 from cellserve.models.importers.imported import ImportedModel, Source
+from cellserve.models.importers.unused import tell_unused
 from cellserve.models.shapes import expected_weights
 from cellserve.models.spec import LayerSpec, LstmLayer, ModelSpec, RecurrentLayer
 
@@ -45,8 +46,15 @@ class _Claims:
         return [name for name in self.numbered if name not in self.taken]
 
 
-def from_layers(path: Path, arrays: Arrays, description: Description, source: Source, notes: Sequence[str] = ()) -> ImportedModel:
-    """`arrays`: all that the file holds for the model; `notes`: what was left out of it.
+def from_layers(
+    path: Path,
+    arrays: Arrays,
+    description: Description,
+    source: Source,
+    notes: Sequence[str] = (),
+    precisions: Collection[str] = (),
+) -> ImportedModel:
+    """`arrays`: all that the file holds for the model; `notes`: what was left out of it; `precisions`: in which it holds them.
 
     Raises ImportRefused naming the layer and the array, with the shapes found and expected.
     """
@@ -68,7 +76,10 @@ def from_layers(path: Path, arrays: Arrays, description: Description, source: So
         canonical |= {f"{layer.name}.{name}": array for name, array in converted.items()}
     if left := claims.upcoming() if any(layer.arrays is None for layer in description.layers) else []:
         raise ImportRefused(str(path), f"no described layer takes {_shapes(left, arrays)}", option="layers")
-    return admitted(spec, canonical, source, (*notes, *_notes(description, spec, claims)), path)
+    unused = {name: array.shape for name, array in arrays.items() if name not in claims.taken}
+    widths = {entry.width for entry in description.inputs if entry.width is not None}
+    told = tell_unused(unused, str(path), "as no described layer takes them", read_widths=widths)
+    return admitted(spec, canonical, source, (*notes, *told, *_notes(description, spec)), path, precisions)
 
 
 def _spec(description: Description, source: str) -> ModelSpec:
@@ -145,9 +156,8 @@ def _refuse_count(layer: LayerSpec, wanted: Sequence[str], names: Sequence[str],
     )
 
 
-def _notes(description: Description, spec: ModelSpec, claims: _Claims) -> list[str]:
-    left = [name for name in claims.arrays if name not in claims.taken]
-    said = [f"Ignored, as no described layer takes them: {', '.join(left)}."] if left else []
+def _notes(description: Description, spec: ModelSpec) -> list[str]:
+    said: list[str] = []
     for described, layer in zip(description.layers or (), spec.layers, strict=True):
         if isinstance(layer, RecurrentLayer):
             said += _defaults(described, layer, description)

@@ -68,7 +68,7 @@ class Description(BaseModel):
     """PyTorch: whether each output vector is divided by its Euclidean length at the end (F.normalize); default: it is not."""
 
     ignore: tuple[str, ...] | None = None
-    """PyTorch and arrays: names of arrays that the model does not use; * stands for anything."""
+    """PyTorch, TensorFlow 1 and arrays: names of arrays that the model does not use; * stands for anything."""
 
     forget_bias: Annotated[float, Field(allow_inf_nan=False)] | None = None
     """TensorFlow 1: what its LSTM cells add to the forget gate at run time; default: 1.0."""

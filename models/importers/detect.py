@@ -76,6 +76,12 @@ def _inside_zip(path: Path) -> FileKind:
         return FileKind.TORCH_ZIP
     if names and all(name.endswith(".npy") for name in names):
         return FileKind.ARRAYS
+    if any(name.rpartition("/")[2] == "archive_format" for name in names):
+        raise ImportRefused(
+            str(path),
+            "this is a program of torch.export (.pt2), which is never run. Where you trust it, take its weights out, and import "
+            f'those: torch.save(torch.export.load("{path.name}").state_dict, "{path.stem}.weights.pt")',
+        )
     raise ImportRefused(
         str(path), f"this zip archive holds neither a Keras model, a PyTorch state dict nor arrays; cellserve imports {ACCEPTED}"
     )

@@ -6,6 +6,7 @@ import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
+from cellserve.models.framework_answers import FrameworkAnswers
 from cellserve.models.spec import ModelSpec
 from cellserve.models.weights import Weights
 
@@ -25,12 +26,16 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class ImportedModel:
-    """A network in canonical form. `notes`: what was assumed or ignored, one sentence each."""
+    """A network in canonical form. `notes`: what was assumed or ignored, one sentence each.
+
+    `answers`: what the framework itself answered, where the importer could ask it.
+    """
 
     spec: ModelSpec
     weights: Weights
     source: Source
     notes: tuple[str, ...] = ()
+    answers: tuple[FrameworkAnswers, ...] = ()
 
 
 def file_digest(*paths: Path) -> str:

@@ -23,6 +23,7 @@ from cellserve.models.importers.keras_graph import Array, ArrayStore, Claim
 from cellserve.models.importers.keras_legacy import as_keras_1
 from cellserve.models.importers.keras_release import is_keras_0, likely_releases
 from cellserve.models.importers.keras_weights import collect
+from cellserve.models.importers.precision import declared
 from cellserve.models.spec import MaskingLayer, ModelSpec, RecurrentLayer
 
 FIELDS: Final = frozenset({"keras_version", "keras_backend", "projections"})
@@ -65,7 +66,7 @@ def import_keras(
     chosen = _agreed(readings, str(path))
     said = () if version or description.keras_version else (_assumption(chosen.era, versions),)
     source = Source(chosen.era.framework, chosen.era.version, path.name, file_digest(*(files or (path,))))
-    return admitted(chosen.spec, chosen.arrays, source, (*said, *chosen.notes), path)
+    return admitted(chosen.spec, chosen.arrays, source, (*said, *chosen.notes), path, declared(model))
 
 
 def _keras_1_form(model: Mapping[str, Any], source: str) -> Mapping[str, Any]:

@@ -102,7 +102,7 @@ def _check_precision(name: str, policy: object, notes: TrainingNotes) -> None:
     if policy is None or policy in FLOAT32_NAMES:
         return
     if isinstance(policy, str) and policy in ("float16", "bfloat16", "float64", "mixed_float16", "mixed_bfloat16"):
-        notes.say(f"The file computes in {policy} (layer {name}); it is served in float32, so the last digits differ.")
+        notes.say(f"The file computes in {policy} (layer {name}).")
         return
     raise ImportRefused(notes.source, f"the precision {_short(policy)} is not supported", layer=name, option="dtype")
 

@@ -7,20 +7,27 @@ notes, one sentence each, and can be changed by a description. Source: torch.nn.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
-import numpy.typing as npt
+import torch
 from pydantic import ValidationError
 
 from cellserve.models.errors import ImportRefused
 from cellserve.models.importers import layout
 from cellserve.models.importers.admission import admitted
+from cellserve.models.importers.described_layers import from_layers
 from cellserve.models.importers.description import Description
 from cellserve.models.importers.imported import ImportedModel, Source, file_digest
+from cellserve.models.importers.precision import deviation_note, foreign, largest_difference, sentence
+from cellserve.models.importers.stored_arrays import StoredArrays
+from cellserve.models.importers.torch_answers import TorchModel
 from cellserve.models.importers.torch_modules import Linear, RecurrentStack, modules
-from cellserve.models.importers.torch_order import arrange
+from cellserve.models.importers.torch_order import Arrangement, arrange
+from cellserve.models.importers.torch_parametrizations import plain
+from cellserve.models.importers.torch_sharing import refuse_twins, tied
+from cellserve.models.importers.unused import tell_unused
 from cellserve.models.importers.wiring import INPUT, Wiring
 from cellserve.models.spec import (
     Activation,
@@ -47,29 +54,55 @@ class _Wiring(Wiring):
     notes: list[str] = field(default_factory=list)
 
 
-def from_state_dict(
-    path: Path, arrays: dict[str, npt.NDArray[Any]], description: Description, notes: Sequence[str] = ()
-) -> ImportedModel:
-    """`notes`: what of the file is not among the arrays.
-
-    Raises ImportRefused: modules not known, an order that cannot be, arrays that do not fit."""
-    description.refuse_all_but(FIELDS, str(path), "a PyTorch state dict")
-    wiring = _Wiring(str(path), description, notes=list(notes))
-    found = arrange(modules(arrays, description.order, str(path)), given=description.order is not None, source=str(path))
-    wiring.notes += found.notes()
+def from_state_dict(path: Path, stored: StoredArrays, description: Description) -> ImportedModel:
+    """Raises ImportRefused: modules not known, an order that cannot be, arrays that do not fit, or that the import cannot use."""
+    source, origin = str(path), Source("torch", "", path.name, file_digest(path))
+    arrays, computed = plain(stored.arrays, source)
+    beside = tell_unused(stored.beside, source, "as the file keeps them apart from the state dict that is imported")
+    notes = [*stored.notes, *beside, *computed]
+    if description.layers is not None:
+        return from_layers(path, arrays, description, origin, notes, stored.precisions)
+    description.refuse_all_but(FIELDS, source, "a PyTorch state dict")
+    wiring = _Wiring(source, description, notes=notes)
+    found, left = modules(arrays, description.order, source)
+    given = description.order is not None
+    if not given:
+        refuse_twins(stored.arrays, stored.same, source)
+    tables = tied(stored.arrays, stored.same)
+    arrangement = arrange(found, given=given, by_name=stored.by_name, tied=tables, source=source)
+    widths = {arrangement.stacks[0].input_width}
+    wiring.notes += tell_unused(left, source, "as `order` does not name them", read_widths=widths)
+    wiring.notes += arrangement.notes()
     try:
-        if found.embedding is not None:
-            _add_embedding(wiring, found.embedding)
-        for stack in found.stacks:
-            _add_stack(wiring, stack)
-        _add_head(wiring, found.head)
-        if description.unit_length:
-            wiring.add(UnitNormalizationLayer(name="unit_length", inputs=(wiring.current,)))
-        first = InputSpec(name=INPUT, kind="ids") if found.embedding else InputSpec(name=INPUT, width=found.stacks[0].input_width)
-        spec = ModelSpec(inputs=(first,), layers=tuple(wiring.layers), outputs=(wiring.current,))
+        spec = _wire(wiring, arrangement)
     except ValidationError as error:
-        raise ImportRefused(str(path), f"the modules do not make a network: {error.errors()[0]['msg']}") from error
-    return admitted(spec, wiring.arrays, Source("torch", "", path.name, file_digest(path)), tuple(wiring.notes), path)
+        raise ImportRefused(source, f"the modules do not make a network: {error.errors()[0]['msg']}") from error
+    imported = admitted(spec, wiring.arrays, origin, tuple(wiring.notes), path)
+    model = TorchModel(arrangement, description, source)
+    answers, precision = model.answers(spec), foreign(stored.precisions)
+    told = () if precision is None else (f"The file holds weights in {precision}. {_deviation(imported, model, precision)}",)
+    return replace(imported, notes=(*imported.notes, *told), answers=(answers,))
+
+
+def _deviation(imported: ImportedModel, model: TorchModel, precision: str) -> str:
+    """As torch computes, or, of what it cannot compute in this precision here, about."""
+    try:
+        other = model.answers(imported.spec, getattr(torch, precision)).outputs[0]
+    except RuntimeError:
+        return deviation_note(imported.spec, imported.weights, precision)
+    return sentence(precision, "up to", largest_difference(other, model.answers(imported.spec).outputs[0]))
+
+
+def _wire(wiring: _Wiring, found: Arrangement) -> ModelSpec:
+    if found.embedding is not None:
+        _add_embedding(wiring, found.embedding)
+    for stack in found.stacks:
+        _add_stack(wiring, stack)
+    _add_head(wiring, found.head)
+    if wiring.description.unit_length:
+        wiring.add(UnitNormalizationLayer(name="unit_length", inputs=(wiring.current,)))
+    first = InputSpec(name=INPUT, kind="ids") if found.embedding else InputSpec(name=INPUT, width=found.stacks[0].input_width)
+    return ModelSpec(inputs=(first,), layers=tuple(wiring.layers), outputs=(wiring.current,))
 
 
 def _add_embedding(wiring: _Wiring, embedding: Linear) -> None:
@@ -123,6 +156,9 @@ def _add_pass(wiring: _Wiring, stack: RecurrentStack, name: str, source: str, st
 
 
 def _add_head(wiring: _Wiring, head: Sequence[Linear]) -> None:
+    if not head and wiring.description.head == "last_step":
+        wiring.add(LastStepLayer(name="last_step", inputs=(wiring.current,)))
+        return
     if not head:
         wiring.notes.append("There is no head: the output is the last layer's whole sequence.")
         return

@@ -21,6 +21,7 @@ from cellserve.models.importers.admission import admitted
 from cellserve.models.importers.checkpoint import DTYPES, Checkpoint, is_of_objects
 from cellserve.models.importers.described_layers import from_layers
 from cellserve.models.importers.description import Description
+from cellserve.models.importers.ignored import without_ignored
 from cellserve.models.importers.imported import ImportedModel, Source, file_digest
 from cellserve.models.importers.tensorflow1_notes import assumptions, ignored
 from cellserve.models.importers.tensorflow1_order import (
@@ -33,6 +34,7 @@ from cellserve.models.importers.tensorflow1_order import (
     unexplained,
 )
 from cellserve.models.importers.tensorflow1_variables import Cell, is_slot, sort_variables
+from cellserve.models.importers.unused import tell_unused
 from cellserve.models.importers.wiring import INPUT, Wiring
 from cellserve.models.spec import (
     Activation,
@@ -52,7 +54,7 @@ from cellserve.models.spec import (
 
 FORGET_BIAS: Final = 1.0  # TensorFlow's default
 FIELDS: Final = frozenset(
-    {"activation", "cell_clip", "cells", "forget_bias", "head", "head_activations", "merge", "order", "proj_clip"}
+    {"activation", "cell_clip", "cells", "forget_bias", "head", "head_activations", "ignore", "merge", "order", "proj_clip"}
 )
 
 
@@ -67,7 +69,8 @@ def load_checkpoint(prefix: Path, description: Description) -> ImportedModel:
     source, files = str(prefix), checkpoint.files()
     origin = Source("tensorflow", "1", files[0].name, file_digest(*files))
     if description.layers is not None:
-        return from_layers(prefix, _numbers(checkpoint), description, origin)
+        arrays, put_aside = without_ignored(_numbers(checkpoint), description.ignore or (), source)
+        return from_layers(prefix, arrays, description, origin, put_aside)
     if is_of_objects(checkpoint):
         raise ImportRefused(
             source,
@@ -76,7 +79,8 @@ def load_checkpoint(prefix: Path, description: Description) -> ImportedModel:
             "describe its `layers` in a --description",
         )
     description.refuse_all_but(FIELDS, source, "a TensorFlow 1 checkpoint")
-    shapes = {name: entry.shape for name, entry in checkpoint.entries.items()}
+    every = {name: entry.shape for name, entry in checkpoint.entries.items()}
+    shapes, put_aside = without_ignored(every, description.ignore or (), source)
     found = sort_variables(shapes, description.cells or {}, whole=description.order is None, source=source)
     if not found.cells:
         raise ImportRefused(
@@ -96,7 +100,11 @@ def load_checkpoint(prefix: Path, description: Description) -> ImportedModel:
         spec = _wire(wiring, arrangement)
     except ValidationError as error:
         raise ImportRefused(source, f"the variables do not make a network: {error.errors()[0]['msg']}") from error
-    notes = (*assumptions(arrangement, description), *ignored(found))
+    cells = {name for cell in found.cells for name in cell.variables.values()}
+    used = arrangement.variables()
+    unused = {name: shape for name, shape in shapes.items() if name in {*cells, *found.others} - used}
+    told = tell_unused(unused, source, "as `order` does not name them", cells=cells)
+    notes = (*put_aside, *told, *assumptions(arrangement, description), *ignored(found))
     return admitted(spec, wiring.arrays, origin, notes, prefix)
 
 

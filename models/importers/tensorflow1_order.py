@@ -67,6 +67,13 @@ class Arrangement:
     recurrences: tuple[Recurrence, ...]
     head: tuple[Matrix, ...]
 
+    def variables(self) -> frozenset[str]:
+        """Names of all that it computes with."""
+        cells = (cell for recurrence in self.recurrences for cells in recurrence.passes for cell in cells)
+        matrices = self.head if self.embedding is None else (self.embedding, *self.head)
+        stored = [name for matrix in matrices for name in (matrix.kernel, matrix.bias) if name is not None]
+        return frozenset((*stored, *(name for cell in cells for name in cell.variables.values())))
+
 
 def recurrences(cells: Iterable[Cell], *, joined: bool, source: str) -> list[Recurrence]:
     """In the natural order of their scopes' names. Raises ImportRefused: cells of one scope that do not fit each other."""

@@ -58,19 +58,25 @@ class RecurrentStack:
 Module = Linear | RecurrentStack
 
 
-def modules(arrays: Arrays, order: Sequence[str] | None, source: str) -> list[Module]:
-    """In the order of the file, or as `order` names them. Raises ImportRefused naming the module that is not known."""
+def modules(arrays: Arrays, order: Sequence[str] | None, source: str) -> tuple[list[Module], dict[str, tuple[int, ...]]]:
+    """The modules in the order of the file, or as `order` names them; and the arrays of those that it does not name, by name.
+
+    Raises ImportRefused naming the module that is not known.
+    """
     owned: dict[str, dict[str, npt.NDArray[Any]]] = {}
+    left: dict[str, tuple[int, ...]] = {}
     for name, array in arrays.items():
         owner, _, own = name.rpartition(".")
         owned.setdefault(owner, {})[own] = array
+        if order is not None and owner not in order:
+            left[name] = array.shape
     found = {owner: _module(owner, own, source) for owner, own in owned.items() if order is None or owner in order}
     for name in order or ():
         if name not in found:
             raise ImportRefused(
                 source, f"the state dict holds no module of this name; it holds {_listed(owned)}", layer=name, option="order"
             )
-    return [found[name] for name in order or found]
+    return [found[name] for name in order or found], left
 
 
 def _module(name: str, own: dict[str, npt.NDArray[Any]], source: str) -> Module:

@@ -6,7 +6,7 @@ sorted by name), else the only order in which each module's input is as wide as 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import NoReturn
@@ -33,14 +33,19 @@ class Arrangement:
         return said
 
 
-def arrange(found: Sequence[Module], *, given: bool, source: str) -> Arrangement:
-    """`given`: a person has said that this is the order. Raises ImportRefused: nothing recurrent, or no order to be told."""
+def arrange(found: Sequence[Module], *, given: bool, by_name: bool, tied: Collection[str], source: str) -> Arrangement:
+    """`given`: a person has said that this is the order. `by_name`: the file sorts its arrays, so their order says little.
+
+    `tied`: modules whose matrix another one uses too, as an embedding and a head may.
+
+    Raises ImportRefused: nothing recurrent, or no order to be told.
+    """
     if not any(isinstance(module, RecurrentStack) for module in found):
         raise ImportRefused(
             source, "the state dict holds no nn.LSTM, nn.GRU or nn.RNN (no weight_ih_l0): nothing recurrent to serve"
         )
     straight = _straight(found)
-    if straight is not None:
+    if straight is not None and (given or not by_name or _alone(straight, tied, source)):
         return straight
     if given:
         raise ImportRefused(
@@ -49,7 +54,7 @@ def arrange(found: Sequence[Module], *, given: bool, source: str) -> Arrangement
             f"as wide as the output before it ({_widths(found)})",
             option="order",
         )
-    return _by_widths(found, source)
+    return _by_widths(found, tied, source)
 
 
 def _straight(found: Sequence[Module]) -> Arrangement | None:
@@ -68,9 +73,22 @@ def _straight(found: Sequence[Module]) -> Arrangement | None:
     return Arrangement(embedding, tuple(stacks), tuple(head))
 
 
-def _by_widths(found: Sequence[Module], source: str) -> Arrangement:
+def _alone(arrangement: Arrangement, tied: Collection[str], source: str) -> bool:
+    """Whether a matrix that comes first by its name alone must be an embedding. Raises ImportRefused where it may be the head."""
+    first = arrangement.embedding
+    if first is None or "emb" in first.name.lower() or first.name in tied:
+        return True
+    rest: list[Module] = [*arrangement.stacks, *arrangement.head]
+    follows = [*(after.input_width for after in arrangement.head), None]  # what comes after it, if it stands in the head
+    for before, after in zip(rest[len(arrangement.stacks) - 1 :], follows, strict=True):
+        if before.output_width == first.input_width and after in (None, first.output_width):
+            _refuse([first, *rest], source)
+    return True
+
+
+def _by_widths(found: Sequence[Module], tied: Collection[str], source: str) -> Arrangement:
     remaining = list(found)
-    embedding = _embedding(remaining, source)
+    embedding = _embedding(remaining, tied, source)
     if embedding is not None:
         remaining.remove(embedding)
     stacks = [module for module in remaining if isinstance(module, RecurrentStack)]
@@ -93,14 +111,16 @@ def _by_widths(found: Sequence[Module], source: str) -> Arrangement:
     return arrangement
 
 
-def _embedding(found: Sequence[Module], source: str) -> Linear | None:
-    """A table whose rows a recurrent module reads and that cannot stand in the head, or whose name says what it is."""
+def _embedding(found: Sequence[Module], tied: Collection[str], source: str) -> Linear | None:
+    """A table whose rows a recurrent module reads and that cannot stand in the head, or whose name or use says what it is."""
     stacks = [module for module in found if isinstance(module, RecurrentStack)]
     widths = {stack.input_width for stack in stacks}
     tables = [module for module in found if isinstance(module, Linear) and _may_embed(module)]
     tables = [table for table in tables if table.output_width_as_table in widths]
     named = [table for table in tables if "emb" in table.name.lower()]
-    certain = named or [table for table in tables if table.input_width not in {module.output_width for module in found}]
+    shared = [table for table in tables if table.name in tied][:1]  # of two tables either is right: they are the same numbers
+    free = [table for table in tables if table.input_width not in {module.output_width for module in found}]
+    certain = named or shared or free
     if len(certain) > 1 or (tables and not certain):
         _refuse(found, source)
     return certain[0] if certain else None

@@ -57,6 +57,12 @@ def require_lengths(lengths: NDArray[np.int64], longest: int | None, signature: 
     steps = signature.time_steps
     if steps is not None and (low != steps or high != steps):
         row = int(np.argmax(lengths != steps))
+        if all(given.kind == "vector" for given in signature.inputs):
+            raise InvalidInput(
+                f"row {row} has {int(lengths[row])} time steps, but this model takes vectors alone, which count as one step "
+                f"each: every length is 1 (in the Python client, an array [rows, 1, {signature.inputs[0].width}])",
+                field=field,
+            )
         raise InvalidInput(
             f"row {row} has {int(lengths[row])} time steps, but a layer of this model needs exactly {steps}", field=field
         )

@@ -85,8 +85,7 @@ class Signature:
     @classmethod
     def of(cls, spec: ModelSpec, shapes: Mapping[str, TensorShape], layout: StateLayout) -> Signature:
         """shapes: by tensor reference. layout: of the recurrent states."""
-        stepped = any(entry.kind != "vector" for entry in spec.inputs)
-        time_steps = required_time_steps(spec) if stepped else 1
+        time_steps = required_time_steps(spec)
         inputs = tuple(_input(name, entry, spec, time_steps) for name, entry in zip(spec.input_names(), spec.inputs))
         return cls(
             inputs,

@@ -75,7 +75,9 @@ def run_reply(version: LoadedVersion, signature: Signature, planned: Planned, do
         arrays: list[Any] = [delivery.outputs[position] for delivery in done]
         first = sum(map(len, arrays)) if output.per_step else len(arrays)
         tensor = pb.Tensor(dtype=pb.FLOAT32, shape=(first, *output.features), data=replies.row_bytes(arrays))
-        reply.outputs.add(name=output.name, per_step=output.per_step, tensor=tensor)
+        steps = list(map(len, arrays)) if output.per_step else []
+        other = steps if steps != list(planned.rows.lengths) else []
+        reply.outputs.add(name=output.name, per_step=output.per_step, tensor=tensor, lengths=other)
     if planned.wanted.want_state:
         for key, columns in signature.states.items():
             data = replies.state_bytes(done, columns.start, columns.width)

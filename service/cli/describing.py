@@ -65,6 +65,11 @@ def print_implementations(implementations: dict[str, str]) -> None:
     print_table("Implementations", ("implementation", "state"), list(implementations.items()))
 
 
+def agreement(differences: Mapping[str, float]) -> str:
+    """Who else gave a version's answers, and how nearly; empty if nobody did."""
+    return " and ".join(f"{who} (off by at most {difference:.1e})" for who, difference in differences.items())
+
+
 def print_choices(by_device: Mapping[str, Mapping[TrafficKind, str]]) -> None:
     """What `auto` chooses here, once a server has measured it."""
     for device, choices in by_device.items():

@@ -7,9 +7,10 @@ from typing import Annotated, Final
 
 import typer
 
-from cellserve.service.cli import failures
+from cellserve.service.cli import describing, failures
 from cellserve.service.cli.options import ArchitectureOption, DescriptionOption, JsonOption, RepositoryOption, open_repository
 from cellserve.service.cli.output import complain, note, print_json, step_bar
+from cellserve.service.cli.recipes import FILE, recipe
 from cellserve.service.registry.manifest import Manifest, check_alias_name, check_model_name
 from cellserve.service.registry.repository import Repository
 
@@ -28,6 +29,14 @@ def import_models(
     ] = None,
     architecture: ArchitectureOption = None,
     description: DescriptionOption = None,
+    expect: Annotated[
+        Path | None,
+        typer.Option(
+            "--expect",
+            help="The framework's own answers, .npz: inputs x0, x1 … and outputs y0, y1 …; the import must give them.",
+            dir_okay=False,
+        ),
+    ] = None,
     repository: RepositoryOption = None,
     alias: Annotated[
         str | None,
@@ -37,10 +46,12 @@ def import_models(
 ) -> None:
     """Turn trained files into served versions.
 
-    Every implementation must give the answers of a float64 oracle before a version is published. Prints name/version for each;
-    what was assumed goes to standard error. Exit code 2 if a file was refused; the repository then holds nothing of it.
+    Every implementation must give the answers of a float64 oracle before a version is published, and the framework's own where
+    --expect has them; without, two lines are printed that make such a file. Prints name/version for each; what was assumed goes
+    to standard error. Exit code 2 if a file was refused; the repository then holds nothing of it.
 
         cellserve import digits.keras --alias stable
+        cellserve import digits.keras --expect expect.npz
         cellserve import weights.h5 --architecture model.json --name speech
     """
     if name is not None:
@@ -52,7 +63,7 @@ def import_models(
     worst = 0
     for source in sources:
         try:
-            manifest = _import_one(store, source, name or source.stem, architecture, description, alias)
+            manifest = _import_one(store, source, name or source.stem, architecture, description, expect, alias)
         except Exception as error:
             if isinstance(error, ModuleNotFoundError):
                 raise
@@ -64,21 +75,51 @@ def import_models(
             typer.echo(str(manifest.key))
         for remark in manifest.notes:
             note(f"{manifest.key}: {remark}")
+        note(f"{manifest.key}: {_checked(manifest, source, expected=expect is not None)}")
     if as_json:
         print_json([_as_data(manifest, alias) for manifest in published])
     raise typer.Exit(worst)
 
 
 def _import_one(
-    store: Repository, source: Path, name: str, architecture: Path | None, description: Path | None, alias: str | None
+    store: Repository,
+    source: Path,
+    name: str,
+    architecture: Path | None,
+    description: Path | None,
+    expect: Path | None,
+    alias: str | None,
 ) -> Manifest:
+    """What was assumed is told of a file whose answers are not the framework's too: it is why, more often than not."""
     with step_bar(source.name, _STEPS) as begin:
         begin("reading")
+        from cellserve.models.framework_answers import AnswersDoNotFit
+        from cellserve.models.importers.expected import read_expected
         from cellserve.models.importers.isolated import load_isolated
+        from cellserve.models.parity import ParityFailure
 
         check_model_name(name)
+        expected = () if expect is None else (read_expected(expect),)
         imported = load_isolated(source, architecture=architecture, description=description)
-        return store.publish(name, imported, alias=alias, progress=begin)
+        try:
+            return store.publish(name, imported, alias=alias, answers=(*imported.answers, *expected), progress=begin)
+        except (ParityFailure, AnswersDoNotFit):
+            for remark in imported.notes:
+                note(f"{source}: {remark}")
+            raise
+
+
+def _checked(manifest: Manifest, source: Path, *, expected: bool) -> str:
+    """Who has confirmed the version's answers; where it was not the program that has them, how to let it do so."""
+    agreed = describing.agreement(manifest.parity.framework)
+    if expected:
+        return f"checked against {agreed}."
+    said = f"checked against {agreed}; how the program wires its modules is not" if agreed else "not"
+    first, second = recipe(manifest.spec, manifest.source.framework)
+    return (
+        f"{said} checked against the framework. Where the model was made:\n    {first}\n    {second}\n"
+        f"and then: cellserve import {source} --expect {FILE}"
+    )
 
 
 def _with_source(source: Path, sentence: str) -> str:
@@ -92,5 +133,6 @@ def _as_data(manifest: Manifest, alias: str | None) -> dict[str, object]:
         "alias": alias,
         "framework": manifest.source.framework,
         "differences": dict(manifest.parity.differences),
+        "framework_differences": dict(manifest.parity.framework),
         "notes": list(manifest.notes),
     }

@@ -80,6 +80,7 @@ def show(ref: Ref, repository: RepositoryOption = None, as_json: JsonOption = Fa
             ("parameters", f"{network['parameters']:,}"),
             ("outputs", ", ".join(f"{name} {shape}" for name, shape in network["outputs"].items())),
             ("computed in", network["passes"]),
+            ("checked against", describing.agreement(parity.framework) or "nothing that the framework answered itself"),
             *((f"tag {name}", value) for name, value in manifest.tags.items()),
             *(("note", remark) for remark in manifest.notes),
         ],

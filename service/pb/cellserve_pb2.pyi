@@ -64,14 +64,16 @@ class RunRequest(_message.Message):
     def __init__(self, model: _Optional[str] = ..., version: _Optional[str] = ..., implementation: _Optional[str] = ..., return_state: bool = ..., lengths: _Optional[_Iterable[int]] = ..., inputs: _Optional[_Union[Tensor, _Mapping]] = ..., more_inputs: _Optional[_Iterable[_Union[Tensor, _Mapping]]] = ..., mask: _Optional[_Union[Tensor, _Mapping]] = ..., state: _Optional[_Mapping[str, Tensor]] = ..., priority: _Optional[int] = ...) -> None: ...
 
 class Output(_message.Message):
-    __slots__ = ("name", "per_step", "tensor")
+    __slots__ = ("name", "per_step", "tensor", "lengths")
     NAME_FIELD_NUMBER: _ClassVar[int]
     PER_STEP_FIELD_NUMBER: _ClassVar[int]
     TENSOR_FIELD_NUMBER: _ClassVar[int]
+    LENGTHS_FIELD_NUMBER: _ClassVar[int]
     name: str
     per_step: bool
     tensor: Tensor
-    def __init__(self, name: _Optional[str] = ..., per_step: bool = ..., tensor: _Optional[_Union[Tensor, _Mapping]] = ...) -> None: ...
+    lengths: _containers.RepeatedScalarFieldContainer[int]
+    def __init__(self, name: _Optional[str] = ..., per_step: bool = ..., tensor: _Optional[_Union[Tensor, _Mapping]] = ..., lengths: _Optional[_Iterable[int]] = ...) -> None: ...
 
 class RunReply(_message.Message):
     __slots__ = ("model", "version", "implementation", "lengths", "outputs", "state", "queue_seconds", "compute_seconds", "iterations")

@@ -102,11 +102,16 @@ class SourceRecord(_Frozen):
 
 
 class ParityRecord(_Frozen):
-    """What the publish gate measured: the bound it held, the largest difference of each implementation, and who cannot run it."""
+    """What the publish gate measured: the bound it held, the largest difference of each implementation, and who cannot run it.
+
+    framework: the oracle's largest difference from answers of the framework that wrote the file, by who gave them; empty where
+    nobody did. With such answers the golden pair is theirs.
+    """
 
     bound: float
     differences: Mapping[str, float]
     refused: Mapping[str, str] = Field(default_factory=dict)
+    framework: Mapping[str, float] = Field(default_factory=dict)
 
 
 class Manifest(_Frozen):

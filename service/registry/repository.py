@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,6 +21,7 @@ from cellserve.models.errors import ModelError
 from cellserve.service.engine.facts import VersionKey
 from cellserve.service.errors import InvalidInput, RepositoryError, UnknownModel, UnknownVersion
 from cellserve.service.registry import disk, layout, model_settings
+from cellserve.service.registry.gate import Gate, parity_gate, with_answers
 from cellserve.service.registry.manifest import (
     STABLE,
     Manifest,
@@ -33,21 +34,11 @@ from cellserve.service.registry.manifest import (
 from cellserve.service.registry.model_settings import ModelSettings
 
 if TYPE_CHECKING:
+    from cellserve.models.framework_answers import FrameworkAnswers
     from cellserve.models.importers import ImportedModel
-    from cellserve.models.parity import ParityReport
-    from cellserve.models.spec import ModelSpec
     from cellserve.models.weights import Weights
 
 _ALIASES = TypeAdapter(dict[str, PositiveInt])
-
-Gate = Callable[["ModelSpec", "Weights"], "ParityReport"]
-
-
-def parity_gate(spec: ModelSpec, weights: Weights) -> ParityReport:
-    """Every supported implementation against the float64 oracle. Raises ParityFailure."""
-    from cellserve.models import parity
-
-    return parity.check(spec, weights)
 
 
 def _no_progress(step: str) -> None:
@@ -167,18 +158,22 @@ class Repository:
         *,
         alias: str | None = None,
         tags: Mapping[str, str] | None = None,
+        answers: Sequence[FrameworkAnswers] = (),
         progress: Callable[[str], None] = _no_progress,
     ) -> Manifest:
         """Runs the gate, then makes the next version of `model`; `alias` is moved to it afterwards.
 
-        progress is called with what begins. Raises InvalidInput (names), ModelError (the gate), RepositoryError (the disk);
-        then the repository is as it was.
+        answers: the framework's own, which join the gate; the last ones become the golden pair. progress is called with what
+        begins. Raises InvalidInput (names), ModelError (the gate), RepositoryError (the disk); then the repository is as it was.
         """
         check_model_name(model)
         if alias is not None:
             check_alias_name(alias)
         progress("checking every implementation against the oracle")
         report = self._gate(imported.spec, imported.weights)
+        agreed: Mapping[str, float] = {}
+        if answers:
+            report, agreed = with_answers(report, imported.spec, imported.weights, answers)
         progress("publishing")
         draft = Manifest(
             model=model,
@@ -192,7 +187,7 @@ class Repository:
                 digest=imported.source.digest,
             ),
             notes=imported.notes,
-            parity=ParityRecord(bound=report.bound, differences=report.differences, refused=report.refused),
+            parity=ParityRecord(bound=report.bound, differences=report.differences, refused=report.refused, framework=agreed),
             golden=report.golden.to_json(),
             tags=dict(tags or {}),
         )

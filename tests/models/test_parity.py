@@ -53,6 +53,35 @@ def test_every_implementation_is_compared_or_says_why_not() -> None:
     assert "'first'" in refused["fused"]
 
 
+DECODER: dict[str, Any] = {
+    "inputs": [{"name": "start", "kind": "vector", "width": 3}],
+    "layers": [
+        {"kind": "repeat_vector", "name": "again", "inputs": ["start"], "count": 5},
+        {"kind": "lstm", "name": "lstm", "inputs": ["again", "start", "start"], "units": 3, "return_sequences": True},
+        {"kind": "dense", "name": "head", "inputs": ["lstm"], "units": 2},
+    ],
+    "outputs": ["head", "lstm:h"],
+}
+VECTORS: dict[str, Any] = {
+    "inputs": [{"name": "a", "kind": "vector", "width": 3}, {"name": "b", "kind": "vector", "width": 2}],
+    "layers": [
+        {"kind": "merge", "name": "both", "inputs": ["a", "b"], "mode": "concat"},
+        {"kind": "dense", "name": "head", "inputs": ["both"], "units": 2},
+    ],
+    "outputs": ["head"],
+}
+
+
+@pytest.mark.parametrize("description", [DECODER, VECTORS])
+def test_a_network_that_is_fed_vectors_alone_is_compared_like_any_other(description: dict[str, Any]) -> None:
+    report = parity.check(*model(description))
+    assert report.golden.lengths == (1, 1, 1)
+    assert set(report.differences) == {"0", "1", "2", "fused", "onnxruntime"}
+    network = Network(*model(description))
+    for label in report.differences:
+        network.warm_up(label)
+
+
 def test_large_weights_raise_the_bound_as_far_as_float32_itself_rounds() -> None:
     layers = [
         {"kind": "simple_rnn", "name": "grow", "inputs": ["x"], "units": 24, "activation": "relu", "return_sequences": True}

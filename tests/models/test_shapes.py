@@ -193,6 +193,8 @@ def test_steps_are_required_only_where_a_layer_needs_them() -> None:
     mixed = MergeLayer(name="mixed", inputs=("x", "dense"), mode="sum")
     assert required_time_steps(network(again, dense, mixed)) == 5
     assert required_time_steps(chain(lstm)) is None
+    alone = (RepeatVectorLayer(name="again", inputs=("v",), count=5), LstmLayer(name="lstm", inputs=("again",), units=2))
+    assert required_time_steps(ModelSpec(inputs=(VECTOR,), layers=alone, outputs=("lstm",))) == 1
 
 
 def test_steps_behind_windows() -> None:

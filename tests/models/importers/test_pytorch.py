@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import save_file, save_model
 from torch import nn
 
 from cellserve.models.errors import ImportRefused
@@ -130,7 +130,123 @@ def test_modules_can_be_left_out_by_naming_the_others(tmp_path: Path) -> None:
     with pytest.raises(ImportRefused, match=r"layer 'norm': .*`order`"):
         load(path)
     model = load(path, description=described(tmp_path, "order: [lstm]"))
-    assert model.notes == ("There is no head: the output is the last layer's whole sequence.",)
+    assert model.notes == (
+        "Ignored, as `order` does not name them: norm.weight, norm.bias, norm.running_mean, norm.running_var, "
+        "norm.num_batches_tracked.",
+        "There is no head: the output is the last layer's whole sequence.",
+    )
+
+
+def test_a_module_that_an_order_forgets_is_refused_where_a_model_can_hardly_miss_it(tmp_path: Path) -> None:
+    module = nn.ModuleDict({"words": nn.Embedding(9, 3), "rnn": nn.GRU(3, 4), "other": nn.GRU(3, 4), "out": nn.Linear(4, 2)})
+    path = saved(tmp_path, module)
+    with pytest.raises(ImportRefused, match=r"would use no other\.weight_ih_l0 \[12, 3\].* which look recurrent.*`ignore:"):
+        load(path, description=described(tmp_path, "order: [words, rnn, out]"))
+    with pytest.raises(ImportRefused, match=r"would use no words\.weight \[9, 3\], which looks like the table of an embedding"):
+        load(path, description=described(tmp_path, "order: [rnn, out]\nignore: ['other.*']"))
+    model = load(path, description=described(tmp_path, "order: [rnn, out]\nignore: ['other.*', words.weight]"))
+    assert [layer.kind for layer in model.spec.layers] == ["gru", "last_step", "dense"]
+    assert model.notes[0].startswith("Ignored, as the description says: other.weight_ih_l0")
+
+
+class Tied(nn.Module):
+    """A language model whose head uses the table of its embedding again."""
+
+    def __init__(self, bias: bool, names: tuple[str, str]) -> None:
+        super().__init__()
+        self.names = names
+        self.add_module(names[0], nn.Embedding(12, 7))
+        self.rnn = nn.LSTM(7, 7, batch_first=True)
+        self.add_module(names[1], nn.Linear(7, 12, bias=bias))
+        self.get_submodule(names[1]).weight = self.get_submodule(names[0]).weight
+
+    def forward(self, ids: torch.Tensor) -> torch.Tensor:
+        scores: torch.Tensor = self.get_submodule(self.names[1])(self.rnn(self.get_submodule(self.names[0])(ids))[0])
+        return scores
+
+
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("names", [("encoder", "decoder"), ("words", "zeros"), ("a", "z"), ("emb", "head")])
+@pytest.mark.parametrize("format_name", ["pt", "safetensors"])
+def test_an_embedding_that_the_head_uses_again_is_found(
+    tmp_path: Path, bias: bool, names: tuple[str, str], format_name: str
+) -> None:
+    torch.manual_seed(0)
+    module, path = Tied(bias, names).eval(), tmp_path / f"model.{format_name}"
+    if format_name == "pt":
+        saved(tmp_path, module)
+    else:
+        save_model(module, str(path))  # which leaves one of the two names to the metadata
+    ids = torch.tensor([[1, 2, 3, 11]])
+    model = load(path, description=described(tmp_path, "head: sequence\nhead_activations: [linear]"))
+    np.testing.assert_allclose(answer(model, ids, [4]), module(ids).detach().numpy(), atol=2e-6)
+    assert [layer.kind for layer in model.spec.layers] == ["embedding", "lstm", "dense"]
+    assert ("they are the same array" in model.notes[0]) == (format_name == "safetensors")
+
+
+def test_a_shared_module_is_not_taken_for_two(tmp_path: Path) -> None:
+    module = nn.ModuleDict({"rnn": nn.GRU(4, 4)})
+    module["again"] = module["rnn"]
+    kept = nn.ModuleDict({"rnn": module["rnn"]})
+    for path in (saved(tmp_path, module), tmp_path / "model.safetensors"):
+        if path.suffix == ".safetensors":
+            save_model(module, str(path))
+        with pytest.raises(ImportRefused, match=r"are the same arrays: one module under two names, or one that runs twice"):
+            load(path)
+        once = load(path, description=described(tmp_path, "order: [rnn]\nignore: [again*]"))
+        assert once.weights.digest == load(saved(tmp_path, kept, "kept.pt")).weights.digest
+        assert len(load(path, description=described(tmp_path, "order: [rnn, again]")).spec.layers) == 2
+
+
+def test_metadata_that_names_an_array_which_is_not_there(tmp_path: Path) -> None:
+    path = tmp_path / "model.safetensors"
+    save_file(nn.LSTM(2, 3).state_dict(), path, metadata={"format": "pt", "words.weight": "head.weight"})
+    with pytest.raises(ImportRefused, match=r"layer 'words\.weight': it says that this array is stored as 'head\.weight'"):
+        load(path)
+    save_file(nn.LSTM(2, 3).state_dict(), path, metadata={"format": "pt", "made": "by hand"})
+    assert len(load(path).spec.layers) == 1
+
+
+def test_a_matrix_that_comes_first_by_its_name_alone_is_not_taken_for_an_embedding(tmp_path: Path) -> None:
+    path, module = tmp_path / "model.safetensors", nn.ModuleDict({"rnn": nn.LSTM(7, 7), "fc": nn.Linear(7, 12, bias=False)})
+    save_file(module.state_dict(), path)
+    with pytest.raises(ImportRefused, match="name them in order with `order: "):
+        load(path)
+    model = load(path, description=described(tmp_path, "order: [rnn, fc]"))
+    assert [layer.kind for layer in model.spec.layers] == ["lstm", "last_step", "dense"]
+
+
+def test_layers_are_counted_not_spelled(tmp_path: Path) -> None:
+    path = tmp_path / "model.safetensors"
+    save_file(nn.ModuleDict({f"rnn{number}": nn.GRU(3, 3) for number in (1, 2, 10)}).state_dict(), path)
+    assert [layer.name for layer in load(path).spec.layers] == ["rnn1_l0", "rnn2_l0", "rnn10_l0"]
+
+
+def test_what_lies_beside_the_state_dict_is_told_and_refused_where_it_is_a_second_model(tmp_path: Path) -> None:
+    module = nn.GRU(3, 4)
+    adam = torch.optim.Adam(module.parameters())
+    module(torch.ones(2, 3))[0].sum().backward()
+    adam.step()
+    model = load(saved(tmp_path, {"state_dict": module.state_dict(), "epoch": 3, "optimizer": adam.state_dict()}))
+    assert model.notes[0].startswith(
+        "Ignored, as the file keeps them apart from the state dict that is imported: optimizer.state.0"
+    )
+    content = {"model": module.state_dict(), "ema": {"shadow": module.state_dict()}}
+    with pytest.raises(ImportRefused, match=r"would use no ema\.shadow\.weight_ih_l0 .*which look recurrent"):
+        load(saved(tmp_path, content))
+    model = load(saved(tmp_path, content), description=described(tmp_path, "ignore: ['ema.*']"))
+    assert len(model.spec.layers) == 1
+    parts = {"net": module.state_dict(), "embedding": nn.Embedding(9, 3).state_dict()}
+    with pytest.raises(
+        ImportRefused, match=r"would use no embedding\.weight \[9, 3\], which looks like the table of an embedding"
+    ):
+        load(saved(tmp_path, parts))
+
+
+def test_names_that_differ_in_a_prefix_that_is_dropped(tmp_path: Path) -> None:
+    state = nn.GRU(3, 4).state_dict()
+    with pytest.raises(ImportRefused, match=r"it holds both weight_ih_l0 and module\.weight_ih_l0"):
+        load(saved(tmp_path, state | {f"module.{name}": value for name, value in state.items()}))
 
 
 @pytest.mark.parametrize(

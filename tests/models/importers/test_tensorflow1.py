@@ -226,11 +226,22 @@ def test_an_order_that_names_leave_open(tmp_path: Path) -> None:
     assert [layer.name for layer in model.spec.layers] == ["b/rnn/lstm_cell", "a/rnn/lstm_cell"]
     apart = lstm_cell("a/rnn/lstm_cell", 3, 4) | lstm_cell("b/rnn/lstm_cell", 5, 2)
     assert "in which order" in refusal(tmp_path, apart)
-    left_out = {"junk": random(7), "decoder/attention_wrapper/kernel": random(2, 2)}
-    one = imported(tmp_path, apart | left_out, order=["a/rnn/lstm_cell"])
-    assert [layer.name for layer in one.spec.layers] == ["a/rnn/lstm_cell"]
     assert "in this order they do not fit" in refusal(tmp_path, apart, order=["a/rnn/lstm_cell", "b/rnn/lstm_cell"])
     assert "layer 'c': option 'order'" in refusal(tmp_path, apart, order=["c"])
+
+
+def test_what_an_order_leaves_out_is_told_and_refused_where_a_model_can_hardly_miss_it(tmp_path: Path) -> None:
+    cells = lstm_cell("a/rnn/lstm_cell", 3, 4)
+    left_out = {"junk": random(7), "decoder/attention_wrapper/kernel": random(2, 2)}
+    one = imported(tmp_path, cells | left_out, order=["a/rnn/lstm_cell"])
+    assert [layer.name for layer in one.spec.layers] == ["a/rnn/lstm_cell"]
+    assert one.notes[0] == "Ignored, as `order` does not name them: decoder/attention_wrapper/kernel, junk."
+    other = cells | lstm_cell("b/rnn/lstm_cell", 5, 2)
+    said = refusal(tmp_path, other, order=["a/rnn/lstm_cell"])
+    assert "would use no b/rnn/lstm_cell/bias [8], b/rnn/lstm_cell/kernel [7, 8], which look recurrent" in said
+    told = imported(tmp_path, other, order=["a/rnn/lstm_cell"], ignore=["b/rnn/*"])
+    assert told.notes[0] == "Ignored, as the description says: b/rnn/lstm_cell/bias, b/rnn/lstm_cell/kernel."
+    assert "the table of an embedding" in refusal(tmp_path, cells | {"word_embeddings": random(9, 5)}, order=["a/rnn/lstm_cell"])
 
 
 @pytest.mark.parametrize(

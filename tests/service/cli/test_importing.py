@@ -1,8 +1,14 @@
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
+from cellserve.models.golden_pair import GoldenPair
+from cellserve.service.config import Settings
+from cellserve.service.engine.facts import VersionKey
+from cellserve.service.registry.loading import load_version
+from cellserve.service.registry.repository import Repository
 from tests.service.cli.fakes import Shell
 
 
@@ -24,6 +30,73 @@ def test_a_file_becomes_a_version(shell: Shell, trained: Path) -> None:
     assert [(row["model"], row["aliases"]) for row in shell.json("models")] == [("speech", ["stable"]), ("talk", [])]
     differences = shell.json("show", "speech")["parity"]["differences"]
     assert {"0", "1", "2", "fused"} <= set(differences)
+
+
+class LastStep(torch.nn.Module):
+    """What the file of `scored` holds, as its program wires it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rnn, self.fc = torch.nn.GRU(3, 4, batch_first=True), torch.nn.Linear(4, 2)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        scores: torch.Tensor = self.fc(self.rnn(x)[0][:, -1]).tanh()
+        return scores
+
+
+@pytest.fixture
+def scored(tmp_path: Path) -> tuple[LastStep, Path]:
+    torch.manual_seed(0)
+    module, path = LastStep(), tmp_path / "scores.pt"
+    torch.save(module.state_dict(), path)
+    return module, path
+
+
+def test_a_file_without_the_frameworks_answers_says_so_and_how_to_get_them(
+    shell: Shell, scored: tuple[LastStep, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module, path = scored
+    told = shell("import", str(path)).stderr
+    assert "checked against torch" in told
+    assert "not checked against the framework" in told
+    assert f"cellserve import {path} --expect expect.npz" in told
+    monkeypatch.chdir(tmp_path)
+    exec("\n".join(line.strip() for line in told.splitlines() if line.startswith("    ")), {"model": module, "torch": torch})
+    result = shell("import", str(path), "--expect", "expect.npz")
+    assert result.exit_code == 2  # the program ends in tanh, which the file does not say
+    assert "the import does not give the framework's own answers: expect.npz, y0 ('fc'): row 0" in result.stderr
+    assert "note:" in result.stderr
+    assert "`head_activations`" in result.stderr
+    (tmp_path / "description.yaml").write_text("head: last_step\nhead_activations: [tanh]")
+    result = shell("import", str(path), "--expect", "expect.npz", "--description", "description.yaml")
+    assert (result.exit_code, result.stdout) == (0, "scores/2\n"), result.stderr
+    assert "expect.npz (off by at most" in result.stderr
+    assert "not checked" not in result.stderr
+    assert "expect.npz (off by at most" in shell("show", "scores/2").stdout
+    assert "expect.npz" in shell.json("show", "scores")["parity"]["framework"]
+
+
+def test_the_frameworks_answers_are_the_golden_pair_of_the_version(
+    shell: Shell, scored: tuple[LastStep, Path], tmp_path: Path
+) -> None:
+    module, path = scored
+    x = torch.randn(2, 5, 3)
+    np.savez(tmp_path / "expect.npz", x0=x, y0=module(x).detach())
+    (tmp_path / "description.yaml").write_text("head: last_step\nhead_activations: [tanh]")
+    options = ("--description", str(tmp_path / "description.yaml"), "--expect", str(tmp_path / "expect.npz"))
+    assert shell("import", str(path), *options).exit_code == 0
+    store = Repository(shell.root)
+    golden = GoldenPair.from_json(store.manifest("scores", 1).golden)
+    np.testing.assert_array_equal(golden.inputs[0], x)
+    np.testing.assert_array_equal(golden.outputs[0], module(x).detach())
+    load_version(store, VersionKey("scores", 1), Settings())  # which asks it of every implementation
+
+
+def test_bad_answers_are_refused_in_a_sentence(shell: Shell, scored: tuple[LastStep, Path], tmp_path: Path) -> None:
+    result = shell("import", str(scored[1]), "--expect", str(tmp_path / "absent.npz"))
+    assert result.exit_code == 2
+    assert "absent.npz: the expected answers cannot be read" in result.stderr
+    assert not shell.root.exists()
 
 
 def test_each_file_succeeds_or_fails_by_itself(shell: Shell, trained: Path, tmp_path: Path) -> None:

@@ -12,14 +12,16 @@ import numpy as np
 import pytest
 
 from cellserve.models import reference
+from cellserve.models.spec import ModelSpec
 from cellserve.service import errors
 from cellserve.service.app import serving
 from cellserve.service.client import AsyncClient, Client, ServiceUnavailable
 from cellserve.service.config import Settings
 from cellserve.service.pb import cellserve_pb2_grpc as pb_grpc
 from cellserve.service.registry.repository import Repository
+from tests.models.networks import random_weights
 from tests.service.client.fake_sequences import FakeSequences, sequence
-from tests.service.registry.fakes import imported, weights
+from tests.service.registry.fakes import FakeImport, imported, weights
 from tests.service.tls import AUTHORITY, certificate, key
 
 Asked = Callable[..., Awaitable[Any]]
@@ -79,6 +81,56 @@ async def test_half_precision_is_rounded_once_and_widened_at_the_door(ask: Asked
         np.testing.assert_allclose(answer, expected(row), atol=tolerance)
     exact = np.round(ROWS[0] * 4) / 4
     np.testing.assert_allclose(await ask("predict", "digits", exact, settings={"wire_dtype": wire}), expected(exact), atol=1e-5)
+
+
+DECODER = ModelSpec.model_validate(
+    {
+        "inputs": [{"name": "start", "kind": "vector", "width": 3}],
+        "layers": [
+            {"kind": "repeat_vector", "name": "again", "inputs": ["start"], "count": 5},
+            {"kind": "gru", "name": "gru", "inputs": ["again"], "units": 4, "return_sequences": True},
+        ],
+        "outputs": ["gru"],
+    }
+)
+POOLED = ModelSpec.model_validate(
+    {
+        "inputs": [{"name": "x", "width": 3}],
+        "layers": [
+            {"kind": "gru", "name": "gru", "inputs": ["x"], "units": 4, "return_sequences": True},
+            {"kind": "pooling_1d", "name": "pool", "inputs": ["gru"], "mode": "max"},
+        ],
+        "outputs": ["pool", "gru"],
+    }
+)
+
+
+async def test_a_decoder_alone_is_published_and_answers_its_own_number_of_steps(ask: Asked, tmp_path: Path) -> None:
+    arrays = random_weights(DECODER)
+    await asyncio.to_thread(Repository(tmp_path).publish, "decoder", FakeImport(DECODER, arrays))
+    await ready(ask, "decoder")
+    x = np.random.default_rng(1).normal(size=(4, 3)).astype(np.float32)
+    (right,), _ = reference.run(DECODER, arrays.arrays, (x,), (1,) * 4)
+    np.testing.assert_allclose(await ask("predict", "decoder", x[:, np.newaxis]), right, atol=1e-5)
+    with pytest.raises(errors.InvalidInput, match=r"takes vectors alone, which count as one step each: .*\[rows, 1, 3\]"):
+        await ask("predict", "decoder", x)
+
+
+async def test_outputs_of_fewer_steps_than_were_fed_are_cut_at_their_own_lengths(ask: Asked, tmp_path: Path) -> None:
+    arrays = random_weights(POOLED)
+    await asyncio.to_thread(Repository(tmp_path).publish, "pooled", FakeImport(POOLED, arrays))
+    await ready(ask, "pooled")
+    found = await ask("run", "pooled", ROWS)
+    for index, row in enumerate(ROWS):
+        (pooled, whole), _ = reference.run(POOLED, arrays.arrays, (row[np.newaxis],), (len(row),))
+        np.testing.assert_allclose(found.outputs["outputs"][index], pooled[0], atol=1e-5)
+        np.testing.assert_allclose(found.outputs["outputs_1"][index], whole[0], atol=1e-5)
+
+
+async def ready(ask: Asked, model: str) -> None:
+    """Until the server has taken the model up by itself."""
+    while model not in await ask("models") or [one.state for one in await ask("versions", model)] != ["READY"]:
+        await asyncio.sleep(0.05)
 
 
 async def test_the_registry(ask: Asked) -> None:
