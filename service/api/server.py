@@ -25,6 +25,8 @@ from cellserve.service.api.tokens import read_tokens
 from cellserve.service.errors import ServiceError
 from cellserve.service.followed_files import FollowedFiles
 from cellserve.service.pb import cellserve_pb2, cellserve_pb2_grpc, open_inference_pb2, open_inference_pb2_grpc
+from cellserve.service.registry.manifest import STABLE
+from cellserve.service.registry.pointers import stand_in_words, told_apart
 from cellserve.service.registry.status import VersionState
 from cellserve.service.tls_files import TlsFiles
 from cellserve.service.wakeups import started_patient
@@ -108,14 +110,23 @@ class ApiServer:
 
     def show_models(self) -> None:
         """Brings health, and what is remembered of versions, up to date with the catalog."""
-        serving: dict[str, bool] = {}
-        statuses = self._door.versions.index()
+        versions = self._door.versions
+        statuses = versions.index()
         self._door.signatures.keep_only({status.key for status in statuses if status.state is not VersionState.UNLOADED})
+        serving: dict[str, bool] = {}
+        details: dict[str, str] = {}
         for status in statuses:
-            ready = status.state is VersionState.READY
-            serving[f"{status.model}/{status.version}"] = ready
-            serving[status.model] = self._door.versions.ready(status.model)
-        self.health.set_models(serving)
+            serving[f"{status.model}/{status.version}"] = status.state is VersionState.READY
+            serving[status.model] = versions.ready(status.model)
+        for one in versions.aliases():
+            if one.alias:
+                serving[one.name] = not one.fallen_back and versions.ready(one.model, one.alias)
+        for one in told_apart(versions.aliases()):
+            words = f"{one.model}/{one.answering} {stand_in_words(one)}"
+            details[one.name] = words
+            if one.alias == STABLE:
+                details[one.model] = words
+        self.health.set_models(serving, details)
 
     def leave(self) -> None:
         """Not ready any more, so that load balancers turn away; what comes is still taken."""
