@@ -686,3 +686,10 @@ async def test_disk_subscribers_hear_of_moves_that_change_no_state(house: House)
     house.repository.set_alias("digits", "stable", 2)
     await house.catalog.refresh()
     assert heard == [True]
+
+
+async def test_a_start_removes_what_killed_imports_left(house: House) -> None:
+    house.publish()
+    (house.root / ".staging-1").mkdir()
+    await house.catalog.start()
+    assert [entry.name for entry in house.root.iterdir()] == ["digits"]
