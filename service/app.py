@@ -34,6 +34,7 @@ from cellserve.service.errors import Draining, InternalFailure, ServiceError
 from cellserve.service.followed_files import UnusableFile
 from cellserve.service.metrics import Metrics
 from cellserve.service.metrics_page import MetricsPage
+from cellserve.service.networks import parsed_networks
 from cellserve.service.registry import machine
 from cellserve.service.registry.calibration_cache import CalibrationCache
 from cellserve.service.registry.calibrations import Calibrations
@@ -145,6 +146,8 @@ class _Server:
                 "start the server with --tls-certificate and --tls-key, or on --host 127.0.0.1 behind a proxy that adds TLS",
                 self._settings.host,
             )
+        if self._settings.administration_from and self._settings.tokens is None:
+            log.warning("whoever calls from %s may administer this server", self._settings.administration_from)
         port = self._api.bind()
         try:
             self._page = self._metrics.open_page(self._settings.host, self._settings.metrics_port)
@@ -256,6 +259,7 @@ def _server_options(settings: Settings) -> ServerOptions:
         max_connection_age_grace_seconds=settings.max_connection_age_grace_seconds,
         tls=settings.tls,
         tokens=settings.tokens,
+        administration_from=parsed_networks(settings.administration_from),
     )
 
 

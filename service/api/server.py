@@ -24,6 +24,7 @@ from cellserve.service.api.tls import server_credentials
 from cellserve.service.api.tokens import read_tokens
 from cellserve.service.errors import ServiceError
 from cellserve.service.followed_files import FollowedFiles
+from cellserve.service.networks import Network
 from cellserve.service.pb import cellserve_pb2, cellserve_pb2_grpc, open_inference_pb2, open_inference_pb2_grpc
 from cellserve.service.registry.manifest import STABLE
 from cellserve.service.registry.pointers import stand_in_words, told_apart
@@ -52,7 +53,8 @@ class ServerOptions:
     """Of each connection: the server pings it when it has been silent for `keepalive_seconds`, and drops it without an answer
     after `keepalive_timeout_seconds`; clients may ping every `min_ping_interval_seconds`. After `max_connection_age_seconds`
     (0: never) it is asked to come again, and cut after the grace. max_concurrent_calls: of one connection, a stream is one.
-    tls None: plain text. tokens: the file of them; None: whoever reaches the server may call it.
+    tls None: plain text. tokens: the file of them; None: whoever reaches the server may call it, and whoever is on its machine or
+    calls from administration_from may administer it.
     """
 
     host: str
@@ -66,6 +68,7 @@ class ServerOptions:
     max_connection_age_grace_seconds: float = 60.0
     tls: TlsFiles | None = None
     tokens: Path | None = None
+    administration_from: tuple[Network, ...] = ()
 
 
 class ApiServer:
@@ -80,7 +83,7 @@ class ApiServer:
         self._credentials = None if options.tls is None else server_credentials(options.tls)
         self.health = HealthServicer(SERVICES)
         self._inference = OpenInferenceServicer(door, observer, totals, server_version)
-        self._methods = Methods(observer, _INFERENCE, _access(options.tokens), door.execution.presence)
+        self._methods = Methods(observer, _INFERENCE, _access(options), door.execution.presence)
         open_inference_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(self._inference, self._methods)  # type: ignore[no-untyped-call]
         cellserve_pb2_grpc.add_SequencesServicer_to_server(TypedSequencesServicer(door, observer), self._methods)  # type: ignore[no-untyped-call]
         cellserve_pb2_grpc.add_RegistryServicer_to_server(ModelRegistryServicer(door.versions), self._methods)  # type: ignore[no-untyped-call]
@@ -148,9 +151,10 @@ class ApiServer:
         await self._server.stop(grace_seconds)
 
 
-def _access(tokens: Path | None) -> Access:
+def _access(options: ServerOptions) -> Access:
+    tokens = options.tokens
     if tokens is None:
-        return LocalAdministration()
+        return LocalAdministration(options.administration_from)
     return TokenAccess(FollowedFiles((tokens,), partial(read_tokens, tokens)).current)
 
 

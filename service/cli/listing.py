@@ -25,7 +25,7 @@ def models(
     cellserve models --json
     cellserve models --url localhost:8001
     """
-    if server is not None:
+    if server is not None and (server.by_option or repository is None):
         _show_served(server, as_json)
         return
     store = open_repository(repository)

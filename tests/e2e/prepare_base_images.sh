@@ -7,8 +7,9 @@
 # bookworm with Debian's own Python 3.11, and with Debian's own Prometheus. They show that the Dockerfile builds and that its
 # image serves; they do not replace a test against the real base images. Images that exist already are left alone.
 set -euo pipefail
-python_image=${PYTHON_IMAGE:-docker.io/library/python:3.11-slim-bookworm}
-prometheus_image=${PROMETHEUS_IMAGE:-docker.io/prom/prometheus:latest}
+deploy=$(dirname "$0")/../../deploy
+python_image=${PYTHON_IMAGE:-$(sed -n 's/^ARG PYTHON_IMAGE=//p' "$deploy/Dockerfile")}
+prometheus_image=${PROMETHEUS_IMAGE:-$(sed -n 's/.*{PROMETHEUS_IMAGE:-\(.*\)}/\1/p' "$deploy/compose.yaml")}
 mirror=${DEBIAN_MIRROR:-$(sed -n 's/^URIs: //p' /etc/apt/sources.list.d/*.sources 2>/dev/null | head -n 1)}
 
 for tool in podman podman-compose runc debootstrap; do
