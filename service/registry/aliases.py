@@ -83,12 +83,12 @@ class Aliases:
         return f"write it anew with: cellserve promote {self._folder.name} VERSION --alias ALIAS"
 
 
-def changed_by_hand(aliases: Mapping[str, int], trail: Trail) -> dict[str, str]:
+def changed_by_hand(model: str, aliases: Mapping[str, int], trail: Trail) -> dict[str, str]:
     """Alias → how aliases.json differs from the last move that was recorded; nothing where no move ever was."""
     if not trail.moves:
         return {}
     return {
-        move.alias: f"aliases.json was not changed by cellserve: {move.alias} is {move.after or 'gone'}, "
+        move.alias: f"aliases.json of {model} was changed by hand: {move.alias} is {move.after or 'gone'}, "
         f"and was last set to {move.before or 'nothing'}"
         for move in alias_history.differences(trail.aliases, aliases)
     }

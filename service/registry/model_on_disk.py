@@ -56,7 +56,7 @@ class ModelOnDisk:
         if self.problem:
             changed: tuple[str, ...] = ()
         else:
-            changed = tuple(changed_by_hand(self.aliases, self.trail).values())
+            changed = tuple(changed_by_hand(self.name, self.aliases, self.trail).values())
         return tuple(filter(None, (self.problem, *changed, self.settings_problem)))
 
     @property

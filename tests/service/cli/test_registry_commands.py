@@ -175,7 +175,7 @@ def test_show_tells_how_the_aliases_moved_and_who_moved_them(shell: Shell) -> No
     ("aliases", "told"),
     [
         ('{"stable": 9}', "the alias 'stable' of digits points at version 9, which does not exist"),
-        ('{"stable": 2}', "aliases.json was not changed by cellserve: stable is 2, and was last set to 1"),
+        ('{"stable": 2}', "aliases.json of digits was changed by hand: stable is 2, and was last set to 1"),
         (None, "aliases.json is missing, though there were aliases: stable was 1"),
     ],
 )

@@ -33,13 +33,13 @@ def test_what_was_changed_by_hand_is_told_until_the_next_move_records_it(tmp_pat
     book = Aliases(tmp_path)
     book.write({"stable": 1, "canary": 2}, "ann@host")
     by_hand(tmp_path, {"stable": 3})
-    told = changed_by_hand(book.read(), book.trail())
+    told = changed_by_hand("digits", book.read(), book.trail())
     assert told == {
-        "canary": "aliases.json was not changed by cellserve: canary is gone, and was last set to 2",
-        "stable": "aliases.json was not changed by cellserve: stable is 3, and was last set to 1",
+        "canary": "aliases.json of digits was changed by hand: canary is gone, and was last set to 2",
+        "stable": "aliases.json of digits was changed by hand: stable is 3, and was last set to 1",
     }
     book.write({"stable": 3, "next": 4}, "bob@host")
-    assert changed_by_hand(book.read(), book.trail()) == {}
+    assert changed_by_hand("digits", book.read(), book.trail()) == {}
     assert moves(tmp_path)[2:] == [("canary", 2, None, ""), ("stable", 1, 3, ""), ("next", None, 4, "bob@host")]
     assert [each.found for each in book.trail().moves[2:]] == [True, True, False]
 
@@ -48,7 +48,7 @@ def test_aliases_from_before_there_was_a_history_are_no_fault(tmp_path: Path) ->
     by_hand(tmp_path, {"stable": 1})
     book = Aliases(tmp_path)
     assert book.read() == {"stable": 1}
-    assert changed_by_hand(book.read(), book.trail()) == {}
+    assert changed_by_hand("digits", book.read(), book.trail()) == {}
     book.write({"stable": 2}, "ann@host")
     assert moves(tmp_path) == [("stable", None, 1, ""), ("stable", 1, 2, "ann@host")]
 

@@ -626,8 +626,8 @@ async def test_moves_are_logged_in_one_line_each_with_who_made_them(house: House
         "digits@canary moved: removed, was 1 (by nobody known)",
         "digits@stable moved: from 2 to 1 (by nobody known)",
     ]
-    assert "aliases.json was not changed by cellserve: stable is 1, and was last set to 2" in caplog.text
-    assert "not changed by cellserve" in house.status(D1).reason
+    assert "aliases.json of digits was changed by hand: stable is 1, and was last set to 2" in caplog.text
+    assert "changed by hand" in house.status(D1).reason
 
 
 async def test_an_alias_is_not_moved_to_a_loaded_version_whose_files_have_changed(house: House) -> None:

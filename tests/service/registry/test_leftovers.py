@@ -1,6 +1,8 @@
 import fcntl
 import logging
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -8,6 +10,9 @@ import pytest
 from cellserve.service.registry import disk, leftovers
 from cellserve.service.registry.manifest import ModelRef
 from tests.service.registry.fakes import imported, repository
+
+
+ROOT = Path(__file__).parents[3]
 
 
 def leave(folder: Path, name: str) -> Path:
@@ -65,6 +70,37 @@ def test_a_publish_holds_what_it_stages(tmp_path: Path) -> None:
     store.publish("digits", type(model)(weights=Watched(model.weights.arrays)))
     assert len(swept[0]) == 1
     assert store.versions("digits") == [1]
+
+
+SLOW_PUBLISH = """
+import sys, time
+from pathlib import Path
+from tests.service.registry.fakes import imported, repository
+model = imported()
+class Slow(type(model.weights)):
+    def save(self, path):
+        super().save(path)
+        print("saved", flush=True)
+        time.sleep(600)
+repository(Path(sys.argv[1])).publish("digits", type(model)(weights=Slow(model.weights.arrays)))
+"""
+
+
+def test_what_a_process_stages_goes_only_when_it_was_killed(tmp_path: Path) -> None:
+    store = repository(tmp_path)
+    store.publish("digits", imported())
+    child = subprocess.Popen([sys.executable, "-c", SLOW_PUBLISH, str(tmp_path)], cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    try:
+        assert child.stdout is not None
+        assert child.stdout.readline() == "saved\n"
+        assert store.publish("digits", imported()).version == 2
+        (staged,) = tmp_path.glob(".staging-*")
+    finally:
+        child.kill()
+        child.communicate()
+    assert staged.is_dir()
+    assert store.publish("digits", imported()).version == 3
+    assert hidden(tmp_path) == set()
 
 
 def test_the_number_of_a_version_whose_removal_was_cut_short_is_not_given_again(tmp_path: Path) -> None:
