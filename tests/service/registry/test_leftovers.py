@@ -11,7 +11,6 @@ from cellserve.service.registry import disk, leftovers
 from cellserve.service.registry.manifest import ModelRef
 from tests.service.registry.fakes import imported, repository
 
-
 ROOT = Path(__file__).parents[3]
 
 
