@@ -140,7 +140,7 @@ def reference_of(ref: str, version: str | None) -> ModelRef:
         return reference
     if reference.version is not None or reference.alias is not None:
         raise InvalidInput(f"{ref} names a version already, and {version!r} is given beside it: give one of them")
-    separator = "@" if version[:1].isalpha() else "/"
+    separator = "/" if version[:1].isdigit() else "@"
     return ModelRef.parse(f"{ref}{separator}{version}")
 
 

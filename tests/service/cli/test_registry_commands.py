@@ -149,6 +149,11 @@ def test_references_that_contradict_themselves_are_refused(shell: Shell, command
     assert result.stderr.count("\n") == 1
 
 
+def test_an_alias_that_begins_with_a_line_is_one_in_two_words_too(shell: Shell) -> None:
+    shell.publish(alias="_next")
+    assert shell.json("show", "digits", "_next")["version"] == 1
+
+
 def test_promote_wants_a_version(shell: Shell) -> None:
     shell.publish()
     result = shell("promote", "digits")
