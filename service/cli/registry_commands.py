@@ -24,7 +24,7 @@ _SHOWN_MOVES: Final = 20
 Ref = Annotated[
     str, typer.Argument(metavar="REF", help="name, name/3 or name@alias.", show_default=False, autocompletion=references)
 ]
-Version = Annotated[str | None, typer.Argument(metavar="[VERSION]", help="In place of name/3: name 3.", show_default=False)]
+Version = Annotated[str | None, typer.Argument(metavar="VERSION", help="In place of name/3: name 3.", show_default=False)]
 
 
 def show(ref: Ref, version: Version = None, repository: RepositoryOption = None, as_json: JsonOption = False) -> None:

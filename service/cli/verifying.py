@@ -17,7 +17,7 @@ def verify(
     ref: Annotated[
         str | None,
         typer.Argument(
-            metavar="[REF]", help="name, name/3 or name@alias; none: all.", show_default=False, autocompletion=references
+            metavar="REF", help="name, name/3 or name@alias; none: all.", show_default=False, autocompletion=references
         ),
     ] = None,
     repository: RepositoryOption = None,

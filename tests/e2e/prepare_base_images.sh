@@ -46,7 +46,7 @@ import_debian() {
 
 import_debian "$python_image" python3,python3-venv,python3-pip,ca-certificates \
   'ln -sf python3 usr/bin/python; rm -f usr/lib/python3*/EXTERNALLY-MANAGED'
-import_debian "$prometheus_image" prometheus,ca-certificates 'ln -sf ../usr/bin/prometheus bin/prometheus 2>/dev/null || test -e bin/prometheus' \
+import_debian "$prometheus_image" prometheus,ca-certificates 'test -e bin/prometheus || ln -s ../usr/bin/prometheus bin/prometheus' \
   --change 'ENTRYPOINT ["/bin/prometheus"]' \
   --change 'CMD ["--config.file=/etc/prometheus/prometheus.yml","--storage.tsdb.path=/prometheus"]'
 podman images
