@@ -25,7 +25,7 @@ from cellserve.models.golden_pair import GoldenPair, golden_inputs
 from cellserve.models.network import Network
 from cellserve.models.parity import verify
 from cellserve.models.probe import Probe
-from cellserve.models.shapes import expected_weights, minimum_time_steps, required_time_steps
+from cellserve.models.shapes import expected_weights, infer_shapes, minimum_time_steps, required_time_steps
 from cellserve.models.spec import ModelSpec
 from cellserve.models.traffic import MANY_ROWS, TRAFFIC_KINDS, TrafficKind, kind_of
 from cellserve.models.weights import Weights
@@ -34,6 +34,9 @@ FEWEST_CALLS: Final = 5  # of each implementation in a cell, however slow
 _ORACLE_STEPS: Final = 100  # of its longest row
 _ORACLE_PRODUCTS: Final = 200_000_000  # numbers of the weights times steps: about a second
 _NOTICEABLE_BYTES: Final = 2**20
+_NUMBER_BYTES: Final = 4
+_INPUT_COPIES: Final = 4  # as tiled, laid out by time, in host memory for ONNX Runtime, and one on the way
+_ROW_BYTES: Final = 200  # of a row's length, state and index, as Python keeps them
 
 Clock = Callable[[], float]
 
@@ -119,6 +122,17 @@ def grid(spec: ModelSpec, rows: Sequence[int], steps: Sequence[int]) -> tuple[Sh
     fixed, fewest = required_time_steps(spec), minimum_time_steps(spec)
     possible = {max(fewest, count) if fixed is None else fixed for count in steps}
     return tuple(Shape(count, length) for count in sorted(set(rows)) for length in sorted(possible))
+
+
+def bytes_needed(spec: ModelSpec, shape: Shape) -> int:
+    """About what a call of that shape takes of memory at its peak: its inputs and their copies, and what each layer makes of
+    every step, the products of a recurrent layer's inputs with all its gates among it.
+    """
+    shapes = infer_shapes(spec)
+    inputs = sum(prod(shapes[entry.name].features) for entry in spec.inputs)
+    made = sum(prod(shapes[layer.name].features) for layer in spec.layers)
+    gates = sum(layer.input_gates * layer.units for layer in spec.recurrent_layers)
+    return _NUMBER_BYTES * shape.rows * shape.steps * (_INPUT_COPIES * inputs + 2 * made + gates) + _ROW_BYTES * shape.rows
 
 
 def measure(

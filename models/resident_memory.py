@@ -1,4 +1,5 @@
-"""What a call takes of the machine's memory: how far the process's resident memory rises above where it was. Knows no networks.
+"""What a call takes of the machine's memory: how far the process's resident memory rises above where it was; and how much there
+is to take. Knows no networks.
 
 Counted by the kernel, page by page, so it holds for every library that computes in this process, whatever its allocator. Memory
 that is allocated and never touched does not count, nor does what was there before, such as weights. The kernel adds up its
@@ -14,6 +15,8 @@ from typing import Final
 
 _STATUS: Final = Path("/proc/self/status")
 _CLEAR: Final = Path("/proc/self/clear_refs")
+_MACHINE: Final = Path("/proc/meminfo")
+_GROUPS: Final = Path("/sys/fs/cgroup")
 _FORGET_THE_PEAK: Final = "5"  # proc(5): resets VmHWM to the present VmRSS
 
 
@@ -37,6 +40,28 @@ def give_back() -> None:
         trim(0)
 
 
+def available_bytes(machine: Path = _MACHINE, groups: Path = _GROUPS) -> int | None:
+    """What can be taken before the machine, or this process's share of it, has none left; None where nobody tells (needs Linux).
+
+    groups: where control groups are mounted, of the second version or the first.
+    """
+    told = [_group_bytes(groups / "memory.max", groups / "memory.current")]
+    told.append(_group_bytes(groups / "memory" / "memory.limit_in_bytes", groups / "memory" / "memory.usage_in_bytes"))
+    try:
+        told.append(_entry_kilobytes(machine, "MemAvailable") * 1024)
+    except OSError:
+        told.append(None)
+    return min((one for one in told if one is not None), default=None)
+
+
+def _group_bytes(most: Path, used: Path) -> int | None:
+    try:
+        limit, now = most.read_text().strip(), used.read_text().strip()
+    except OSError:
+        return None
+    return max(0, int(limit) - int(now)) if limit.isdigit() and now.isdigit() else None
+
+
 def _reset() -> int | None:
     """Kilobytes resident now, where the peak begins; None where it cannot be reset."""
     give_back()
@@ -50,8 +75,13 @@ def _reset() -> int | None:
 
 
 def _kilobytes(entry: str) -> int:
-    for line in _STATUS.read_text().splitlines():
+    return _entry_kilobytes(_STATUS, entry)
+
+
+def _entry_kilobytes(table: Path, entry: str) -> int:
+    """Raises OSError: it is not there."""
+    for line in table.read_text().splitlines():
         name, _, value = line.partition(":")
         if name == entry:
             return int(value.split()[0])
-    raise OSError(f"{_STATUS} has no {entry}")
+    raise OSError(f"{table} has no {entry}")

@@ -7,11 +7,14 @@ no framework's own layout.
 from __future__ import annotations
 
 import hashlib
+import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
+from typing import Final
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -21,6 +24,8 @@ from safetensors.numpy import save_file
 from cellserve.models.errors import InvalidWeights
 from cellserve.models.shapes import expected_weights
 from cellserve.models.spec import ModelSpec
+
+_OS_ERROR: Final = re.compile(r"\(os error (\d+)\)")  # how the library tells what the system said
 
 
 @dataclass(frozen=True)
@@ -48,7 +53,12 @@ class Weights:
 
     def save(self, path: Path) -> None:
         """One safetensors file. Raises OSError."""
-        save_file(dict(self.arrays), path)
+        try:
+            save_file(dict(self.arrays), path)
+        except SafetensorError as error:
+            if (found := _OS_ERROR.search(str(error))) is None:
+                raise
+            raise OSError(int(found[1]), os.strerror(int(found[1])), str(path)) from error
 
     @cached_property
     def digest(self) -> str:

@@ -34,6 +34,7 @@ from cellserve.service.errors import Draining, InternalFailure, ServiceError
 from cellserve.service.followed_files import UnusableFile
 from cellserve.service.metrics import Metrics
 from cellserve.service.metrics_page import MetricsPage
+from cellserve.service.networks import parsed_networks
 from cellserve.service.registry import machine
 from cellserve.service.registry.calibration_cache import CalibrationCache
 from cellserve.service.registry.calibrations import Calibrations
@@ -41,7 +42,7 @@ from cellserve.service.registry.catalog import Catalog
 from cellserve.service.registry.lease import LoadedVersion
 from cellserve.service.registry.loading import load_version
 from cellserve.service.registry.repository import Repository
-from cellserve.service.registry.status import VersionStatus
+from cellserve.service.registry.status import AliasStatus, VersionStatus
 from cellserve.service.sessions.sessions import Sessions
 from cellserve.service.sessions.settings import SessionSettings
 
@@ -121,6 +122,7 @@ class _Server:
         self._loop = asyncio.get_running_loop()
         self._died: asyncio.Future[BaseException] = self._loop.create_future()
         self._statuses: list[VersionStatus] = []
+        self._aliases: list[AliasStatus] = []
         self._showing = False
         self._page: MetricsPage | None = None
         self._working = False  # the engine has been started
@@ -144,16 +146,19 @@ class _Server:
                 "start the server with --tls-certificate and --tls-key, or on --host 127.0.0.1 behind a proxy that adds TLS",
                 self._settings.host,
             )
+        if self._settings.administration_from and self._settings.tokens is None:
+            log.warning("whoever calls from %s may administer this server", self._settings.administration_from)
         port = self._api.bind()
         try:
             self._page = self._metrics.open_page(self._settings.host, self._settings.metrics_port)
         except OSError as error:
             address = f"{self._settings.host}:{self._settings.metrics_port}"
             raise CannotListen(f"cannot listen on {address} for metrics: {error.strerror}") from error
-        self._metrics.watch(self._engine.lanes, lambda: self._statuses, self._sessions.counts)
+        self._metrics.watch(self._engine.lanes, lambda: self._statuses, self._sessions.counts, lambda: self._aliases)
         self._engine.start()
         self._working = True
-        self._catalog.subscribe(self._on_version_change)
+        self._catalog.subscribe(lambda status: self._show_soon())
+        self._catalog.subscribe_to_disk(self._show_soon)
         await self._catalog.start()
         self._catalog.subscribe(self._sessions.on_version)
         await self._sessions.start()
@@ -195,7 +200,7 @@ class _Server:
         self._metrics.on_offer(key, [label for label, obstacle in version.implementations.items() if obstacle is None])
         return version, network
 
-    def _on_version_change(self, status: VersionStatus) -> None:
+    def _show_soon(self) -> None:
         """Many changes of one moment are shown once, after the catalog has finished with them."""
         if not self._showing:
             self._showing = True
@@ -204,6 +209,7 @@ class _Server:
     def _show_versions(self) -> None:
         self._showing = False
         self._statuses = self._catalog.index()  # read by scrapes, on threads of their own
+        self._aliases = self._catalog.aliases()
         self._api.show_models()
 
     def _on_death(self, cause: BaseException) -> None:
@@ -253,6 +259,7 @@ def _server_options(settings: Settings) -> ServerOptions:
         max_connection_age_grace_seconds=settings.max_connection_age_grace_seconds,
         tls=settings.tls,
         tokens=settings.tokens,
+        administration_from=parsed_networks(settings.administration_from),
     )
 
 

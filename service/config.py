@@ -14,6 +14,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from cellserve.service.cores import parsed_cores, usable_cores
 from cellserve.service.durable_every import DurableEvery
+from cellserve.service.networks import parsed_networks
 from cellserve.service.tls_files import TlsFiles
 
 DEFAULT_REPOSITORY = Path("model-repository")
@@ -150,11 +151,22 @@ class Settings(BaseSettings):
     drain_seconds: Seconds = Field(default=30.0, description="Longest a stopping server works on what it has accepted.")
     log_level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="Least severe log line to write.")
     log_format: Literal["text", "json"] = Field(default="text", description="One line of text, or one JSON object, per event.")
+    administration_from: str = Field(
+        default="",
+        description="Networks whose callers, beside the server's own machine, may administer a server without tokens: "
+        "172.16.0.0/12,10.1.2.3; none: nobody else.",
+    )
 
     @field_validator("durable_every")
     @classmethod
     def _check_durable_every(cls, text: str) -> str:
         DurableEvery.parse(text)
+        return text
+
+    @field_validator("administration_from")
+    @classmethod
+    def _check_administration_from(cls, text: str) -> str:
+        parsed_networks(text)
         return text
 
     @field_validator("worker_cores")

@@ -22,7 +22,7 @@ from cellserve.service.metric_books import Books
 from cellserve.service.metric_facts import Fact, LoopFact, RpcEnd, SessionChange, SessionStep
 from cellserve.service.metrics_page import MetricsPage
 from cellserve.service.metrics_present import Present
-from cellserve.service.registry.status import VersionState, VersionStatus
+from cellserve.service.registry.status import AliasStatus, VersionState, VersionStatus
 from cellserve.service.sessions.observer import SessionCount, SessionEvent
 from cellserve.service.statistics import Statistics
 
@@ -46,9 +46,10 @@ class Metrics:
         lanes: Callable[[], Iterable[LaneFact]],
         versions: Callable[[], Iterable[VersionStatus]],
         sessions: Callable[[], Iterable[SessionCount]] = tuple,
+        aliases: Callable[[], Iterable[AliasStatus]] = tuple,
     ) -> None:
         """Ask these for the present at each scrape. They are called on the page's threads."""
-        self.registry.register(Present(lanes, versions, sessions))
+        self.registry.register(Present(lanes, versions, sessions, aliases))
 
     def open_page(self, host: str, port: int) -> MetricsPage:
         """Serves /metrics. Raises OSError: the address cannot be used."""

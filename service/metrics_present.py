@@ -9,11 +9,12 @@ from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from cellserve.service.engine.facts import LaneFact
-from cellserve.service.registry.status import VersionState, VersionStatus
+from cellserve.service.registry.status import AliasStatus, VersionState, VersionStatus
 from cellserve.service.sessions.info import STATES
 from cellserve.service.sessions.observer import SessionCount
 
 _VERSION: Final = ("model", "version")
+_ALIAS: Final = ("model", "alias")
 
 
 class Present(Collector):
@@ -24,19 +25,25 @@ class Present(Collector):
         lanes: Callable[[], Iterable[LaneFact]],
         versions: Callable[[], Iterable[VersionStatus]],
         sessions: Callable[[], Iterable[SessionCount]],
+        aliases: Callable[[], Iterable[AliasStatus]],
     ) -> None:
         self._lanes = lanes
         self._versions = versions
         self._sessions = sessions
+        self._aliases = aliases
 
     def describe(self) -> Iterable[Metric]:
-        return self._families([], [], [])
+        return self._families([], [], [], [])
 
     def collect(self) -> Iterable[Metric]:
-        return self._families(self._lanes(), self._versions(), self._sessions())
+        return self._families(self._lanes(), self._versions(), self._sessions(), self._aliases())
 
     def _families(
-        self, lanes: Iterable[LaneFact], versions: Iterable[VersionStatus], sessions: Iterable[SessionCount]
+        self,
+        lanes: Iterable[LaneFact],
+        versions: Iterable[VersionStatus],
+        sessions: Iterable[SessionCount],
+        aliases: Iterable[AliasStatus],
     ) -> Iterable[Metric]:
         waiting = GaugeMetricFamily("cellserve_waiting_timesteps", "Time steps accepted and not yet computed.", labels=_VERSION)
         active = GaugeMetricFamily("cellserve_active_sequences", "Sequences with a row of state.", labels=_VERSION)
@@ -58,4 +65,18 @@ class Present(Collector):
             labels = [count.version.model, str(count.version.version)]
             for name in STATES:
                 live.add_metric([*labels, name], getattr(count, name))
-        return (waiting, active, rows, states, live)
+        return (waiting, active, rows, states, live, *_alias_families(aliases))
+
+
+def _alias_families(aliases: Iterable[AliasStatus]) -> tuple[Metric, ...]:
+    """An empty alias is what a request without a version means."""
+    fallen_back = GaugeMetricFamily(
+        "cellserve_alias_fallback",
+        "1 while an alias is answered by the last version that served, because the one that it names cannot be; else 0.",
+        labels=_ALIAS,
+    )
+    answering = GaugeMetricFamily("cellserve_alias_version", "The version that answers an alias; 0: none does.", labels=_ALIAS)
+    for one in aliases:
+        fallen_back.add_metric([one.model, one.alias], 1 if one.fallen_back else 0)
+        answering.add_metric([one.model, one.alias], one.answering or 0)
+    return (fallen_back, answering)

@@ -6,6 +6,7 @@ folder: the network with its weights, or the refusal. Knows no formats.
 
 from __future__ import annotations
 
+import errno
 import json
 import sys
 from collections.abc import Callable
@@ -18,7 +19,7 @@ from cellserve.models.errors import ImportRefused
 from cellserve.models.importers import load
 from cellserve.models.importers.detect import FileKind, detect
 from cellserve.models.importers.imported import ImportedModel, Source
-from cellserve.models.importers.supervision import WHAT_TO_DO, Confinement, supervise
+from cellserve.models.importers.supervision import NO_ROOM, WHAT_TO_DO, Confinement, supervise
 from cellserve.models.spec import ModelSpec
 from cellserve.models.weights import Weights
 
@@ -34,7 +35,10 @@ def load_isolated(
     description: Path | None = None,
     confinement: Confinement | None = None,
 ) -> ImportedModel:
-    """As `importers.load`, and ImportRefused for files that crash, hang, or want more memory than files of their size can."""
+    """As `importers.load`, and ImportRefused for files that crash, hang, or want more memory than files of their size can.
+
+    Raises OSError too: the system's folder for temporary files is full.
+    """
     if detect(path) not in HDF5_INSIDE:
         return load(path, architecture=architecture, description=description)
     bounds = confinement or Confinement.for_files_of(path.stat().st_size)
@@ -85,7 +89,12 @@ def main(job_text: str) -> None:
     path = Path(job["path"])
     beside = {name: None if job[name] is None else Path(job[name]) for name in ("architecture", "description")}
     Confinement(job["patience_seconds"], job["memory_bytes"]).enter()
-    answer(lambda: load(path, **beside), path, Path(job["folder"]))
+    try:
+        answer(lambda: load(path, **beside), path, Path(job["folder"]))
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        sys.exit(NO_ROOM)
 
 
 if __name__ == "__main__":

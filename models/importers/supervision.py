@@ -5,10 +5,12 @@ Knows processes; no model files and no formats.
 
 from __future__ import annotations
 
+import errno
 import os
 import resource
 import signal
 import subprocess
+import tempfile
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -18,6 +20,7 @@ from typing import Final
 from cellserve.models.errors import ImportRefused
 
 SINGLE_THREADED: Final = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}  # threads reserve memory, and reading needs none
+NO_ROOM: Final = 75  # the exit code of a process that could not leave its answer, since the disk is full
 WHAT_TO_DO: Final = "the file is damaged, or made to do harm. Copy it again, or save the model again where it was made"
 
 
@@ -52,7 +55,8 @@ class Confinement:
 def supervise(command: Sequence[str], confinement: Confinement, source: Path) -> None:
     """Runs the command, which reads `source`, to its end.
 
-    Raises ImportRefused: it crashed or took too long, which only damaged files do. ReaderFailed: any other end but success.
+    Raises ImportRefused: it crashed or took too long, which only damaged files do. OSError: it ended with NO_ROOM. ReaderFailed:
+    any other end but success.
     """
     try:
         done = subprocess.run(
@@ -71,5 +75,7 @@ def supervise(command: Sequence[str], confinement: Confinement, source: Path) ->
     if done.returncode < 0:
         name = signal.Signals(-done.returncode).name
         raise ImportRefused(str(source), f"reading it crashed the library that reads such files ({name}); {WHAT_TO_DO}")
+    if done.returncode == NO_ROOM:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), tempfile.gettempdir())
     if done.returncode:
         raise ReaderFailed(f"{source}: the reading process failed:\n{done.stderr.decode(errors='replace')[-4000:]}")

@@ -1,18 +1,19 @@
 """Which call needs which right. The one place that decides it, method by method, when the methods are registered.
 
-Without tokens inference is open and administration answers on this machine only. With tokens a call carries one in its
-metadata, `authorization: Bearer …`: any for inference, one of the role admin for administration, wherever it comes from. Health
-is open to probes either way. A stream is checked once, when it is opened.
+Without tokens inference is open, and administration answers this machine and the networks that the settings name. With tokens
+a call carries one in its metadata, `authorization: Bearer …`: any for inference, one of the role admin for administration,
+wherever it comes from. Health is open to probes either way. A stream is checked once, when it is opened.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final, Protocol
 
 from cellserve.service.api.administration import require_administrator
 from cellserve.service.api.tokens import Role, Tokens
 from cellserve.service.errors import AdministrationDenied, TokenInvalid, TokenMissing
+from cellserve.service.networks import Network
 
 Guard = Callable[[Any], None]  # given the context of a call; raises AccessDenied
 
@@ -44,10 +45,16 @@ class Access(Protocol):
 
 
 class LocalAdministration:
-    """Without tokens."""
+    """Without tokens. networks: whose callers may administer beside this machine's."""
+
+    def __init__(self, networks: Sequence[Network] = ()) -> None:
+        self._networks = networks
 
     def guard(self, method: str) -> Guard | None:
-        return _require_local if method in ADMINISTRATION else None
+        return self._require_administrator if method in ADMINISTRATION else None
+
+    def _require_administrator(self, context: Any) -> None:
+        require_administrator(context.peer(), self._networks)
 
 
 class TokenAccess:
@@ -83,7 +90,3 @@ def bearer(metadata: Iterable[tuple[str, str | bytes]]) -> str:
     if len(given) > 1 or scheme.lower() != "bearer" or not token.strip():
         raise TokenInvalid("the authorization of this call is not one bearer token; send authorization: Bearer TOKEN")
     return token.strip()
-
-
-def _require_local(context: Any) -> None:
-    require_administrator(context.peer())

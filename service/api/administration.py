@@ -1,37 +1,43 @@
-"""Who is on this machine: the right to administer a server that has no tokens. Knows no method."""
+"""Who may administer a server that has no tokens: whoever is on this machine, or calls from a network that was named. Knows no
+method.
+"""
 
 from __future__ import annotations
 
-import ipaddress
+from collections.abc import Sequence
 from urllib.parse import unquote
 
 from cellserve.service.errors import AdministrationDenied
+from cellserve.service.networks import Network, address_of, contains
 
 
-def require_administrator(peer: str) -> None:
-    """peer: as gRPC names it, `ipv4:127.0.0.1:4711`, `ipv6:%5B::1%5D:4711` or `unix:`. Raises AdministrationDenied."""
-    if not is_local(peer):
+def require_administrator(peer: str, networks: Sequence[Network] = ()) -> None:
+    """peer: as gRPC names it, `ipv4:127.0.0.1:4711`, `ipv6:%5B::1%5D:4711` or `unix:`. networks: those named by the settings.
+
+    Raises AdministrationDenied.
+    """
+    if not is_local(peer) and not contains(networks, _host(peer)):
         raise AdministrationDenied(
             "a server without tokens is administered from the machine that it runs on; connect to it there, over loopback, "
-            "or let it be started with --tokens"
+            "or let it be started with --tokens, or with --administration-from for the network that you call from "
+            f"(this call comes from {_host(peer) or 'nowhere that it knows'})"
         )
 
 
 def is_local(peer: str) -> bool:
     """Whether a peer is on this machine. What cannot be read is not."""
-    scheme, _, rest = unquote(peer).partition(":")
-    if scheme == "unix":
-        return True
-    return scheme in ("ipv4", "ipv6") and is_loopback(rest.rpartition(":")[0])
+    return peer.startswith("unix:") or is_loopback(_host(peer))
 
 
 def is_loopback(host: str) -> bool:
     """Whether only this machine can reach an address, given as in a setting or in a peer: `127.0.0.1`, `[::1]`, `localhost`."""
     if host == "localhost":
         return True
-    try:
-        address = ipaddress.ip_address(host.strip("[]").partition("%")[0])
-    except ValueError:
-        return False
-    mapped = getattr(address, "ipv4_mapped", None)
-    return bool((mapped or address).is_loopback)
+    address = address_of(host)
+    return address is not None and address.is_loopback
+
+
+def _host(peer: str) -> str:
+    """Empty for what is not an address of IP."""
+    scheme, _, rest = unquote(peer).partition(":")
+    return rest.rpartition(":")[0].strip("[]") if scheme in ("ipv4", "ipv6") else ""

@@ -15,7 +15,7 @@ from cellserve.service.engine.batch import Delivery
 from cellserve.service.registry.description import VersionDescription
 from cellserve.service.registry.lease import Lease, LoadedVersion
 from cellserve.service.registry.model_settings import ModelSettings
-from cellserve.service.registry.status import VersionStatus
+from cellserve.service.registry.status import AliasStatus, VersionStatus
 from cellserve.service.sessions.feed import Feed, FeedReply
 from cellserve.service.sessions.info import SessionInfo
 
@@ -31,11 +31,13 @@ class Versions(Protocol):
 
     def index(self) -> list[VersionStatus]: ...
 
+    def aliases(self) -> list[AliasStatus]: ...
+
     async def describe(self, model: str, version: str = "") -> VersionDescription: ...
 
     def model_settings(self, model: str) -> ModelSettings: ...
 
-    async def set_alias(self, model: str, alias: str, version: int) -> int | None: ...
+    async def set_alias(self, model: str, alias: str, version: int, by: str = "") -> int | None: ...
 
     async def load(self, model: str) -> None: ...
 

@@ -1,4 +1,5 @@
-"""grpc.health.v1: the whole server as "", each service by its name, models as `<model>` and versions as `<model>/<version>`.
+"""grpc.health.v1: the whole server as "", each service by its name, models as `<model>`, versions as `<model>/<version>` and
+aliases as `<model>@<alias>`. A check also says in its trailing metadata what is wrong with what serves all the same.
 
 Knows no catalog: it is told. Of its own, because names here come and go, several clients watch one name, and a watch must end
 when the server does.
@@ -7,8 +8,8 @@ when the server does.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable
-from typing import Any
+from collections.abc import AsyncIterator, Iterable, Mapping
+from typing import Any, Final
 
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
@@ -16,6 +17,8 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 Status = health_pb2.HealthCheckResponse
 
 WHOLE_SERVER = ""
+DETAIL_KEY: Final = "cellserve-health-detail"  # of trailing metadata
+_LONGEST_DETAIL: Final = 2000  # characters: gRPC bounds what metadata may carry
 
 
 class HealthServicer(health_pb2_grpc.HealthServicer):  # type: ignore[misc]
@@ -24,13 +27,20 @@ class HealthServicer(health_pb2_grpc.HealthServicer):  # type: ignore[misc]
     def __init__(self, services: Iterable[str]) -> None:
         self._services = frozenset((WHOLE_SERVER, *services))
         self._statuses = dict.fromkeys(self._services, Status.SERVING)
+        self._details: Mapping[str, str] = {}
         self._changed = asyncio.Event()  # set, and replaced, at each change
         self._closed = False
 
-    def set_models(self, serving: dict[str, bool]) -> None:
-        """Replace every name that is not a service's: True is SERVING, False NOT_SERVING, absent unknown."""
+    def set_models(self, serving: Mapping[str, bool], details: Mapping[str, str] | None = None) -> None:
+        """Replace every name that is not a service's: True is SERVING, False NOT_SERVING, absent unknown.
+
+        details: what is wrong, by name; all together is what is wrong with the whole server.
+        """
         if self._closed:
             return
+        self._details = dict(details or {})
+        if self._details:
+            self._details = {WHOLE_SERVER: "; ".join(dict.fromkeys(self._details.values())), **self._details}
         services = {name: self._statuses[name] for name in self._services}
         models = {name: Status.SERVING if ready else Status.NOT_SERVING for name, ready in serving.items()}
         self._tell(models | services)
@@ -44,6 +54,10 @@ class HealthServicer(health_pb2_grpc.HealthServicer):  # type: ignore[misc]
         status = self._statuses.get(request.service)
         if status is None:
             await context.abort(grpc.StatusCode.NOT_FOUND, f"nothing here is named {request.service[:128]!r}")
+        if detail := self._details.get(request.service):
+            told = detail.encode("ascii", "backslashreplace").decode()
+            line = "".join(character if character.isprintable() else " " for character in told)
+            context.set_trailing_metadata((*(context.trailing_metadata() or ()), (DETAIL_KEY, line[:_LONGEST_DETAIL])))
         return Status(status=status)
 
     async def Watch(self, request: health_pb2.HealthCheckRequest, context: Any) -> AsyncIterator[health_pb2.HealthCheckResponse]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import unquote
 
 from cellserve.service.api.describing import show_reply, status_message
 from cellserve.service.api.door import Versions
@@ -27,6 +28,7 @@ class ModelRegistryServicer(RegistryServicer):
         return show_reply(await self._versions.describe(request.model, request.version))
 
     async def SetAlias(self, request: pb.SetAliasRequest, context: Any) -> pb.SetAliasReply:
-        previous = await self._versions.set_alias(request.model, request.alias, request.version)
+        by = f"a call from {unquote(context.peer())}"
+        previous = await self._versions.set_alias(request.model, request.alias, request.version, by)
         description = await self._versions.describe(request.model, request.alias)
         return pb.SetAliasReply(status=status_message(description.status), previous_version=previous or 0)

@@ -28,7 +28,10 @@ from cellserve.service.api.tls import server_credentials
 from cellserve.service.api.tokens import read_tokens
 from cellserve.service.errors import ServiceError
 from cellserve.service.followed_files import FollowedFiles
+from cellserve.service.networks import Network
 from cellserve.service.pb import cellserve_pb2, cellserve_pb2_grpc, open_inference_pb2, open_inference_pb2_grpc
+from cellserve.service.registry.manifest import STABLE
+from cellserve.service.registry.pointers import stand_in_words, told_apart
 from cellserve.service.registry.status import VersionState
 from cellserve.service.tls_files import TlsFiles
 from cellserve.service.wakeups import PatientThreads
@@ -55,7 +58,8 @@ class ServerOptions:
     """Of each connection: the server pings it when it has been silent for `keepalive_seconds`, and drops it without an answer
     after `keepalive_timeout_seconds`; clients may ping every `min_ping_interval_seconds`. After `max_connection_age_seconds`
     (0: never) it is asked to come again, and cut after the grace. max_concurrent_calls: of one connection, a stream is one.
-    tls None: plain text. tokens: the file of them; None: whoever reaches the server may call it.
+    tls None: plain text. tokens: the file of them; None: whoever reaches the server may call it, and whoever is on its machine or
+    calls from administration_from may administer it.
     """
 
     host: str
@@ -69,6 +73,7 @@ class ServerOptions:
     max_connection_age_grace_seconds: float = 60.0
     tls: TlsFiles | None = None
     tokens: Path | None = None
+    administration_from: tuple[Network, ...] = ()
 
 
 class ApiServer:
@@ -88,7 +93,7 @@ class ApiServer:
         self._lag = LoopLag(self._on_loop)
         self._inference = OpenInferenceServicer(door, observer, totals, server_version, self._storm)
         refusals = Refusals(self._gate, door.execution.turn_away, self._storm)
-        self._methods = Methods(observer, _INFERENCE, _LIVE, _access(options.tokens), door.execution.presence, refusals)
+        self._methods = Methods(observer, _INFERENCE, _LIVE, _access(options), door.execution.presence, refusals)
         open_inference_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(self._inference, self._methods)  # type: ignore[no-untyped-call]
         cellserve_pb2_grpc.add_SequencesServicer_to_server(TypedSequencesServicer(door, observer, self._storm), self._methods)  # type: ignore[no-untyped-call]
         cellserve_pb2_grpc.add_RegistryServicer_to_server(ModelRegistryServicer(door.versions), self._methods)  # type: ignore[no-untyped-call]
@@ -122,14 +127,23 @@ class ApiServer:
 
     def show_models(self) -> None:
         """Brings health, and what is remembered of versions, up to date with the catalog."""
-        serving: dict[str, bool] = {}
-        statuses = self._door.versions.index()
+        versions = self._door.versions
+        statuses = versions.index()
         self._door.signatures.keep_only({status.key for status in statuses if status.state is not VersionState.UNLOADED})
+        serving: dict[str, bool] = {}
+        details: dict[str, str] = {}
         for status in statuses:
-            ready = status.state is VersionState.READY
-            serving[f"{status.model}/{status.version}"] = ready
-            serving[status.model] = self._door.versions.ready(status.model)
-        self.health.set_models(serving)
+            serving[f"{status.model}/{status.version}"] = status.state is VersionState.READY
+            serving[status.model] = versions.ready(status.model)
+        for one in versions.aliases():
+            if one.alias:
+                serving[one.name] = not one.fallen_back and versions.ready(one.model, one.alias)
+        for one in told_apart(versions.aliases()):
+            words = f"{one.model}/{one.answering} {stand_in_words(one)}"
+            details[one.name] = words
+            if one.alias == STABLE:
+                details[one.model] = words
+        self.health.set_models(serving, details)
 
     def leave(self) -> None:
         """Not ready any more, so that load balancers turn away; what comes is still taken."""
@@ -158,9 +172,10 @@ class ApiServer:
         self._observer.on_loop(lag_seconds)
 
 
-def _access(tokens: Path | None) -> Access:
+def _access(options: ServerOptions) -> Access:
+    tokens = options.tokens
     if tokens is None:
-        return LocalAdministration()
+        return LocalAdministration(options.administration_from)
     return TokenAccess(FollowedFiles((tokens,), partial(read_tokens, tokens)).current)
 
 

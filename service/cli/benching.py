@@ -8,19 +8,22 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from cellserve.service.cli import benching_page, benching_tables
+from cellserve.service.cli import benching_facts, benching_page, benching_tables
 from cellserve.service.cli.completion import references
 from cellserve.service.cli.options import JsonOption, RepositoryOption, open_repository
 from cellserve.service.cli.output import note, print_json, print_table, step_bar
 from cellserve.service.errors import InvalidInput, UnknownImplementation, UnsupportedImplementation
+from cellserve.service.registry import machine
 from cellserve.service.registry.manifest import ModelRef
 
 if TYPE_CHECKING:
-    from cellserve.models.benchmark import Benchmark, Recommendation
+    from cellserve.models.benchmark import Benchmark, Recommendation, Shape
     from cellserve.models.network import Network
+    from cellserve.models.spec import ModelSpec
 
 _AS_FAST: Final = 1.1  # times the fastest: told beside it
-_BUSY: Final = 1.2  # times as long as on an idle machine
+_MOST_DIGITS: Final = 18
+_GIBIBYTE: Final = 2**30
 
 
 def bench(
@@ -63,15 +66,18 @@ def bench(
     from cellserve.models.network import Network
 
     shapes = benchmark.grid(manifest.spec, counts, lengths)
+    require_memory(manifest.spec, shapes)
     labels = chosen(Network(manifest.spec, weights), implementation or ())
     if not as_json and {shape.steps for shape in shapes} != set(lengths):
         possible = ", ".join(map(str, sorted({shape.steps for shape in shapes})))
         note(f"measured with {possible} time steps: the model takes no others of those asked for")
     with step_bar(f"measuring {key}", len(shapes) + 1) as progress:
         found = benchmark.measure(manifest.spec, weights, shapes, labels, seconds_per_cell, progress)
-    if found.busy > _BUSY:
-        note(f"the machine was busy: on the clock, calls took {found.busy:.1f} times the processor's time, which is what is told")
-    data = as_data(str(key), found, benchmark.recommend(found))
+    if busy := benching_facts.busy_note(found.busy):
+        note(busy)
+    command = ["cellserve", "bench", str(key), "--rows", rows, "--steps", steps, "--seconds-per-cell", f"{seconds_per_cell:g}"]
+    command += [word for label in implementation or () for word in ("--implementation", label)]
+    data = benching_facts.facts(command, machine.identity(), found.busy) | as_data(str(key), found, benchmark.recommend(found))
     if html is not None:
         html.write_text(benching_page.page(data), encoding="utf-8")
         note(f"drawn into {html}")
@@ -84,9 +90,23 @@ def bench(
 def parse_counts(option: str, text: str) -> tuple[int, ...]:
     """Positive integers separated by commas, ascending, each once. Raises InvalidInput."""
     words = [word.strip() for word in text.split(",")]
-    if not all(word.isascii() and word.isdigit() and int(word) > 0 for word in words):
+    if not all(word.isascii() and word.isdigit() and len(word) <= _MOST_DIGITS and int(word) > 0 for word in words):
         raise InvalidInput(f"{option} {text!r}: expected positive integers separated by commas, such as 1,8,32")
     return tuple(sorted({int(word) for word in words}))
+
+
+def require_memory(spec: ModelSpec, shapes: Sequence[Shape]) -> None:
+    """Before anything of that size is made. Raises InvalidInput: the largest call does not fit into the memory that is free."""
+    from cellserve.models import benchmark, resident_memory
+
+    free = resident_memory.available_bytes()
+    largest = max(shapes, key=lambda shape: benchmark.bytes_needed(spec, shape))
+    needed = benchmark.bytes_needed(spec, largest)
+    if free is not None and needed > free:
+        raise InvalidInput(
+            f"{largest.rows} rows of {largest.steps} steps would take about {needed / _GIBIBYTE:,.1f} GiB of memory, and "
+            f"{free / _GIBIBYTE:,.1f} GiB are free; ask for fewer --rows or --steps"
+        )
 
 
 def chosen(network: Network, wanted: Sequence[str]) -> list[str]:
@@ -104,7 +124,7 @@ def chosen(network: Network, wanted: Sequence[str]) -> list[str]:
 
 
 def as_data(model: str, found: Benchmark, recommendations: Sequence[Recommendation]) -> dict[str, Any]:
-    """What `--json` prints: the cells one by one, the differences to the oracle, and what to use."""
+    """What `--json` prints beside the facts: the cells one by one, the differences to the oracle, and what to use."""
     return {
         "model": model,
         "implementations": list(found.implementations),

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from html import escape
 from typing import Any, Final
 
-from cellserve.service.cli import benching_tables
+from cellserve.service.cli import benching_facts, benching_tables
 from cellserve.service.cli.benching_chart import Point, chart
 from cellserve.service.cli.benching_tables import BenchTable
 
@@ -33,6 +33,7 @@ polyline { fill: none; stroke-width: 2 }
 table { border-collapse: collapse } th, td { padding: .25rem .75rem;
   border-bottom: 1px solid var(--faint); text-align: left }
 td.number, th.number { text-align: right; font-variant-numeric: tabular-nums }
+dl { display: grid; grid-template-columns: max-content 1fr; gap: .1rem 1rem } dt { font-weight: 600 } dd { margin: 0 }
 .key span { margin-right: 1.25rem }
 .key i { display: inline-block; width: 1.5em; height: .3em; margin-right: .4em;
   vertical-align: middle }
@@ -46,6 +47,7 @@ def page(data: dict[str, Any]) -> str:
     sections = (
         f"<h1>{title}</h1>",
         "<p>One call of the engine, without a server, in milliseconds of its thread. Memory: how far it rises during a call.</p>",
+        _facts(data),
         _table(first),
         _key(data["implementations"]),
         _charts(data, "Latency", "ms", lambda cell: cell["median_seconds"] * 1e3),
@@ -84,6 +86,11 @@ def _drawn_mebibytes(cell: dict[str, Any]) -> float | None:
 def _key(labels: Sequence[str]) -> str:
     entries = "".join(f'<span><i class="b{index}"></i>{escape(label)}</span>' for index, label in enumerate(labels))
     return f'<p class="key">{entries}</p>'
+
+
+def _facts(data: dict[str, Any]) -> str:
+    entries = "\n".join(f"<dt>{escape(name)}</dt><dd>{escape(words)}</dd>" for name, words in benching_facts.lines(data))
+    return f"<dl>\n{entries}\n</dl>"
 
 
 def _table(table: BenchTable) -> str:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +16,8 @@ from rich.text import Text
 from cellserve.service.cli.output import print_json
 from cellserve.service.cli.server_options import Server
 from cellserve.service.client import AsyncClient, RetryPolicy
-from cellserve.service.errors import InvalidInput
+from cellserve.service.client_registry import InputTensor
+from cellserve.service.errors import AdministrationDenied, InvalidInput
 from cellserve.service.loadgen import lengths as length_distributions
 from cellserve.service.loadgen import load_test
 from cellserve.service.loadgen.drivers import Asking
@@ -30,25 +31,51 @@ _NO_RETRIES = RetryPolicy(attempts=1)  # a refusal is a result here
 
 @dataclass(frozen=True, slots=True)
 class Inputs:
-    """What to ask: exactly one of features, vocabulary and file. count None: 64 random ones, or the whole file."""
+    """What to ask: one of features, vocabulary and file, or none: what the model takes. count None: 64 random, or all of a file.
+
+    time_steps: that a sequence must have, whatever `lengths` says; None: any number.
+    """
 
     lengths: str
-    features: int | None
-    vocabulary: int | None
-    file: Path | None
-    count: int | None
+    features: int | None = None
+    vocabulary: int | None = None
+    file: Path | None = None
+    count: int | None = None
+    time_steps: int | None = None
+
+    @property
+    def told(self) -> bool:
+        """Raises InvalidInput: they contradict each other."""
+        missing = [self.features, self.vocabulary, self.file].count(None)
+        if missing < 2:
+            raise InvalidInput(
+                "what to ask? Give one of --features N (random inputs), --vocabulary N (random ids), --input FILE.npz, or none "
+                "of them: what the model takes is asked of the server"
+            )
+        return missing == 2
+
+    def of_model(self, model: str, inputs: Sequence[InputTensor]) -> Inputs:
+        """Random ones, as the model takes them. Raises InvalidInput: none can be drawn."""
+        if len(inputs) > 1 or inputs[0].kind == "vector":
+            taken = ", ".join(f"{one.name} ({one.kind})" for one in inputs)
+            raise InvalidInput(f"a load test sends one sequence a row, and {model} takes {taken}")
+        (one,) = inputs
+        if one.kind == "ids" and one.vocabulary is None:
+            raise InvalidInput(f"{model} takes ids, and its file did not say of how many; give --vocabulary N")
+        return replace(
+            self,
+            features=one.width if one.kind == "features" else None,
+            vocabulary=one.vocabulary if one.kind == "ids" else None,
+            time_steps=one.time_steps,
+        )
 
     def samples(self, seed: int) -> list[Sample]:
-        """Raises InvalidInput."""
-        if [self.features, self.vocabulary, self.file].count(None) != 2:
-            raise InvalidInput(
-                "what to ask? Give one of --features N (random inputs), --vocabulary N (random ids), --input FILE.npz"
-            )
+        """Of what was told. Raises InvalidInput."""
         rng = np.random.default_rng(seed)
         try:
             if self.file is not None:
                 return from_file(self.file, self.count)
-            lengths = length_distributions.parse(self.lengths)
+            lengths = length_distributions.parse(self.lengths if self.time_steps is None else f"fixed:{self.time_steps}")
         except ValueError as error:
             raise InvalidInput(str(error)) from error
         if self.features is not None:
@@ -70,7 +97,7 @@ class Target:
 
 def run(plan: Plan, inputs: Inputs, target: Target) -> Report:
     """Raises ServiceError: the inputs make no test, or the server refuses even one request at a time."""
-    return asyncio.run(_run(plan, inputs.samples(plan.seed), target))
+    return asyncio.run(_run(plan, inputs, inputs.samples(plan.seed) if inputs.told else None, target))
 
 
 def tell(report: Report, as_json: bool) -> None:
@@ -83,10 +110,12 @@ def tell(report: Report, as_json: bool) -> None:
         console.print(piece, soft_wrap=isinstance(piece, Text))
 
 
-async def _run(plan: Plan, samples: list[Sample], target: Target) -> Report:
+async def _run(plan: Plan, inputs: Inputs, samples: list[Sample] | None, target: Target) -> Report:
     with target.server.arguments() as arguments:
         client = AsyncClient(**arguments, retry=_NO_RETRIES, streams=False)  # a stream holds back what it cannot take
     async with client:
+        if samples is None:
+            samples = inputs.of_model(target.model, await _taken(client, target.model)).samples(plan.seed)
         asking = Asking(client, target.model, target.implementation, target.timeout_seconds, target.tolerance)
         if target.check:
             with _bar("learning the right answers") as bar:
@@ -95,6 +124,15 @@ async def _run(plan: Plan, samples: list[Sample], target: Target) -> Report:
             samples = [Sample(sample.x) for sample in samples]
         with _bar("sending") as bar:
             return await load_test.run(plan, asking, samples, bar)
+
+
+async def _taken(client: AsyncClient, model: str) -> Sequence[InputTensor]:
+    try:
+        return (await client.show(model)).inputs
+    except AdministrationDenied as error:
+        raise InvalidInput(
+            f"what {model} takes is told to administrators only ({error}); give --features N, --vocabulary N or --input FILE.npz"
+        ) from error
 
 
 @contextmanager

@@ -7,6 +7,7 @@ from typing import Annotated, Final
 
 import typer
 
+from cellserve.service.cli.completion import references
 from cellserve.service.cli.options import JsonOption
 from cellserve.service.cli.server_options import Server, asks_a_server
 
@@ -16,8 +17,12 @@ _DEFAULT_DURATION_SECONDS: Final = 10.0
 
 @asks_a_server()
 def load(
-    model: Annotated[str, typer.Option("--model", help="name, name/3 or name@canary.")],
     server: Server,
+    ref: Annotated[
+        str | None,
+        typer.Argument(metavar="NAME", help="name, name/3 or name@alias.", show_default=False, autocompletion=references),
+    ] = None,
+    model: Annotated[str | None, typer.Option("--model", help="The same as NAME.", hidden=True)] = None,
     rate: Annotated[
         float | None, typer.Option("--rate", min=0.001, help="Open loop: requests per second, Poisson, whatever the answers do.")
     ] = None,
@@ -33,9 +38,20 @@ def load(
     lengths: Annotated[
         str, typer.Option("--lengths", help="Time steps: fixed:N, uniform:MIN:MAX, lognormal:MEDIAN:MIN:MAX or mix.")
     ] = "mix",
-    features: Annotated[int | None, typer.Option("--features", min=1, help="Random inputs of so many features per step.")] = None,
+    features: Annotated[
+        int | None,
+        typer.Option(
+            "--features", min=1, help="Random inputs of so many features per step.", show_default="what the model takes"
+        ),
+    ] = None,
     vocabulary: Annotated[
-        int | None, typer.Option("--vocabulary", min=1, help="Random ids below this, for a model that begins with an embedding.")
+        int | None,
+        typer.Option(
+            "--vocabulary",
+            min=1,
+            help="Random ids below this, for a model that begins with an embedding.",
+            show_default="what the model takes",
+        ),
     ] = None,
     input_file: Annotated[
         Path | None,
@@ -62,10 +78,11 @@ def load(
     """Load-test a model on a running server: latency percentiles, throughput, and whether every answer stayed right.
 
     With --rate, requests leave when they are due and latency counts from then: a server that stalls cannot hide it.
-    Exit code 1 when an answer was wrong or a request was refused.
+    Exit code 1 when an answer was wrong or a request was refused. Where no option says what the model takes, the server is asked.
 
-        cellserve load --model digits --input heldout.npz --rate 200
-        cellserve load --model speech@canary --features 40 --concurrency 32 --requests 5000 --implementation fused
+        cellserve load digits
+        cellserve load digits --input heldout.npz --rate 200
+        cellserve load speech@canary --concurrency 32 --requests 5000 --implementation fused
     """
     from cellserve.service.cli import load_session
     from cellserve.service.cli.load_session import Inputs, Target
@@ -73,12 +90,14 @@ def load(
 
     if rate is not None and concurrency is not None:
         raise typer.BadParameter("open loop (--rate) or closed loop (--concurrency), not both")
+    if (ref is None) == (model is None):
+        raise typer.BadParameter("which model? Name one, as in: cellserve load digits")
     if requests is None and duration_seconds is None:
         duration_seconds = _DEFAULT_DURATION_SECONDS
     report = load_session.run(
         Plan(rate, concurrency or _DEFAULT_CONCURRENCY, requests, duration_seconds, seed),
         Inputs(lengths, features, vocabulary, input_file, samples),
-        Target(server, model, implementation, timeout_seconds, tolerance, check),
+        Target(server, ref or model or "", implementation, timeout_seconds, tolerance, check),
     )
     load_session.tell(report, as_json)
     if not report.summary.clean:

@@ -13,11 +13,13 @@ from cellserve.service.cli import (
     failures,
     importing,
     inspecting,
+    listing,
     loading,
     predicting,
     registry_commands,
     serving,
     sessions,
+    verifying,
 )
 from cellserve.service.cli.output import complain
 
@@ -78,10 +80,11 @@ def everything(
 app.command("import")(importing.import_models)
 app.command()(inspecting.inspect)
 app.command()(serving.serve)
-app.command()(registry_commands.models)
+app.command()(listing.models)
 app.command()(registry_commands.show)
 app.command()(registry_commands.promote)
 app.command()(registry_commands.remove)
+app.command()(verifying.verify)
 app.command()(predicting.predict)
 app.command()(sessions.sessions)
 app.command()(loading.load)

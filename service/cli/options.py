@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import pwd
+import socket
 from pathlib import Path
 from typing import Annotated
 
@@ -37,5 +40,14 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for script
 
 
 def open_repository(given: Path | None) -> Repository:
-    """The repository of the option, else of the environment, else the default."""
-    return Repository(given if given is not None else Settings().repository)
+    """The repository of the option, else of the environment, else the default. Who runs the command moves its aliases."""
+    return Repository(given if given is not None else Settings().repository, by=_operator())
+
+
+def _operator() -> str:
+    """`root@host`; a user whom the system does not know by name is a number."""
+    try:
+        user = pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        user = f"user {os.getuid()}"
+    return f"{user}@{socket.gethostname()}"

@@ -1,70 +1,48 @@
-"""`cellserve models`, `show`, `promote` and `remove`: the repository on disk, which a running server follows by itself."""
+"""`cellserve show`, `promote` and `remove`: the repository on disk, which a running server follows by itself."""
 
 from __future__ import annotations
 
-from dataclasses import asdict
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import typer
 
 from cellserve.service.cli import describing
-from cellserve.service.cli.completion import model_names, references
+from cellserve.service.cli.completion import references
 from cellserve.service.cli.options import JsonOption, RepositoryOption, open_repository
 from cellserve.service.cli.output import note, print_json, print_table
-from cellserve.service.cli.server_options import Server, asks_a_server
 from cellserve.service.config import Settings
-from cellserve.service.engine.facts import VersionKey
-from cellserve.service.errors import InvalidInput, RepositoryError
+from cellserve.service.errors import InvalidInput
 from cellserve.service.registry import machine
+from cellserve.service.registry.alias_history import Trail
 from cellserve.service.registry.calibration_cache import CalibrationCache
-from cellserve.service.registry.manifest import STABLE, ModelRef, parse_version
+from cellserve.service.registry.manifest import STABLE, ModelRef, check_alias_name
+from cellserve.service.registry.model_on_disk import read_model
 from cellserve.service.registry.repository import Repository
+
+_SHOWN_MOVES: Final = 20
 
 Ref = Annotated[
     str, typer.Argument(metavar="REF", help="name, name/3 or name@alias.", show_default=False, autocompletion=references)
 ]
+Version = Annotated[str | None, typer.Argument(metavar="VERSION", help="In place of name/3: name 3.", show_default=False)]
 
 
-@asks_a_server(None, "Ask this running server instead, host:port or grpcs://host:port: what is loaded, and why not.")
-def models(
-    server: Server | None,
-    repository: RepositoryOption = None,
-    as_json: JsonOption = False,
-) -> None:
-    """List every published version, its aliases and where it came from; with --url also whether a server has it ready.
-
-    cellserve models --json
-    cellserve models --url localhost:8001
-    """
-    if server is not None:
-        _show_served(server, as_json)
-        return
-    store = open_repository(repository)
-    rows = [row for model in store.models() for row in _versions(store, model)]
-    if as_json:
-        print_json(rows)
-    elif not rows:
-        note(f"no models in {store.root}; publish one with: cellserve import FILE")
-    else:
-        headings = ("model", "#version", "aliases", "framework", "#parameters", "created", "problem")
-        shown = headings if any(row["problem"] for row in rows) else headings[:-1]
-        keys = [heading.removeprefix("#") for heading in shown]
-        print_table(f"Models in {store.root}", shown, [[_cell(row[key]) for key in keys] for row in rows])
-
-
-def show(ref: Ref, repository: RepositoryOption = None, as_json: JsonOption = False) -> None:
-    """Show one version: source, layers, implementations and how far each is from the oracle.
+def show(ref: Ref, version: Version = None, repository: RepositoryOption = None, as_json: JsonOption = False) -> None:
+    """Show one version: source, layers, implementations and how far each is from the oracle; and how the model's aliases moved.
 
     cellserve show digits@stable
     """
     store = open_repository(repository)
-    key = store.resolve(ModelRef.parse(ref))
+    key = store.resolve(reference_of(ref, version))
+    model = read_model(store, key.model)
+    aliases = list(model.aliases_of(key.version))
     manifest = store.manifest(key.model, key.version)
     network = describing.as_data(manifest.spec)
     parity = manifest.parity
     measured = CalibrationCache(Settings().calibration_folder, machine.identity()).on_any_device(manifest)
     if as_json:
-        chosen = {"choices": {one.device: dict(one.choices) for one in measured}, "aliases": _aliases(store, key)}
+        chosen: dict[str, Any] = {"choices": {one.device: dict(one.choices) for one in measured}, "aliases": aliases}
+        chosen["alias_history"] = [move.model_dump(mode="json", by_alias=True) for move in model.trail.moves]
         print_json(manifest.model_dump(mode="json", exclude={"golden", "spec"}) | chosen | network)
         return
     source = manifest.source
@@ -72,7 +50,7 @@ def show(ref: Ref, repository: RepositoryOption = None, as_json: JsonOption = Fa
         str(key),
         ("what", "value"),
         [
-            ("aliases", ", ".join(_aliases(store, key)) or "none"),
+            ("aliases", ", ".join(aliases) or "none"),
             ("created", f"{manifest.created:%Y-%m-%d %H:%M:%S} UTC"),
             ("source", f"{source.file} ({source.framework} {source.version}".rstrip() + ")"),
             ("source digest", source.digest),
@@ -83,6 +61,7 @@ def show(ref: Ref, repository: RepositoryOption = None, as_json: JsonOption = Fa
             ("checked against", describing.agreement(parity.framework) or "nothing that the framework answered itself"),
             *((f"tag {name}", value) for name, value in manifest.tags.items()),
             *(("note", remark) for remark in manifest.notes),
+            *(("problem", problem) for problem in (*model.problems, *filter(None, [model.failing.get(key.version)]))),
         ],
     )
     describing.print_network(network)
@@ -92,33 +71,47 @@ def show(ref: Ref, repository: RepositoryOption = None, as_json: JsonOption = Fa
     }
     describing.print_implementations(agreed | dict(parity.refused))
     describing.print_choices({one.device: one.choices for one in measured})
+    print_moves(key.model, model.trail)
 
 
 def promote(
-    name: Annotated[
-        str, typer.Argument(metavar="NAME", help="Name of the model.", show_default=False, autocompletion=model_names)
+    ref: Annotated[
+        str,
+        typer.Argument(metavar="NAME", help="Name of the model, or name/3.", show_default=False, autocompletion=references),
     ],
-    version: Annotated[str, typer.Argument(metavar="VERSION", help="Number of a published version.", show_default=False)],
+    version: Version = None,
     alias: Annotated[str, typer.Option("--alias", help="The alias to move; requests without a version go to `stable`.")] = STABLE,
     repository: RepositoryOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Point an alias at a version. A running server loads the version first, then moves; nothing is interrupted.
+    """Point an alias at a version, once its digest and golden pair are found right; one that cannot be served is refused.
 
-    cellserve promote digits 3 --alias stable
+    A running server loads the version first, then moves; nothing is interrupted.
+
+        cellserve promote digits 3 --alias stable
+        cellserve promote digits/3
     """
-    number = parse_version(version)
-    if number is None:
-        raise InvalidInput(f"{version!r} is not a version: use a positive integer, as in: cellserve promote {name} 3")
-    open_repository(repository).set_alias(name, alias, number)
+    check_alias_name(alias)
+    reference = reference_of(ref, version)
+    if reference.version is None and reference.alias is None:
+        raise InvalidInput(f"which version of {reference.model}? Give its number, as in: cellserve promote {reference.model} 3")
+    store = open_repository(repository)
+    key = store.resolve(reference)
+
+    from cellserve.service.registry import verifying
+
+    for label, reason in verifying.require_servable(store, key).items():
+        note(f"{key} will not offer implementation {label} on a machine like this one: {reason}")
+    store.set_alias(key.model, alias, key.version)
     if as_json:
-        print_json({"model": name, "alias": alias, "version": number})
+        print_json({"model": key.model, "alias": alias, "version": key.version})
     else:
-        typer.echo(f"{name}@{alias} is {name}/{number}")
+        typer.echo(f"{key.model}@{alias} is {key}")
 
 
 def remove(
     ref: Ref,
+    version: Version = None,
     repository: RepositoryOption = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
     as_json: JsonOption = False,
@@ -127,11 +120,13 @@ def remove(
 
     cellserve remove digits/1
     """
-    reference = ModelRef.parse(ref)
+    reference = reference_of(ref, version)
     store = open_repository(repository)
-    store.resolve(reference)
+    if reference.version is not None or reference.alias is not None:
+        store.resolve(reference)
+    question = f"Remove {_named(store, reference)}?"
     if not yes:
-        typer.confirm(f"Remove {_named(store, reference)}?", abort=True, err=True)
+        typer.confirm(question, abort=True, err=True)
     store.remove(reference)
     if as_json:
         print_json({"removed": str(reference)})
@@ -139,22 +134,29 @@ def remove(
         typer.echo(f"removed {reference}")
 
 
-def _show_served(server: Server, as_json: bool) -> None:
-    from cellserve.service.client import Client
+def reference_of(ref: str, version: str | None) -> ModelRef:
+    """`name/3`, or `name 3`. Raises InvalidInput."""
+    reference = ModelRef.parse(ref)
+    if version is None:
+        return reference
+    if reference.version is not None or reference.alias is not None:
+        raise InvalidInput(f"{ref} names a version already, and {version!r} is given beside it: give one of them")
+    separator = "/" if version[:1].isdigit() else "@"
+    return ModelRef.parse(f"{ref}{separator}{version}")
 
-    with server.arguments() as arguments:
-        client = Client(**arguments)
-    with client:
-        listed = [asdict(version) for version in client.versions()]
-    if as_json:
-        print_json(listed)
-    else:
-        columns = ("model", "version", "state", "aliases", "reason")
-        print_table(
-            f"Models of {server.url}",
-            ("model", "#version", "state", "aliases", "reason"),
-            [[_cell(row[column]) for column in columns] for row in listed],
-        )
+
+def print_moves(model: str, trail: Trail) -> None:
+    """The last ones of a model's aliases; --json tells all."""
+    if not trail.moves:
+        return
+    earlier = f", the last {_SHOWN_MOVES} of {len(trail.moves)}" if len(trail.moves) > _SHOWN_MOVES else ""
+    rows = [
+        (f"{move.when:%Y-%m-%d %H:%M:%S} UTC", move.alias, move.before or "", move.after or "", move.told_by)
+        for move in trail.moves[-_SHOWN_MOVES:]
+    ]
+    print_table(f"Moves of the aliases of {model}{earlier}", ("when", "alias", "#from", "#to", "by"), rows)
+    if trail.unreadable:
+        note(f"{trail.unreadable} lines of the history of aliases cannot be read")
 
 
 def _named(store: Repository, reference: ModelRef) -> str:
@@ -163,43 +165,3 @@ def _named(store: Repository, reference: ModelRef) -> str:
     if reference.version is not None:
         return f"version {reference}"
     return f"the model {reference} with all its versions ({', '.join(map(str, store.versions(reference.model)))})"
-
-
-def _aliases(store: Repository, key: VersionKey) -> list[str]:
-    return [alias for alias, version in store.aliases(key.model).items() if version == key.version]
-
-
-def _versions(store: Repository, model: str) -> list[dict[str, Any]]:
-    """One row a version; what is damaged is told in its row and hides nothing else."""
-    try:
-        aliases, problem = store.aliases(model), ""
-    except RepositoryError as error:
-        aliases, problem = {}, str(error)
-    return [_version(store, VersionKey(model, version), aliases, problem) for version in store.versions(model)]
-
-
-def _version(store: Repository, key: VersionKey, aliases: dict[str, int], problem: str) -> dict[str, Any]:
-    row: dict[str, Any] = {
-        "model": key.model,
-        "version": key.version,
-        "aliases": [alias for alias, version in aliases.items() if version == key.version],
-        "framework": "",
-        "parameters": None,
-        "created": None,
-        "problem": problem,
-    }
-    try:
-        manifest = store.manifest(key.model, key.version)
-    except RepositoryError as error:
-        return row | {"problem": str(error)}
-    return row | {
-        "framework": f"{manifest.source.framework} {manifest.source.version}".rstrip(),
-        "parameters": describing.parameters(manifest.spec).total(),
-        "created": manifest.created.isoformat(timespec="seconds"),
-    }
-
-
-def _cell(value: object) -> str:
-    if isinstance(value, list | tuple):
-        return ", ".join(map(str, value))
-    return "" if value is None else str(value)

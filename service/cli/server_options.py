@@ -17,15 +17,17 @@ from cellserve.service.config import DEFAULT_PORT
 from cellserve.service.errors import InvalidInput
 
 _PANEL: Final = "TLS and tokens"
+URL_VARIABLE: Final = "CELLSERVE_URL"
 DEFAULT_URL: Final = f"localhost:{DEFAULT_PORT}"
 
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """Where a command asks, and what it shows there."""
+    """Where a command asks, and what it shows there. by_option: the command line names it, not the environment alone."""
 
     url: str
     files: ClientFiles
+    by_option: bool = True
 
     @contextmanager
     def arguments(self) -> Iterator[dict[str, Any]]:
@@ -66,16 +68,19 @@ def asks_a_server(
     """
 
     def with_options(command: Callable[..., None]) -> Callable[..., None]:
-        url_option = Annotated[str | None, typer.Option("--url", help=url_help, show_default=default_url is not None)]
+        told = typer.Option("--url", envvar=URL_VARIABLE, help=url_help, show_default=default_url is not None)
+        url_option = Annotated[str | None, told]
         options = [_keyword("url", url_option, default_url), *(_keyword(name, kind, None) for name, kind in _SHOWN.items())]
 
         @wraps(command)
-        def run(*, url: str | None, **given: Any) -> None:
+        def run(*, context: typer.Context, url: str | None, **given: Any) -> None:
             files = ClientFiles(**{name: given.pop(name) for name in _SHOWN})
-            command(server=None if url is None else Server(url, files), **given)
+            source = context.get_parameter_source("url")
+            by_option = source is not None and source.name == "COMMANDLINE"
+            command(server=None if url is None else Server(url, files, by_option), **given)
 
         kinds = get_type_hints(command, include_extras=True)
-        parameters: list[inspect.Parameter] = []
+        parameters = [_keyword("context", typer.Context, inspect.Parameter.empty)]
         for own in inspect.signature(command).parameters.values():
             parameters += options if own.name == "server" else [_keyword(own.name, kinds[own.name], own.default)]
         run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]

@@ -42,6 +42,7 @@ class CalibrationCache:
     def __init__(self, folder: Path, machine: Mapping[str, str]) -> None:
         self._given_folder = folder
         self._machine = machine
+        self._told = False  # that nothing can be kept
 
     def read(self, manifest: Manifest, device: str) -> Measured | None:
         """None where nothing was measured under just these circumstances."""
@@ -79,7 +80,9 @@ class CalibrationCache:
             staged.write_text(measured.model_dump_json(indent=1))
             staged.replace(path)
         except (OSError, RuntimeError) as error:
-            log.debug("the calibration of %s is not kept: %s", manifest.key, error)
+            level = logging.DEBUG if self._told else logging.WARNING
+            self._told = True
+            log.log(level, "the calibration of %s is not kept, and is measured again at the next start: %s", manifest.key, error)
 
     def _parsed(self, path: Path) -> Measured | None:
         try:

@@ -1,8 +1,8 @@
 """What is live: keeps the engine's versions equal to what the repository wants, and lends them to requests.
 
 An alias follows the repository once its new version is READY; until then, and if the new one fails, the old one keeps
-answering. Everything here runs on the event loop; reading disks and building networks runs in threads. Knows no torch and no
-wire.
+answering, and after a restart the last one that served (pointers.py). Everything here runs on the event loop; reading disks and
+building networks runs in threads. Knows no torch and no wire.
 """
 
 from __future__ import annotations
@@ -16,16 +16,20 @@ from cellserve.service.config import Settings
 from cellserve.service.engine.facts import VersionKey
 from cellserve.service.errors import ServiceError, UnknownModel, UnknownVersion, VersionFailed, VersionUnavailable
 from cellserve.service.registry import snapshot as disk_view
+from cellserve.service.registry import version_index
 from cellserve.service.registry.description import VersionDescription
 from cellserve.service.registry.lease import Lease, LoadedVersion
 from cellserve.service.registry.live import CatalogObserver, Lanes, LiveVersions, Record
 from cellserve.service.registry.loading import load_version
-from cellserve.service.registry.manifest import check_alias_name, check_model_name
+from cellserve.service.registry.manifest import check_alias_name, check_model_name, parse_version
+from cellserve.service.registry.model_on_disk import read_model
 from cellserve.service.registry.model_settings import ModelSettings
-from cellserve.service.registry.plan import Unload, held_versions, next_action
+from cellserve.service.registry.plan import Unload, next_action
+from cellserve.service.registry.pointers import Pointers
+from cellserve.service.registry.recording import FallbackTeller, ServedRecorder
 from cellserve.service.registry.repository import Repository
-from cellserve.service.registry.snapshot import Pointer, Snapshot
-from cellserve.service.registry.status import VersionState, VersionStatus
+from cellserve.service.registry.snapshot import Snapshot
+from cellserve.service.registry.status import AliasStatus, VersionState, VersionStatus
 from cellserve.service.registry.watch import changes
 
 if TYPE_CHECKING:
@@ -56,11 +60,14 @@ class Catalog:
         self._repository = repository
         self._live = LiveVersions(engine, lambda key: load(repository, key, settings), observer, self._on_change)
         self._snapshot = Snapshot()
-        self._answering: dict[Pointer, VersionKey] = {}  # what each alias means now; may trail behind the repository
+        self._pointers = Pointers(self._live.state, lambda key: self._live.record(key).reason)
+        self._recorder = ServedRecorder(repository, self._pointers.record)
         self._wanted: frozenset[VersionKey] = frozenset()
         self._asked_for: set[VersionKey] = set()
         self._unloaded_models: set[str] = set()
         self._subscribers: list[Callable[[VersionStatus], None]] = []
+        self._disk_subscribers: list[Callable[[], None]] = []
+        self._told = FallbackTeller()
         self._reading = asyncio.Lock()
         self._runner: asyncio.Task[None] | None = None
         self._watcher: asyncio.Task[None] | None = None
@@ -71,6 +78,7 @@ class Catalog:
     async def start(self) -> None:
         """Loads what is wanted, then keeps watching. Versions that fail do not stop it. Raises RepositoryError (the root)."""
         await asyncio.to_thread(self._repository.create)
+        await asyncio.to_thread(self._repository.sweep)
         await self.refresh()
         self._watcher = asyncio.create_task(self._watch())
 
@@ -79,6 +87,7 @@ class Catalog:
         self._stopping.set()
         if self._watcher is not None:
             await self._watcher
+        await self._recorder.stop()
 
     async def refresh(self) -> None:
         """Reads the repository again; returns when everything wanted is READY or FAILED. Raises RepositoryError (the root)."""
@@ -106,7 +115,7 @@ class Catalog:
             key = await self._find(model, version)
             record = self._live.record(key)
             self._check_available(key, record)
-            if key not in self._wanted:
+            if key not in self._wanted and parse_version(version) is not None:
                 self._asked_for.add(key)
             if record.loaded is not None:
                 return self._live.lend(key, record.loaded)
@@ -115,13 +124,19 @@ class Catalog:
     def ready(self, model: str, version: str = "") -> bool:
         """Whether a request for it would be served at once. False for what is unknown."""
         try:
-            return self._live.state(self._resolve(model, version)) is VersionState.READY
+            return self._live.state(self._pointers.resolve(model, version)) is VersionState.READY
         except ServiceError:
             return False
 
     def index(self) -> list[VersionStatus]:
-        """Every published version, and those that still finish work after their removal, by model and version."""
-        return [self._status(key) for key in sorted({*self._snapshot.keys(), *self._live.records})]
+        """Every published version, those that still finish work after their removal, and as FAILED those that aliases point at
+        and that do not exist; by model and version.
+        """
+        return version_index.index(self._snapshot, self._live.records, self._pointers.stand_ins())
+
+    def aliases(self) -> list[AliasStatus]:
+        """What every alias means, and ("") a request without a version."""
+        return self._pointers.statuses()
 
     async def describe(self, model: str, version: str = "") -> VersionDescription:
         """Everything known of the version that a request with `model` and `version` would get. Loads nothing.
@@ -143,6 +158,10 @@ class Catalog:
         """Calls `callback` on the event loop at every change of state. Gives the function that ends it."""
         self._subscribers.append(callback)
         return lambda: self._subscribers.remove(callback)
+
+    def subscribe_to_disk(self, callback: Callable[[], None]) -> None:
+        """Calls `callback` on the event loop when versions or aliases on disk are others than they were."""
+        self._disk_subscribers.append(callback)
 
     # --- administration ---
 
@@ -170,15 +189,18 @@ class Catalog:
         for key in sorted(key for key in self._wanted if key.model == model):
             self._check_available(key, self._live.record(key))
 
-    async def set_alias(self, model: str, alias: str, version: int) -> int | None:
+    async def set_alias(self, model: str, alias: str, version: int, by: str = "") -> int | None:
         """Points an alias at a version, loaded first; returns when it answers. Gives the version that the alias named before.
+
+        by: who asks, for the history of aliases. What is loaded already must still be what lies on the disk.
 
         Raises InvalidInput, UnknownModel, UnknownVersion, VersionFailed, VersionUnavailable, RepositoryError.
         """
         check_alias_name(alias)
         with await self.acquire(model, str(version)):
             previous = self._snapshot.models[model].aliases.get(alias)
-            await asyncio.to_thread(self._repository.set_alias, model, alias, version)
+            await asyncio.to_thread(self._repository.weights, model, version)
+            await asyncio.to_thread(self._repository.set_alias, model, alias, version, by)
             await self._read()
             self._wanted = self._snapshot.wanted()
             self._start_runner()
@@ -200,7 +222,9 @@ class Catalog:
 
     async def _read(self) -> None:
         async with self._reading:
-            self._snapshot = await asyncio.to_thread(disk_view.read, self._repository, self._snapshot)
+            before = self._snapshot
+            self._snapshot = await asyncio.to_thread(disk_view.read, self._repository, before)
+            disk_view.tell(before, self._snapshot)
         self._asked_for = {key for key in self._asked_for if self._snapshot.holds(key)}
         for key, record in list(self._live.records.items()):
             if not self._snapshot.holds(key):
@@ -209,6 +233,9 @@ class Catalog:
             elif record.fingerprint != self._snapshot.fingerprint(key):
                 self._note_other_files(key, record)
         self._follow_aliases()
+        if self._snapshot != before:
+            for callback in tuple(self._disk_subscribers):
+                callback()
 
     def _note_other_files(self, key: VersionKey, record: Record) -> None:
         if record.state is VersionState.FAILED:
@@ -218,40 +245,25 @@ class Catalog:
             log.warning("%s changed on disk though versions are immutable; it is unloaded and loaded again", key)
 
     async def _find(self, model: str, version: str) -> VersionKey:
-        """As `_resolve`; what it does not know may have been published a moment ago, so the disk is asked before refusing."""
+        """As `Pointers.resolve`; what it does not know may have been published a moment ago, so it asks the disk first."""
         try:
-            return self._resolve(model, version)
+            return self._pointers.resolve(model, version)
         except (UnknownModel, UnknownVersion):
             check_model_name(model)
             if await self._is_news(model):
                 await self._read()
                 self._wanted = self._snapshot.wanted()
                 self._start_runner()
-            return self._resolve(model, version)
+            return self._pointers.resolve(model, version)
 
     async def _is_news(self, model: str) -> bool:
         known = self._snapshot.models.get(model)
         try:
-            return await asyncio.to_thread(disk_view.read_model, self._repository, model, known) != known
+            return await asyncio.to_thread(read_model, self._repository, model, known) != known
         except UnknownModel:
             return known is not None
 
     # --- decisions ---
-
-    def _resolve(self, model: str, version: str) -> VersionKey:
-        named = self._snapshot.pointer_or_key(model, version)
-        if isinstance(named, VersionKey):
-            return named
-        answering = self._answering.get(named)
-        if answering is not None and self._live.state(answering) in (VersionState.READY, VersionState.UNLOADING):
-            return answering
-        target = self._snapshot.targets()[named]
-        if not self._snapshot.holds(target):
-            raise UnknownVersion(
-                f"the alias {named[1] or 'stable'!r} of {model} points at version {target.version}, which does not exist",
-                field="version",
-            )
-        return target
 
     def _check_available(self, key: VersionKey, record: Record) -> None:
         if key.model in self._unloaded_models:
@@ -262,14 +274,12 @@ class Catalog:
             raise VersionUnavailable(f"{key} is being replaced", field="version", retry_after_seconds=_RETRY_SECONDS)
 
     def _follow_aliases(self) -> None:
-        """Aliases move to every target that is READY, and stay where they were otherwise."""
-        targets = self._snapshot.targets()
-        self._answering = {pointer: key for pointer, key in self._answering.items() if pointer in targets}
-        self._answering |= {pointer: key for pointer, key in targets.items() if self._live.state(key) is VersionState.READY}
+        self._pointers.follow(self._snapshot)
+        self._told.tell(self._pointers.statuses())
+        self._recorder.record(self._snapshot.models)
 
     def _to_keep(self) -> frozenset[VersionKey]:
-        held = held_versions(self._snapshot.targets(), self._answering, self._live.states())
-        kept = self._wanted | self._asked_for | {key for key in held if self._snapshot.holds(key)}
+        kept = self._wanted | self._asked_for | self._pointers.kept()
         return frozenset(key for key in kept if key.model not in self._unloaded_models and not self._live.record(key).replaced)
 
     # --- acts ---
@@ -293,7 +303,7 @@ class Catalog:
 
     def _on_change(self, key: VersionKey) -> None:
         state = self._live.state(key)
-        if state is VersionState.READY:
+        if state in (VersionState.READY, VersionState.FAILED):
             self._follow_aliases()
         for callback in tuple(self._subscribers):
             callback(self._status(key))
@@ -303,5 +313,4 @@ class Catalog:
             self._start_runner()
 
     def _status(self, key: VersionKey) -> VersionStatus:
-        record = self._live.records.get(key, Record())
-        return VersionStatus(key.model, key.version, record.state, record.reason, self._snapshot.aliases_of(key))
+        return version_index.status(self._snapshot, key, self._live.records.get(key, Record()))

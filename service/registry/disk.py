@@ -5,12 +5,18 @@ Knows nothing of models.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
+import shutil
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Final
+
+STAGING: Final = "staging"
+FULL: Final = (errno.ENOSPC, errno.EDQUOT)
 
 
 def write_file(path: Path, content: bytes) -> None:
@@ -30,15 +36,20 @@ def sync(path: Path) -> None:
         os.close(descriptor)
 
 
-def replace_file(path: Path, content: bytes) -> None:
-    """Puts `content` at `path` in one step: readers see the old content or the new, never a part."""
-    staged = hidden_sibling(path, "staging")
+def replace_file(path: Path, content: bytes, padding: bytes = b"") -> None:
+    """Puts `content` at `path` in one step: readers see the old content or the new, never a part.
+
+    padding: a byte that means nothing at the end of such a file. On a full disk what does not grow is then written over the old
+    content, filled up with it: one short write in place.
+    """
+    staged = hidden_sibling(path, STAGING)
     try:
         write_file(staged, content)
         os.replace(staged, path)
-    except BaseException:
+    except BaseException as error:
         staged.unlink(missing_ok=True)
-        raise
+        if not (padding and isinstance(error, OSError) and error.errno in FULL and _overwritten(path, content, padding)):
+            raise
     sync(path.parent)
 
 
@@ -56,3 +67,45 @@ def exclusive(folder: Path) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)
+
+
+@contextmanager
+def if_free(path: Path) -> Iterator[bool]:
+    """Holds the lock of a file or folder unless somebody else does; whether it is held."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+        else:
+            yield True
+    finally:
+        os.close(descriptor)
+
+
+def delete(path: Path) -> None:
+    """A file, or a folder with all that is in it. Raises OSError; that it is gone already is no error."""
+    try:
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
+    except FileNotFoundError:
+        return
+
+
+def _overwritten(path: Path, content: bytes, padding: bytes) -> bool:
+    try:
+        descriptor = os.open(path, os.O_WRONLY)
+    except FileNotFoundError:
+        return False
+    try:
+        size = os.fstat(descriptor).st_size
+        if len(content) > size:
+            return False
+        os.pwrite(descriptor, content.ljust(size, padding), 0)
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+    return True

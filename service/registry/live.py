@@ -19,6 +19,7 @@ from cellserve.service.engine.facts import VersionKey
 from cellserve.service.errors import ServiceError
 from cellserve.service.registry.layout import Fingerprint
 from cellserve.service.registry.lease import Lease, LoadedVersion
+from cellserve.service.registry.loading import failure_words
 from cellserve.service.registry.status import VersionState
 
 if TYPE_CHECKING:
@@ -138,10 +139,10 @@ class LiveVersions:
             record.loaded = await asyncio.to_thread(self._bring_in, key)
             state = VersionState.READY
         except (ServiceError, ModelError) as error:
-            reason = str(error)
+            reason = failure_words(error)
         except Exception as error:
             log.exception("%s failed to load", key)
-            reason = f"{type(error).__name__}: {error}"
+            reason = failure_words(error)
         record.loading = None
         if state is VersionState.READY and self._observer is not None:
             self._observer.on_loaded(key, self._clock() - began)

@@ -6,11 +6,13 @@ Heavy and blocking: the catalog calls it in a thread. Knows no states and no eng
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from cellserve.models.errors import ModelError
 from cellserve.service.config import Settings
 from cellserve.service.engine.facts import VersionKey
-from cellserve.service.errors import RepositoryError
+from cellserve.service.errors import RepositoryError, ServiceError
 from cellserve.service.registry.lease import LoadedVersion
 from cellserve.service.registry.manifest import Manifest
 from cellserve.service.registry.repository import Repository
@@ -27,12 +29,9 @@ def load_version(repository: Repository, key: VersionKey, settings: Settings) ->
     An implementation that misses it is withdrawn, with its reason; if none is left, or the files are damaged, raises
     RepositoryError. Raises ModelError too (weights that do not fit the description).
     """
-    from cellserve.models.devices import resolve_device
-    from cellserve.models.network import Network
-
-    manifest = repository.manifest(key.model, key.version)
-    network = Network(manifest.spec, repository.weights(key.model, key.version), resolve_device(settings.device))
-    _withdraw_what_fails(network, manifest)
+    manifest, network, withdrawn = prove(repository, key, settings.device)
+    for label, failure in withdrawn.items():
+        log.warning("%s does not offer implementation %s here: %s", key, label, failure)
     default = _default(network, settings.implementation, key)
     for label in _offered(network):
         network.warm_up(label)
@@ -49,22 +48,41 @@ def load_version(repository: Repository, key: VersionKey, settings: Settings) ->
     return version, network
 
 
-def _withdraw_what_fails(network: Network, manifest: Manifest) -> None:
+def prove(repository: Repository, key: VersionKey, device: str) -> tuple[Manifest, Network, Mapping[str, str]]:
+    """The network of a version, whose digest and golden pair hold on `device`, without the implementations that miss the pair;
+    those and why. Raises UnknownModel, UnknownVersion, RepositoryError, ModelError: it cannot be served.
+    """
+    from cellserve.models.devices import resolve_device
+    from cellserve.models.network import Network
+
+    manifest = repository.manifest(key.model, key.version)
+    network = Network(manifest.spec, repository.weights(key.model, key.version), resolve_device(device))
+    return manifest, network, _withdraw_what_fails(network, manifest)
+
+
+def failure_words(error: Exception) -> str:
+    """Why a version cannot be loaded, for whoever asks for it."""
+    return str(error) if isinstance(error, ServiceError | ModelError) else f"{type(error).__name__}: {error}"
+
+
+def _withdraw_what_fails(network: Network, manifest: Manifest) -> dict[str, str]:
     from cellserve.models.parity import GoldenPair, ParityFailure, verify
 
     try:
         golden = GoldenPair.from_json(manifest.golden)
     except (KeyError, TypeError, ValueError) as error:
         raise RepositoryError(f"the golden pair in the manifest of {manifest.key} is damaged: {error}") from error
+    withdrawn: dict[str, str] = {}
     for label in _offered(network):
         try:
             verify(network, golden, manifest.parity.bound, label)
         except ParityFailure as failure:
-            log.warning("%s does not offer implementation %s here: %s", manifest.key, label, failure)
+            withdrawn[label] = str(failure)
             network.withdraw(label, str(failure))
     if not _offered(network):
         reasons = "; ".join(f"{label}: {refusal}" for label, refusal in network.implementations.items())
         raise RepositoryError(f"no implementation gives the published answers on {network.device} ({reasons})")
+    return withdrawn
 
 
 def _offered(network: Network) -> list[str]:

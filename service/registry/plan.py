@@ -6,7 +6,7 @@ disk, no threads, no engine.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from cellserve.service.engine.facts import VersionKey
@@ -61,3 +61,27 @@ def held_versions(
         for pointer, target in targets.items()
         if pointer in live and live[pointer] != target and states.get(target) is not VersionState.READY
     )
+
+
+def fallbacks(
+    targets: Mapping[tuple[str, str], VersionKey],
+    answered: Mapping[tuple[str, str], Sequence[int]],
+    states: Mapping[VersionKey, VersionState],
+    published: Collection[VersionKey],
+) -> dict[tuple[str, str], VersionKey]:
+    """The versions to answer by in place of targets that are FAILED, or not published (any more): those that served last.
+
+    answered: (model, alias) → the versions that have answered it, the last one first. One that is FAILED itself is passed over.
+    """
+
+    def usable(key: VersionKey) -> bool:
+        return key in published and states.get(key) is not VersionState.FAILED
+
+    found = {}
+    for pointer, target in targets.items():
+        if not usable(target):
+            keys = (VersionKey(pointer[0], version) for version in answered.get(pointer, ()))
+            for key in (key for key in keys if usable(key)):
+                found[pointer] = key
+                break
+    return found

@@ -1,26 +1,28 @@
 """The truth on disk: `<root>/<model>/<version>/{manifest.json, weights.safetensors}` and `<root>/<model>/aliases.json`.
 
-Versions are immutable and numbered at publish; aliases are the only thing that changes in place. Readers never lock;
-writers hold one lock on the root for the moment of the change. Hidden entries (names that start with a dot) are work under
-way or left by a crash, and are ignored. A damaged model raises RepositoryError and never hurts another one.
-Knows no engine and nothing of what is loaded. Safe to use from any thread or process.
+Versions are immutable and numbered at publish; aliases are the only thing that changes in place, and their moves are recorded.
+Readers never lock; writers hold one lock on the root for the moment of the change. Hidden entries (names that start with a dot)
+are work under way or left by a crash, and are ignored; what nobody works on any more is removed by the next publish. A damaged
+model raises RepositoryError and never hurts another one. Knows no engine and nothing of what is loaded. Safe to use from any
+thread or process.
 """
 
 from __future__ import annotations
 
-import json
-import shutil
+import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pydantic import PositiveInt, TypeAdapter, ValidationError
+from pydantic import ValidationError
 
 from cellserve.models.errors import ModelError
 from cellserve.service.engine.facts import VersionKey
 from cellserve.service.errors import InvalidInput, RepositoryError, UnknownModel, UnknownVersion
-from cellserve.service.registry import disk, layout, model_settings
+from cellserve.service.registry import disk, layout, leftovers, model_settings, placing, served
+from cellserve.service.registry.alias_history import Trail
+from cellserve.service.registry.aliases import Aliases
 from cellserve.service.registry.gate import Gate, parity_gate, with_answers
 from cellserve.service.registry.manifest import (
     STABLE,
@@ -32,13 +34,14 @@ from cellserve.service.registry.manifest import (
     check_model_name,
 )
 from cellserve.service.registry.model_settings import ModelSettings
+from cellserve.service.registry.served import Served
 
 if TYPE_CHECKING:
     from cellserve.models.framework_answers import FrameworkAnswers
     from cellserve.models.importers import ImportedModel
     from cellserve.models.weights import Weights
 
-_ALIASES = TypeAdapter(dict[str, PositiveInt])
+log = logging.getLogger(__name__)
 
 
 def _no_progress(step: str) -> None:
@@ -48,12 +51,13 @@ def _no_progress(step: str) -> None:
 class Repository:
     """A folder of models. One that does not exist has no models; the first publish, or `create`, makes it.
 
-    gate: what a version must pass to be published; raises ModelError.
+    gate: what a version must pass to be published; raises ModelError. by: who moves aliases, for their history.
     """
 
-    def __init__(self, root: Path, gate: Gate = parity_gate) -> None:
+    def __init__(self, root: Path, gate: Gate = parity_gate, by: str = "") -> None:
         self.root = root
         self._gate = gate
+        self._by = by
 
     def create(self) -> None:
         """Makes the folder if it is missing. Raises RepositoryError."""
@@ -80,18 +84,17 @@ class Repository:
         return numbers
 
     def aliases(self, model: str) -> dict[str, int]:
-        """Alias → version. Raises UnknownModel, RepositoryError (aliases.json is damaged)."""
+        """Alias → version. Raises UnknownModel, RepositoryError (aliases.json is damaged, or gone)."""
+        return self._aliases(model).read()
+
+    def alias_trail(self, model: str, known: Trail | None = None) -> Trail:
+        """How the aliases moved. known: given back where nothing was added since. Raises UnknownModel."""
+        return self._aliases(model).trail(known)
+
+    def served(self, model: str) -> Served:
+        """By which versions a server has answered the aliases. Raises UnknownModel."""
         self.versions(model)
-        path = self.root / model / layout.ALIASES_FILE
-        try:
-            return dict(sorted(_ALIASES.validate_json(path.read_bytes(), strict=True).items()))
-        except FileNotFoundError:
-            return {}
-        except (OSError, ValidationError) as error:
-            raise RepositoryError(
-                f"{path} is damaged: expected a JSON object of alias names and version numbers ({_first_line(error)}); "
-                f"write it anew with: cellserve promote {model} VERSION --alias ALIAS"
-            ) from error
+        return served.read(self.root / model)
 
     def settings(self, model: str) -> ModelSettings:
         """What the owner says of the model in model.yaml. Raises InvalidInput (the name), RepositoryError (it is damaged)."""
@@ -140,9 +143,7 @@ class Repository:
         aliases = self.aliases(ref.model)
         if ref.alias is None:
             return VersionKey(ref.model, aliases.get(STABLE, versions[-1]))
-        if ref.alias not in aliases:
-            known = ", ".join(aliases) or "none"
-            raise UnknownVersion(f"{ref.model} has no alias {ref.alias!r}; its aliases: {known}", field="version")
+        self._require_alias(ref)
         return VersionKey(ref.model, aliases[ref.alias])
 
     def fingerprint(self, key: VersionKey) -> layout.Fingerprint:
@@ -193,25 +194,38 @@ class Repository:
         )
         self.create()
         with _disk_trouble(f"{model} cannot be published in {self.root}"):
-            manifest = self._place(draft, imported.weights)
+            manifest = placing.place(self.root, draft, imported.weights)
         if alias is not None:
-            self.set_alias(model, alias, manifest.version)
+            try:
+                self.set_alias(model, alias, manifest.version)
+            except RepositoryError as error:
+                raise RepositoryError(f"{manifest.key} is published, but the alias {alias!r} is not: {error}") from error
         return manifest
 
-    def set_alias(self, model: str, alias: str, version: int) -> None:
-        """Points `alias` at a published version, in one step.
+    def set_alias(self, model: str, alias: str, version: int, by: str | None = None) -> None:
+        """Points `alias` at a published version, in one step. Whether that can be served is asked before (verifying.py).
 
-        Raises InvalidInput, UnknownModel, UnknownVersion, RepositoryError.
+        by: who moves it; None: as this repository was made. Raises InvalidInput, UnknownModel, UnknownVersion, RepositoryError.
         """
         check_alias_name(alias)
-        self.versions(model)
+        book = self._aliases(model)
         with _disk_trouble(f"the aliases of {model} cannot be changed"), disk.exclusive(self.root):
             self.manifest(model, version)
-            try:
-                aliases = self.aliases(model)
-            except RepositoryError:
-                aliases = {}  # damaged, as `aliases` tells; this is the way to write it anew
-            self._write_aliases(model, aliases | {alias: version})
+            book.write(book.known() | {alias: version}, self._by if by is None else by)
+
+    def write_served(self, model: str, record: Served) -> None:
+        """Raises UnknownModel, RepositoryError."""
+        self.versions(model)
+        with _disk_trouble(f"what has served of {model} cannot be recorded"), disk.exclusive(self.root):
+            served.write(self.root / model, record)
+
+    def sweep(self) -> None:
+        """Removes what processes that were killed have left. A repository that cannot be written to is left as it is."""
+        try:
+            with disk.exclusive(self.root):
+                leftovers.sweep(self.root)
+        except OSError as error:
+            log.warning("%s cannot be locked, to remove what killed imports may have left: %s", self.root, error.strerror)
 
     def remove(self, ref: ModelRef) -> None:
         """Removes a model (`name`), a version (`name/3`) or an alias (`name@canary`).
@@ -219,50 +233,29 @@ class Repository:
         Raises UnknownModel, UnknownVersion, RepositoryError (an alias points at the version; it says which).
         """
         self.versions(ref.model)
-        with _disk_trouble(f"{ref} cannot be removed"):
+        with _disk_trouble(f"{ref} cannot be removed"), ExitStack() as held:
             with disk.exclusive(self.root):
-                doomed = self._hide(ref)
+                doomed = self._hide(ref, held)
             if doomed is not None:
-                shutil.rmtree(doomed)
+                placing.delete(self.root, doomed)
 
     # --- the work behind them ---
 
-    def _place(self, draft: Manifest, weights: Weights) -> Manifest:
-        """Stages beside, forces to disk, then gives the number and renames under the lock."""
-        folder = self.root / draft.model
-        staged = disk.hidden_sibling(folder, "staging")
-        staged.mkdir()
-        try:
-            weights.save(staged / layout.WEIGHTS_FILE)
-            disk.sync(staged / layout.WEIGHTS_FILE)
-            with disk.exclusive(self.root):
-                manifest = draft.model_copy(update={"version": layout.next_number(folder)})
-                disk.write_file(staged / layout.MANIFEST_FILE, manifest.model_dump_json(indent=1).encode())
-                disk.sync(staged)
-                folder.mkdir(exist_ok=True)
-                staged.rename(folder / str(manifest.version))
-                disk.sync(folder)
-                disk.sync(self.root)
-        except BaseException:
-            shutil.rmtree(staged, ignore_errors=True)
-            raise
-        return manifest
-
-    def _hide(self, ref: ModelRef) -> Path | None:
-        """Takes what `ref` names out of readers' sight; gives the hidden folder that may now be deleted."""
+    def _hide(self, ref: ModelRef, held: ExitStack) -> Path | None:
+        """Takes what `ref` names out of readers' sight; gives the hidden folder that may now be deleted, held."""
         if ref.alias is not None:
-            self.resolve(ref)
-            self._write_aliases(ref.model, {name: v for name, v in self.aliases(ref.model).items() if name != ref.alias})
+            self._require_alias(ref)
+            book = self._aliases(ref.model)
+            book.write({name: v for name, v in book.read().items() if name != ref.alias}, self._by)
             return None
         if ref.version is not None:
-            return self._hide_version(ref.model, ref.version)
+            folder = self._unused_version(ref.model, ref.version)
+            return placing.hide(folder, layout.removed_version(folder.parent, ref.version), held)
         self.versions(ref.model)
-        doomed = disk.hidden_sibling(self.root / ref.model, "removed")
-        (self.root / ref.model).rename(doomed)
-        disk.sync(self.root)
-        return doomed
+        folder = self.root / ref.model
+        return placing.hide(folder, disk.hidden_sibling(folder, layout.REMOVED), held)
 
-    def _hide_version(self, model: str, version: int) -> Path:
+    def _unused_version(self, model: str, version: int) -> Path:
         folder = self._version_folder(model, version)
         pointing = [alias for alias, target in self.aliases(model).items() if target == version]
         if pointing:
@@ -270,14 +263,18 @@ class Repository:
                 f"{model}/{version} is in use by the alias {', '.join(map(repr, pointing))}: promote another version first, "
                 f"or remove the alias with: cellserve remove {model}@{pointing[0]}"
             )
-        disk.replace_file(folder.parent / layout.HIGHEST_FILE, str(layout.next_number(folder.parent) - 1).encode())
-        doomed = disk.hidden_sibling(folder.parent, "removed")
-        folder.rename(doomed)
-        disk.sync(folder.parent)
-        return doomed
+        return folder
 
-    def _write_aliases(self, model: str, aliases: Mapping[str, int]) -> None:
-        disk.replace_file(self.root / model / layout.ALIASES_FILE, json.dumps(aliases, indent=1, sort_keys=True).encode())
+    def _require_alias(self, ref: ModelRef) -> None:
+        aliases = self.aliases(ref.model)
+        if ref.alias not in aliases:
+            known = ", ".join(aliases) or "none"
+            raise UnknownVersion(f"{ref.model} has no alias {ref.alias!r}; its aliases: {known}", field="version")
+
+    def _aliases(self, model: str) -> Aliases:
+        """Raises UnknownModel."""
+        self.versions(model)
+        return Aliases(self.root / model)
 
     def _version_folder(self, model: str, version: int) -> Path:
         if version not in (known := self.versions(model)):

@@ -6,38 +6,21 @@ Knows no engine and nothing of what is loaded.
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from cellserve.service.engine.facts import VersionKey
-from cellserve.service.errors import RepositoryError, UnknownModel, UnknownVersion, VersionUnavailable
+from cellserve.service.errors import UnknownModel, UnknownVersion, VersionUnavailable
+from cellserve.service.registry.alias_history import differences
 from cellserve.service.registry.layout import Fingerprint
 from cellserve.service.registry.manifest import STABLE, parse_version
-from cellserve.service.registry.model_settings import ModelSettings
+from cellserve.service.registry.model_on_disk import ModelOnDisk, read_model
 from cellserve.service.registry.repository import Repository
+from cellserve.service.registry.served import Answered
 
 log = logging.getLogger(__name__)
 
 Pointer = tuple[str, str]  # (model, alias); alias "" is what a request without a version means
-
-
-@dataclass(frozen=True, slots=True)
-class ModelOnDisk:
-    """One model. `problem`: why its aliases could not be read; they are then the last ones that could. So are the settings."""
-
-    versions: Mapping[int, Fingerprint]
-    aliases: Mapping[str, int] = field(default_factory=dict)
-    problem: str = ""
-    settings: ModelSettings = field(default_factory=ModelSettings)
-
-    @property
-    def newest(self) -> int:
-        return max(self.versions)
-
-    @property
-    def default(self) -> int:
-        """What an empty version means."""
-        return self.aliases.get(STABLE, self.newest)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +38,22 @@ class Snapshot:
 
     def aliases_of(self, key: VersionKey) -> tuple[str, ...]:
         model = self.models.get(key.model)
-        return tuple(sorted(alias for alias, version in model.aliases.items() if version == key.version)) if model else ()
+        return () if model is None else model.aliases_of(key.version)
+
+    def dangling(self) -> dict[VersionKey, str]:
+        """Versions that aliases point at and that are not there: what to tell of each."""
+        return {
+            VersionKey(name, version): words for name, model in self.models.items() for version, words in model.dangling.items()
+        }
+
+    def problems(self, model: str) -> tuple[str, ...]:
+        """What is wrong with a model as a whole."""
+        return self.models[model].problems if model in self.models else ()
+
+    def answered(self, pointer: Pointer) -> Answered:
+        """By which versions a server has answered it."""
+        name, alias = pointer
+        return self.models[name].served.get(alias, Answered()) if name in self.models else Answered()
 
     def targets(self) -> dict[Pointer, VersionKey]:
         """Where each alias points, and the empty one."""
@@ -107,24 +105,24 @@ def read(repository: Repository, previous: Snapshot) -> Snapshot:
     return Snapshot(models)
 
 
-def read_model(repository: Repository, name: str, previous: ModelOnDisk | None) -> ModelOnDisk:
-    """Raises UnknownModel."""
-    versions = {version: repository.fingerprint(VersionKey(name, version)) for version in repository.versions(name)}
-    settings = _settings(repository, name, previous)
-    try:
-        return ModelOnDisk(versions, repository.aliases(name), settings=settings)
-    except RepositoryError as error:
-        if previous is None or not previous.problem:
-            log.warning("%s", error)
-        return ModelOnDisk(versions, previous.aliases if previous else {}, problem=str(error), settings=settings)
+def tell(before: Snapshot, now: Snapshot) -> None:
+    """In the log: every alias that moved since, and what has gone wrong since."""
+    for name, model in now.models.items():
+        known = before.models.get(name)
+        for line in _moves(name, known, model):
+            log.info("%s", line)
+        known_problems = set() if known is None else {*known.problems, *known.dangling.values()}
+        for problem in (*model.problems, *model.dangling.values()):
+            if problem not in known_problems:
+                log.warning("%s", problem)
 
 
-def _settings(repository: Repository, name: str, previous: ModelOnDisk | None) -> ModelSettings:
-    try:
-        return repository.settings(name)
-    except RepositoryError as error:
-        log.warning("%s; the last settings that could be read hold", error)
-        return previous.settings if previous else ModelSettings()
+def _moves(name: str, before: ModelOnDisk | None, now: ModelOnDisk) -> Iterator[str]:
+    """Nothing of a model that has just been found: its aliases stand where they stood."""
+    for move in () if before is None else differences(before.aliases, now.aliases):
+        last = now.trail.last(move.alias)
+        told = last if last is not None and (last.before, last.after) == (move.before, move.after) else move
+        yield f"{name}@{move.alias} moved: {told.words}"
 
 
 def _listed(versions: Mapping[int, Fingerprint]) -> str:

@@ -1,4 +1,4 @@
-"""The states a version goes through, and what is told about one. Knows no disk and no engine."""
+"""The states a version goes through, and what is told about one, and about an alias. Knows no disk and no engine."""
 
 from __future__ import annotations
 
@@ -21,7 +21,9 @@ class VersionState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class VersionStatus:
-    """One version at one moment. `aliases` are those of the repository that name it."""
+    """One version at one moment. `aliases` are those of the repository that name it. `reason`: why it is FAILED, or what else is
+    wrong: with the aliases of its model, or with the version that it stands in for.
+    """
 
     model: str
     version: int
@@ -32,3 +34,30 @@ class VersionStatus:
     @property
     def key(self) -> VersionKey:
         return VersionKey(self.model, self.version)
+
+
+@dataclass(frozen=True, slots=True)
+class AliasStatus:
+    """What an alias means at one moment; "" is what a request without a version means. `version`: that the repository names.
+
+    answering: the version that answers; None: none does. reason: why it is another one than was named, where that one cannot be
+    served; empty while it is only being loaded.
+    """
+
+    model: str
+    alias: str
+    version: int
+    answering: int | None
+    reason: str = ""
+
+    @property
+    def fallen_back(self) -> bool:
+        return bool(self.reason) and self.answering is not None
+
+    @property
+    def answered_by(self) -> VersionKey | None:
+        return None if self.answering is None else VersionKey(self.model, self.answering)
+
+    @property
+    def name(self) -> str:
+        return f"{self.model}@{self.alias}" if self.alias else self.model

@@ -129,8 +129,10 @@ class SessionStore:
             return StoreManifest()
 
     def _sweep(self) -> None:
-        """Removes segments that do not count: of a write that was cut short, or out of date."""
+        """Removes segments that do not count: of a write that was cut short, or out of date; and what a killed server staged."""
         counted = {entry.file for entry in self.manifest.segments}
+        for path in self._folder.glob(f".{disk.STAGING}-*"):
+            path.unlink(missing_ok=True)
         for path in self._folder.glob("*" + _SUFFIX):
             if path.name not in counted:
                 path.unlink(missing_ok=True)

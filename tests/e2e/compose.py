@@ -6,6 +6,7 @@ Knows the two tools' command lines; nothing of what runs inside.
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -15,7 +16,8 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 PROJECT = "cellserve-e2e"
 IMAGE = "cellserve:latest"
-BASE_IMAGES = ("docker.io/library/python:3.11-slim-bookworm", "docker.io/prom/prometheus:latest")
+_NAMED = (("deploy/Dockerfile", r"ARG PYTHON_IMAGE=(\S+)"), ("deploy/compose.yaml", r"\{PROMETHEUS_IMAGE:-(\S+)\}"))
+BASE_IMAGES = tuple(re.findall(pattern, (ROOT / file).read_text())[0] for file, pattern in _NAMED)
 
 
 class Unavailable(Exception):

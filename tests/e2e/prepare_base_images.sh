@@ -7,8 +7,9 @@
 # bookworm with Debian's own Python 3.11, and with Debian's own Prometheus. They show that the Dockerfile builds and that its
 # image serves; they do not replace a test against the real base images. Images that exist already are left alone.
 set -euo pipefail
-python_image=${PYTHON_IMAGE:-docker.io/library/python:3.11-slim-bookworm}
-prometheus_image=${PROMETHEUS_IMAGE:-docker.io/prom/prometheus:latest}
+deploy=$(dirname "$0")/../../deploy
+python_image=${PYTHON_IMAGE:-$(sed -n 's/^ARG PYTHON_IMAGE=//p' "$deploy/Dockerfile")}
+prometheus_image=${PROMETHEUS_IMAGE:-$(sed -n 's/.*{PROMETHEUS_IMAGE:-\(.*\)}/\1/p' "$deploy/compose.yaml")}
 mirror=${DEBIAN_MIRROR:-$(sed -n 's/^URIs: //p' /etc/apt/sources.list.d/*.sources 2>/dev/null | head -n 1)}
 
 for tool in podman podman-compose runc debootstrap; do
@@ -45,7 +46,7 @@ import_debian() {
 
 import_debian "$python_image" python3,python3-venv,python3-pip,ca-certificates \
   'ln -sf python3 usr/bin/python; rm -f usr/lib/python3*/EXTERNALLY-MANAGED'
-import_debian "$prometheus_image" prometheus,ca-certificates 'ln -sf ../usr/bin/prometheus bin/prometheus 2>/dev/null || test -e bin/prometheus' \
+import_debian "$prometheus_image" prometheus,ca-certificates 'test -e bin/prometheus || ln -s ../usr/bin/prometheus bin/prometheus' \
   --change 'ENTRYPOINT ["/bin/prometheus"]' \
   --change 'CMD ["--config.file=/etc/prometheus/prometheus.yml","--storage.tsdb.path=/prometheus"]'
 podman images

@@ -36,7 +36,6 @@ def compose() -> Iterator[Compose]:
     try:
         compose.up()
         eventually(lambda: compose.exec("python", "-m", "cellserve.service.healthcheck"), CommandFailed)
-        compose.exec("cellserve", "import", "/files/digits.keras", "--alias", "stable")
         yield compose
     finally:
         compose.down()
@@ -67,6 +66,20 @@ def prometheus(compose: Compose, query: str) -> float | None:
 
 def test_it_does_not_run_as_root(compose: Compose) -> None:
     assert compose.exec("id", "-u").strip() == "10001"
+
+
+def test_the_first_start_publishes_the_demos_model_and_keeps_what_it_measured(compose: Compose) -> None:
+    (published,) = json.loads(compose.exec("cellserve", "models", "--json"))
+    assert (published["model"], published["version"], published["aliases"]) == ("digits", 1, ["stable"])
+    eventually(lambda: compose.exec("sh", "-c", "ls /models/.calibrations/*.json"), CommandFailed)
+
+
+def test_administration_answers_inside(compose: Compose) -> None:
+    assert "READY" in compose.exec("cellserve", "models", "--url", "localhost:8001")
+
+
+def test_a_model_is_imported_from_the_folder_of_files(compose: Compose) -> None:
+    assert compose.exec("cellserve", "import", "/files/digits.keras", "--alias", "canary").strip() == "digits/2"
 
 
 def test_a_request_is_answered_and_scraped(compose: Compose) -> None:

@@ -21,24 +21,24 @@ class Scenario:
 MIXED = Scenario(
     "mixed",
     "Short and long sequences arrive as they please; each answer must be what its input got alone.",
-    ("--model", STACK, "--features", str(FEATURES), "--lengths", "mix", "--rate", "20"),
+    (STACK, "--features", str(FEATURES), "--lengths", "mix", "--rate", "20"),
 )
 CROWDED = Scenario(
     "crowded",
     "Sixteen callers at once, so that batches are full and rows come and go.",
-    ("--model", STACK, "--features", str(FEATURES), "--lengths", "lognormal:40:4:200", "--concurrency", "16"),
+    (STACK, "--features", str(FEATURES), "--lengths", "lognormal:40:4:200", "--concurrency", "16"),
 )
 REAL = Scenario(
     "real",
     "Held-out digits, each answer compared with what Keras itself said.",
-    ("--model", DIGITS, "--input", str(HELD_OUT), "--rate", "100"),
+    (DIGITS, "--input", str(HELD_OUT), "--rate", "100"),
 )
 FORCED = tuple(
     Scenario(
         f"forced-{implementation}",
         f"Every request under implementation {implementation}.",
         (
-            *("--model", STACK, "--features", str(FEATURES), "--lengths", "lognormal:40:4:200"),
+            *(STACK, "--features", str(FEATURES), "--lengths", "lognormal:40:4:200"),
             *("--concurrency", "8", "--implementation", implementation),
         ),
     )

@@ -125,3 +125,9 @@ def test_the_oracle_sees_no_more_steps_than_it_can_afford(monkeypatch: pytest.Mo
     weights = random_weights(LSTM)
     monkeypatch.setattr(benchmark, "_ORACLE_PRODUCTS", 2000)
     assert 1 <= measure(LSTM, weights, grid(LSTM, (1,), (50,)), ["2"], 0.001, lambda step: None).oracle_steps < 10
+
+
+def test_the_memory_of_a_call_grows_with_its_rows_and_steps() -> None:
+    small, wide, long = (benchmark.bytes_needed(LSTM, Shape(*shape)) for shape in ((1, 100), (10, 100), (1, 1000)))
+    assert wide == 10 * small
+    assert 9 * small < long < 10 * small

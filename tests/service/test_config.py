@@ -36,6 +36,7 @@ def test_settings_do_not_change() -> None:
         {"device": "cuda:x"},
         {"workers": -1},
         {"worker_cores": "x"},
+        {"administration_from": "everywhere"},
         {"worker_cores": "99999"},
         {"implementation": "3"},
         {"log_format": "xml"},

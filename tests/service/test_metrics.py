@@ -15,7 +15,7 @@ from cellserve.service.engine.facts import IterationFact, LaneFact, SequenceFact
 from cellserve.service.metric_books import SECONDS
 from cellserve.service.metric_series import grpc_code
 from cellserve.service.metrics import Metrics
-from cellserve.service.registry.status import VersionState, VersionStatus
+from cellserve.service.registry.status import AliasStatus, VersionState, VersionStatus
 from cellserve.service.sessions.observer import SessionCount
 
 KEY = VersionKey("digits", 3)
@@ -260,3 +260,15 @@ def test_a_taken_port_is_told(metrics: Metrics) -> None:
             metrics.open_page("127.0.0.1", page.port)
     finally:
         page.close()
+
+
+def test_aliases_and_those_that_fall_back_are_shown() -> None:
+    metrics = Metrics("1.0")
+    aliases = [AliasStatus("digits", "stable", 2, 1, "failed to load: damaged"), AliasStatus("digits", "canary", 3, 3)]
+    aliases += [AliasStatus("speech", "", 1, None, "failed to load: damaged")]
+    metrics.watch(list, list, list, lambda: aliases)
+    told = [
+        [value(metrics, f"cellserve_alias_{name}", model=one.model, alias=one.alias) for name in ("fallback", "version")]
+        for one in aliases
+    ]
+    assert told == [[1, 1], [0, 3], [0, 0]]

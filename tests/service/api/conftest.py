@@ -30,7 +30,7 @@ from cellserve.service.pb import open_inference_pb2 as pb
 from cellserve.service.registry.lease import Lease, LoadedVersion
 from cellserve.service.registry.manifest import Manifest, ParityRecord, SourceRecord
 from cellserve.service.registry.model_settings import ModelSettings
-from cellserve.service.registry.status import VersionState, VersionStatus
+from cellserve.service.registry.status import AliasStatus, VersionState, VersionStatus
 from cellserve.service.sessions.sessions import Sessions
 from cellserve.service.sessions.settings import SessionSettings
 from cellserve.service.statistics import Statistics
@@ -67,6 +67,9 @@ class FakeCatalog:
 
     def index(self) -> list[VersionStatus]:
         return [VersionStatus(key.model, key.version, VersionState.READY) for key in sorted(self.versions)]
+
+    def aliases(self) -> list[AliasStatus]:
+        return []
 
     def model_settings(self, model: str) -> ModelSettings:
         return self.settings

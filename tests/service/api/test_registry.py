@@ -12,9 +12,11 @@ import grpc
 import numpy as np
 import pytest
 
-from cellserve.service.api.administration import is_local
+from cellserve.service.api.administration import is_local, require_administrator
 from cellserve.service.app import serving
 from cellserve.service.config import Settings
+from cellserve.service.errors import AdministrationDenied
+from cellserve.service.networks import parsed_networks
 from cellserve.service.pb import cellserve_pb2 as pb
 from cellserve.service.pb import cellserve_pb2_grpc
 from cellserve.service.registry.repository import Repository
@@ -112,6 +114,12 @@ async def test_an_alias_answers_when_set_alias_has_replied(server: Server) -> No
     assert server.repository.aliases("digits") == {"canary": 2, "stable": 1}
 
 
+async def test_who_moved_an_alias_over_the_wire_is_recorded(server: Server) -> None:
+    await server.registry.SetAlias(pb.SetAliasRequest(model="digits", alias="canary", version=2))
+    (move,) = [move for move in server.repository.alias_trail("digits").moves if move.alias == "canary"]
+    assert move.by.startswith("a call from ipv4:127.0.0.1:")
+
+
 async def test_an_alias_stays_where_it_was_when_its_version_cannot_be_loaded(server: Server) -> None:
     (server.repository.root / "digits/2/weights.safetensors").unlink()
     error = await refusal(server.registry.SetAlias(pb.SetAliasRequest(model="digits", alias="stable", version=2)))
@@ -158,3 +166,29 @@ async def test_aliases_that_cannot_be_set(server: Server, asked: dict[str, Any],
 )
 def test_who_is_on_this_machine(peer: str, local: bool) -> None:
     assert is_local(peer) is local
+
+
+@pytest.mark.parametrize(
+    ("peer", "allowed"),
+    [
+        ("ipv4:127.0.0.1:1", True),
+        ("ipv4:172.18.0.1:1", True),
+        ("ipv6:[::ffff:172.18.0.1]:1", True),
+        ("unix:", True),
+        ("ipv4:192.168.0.1:1", False),
+        ("ipv6:%5Bfe80::1%25eth0%5D:1", False),
+        ("", False),
+    ],
+)
+def test_networks_that_were_named_may_administer_too(peer: str, allowed: bool) -> None:
+    networks = parsed_networks("172.16.0.0/12")
+    if allowed:
+        require_administrator(peer, networks)
+        return
+    with pytest.raises(AdministrationDenied, match="--administration-from for the network that you call from"):
+        require_administrator(peer, networks)
+
+
+def test_whoever_is_refused_is_told_where_it_calls_from() -> None:
+    with pytest.raises(AdministrationDenied, match=r"this call comes from 172\.18\.0\.1"):
+        require_administrator("ipv4:172.18.0.1:4711")

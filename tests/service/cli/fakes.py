@@ -1,15 +1,17 @@
-"""Runs the command line in this process, on a repository with published models."""
+"""Runs the command line in this process, on a repository with published models, which could be served."""
 
 from __future__ import annotations
 
 import json
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from typer.testing import CliRunner, Result
 
 from cellserve.service.cli.main import app
-from tests.service.registry.fakes import imported, repository
+from cellserve.service.registry.repository import Repository, parity_gate
+from tests.service.registry.fakes import imported
 
 
 class Shell:
@@ -28,4 +30,15 @@ class Shell:
         return json.loads(result.stdout)
 
     def publish(self, model: str = "digits", alias: str | None = None) -> None:
-        repository(self.root).publish(model, imported(), alias=alias)
+        Repository(self.root, gate=_measured_once).publish(model, imported(), alias=alias)
+
+
+def _measured_once(spec: Any, weights: Any) -> Any:
+    """The report of the real gate: it is the same model each time."""
+    return _report()
+
+
+@cache
+def _report() -> Any:
+    model = imported()
+    return parity_gate(model.spec, model.weights)

@@ -9,12 +9,17 @@ from typing import Any
 
 import pytest
 
-from cellserve.service.cli import benching_page
+from cellserve.service.cli import benching_facts, benching_page
 from cellserve.service.cli.benching import parse_counts
 from cellserve.service.errors import InvalidInput
 from tests.service.cli.fakes import Shell
 
 SMALL = ("--rows", "1,8", "--steps", "1,4", "--seconds-per-cell", "0.001")
+
+
+MACHINE = {"host": "box", "processor": "A <fast> one", "cores": "2", "system": "Linux x86_64"}
+MACHINE |= {"cellserve": "1.0", "torch": "2.13.0", "onnxruntime": "1.31.1", "numpy": "2.3", "python": "3.11.4"}
+FACTS = benching_facts.facts(["cellserve", "bench", "digits/1", "--rows", "1,8"], MACHINE, 1.5)
 
 
 def cell(rows: int, steps: int, label: str, seconds: float, peak_bytes: int | None = 2**21) -> dict[str, Any]:
@@ -31,7 +36,7 @@ def cell(rows: int, steps: int, label: str, seconds: float, peak_bytes: int | No
 
 
 def benched(*cells: dict[str, Any], model: str = "digits/1") -> dict[str, Any]:
-    return {
+    return FACTS | {
         "model": model,
         "implementations": ["0", "2"],
         "refused": {"fused": "its <activation> is odd"},
@@ -65,12 +70,34 @@ class Elements(HTMLParser):
         assert self._open.pop() == tag
 
 
+def test_the_page_names_machine_date_versions_command_and_whether_it_was_busy() -> None:
+    page = benching_page.page(benched(cell(1, 4, "0", 1e-3), cell(1, 4, "2", 1e-3)))
+    for told in (
+        "cellserve bench digits/1 --rows 1,8",
+        FACTS["measured"],
+        "box: A &lt;fast&gt; one, 2 cores, Linux x86_64",
+        "cellserve 1.0, torch 2.13.0, onnxruntime 1.31.1, numpy 2.3, python 3.11.4",
+        "the machine was busy: on the clock, calls took 1.5 times",
+    ):
+        assert told in page
+    assert "busy" not in dict(benching_facts.lines(FACTS | {"busy": 1.0}))["load"]
+
+
+@pytest.mark.parametrize("grid", [("--rows", "1000000", "--steps", "1000000"), ("--rows", "1", "--steps", "1" + 17 * "0")])
+def test_a_grid_that_no_memory_can_hold_is_refused_before_anything_is_made(shell: Shell, grid: tuple[str, ...]) -> None:
+    shell.publish()
+    result = shell("bench", "digits", *grid)
+    assert result.exit_code == 2
+    assert "GiB are free; ask for fewer --rows or --steps" in result.stderr
+    assert result.stderr.count("\n") == 1
+
+
 @pytest.mark.parametrize(("text", "counts"), [("8", (8,)), ("32, 1,8,1", (1, 8, 32))])
 def test_counts_are_numbers_separated_by_commas(text: str, counts: tuple[int, ...]) -> None:
     assert parse_counts("--rows", text) == counts
 
 
-@pytest.mark.parametrize("text", ["", "1,", "0", "-1", "1.5", "many", "1;2", "\u00b2"])
+@pytest.mark.parametrize("text", ["", "1,", "0", "-1", "1.5", "many", "1;2", "\u00b2", "9" * 5000])
 def test_other_counts_are_refused(text: str) -> None:
     with pytest.raises(InvalidInput, match=r"--steps .* expected positive integers separated by commas"):
         parse_counts("--steps", text)
@@ -101,6 +128,7 @@ def test_a_real_model_is_measured_told_and_drawn(shell: Shell, tmp_path: Path) -
     file = tmp_path / "digits.html"
     data = shell.json("bench", "digits", *SMALL, "--html", str(file))
     assert data["model"] == "digits/1"
+    assert data["command"] == "cellserve bench digits/1 --rows 1,8 --steps 1,4 --seconds-per-cell 0.001"
     assert {"0", "1", "2"} <= set(data["implementations"])
     assert [(one["rows"], one["steps"], one["implementation"]) for one in data["cells"]] == [
         (rows, steps, label) for rows in (1, 8) for steps in (1, 4) for label in data["implementations"]

@@ -10,8 +10,11 @@ import pytest
 from click.testing import Result
 from typer.testing import CliRunner
 
+from cellserve.service.cli.load_session import Inputs
 from cellserve.service.cli.main import app
+from cellserve.service.client_registry import InputTensor
 from cellserve.service.client_tensors import to_wire
+from cellserve.service.errors import InvalidInput
 from cellserve.service.pb import cellserve_pb2 as pb
 from tests.service.client.fake_sequences import FakeSequences, Refusal, serving
 
@@ -31,7 +34,7 @@ def run(*arguments: str) -> Result:
     return CliRunner().invoke(app, ("load", *arguments), env={"COLUMNS": "200", "TERM": "dumb"})
 
 
-SHORT = ("--model", "m", "--features", "2", "--lengths", "uniform:1:30", "--samples", "5")
+SHORT = ("m", "--features", "2", "--lengths", "uniform:1:30", "--samples", "5")
 
 
 @pytest.mark.parametrize("ends", [("--rate", "500", "--requests", "40"), ("--concurrency", "3", "--requests", "40")])
@@ -49,7 +52,7 @@ def test_a_wrong_answer_ends_badly(fake: FakeSequences, url: str) -> None:
         model="m", version="7", lengths=[3], outputs=[pb.Output(name="outputs", tensor=to_wire(np.zeros((1, 2))))]
     )
     fake.script = [wrong]  # it is learned; the others differ from it
-    result = run("--model", "m", "--features", "2", "--lengths", "fixed:3", "--samples", "1", "--requests", "4", "--url", url)
+    result = run("m", "--features", "2", "--lengths", "fixed:3", "--samples", "1", "--requests", "4", "--url", url)
     assert result.exit_code == 1
     assert "0 right, 4 wrong" in result.output
 
@@ -82,7 +85,7 @@ def test_real_inputs_are_checked_against_their_outputs(fake: FakeSequences, url:
     lengths = np.array([10, 4, 1])
     outputs = np.stack([row[:cut].sum(axis=0) for row, cut in zip(inputs, lengths, strict=True)])
     np.savez(tmp_path / "real.npz", inputs=inputs, lengths=lengths, outputs=outputs)
-    arguments = ("--model", "m", "--input", str(tmp_path / "real.npz"), "--url", url, "--requests", "12")
+    arguments = ("m", "--input", str(tmp_path / "real.npz"), "--url", url, "--requests", "12")
     result = run(*arguments)
     assert "12 right, 0 wrong" in result.output
     assert len(fake.requests) == 12
@@ -92,8 +95,38 @@ def test_real_inputs_are_checked_against_their_outputs(fake: FakeSequences, url:
     assert "0 wrong, 12 unchecked" in unchecked.output
 
 
+def test_the_model_may_be_an_option_too(url: str) -> None:
+    result = run("--model", "m", *SHORT[1:], "--url", url, "--requests", "5")
+    assert result.exit_code == 0, result.output
+
+
+def taking(*inputs: InputTensor) -> Inputs:
+    return Inputs("mix").of_model("m", inputs)
+
+
+def test_random_inputs_are_what_the_model_takes() -> None:
+    assert taking(InputTensor("inputs", "features", 3, None, None)).samples(0)[0].x.shape[1:] == (3,)
+    fixed = taking(InputTensor("inputs", "features", 3, None, 7)).samples(0)
+    assert {sample.x.shape for sample in fixed} == {(7, 3)}
+    ids = taking(InputTensor("inputs", "ids", None, 9, None)).samples(0)
+    assert all(sample.x.ndim == 1 and sample.x.max() < 9 for sample in ids)
+
+
+@pytest.mark.parametrize(
+    ("inputs", "said"),
+    [
+        ([InputTensor("inputs", "ids", None, None, None)], "give --vocabulary N"),
+        ([InputTensor("inputs", "vector", 3, None, None)], "m takes inputs \\(vector\\)"),
+        ([InputTensor(name, "features", 3, None, None) for name in ("inputs", "inputs_1")], "m takes inputs .*, inputs_1"),
+    ],
+)
+def test_inputs_that_cannot_be_drawn_are_told(inputs: list[InputTensor], said: str) -> None:
+    with pytest.raises(InvalidInput, match=said):
+        taking(*inputs)
+
+
 def test_ids_are_drawn_below_the_vocabulary(fake: FakeSequences, url: str) -> None:
-    result = run("--model", "m", "--vocabulary", "9", "--lengths", "fixed:4", "--url", url, "--requests", "5")
+    result = run("m", "--vocabulary", "9", "--lengths", "fixed:4", "--url", url, "--requests", "5")
     assert result.exit_code == 0, result.output
     assert {request.inputs.dtype for request in fake.requests} <= {pb.INT32, pb.INT64}
 
@@ -101,11 +134,12 @@ def test_ids_are_drawn_below_the_vocabulary(fake: FakeSequences, url: str) -> No
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("--model", "m"), "what to ask"),
-        (("--model", "m", "--features", "2", "--vocabulary", "3"), "what to ask"),
+        (("--features", "2"), "which model"),
+        (("m", "--model", "m", "--features", "2"), "which model"),
+        (("m", "--features", "2", "--vocabulary", "3"), "what to ask"),
         ((*SHORT, "--rate", "5", "--concurrency", "2"), "not both"),
-        (("--model", "m", "--features", "2", "--lengths", "long"), "lognormal:MEDIAN:MIN:MAX"),
-        (("--model", "m", "--input", "nowhere.npz"), "nowhere.npz cannot be read"),
+        (("m", "--features", "2", "--lengths", "long"), "lognormal:MEDIAN:MIN:MAX"),
+        (("m", "--input", "nowhere.npz"), "nowhere.npz cannot be read"),
         ((*SHORT, "--url", "http://localhost"), "grpcs://host:port was expected"),
     ],
 )

@@ -1,3 +1,5 @@
+import json
+
 import pytest
 
 from cellserve.models.traffic import TRAFFIC_KINDS
@@ -92,6 +94,149 @@ def test_promote_moves_the_alias(shell: Shell) -> None:
     assert shell("promote", "digits", "3").exit_code == 2
     assert shell("promote", "digits", "two").exit_code == 2
     assert [row["aliases"] for row in shell.json("models")] == [["stable"], ["canary"]]
+
+
+def flip_a_byte(shell: Shell, version: int) -> None:
+    path = shell.root / f"digits/{version}/weights.safetensors"
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize("arguments", [("digits", "2"), ("digits/2",), ("digits@canary",)])
+def test_promote_refuses_a_version_that_cannot_be_served(shell: Shell, arguments: tuple[str, ...]) -> None:
+    shell.publish(alias="stable")
+    shell.publish(alias="canary")
+    flip_a_byte(shell, 2)
+    result = shell("promote", *arguments)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "digits/2 cannot be served, and no alias was moved" in result.stderr
+    assert "is not what was published: its digest is" in result.stderr
+    assert shell.json("models")[0]["aliases"] == ["stable"]
+
+
+def test_promote_refuses_a_version_whose_golden_pair_no_implementation_gives(shell: Shell) -> None:
+    shell.publish(alias="stable")
+    shell.publish()
+    path = shell.root / "digits/2/manifest.json"
+    manifest = json.loads(path.read_bytes())
+    manifest["parity"]["bound"] = 0.0
+    path.write_text(json.dumps(manifest))
+    result = shell("promote", "digits", "2")
+    assert result.exit_code == 2
+    assert "no implementation gives the published answers" in result.stderr
+
+
+def test_references_are_taken_in_one_word_and_in_two(shell: Shell) -> None:
+    for _ in range(2):
+        shell.publish()
+    assert shell("promote", "digits/1", "--alias", "canary").stdout == "digits@canary is digits/1\n"
+    assert shell("promote", "digits@canary").stdout == "digits@stable is digits/1\n"
+    for arguments in (("digits", "1"), ("digits/1",), ("digits", "canary"), ("digits@canary",)):
+        assert shell.json("show", *arguments)["version"] == 1
+    assert shell("remove", "digits", "2", "--yes").stdout == "removed digits/2\n"
+    assert shell("remove", "digits", "canary", "--yes").stdout == "removed digits@canary\n"
+
+
+@pytest.mark.parametrize("command", ["promote", "show", "remove"])
+@pytest.mark.parametrize(
+    "arguments", [("digits/1", "1"), ("digits@stable", "1"), ("digits", "0"), ("digits", "two"), ("digits", "1/2")]
+)
+def test_references_that_contradict_themselves_are_refused(shell: Shell, command: str, arguments: tuple[str, str]) -> None:
+    shell.publish(alias="stable")
+    result = shell(command, *arguments)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr.count("\n") == 1
+
+
+def test_an_alias_that_begins_with_a_line_is_one_in_two_words_too(shell: Shell) -> None:
+    shell.publish(alias="_next")
+    assert shell.json("show", "digits", "_next")["version"] == 1
+
+
+def test_promote_wants_a_version(shell: Shell) -> None:
+    shell.publish()
+    result = shell("promote", "digits")
+    assert result.exit_code == 2
+    assert "cellserve promote digits 3" in result.stderr
+
+
+def test_show_tells_how_the_aliases_moved_and_who_moved_them(shell: Shell) -> None:
+    shell.publish()
+    shell.publish()
+    for arguments in (("promote", "digits", "1"), ("promote", "digits", "2"), ("remove", "digits@stable", "--yes")):
+        assert shell(*arguments).exit_code == 0
+    moves = shell.json("show", "digits")["alias_history"]
+    assert [(move["alias"], move["from"], move["to"]) for move in moves] == [
+        ("stable", None, 1), ("stable", 1, 2), ("stable", 2, None),
+    ]  # fmt: skip
+    assert all("@" in move["by"] and move["when"] for move in moves)
+    text = shell("show", "digits/1").stdout
+    assert "Moves of the aliases of digits" in text
+    assert moves[0]["by"] in text
+
+
+@pytest.mark.parametrize(
+    ("aliases", "told"),
+    [
+        ('{"stable": 9}', "the alias 'stable' of digits points at version 9, which does not exist"),
+        ('{"stable": 2}', "aliases.json of digits was changed by hand: stable is 2, and was last set to 1"),
+        (None, "aliases.json is missing, though there were aliases: stable was 1"),
+    ],
+)
+def test_aliases_that_are_dangling_changed_or_missing_are_listed(shell: Shell, aliases: str | None, told: str) -> None:
+    shell.publish(alias="stable")
+    shell.publish()
+    path = shell.root / "digits/aliases.json"
+    path.unlink()
+    if aliases is not None:
+        path.write_text(aliases)
+    assert told in "; ".join(row["problem"] for row in shell.json("models"))
+    verified = shell("verify")
+    assert verified.exit_code == 1
+    assert told in verified.stdout
+
+
+def test_verify_tells_of_every_version_and_changes_nothing(shell: Shell) -> None:
+    shell.publish(alias="stable")
+    shell.publish()
+    shell.publish("speech")
+    before = {path: path.read_bytes() for path in shell.root.rglob("*") if path.is_file()}
+    assert shell("verify").stdout == "digits/1 (stable): ok\ndigits/2: ok\nspeech/1: ok\n"
+    assert {path: path.read_bytes() for path in shell.root.rglob("*") if path.is_file()} == before
+    flip_a_byte(shell, 2)
+    result = shell("verify")
+    assert result.exit_code == 1
+    assert "digits/2: " in result.stdout
+    assert "is not what was published" in result.stdout
+    assert "speech/1: ok" in result.stdout
+    assert (
+        shell("verify", "digits@stable").exit_code
+        == shell("verify", "speech").exit_code
+        == shell("verify", "digits/1").exit_code
+        == 0
+    )
+    assert shell("verify", "digits/2").exit_code == shell("verify", "digits").exit_code == 1
+    assert shell("verify", "nobody").exit_code == shell("verify", "digits/7").exit_code == 2
+    listed = json.loads(shell("verify", "--json").stdout)
+    assert [(row["version"], bool(row["problem"])) for row in listed] == [(1, False), (2, True), (1, False)]
+
+
+@pytest.mark.parametrize("content", ["{", "[]", "{}", ""])
+def test_verify_goes_on_after_any_damage(shell: Shell, content: str) -> None:
+    shell.publish()
+    shell.publish("speech")
+    (shell.root / "digits/1/manifest.json").write_text(content)
+    result = shell("verify")
+    assert result.exit_code == 1
+    assert "digits/1: " in result.stdout
+    assert "speech/1: ok" in result.stdout
+
+
+def test_verify_of_an_empty_repository_says_what_to_do(shell: Shell) -> None:
+    result = shell("verify")
+    assert result.exit_code == 0
+    assert "cellserve import FILE" in result.stderr
 
 
 def test_remove_asks_first(shell: Shell) -> None:

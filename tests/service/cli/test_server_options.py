@@ -25,7 +25,7 @@ OPTIONS = {
 }
 COMMANDS = {
     "predict": ("predict", "small", "--input", "x.npy"),
-    "load": ("load", "--model", "small", "--features", "3", "--requests", "5", "--samples", "2"),
+    "load": ("load", "small", "--features", "3", "--requests", "5", "--samples", "2"),
     "models": ("models",),
     "sessions": ("sessions",),
 }
@@ -107,3 +107,34 @@ def test_every_command_has_them_with_their_variables(shell: Shell, command: str)
 def test_models_asks_no_server_unless_told(shell: Shell) -> None:
     shell.publish("digits")
     assert [row["model"] for row in shell.json("models")] == ["digits"]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+async def test_the_url_may_be_a_variable_too(shell: Shell, url: str, command: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for option, value in shown().items():
+        monkeypatch.setenv(OPTIONS[option], value)
+    monkeypatch.setenv("CELLSERVE_URL", url)
+    result = await asyncio.to_thread(shell, *COMMANDS[command])
+    assert result.exit_code == 0, result.output
+    monkeypatch.setenv("CELLSERVE_URL", "127.0.0.1:1")
+    result = await run(shell, command, url, {})
+    assert result.exit_code == 0, result.output  # the option wins
+
+
+async def test_a_repository_that_is_named_wins_over_the_variable(shell: Shell, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CELLSERVE_URL", "127.0.0.1:1")
+    result = await asyncio.to_thread(shell, "models", "--repository", str(shell.root), "--json")
+    assert result.exit_code == 0, result.output
+    assert "framework" in result.stdout
+
+
+async def test_a_load_test_asks_the_server_what_the_model_takes(shell: Shell, url: str) -> None:
+    words = [word for pair in shown().items() for word in pair]
+    arguments = ("load", "small", "--requests", "5", "--samples", "2", "--url", url)
+    result = await asyncio.to_thread(shell, *arguments, *words)
+    assert result.exit_code == 0, result.output
+    assert "5 right, 0 wrong" in result.output
+    words = [word for pair in shown("infer").items() for word in pair]
+    result = await asyncio.to_thread(shell, *arguments, *words)
+    assert result.exit_code == 2
+    assert "give --features N, --vocabulary N or --input FILE.npz" in result.stderr

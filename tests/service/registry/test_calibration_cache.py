@@ -88,3 +88,13 @@ def test_a_folder_that_cannot_be_used_costs_nothing_but_the_cache(
         cache.write(published, "cpu", CHOICES, SECONDS)
         assert cache.read(published, "cpu") is None
         assert cache.on_any_device(published) == []
+
+
+def test_that_nothing_can_be_kept_is_told_once(tmp_path: Path, published: Manifest, caplog: pytest.LogCaptureFixture) -> None:
+    (tmp_path / "file").write_text("")
+    cache = CalibrationCache(tmp_path / "file", HERE)
+    with caplog.at_level("WARNING"):
+        for _ in range(2):
+            cache.write(published, "cpu", {}, {})
+    assert [record.getMessage() for record in caplog.records if "is not kept" in record.getMessage()] == [caplog.messages[0]]
+    assert "is measured again at the next start" in caplog.text

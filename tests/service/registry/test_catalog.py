@@ -1,4 +1,6 @@
 import asyncio
+import os
+import shutil
 import threading
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -21,6 +23,7 @@ from cellserve.service.errors import (
 from cellserve.service.registry.catalog import Catalog
 from cellserve.service.registry.lease import LoadedVersion
 from cellserve.service.registry.manifest import ModelRef
+from cellserve.service.registry.model_on_disk import read_model
 from cellserve.service.registry.model_settings import ModelSettings
 from cellserve.service.registry.repository import Repository
 from cellserve.service.registry.status import VersionState, VersionStatus
@@ -368,7 +371,9 @@ async def test_an_alias_to_a_version_that_is_gone_is_told(house: House) -> None:
     await house.catalog.start()
     with pytest.raises(UnknownVersion, match="points at version 9"):
         await house.catalog.acquire("digits")
-    assert house.states() == {"digits/1": READY}
+    assert house.states() == {"digits/1": READY, "digits/9": FAILED}
+    assert "points at version 9, which does not exist" in house.status(VersionKey("digits", 9)).reason
+    assert house.status(VersionKey("digits", 9)).aliases == ("stable",)
 
 
 async def test_a_removed_model_goes_when_its_last_lease_does(house: House) -> None:
@@ -476,3 +481,215 @@ async def test_the_settings_of_a_model_are_followed_and_the_last_good_ones_hold(
     path.unlink()
     await house.catalog.refresh()
     assert house.catalog.model_settings("digits") == house.catalog.model_settings("nobody") == ModelSettings()
+
+
+async def again(house: House, *broken: VersionKey) -> House:
+    """The server after a restart, at which these versions do not load."""
+    await house.catalog.stop()
+    restarted = House(house.root)
+    restarted.load.broken = {key: RepositoryError("the golden pair differs") for key in broken}
+    await restarted.catalog.start()
+    return restarted
+
+
+async def answers(house: House, version: str = "") -> VersionKey:
+    with await house.catalog.acquire("digits", version) as lease:
+        return lease.version.key
+
+
+async def test_after_a_restart_a_failed_aliased_version_is_stood_in_for_by_the_last_that_served(
+    house: House, caplog: pytest.LogCaptureFixture
+) -> None:
+    house.publish(alias="stable")
+    await house.catalog.start()
+    house.publish(alias="stable")
+    house.publish()  # the newest has never answered for stable
+    await house.catalog.refresh()
+    assert await answers(house) == D2
+    with caplog.at_level("ERROR"):
+        restarted = await again(house, D2)
+    try:
+        assert await answers(restarted) == await answers(restarted, "stable") == D1
+        assert restarted.catalog.ready("digits")
+        assert restarted.states() == {"digits/1": READY, "digits/2": FAILED, "digits/3": READY}
+        with pytest.raises(VersionFailed):
+            await answers(restarted, "2")
+        told = [(one.name, one.version, one.answering, one.fallen_back) for one in restarted.catalog.aliases()]
+        assert told == [("digits", 2, 1, True), ("digits@stable", 2, 1, True)]
+        reason = restarted.status(D1).reason
+        for part in ("for the alias 'stable'", "in place of version 2, which failed to load: the golden pair differs"):
+            assert part in reason
+            assert part in caplog.text
+        assert "cellserve promote digits VERSION --alias stable" in caplog.text
+        await restarted.catalog.stop()
+        assert "the golden pair differs" in read_model(restarted.repository, "digits").failing[2]
+    finally:
+        await restarted.catalog.stop()
+
+
+async def test_a_version_that_recovers_answers_again_and_its_stand_in_goes(
+    house: House, caplog: pytest.LogCaptureFixture
+) -> None:
+    house.publish(alias="stable")
+    await house.catalog.start()
+    house.publish(alias="stable")
+    await house.catalog.refresh()
+    restarted = await again(house, D2)
+    try:
+        assert await answers(restarted) == D1
+        restarted.load.broken.clear()
+        with caplog.at_level("INFO"):
+            await restarted.catalog.load("digits")
+        assert await answers(restarted) == D2
+        await restarted.becomes(lambda: restarted.states() == {"digits/1": UNLOADED, "digits/2": READY})
+        assert "digits@stable does not fall back any more" in caplog.text
+    finally:
+        await restarted.catalog.stop()
+
+
+async def test_the_last_but_one_stands_in_where_the_last_fails_too(house: House) -> None:
+    house.publish(alias="stable")
+    await house.catalog.start()
+    for _ in range(2):
+        house.publish(alias="stable")
+        await house.catalog.refresh()
+    restarted = await again(house, D3, D2)
+    try:
+        assert await answers(restarted) == D1
+    finally:
+        await restarted.catalog.stop()
+
+
+async def test_without_an_alias_the_last_that_served_stands_in_for_the_newest(house: House) -> None:
+    house.publish()
+    await house.catalog.start()
+    await house.catalog.stop()
+    house.publish()
+    restarted = await again(house, D2)
+    try:
+        assert await answers(restarted) == D1
+        assert restarted.status(D1).reason.startswith("answers requests without a version, as the last one that served")
+    finally:
+        await restarted.catalog.stop()
+
+
+async def test_a_version_that_never_served_stands_in_for_nobody(house: House) -> None:
+    house.publish()
+    house.publish(alias="stable")
+    restarted = await again(house, D2)
+    try:
+        with pytest.raises(VersionFailed, match="digits/2"):
+            await answers(restarted)
+    finally:
+        await restarted.catalog.stop()
+
+
+async def test_an_alias_whose_version_was_deleted_is_stood_in_for(house: House) -> None:
+    house.publish(alias="stable")
+    await house.catalog.start()
+    house.publish(alias="stable")
+    await house.catalog.refresh()
+    shutil.rmtree(house.root / "digits/2")
+    restarted = await again(house)
+    try:
+        assert await answers(restarted, "stable") == D1
+        assert restarted.states() == {"digits/1": READY, "digits/2": FAILED}
+    finally:
+        await restarted.catalog.stop()
+
+
+async def test_missing_aliases_are_those_of_the_history_and_told(house: House, caplog: pytest.LogCaptureFixture) -> None:
+    house.publish(alias="stable")
+    house.publish()
+    (house.root / "digits/aliases.json").unlink()
+    with caplog.at_level("WARNING"):
+        await house.catalog.start()
+    assert await answers(house) == D1
+    assert "aliases.json is missing" in caplog.text
+    assert "aliases.json is missing" in house.status(D1).reason
+
+
+async def test_moves_are_logged_in_one_line_each_with_who_made_them(house: House, caplog: pytest.LogCaptureFixture) -> None:
+    house.publish(alias="stable")
+    house.publish()
+    await house.catalog.start()
+    with caplog.at_level("INFO"):
+        await house.catalog.set_alias("digits", "stable", 2, by="a call from ipv4:127.0.0.1:7")
+        await asyncio.to_thread(house.repository.set_alias, "digits", "canary", 1, "ann@host")
+        await house.catalog.refresh()
+        (house.root / "digits/aliases.json").write_text('{"stable": 1}')
+        await house.catalog.refresh()
+    moves = [record.getMessage() for record in caplog.records if " moved: " in record.getMessage()]
+    assert moves == [
+        "digits@stable moved: from 1 to 2 (by a call from ipv4:127.0.0.1:7)",
+        "digits@canary moved: set to 1 (by ann@host)",
+        "digits@canary moved: removed, was 1 (by nobody known)",
+        "digits@stable moved: from 2 to 1 (by nobody known)",
+    ]
+    assert "aliases.json of digits was changed by hand: stable is 1, and was last set to 2" in caplog.text
+    assert "changed by hand" in house.status(D1).reason
+
+
+async def test_an_alias_is_not_moved_to_a_loaded_version_whose_files_have_changed(house: House) -> None:
+    for alias in ("stable", None):
+        house.publish(alias=alias)
+    await house.catalog.start()
+    path = house.root / "digits/2/weights.safetensors"
+    stat = path.stat()
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    with path.open("r+b") as file:
+        file.write(content)
+    os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))  # as when a disk forgets
+    with pytest.raises(RepositoryError, match="not what was published"):
+        await house.catalog.set_alias("digits", "stable", 2)
+    assert house.repository.aliases("digits") == {"stable": 1}
+
+
+async def test_a_stand_in_is_not_kept_for_ever_because_it_was_asked_by_its_alias(house: House) -> None:
+    house.publish(alias="stable")
+    await house.catalog.start()
+    house.load.broken[D2] = RepositoryError("broken")
+    house.publish(alias="stable")
+    await house.catalog.refresh()
+    assert await answers(house) == D1
+    house.load.broken.clear()
+    await house.catalog.load("digits")
+    assert await answers(house) == D2
+    await house.becomes(lambda: house.states()["digits/1"] is UNLOADED)
+
+
+async def test_a_repository_that_cannot_be_written_to_serves_and_says_so(
+    house: House, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    house.publish(alias="stable")
+
+    def refuse(folder: Path, record: Any) -> None:
+        raise OSError(30, "Read-only file system")
+
+    monkeypatch.setattr("cellserve.service.registry.served.write", refuse)
+    with caplog.at_level("WARNING"):
+        await house.catalog.start()
+        await house.catalog.stop()
+    assert await answers(house) == D1
+    assert "Read-only file system; if its version fails at the next start" in caplog.text
+
+
+async def test_disk_subscribers_hear_of_moves_that_change_no_state(house: House) -> None:
+    for alias in ("stable", "canary"):
+        house.publish(alias=alias)
+    await house.catalog.start()
+    heard: list[bool] = []
+    house.catalog.subscribe_to_disk(lambda: heard.append(True))
+    await house.catalog.refresh()
+    assert heard == []
+    house.repository.set_alias("digits", "stable", 2)
+    await house.catalog.refresh()
+    assert heard == [True]
+
+
+async def test_a_start_removes_what_killed_imports_left(house: House) -> None:
+    house.publish()
+    (house.root / ".staging-1").mkdir()
+    await house.catalog.start()
+    assert [entry.name for entry in house.root.iterdir()] == ["digits"]

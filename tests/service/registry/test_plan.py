@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cellserve.service.engine.facts import VersionKey
-from cellserve.service.registry.plan import Action, Load, Unload, held_versions, next_action
+from cellserve.service.registry.plan import Action, Load, Unload, fallbacks, held_versions, next_action
 from cellserve.service.registry.status import VersionState
 
 UNKNOWN, LOADING, READY, UNLOADING, FAILED, UNLOADED = VersionState
@@ -76,3 +76,25 @@ def test_held_versions(
 ) -> None:
     pointer = ("a", "stable")
     assert held_versions({pointer: target}, {pointer: live} if live else {}, states) == held
+
+
+@pytest.mark.parametrize(
+    ("target", "answered", "states", "found"),
+    [
+        (A2, [1], {A2: READY}, None),
+        (A2, [1], {}, None),  # not tried yet
+        (A2, [1], {A2: FAILED}, A1),
+        (A2, [2, 1], {A2: FAILED}, A1),  # it has served once itself
+        (A3, [2, 1], {A3: FAILED, A2: FAILED}, A1),  # the last but one
+        (A3, [2, 1], {A3: FAILED}, A2),
+        (A2, [], {A2: FAILED}, None),  # never guess
+        (A2, [7], {A2: FAILED}, None),  # no longer published
+        (VersionKey("a", 9), [1], {}, A1),  # it does not exist
+    ],
+)
+def test_a_target_that_cannot_serve_is_stood_in_for_by_the_last_that_served(
+    target: VersionKey, answered: list[int], states: dict[VersionKey, VersionState], found: VersionKey | None
+) -> None:
+    pointer = ("a", "stable")
+    expected = {} if found is None else {pointer: found}
+    assert fallbacks({pointer: target}, {pointer: answered}, states, {A1, A2, A3}) == expected

@@ -21,7 +21,9 @@ def files(root: Path) -> set[str]:
 def test_publish_lays_down_exactly_the_agreed_files(tmp_path: Path) -> None:
     manifest = repository(tmp_path).publish("digits", imported(), alias="stable", tags={"team": "ocr"})
     assert str(manifest.key) == "digits/1"
-    assert files(tmp_path) == {"digits/1/manifest.json", "digits/1/weights.safetensors", "digits/aliases.json"}
+    assert files(tmp_path) == {
+        "digits/1/manifest.json", "digits/1/weights.safetensors", "digits/aliases.json", "digits/alias-history.jsonl",
+    }  # fmt: skip
     assert json.loads((tmp_path / "digits/aliases.json").read_bytes()) == {"stable": 1}
     assert json.loads((tmp_path / "digits/1/manifest.json").read_bytes())["schema_version"] == 1
 
@@ -222,6 +224,39 @@ def test_damaged_aliases_are_told_and_can_be_written_anew(tmp_path: Path, conten
         store.aliases("digits")
     store.set_alias("digits", "stable", 1)
     assert store.aliases("digits") == {"stable": 1}
+
+
+def test_missing_aliases_are_told_and_a_move_writes_them_all_anew(tmp_path: Path) -> None:
+    store = repository(tmp_path)
+    for _ in range(2):
+        store.publish("digits", imported())
+    store.set_alias("digits", "stable", 1)
+    store.set_alias("digits", "canary", 2)
+    (tmp_path / "digits/aliases.json").unlink()
+    with pytest.raises(RepositoryError, match="missing"):
+        store.resolve(ModelRef("digits"))
+    store.set_alias("digits", "stable", 2)
+    assert store.aliases("digits") == {"canary": 2, "stable": 2}
+
+
+def test_who_moved_an_alias_is_recorded(tmp_path: Path) -> None:
+    Repository(tmp_path, gate=passing_gate, by="ann@host").publish("digits", imported(), alias="stable")
+    store = repository(tmp_path)
+    store.set_alias("digits", "canary", 1, by="a call from ipv4:10.0.0.1:5")
+    store.remove(ModelRef("digits", alias="canary"))
+    assert [(each.alias, each.before, each.after, each.by) for each in store.alias_trail("digits").moves] == [
+        ("stable", None, 1, "ann@host"), ("canary", None, 1, "a call from ipv4:10.0.0.1:5"), ("canary", 1, None, ""),
+    ]  # fmt: skip
+
+
+def test_a_dangling_alias_can_be_removed(tmp_path: Path) -> None:
+    store = repository(tmp_path)
+    store.publish("digits", imported())
+    (tmp_path / "digits/aliases.json").write_text('{"stable": 9}')
+    store.remove(ModelRef("digits", alias="stable"))
+    assert store.aliases("digits") == {}
+    with pytest.raises(UnknownVersion, match="its aliases: none"):
+        store.remove(ModelRef("digits", alias="stable"))
 
 
 def test_the_fingerprint_follows_the_files(tmp_path: Path) -> None:
