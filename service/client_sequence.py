@@ -213,12 +213,15 @@ class Course:
                     self._unsettled = None
                 raise
             maybe_applied = maybe_applied or ask.maybe_applied
-            if isinstance(fallen, SequencePosition):
-                behind = self._behind(fed, fallen, maybe_applied)
+            forgotten = maybe_applied and isinstance(fallen, SequencePosition) and fallen.position == fed.end
+            if isinstance(fallen, SequencePosition) and not forgotten:
+                behind = self._behind(fed, fallen)
             if not falls_left:
                 self._unsettled = None
                 raise fallen
-            if isinstance(fallen, SequenceLost):
+            if forgotten:
+                behind = yield from self._begun_anew(fed, fallen)
+            elif isinstance(fallen, SequenceLost):
                 behind = yield from self._reopened(fed, fallen)
         raise RuntimeError("a feed was given up without saying why")
 
@@ -238,14 +241,11 @@ class Course:
         fed.message.epoch = self.epoch
         return fed.message
 
-    def _behind(self, fed: Fed, error: SequencePosition, maybe_applied: bool) -> list[Fed]:
+    def _behind(self, fed: Fed, error: SequencePosition) -> list[Fed]:
         """What must be fed before `fed`. Raises `error` where it is not kept, or is not what is missing."""
         stands = error.position
         if stands is None:
             raise error
-        if stands == fed.end and maybe_applied:
-            self._consumed(fed, error.metadata.get("epoch", self.epoch))
-            raise error  # the steps are consumed; only the answer is no longer remembered
         kept = self._replay.since(stands, fed.position)
         if kept is None:
             self._unsettled = None
@@ -261,6 +261,18 @@ class Course:
                 metadata={"position": str(stands), "epoch": self.epoch},
             )
         return kept
+
+    def _begun_anew(self, fed: Fed, error: ServiceError) -> Talk[list[Fed]]:
+        """Goes the whole way again for an answer that the server, restarted, no longer has. Raises `error` where it cannot.
+
+        The steps of `fed` are consumed then. Only an id that nobody else has is begun anew.
+        """
+        everything = self._replay.since(0, fed.position)
+        if self._opening is None or not self._ours or everything is None:
+            self._consumed(fed, error.metadata.get("epoch", self.epoch))
+            raise error
+        yield from self._opened(self._opening)
+        return everything
 
     def _reopened(self, fed: Fed, error: SequenceLost) -> Talk[list[Fed]]:
         """Begins anew what the server has lost. Raises `error` where not everything fed so far is kept, or others have the id."""

@@ -85,7 +85,7 @@ def tell(report: Report, as_json: bool) -> None:
 
 async def _run(plan: Plan, samples: list[Sample], target: Target) -> Report:
     with target.server.arguments() as arguments:
-        client = AsyncClient(**arguments, retry=_NO_RETRIES, streams=False)  # a stream holds back what it cannot take
+        client = AsyncClient(**arguments | {"retry": _NO_RETRIES}, streams=False)  # a stream holds back what it cannot take
     async with client:
         asking = Asking(client, target.model, target.implementation, target.timeout_seconds, target.tolerance)
         if target.check:

@@ -1,19 +1,35 @@
 """Both clients against a scripted server on loopback: what goes in, what comes back."""
 
 import asyncio
+import socket
 import subprocess
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import grpc
 import numpy as np
 import pytest
 
 from cellserve.service import errors
-from cellserve.service.client import AsyncClient, PartLimits, Prediction
+from cellserve.service.client import AsyncClient, Client, PartLimits, Prediction, ServiceUnavailable
 from cellserve.service.client_tensors import from_wire, to_wire
 from cellserve.service.pb import cellserve_pb2 as pb
 from tests.service.client.fake_sequences import Ask, FakeSequences, Refusal, sequence, serving
+
+
+def once(kind: type[Client | AsyncClient], url: str, **settings: Any) -> Any:
+    """One prediction, on the true clock."""
+    if kind is Client:
+        with Client(url, **settings) as client:
+            return client.predict("digits", sequence(1))
+
+    async def talk() -> Any:
+        async with AsyncClient(url, streams=False, **settings) as client:
+            return await client.predict("digits", sequence(1))
+
+    return asyncio.run(talk())
 
 
 class TestForms:
@@ -165,6 +181,26 @@ class TestConnection:
         fake.silent = threading.Event()
         with pytest.raises(errors.DeadlineExpired, match="within the time given"):
             ask("predict", "digits", sequence(1), timeout_seconds=0.2)
+
+    @pytest.mark.parametrize("kind", [Client, AsyncClient])
+    def test_where_nobody_listens_until_the_deadline_it_is_told_so(self, kind: type[Client | AsyncClient]) -> None:
+        with socket.socket() as nobody:
+            nobody.bind(("127.0.0.1", 0))  # not listening
+            url = f"127.0.0.1:{nobody.getsockname()[1]}"
+            with pytest.raises(ServiceUnavailable, match=f"no answer from {url}.*refused"):
+                once(kind, url, timeout_seconds=0.5)
+
+    @pytest.mark.parametrize("kind", [Client, AsyncClient])
+    def test_who_comes_late_is_found(self, fake: FakeSequences, kind: type[Client | AsyncClient]) -> None:
+        with socket.socket() as held:
+            held.bind(("127.0.0.1", 0))
+            port = held.getsockname()[1]
+        with ThreadPoolExecutor(1) as pool:
+            answer = pool.submit(once, kind, f"127.0.0.1:{port}", timeout_seconds=30.0)
+            with pytest.raises(TimeoutError):
+                answer.result(timeout=1.0)
+            with serving(fake, port):
+                np.testing.assert_array_equal(answer.result(timeout=30.0), sequence(1) + 1)
 
     def test_ready_is_false_where_nobody_says_so(self, ask: Ask) -> None:
         assert ask("ready") is False

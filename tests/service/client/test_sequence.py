@@ -301,8 +301,22 @@ def test_settling_feeds_again_what_was_lost_meanwhile() -> None:
     assert held.feed(8) == [9]
 
 
-def test_steps_whose_answer_is_forgotten_are_consumed_all_the_same() -> None:
+def test_an_answer_that_a_restarted_server_has_no_more_is_computed_anew() -> None:
     held = Held().open()
+    held.feed(1)
+    held.server.faults = ["reply lost", "forgets"]
+    assert held.feed(2) == [3]
+    assert held.course.position == 2
+    assert held.feed(4) == [7]
+    assert held.server.values == [1, 2, 4]
+
+
+@pytest.mark.parametrize(
+    ("sequence_id", "steps"),
+    [pytest.param("", 0, id="not all is kept"), pytest.param("known to others", 99, id="an id of others")],
+)
+def test_steps_whose_answer_is_forgotten_are_consumed_all_the_same(sequence_id: str, steps: int) -> None:
+    held = Held(sequence_id=sequence_id, steps=steps).open()
     held.feed(1)
     held.server.faults = ["reply lost", "forgets"]
     with pytest.raises(errors.SequencePosition) as caught:
