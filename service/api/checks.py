@@ -72,7 +72,7 @@ def finite(name: str, values: Array, valid: Array | None, field: str) -> Array:
     if counted.any():
         place = np.unravel_index(int(np.argmax(counted)), counted.shape)
         raise InvalidInput(
-            f"{name!r} holds {values[place]} at {[int(index) for index in place]}; every value that counts must be finite",
+            f"{name!r} holds {values[place]} at {[int(index) for index in place]}; every value that counts must be finite, in FP32",
             field=field,
         )
     return np.where(bad, np.zeros((), values.dtype), values)

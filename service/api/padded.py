@@ -12,10 +12,8 @@ import numpy as np
 from cellserve.service.api import checks
 from cellserve.service.api.requests import Limits, RowInputs
 from cellserve.service.api.signature import LENGTHS, MASK, STATE_PREFIX, InputSignature, Signature
-from cellserve.service.api.tensors import Array
+from cellserve.service.api.tensors import FLOATS, INTEGERS, Array
 from cellserve.service.errors import InvalidInput
-
-_INTEGERS = ("INT64", "INT32")
 
 
 def field_of(name: str) -> str:
@@ -27,13 +25,13 @@ def datatypes(signature: Signature, name: str) -> tuple[str, ...]:
     """The element types that the input `name` may have, the usual one first. Raises InvalidInput: there is no such input."""
     for given in signature.inputs:
         if given.name == name:
-            return _INTEGERS if given.kind == "ids" else ("FP32",)
+            return INTEGERS if given.kind == "ids" else FLOATS
     if name == LENGTHS:
-        return _INTEGERS
+        return INTEGERS
     if name == MASK:
         return ("BOOL",)
     if name.startswith(STATE_PREFIX) and name.removeprefix(STATE_PREFIX) in signature.states:
-        return ("FP32",)
+        return FLOATS
     required = ", ".join(given.name for given in signature.inputs)
     raise InvalidInput(
         f"the model has no input {name[:64]!r}; it takes {required}, and optionally {', '.join(signature.optional_inputs())}",

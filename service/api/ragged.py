@@ -14,7 +14,7 @@ import numpy as np
 from cellserve.service.api import checks
 from cellserve.service.api.requests import Limits, RowInputs
 from cellserve.service.api.signature import InputSignature, Signature
-from cellserve.service.api.tensors import Array
+from cellserve.service.api.tensors import FLOATS, INTEGERS, Array
 from cellserve.service.errors import InvalidInput
 
 
@@ -34,7 +34,7 @@ class RaggedBatch:
 
 def datatypes(given: InputSignature) -> tuple[str, ...]:
     """The element types that an input may have, the usual one first."""
-    return ("INT64", "INT32") if given.kind == "ids" else ("FP32", "BF16", "FP16")
+    return INTEGERS if given.kind == "ids" else FLOATS
 
 
 def require_input_count(signature: Signature, count: int) -> None:
@@ -51,7 +51,7 @@ def state_datatypes(signature: Signature, key: str) -> tuple[str, ...]:
     if key not in signature.states:
         known = ", ".join(signature.states) or "none"
         raise InvalidInput(f"the model has no state {key[:64]!r}; its states are: {known}", field=f"state.{key[:64]}")
-    return ("FP32", "BF16", "FP16")
+    return FLOATS
 
 
 def rows(signature: Signature, batch: RaggedBatch, limits: Limits) -> RowInputs:

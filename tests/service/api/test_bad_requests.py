@@ -91,7 +91,22 @@ BAD = {
     ),
     "rank": Bad(infer_request("sums", inputs=GOOD[0]), "inputs.inputs", ("[3, 2]", "[batch, time, 2]")),
     "width": Bad(infer_request("sums", inputs=wide()), "inputs.inputs", ("[2, 3, 5]", "[batch, time, 2]")),
-    "datatype": Bad(infer_request("sums", inputs=GOOD.astype(np.float64)), "inputs.inputs", ("'FP64'", "expected FP32")),
+    "datatype": Bad(infer_request("sums", inputs=GOOD.astype(np.uint8)), "inputs.inputs", ("'UINT8'", "expected FP32")),
+    "beyond float32": Bad(
+        infer_request("sums", inputs=GOOD.astype(np.float64) * 1e300), "inputs.inputs", ("inf at [0, 0, 0]", "finite, in FP32")
+    ),
+    "typed half": Bad(
+        pb.ModelInferRequest(
+            model_name="sums",
+            inputs=[
+                pb.ModelInferRequest.InferInputTensor(
+                    name="inputs", datatype="FP16", shape=[1, 1, 2], contents=pb.InferTensorContents(fp32_contents=[1.0, 2.0])
+                )
+            ],
+        ),
+        "inputs.inputs",
+        ("'inputs' is FP16", "raw_input_contents"),
+    ),
     "unknown datatype": Bad(
         changed(lambda request: setattr(request.inputs[0], "datatype", "COMPLEX")), "inputs.inputs", ("'COMPLEX'", "FP32")
     ),
