@@ -103,7 +103,7 @@ class Lane:
 
     def passes(self, work: Work) -> tuple[int, ...]:
         """The time steps of each pass over a sequence; nothing where there is but one. Any thread."""
-        return () if self.network.passes is None else self.network.passes.steps(work.steps)
+        return () if self.network.passes is None else self.network.passes.steps(work.fed)
 
     def least_seconds(self, newcomer: Sequence, now_seconds: float) -> float:
         """How long it will take at the very least, as others did lately; 0 if there were none. Any thread.
