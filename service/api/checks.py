@@ -27,6 +27,14 @@ def require_shape(given: InputSignature, array: Array, field: str, expected: tup
         raise InvalidInput(f"{given.name!r} has shape {list(array.shape)}, expected {list(expected)}{note}", field=field)
 
 
+def require_mask(signature: Signature, mask: Array, expected: tuple[int, ...], note: str, field: str) -> None:
+    """note: what the error message adds to the shape expected."""
+    if signature.inputs[0].kind == "vector":
+        raise InvalidInput(f"a mask is that of {signature.inputs[0].name!r}, which is a vector in this model", field=field)
+    if mask.shape != expected:
+        raise InvalidInput(f"'mask' has shape {list(mask.shape)}, expected {list(expected)}, {note}", field=field)
+
+
 def require_row_count(rows: int, limits: Limits, field: str) -> None:
     if rows == 0:
         raise InvalidInput("the batch is empty; send at least one row", field=field)

@@ -18,9 +18,10 @@ from cellserve.service.engine.batch import Delivery
 
 def stood_in_for(signature: Signature, rows: RowInputs) -> RowInputs:
     """`rows`, with a step of zeros in each empty one, and a mask that hides it."""
-    empty = [steps_of(fed, 0) == 0 for fed in rows.lengths]
-    if not any(empty):
+    lengths = rows.lengths if len(rows.inputs) == 1 else [steps_of(fed, 0) for fed in rows.lengths]
+    if 0 not in lengths:
         return rows
+    empty = [length == 0 for length in lengths]
     inputs = tuple(
         column if given.kind == "vector" else [_stand_in(row) if none else row for row, none in zip(column, empty)]
         for given, column in zip(signature.inputs, rows.inputs)

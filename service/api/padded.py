@@ -50,11 +50,8 @@ def rows(signature: Signature, arrays: Mapping[str, Array], limits: Limits) -> R
     batch, times = _batch_and_times(signature, arrays, limits)
     columns = _lengths(signature, arrays, batch, times)
     mask = arrays.get(MASK)
-    if mask is not None and mask.shape != (batch, times[0]):
-        raise InvalidInput(
-            f"{MASK!r} has shape {list(mask.shape)}, expected [{batch}, {times[0]}], batch and time of the inputs",
-            field=field_of(MASK),
-        )
+    if mask is not None:
+        checks.require_mask(signature, mask, (batch, times[0]), "batch and time of the inputs", field_of(MASK))
     counts = [[time] * batch if own is None else own.tolist() for time, own in zip(times, columns)]
     inputs: list[list[Array]] = []
     for given, own, time, steps in zip(signature.inputs, columns, times, counts):

@@ -64,8 +64,8 @@ def rows(signature: Signature, batch: RaggedBatch, limits: Limits) -> RowInputs:
     checks.require_row_count(count, limits, "lengths")
     columns = _lengths(signature, batch, limits)
     mask, total = batch.mask, sum(columns[0])
-    if mask is not None and mask.shape != (total,):
-        raise InvalidInput(f"'mask' has shape {list(mask.shape)}, expected [{total}], the sum of the lengths", field="mask")
+    if mask is not None:
+        checks.require_mask(signature, mask, (total,), "the sum of the lengths", "mask")
     inputs = tuple(
         _rows_of(given, array, field, count, mask if given.source == 0 else None, _spans(lengths))
         for given, array, field, lengths in zip(signature.inputs, batch.inputs, batch.fields, columns)
@@ -83,6 +83,10 @@ def rows(signature: Signature, batch: RaggedBatch, limits: Limits) -> RowInputs:
 
 def _lengths(signature: Signature, batch: RaggedBatch, limits: Limits) -> list[list[int]]:
     """Of each input: the time steps of each row."""
+    if len(signature.inputs) == 1 and not batch.more_lengths:  # the usual request
+        lengths = list(batch.lengths)
+        _check(signature, 0, lengths, (), limits, "lengths")
+        return [lengths]
     if len(batch.more_lengths) > len(signature.inputs) - 1:
         raise InvalidInput(
             f"there are more_lengths for {len(batch.more_lengths)} inputs; "
@@ -113,7 +117,7 @@ def _check(
     given = signature.inputs[number]
     if given.kind == "vector" and given.time_steps is None:
         return
-    if min(lengths) < max(1, given.fewest_steps) or given.time_steps is not None:
+    if min(lengths) < given.fewest_steps or min(lengths) < 0 or given.time_steps is not None:
         checks.require_lengths(np.asarray(lengths, np.int64), None, given, field)
     checks.require_step_count(max(lengths), given, limits, field)
     if given.source < number and lengths != before[given.source]:

@@ -108,7 +108,8 @@ class Signature:
     def optional_inputs(self) -> tuple[str, ...]:
         """Names that a padded request may add."""
         lengths = [each.lengths_name for each in self.inputs if each.lengths_name is not None] or [LENGTHS]
-        return (*lengths, MASK, *(STATE_PREFIX + key for key in self.states))
+        mask = () if self.inputs[0].kind == "vector" else (MASK,)
+        return (*lengths, *mask, *(STATE_PREFIX + key for key in self.states))
 
 
 class Signatures:

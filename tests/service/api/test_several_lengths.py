@@ -212,6 +212,17 @@ async def test_typed_lengths_that_cannot_be_are_refused(harness: Harness, more_l
     assert sentence in await told(harness.sequences.Run(request))
 
 
+async def test_a_mask_of_a_vector_is_refused_and_not_left_out(harness: Harness) -> None:
+    inputs = [{"name": "start", "kind": "vector", "width": 4}, {"name": "x", "width": 3}]
+    gru = {"kind": "gru", "name": "gru", "inputs": ["x", "start"], "units": 4}
+    harness.add("begun", network_of({"inputs": inputs, "layers": [gru], "outputs": ["gru"]})[0])
+    start, x, mask = numbers(2, 4), numbers(2, 5, 3), np.ones((2, 5), bool)
+    sentence = "a mask is that of 'inputs', which is a vector"
+    assert sentence in await told(harness.infer(infer_request("begun", inputs=start, inputs_1=x, mask=mask)))
+    request = run_request("begun", [5, 5], start, x.reshape(10, 3), mask=to_wire(mask.reshape(10)))
+    assert sentence in await told(harness.sequences.Run(request))
+
+
 async def test_metadata_names_the_lengths(harness: Harness) -> None:
     harness.add("translate", network_of(SEQ2SEQ)[0])
     metadata = await harness.open_inference.ModelMetadata(pb.ModelMetadataRequest(name="translate"))
