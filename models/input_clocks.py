@@ -6,7 +6,9 @@ shapes and no values.
 
 from __future__ import annotations
 
-from cellserve.models.clock import Clock
+from collections.abc import Mapping
+
+from cellserve.models.clock import Clock, ShiftingLayer, change_of
 from cellserve.models.spec import (
     FlattenLayer,
     GlobalPooling1dLayer,
@@ -22,21 +24,22 @@ from cellserve.models.spec import (
 def input_clocks(spec: ModelSpec) -> dict[str, Clock]:
     """By name, of every input that is a sequence."""
     first = {entry.name: number for number, entry in enumerate(spec.inputs) if entry.kind != "vector"}
-    groups = {number: {number} for number in first.values()}
-    fed_by: dict[str, set[int]] = {name: groups[number] for name, number in first.items()}
+    groups = {name: {number} for name, number in first.items()}
+    clocks = dict.fromkeys(first, Clock())  # of every sequence since its input
     for layer in spec.layers:
-        if not _keeps_time(layer):
+        read = [reference for reference in layer.inputs if reference in clocks]
+        if not read or not _keeps_time(layer):
             continue
-        read = layer.inputs if isinstance(layer, MergeLayer) else layer.inputs[:1]
-        met = [fed_by[reference] for reference in read if reference in fed_by]
-        if not met:
-            continue
-        joined = set[int]().union(*met)
-        for name, group in fed_by.items():
-            if group & joined:
-                fed_by[name] = joined
-        fed_by[layer.name] = joined
-    return {name: Clock(source=min(fed_by[name])) for name in first}
+        ahead = clocks[read[0]]
+        group = groups[read[0]].union(*(groups[other] for other in _joined(layer, read, clocks)))
+        groups = {name: group if own & group else own for name, own in groups.items()} | {layer.name: group}
+        clocks[layer.name] = ahead.then(change_of(layer)) if isinstance(layer, ShiftingLayer) else ahead
+    return {name: Clock(source=min(groups[name])) for name in first}
+
+
+def _joined(layer: LayerSpec, read: list[str], clocks: Mapping[str, Clock]) -> list[str]:
+    """Of those that are shortened or lengthened otherwise, fixed numbers of steps make a merge's ends meet, not equal ones."""
+    return [reference for reference in read if clocks[reference] == clocks[read[0]]] if isinstance(layer, MergeLayer) else []
 
 
 def _keeps_time(layer: LayerSpec) -> bool:

@@ -83,6 +83,20 @@ def test_every_implementation_gives_the_oracles_numbers_at_lengths_that_differ(s
     assert GoldenPair.from_json(report.golden.to_json()).lengths == lengths
 
 
+def test_a_sequence_that_was_shortened_may_meet_one_of_fewer_steps() -> None:
+    conv = {"kind": "conv1d", "name": "conv", "inputs": ["a"], "units": 2, "kernel_size": 3}
+    layers = [
+        conv,
+        merge("joined", "conv", "b"),
+        gru("end", "joined", return_sequences=False),
+        ENDS[2],
+        merge("all", "end", "c_end"),
+    ]
+    spec = network(*layers, a={"time_steps": 6}, b={"time_steps": 4})
+    assert required_steps(spec) == (None, 6, 4, None)
+    assert set(parity.check(spec, random_weights(spec, 3)).golden.lengths[0][1:3]) == {6, 4}
+
+
 def test_a_golden_pair_of_one_length_a_row_is_written_as_ever() -> None:
     spec = network(merge("one", "a", "b"), merge("all", "one", "c"))
     assert golden_inputs(spec)[1] == (7, 4, 1)
