@@ -216,12 +216,12 @@ class Course:
             forgotten = maybe_applied and isinstance(fallen, SequencePosition) and fallen.position == fed.end
             if isinstance(fallen, SequencePosition) and not forgotten:
                 behind = self._behind(fed, fallen)
+            if forgotten:
+                return (yield from self._computed_anew(fed, fallen))
             if not falls_left:
                 self._unsettled = None
                 raise fallen
-            if forgotten:
-                behind = yield from self._begun_anew(fed, fallen)
-            elif isinstance(fallen, SequenceLost):
+            if isinstance(fallen, SequenceLost):
                 behind = yield from self._reopened(fed, fallen)
         raise RuntimeError("a feed was given up without saying why")
 
@@ -262,17 +262,32 @@ class Course:
             )
         return kept
 
-    def _begun_anew(self, fed: Fed, error: ServiceError) -> Talk[list[Fed]]:
-        """Goes the whole way again for an answer that the server, restarted, no longer has. Raises `error` where it cannot.
+    def _computed_anew(self, fed: Fed, error: ServiceError) -> Talk[pb.FeedReply]:
+        """The reply to `fed`, whose steps are consumed and whose answer the server, restarted, no longer has.
 
-        The steps of `fed` are consumed then. Only an id that nobody else has is begun anew.
+        A second sequence goes the whole way to it; this one is left where it stands. Raises `error` where the way is not kept.
         """
-        everything = self._replay.since(0, fed.position)
-        if self._opening is None or not self._ours or everything is None:
-            self._consumed(fed, error.metadata.get("epoch", self.epoch))
+        epoch, everything = error.metadata.get("epoch", self.epoch), self._replay.since(0, fed.position)
+        if self._opening is None or everything is None:
+            self._consumed(fed, epoch)
             raise error
-        yield from self._opened(self._opening)
-        return everything
+        begun = pb.OpenRequest()
+        begun.CopyFrom(self._opening)
+        begun.sequence_id, begun.restart = uuid.uuid4().hex, True
+        try:
+            at = (yield Ask(begun)).epoch
+            for each in (*everything, fed):
+                message = pb.FeedRequest()
+                message.CopyFrom(each.message)
+                message.sequence_id, message.epoch = begun.sequence_id, at
+                reply = yield Ask(message)
+                at = reply.epoch
+            yield Ask(pb.CloseRequest(model=self.model, sequence_id=begun.sequence_id))
+        except (SequencePosition, *GONE):
+            self._consumed(fed, epoch)
+            raise error from None
+        reply.epoch = epoch
+        return cast(pb.FeedReply, reply)
 
     def _reopened(self, fed: Fed, error: SequenceLost) -> Talk[list[Fed]]:
         """Begins anew what the server has lost. Raises `error` where not everything fed so far is kept, or others have the id."""
