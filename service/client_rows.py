@@ -161,8 +161,9 @@ def _further(
 ) -> Array | list[Array]:
     """One of more_inputs. inputs: of the first, cut, out of `steps`: what is padded alike has their lengths too."""
     name = f"more_inputs[{number}]"
-    padded = form is not Form.ONE and isinstance(x, np.ndarray)
-    rows = _sequences([np.asarray(x)] if form is Form.ONE else [np.asarray(row) for row in x])
+    padded = form is not Form.ONE and isinstance(x, np.ndarray) and x.ndim > 0
+    listed = x if padded or not isinstance(x, np.ndarray) else [x]
+    rows = _sequences([np.asarray(x)] if form is Form.ONE else [np.asarray(row) for row in listed])
     if rows is None:
         if lengths is not None:
             raise InvalidInput(f"{name} is of vectors, which have no lengths", field=f"more_lengths[{number}]")

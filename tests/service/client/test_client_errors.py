@@ -139,6 +139,8 @@ def test_replies_that_contradict_themselves(ask: Ask, fake: FakeSequences) -> No
         (np.zeros((2, 3, 2)), {"initial_state": {"0.h": np.zeros(2 + 1)}}, "initial_state['0.h']"),
         (np.zeros((2, 3, 2)), {"more_inputs": [np.zeros((3, 1))]}, "more_inputs[0]"),
         (np.zeros((2, 3, 2)), {"more_inputs": [[np.zeros((3, 1))]]}, "more_inputs[0]"),
+        (np.zeros((2, 3, 2)), {"more_inputs": [np.array(3.0)]}, "more_inputs[0]"),
+        (np.zeros((3, 2)), {"more_inputs": [np.array(3.0)]}, "more_inputs[0]"),
         (np.zeros((2, 3, 2)), {"more_inputs": [[np.zeros((3, 1)), np.zeros((3, 2))]]}, "more_inputs[0]"),
         (np.zeros((2, 3, 2)), {"more_inputs": [np.zeros((2, 3, 1))], "more_lengths": [[4, 1]]}, "more_lengths[0]"),
         (np.zeros((2, 3, 2)), {"more_inputs": [np.zeros((2, 3))], "more_lengths": [[3, 1]]}, "more_lengths[0]"),
