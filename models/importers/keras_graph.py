@@ -33,12 +33,16 @@ class Tensor:
 
 @dataclass(frozen=True, slots=True)
 class KerasLayer:
-    """One layer as its file describes it. `spec_name`: its name in our graph (each further use of a shared layer has its own)."""
+    """One layer as its file describes it. `spec_name`: its name in our graph (each further use of a shared layer has its own).
+
+    `given_masks`: whether Keras hands the mask of its input to it.
+    """
 
     class_name: str
     name: str
     config: Config
     spec_name: str
+    given_masks: bool = True
 
 
 @dataclass(frozen=True, slots=True)
