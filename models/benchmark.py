@@ -21,11 +21,12 @@ import numpy as np
 import torch
 
 from cellserve.models import reference, resident_memory
+from cellserve.models.clock import steps_of
 from cellserve.models.golden_pair import GoldenPair, golden_inputs
 from cellserve.models.network import Network
 from cellserve.models.parity import verify
 from cellserve.models.probe import Probe
-from cellserve.models.shapes import expected_weights, infer_shapes, minimum_time_steps, required_time_steps
+from cellserve.models.shapes import expected_weights, fitting, infer_shapes, minimum_time_steps, required_time_steps
 from cellserve.models.spec import ModelSpec
 from cellserve.models.traffic import MANY_ROWS, TRAFFIC_KINDS, TrafficKind, kind_of
 from cellserve.models.weights import Weights
@@ -224,19 +225,20 @@ def _calls(network: Network, shape: Shape, labels: Sequence[str]) -> dict[str, C
 
 def _differences(network: Network, weights: Weights, labels: Sequence[str], steps: int) -> tuple[dict[str, float], int]:
     """On rows of different lengths, the longest as long as asked for where the oracle, which is slow, can afford it."""
-    arrays, lengths = golden_inputs(network.spec)
+    arrays, feds = golden_inputs(network.spec)
+    longest = max(steps_of(fed, 0) for fed in feds)
     if required_time_steps(network.spec) is None:
         numbers = sum(prod(shape) for shape in expected_weights(network.spec).values())
         fewest = minimum_time_steps(network.spec)
         longest = max(fewest, min(steps, _ORACLE_STEPS, _ORACLE_PRODUCTS // (2 * max(numbers, 1))))
-        lengths = (longest, max(fewest, longest // 2), fewest)
-    entries = zip(network.spec.inputs, arrays)
+        feds = tuple(fitting(network.spec, length) for length in (longest, max(fewest, longest // 2), fewest))
+    tiled = [np.arange(max(steps_of(fed, index) for fed in feds)) for index in range(len(arrays))]
     inputs = tuple(
-        array if entry.kind == "vector" else np.ascontiguousarray(array[:, np.arange(max(lengths)) % array.shape[1]])
-        for entry, array in entries
+        array if entry.kind == "vector" else np.ascontiguousarray(array[:, steps % array.shape[1]])
+        for entry, array, steps in zip(network.spec.inputs, arrays, tiled)
     )
-    golden = GoldenPair(inputs, lengths, *reference.run(network.spec, weights.arrays, inputs, lengths))
-    return {label: verify(network, golden, inf, label) for label in labels}, max(lengths)
+    golden = GoldenPair(inputs, feds, *reference.run(network.spec, weights.arrays, inputs, feds))
+    return {label: verify(network, golden, inf, label) for label in labels}, longest
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""How many time steps a row has at each tensor of a network, given how many it was fed.
+"""How many time steps a row has at each tensor of a network, given how many each input was fed.
 
 Convolutions and pooling make fewer of them, zeros around a row more, and a decoder starts with a number of its own. Two
 sequences can be joined step by step where their clocks are equal. Pure arithmetic: knows no torch and no values.
@@ -75,12 +75,25 @@ Change = Window | Margin
 ShiftingLayer = Conv1dLayer | Pooling1dLayer | Padding1dLayer
 
 
+Fed = int | tuple[int, ...]
+"""The time steps of one row: of every input alike, or for each of the network's inputs its own (of a vector any number)."""
+
+
+def steps_of(fed: Fed, index: int) -> int:
+    """Of the network's input number `index`."""
+    return fed if isinstance(fed, int) else fed[index]
+
+
 @dataclass(frozen=True, slots=True)
 class Clock:
-    """`count`: a decoder's own number of steps; None: as many as the row was fed. `changes`: what happened to it since."""
+    """`count`: a decoder's own number of steps; None: as many as the row was fed. `changes`: what happened to it since.
+
+    `source`: number of the input whose steps count; the first one of those that must have equally many.
+    """
 
     count: int | None = None
     changes: tuple[Change, ...] = ()
+    source: int = 0
 
     def then(self, change: Change) -> Clock:
         """The clock behind a layer. Layers that keep every row's steps (padding `same`, no strides) leave it as it is."""
@@ -89,9 +102,9 @@ class Clock:
             return self
         return replace(self, changes=(*self.changes, change))
 
-    def steps(self, fed: int) -> int:
+    def steps(self, fed: Fed) -> int:
         """The row's steps here; 0 where it is too short."""
-        steps = fed if self.count is None else self.count
+        steps = steps_of(fed, self.source) if self.count is None else self.count
         for change in self.changes:
             steps = change.steps(steps) if steps else 0
         return steps

@@ -6,14 +6,16 @@ Knows how to draw one from a description and how to write it as JSON; not what a
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
-from cellserve.models.shapes import minimum_time_steps, required_time_steps
+from cellserve.models.clock import Fed, steps_of
+from cellserve.models.input_clocks import input_clocks
+from cellserve.models.shapes import fewest_steps, required_steps
 from cellserve.models.spec import EmbeddingLayer, InputSpec, MaskingLayer, ModelSpec
 
 Array = npt.NDArray[Any]
@@ -23,17 +25,25 @@ LENGTHS: Final = (7, 4, 1)  # time steps of the rows, more where windows must fi
 
 @dataclass(frozen=True, slots=True)
 class GoldenPair:
-    """Batch-major: inputs [B, T, F], ids [B, T] or vectors [B, width]; outputs [B, T, …] or [B, …]; state {"0.h": [B, units]}."""
+    """Batch-major: inputs [B, T, F], ids [B, T] or vectors [B, width]; outputs [B, T, …] or [B, …]; state {"0.h": [B, units]}.
+
+    lengths: of each row, of all inputs or each.
+    """
 
     inputs: tuple[Array, ...]
-    lengths: tuple[int, ...]
+    lengths: tuple[Fed, ...]
     outputs: tuple[Array, ...]
     state: Mapping[str, Array]
+
+    @property
+    def first_lengths(self) -> tuple[int, ...]:
+        """Of the first input."""
+        return tuple(steps_of(fed, 0) for fed in self.lengths)
 
     def to_json(self) -> dict[str, Any]:
         return {
             "inputs": [_written(array) for array in self.inputs],
-            "lengths": list(self.lengths),
+            "lengths": [fed if isinstance(fed, int) else list(fed) for fed in self.lengths],
             "outputs": [_written(array) for array in self.outputs],
             "state": {key: _written(array) for key, array in self.state.items()},
         }
@@ -43,21 +53,36 @@ class GoldenPair:
         """The inverse of `to_json`. Raises KeyError, TypeError or ValueError for what that did not write."""
         return cls(
             tuple(_read(entry) for entry in value["inputs"]),
-            tuple(int(length) for length in value["lengths"]),
+            tuple(tuple(map(int, fed)) if isinstance(fed, list) else int(fed) for fed in value["lengths"]),
             tuple(_read(entry) for entry in value["outputs"]),
             {str(key): _read(entry) for key, entry in value["state"].items()},
         )
 
 
-def golden_inputs(spec: ModelSpec) -> tuple[tuple[Array, ...], tuple[int, ...]]:
-    """The same inputs and lengths for one description, always: features N(0, 1), ids below the vocabulary, some steps masked."""
+def golden_inputs(spec: ModelSpec) -> tuple[tuple[Array, ...], tuple[Fed, ...]]:
+    """The same inputs and lengths for one description, always: features N(0, 1), ids below the vocabulary, some steps masked.
+
+    Inputs that may have lengths of their own have others than the first.
+    """
     random = np.random.default_rng(SEED)
-    fixed, fewest = required_time_steps(spec), minimum_time_steps(spec)
-    lengths = tuple(fewest - 1 + length for length in LENGTHS) if fixed is None else (fixed,) * len(LENGTHS)
-    return tuple(_drawn(spec, entry, lengths, random) for entry in spec.inputs), lengths
+    feds = _lengths(spec)
+    inputs = (_drawn(spec, entry, [steps_of(fed, i) for fed in feds], random) for i, entry in enumerate(spec.inputs))
+    return tuple(inputs), feds
 
 
-def _drawn(spec: ModelSpec, entry: InputSpec, lengths: tuple[int, ...], random: np.random.Generator) -> Array:
+def _lengths(spec: ModelSpec) -> tuple[Fed, ...]:
+    clocks = input_clocks(spec)
+    first = min((clock.source for clock in clocks.values()), default=0)
+    turns = [clocks[entry.name].source - first if entry.name in clocks else 0 for entry in spec.inputs]
+    known = list(zip(turns, required_steps(spec), fewest_steps(spec)))
+    feds = [
+        tuple(fewest - 1 + LENGTHS[(row + turn) % len(LENGTHS)] if fixed is None else fixed for turn, fixed, fewest in known)
+        for row in range(len(LENGTHS))
+    ]
+    return tuple(feds) if any(turns) else tuple(fed[first] for fed in feds)
+
+
+def _drawn(spec: ModelSpec, entry: InputSpec, lengths: Sequence[int], random: np.random.Generator) -> Array:
     rows, steps = len(lengths), max(lengths)
     if entry.kind == "ids":
         return random.integers(0, vocabulary(spec, entry.name), size=(rows, steps), dtype=np.int64)

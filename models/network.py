@@ -16,6 +16,7 @@ from torch import Tensor
 
 from cellserve.models.chunk_body import Advance, ChunkBody
 from cellserve.models.chunk_call import ChunkCall
+from cellserve.models.clock import Fed, steps_of
 from cellserve.models.cuda_recorder import CudaRecorder
 from cellserve.models.errors import Unsupported
 from cellserve.models.graph import Graph
@@ -25,7 +26,7 @@ from cellserve.models.passes import plan
 from cellserve.models.recorder import Recorder
 from cellserve.models.recordings import RECORDED_AT, Recordings
 from cellserve.models.row_lengths import RowLengths
-from cellserve.models.shapes import infer_shapes, minimum_time_steps, required_time_steps
+from cellserve.models.shapes import fitting, infer_shapes, minimum_time_steps, required_time_steps
 from cellserve.models.spec import InputSpec, ModelSpec
 from cellserve.models.state import RecurrentState
 from cellserve.models.state_layout import StateLayout
@@ -141,7 +142,7 @@ class Network:
     def run(
         self,
         inputs: tuple[Tensor, ...],  # as the spec lists them: [T, B, F], ids [T, B], or vectors [B, width]
-        lengths: Sequence[int],  # [B], each 1 … T
+        lengths: Sequence[Fed],  # [B], each 1 … T, of all inputs or each
         state: RecurrentState | None = None,
         *,
         mask: Tensor | None = None,  # [T, B] bool, True = valid: the mask of the first input
@@ -150,16 +151,15 @@ class Network:
     ) -> tuple[tuple[Tensor, ...], RecurrentState]:
         """Whole sequences through any network: (outputs [T, B, …] or [B, …], arbitrary beyond each length; the final state).
 
-        Every sequence among the inputs has the same lengths. A row of a sequence output has `shapes[…].clock.steps(length)`
-        steps. Raises Unsupported: an implementation that cannot run it. ValueError: lengths out of range, or not those that
-        a layer needs (`required_time_steps`, `minimum_time_steps`).
+        A row of a sequence output has `shapes[…].clock.steps(length)` steps. Raises Unsupported: an implementation that cannot
+        run it. ValueError: lengths out of range, or not those that a layer needs (`required_steps`, `fewest_steps`).
         """
         self._require(implementation)
         rows = len(lengths)
-        steps = next((len(tensor) for entry, tensor in zip(self.spec.inputs, inputs) if entry.kind != "vector"), 1)
-        ends = RowLengths(lengths, steps, self.device)
         values = {
-            entry.name: Value(tensor) if entry.kind == "vector" else Value(tensor, ends, mask if index == 0 else None)
+            entry.name: Value(tensor)
+            if entry.kind == "vector"
+            else Value(tensor, self._ends(index, tensor, lengths), mask if index == 0 else None)
             for index, (entry, tensor) in enumerate(zip(self.spec.inputs, inputs, strict=True))
         }
         start = self.initial_state(rows) if state is None else state
@@ -174,10 +174,11 @@ class Network:
     @torch.inference_mode()
     def warm_up(self, implementation: str) -> None:
         """Runs two short rows, so that kernels are chosen and memory is allocated before the first request."""
-        steps = required_time_steps(self.spec) or minimum_time_steps(self.spec) + 1
-        inputs = tuple(self._zeros(entry, steps) for entry in self.spec.inputs)
+        steps = minimum_time_steps(self.spec) + 1
+        fed = fitting(self.spec, required_time_steps(self.spec) or steps)
+        inputs = tuple(self._zeros(entry, steps_of(fed, index)) for index, entry in enumerate(self.spec.inputs))
         if not self.causal:
-            self.run(inputs, [steps, steps], implementation=implementation)
+            self.run(inputs, [fed, fed], implementation=implementation)
             return
         made, _ = self.advance(inputs[0], [steps, 1], self.initial_state(2), implementation=implementation)
         self.finish(made, [0, 1])
@@ -185,6 +186,9 @@ class Network:
             for rows in call.kinds_of_batches:
                 step = np.zeros((rows, 1, *inputs[0].shape[2:]), inputs[0].numpy().dtype)
                 call(step, [1] * rows, self.initial_state(rows).data.numpy(), range(rows))
+
+    def _ends(self, index: int, tensor: Tensor, lengths: Sequence[Fed]) -> RowLengths:  # [T, B, …]
+        return RowLengths([steps_of(fed, index) for fed in lengths], len(tensor), self.device)
 
     def _zeros(self, entry: InputSpec, steps: int) -> Tensor:
         if entry.kind == "ids":

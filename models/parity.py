@@ -101,7 +101,7 @@ def _whole(network: Network, golden: GoldenPair, implementation: str) -> Answer:
 def _in_chunks(network: Network, golden: GoldenPair, implementation: str) -> Answer:
     """Rows leave as they end; every chunk is as long as the next of CHUNKS."""
     inputs = _time_major(network, 0, golden.inputs[0])
-    lengths, rows = golden.lengths, list(range(len(golden.lengths)))
+    lengths, rows = golden.first_lengths, list(range(len(golden.lengths)))
     state, final = network.initial_state(len(rows)), network.initial_state(len(rows))
     outputs = tuple(np.zeros(array.shape, dtype=np.float32) for array in golden.outputs)
     for start, stop in _chunks(max(lengths)):
@@ -151,7 +151,7 @@ def _unmasked(network: Network, golden: GoldenPair, call: ChunkCall, implementat
 
 def _in_chunk_calls(network: Network, golden: GoldenPair, call: ChunkCall) -> Answer:
     """As `_in_chunks`, where the network has one run for it."""
-    lengths, rows = golden.lengths, list(range(len(golden.lengths)))
+    lengths, rows = golden.first_lengths, list(range(len(golden.lengths)))
     state = network.initial_state(len(rows)).data.numpy()
     outputs = tuple(np.zeros(array.shape, dtype=np.float32) for array in golden.outputs)
     for start, stop in _chunks(max(lengths)):

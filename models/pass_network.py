@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from cellserve.models.clock import Fed
 from cellserve.models.graph import Graph
 from cellserve.models.implementations import LayerState
 from cellserve.models.pass_chunk import PassAdvance, PassChunk
@@ -18,7 +19,7 @@ from cellserve.models.pass_cutting import cut
 from cellserve.models.pass_memory import Array, PassMemory
 from cellserve.models.pass_plan import ONWARD, TURNED, Order, Pass, View
 from cellserve.models.row_lengths import RowLengths
-from cellserve.models.shapes import TensorShape, required_time_steps
+from cellserve.models.shapes import TensorShape, required_steps
 from cellserve.models.spec import LayerSpec, ModelSpec, RecurrentLayer, RepeatVectorLayer, ReverseLayer
 from cellserve.models.state import RecurrentState
 from cellserve.models.state_layout import StateLayout
@@ -53,31 +54,31 @@ class PassNetwork:
         self._layout = layout
         self._device = device
         self._plan = cut(spec)
-        self._required_steps = required_time_steps(spec)
+        self._required_steps = required_steps(spec)
         self.passes = self._plan.passes
         self._totals: list[dict[str, Array]] = [
             {layer.name: reduction_of(layer).start(*shapes[layer.inputs[0]].features).numpy() for layer in one.pooled}
             for one in self.passes
         ]
 
-    def steps(self, fed: int) -> tuple[int, ...]:
+    def steps(self, fed: Fed) -> tuple[int, ...]:
         """The time steps of each pass for a row of `fed`; 0 where the row is too short for a window."""
         return self._plan.steps(fed)
 
-    def most_stored_bytes(self, fed: int) -> int:
+    def most_stored_bytes(self, fed: Fed) -> int:
         """The most that a row of `fed` time steps has stored between its passes at any time, its inputs and masks not counted."""
         return 4 * self._plan.most_stored(fed)
 
     def memory(self, inputs: Sequence[Array], mask: Array | None) -> PassMemory:
         """Of a sequence before its first pass. inputs: as the spec lists them, [T, F], ids [T] or vectors [width]; mask [T].
 
-        Raises ValueError for a sequence of other time steps than a layer needs (`required_time_steps`).
+        Raises ValueError for a sequence of other time steps than a layer needs (`required_steps`).
         """
         named = {entry.name: (entry.kind, array) for entry, array in zip(self._spec.inputs, inputs, strict=True)}
         first = self._spec.inputs[0].name
-        for kind, array in named.values():
-            if kind != "vector" and self._required_steps not in (None, len(array)):
-                raise ValueError(f"the network needs sequences of {self._required_steps} time steps; one has {len(array)}")
+        for (kind, array), required in zip(named.values(), self._required_steps):
+            if kind != "vector" and required not in (None, len(array)):
+                raise ValueError(f"the network needs sequences of {required} time steps; one has {len(array)}")
         memory = PassMemory(
             {name: array for name, (kind, array) in named.items() if kind != "vector"},
             {} if mask is None else {first: mask},

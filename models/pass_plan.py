@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from cellserve.models.clock import Change, Clock
+from cellserve.models.clock import Change, Clock, Fed
 from cellserve.models.spec import GlobalPooling1dLayer, LayerSpec
 
 Order = Literal["onward", "turned"] | Change
@@ -77,11 +77,11 @@ class PassPlan:
     widths: Mapping[str, int]
     clocks: Mapping[str, Clock]
 
-    def steps(self, fed: int) -> tuple[int, ...]:
+    def steps(self, fed: Fed) -> tuple[int, ...]:
         """The time steps of each pass for a row of `fed`; 0 where the row is too short for a window."""
         return tuple(one.clock.steps(fed) for one in self.passes)
 
-    def most_stored(self, fed: int) -> int:
+    def most_stored(self, fed: Fed) -> int:
         """The most numbers of four bytes that a row of `fed` time steps has stored at any time, its inputs not counted."""
         held = most = 0
         for one in self.passes:
@@ -90,5 +90,5 @@ class PassPlan:
             held -= sum(self._numbers(reference, fed) for reference in one.freed)
         return most
 
-    def _numbers(self, reference: str, fed: int) -> int:
+    def _numbers(self, reference: str, fed: Fed) -> int:
         return self.widths[reference] * self.clocks[reference].steps(fed)

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from cellserve.models.clock import Fed, steps_of
 from cellserve.models.network import Network
 from cellserve.models.pass_chunk import Key, gather, scatter
 from cellserve.models.pass_memory import Array
@@ -22,15 +23,15 @@ def walk(
     network: Network,
     passes: PassNetwork,
     inputs: Sequence[Array],  # as the spec lists them: [B, T, F], ids [B, T], or vectors [B, width]
-    lengths: Sequence[int],  # [B]
+    lengths: Sequence[Fed],  # [B]
     cuts: Cuts,
     implementation: str,
 ) -> tuple[list[list[Array]], RecurrentState]:
     """(the outputs of each row, cut at its length; the final states), without masks, from states of zeros."""
-    kinds = [entry.kind for entry in network.spec.inputs]
+    named = list(zip([entry.kind for entry in network.spec.inputs], inputs))
     memories = [
-        passes.memory([a[row] if kind == "vector" else a[row, :length] for kind, a in zip(kinds, inputs)], None)
-        for row, length in enumerate(lengths)
+        passes.memory([a[row] if kind == "vector" else a[row, : steps_of(fed, i)] for i, (kind, a) in enumerate(named)], None)
+        for row, fed in enumerate(lengths)
     ]
     state = network.initial_state(len(memories))
     for index, one in enumerate(passes.passes):

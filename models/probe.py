@@ -11,9 +11,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from cellserve.models.clock import steps_of
 from cellserve.models.devices import wait_for_launched
 from cellserve.models.golden_pair import Array, golden_inputs
 from cellserve.models.network import Network
+from cellserve.models.shapes import fitting
 
 
 class Probe:
@@ -25,10 +27,13 @@ class Probe:
     def __init__(self, network: Network, lengths: Sequence[int]) -> None:
         self._network = network
         self._lengths = tuple(lengths)
+        self._fed = [fitting(network.spec, length) for length in lengths]
         self._rows = range(len(self._lengths))
         arrays, _ = golden_inputs(network.spec)
-        kinds = (entry.kind for entry in network.spec.inputs)
-        self._inputs = tuple(self._tiled(array, kind == "vector") for array, kind in zip(arrays, kinds))
+        self._inputs = tuple(
+            self._tiled(array, None if entry.kind == "vector" else max(steps_of(fed, index) for fed in self._fed))
+            for index, (array, entry) in enumerate(zip(arrays, network.spec.inputs))
+        )
         self._state = network.initial_state(len(self._lengths))
         self._steps = self._inputs[0].numpy(force=True).swapaxes(0, 1).copy() if network.causal else None
 
@@ -47,7 +52,7 @@ class Probe:
             )
             self._network.finish(advance, self._rows)
         else:
-            self._network.run(self._inputs, self._lengths, implementation=implementation, ended_states=False)
+            self._network.run(self._inputs, self._fed, implementation=implementation, ended_states=False)
         wait_for_launched(self._network.device)
 
     def settle(self, implementation: str) -> None:
@@ -55,10 +60,10 @@ class Probe:
         for _ in range(self._network.settling_calls):
             self(implementation)
 
-    def _tiled(self, array: Array, vector: bool) -> Tensor:  # [B, T, F], ids [B, T] or vectors [B, width]
-        """Time-major [T, B, …], or [B, width]."""
+    def _tiled(self, array: Array, longest: int | None) -> Tensor:  # [B, T, F], ids [B, T] or vectors [B, width]
+        """Time-major [longest, B, …]; of vectors, whose `longest` is None, [B, width]."""
         rows = np.arange(len(self._lengths)) % len(array)
-        if vector:
+        if longest is None:
             return torch.from_numpy(array[rows]).to(self._network.device)
-        steps = np.arange(max(self._lengths)) % array.shape[1]
+        steps = np.arange(longest) % array.shape[1]
         return torch.from_numpy(array[rows][:, steps].swapaxes(0, 1).copy()).to(self._network.device)

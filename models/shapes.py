@@ -9,8 +9,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from math import prod
 
-from cellserve.models.clock import Clock, ShiftingLayer, change_of
+from cellserve.models.clock import Clock, Fed, ShiftingLayer, change_of
 from cellserve.models.errors import InvalidSpec
+from cellserve.models.input_clocks import input_clocks
 from cellserve.models.layer_arrays import layer_arrays
 from cellserve.models.spec import (
     Conv1dLayer,
@@ -52,7 +53,8 @@ def infer_shapes(spec: ModelSpec) -> dict[str, TensorShape]:
 
     Raises InvalidSpec: a layer whose inputs it cannot take, in a sentence that names it.
     """
-    shapes = {entry.name: _input_shape(entry) for entry in spec.inputs}
+    clocks = input_clocks(spec)
+    shapes = {entry.name: _input_shape(entry, clocks.get(entry.name, Clock())) for entry in spec.inputs}
     for layer in spec.layers:
         inputs = tuple(shapes[reference] for reference in layer.inputs)
         shapes[layer.name] = _output_shape(layer, inputs)
@@ -62,34 +64,62 @@ def infer_shapes(spec: ModelSpec) -> dict[str, TensorShape]:
     return shapes
 
 
-def required_time_steps(spec: ModelSpec) -> int | None:
-    """The number of time steps that every sequence must have, or None where any number will do (`minimum_time_steps`).
+def required_steps(spec: ModelSpec) -> tuple[int | None, ...]:
+    """For each input the number of time steps that every row must have, None where any number will do (`fewest_steps`).
 
-    Flatten needs it, and so does a merge of sequences on different clocks, such as an input's steps with a RepeatVector's. A
-    network that is fed vectors alone, such as a decoder, is fed one step. Raises InvalidSpec where layers do not fit together.
+    Flatten needs it, and so does a merge of sequences on different clocks, such as an input's steps with a RepeatVector's.
+    Raises InvalidSpec where the layers do not fit together.
     """
-    shapes = infer_shapes(spec)
-    if all(entry.kind == "vector" for entry in spec.inputs):
-        return 1
+    shapes, clocks = infer_shapes(spec), input_clocks(spec)
+    required: dict[int, int] = {}
     for layer in spec.layers:
         sequences = [shapes[reference] for reference in layer.inputs if shapes[reference].sequence]
-        fed = [shape.clock for shape in sequences if shape.clock.count is None]
         mixed = isinstance(layer, MergeLayer) and len({shape.clock for shape in sequences}) > 1
-        if not fed or not (mixed or isinstance(layer, FlattenLayer)):
+        if not (mixed or isinstance(layer, FlattenLayer)):
             continue
-        if Clock() in fed:
-            return next(shape.time_steps for shape in sequences if shape.time_steps is not None and not shape.clock.changes)
-        return next(entry.time_steps for entry in spec.inputs if entry.kind != "vector" and entry.time_steps is not None)
-    return None
+        for clock in (shape.clock for shape in sequences if shape.clock.count is None):
+            fixed = [shape.time_steps for shape in sequences if shape.time_steps is not None and not shape.clock.changes]
+            if clock.changes or not fixed:
+                fixed = [entry.time_steps for entry in _fed_alike(spec, clocks, clock) if entry.time_steps is not None]
+            required.setdefault(clock.source, fixed[0])
+    return tuple(required.get(clocks[entry.name].source) if entry.name in clocks else None for entry in spec.inputs)
 
 
-def minimum_time_steps(spec: ModelSpec) -> int:
-    """The fewest time steps that a row may have: 1, or more where a window of a convolution or of pooling must fit.
+def fewest_steps(spec: ModelSpec) -> tuple[int, ...]:
+    """For each input the fewest time steps that a row may have: 1, or more where a window of a convolution or pooling must fit.
 
     Raises InvalidSpec where the layers do not fit together.
     """
-    clocks = [shape.clock for shape in infer_shapes(spec).values() if shape.sequence]
-    return max((clock.fewest for clock in clocks if clock.count is None), default=1)
+    shapes, clocks = infer_shapes(spec), input_clocks(spec)
+    fed = [shape.clock for shape in shapes.values() if shape.sequence and shape.clock.count is None]
+    return tuple(
+        max(clock.fewest for clock in fed if clock.source == clocks[entry.name].source) if entry.name in clocks else 1
+        for entry in spec.inputs
+    )
+
+
+def required_time_steps(spec: ModelSpec) -> int | None:
+    """Of `required_steps` that of the first input for which there is one; a network that is fed vectors alone is fed one step."""
+    if all(entry.kind == "vector" for entry in spec.inputs):
+        return 1
+    return next((steps for steps in required_steps(spec) if steps is not None), None)
+
+
+def minimum_time_steps(spec: ModelSpec) -> int:
+    """The largest of `fewest_steps`: with so many no input of a row is too short."""
+    return max(fewest_steps(spec))
+
+
+def fitting(spec: ModelSpec, steps: int) -> Fed:
+    """A row of `steps` time steps, but for inputs that must have a number of their own."""
+    required = required_steps(spec)
+    if len(set(required)) == 1:
+        return steps
+    return tuple(steps if own is None else own for own in required)
+
+
+def _fed_alike(spec: ModelSpec, clocks: Mapping[str, Clock], clock: Clock) -> list[InputSpec]:
+    return [entry for entry in spec.inputs if entry.name in clocks and clocks[entry.name].source == clock.source]
 
 
 def expected_weights(spec: ModelSpec) -> dict[str, tuple[int, ...]]:
@@ -102,11 +132,11 @@ def expected_weights(spec: ModelSpec) -> dict[str, tuple[int, ...]]:
     }
 
 
-def _input_shape(entry: InputSpec) -> TensorShape:
+def _input_shape(entry: InputSpec, clock: Clock) -> TensorShape:
     features = () if entry.width is None else (entry.width,)
     if entry.kind == "vector":
         return TensorShape(False, features)
-    return TensorShape(True, features, entry.time_steps)
+    return TensorShape(True, features, entry.time_steps, clock)
 
 
 def _output_shape(layer: LayerSpec, inputs: tuple[TensorShape, ...]) -> TensorShape:

@@ -27,6 +27,7 @@ from cellserve.service.client_errors import (
     FeedUnsettled,
     MessageTooLarge,
     MethodMissing,
+    ServerNotTrusted,
     ServiceUnavailable,
 )
 from cellserve.service.client_prediction import Prediction
@@ -61,6 +62,7 @@ __all__ = [
     "RetryPolicy",
     "RunOptions",
     "SequenceInfo",
+    "ServerNotTrusted",
     "ServiceError",
     "ServiceUnavailable",
     "StreamBroken",

@@ -23,7 +23,7 @@ from cellserve.service.client_registry import (
 )
 from cellserve.service.client_replay import ReplayLimits
 from cellserve.service.client_requests import PartLimits, Reference
-from cellserve.service.client_retry import RetryPolicy
+from cellserve.service.client_retry import Attempts, RetryPolicy
 from cellserve.service.client_rows import Input
 from cellserve.service.client_sequence import Ask, Course, Talk, asking
 from cellserve.service.client_sequence_async import AsyncLiveSequence
@@ -216,11 +216,11 @@ class AsyncClient:
         request, attempts, alone = call.request(part, first), call.attempts(), False
         while True:
             try:
-                return cast(pb.RunReply, await self._transport.ask(request, attempts.time_left_seconds(), alone=alone))
+                return cast(pb.RunReply, await self._transport.ask(request, attempts, alone=alone))
             except ServiceError as failure:
                 error = failure
             alone = isinstance(error, StreamBroken)  # if it was this request that broke it, it now learns so
-            await self._sleep(attempts.wait_seconds_after(error))
+            await self._wait(attempts, attempts.wait_seconds_after(error), error)
 
     def _live(self, course: Course, begin: Callable[[], Talk[None]]) -> AsyncLiveSequence:
         return AsyncLiveSequence(course, self._converse, begin, self._settings.wire_dtype)
@@ -242,19 +242,25 @@ class AsyncClient:
         attempts, alone = self._settings.attempts_until(deadline_seconds), False
         while True:
             try:
-                return await self._transport.ask(ask.request, attempts.time_left_seconds(), alone=alone)
+                return await self._transport.ask(ask.request, attempts, alone=alone)
             except ServiceError as failure:
                 error = failure
             alone = isinstance(error, StreamBroken)
             wait_seconds = attempts.wait_seconds_after(error)
             ask.failed(error)
-            await self._sleep(wait_seconds)
+            await self._wait(attempts, wait_seconds, error)
 
     async def _registry_call(self, method: Method[Reply], request: object) -> Reply:
         attempts = self._settings.attempts()
         while True:
             try:
-                return await self._transport.call(method, request, attempts.time_left_seconds())
+                return await self._transport.call(method, request, attempts)
             except ServiceError as failure:
                 error = failure
-            await self._sleep(attempts.wait_seconds_after(error))
+            await self._wait(attempts, attempts.wait_seconds_after(error), error)
+
+    async def _wait(self, attempts: Attempts, seconds: float, error: ServiceError) -> None:
+        """Before the attempt after `error`. Raises it where it waits for a connection, and there is none in time."""
+        await self._sleep(seconds)
+        if attempts.waits_for_a_connection(error) and not await self._transport.connected(attempts.time_left_seconds()):
+            raise error

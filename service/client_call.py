@@ -22,7 +22,10 @@ class RunOptions(TypedDict, total=False):
     lengths: [B] integers, of a padded batch: the true time steps of each row; default: all of them.
     mask: booleans in the form of the input, one per time step; False marks a step that the recurrent layers skip.
     initial_state: by name ("0.h", "0.c", "1.h" …) [rows, units], or [units] for one sequence; default: zeros.
-    more_inputs: inputs_1, inputs_2 … of a model with several: each [rows, width], or [width] for one sequence.
+    more_inputs: inputs_1, inputs_2 … of a model with several, each in the form of the first: sequences of any lengths, or
+        vectors [rows, width], [width] for one sequence.
+    more_lengths: of each of more_inputs that is a padded batch; None or left out: those of the first if it is padded alike, else
+        all of its steps.
     implementation: "0", "1", "2" or "fused"; default: the server's choice.
     timeout_seconds: for the whole call, attempts and waits included; default: the client's.
     priority: higher goes first among sequences that wait; default 0.
@@ -32,7 +35,8 @@ class RunOptions(TypedDict, total=False):
     lengths: Sequence[int] | Array | None
     mask: Input | None
     initial_state: Mapping[str, Array] | None
-    more_inputs: Sequence[Array]
+    more_inputs: Sequence[Input]
+    more_lengths: Sequence[Sequence[int] | Array | None]
     implementation: str
     timeout_seconds: float | None
     priority: int
@@ -75,6 +79,7 @@ def _call(settings: CallSettings, model: str, x: Input, return_state: bool, **op
         mask=options.get("mask"),
         initial_state=options.get("initial_state"),
         more_inputs=options.get("more_inputs", ()),
+        more_lengths=options.get("more_lengths", ()),
     )
     question = Question(
         Reference.parse(model),

@@ -14,7 +14,9 @@ _OPTIONS: tuple[tuple[str, int | str], ...] = (
     ("grpc.max_send_message_length", _UNLIMITED),
     ("grpc.max_receive_message_length", _UNLIMITED),
     ("grpc.initial_reconnect_backoff_ms", 100),
-    ("grpc.max_reconnect_backoff_ms", 5_000),
+    ("grpc.max_reconnect_backoff_ms", 250),  # the longest that a server which is back goes unnoticed
+    ("grpc.min_reconnect_backoff_ms", 5_000),  # the time that one attempt to connect is given, in spite of its name
+    ("grpc.dns_min_time_between_resolutions_ms", 5_000),  # a server may come back at another address
     ("grpc.keepalive_time_ms", 30_000),  # while calls or a stream are open: a peer that vanished is noticed
     ("grpc.keepalive_timeout_ms", 10_000),
     ("grpc.primary_user_agent", "cellserve-python"),

@@ -3,7 +3,8 @@
 ServiceError                          see cellserve.service.errors
 └── CallFailed                        the call failed on the way, or the server gave no reason that this client knows
     ├── ServiceUnavailable            UNAVAILABLE     nobody answered; safe to try again
-    │   └── StreamBroken              STREAM_BROKEN   … because the stream that carried it ended; see client_stream
+    │   ├── StreamBroken              STREAM_BROKEN   … because the stream that carried it ended; see client_stream
+    │   └── ServerNotTrusted          NOT_TRUSTED     whoever listens there cannot prove to be that server; not tried again
     ├── MessageTooLarge               MESSAGE_TOO_LARGE
     ├── MethodMissing                 METHOD_MISSING  whatever answers there is not a cellserve of this version
     ├── FeedUnsettled                 FEED_UNSETTLED  whether an earlier feed of the live sequence was consumed is not known
@@ -27,6 +28,9 @@ from cellserve.service.pb import cellserve_pb2 as pb
 _DETAILS_KEY = "grpc-status-details-bin"
 _CANCELLED_HERE: Final = "Locally cancelled"  # how grpc begins its words where it was this process
 _REQUEST_ID_KEY = "cellserve-request-id"
+_FACTS_PREFIX: Final = "cellserve-"  # trailers that are facts for programs
+# In grpc's words, where a connection was made but not secured: another attempt meets the same certificate.
+_NOT_TRUSTED: Final = ("CERTIFICATE_VERIFY_FAILED", "Hostname Verification Check failed", "WRONG_VERSION_NUMBER")
 _CODES: dict[int, grpc.StatusCode] = {code.value[0]: code for code in grpc.StatusCode}
 
 
@@ -36,6 +40,10 @@ class CallFailed(ServiceError):
 
 class ServiceUnavailable(CallFailed):
     reason = "UNAVAILABLE"
+
+
+class ServerNotTrusted(ServiceUnavailable):
+    reason = "NOT_TRUSTED"
 
 
 class MessageTooLarge(CallFailed):
@@ -89,8 +97,13 @@ def mirrored(call: FailedCall, target: str) -> ServiceError:
     error.retry_after_seconds = _retry_after_seconds(details.get(error_details_pb2.RetryInfo))
     error.field = _field(details.get(error_details_pb2.BadRequest))
     error.request_id = _request_id(info, trailers)
-    error.metadata = _metadata(info)
+    error.metadata = _facts(trailers) | _metadata(info)
     return error
+
+
+def is_answered(call: FailedCall) -> bool:
+    """Whether a call that was to wait for a connection found one."""
+    return call.code() is not grpc.StatusCode.DEADLINE_EXCEEDED
 
 
 def mirrored_message(failure: pb.Error, request_id: str) -> ServiceError:
@@ -126,6 +139,8 @@ def _without_reason(code: grpc.StatusCode, text: str, target: str) -> ServiceErr
     """grpc's own failures, and servers which send no details."""
     if code is grpc.StatusCode.RESOURCE_EXHAUSTED and "larger than max" in text:
         return MessageTooLarge(f"{text}; send fewer rows or steps at a time, or raise the server's limit")
+    if code is grpc.StatusCode.UNAVAILABLE and any(words in text for words in _NOT_TRUSTED):
+        return ServerNotTrusted(f"{target} cannot be trusted to be the server meant: {text}")
     if code is grpc.StatusCode.UNAVAILABLE:
         return ServiceUnavailable(f"no answer from {target}: {text}")
     if code is grpc.StatusCode.CANCELLED and not text.startswith(_CANCELLED_HERE):
@@ -167,6 +182,14 @@ def _metadata(info: Message | None) -> dict[str, str]:
     if not isinstance(info, error_details_pb2.ErrorInfo):
         return {}
     return {name: value for name, value in info.metadata.items() if name != "request_id"}
+
+
+def _facts(trailers: Iterable[tuple[str, str | bytes]]) -> dict[str, str]:
+    return {
+        key: value
+        for key, value in trailers
+        if key.startswith(_FACTS_PREFIX) and key != _REQUEST_ID_KEY and isinstance(value, str)
+    }
 
 
 def _request_id(info: Message | None, trailers: Iterable[tuple[str, str | bytes]]) -> str | None:

@@ -55,7 +55,7 @@ def _joined(question: Question, replies: Sequence[pb.RunReply]) -> Prediction:
     per_step: set[str] = set()
     for reply in replies:
         for output in reply.outputs:
-            outputs.setdefault(output.name, []).extend(_rows(output, reply.lengths))
+            outputs.setdefault(output.name, []).extend(_rows(output, output.lengths or reply.lengths))
             if output.per_step:
                 per_step.add(output.name)
     if not outputs:

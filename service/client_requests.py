@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from cellserve.service.client_rows import Rows
-from cellserve.service.client_tensors import WireDtype, concatenated, to_wire
+from cellserve.service.client_tensors import Array, WireDtype, concatenated, to_wire
 from cellserve.service.errors import InvalidInput
 from cellserve.service.pb import cellserve_pb2 as pb
 
@@ -58,8 +58,7 @@ class Question:
     wire_dtype: WireDtype = "float32"
 
     def parts(self, limits: PartLimits) -> list[range]:
-        row_bytes = [row.nbytes for row in self.rows.inputs]
-        return list(split(self.rows.lengths, row_bytes, limits))
+        return list(split(self.rows.timesteps, self.rows.input_bytes, limits))
 
     def request(self, part: range, version: str | None = None) -> pb.RunRequest:
         """The rows of one part; `version` pins a number in place of what the caller wrote.
@@ -75,13 +74,24 @@ class Question:
             return_state=self.return_state,
             lengths=[len(row) for row in rows.inputs[chosen]],
             inputs=concatenated(rows.inputs[chosen], self.wire_dtype),
-            more_inputs=[concatenated([array[chosen]], self.wire_dtype) for array in rows.more_inputs],
+            more_inputs=[_laid_out(each[chosen], self.wire_dtype) for each in rows.more_inputs],
             state={name: to_wire(array[chosen]) for name, array in rows.state.items()},
             priority=self.priority,
         )
+        if len(part) > 1 and any(isinstance(each, list) for each in rows.more_inputs):
+            request.more_lengths.extend(_lengths(each[chosen]) for each in rows.more_inputs)
         if rows.masks is not None:
             request.mask.CopyFrom(concatenated(rows.masks[chosen]))
         return request
+
+
+def _laid_out(rows: Array | list[Array], wire_dtype: WireDtype) -> pb.Tensor:
+    return concatenated(rows if isinstance(rows, list) else [rows], wire_dtype)
+
+
+def _lengths(rows: Array | list[Array]) -> pb.Lengths:
+    """Nothing of vectors."""
+    return pb.Lengths(steps=[len(row) for row in rows] if isinstance(rows, list) else [])
 
 
 def split(lengths: Sequence[int], row_bytes: Sequence[int], limits: PartLimits) -> Iterator[range]:

@@ -7,6 +7,7 @@ Three forms of input, told apart by type and dtype:
     a batch           array [B, T, F], or ids [B, T] of integers; with `lengths` [B] what lies beyond a row's length is padding
 
 A two-dimensional array of integers is therefore a batch of ids, never one sequence of integer features: cast those to float32.
+Further inputs have the form of the first: each is one, a list or a batch of sequences, with lengths of their own, or of vectors.
 Shapes and dtypes are judged here only as far as the form needs it; the model's own wishes are known to the server alone.
 """
 
@@ -15,6 +16,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
+from itertools import zip_longest
 from typing import Any
 
 import numpy as np
@@ -40,7 +42,7 @@ class Rows:
     form: Form
     steps: int  # of the batch as passed, padding included; of the longest row otherwise
     inputs: list[Array]  # of [T, F] float32, or ids [T] int32/int64
-    more_inputs: list[Array]  # of [rows, width]
+    more_inputs: list[Array | list[Array]]  # vectors [rows, width], or of each row a sequence [T, F] or ids [T]
     masks: list[Array] | None  # of [T] bool
     state: dict[str, Array]  # of [rows, units]
 
@@ -52,22 +54,29 @@ class Rows:
         lengths: Sequence[int] | Array | None = None,
         mask: Input | None = None,
         initial_state: Mapping[str, Array] | None = None,
-        more_inputs: Sequence[Array] = (),
+        more_inputs: Sequence[Input] = (),
+        more_lengths: Sequence[Sequence[int] | Array | None] = (),
     ) -> Rows:
         """Raises InvalidInput, which names the argument and what was expected of it."""
         form, padded = _form(x)
         if lengths is not None and form is not Form.BATCH:
             raise InvalidInput("lengths belongs to a padded batch; the arrays given have lengths of their own", field="lengths")
         if form is Form.BATCH:
-            cuts = _cuts(lengths, len(padded), padded[0].shape[0])
+            cuts = _cuts("lengths", lengths, len(padded), padded[0].shape[0])
             inputs = [as_wire(row[:cut]) for row, cut in zip(padded, cuts, strict=True)]
         else:
             inputs = [as_wire(row) for row in padded]
+        steps = max(len(row) for row in padded)
+        if len(more_lengths) > len(more_inputs):
+            raise InvalidInput(
+                f"there are more_lengths for {len(more_lengths)} inputs, and {len(more_inputs)} more_inputs", field="more_lengths"
+            )
+        given = zip_longest(more_inputs, more_lengths)
         return cls(
             form=form,
-            steps=max(len(row) for row in padded),
+            steps=steps,
             inputs=_alike(inputs),
-            more_inputs=[_by_row(f"more_inputs[{i}]", array, len(inputs), form) for i, array in enumerate(more_inputs)],
+            more_inputs=[_further(i, array, own, form, inputs, steps) for i, (array, own) in enumerate(given)],
             masks=None if mask is None else _masks(mask, form, padded, inputs),
             state={name: _state(name, array, len(inputs), form) for name, array in (initial_state or {}).items()},
         )
@@ -75,6 +84,20 @@ class Rows:
     @property
     def lengths(self) -> list[int]:
         return [len(row) for row in self.inputs]
+
+    @property
+    def timesteps(self) -> list[int]:
+        """Of each row, over all its inputs."""
+        return [sum(map(len, row)) for row in zip(self.inputs, *self._sequences, strict=True)]
+
+    @property
+    def input_bytes(self) -> list[int]:
+        """Of each row, over all its sequences."""
+        return [sum(array.nbytes for array in row) for row in zip(self.inputs, *self._sequences, strict=True)]
+
+    @property
+    def _sequences(self) -> list[list[Array]]:
+        return [each for each in self.more_inputs if isinstance(each, list)]
 
     def __len__(self) -> int:
         return len(self.inputs)
@@ -121,30 +144,64 @@ def _features_as_float(row: Array) -> Array:
     return row if row.dtype.kind == "f" or row.ndim == 1 else row.astype(np.float32)
 
 
-def _alike(inputs: list[Array]) -> list[Array]:
+def _alike(inputs: list[Array], name: str = "inputs") -> list[Array]:
     """Rows of one dtype and width, which one tensor can hold."""
     widths = {row.shape[1:] for row in inputs}
     if len(widths) > 1:
         found = ", ".join(str(list(width)) for width in sorted(widths))
-        raise InvalidInput(f"the sequences of one call differ in their feature shape: {found}", field="inputs")
+        raise InvalidInput(f"the sequences of one call differ in their feature shape: {found}", field=name)
     dtypes = {row.dtype for row in inputs}
     if len(dtypes) == 1:
         return inputs
     return [as_wire(row.astype(np.int64)) for row in inputs]
 
 
-def _cuts(lengths: Sequence[int] | Array | None, rows: int, steps: int) -> list[int]:
+def _further(
+    number: int, x: Input, lengths: Sequence[int] | Array | None, form: Form, inputs: Sequence[Array], steps: int
+) -> Array | list[Array]:
+    """One of more_inputs. inputs: of the first, cut, out of `steps`: what is padded alike has their lengths too."""
+    name = f"more_inputs[{number}]"
+    padded = form is not Form.ONE and isinstance(x, np.ndarray) and x.ndim > 0
+    listed = x if padded or not isinstance(x, np.ndarray) else [x]
+    rows = _sequences([np.asarray(x)] if form is Form.ONE else [np.asarray(row) for row in listed])
+    if rows is None:
+        if lengths is not None:
+            raise InvalidInput(f"{name} is of vectors, which have no lengths", field=f"more_lengths[{number}]")
+        return _by_row(name, np.asarray(x), len(inputs), form)
+    if len(rows) != len(inputs):
+        raise InvalidInput(f"{name} has {len(rows)} sequences; one for each of the {len(inputs)} rows was expected", field=name)
+    if not padded and lengths is not None:
+        raise InvalidInput(
+            "more_lengths belongs to padded batches; the arrays given have lengths of their own", field=f"more_lengths[{number}]"
+        )
+    if padded:
+        alike = lengths is None and form is Form.BATCH and len(rows[0]) == steps
+        own = [len(row) for row in inputs] if alike else lengths
+        cuts = _cuts(f"more_lengths[{number}]", own, len(rows), len(rows[0]))
+        rows = [row[:cut] for row, cut in zip(rows, cuts, strict=True)]
+    return _alike([as_wire(row) for row in rows], name)
+
+
+def _sequences(rows: Sequence[Array]) -> list[Array] | None:
+    """None where they are vectors, or nothing."""
+    ranks = {row.ndim - _sequence_rank(row) for row in rows}
+    if ranks == {0} or (ranks == {1} and all(row.dtype.kind in "iu" for row in rows)):
+        return [_features_as_float(row) for row in rows]
+    return None
+
+
+def _cuts(name: str, lengths: Sequence[int] | Array | None, rows: int, steps: int) -> list[int]:
     if lengths is None:
         return [steps] * rows
     given = np.asarray(lengths)
     if given.shape != (rows,) or given.dtype.kind not in "iu":
         raise InvalidInput(
-            f"lengths has shape {list(given.shape)} and dtype {given.dtype}; {rows} integers were expected, one per row",
-            field="lengths",
+            f"{name} has shape {list(given.shape)} and dtype {given.dtype}; {rows} integers were expected, one per row",
+            field=name,
         )
-    wrong = np.flatnonzero((given < 1) | (given > steps))
+    wrong = np.flatnonzero((given < 0) | (given > steps))
     if wrong.size:
-        raise InvalidInput(f"lengths[{wrong[0]}] is {given[wrong[0]]}; from 1 to {steps} was expected", field="lengths")
+        raise InvalidInput(f"{name}[{wrong[0]}] is {given[wrong[0]]}; from 0 to {steps} was expected", field=name)
     return [int(length) for length in given]
 
 

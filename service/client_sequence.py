@@ -213,8 +213,11 @@ class Course:
                     self._unsettled = None
                 raise
             maybe_applied = maybe_applied or ask.maybe_applied
-            if isinstance(fallen, SequencePosition):
-                behind = self._behind(fed, fallen, maybe_applied)
+            forgotten = maybe_applied and isinstance(fallen, SequencePosition) and fallen.position == fed.end
+            if isinstance(fallen, SequencePosition) and not forgotten:
+                behind = self._behind(fed, fallen)
+            if forgotten:
+                return (yield from self._computed_anew(fed, fallen))
             if not falls_left:
                 self._unsettled = None
                 raise fallen
@@ -238,14 +241,11 @@ class Course:
         fed.message.epoch = self.epoch
         return fed.message
 
-    def _behind(self, fed: Fed, error: SequencePosition, maybe_applied: bool) -> list[Fed]:
+    def _behind(self, fed: Fed, error: SequencePosition) -> list[Fed]:
         """What must be fed before `fed`. Raises `error` where it is not kept, or is not what is missing."""
         stands = error.position
         if stands is None:
             raise error
-        if stands == fed.end and maybe_applied:
-            self._consumed(fed, error.metadata.get("epoch", self.epoch))
-            raise error  # the steps are consumed; only the answer is no longer remembered
         kept = self._replay.since(stands, fed.position)
         if kept is None:
             self._unsettled = None
@@ -261,6 +261,33 @@ class Course:
                 metadata={"position": str(stands), "epoch": self.epoch},
             )
         return kept
+
+    def _computed_anew(self, fed: Fed, error: ServiceError) -> Talk[pb.FeedReply]:
+        """The reply to `fed`, whose steps are consumed and whose answer the server, restarted, no longer has.
+
+        A second sequence goes the whole way to it; this one is left where it stands. Raises `error` where the way is not kept.
+        """
+        epoch, everything = error.metadata.get("epoch", self.epoch), self._replay.since(0, fed.position)
+        if self._opening is None or everything is None:
+            self._consumed(fed, epoch)
+            raise error
+        begun = pb.OpenRequest()
+        begun.CopyFrom(self._opening)
+        begun.sequence_id, begun.restart = uuid.uuid4().hex, True
+        try:
+            at = (yield Ask(begun)).epoch
+            for each in (*everything, fed):
+                message = pb.FeedRequest()
+                message.CopyFrom(each.message)
+                message.sequence_id, message.epoch = begun.sequence_id, at
+                reply = yield Ask(message)
+                at = reply.epoch
+            yield Ask(pb.CloseRequest(model=self.model, sequence_id=begun.sequence_id))
+        except (SequencePosition, *GONE):
+            self._consumed(fed, epoch)
+            raise error from None
+        reply.epoch = epoch
+        return cast(pb.FeedReply, reply)
 
     def _reopened(self, fed: Fed, error: SequenceLost) -> Talk[list[Fed]]:
         """Begins anew what the server has lost. Raises `error` where not everything fed so far is kept, or others have the id."""

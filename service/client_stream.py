@@ -18,6 +18,7 @@ from cellserve.service.client_errors import (
     BadReply,
     FailedCall,
     MethodMissing,
+    ServerNotTrusted,
     ServiceUnavailable,
     mirrored,
     mirrored_message,
@@ -174,8 +175,8 @@ class _Waiting(NamedTuple):
 
 
 def _broken(error: ServiceError) -> ServiceError:
-    """What befell the stream is not the fault of each request on it, unless there are no streams (for this caller) at all."""
-    if isinstance(error, MethodMissing | AccessDenied):
+    """What befell the stream is not the fault of each request on it, unless there can be none (for this caller) at all."""
+    if isinstance(error, MethodMissing | AccessDenied | ServerNotTrusted):
         return error
     broken = StreamBroken(f"the stream broke: {error}", retry_after_seconds=error.retry_after_seconds)
     broken.request_id = error.request_id

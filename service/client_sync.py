@@ -15,7 +15,7 @@ import grpc
 
 from cellserve.service.client_call import CallSettings, RunOptions
 from cellserve.service.client_channel import HEALTH_CHECK, Endpoint, is_serving
-from cellserve.service.client_errors import FailedCall, mirrored
+from cellserve.service.client_errors import FailedCall, is_answered, mirrored
 from cellserve.service.client_prediction import Prediction
 from cellserve.service.client_registry import (
     ModelDescription,
@@ -234,10 +234,22 @@ class Client:
         """on_failure: called with each error after which the request is sent again."""
         while True:
             try:
-                return method(request, timeout=attempts.time_left_seconds(), metadata=self._endpoint.metadata)
+                metadata = (*self._endpoint.metadata, *attempts.metadata())
+                return method(request, timeout=attempts.time_left_seconds(), metadata=metadata)
             except grpc.RpcError as failure:
                 error = mirrored(cast(FailedCall, failure), self._endpoint.target)
             wait_seconds = attempts.wait_seconds_after(error)
             if on_failure is not None:
                 on_failure(error)
             self._sleep(wait_seconds)
+            if attempts.waits_for_a_connection(error) and not self._connected(attempts.time_left_seconds()):
+                raise error
+
+    def _connected(self, timeout_seconds: float) -> bool:
+        """Waits until there is a connection, whatever the server then answers; False when there is none in time."""
+        check = self._channel.unary_unary(HEALTH_CHECK, request_serializer=bytes, response_deserializer=bytes)
+        try:
+            check(b"", timeout=timeout_seconds, metadata=self._endpoint.metadata, wait_for_ready=True)
+        except grpc.RpcError as failure:
+            return is_answered(cast(FailedCall, failure))
+        return True

@@ -12,7 +12,8 @@ from typing import Any, Final, TypeVar, cast
 import grpc
 
 from cellserve.service.client_channel import HEALTH_CHECK, Endpoint, is_serving
-from cellserve.service.client_errors import FailedCall, MethodMissing, mirrored
+from cellserve.service.client_errors import FailedCall, MethodMissing, is_answered, mirrored
+from cellserve.service.client_retry import Attempts
 from cellserve.service.client_stream import AsyncStream
 from cellserve.service.pb import cellserve_pb2 as pb
 from cellserve.service.pb import cellserve_pb2_grpc as pb_grpc
@@ -55,23 +56,37 @@ class AsyncTransport:
         self._calls: dict[type[Any], Method[Any]] = {kind: getattr(sequences, name) for kind, name in CALLS.items()}
         self._stream = AsyncStream(lambda: sequences.Stream(metadata=endpoint.metadata), endpoint.target)
 
-    async def ask(self, request: Any, timeout_seconds: float, *, alone: bool = False) -> Any:
-        """The reply to a request of the service Sequences. alone: not on the stream. Raises ServiceError, StreamBroken too."""
+    async def ask(self, request: Any, attempts: Attempts, *, alone: bool = False) -> Any:
+        """The reply to one attempt at a request of the service Sequences. alone: not on the stream.
+
+        Raises ServiceError, StreamBroken too.
+        """
         action = _STREAMED.get(type(request))
+        alone = alone or bool(attempts.metadata())  # which a stream cannot carry
         if self._streams and not alone and action is not None and request.ByteSize() <= MOST_STREAMED_BYTES:
             try:
-                return await self._stream.ask(action, request, timeout_seconds)
+                return await self._stream.ask(action, request, attempts.time_left_seconds())
             except MethodMissing:
                 self._streams = False
-        return await self.call(self._calls[type(request)], request, timeout_seconds)
+        return await self.call(self._calls[type(request)], request, attempts)
 
-    async def call(self, method: Method[Reply], request: object, timeout_seconds: float) -> Reply:
+    async def call(self, method: Method[Reply], request: object, attempts: Attempts) -> Reply:
         """Raises ServiceError."""
+        metadata = (*self._endpoint.metadata, *attempts.metadata())
         try:
-            return await method(request, timeout=timeout_seconds, metadata=self._endpoint.metadata)
+            return await method(request, timeout=attempts.time_left_seconds(), metadata=metadata)
         except grpc.RpcError as failure:
             error = mirrored(cast(FailedCall, failure), self._endpoint.target)
         raise error
+
+    async def connected(self, timeout_seconds: float) -> bool:
+        """Waits until there is a connection, whatever the server then answers; False when there is none in time."""
+        check = self._channel.unary_unary(HEALTH_CHECK, request_serializer=bytes, response_deserializer=bytes)
+        try:
+            await check(b"", timeout=timeout_seconds, metadata=self._endpoint.metadata, wait_for_ready=True)
+        except grpc.RpcError as failure:
+            return is_answered(cast(FailedCall, failure))
+        return True
 
     async def ready(self, timeout_seconds: float) -> bool:
         check = self._channel.unary_unary(HEALTH_CHECK, request_serializer=bytes, response_deserializer=bytes)

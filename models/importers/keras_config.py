@@ -161,6 +161,8 @@ def _build(graph: Graph, keras: KerasLayer, inputs: Sequence[Tensor], call: Call
     initial = [
         _expect_tensor(graph, made[key], "an initial state") for key in _states(graph, keras, call.keywords.get("initial_state"))
     ]
+    if graph.era.forgets_masks_beside_states and initial and call.keywords.get("mask") is None:
+        keras = replace(keras, given_masks=False)
     try:
         if keras.class_name in CLASSES:
             return build_recurrent(graph, keras, inputs[:1], [*inputs[1:], *initial])

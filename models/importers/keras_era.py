@@ -104,6 +104,11 @@ class Era:
         return "any" if self.release >= (3, 4, 0) else "always"
 
     @property
+    def forgets_masks_beside_states(self) -> bool:
+        """Keras 3 finds the mask of an input by itself only where a layer is called with one tensor: not with initial states."""
+        return self.is_keras_3
+
+    @property
     def scales_dropout_outside_training(self) -> bool:
         """Keras before 0.3 dropped without making up for it, and multiplied by the share that is kept afterwards."""
         return self.release < (0, 3, 0)

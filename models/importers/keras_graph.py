@@ -37,12 +37,14 @@ class KerasLayer:
     """One layer as its file describes it. `spec_name`: its name in our graph (each further use of a shared layer has its own).
 
     `around_frozen`: whether a layer around it is not trained.
+    `given_masks`: whether Keras hands the mask of its input to it.
     """
 
     class_name: str
     name: str
     config: Config
     spec_name: str
+    given_masks: bool = True
     around_frozen: bool = False
 
     @property

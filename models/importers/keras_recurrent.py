@@ -177,7 +177,9 @@ def _layer(
         "use_bias": config.get("use_bias", True),
         "return_sequences": return_sequences,
         "go_backwards": go_backwards,
-        "mask_rule": era.mask_rule(
+        "mask_rule": "ignore"
+        if not keras.given_masks
+        else era.mask_rule(
             unroll=bool(config.get("unroll", False)),
             zero_output_for_mask=force_zero or bool(config.get("zero_output_for_mask", False)),
             return_sequences=return_sequences,

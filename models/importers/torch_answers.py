@@ -16,6 +16,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
+from cellserve.models.clock import steps_of
 from cellserve.models.errors import ImportRefused
 from cellserve.models.framework_answers import FrameworkAnswers
 from cellserve.models.golden_pair import golden_inputs
@@ -48,7 +49,8 @@ class TorchModel:
 
         Raises ImportRefused: arrays that torch does not take for such a module.
         """
-        (inputs,), lengths = golden_inputs(spec)
+        (inputs,), fed = golden_inputs(spec)
+        lengths = tuple(steps_of(row, 0) for row in fed)
         stacks = [_module(stack, self.description, self.source).to(precision).eval() for stack in self.found.stacks]
         with torch.no_grad(), warnings.catch_warnings():
             warnings.filterwarnings("ignore", "LSTM with projections is not supported with oneDNN")  # nor need it be

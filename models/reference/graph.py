@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from cellserve.models.clock import Fed
 from cellserve.models.reference import layers as plain
 from cellserve.models.reference.recurrence import run_row
 from cellserve.models.shapes import infer_shapes
@@ -21,7 +22,7 @@ def run(
     spec: ModelSpec,
     arrays: Mapping[str, Array],  # canonical names, any float dtype
     inputs: tuple[Array, ...],  # first [B, T, F] or ids [B, T]; further ones [B, T, F] or [B, width]
-    lengths: Sequence[int],  # [B], each 1..T
+    lengths: Sequence[Fed],  # [B], each 1..T, of all inputs or each
     *,
     mask: Array | None = None,  # [B, T] bool, True = valid: the mask of the first input
     state: Mapping[str, Array] | None = None,  # {"0.h": [B, units], …}; absent keys start from zeros
@@ -35,8 +36,8 @@ def run(
     arrays = {name: np.asarray(array).astype(dtype) for name, array in arrays.items()}
     inputs = tuple(array if np.issubdtype(array.dtype, np.integer) else array.astype(dtype) for array in map(np.asarray, inputs))
     rows = [
-        _Row(spec, arrays, [array[row] for array in inputs], int(length), None if mask is None else mask[row])
-        for row, length in enumerate(lengths)
+        _Row(spec, arrays, [array[row] for array in inputs], _each(fed, len(inputs)), None if mask is None else mask[row])
+        for row, fed in enumerate(lengths)
     ]
     for index, row in enumerate(rows):
         row.run({key: np.asarray(values[index]).astype(dtype) for key, values in (state or {}).items()})
@@ -54,7 +55,7 @@ class _Row:
         spec: ModelSpec,
         arrays: Mapping[str, Array],
         inputs: list[Array],  # [T, F], [T] or [width]
-        length: int,
+        lengths: Sequence[int],  # of each input
         mask: Array | None,  # [T]
     ) -> None:
         self.spec = spec
@@ -62,10 +63,10 @@ class _Row:
         self.values: dict[str, Array] = {}
         self.masks: dict[str, Array | None] = {}
         self.states: dict[str, Array] = {}
-        for entry, array in zip(spec.inputs, inputs, strict=True):
+        for entry, array, length in zip(spec.inputs, inputs, lengths, strict=True):
             self.values[entry.name] = array if entry.kind == "vector" else array[:length]
         if mask is not None:
-            self.masks[spec.inputs[0].name] = np.asarray(mask)[:length].astype(bool)
+            self.masks[spec.inputs[0].name] = np.asarray(mask)[: lengths[0]].astype(bool)
 
     def run(self, initial: Mapping[str, Array]) -> None:
         recurrent_index = 0
@@ -97,13 +98,17 @@ class _Row:
             self.states[f"{index}.{name}"] = array
 
 
+def _each(fed: Fed, inputs: int) -> tuple[int, ...]:
+    return tuple(map(int, fed)) if isinstance(fed, tuple) else (int(fed),) * inputs
+
+
 def _owner(array_name: str) -> str:
     return array_name.rpartition(".")[0]
 
 
 def _padded_steps(spec: ModelSpec, inputs: tuple[Array, ...]) -> dict[str, int]:
     """The time axis of every tensor that has one, as long as the inputs' time axis makes it."""
-    fed = next((array.shape[1] for entry, array in zip(spec.inputs, inputs) if entry.kind != "vector"), 1)
+    fed = tuple(1 if entry.kind == "vector" else array.shape[1] for entry, array in zip(spec.inputs, inputs))
     return {name: shape.clock.steps(fed) for name, shape in infer_shapes(spec).items() if shape.sequence}
 
 

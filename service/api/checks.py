@@ -27,6 +27,14 @@ def require_shape(given: InputSignature, array: Array, field: str, expected: tup
         raise InvalidInput(f"{given.name!r} has shape {list(array.shape)}, expected {list(expected)}{note}", field=field)
 
 
+def require_mask(signature: Signature, mask: Array, expected: tuple[int, ...], note: str, field: str) -> None:
+    """note: what the error message adds to the shape expected."""
+    if signature.inputs[0].kind == "vector":
+        raise InvalidInput(f"a mask is that of {signature.inputs[0].name!r}, which is a vector in this model", field=field)
+    if mask.shape != expected:
+        raise InvalidInput(f"'mask' has shape {list(mask.shape)}, expected {list(expected)}, {note}", field=field)
+
+
 def require_row_count(rows: int, limits: Limits, field: str) -> None:
     if rows == 0:
         raise InvalidInput("the batch is empty; send at least one row", field=field)
@@ -34,33 +42,34 @@ def require_row_count(rows: int, limits: Limits, field: str) -> None:
         raise InvalidInput(f"the batch has {rows} rows; this server takes at most {limits.rows} in one request", field=field)
 
 
-def require_step_count(longest: int, limits: Limits, field: str) -> None:
-    if longest == 0:
+def require_step_count(longest: int, given: InputSignature, limits: Limits, field: str) -> None:
+    if longest == 0 and given.fewest_steps > 0:
         raise InvalidInput("the sequences have no time steps; each needs at least one", field=field)
     if longest > limits.steps:
         raise InvalidInput(f"a row has {longest} time steps; this server takes at most {limits.steps}", field=field)
 
 
-def require_lengths(lengths: NDArray[np.int64], longest: int | None, signature: Signature, field: str) -> None:
-    """lengths: [rows], each 1..`longest` (None: no upper end), and the model's own number where it has one."""
+def require_lengths(lengths: NDArray[np.int64], longest: int | None, given: InputSignature, field: str) -> None:
+    """lengths: [rows], each up to `longest` (None: no upper end), and as many as `given` must have."""
     low, high = int(lengths.min()), int(lengths.max())
-    if low < 1 or (longest is not None and high > longest):
-        row = int(np.argmax((lengths < 1) | (lengths > (high if longest is None else longest))))
-        upper = "or more" if longest is None else f"to {longest}, the time dimension of the inputs"
-        raise InvalidInput(f"row {row} has length {int(lengths[row])}; a length is 1 {upper}", field=field)
-    if low < signature.fewest_steps:
+    least = min(1, given.fewest_steps)
+    if low < least or (longest is not None and high > longest):
+        row = int(np.argmax((lengths < least) | (lengths > (high if longest is None else longest))))
+        upper = "or more" if longest is None else f"to {longest}, the time dimension of {given.name!r}"
+        raise InvalidInput(f"row {row} has length {int(lengths[row])}; a length is {least} {upper}", field=field)
+    if low < given.fewest_steps:
         row = int(np.argmin(lengths))
         raise InvalidInput(
-            f"row {row} has {low} time steps, but the windows of this model's layers need at least {signature.fewest_steps}",
+            f"row {row} has {low} time steps, but the windows of this model's layers need at least {given.fewest_steps}",
             field=field,
         )
-    steps = signature.time_steps
+    steps = given.time_steps
     if steps is not None and (low != steps or high != steps):
         row = int(np.argmax(lengths != steps))
-        if all(given.kind == "vector" for given in signature.inputs):
+        if given.kind == "vector":
             raise InvalidInput(
                 f"row {row} has {int(lengths[row])} time steps, but this model takes vectors alone, which count as one step "
-                f"each: every length is 1 (in the Python client, an array [rows, 1, {signature.inputs[0].width}])",
+                f"each: every length is 1 (in the Python client, an array [rows, 1, {given.width}])",
                 field=field,
             )
         raise InvalidInput(
@@ -78,7 +87,8 @@ def finite(name: str, values: Array, valid: Array | None, field: str) -> Array:
     if counted.any():
         place = np.unravel_index(int(np.argmax(counted)), counted.shape)
         raise InvalidInput(
-            f"{name!r} holds {values[place]} at {[int(index) for index in place]}; every value that counts must be finite",
+            f"{name!r} holds {values[place]} at {[int(index) for index in place]}; "
+            "every value that counts must be finite, in FP32",
             field=field,
         )
     return np.where(bad, np.zeros((), values.dtype), values)
@@ -88,7 +98,7 @@ def ids(given: InputSignature, values: Array, valid: Array | None, field: str) -
     """`values` [rows, steps] (or [steps]) as int64, each 0..vocabulary-1."""
     vocabulary = given.vocabulary
     numbers = values.astype(np.int64, copy=False)
-    if vocabulary is None or (numbers.min() >= 0 and numbers.max() < vocabulary):
+    if vocabulary is None or not numbers.size or (numbers.min() >= 0 and numbers.max() < vocabulary):
         return numbers
     bad = (numbers < 0) | (numbers >= vocabulary)
     counted = bad if valid is None else bad & valid

@@ -36,7 +36,9 @@ def plan(request: pb.ModelInferRequest, signature: Signature, limits: Limits, de
         return None
     rows, steps, width = shape
     if not (
-        0 < rows <= limits.rows and signature.fewest_steps <= steps <= limits.steps and len(data) == 4 * rows * steps * width
+        0 < rows <= limits.rows
+        and max(1, expected.fewest_steps) <= steps <= limits.steps
+        and len(data) == 4 * rows * steps * width
     ):
         return None
     array = np.frombuffer(data, _FLOAT).reshape(shape)

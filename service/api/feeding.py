@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from typing import NamedTuple, TypeVar
 
+from cellserve.models.clock import steps_of
 from cellserve.service.api.calls import CURRENT
 from cellserve.service.api.door import Door, Planned
 from cellserve.service.api.signature import Signature
@@ -46,6 +47,8 @@ class FeedRequest(NamedTuple):
         rows, options = planned.rows, planned.options
         if len(rows.lengths) != 1:
             raise InvalidInput(f"a live sequence is fed one row at a time; the request has {len(rows.lengths)}", field=field)
+        if steps_of(rows.lengths[0], 0) == 0:
+            raise InvalidInput("a live sequence is fed one time step or more", field=field)
         plan = FeedPlan(
             inputs=tuple(column[0] for column in rows.inputs),
             mask=None if rows.masks is None else rows.masks[0],

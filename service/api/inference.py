@@ -24,6 +24,7 @@ _TYPED_FIELDS: Final = {
     "INT32": "int_contents",
     "INT64": "int64_contents",
     "BOOL": "bool_contents",
+    "FP64": "fp64_contents",
 }
 
 
@@ -108,5 +109,10 @@ def _arrays(request: pb.ModelInferRequest, signature: Signature) -> dict[str, Ar
 
 
 def _typed(given: pb.ModelInferRequest.InferInputTensor, field: str) -> Array:
-    values = getattr(given.contents, _TYPED_FIELDS[given.datatype])
+    typed = _TYPED_FIELDS.get(given.datatype)
+    if typed is None:
+        raise InvalidInput(
+            f"{given.name!r} is {given.datatype}, which the protocol carries in raw_input_contents only", field=field
+        )
+    values = getattr(given.contents, typed)
     return from_values(given.name, given.datatype, given.shape, values, len(values), field)

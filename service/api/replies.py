@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from cellserve.service.api.empty_rows import answers
 from cellserve.service.api.requests import Limits, RowInputs
 from cellserve.service.api.signature import STATE_PREFIX, OutputSignature, Signature
 from cellserve.service.api.tensors import Array
@@ -82,7 +83,8 @@ def infer_response(
             data = state_bytes(done, columns.start, columns.width)
         else:
             position = signature.output_names.index(name)
-            data = _output_bytes(signature.outputs[position], [delivery.outputs[position] for delivery in done], shape)
+            output = signature.outputs[position]
+            data = _output_bytes(output, answers(output, position, rows, done), shape)
         raw.append(data)
     return response
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from cellserve.models.clock import Fed
 from cellserve.service.api.tensors import Array
 from cellserve.service.engine.facts import VersionKey
 from cellserve.service.engine.sequence import Work
@@ -39,15 +40,15 @@ class RowInputs(NamedTuple):
     """The checked input of a request, row by row.
 
     inputs: for each model input, an array for each row: [T, F] float32 or [T] int64 of a sequence, [width] of a vector.
-    masks: [T] bool for each row, or None. states: [rows, state width] float32, or None for zeros.
-    lengths: time steps of each row. time_steps: of the layout the request came in.
+    masks: [T] bool for each row, or None, for the row or for all. states: [rows, state width] float32, or None for zeros.
+    lengths: time steps of each row, of all inputs or each. time_steps: the same of the layout the request came in.
     """
 
     inputs: tuple[Sequence[Array], ...]
-    masks: Sequence[Array] | None
+    masks: Sequence[Array | None] | None
     states: Array | None
-    lengths: Sequence[int]
-    time_steps: int
+    lengths: Sequence[Fed]
+    time_steps: Fed
 
 
 def works(version: VersionKey, rows: RowInputs, options: RunOptions) -> list[Work]:

@@ -101,7 +101,8 @@ def _batch(request: pb.RunRequest, signature: Signature) -> RaggedBatch:
         raise InvalidInput("the request has no inputs", field="inputs")
     inputs, fields = typed.inputs(request.inputs, request.more_inputs, signature)
     mask = typed.array(request.mask, "mask", ("BOOL",), "mask") if request.HasField("mask") else None
-    return RaggedBatch(request.lengths, inputs, fields, mask, typed.states(request.state, signature))
+    more_lengths = [each.steps for each in request.more_lengths]
+    return RaggedBatch(request.lengths, inputs, fields, mask, typed.states(request.state, signature), more_lengths)
 
 
 def _reply(version: LoadedVersion, signature: Signature, planned: Planned, done: list[Delivery]) -> pb.RunReply:

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from cellserve.models.clock import Clock
-from cellserve.models.shapes import TensorShape, minimum_time_steps, required_time_steps
-from cellserve.models.spec import EmbeddingLayer, InputSpec, ModelSpec
+from cellserve.models.empty_rows import answers_empty_rows
+from cellserve.models.shapes import TensorShape, fewest_steps, required_steps
+from cellserve.models.spec import EmbeddingLayer, ModelSpec
 from cellserve.models.state_layout import StateColumns, StateLayout
 from cellserve.service.engine.facts import VersionKey
 from cellserve.service.registry.lease import LoadedVersion
@@ -24,13 +25,21 @@ ANY: Final = -1  # a dimension of any size
 
 @dataclass(frozen=True, slots=True)
 class InputSignature:
-    """features: [batch, time, width] float32; ids: [batch, time] integers in 0..vocabulary-1; vector: [batch, width] float32."""
+    """features: [batch, time, width] float32; ids: [batch, time] integers in 0..vocabulary-1; vector: [batch, width] float32.
+
+    time_steps: that every row must have; None: any number. fewest_steps: that a row may have. source: number of the first input
+    that must have as many as this one. lengths_name: of the input that says how many each row has; None for a vector. Where all
+    inputs are vectors, each is one step.
+    """
 
     name: str
     kind: Literal["features", "ids", "vector"]
     width: int | None
     vocabulary: int | None
     time_steps: int | None
+    fewest_steps: int = 1
+    source: int = 0
+    lengths_name: str | None = None
 
     @property
     def rank(self) -> int:
@@ -78,29 +87,29 @@ class Signature:
     output_names: tuple[str, ...]
     states: Mapping[str, StateColumns]
     state_width: int
-    time_steps: int | None  # that every row must have; None: any number
-    fewest_steps: int  # that a row may have
+    timed: int  # number of the first input that is a sequence; 0 where none is, and every row is one step
     dense: InputSignature | None  # the only input, if it is features of any number of steps
 
     @classmethod
     def of(cls, spec: ModelSpec, shapes: Mapping[str, TensorShape], layout: StateLayout) -> Signature:
         """shapes: by tensor reference. layout: of the recurrent states."""
-        time_steps = required_time_steps(spec)
-        inputs = tuple(_input(name, entry, spec, time_steps) for name, entry in zip(spec.input_names(), spec.inputs))
+        inputs = _inputs(spec, shapes)
+        fed = tuple(each.time_steps for each in inputs)
         return cls(
             inputs,
-            tuple(_output(name, shapes[reference], time_steps) for name, reference in zip(spec.output_names(), spec.outputs)),
+            tuple(_output(name, shapes[reference], fed) for name, reference in zip(spec.output_names(), spec.outputs)),
             spec.output_names(),
             {columns.key: columns for columns in layout.public},
             layout.width,
-            time_steps,
-            minimum_time_steps(spec),
-            inputs[0] if len(inputs) == 1 and inputs[0].kind == "features" and time_steps is None else None,
+            next((number for number, each in enumerate(inputs) if each.kind != "vector"), 0),
+            inputs[0] if len(inputs) == 1 and inputs[0].kind == "features" and inputs[0].time_steps is None else None,
         )
 
     def optional_inputs(self) -> tuple[str, ...]:
         """Names that a padded request may add."""
-        return (LENGTHS, MASK, *(STATE_PREFIX + key for key in self.states))
+        lengths = [each.lengths_name for each in self.inputs if each.lengths_name is not None] or [LENGTHS]
+        mask = () if self.inputs[0].kind == "vector" else (MASK,)
+        return (*lengths, *mask, *(STATE_PREFIX + key for key in self.states))
 
 
 class Signatures:
@@ -121,12 +130,33 @@ class Signatures:
         self._made = {key: made for key, made in self._made.items() if key in keys}
 
 
-def _input(name: str, entry: InputSpec, spec: ModelSpec, time_steps: int | None) -> InputSignature:
-    vocabularies = [layer.vocabulary for layer in spec.layers if isinstance(layer, EmbeddingLayer) and entry.name in layer.inputs]
-    return InputSignature(name, entry.kind, entry.width, min(vocabularies, default=None), time_steps)
+def _inputs(spec: ModelSpec, shapes: Mapping[str, TensorShape]) -> tuple[InputSignature, ...]:
+    required, fewest, empty = required_steps(spec), fewest_steps(spec), answers_empty_rows(spec)
+    stepped = any(entry.kind != "vector" for entry in spec.inputs)
+    made: list[InputSignature] = []
+    for number, (name, entry) in enumerate(zip(spec.input_names(), spec.inputs)):
+        readers = [layer for layer in spec.layers if isinstance(layer, EmbeddingLayer) and entry.name in layer.inputs]
+        source = shapes[entry.name].clock.source if entry.kind != "vector" else number
+        lengths_name = None
+        if entry.kind != "vector" or not stepped:
+            lengths_name = f"{LENGTHS}_{number}" if any(each.lengths_name for each in made) else LENGTHS
+        made.append(
+            InputSignature(
+                name,
+                entry.kind,
+                entry.width,
+                min((layer.vocabulary for layer in readers), default=None),
+                required[number] if stepped else 1,
+                0 if empty and source == 0 else fewest[number],
+                source,
+                lengths_name,
+            )
+        )
+    return tuple(made)
 
 
-def _output(name: str, shape: TensorShape, fed: int | None) -> OutputSignature:
-    """fed: the time steps of every row, where the model fixes them."""
-    known = shape.sequence and (fed is not None or shape.clock.count is not None)
-    return OutputSignature(name, shape.sequence, shape.features, shape.clock.steps(fed or 1) if known else None, shape.clock)
+def _output(name: str, shape: TensorShape, fed: tuple[int | None, ...]) -> OutputSignature:
+    """fed: the time steps of every row of each input, where the model fixes them."""
+    known = shape.sequence and (shape.clock.count is not None or fed[shape.clock.source] is not None)
+    time_steps = shape.clock.steps(tuple(steps or 1 for steps in fed)) if known else None
+    return OutputSignature(name, shape.sequence, shape.features, time_steps, shape.clock)

@@ -27,7 +27,10 @@ DTYPES: Final[dict[str, np.dtype[Any]]] = {
     "BOOL": np.dtype("u1"),
     "FP16": np.dtype("<f2"),
     "BF16": np.dtype("<u2"),
+    "FP64": np.dtype("<f8"),
 }
+FLOATS: Final = ("FP32", "FP16", "BF16", "FP64")  # what is taken where FP32 is expected
+INTEGERS: Final = ("INT64", "INT32")
 
 
 def require_datatype(name: str, datatype: str, expected: Sequence[str], field: str) -> None:
@@ -37,7 +40,7 @@ def require_datatype(name: str, datatype: str, expected: Sequence[str], field: s
 
 
 def from_bytes(name: str, datatype: str, shape: Sequence[int], data: bytes, field: str) -> Array:
-    """A read-only view [*shape] of `data`; a converted copy only for FP16 and BF16 (float32).
+    """A read-only view [*shape] of `data`; a converted copy only for FP16, BF16 and FP64 (float32, infinite beyond its range).
 
     BOOL gives bool. Raises InvalidInput: a negative dimension, a byte count that the shape contradicts, a BOOL beside 0 and 1.
     """
@@ -53,11 +56,9 @@ def from_bytes(name: str, datatype: str, shape: Sequence[int], data: bytes, fiel
         if array.size and array.max() > 1:
             raise InvalidInput(f"{name!r} is BOOL, one byte per element, each 0 or 1; it holds {int(array.max())}", field=field)
         return array.view(np.bool_)
-    if datatype == "FP16":
-        return array.astype(np.float32)
     if datatype == "BF16":
         return (array.astype(np.uint32) << np.uint32(16)).view(np.float32)
-    return array
+    return _as_float32(array) if datatype in FLOATS else array
 
 
 def from_values(name: str, datatype: str, shape: Sequence[int], values: Iterable[Any], count: int, field: str) -> Array:
@@ -66,7 +67,13 @@ def from_values(name: str, datatype: str, shape: Sequence[int], values: Iterable
     if count != elements:
         raise InvalidInput(f"{name!r} has {count} typed values, but {datatype} {list(shape)} needs {elements}", field=field)
     dtype = np.dtype(np.bool_) if datatype == "BOOL" else DTYPES[datatype]
-    return np.fromiter(values, dtype, count).reshape(shape)
+    array = np.fromiter(values, dtype, count).reshape(shape)
+    return _as_float32(array) if datatype in FLOATS else array
+
+
+def _as_float32(array: Array) -> Array:
+    with np.errstate(over="ignore"):
+        return array.astype(DTYPES["FP32"], copy=False)
 
 
 def _elements(name: str, shape: Sequence[int], field: str) -> int:

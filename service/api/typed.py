@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from cellserve.models.clock import steps_of
 from cellserve.service.api import checks, ragged, replies
 from cellserve.service.api.door import Planned
+from cellserve.service.api.empty_rows import answers
 from cellserve.service.api.signature import Signature
 from cellserve.service.api.tensors import Array, from_bytes, require_datatype
 from cellserve.service.engine.batch import Delivery
@@ -69,15 +71,20 @@ def run_reply(version: LoadedVersion, signature: Signature, planned: Planned, do
         queue_seconds=replies.queue_seconds(done),
         compute_seconds=replies.compute_seconds(done),
         iterations=max([delivery.iterations for delivery in done]),
-        lengths=planned.rows.lengths,
     )
+    lengths: list[int] | None = None
     for position, output in enumerate(signature.outputs):
-        arrays: list[Any] = [delivery.outputs[position] for delivery in done]
-        first = sum(map(len, arrays)) if output.per_step else len(arrays)
+        arrays = answers(output, position, planned.rows, done)
+        own, first = None, len(arrays)
+        if output.per_step:
+            steps = [len(array) for array in arrays]
+            first, lengths = sum(steps), steps if lengths is None else lengths
+            own = None if steps == lengths else steps
         tensor = pb.Tensor(dtype=pb.FLOAT32, shape=(first, *output.features), data=replies.row_bytes(arrays))
-        steps = list(map(len, arrays)) if output.per_step else []
-        other = steps if steps != list(planned.rows.lengths) else []
-        reply.outputs.add(name=output.name, per_step=output.per_step, tensor=tensor, lengths=other)
+        reply.outputs.add(name=output.name, per_step=output.per_step, tensor=tensor, lengths=own)
+    if lengths is None:
+        lengths = [steps_of(fed, signature.timed) for fed in planned.rows.lengths]
+    reply.lengths.extend(lengths)
     if planned.wanted.want_state:
         for key, columns in signature.states.items():
             data = replies.state_bytes(done, columns.start, columns.width)

@@ -112,7 +112,7 @@ def tell(report: Report, as_json: bool) -> None:
 
 async def _run(plan: Plan, inputs: Inputs, samples: list[Sample] | None, target: Target) -> Report:
     with target.server.arguments() as arguments:
-        client = AsyncClient(**arguments, retry=_NO_RETRIES, streams=False)  # a stream holds back what it cannot take
+        client = AsyncClient(**arguments | {"retry": _NO_RETRIES}, streams=False)  # a stream holds back what it cannot take
     async with client:
         if samples is None:
             samples = inputs.of_model(target.model, await _taken(client, target.model)).samples(plan.seed)

@@ -58,8 +58,15 @@ def predict(
         bool, typer.Option("--ids", help="The numbers are integer ids, for a model that begins with an embedding.")
     ] = False,
     timeout_seconds: Annotated[
-        float, typer.Option("--timeout-seconds", help="For the whole call, in seconds.", min=0.001)
-    ] = 60.0,
+        float | None,
+        typer.Option(
+            "--timeout-seconds",
+            help="For the whole call, in seconds; until then it is tried again where nobody answers or the server is too busy. "
+            "Default: 60, and a few attempts.",
+            min=0.001,
+            show_default=False,
+        ),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     r"""Send sequences to a running server and print its answers.
@@ -79,7 +86,8 @@ def predict(
         raise InvalidInput("--compare asks under every implementation and writes no answers: leave out the other option")
     sequences = read_sequences(input_file, ids=ids)
     with server.arguments() as arguments:
-        client = Client(**arguments, timeout_seconds=timeout_seconds)
+        patience = {} if timeout_seconds is None else {"timeout_seconds": timeout_seconds, "retry": None}
+        client = Client(**arguments | patience)
     cuts = _lengths(lengths)
 
     def ask(label: str, model: str = ref) -> Prediction:

@@ -13,11 +13,13 @@ from typing import Annotated, Any, Final, get_type_hints
 import typer
 
 from cellserve.service.client_files import ClientFiles
+from cellserve.service.client_retry import RetryPolicy
 from cellserve.service.config import DEFAULT_PORT
 from cellserve.service.errors import InvalidInput
 
 _PANEL: Final = "TLS and tokens"
 URL_VARIABLE: Final = "CELLSERVE_URL"
+_ATTEMPTS: Final = 5
 DEFAULT_URL: Final = f"localhost:{DEFAULT_PORT}"
 
 
@@ -31,8 +33,11 @@ class Server:
 
     @contextmanager
     def arguments(self) -> Iterator[dict[str, Any]]:
-        """Of Client or AsyncClient, which is made inside: what they cannot take is InvalidInput. Raises OSError too."""
-        given = {"url": self.url, **self.files.read()}
+        """Of Client or AsyncClient, which is made inside: what they cannot take is InvalidInput. Raises OSError too.
+
+        Attempts are counted: a person who waits is told soon that nobody answers.
+        """
+        given = {"url": self.url, "retry": RetryPolicy(attempts=_ATTEMPTS), **self.files.read()}
         try:
             yield given
         except ValueError as error:

@@ -110,7 +110,7 @@ class Lane:
 
     def passes(self, work: Work) -> tuple[int, ...]:
         """The time steps of each pass over a sequence; nothing where there is but one. Any thread."""
-        return () if self.network.passes is None else self.network.passes.steps(work.steps)
+        return () if self.network.passes is None else self.network.passes.steps(work.fed)
 
     def backlog(self, implementation: str) -> Backlog:
         """The submitting side only."""

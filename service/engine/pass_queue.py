@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from cellserve.models.clock import Fed
 from cellserve.service.engine.batch import Batch
 from cellserve.service.engine.chunk_queue import ChunkQueue
 from cellserve.service.engine.live_heap import LiveHeap
@@ -32,7 +33,7 @@ class PassQueue:
         costs: PassCosts,
         max_batch_rows: int,
         patience_seconds: float,
-        stored_bytes: Callable[[int], int],
+        stored_bytes: Callable[[Fed], int],
         most_stored_bytes: int = _MOST_STORED_BYTES,
     ) -> None:
         self._costs = costs
@@ -121,7 +122,7 @@ class PassQueue:
 
     def _entered(self, sequence: Sequence) -> bool:
         """False if there is no room for what it would store."""
-        if not self._room.take(sequence.id, self._stored_bytes(sequence.steps)):
+        if not self._room.take(sequence.id, self._stored_bytes(sequence.work.fed)):
             return False
         self._passes[0].add(sequence)
         self._pass_of[sequence.id] = 0

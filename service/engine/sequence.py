@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from cellserve.models.clock import Fed
 from cellserve.service.engine.facts import VersionKey
 from cellserve.service.engine.promise import NOTHING_PROMISED, Promise
 
@@ -45,6 +46,11 @@ class Work(NamedTuple):
             if array.ndim > 1 or array.dtype.kind != "f":
                 return len(array)
         return 1
+
+    @property
+    def fed(self) -> Fed:
+        """Time steps of each of its inputs, where there are several (of a vector any number)."""
+        return self.steps if len(self.inputs) == 1 else tuple(map(len, self.inputs))
 
 
 class Life(Enum):

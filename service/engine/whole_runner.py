@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from cellserve.models.clock import steps_of
 from cellserve.models.network import Network
 from cellserve.models.state import RecurrentState
 from cellserve.service.engine.batch import Batch
@@ -31,13 +32,13 @@ class WholeRunner:
     @torch.inference_mode()
     def run(self, batch: Batch) -> None:
         """Leaves outputs (and states wanted) with every sequence of the batch."""
-        lengths = [sequence.steps for sequence in batch.sequences]
+        lengths = [sequence.work.fed for sequence in batch.sequences]
         given = any(sequence.work.state is not None for sequence in batch.sequences)
         outputs, state = self._network.run(
             self._staged_inputs(batch),
             lengths,
             self._initial_state(batch) if given else None,
-            mask=self._staged_mask(batch, lengths),
+            mask=self._staged_mask(batch),
             implementation=batch.implementation,
             ended_states=batch.ended_states,
         )
@@ -61,9 +62,10 @@ class WholeRunner:
                 staged.append(staging.stage(rows, max(len(row) for row in rows)))
         return tuple(staged)
 
-    def _staged_mask(self, batch: Batch, lengths: list[int]) -> Tensor | None:
+    def _staged_mask(self, batch: Batch) -> Tensor | None:
         if not batch.masked:
             return None
+        lengths = [steps_of(sequence.work.fed, 0) for sequence in batch.sequences]
         masks = [sequence.work.mask for sequence in batch.sequences]
         rows = [np.ones(length, np.bool_) if mask is None else mask for mask, length in zip(masks, lengths)]
         return self._mask.stage(rows, max(lengths))

@@ -32,8 +32,14 @@ class Tensor(_message.Message):
     data: bytes
     def __init__(self, dtype: _Optional[_Union[DataType, str]] = ..., shape: _Optional[_Iterable[int]] = ..., data: _Optional[bytes] = ...) -> None: ...
 
+class Lengths(_message.Message):
+    __slots__ = ("steps",)
+    STEPS_FIELD_NUMBER: _ClassVar[int]
+    steps: _containers.RepeatedScalarFieldContainer[int]
+    def __init__(self, steps: _Optional[_Iterable[int]] = ...) -> None: ...
+
 class RunRequest(_message.Message):
-    __slots__ = ("model", "version", "implementation", "return_state", "lengths", "inputs", "more_inputs", "mask", "state", "priority")
+    __slots__ = ("model", "version", "implementation", "return_state", "lengths", "inputs", "more_inputs", "mask", "state", "priority", "more_lengths")
     class StateEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -51,6 +57,7 @@ class RunRequest(_message.Message):
     MASK_FIELD_NUMBER: _ClassVar[int]
     STATE_FIELD_NUMBER: _ClassVar[int]
     PRIORITY_FIELD_NUMBER: _ClassVar[int]
+    MORE_LENGTHS_FIELD_NUMBER: _ClassVar[int]
     model: str
     version: str
     implementation: str
@@ -61,7 +68,8 @@ class RunRequest(_message.Message):
     mask: Tensor
     state: _containers.MessageMap[str, Tensor]
     priority: int
-    def __init__(self, model: _Optional[str] = ..., version: _Optional[str] = ..., implementation: _Optional[str] = ..., return_state: bool = ..., lengths: _Optional[_Iterable[int]] = ..., inputs: _Optional[_Union[Tensor, _Mapping]] = ..., more_inputs: _Optional[_Iterable[_Union[Tensor, _Mapping]]] = ..., mask: _Optional[_Union[Tensor, _Mapping]] = ..., state: _Optional[_Mapping[str, Tensor]] = ..., priority: _Optional[int] = ...) -> None: ...
+    more_lengths: _containers.RepeatedCompositeFieldContainer[Lengths]
+    def __init__(self, model: _Optional[str] = ..., version: _Optional[str] = ..., implementation: _Optional[str] = ..., return_state: bool = ..., lengths: _Optional[_Iterable[int]] = ..., inputs: _Optional[_Union[Tensor, _Mapping]] = ..., more_inputs: _Optional[_Iterable[_Union[Tensor, _Mapping]]] = ..., mask: _Optional[_Union[Tensor, _Mapping]] = ..., state: _Optional[_Mapping[str, Tensor]] = ..., priority: _Optional[int] = ..., more_lengths: _Optional[_Iterable[_Union[Lengths, _Mapping]]] = ...) -> None: ...
 
 class Output(_message.Message):
     __slots__ = ("name", "per_step", "tensor", "lengths")

@@ -27,7 +27,7 @@ def by_oracle(case: GoldenCase, model: ImportedModel) -> list[Answer]:
     answers: list[Answer] = []
     state: Mapping[str, Array] | None = None
     for call in case.calls:
-        outputs, state = reference.run(model.spec, model.weights.arrays, call.inputs, _lengths(call), state=state)
+        outputs, state = reference.run(model.spec, model.weights.arrays, call.inputs, _feds(call), state=state)
         answers.append((outputs, state))
     return answers
 
@@ -37,7 +37,7 @@ def by_network(case: GoldenCase, network: Network, implementation: str) -> list[
     answers: list[Answer] = []
     state = network.initial_state(len(case.calls[0].inputs[0]))
     for call in case.calls:
-        outputs, state = network.run(_inputs(network, call), _lengths(call), _new_call(state), implementation=implementation)
+        outputs, state = network.run(_inputs(network, call), _feds(call), _new_call(state), implementation=implementation)
         given = tuple(_batch_major(network, i, one, call.lengths) for i, one in enumerate(outputs))
         answers.append((given, _states(state)))
     return answers
@@ -125,8 +125,8 @@ def _rows(network: Network, call: GoldenCall) -> list[tuple[Array, ...]]:
     kinds = [entry.kind for entry in network.spec.inputs]
     arrays = [array.astype(np.int64) if kind == "ids" else array for kind, array in zip(kinds, call.inputs)]
     return [
-        tuple(array[row] if kind == "vector" else array[row, :length] for kind, array in zip(kinds, arrays))
-        for row, length in enumerate(_lengths(call))
+        tuple(array[row] if kind == "vector" else array[row, :length] for kind, array, length in zip(kinds, arrays, fed))
+        for row, fed in enumerate(_feds(call))
     ]
 
 
@@ -169,6 +169,13 @@ def _new_call(state: RecurrentState) -> RecurrentState:
         if columns.state == SEEN:
             kept.view(columns.layer_index, SEEN).zero_()
     return kept
+
+
+def _feds(call: GoldenCall) -> list[tuple[int, ...]]:
+    """The time steps of each row of each input."""
+    if call.lengths is not None:
+        return [(length,) * len(call.inputs) for length in call.lengths]
+    return [tuple(array.shape[1] for array in call.inputs)] * len(call.inputs[0])
 
 
 def _lengths(call: GoldenCall) -> list[int]:

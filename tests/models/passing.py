@@ -35,7 +35,7 @@ class Feeder:
         self.network = network
         self.state = state
         self.memories = [self.passes.memory(inputs, mask) for inputs, mask in rows]
-        fed = [next((len(array) for array in m.sequences.values()), 1) for m in self.memories]
+        fed = [tuple(map(len, inputs)) for inputs, _ in rows]
         self.left = [list(enumerate(self.passes.steps(length))) for length in fed]
         self.position = [0] * len(rows)
         self.most_bytes = [0] * len(rows)

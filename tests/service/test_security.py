@@ -17,7 +17,7 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from cellserve.service import healthcheck
 from cellserve.service.app import serving
-from cellserve.service.client import AccessDenied, AsyncClient, Client, RetryPolicy, ServiceUnavailable
+from cellserve.service.client import AccessDenied, AsyncClient, Client, RetryPolicy, ServerNotTrusted, ServiceUnavailable
 from cellserve.service.config import Settings
 from cellserve.service.errors import AdministrationDenied, TokenInvalid, TokenMissing
 from cellserve.service.followed_files import UnusableFile
@@ -87,8 +87,17 @@ async def test_the_name_in_the_certificate_counts(root: Path, kind: str) -> None
     async with served(root, **tls()) as server:
         url = f"127.0.0.1:{server.running.port}"
         assert (await asking(kind, url, server_name="models.example", **TRUSTING)("predict", "small", X)).shape == (4,)
-        with pytest.raises(ServiceUnavailable):
+        with pytest.raises(ServerNotTrusted):
             await asking(kind, url, **TRUSTING)("predict", "small", X)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_a_certificate_that_cannot_be_trusted_is_told_at_once(root: Path, kind: str) -> None:
+    async with served(root, **tls()) as server:
+        url = f"grpcs://localhost:{server.running.port}"
+        strangers = {"root_certificates": certificate("stranger").read_bytes(), "retry": RetryPolicy(), "timeout_seconds": 3600.0}
+        with pytest.raises(ServerNotTrusted, match="CERTIFICATE_VERIFY_FAILED"):
+            await asking(kind, url, **strangers)("predict", "small", X)
 
 
 async def test_whoever_trusts_another_authority_or_speaks_plain_text_gets_no_answer(root: Path) -> None:

@@ -79,7 +79,7 @@ def errors(url, questions):
         "unknown version": lambda: client.infer("digits", inputs_of(grpc, inputs=good), model_version="99"),
         "width": lambda: client.infer("digits", inputs_of(grpc, inputs=good[..., :5])),
         "rank": lambda: client.infer("digits", inputs_of(grpc, inputs=good[0])),
-        "datatype": lambda: client.infer("digits", inputs_of(grpc, inputs=good.astype(np.float64))),
+        "datatype": lambda: client.infer("digits", inputs_of(grpc, inputs=good.astype(np.int32))),
         "nan": lambda: client.infer("digits", inputs_of(grpc, inputs=broken)),
         "unknown input": lambda: client.infer("digits", inputs_of(grpc, images=good)),
         "unknown output": lambda: client.infer(

@@ -167,7 +167,16 @@ def tensor(array: np.ndarray, name: str, datatype: str) -> pb.ModelInferRequest.
     return pb.ModelInferRequest.InferInputTensor(name=name, datatype=datatype, shape=array.shape)
 
 
-_DATATYPES = {"float32": "FP32", "int32": "INT32", "int64": "INT64", "bool": "BOOL", "float64": "FP64"}
+_DATATYPES = {
+    "float32": "FP32",
+    "int32": "INT32",
+    "int64": "INT64",
+    "bool": "BOOL",
+    "float64": "FP64",
+    "float16": "FP16",
+    "uint16": "BF16",
+    "uint8": "UINT8",
+}
 
 
 def infer_request(model: str, version: str = "", **arrays: np.ndarray) -> pb.ModelInferRequest:

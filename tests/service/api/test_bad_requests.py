@@ -91,7 +91,22 @@ BAD = {
     ),
     "rank": Bad(infer_request("sums", inputs=GOOD[0]), "inputs.inputs", ("[3, 2]", "[batch, time, 2]")),
     "width": Bad(infer_request("sums", inputs=wide()), "inputs.inputs", ("[2, 3, 5]", "[batch, time, 2]")),
-    "datatype": Bad(infer_request("sums", inputs=GOOD.astype(np.float64)), "inputs.inputs", ("'FP64'", "expected FP32")),
+    "datatype": Bad(infer_request("sums", inputs=GOOD.astype(np.uint8)), "inputs.inputs", ("'UINT8'", "expected FP32")),
+    "beyond float32": Bad(
+        infer_request("sums", inputs=GOOD.astype(np.float64) * 1e300), "inputs.inputs", ("inf at [0, 0, 0]", "finite, in FP32")
+    ),
+    "typed half": Bad(
+        pb.ModelInferRequest(
+            model_name="sums",
+            inputs=[
+                pb.ModelInferRequest.InferInputTensor(
+                    name="inputs", datatype="FP16", shape=[1, 1, 2], contents=pb.InferTensorContents(fp32_contents=[1.0, 2.0])
+                )
+            ],
+        ),
+        "inputs.inputs",
+        ("'inputs' is FP16", "raw_input_contents"),
+    ),
     "unknown datatype": Bad(
         changed(lambda request: setattr(request.inputs[0], "datatype", "COMPLEX")), "inputs.inputs", ("'COMPLEX'", "FP32")
     ),
@@ -130,8 +145,8 @@ BAD = {
         changed(lambda request: request.raw_input_contents.append(b"")), "raw_input_contents", ("1 inputs", "2 entries")
     ),
     "lengths and mask": Bad(good(lengths=np.array([1, 1]), mask=np.ones((2, 3), bool)), "inputs.mask", ("both lengths and",)),
-    "length 0": Bad(good(lengths=np.array([3, 0])), "inputs.lengths", ("row 1 has length 0", "1 to 3")),
-    "length 4": Bad(good(lengths=np.array([4, 1])), "inputs.lengths", ("row 0 has length 4", "1 to 3")),
+    "length -1": Bad(good(lengths=np.array([3, -1])), "inputs.lengths", ("row 1 has length -1", "0 to 3")),
+    "length 4": Bad(good(lengths=np.array([4, 1])), "inputs.lengths", ("row 0 has length 4", "0 to 3")),
     "lengths' shape": Bad(good(lengths=np.array([3])), "inputs.lengths", ("[1]", "expected [2]")),
     "lengths' datatype": Bad(good(lengths=np.ones(2, np.float32)), "inputs.lengths", ("'FP32'", "INT64 or INT32")),
     "mask's shape": Bad(good(mask=np.ones((2, 4), bool)), "inputs.mask", ("[2, 4]", "expected [2, 3]")),
@@ -146,7 +161,6 @@ BAD = {
     "state's shape": Bad(good(state_0_h=np.ones((2, 3), np.float32)), "inputs.state.0.h", ("[2, 3]", "expected [2, 2]")),
     "unknown state": Bad(good(state_1_h=np.ones((2, 2), np.float32)), "inputs.state.1.h", ("no input 'state.1.h'",)),
     "empty batch": Bad(infer_request("sums", inputs=GOOD[:0]), "inputs.inputs", ("batch is empty",)),
-    "no time steps": Bad(infer_request("sums", inputs=GOOD[:, :0]), "inputs.inputs", ("no time steps",)),
     "too many rows": Bad(
         infer_request("sums", inputs=np.ones((17, 1, 2), np.float32)), "inputs.inputs", ("17 rows", "at most 16")
     ),

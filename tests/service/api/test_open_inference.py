@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import numpy as np
 import pytest
@@ -111,6 +112,26 @@ async def test_typed_contents_are_taken_as_raw_ones_are(harness: Harness) -> Non
     response = await harness.infer(request)
     raw = await harness.infer(infer_request("sums", inputs=inputs, lengths=np.array([3, 2])))
     assert response.raw_output_contents == raw.raw_output_contents
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float64, "bfloat16"])
+async def test_other_floats_are_converted(harness: Harness, dtype: Any) -> None:
+    x = np.array([[[1.5, -2], [3, 4]]], np.float32)
+    state = np.array([[10.0, 0.25]], np.float32)
+
+    def as_sent(array: np.ndarray) -> np.ndarray:
+        return (array.view(np.uint32) >> 16).astype(np.uint16) if dtype == "bfloat16" else array.astype(dtype)
+
+    outputs = outputs_of(await harness.infer(infer_request("sums", inputs=as_sent(x), state_0_h=as_sent(state))))
+    np.testing.assert_array_equal(outputs["outputs"], np.cumsum(x, axis=1) + state)
+
+
+async def test_typed_doubles_are_converted(harness: Harness) -> None:
+    request = pb.ModelInferRequest(model_name="sums")
+    contents = pb.InferTensorContents(fp64_contents=[1.0, 2.0, 3.0, 4.0])
+    request.inputs.add(name="inputs", datatype="FP64", shape=[1, 2, 2], contents=contents)
+    outputs = outputs_of(await harness.infer(request))
+    np.testing.assert_array_equal(outputs["outputs_1"], [[4, 6]])
 
 
 async def test_the_reply_names_the_implementation_that_ran_and_its_times(harness: Harness) -> None:

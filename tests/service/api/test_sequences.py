@@ -74,7 +74,8 @@ async def test_ids_may_be_of_either_width(harness: Harness) -> None:
 
 BAD = {
     "no lengths": ({"lengths": []}, "lengths", "batch is empty"),
-    "length 0": ({"lengths": [8, 0]}, "lengths", "row 1 has length 0"),
+    "length -1": ({"lengths": [9, -1]}, "lengths", "row 1 has length -1"),
+    "more lengths": ({"more_lengths": [pb.Lengths(steps=[3, 5])]}, "more_lengths", "more_lengths for 1 inputs"),
     "length huge": ({"lengths": [2**62, 2**62]}, "lengths", "at most 2000"),
     "sum of lengths": ({"lengths": [3, 1]}, "inputs", "expected [4, 2]"),
     "width": ({"inputs": tensor(np.ones((8, 3), np.float32))}, "inputs", "[8, 3], expected [8, 2]"),

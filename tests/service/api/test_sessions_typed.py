@@ -166,7 +166,7 @@ BAD: dict[str, tuple[pb.FeedRequest, str, str]] = {
     "width": (feed(np.ones((2, 9), np.float32)), "INVALID_INPUT", "inputs"),
     "rank": (feed(np.ones((1, 2, 2), np.float32)), "INVALID_INPUT", "inputs"),
     "no dimensions": (feed(np.ones((), np.float32)), "INVALID_INPUT", "inputs"),
-    "no steps": (feed(np.ones((0, 2), np.float32)), "INVALID_INPUT", "lengths"),
+    "no steps": (feed(np.ones((0, 2), np.float32)), "INVALID_INPUT", "inputs"),
     "NaN": (feed(np.full((2, 2), np.nan, np.float32)), "INVALID_INPUT", "inputs"),
     "ids": (feed(np.ones(2, np.int64)), "INVALID_INPUT", "inputs"),
     "mask's length": (feed(steps(2), mask=tensor(np.ones(3, bool))), "INVALID_INPUT", "mask"),

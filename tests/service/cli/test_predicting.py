@@ -86,9 +86,10 @@ def test_bad_arguments_are_told_before_any_call(
     assert told in result.stderr
 
 
-def test_nobody_answering_is_a_failure(shell: Shell, tmp_path: Path) -> None:
+@pytest.mark.parametrize("patience", [(), ("--timeout-seconds", "1")])
+def test_nobody_answering_is_a_failure(shell: Shell, tmp_path: Path, patience: tuple[str, ...]) -> None:
     np.save(tmp_path / "x.npy", RAGGED[0])
-    result = shell("predict", "digits", "--input", str(tmp_path / "x.npy"), "--url", "127.0.0.1:1", "--timeout-seconds", "1")
+    result = shell("predict", "digits", "--input", str(tmp_path / "x.npy"), "--url", "127.0.0.1:1", *patience)
     assert result.exit_code == 1
     assert result.stderr.startswith("error: ")
 

@@ -56,6 +56,7 @@ class Refusal:
     retry_after_seconds: float | None = None
     field: str = ""
     request_id: str = ""
+    ticket: str = ""
 
     def abort(self, context: grpc.ServicerContext) -> None:
         if not self.reason:
@@ -76,9 +77,10 @@ class Refusal:
             packed.append(any_pb2.Any())
             packed[-1].Pack(detail)
         message = f"[{self.reason}] {self.message}"
-        context.abort_with_status(
-            rpc_status.to_status(status_pb2.Status(code=self.code.value[0], message=message, details=packed))
-        )
+        status = rpc_status.to_status(status_pb2.Status(code=self.code.value[0], message=message, details=packed))
+        if self.ticket:
+            status = status._replace(trailing_metadata=(*status.trailing_metadata, ("cellserve-retry-ticket", self.ticket)))
+        context.abort_with_status(status)
 
 
 @dataclass
@@ -134,11 +136,11 @@ class FakeSequences(pb_grpc.SequencesServicer):
 
 
 @contextmanager
-def serving(fake: FakeSequences) -> Iterator[str]:
-    """The address at which `fake` answers."""
+def serving(fake: FakeSequences, port: int = 0) -> Iterator[str]:
+    """The address at which `fake` answers. port: 0 for any that is free."""
     server = grpc.server(ThreadPoolExecutor(max_workers=8))
     pb_grpc.add_SequencesServicer_to_server(fake, server)
-    port = server.add_insecure_port("127.0.0.1:0")
+    port = server.add_insecure_port(f"127.0.0.1:{port}")
     server.start()
     try:
         yield f"127.0.0.1:{port}"

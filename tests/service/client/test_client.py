@@ -1,19 +1,35 @@
 """Both clients against a scripted server on loopback: what goes in, what comes back."""
 
 import asyncio
+import socket
 import subprocess
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import grpc
 import numpy as np
 import pytest
 
 from cellserve.service import errors
-from cellserve.service.client import AsyncClient, PartLimits, Prediction
+from cellserve.service.client import AsyncClient, Client, PartLimits, Prediction, ServiceUnavailable
 from cellserve.service.client_tensors import from_wire, to_wire
 from cellserve.service.pb import cellserve_pb2 as pb
 from tests.service.client.fake_sequences import Ask, FakeSequences, Refusal, sequence, serving
+
+
+def once(kind: type[Client | AsyncClient], url: str, **settings: Any) -> Any:
+    """One prediction, on the true clock."""
+    if kind is Client:
+        with Client(url, **settings) as client:
+            return client.predict("digits", sequence(1))
+
+    async def talk() -> Any:
+        async with AsyncClient(url, streams=False, **settings) as client:
+            return await client.predict("digits", sequence(1))
+
+    return asyncio.run(talk())
 
 
 class TestForms:
@@ -156,6 +172,36 @@ class TestSplitting:
             ask("predict", "digits", [sequence(1)] * 2, client={"limits": PartLimits(rows=1)})
 
 
+class TestFurtherInputs:
+    def test_rows_lie_one_after_the_other_with_their_lengths(self, ask: Ask, fake: FakeSequences) -> None:
+        more = [sequence(4, 3), sequence(2, 3, start=100)]
+        ask("predict", "m", [sequence(2), sequence(3)], more_inputs=[more, np.ones((2, 5))])
+        (sent,) = fake.requests
+        assert [list(each.steps) for each in sent.more_lengths] == [[4, 2], []]
+        np.testing.assert_array_equal(from_wire(sent.more_inputs[0]), np.concatenate(more))
+        assert list(sent.more_inputs[1].shape) == [2, 5]
+
+    def test_a_batch_padded_alike_has_the_lengths_of_the_first(self, ask: Ask, fake: FakeSequences) -> None:
+        x = np.stack([sequence(4)] * 2)
+        ask("predict", "m", x, lengths=[4, 1], more_inputs=[x, np.stack([sequence(9)] * 2), np.ones((2, 4), np.int64)])
+        (sent,) = fake.requests
+        assert [list(each.steps) for each in sent.more_lengths] == [[4, 1], [9, 9], [4, 1]]
+
+    def test_parts_count_the_steps_of_all_inputs_and_take_their_own_rows(self, ask: Ask, fake: FakeSequences) -> None:
+        xs, ys = [sequence(2)] * 3, [sequence(1), sequence(8), sequence(3)]
+        ask("predict", "m", xs, more_inputs=[ys], client={"limits": PartLimits(steps=10)})
+        first, second, third = sorted(fake.requests, key=lambda sent: [1, 8, 3].index(sent.more_inputs[0].shape[0]))
+        assert [list(each.lengths) for each in (first, second, third)] == [[2], [2], [2]]
+
+    def test_several_rows_of_a_part(self, ask: Ask, fake: FakeSequences) -> None:
+        xs, ys = [sequence(2)] * 3, [sequence(1), sequence(2), sequence(3)]
+        ask("predict", "m", xs, more_inputs=[ys], client={"limits": PartLimits(rows=2)})
+        first, second = sorted(fake.requests, key=lambda sent: -len(sent.lengths))
+        assert [list(each.steps) for each in first.more_lengths] == [[1, 2]]
+        assert list(second.more_inputs[0].shape) == [3, 2]
+        assert not second.more_lengths  # of one row all that is there
+
+
 class TestConnection:
     def test_the_token_travels_with_every_call(self, ask: Ask, fake: FakeSequences) -> None:
         ask("predict", "digits", sequence(1), client={"token": "s3cret"})
@@ -165,6 +211,26 @@ class TestConnection:
         fake.silent = threading.Event()
         with pytest.raises(errors.DeadlineExpired, match="within the time given"):
             ask("predict", "digits", sequence(1), timeout_seconds=0.2)
+
+    @pytest.mark.parametrize("kind", [Client, AsyncClient])
+    def test_where_nobody_listens_until_the_deadline_it_is_told_so(self, kind: type[Client | AsyncClient]) -> None:
+        with socket.socket() as nobody:
+            nobody.bind(("127.0.0.1", 0))  # not listening
+            url = f"127.0.0.1:{nobody.getsockname()[1]}"
+            with pytest.raises(ServiceUnavailable, match=f"no answer from {url}.*refused"):
+                once(kind, url, timeout_seconds=0.5)
+
+    @pytest.mark.parametrize("kind", [Client, AsyncClient])
+    def test_who_comes_late_is_found(self, fake: FakeSequences, kind: type[Client | AsyncClient]) -> None:
+        with socket.socket() as held:
+            held.bind(("127.0.0.1", 0))
+            port = held.getsockname()[1]
+        with ThreadPoolExecutor(1) as pool:
+            answer = pool.submit(once, kind, f"127.0.0.1:{port}", timeout_seconds=30.0)
+            with pytest.raises(TimeoutError):
+                answer.result(timeout=1.0)
+            with serving(fake, port):
+                np.testing.assert_array_equal(answer.result(timeout=30.0), sequence(1) + 1)
 
     def test_ready_is_false_where_nobody_says_so(self, ask: Ask) -> None:
         assert ask("ready") is False

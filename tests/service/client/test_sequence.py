@@ -38,6 +38,8 @@ class FakeServer:
         self.remembered: tuple[int, bytes, pb.FeedReply] | None = None
         self.faults: list[str] = []
         self.asked: list[Any] = []
+        self.name = ""  # of the first sequence; every other has a server of its own that ends with this one
+        self.others: dict[str, FakeServer] = {}
 
     def answer(self, request: Any) -> Any:
         """Raises ServiceError."""
@@ -52,14 +54,25 @@ class FakeServer:
         if fault == "forgets":
             self.remembered = None
         if fault == "dies":
+            self.others.clear()
             self.live, self.epoch = False, f"e{next(self.epochs)}"
-        reply = getattr(self, f"_{type(request).__name__}")(request)
+        reply = getattr(self._of(request), f"_{type(request).__name__}")(request)
         if fault == "reply lost":
             raise StreamBroken("the reply is lost")
         return reply
 
+    def _of(self, request: Any) -> FakeServer:
+        sequence_id = getattr(request, "new_sequence_id", "") or request.sequence_id
+        self.name = self.name or sequence_id
+        if sequence_id == self.name:
+            return self
+        other = self.others.setdefault(sequence_id, FakeServer())
+        other.epoch = self.epoch
+        return other
+
     def fall_back(self, feeds: int) -> None:
         """Restarted, with what was written `feeds` feeds ago."""
+        self.others.clear()
         self.ends = self.ends[: max(1, len(self.ends) - feeds)]
         self.values = self.values[: self.ends[-1]]
         self.epoch, self.remembered = f"e{next(self.epochs)}", None
@@ -301,8 +314,30 @@ def test_settling_feeds_again_what_was_lost_meanwhile() -> None:
     assert held.feed(8) == [9]
 
 
-def test_steps_whose_answer_is_forgotten_are_consumed_all_the_same() -> None:
+@pytest.mark.parametrize("sequence_id", ["", "known to others"])
+def test_an_answer_that_a_restarted_server_has_no_more_is_computed_anew(sequence_id: str) -> None:
+    held = Held(sequence_id=sequence_id).open()
+    held.feed(1)
+    held.server.faults = ["reply lost", "forgets"]
+    assert held.feed(2) == [3]
+    assert held.course.position == 2
+    assert held.feed(4) == [7]
+    assert held.server.values == [1, 2, 4]
+    assert held.server.ends == [0, 1, 2, 3]  # never begun anew itself
+    assert not any(other.live for other in held.server.others.values())
+
+
+def test_an_answer_that_cannot_be_computed_anew_either_is_missing() -> None:
     held = Held().open()
+    held.feed(1)
+    held.server.faults = ["reply lost", "forgets", "", "", "dies"]
+    with pytest.raises(errors.SequencePosition):
+        held.feed(2)
+    assert held.course.position == 2
+
+
+def test_steps_whose_answer_is_forgotten_are_consumed_all_the_same() -> None:
+    held = Held(steps=0).open()
     held.feed(1)
     held.server.faults = ["reply lost", "forgets"]
     with pytest.raises(errors.SequencePosition) as caught:
