@@ -14,11 +14,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from cellserve.service.client_errors import ServerNotTrusted, ServiceUnavailable
-from cellserve.service.errors import DeadlineExpired, Draining, Overloaded, ServiceError, VersionUnavailable
+from cellserve.service.errors import RETRY_TICKET_KEY, DeadlineExpired, Draining, Overloaded, ServiceError, VersionUnavailable
 
 RETRYABLE: tuple[type[ServiceError], ...] = (ServiceUnavailable, Overloaded, Draining, VersionUnavailable)
-RETRY_TICKET_KEY: Final = "cellserve-retry-ticket"
-"""Metadata. A refusal may hand a ticket out under this key; the call that brings it back goes ahead of newcomers."""
 
 _MOST_DOUBLINGS: Final = 30
 _LEAST_ROOM_SECONDS: Final = 0.02  # before the deadline: with less, another attempt could not be answered

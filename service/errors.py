@@ -35,6 +35,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import ClassVar, Final
 
+RETRY_TICKET_KEY: Final = "cellserve-retry-ticket"  # metadata of a refusal, and of the attempt that comes back as it was told
 CAUSE: Final = "cause"  # in the metadata of an Overloaded: what was short
 TURNED_AWAY: Final = "loop"  # … : time to read the call
 

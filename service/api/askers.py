@@ -11,8 +11,8 @@ from hashlib import blake2b
 from typing import Any, Final
 
 from cellserve.service.engine.asker import Asker
+from cellserve.service.errors import RETRY_TICKET_KEY
 
-TICKET_KEY: Final = "cellserve-retry-ticket"  # in the trailing metadata of a refusal, and in the metadata of the next attempt
 _LONGEST_TICKET: Final = 128
 _streams = itertools.count(1)
 
@@ -23,7 +23,7 @@ def asker_of(context: Any) -> Asker:
     for key, value in context.invocation_metadata() or ():
         if key == "authorization":
             token = str(value)
-        elif key == TICKET_KEY:
+        elif key == RETRY_TICKET_KEY:
             ticket = str(value)[:_LONGEST_TICKET]
     return Asker(_token_name(token) if token else context.peer(), ticket=ticket)
 

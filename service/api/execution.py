@@ -11,6 +11,7 @@ from cellserve.service.api.calls import CURRENT
 from cellserve.service.api.inbox import Inbox
 from cellserve.service.api.presence import Presence
 from cellserve.service.api.side_by_side import SideBySide
+from cellserve.service.api.turnstile import Turnstile
 from cellserve.service.engine.asker import ANYBODY, Asker
 from cellserve.service.engine.batch import Delivery
 from cellserve.service.engine.sequence import Work
@@ -38,6 +39,7 @@ class Execution:
         self._engine = engine
         self._inbox = inbox
         self.presence = Presence()
+        self.turnstile = Turnstile()
         self._side_by_side = SideBySide(engine.run_at_once, self.presence, inbox.loop)
         self._closed: ServiceError | None = None
         self._closing = asyncio.Event()

@@ -23,7 +23,7 @@ import grpc
 from google.protobuf.message import DecodeError
 
 from cellserve.service.api.access import Access, Guard
-from cellserve.service.api.askers import TICKET_KEY, asker_of
+from cellserve.service.api.askers import asker_of
 from cellserve.service.api.calls import Call, RequestIds, enter
 from cellserve.service.api.facts import DoorObserver, RpcMethod, RpcType
 from cellserve.service.api.failures import told
@@ -33,6 +33,7 @@ from cellserve.service.api.status import DETAILS_KEY, REQUEST_ID_KEY, status_of
 from cellserve.service.api.storm import Storm
 from cellserve.service.errors import (
     CAUSE,
+    RETRY_TICKET_KEY,
     TURNED_AWAY,
     Cancelled,
     DeadlineExpired,
@@ -164,7 +165,8 @@ class Methods(grpc.GenericRpcHandler):  # type: ignore[type-arg]
             self._presence.tell(time.monotonic())
             async for request in requests:
                 return await handler.unary_unary(request, context)
-            raise InvalidInput("the call has no request")  # a client that half-closes without one
+            self._begun(context, kind).refused(Cancelled("the call ended before its request had come"))
+            return _NO_REPLY
 
         return grpc.stream_unary_rpc_method_handler(call, response_serializer=handler.response_serializer)
 
@@ -258,7 +260,7 @@ class _Rpc:
         self._tell(status.code.name, known.reason, cause)
         _log.debug("%s: %s", self._kind.method.method, status.message)
         trailers: Trailers = ((REQUEST_ID_KEY, request_id), (DETAILS_KEY, status.details))
-        return status.code, status.message, trailers if known.ticket is None else (*trailers, (TICKET_KEY, known.ticket))
+        return status.code, status.message, trailers if known.ticket is None else (*trailers, (RETRY_TICKET_KEY, known.ticket))
 
     def _tell(self, code: str, reason: str | None, cause: str | None = None) -> None:
         seconds = time.perf_counter() - self._started_seconds

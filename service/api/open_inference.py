@@ -104,8 +104,9 @@ class OpenInferenceServicer(GRPCInferenceServiceServicer):
         self, requests: AsyncIterator[pb.ModelInferRequest], context: Any
     ) -> AsyncIterator[pb.ModelStreamInferResponse]:
         stream = InferenceStream(partial(infer, self._door), self._around, context.time_remaining, streaming_asker_of(context))
+        execution, most = self._door.execution, self._door.limits.unanswered
         async with aclosing(
-            answers(requests, stream.start, self._door.limits.unanswered, self._door.execution.presence, self._streams_ended())
+            answers(requests, stream.start, most, execution.presence, execution.turnstile, self._streams_ended())
         ) as replies:
             async for reply in replies:
                 yield reply

@@ -49,9 +49,9 @@ class TypedSequencesServicer(SequencesServicer):
     async def Stream(self, requests: AsyncIterator[pb.StreamRequest], context: Any) -> AsyncIterator[pb.StreamReply]:
         await context.send_initial_metadata(())
         stream = SequenceStream(self._streamed, self._around, context.time_remaining, streaming_asker_of(context))
-        closed = self._door.execution.closed()
+        execution, most = self._door.execution, self._door.limits.unanswered
         async with aclosing(
-            answers(requests, stream.start, self._door.limits.unanswered, self._door.execution.presence, closed)
+            answers(requests, stream.start, most, execution.presence, execution.turnstile, execution.closed())
         ) as replies:
             async for reply in replies:
                 yield reply

@@ -17,6 +17,7 @@ from cellserve.service.api.failures import told
 from cellserve.service.api.presence import Presence
 from cellserve.service.api.status import CODES
 from cellserve.service.api.storm import Storm
+from cellserve.service.api.turnstile import Turnstile
 from cellserve.service.engine.asker import Asker
 from cellserve.service.errors import CAUSE, Cancelled, ServiceError
 
@@ -71,17 +72,18 @@ async def answers(
     start: Callable[[Request], asyncio.Task[Reply] | None],
     most_unanswered: int,
     presence: Presence,
+    turnstile: Turnstile,
     closing: Awaitable[ServiceError] | None = None,
 ) -> AsyncGenerator[Reply, None]:
     """The replies to `requests`, until the client has half-closed and everything is answered.
 
     start: begins a request and gives its task; None for one that needs no reply. Must not wait.
-    presence: told when a request begins, and when its reply has been written.
+    presence: told when a request begins, and when its reply has been written. turnstile: says when one may begin.
     closing: once it is done nothing more is read; what was read is answered, then its result is raised.
 
     Raises what `requests` or a task raises. However it ends, tasks under way are cancelled.
     """
-    crowd: _Crowd[Request, Reply] = _Crowd(requests, start, most_unanswered, presence)
+    crowd: _Crowd[Request, Reply] = _Crowd(requests, start, most_unanswered, presence, turnstile)
     closer = None if closing is None else asyncio.ensure_future(closing)
     if closer is not None:
         closer.add_done_callback(lambda _: crowd.reader.cancel())
@@ -106,7 +108,9 @@ class _Crowd(Generic[Request, Reply]):
         start: Callable[[Request], asyncio.Task[Reply] | None],
         most_unanswered: int,
         presence: Presence,
+        turnstile: Turnstile,
     ) -> None:
+        self._turnstile = turnstile
         self._tasks: set[asyncio.Task[Reply]] = set()  # those whose replies are not being written yet
         self._begun = self._answered = 0
         self._dispersed = False
@@ -151,6 +155,7 @@ class _Crowd(Generic[Request, Reply]):
     async def _read(self, requests: AsyncIterator[Request]) -> None:
         await self._room.acquire()
         async for request in requests:
+            await self._turnstile.turn()
             task = self._start(request)
             if task is not None:
                 self._begun += 1

@@ -19,8 +19,8 @@ from typing import Any
 import grpc
 import numpy as np
 
-from cellserve.service.api.askers import TICKET_KEY
 from cellserve.service.client_errors import mirrored
+from cellserve.service.errors import RETRY_TICKET_KEY
 from tests.bench import door_traffic
 
 _CHANNELS = 4
@@ -81,11 +81,11 @@ class _Caller:
         if error is None or not self._plan.following:
             return
         told = mirrored(error, self._plan.address)
-        ticket = dict(error.trailing_metadata() or ()).get(TICKET_KEY)
+        ticket = dict(error.trailing_metadata() or ()).get(RETRY_TICKET_KEY)
         if told.retry_after_seconds is None or ticket is None or told.retry_after_seconds > self._plan.seconds:
             return
         await asyncio.sleep(told.retry_after_seconds)
-        again = await self._once(steps, False, ((TICKET_KEY, ticket),))
+        again = await self._once(steps, False, ((RETRY_TICKET_KEY, ticket),))
         self.outcome.returned += 1
         self.outcome.returned_answered += again is None
 
@@ -100,7 +100,7 @@ class _Caller:
         except grpc.aio.AioRpcError as error:
             if counted:
                 self.outcome.codes[error.code().name] += 1
-                if any(key == TICKET_KEY or key == "grpc-status-details-bin" for key, _ in error.trailing_metadata() or ()):
+                if any(key == RETRY_TICKET_KEY or key == "grpc-status-details-bin" for key, _ in error.trailing_metadata() or ()):
                     self.outcome.hinted += error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
                     self.refusals.append(time.monotonic() - began)
             return error

@@ -8,7 +8,7 @@ import pytest
 
 from cellserve.service import errors
 from cellserve.service.client import RetryPolicy, ServiceUnavailable
-from cellserve.service.client_retry import RETRY_TICKET_KEY
+from cellserve.service.errors import RETRY_TICKET_KEY
 from tests.service.client.fake_sequences import Ask, Clock, FakeSequences, Refusal, sequence
 
 UNAVAILABLE = Refusal(grpc.StatusCode.UNAVAILABLE, message="connection reset")
