@@ -72,8 +72,9 @@ class Admission:
         outstanding = backlog.steps + sum([other.steps for other in shared])
         foresight = self._foresee(steps, asker.client, backlog, shared)
         promise = foresight.promise
-        if (backlog.sequences > 0 or shared) and not asker.live and not unasked:
+        if outstanding > 0:
             self._check_steps(steps, outstanding, backlog)
+        if (backlog.sequences > 0 or shared) and not asker.live and not unasked:
             returning = bool(asker.ticket) and self._appointments.redeem(asker.ticket, now_seconds)
             self._check(steps, deadline_seconds, now_seconds, foresight, backlog, returning)
         if not asker.live:

@@ -81,7 +81,7 @@ class _Caller:
         if error is None or not self._plan.following:
             return
         told = mirrored(error, self._plan.address)
-        ticket = dict(error.trailing_metadata() or ()).get(RETRY_TICKET_KEY)
+        ticket = next((value for key, value in error.trailing_metadata() or () if key == RETRY_TICKET_KEY), None)
         if told.retry_after_seconds is None or ticket is None or told.retry_after_seconds > self._plan.seconds:
             return
         await asyncio.sleep(told.retry_after_seconds)

@@ -79,6 +79,10 @@ def test_steps_are_bounded_whatever_they_take() -> None:
         house.ask(100)
     assert refused.value.metadata == {"cause": "steps"}
     assert refused.value.retry_after_seconds == pytest.approx(0.05)
+    with pytest.raises(Overloaded):
+        house.ask(100, asker=Asker(live=True))  # they take memory too
+    with pytest.raises(Overloaded):
+        house.ask(100, unasked=True)
 
 
 def test_a_live_sequence_is_not_refused_because_of_others() -> None:
