@@ -71,6 +71,8 @@ def required_steps(spec: ModelSpec) -> tuple[int | None, ...]:
     Raises InvalidSpec where the layers do not fit together.
     """
     shapes, clocks = infer_shapes(spec), input_clocks(spec)
+    if not clocks:
+        return (1,) * len(spec.inputs)
     required: dict[int, int] = {}
     for layer in spec.layers:
         sequences = [shapes[reference] for reference in layer.inputs if shapes[reference].sequence]
@@ -99,9 +101,7 @@ def fewest_steps(spec: ModelSpec) -> tuple[int, ...]:
 
 
 def required_time_steps(spec: ModelSpec) -> int | None:
-    """Of `required_steps` that of the first input for which there is one; a network that is fed vectors alone is fed one step."""
-    if all(entry.kind == "vector" for entry in spec.inputs):
-        return 1
+    """Of `required_steps` that of the first input for which there is one."""
     return next((steps for steps in required_steps(spec) if steps is not None), None)
 
 

@@ -178,7 +178,7 @@ def poisson(seed: int, rate: float, seconds: float, lengths: Sequence[int], clie
     return arrivals
 
 
-def saturated_steps_per_second(costs: Costs, lengths: Sequence[int], in_flight: int = 32, seconds: float = 4.0) -> float:
+def saturated_steps_per_second(costs: Costs, lengths: Sequence[int], in_flight: int = 32, seconds: float = 1.5) -> float:
     """What a lane computes while so many are always under way."""
     dice = random.Random(0)
     budget = ChunkBudget(0.002, 0.010)

@@ -10,17 +10,17 @@ from hypothesis import strategies as st
 
 from tests.service.engine.overloading import Arrival, Costs, Overloading, Result, poisson, saturated_steps_per_second
 
-SECONDS = 3.0
+SECONDS = 6.0
 
 costs = st.builds(
     Costs,
-    row_step=st.floats(2e-6, 30e-6),
-    step=st.floats(5e-6, 100e-6),
+    row_step=st.floats(20e-6, 60e-6),
+    step=st.floats(50e-6, 200e-6),
     row=st.floats(0.0, 5e-6),
-    call=st.floats(20e-6, 300e-6),
+    call=st.floats(50e-6, 500e-6),
 )
 lengths = st.sampled_from([(400,), (100,), (*[40] * 9, 400), (20, 60, 200), (*[10] * 30, 300)])
-factors = st.sampled_from([2.0, 5.0, 10.0])
+factors = st.sampled_from([2.0, 5.0])
 
 
 def overloaded(
@@ -29,7 +29,7 @@ def overloaded(
     """What became of it, and its goodput as a part of the saturated rate (without factors in time)."""
     per_second = saturated_steps_per_second(Costs(true.row_step, true.step, true.row, true.call), steps)
     rate = factor * per_second / (sum(steps) / len(steps))
-    result = Overloading(true, deadline, returning, seed).run(poisson(seed, min(rate, 4_000.0), SECONDS, steps))
+    result = Overloading(true, deadline, returning, seed).run(poisson(seed, min(rate, 2_000.0), SECONDS, steps))
     return result, result.steps_in_time() / SECONDS / per_second
 
 
@@ -38,7 +38,7 @@ def own_seconds(true: Costs, steps: Sequence[int]) -> float:
     return true.seconds(32, max(steps), 0.0)
 
 
-@settings(max_examples=8, deadline=None, derandomize=True)
+@settings(max_examples=5, deadline=None, derandomize=True)
 @given(costs, lengths, factors, st.floats(2.5, 6.0), st.integers(0, 1000))
 def test_who_is_let_in_ends_in_time_and_nobody_starves(
     true: Costs, steps: Sequence[int], factor: float, slack: float, seed: int
@@ -74,7 +74,7 @@ def test_costs_that_are_off_by_a_factor_of_two_cost_little(change: float, factor
     assert result.kept >= 0.85
 
 
-@settings(max_examples=5, deadline=None, derandomize=True)
+@settings(max_examples=3, deadline=None, derandomize=True)
 @given(costs, lengths, st.integers(0, 1000))
 def test_where_there_is_no_overload_nobody_is_refused(true: Costs, steps: Sequence[int], seed: int) -> None:
     per_second = saturated_steps_per_second(true, steps)
