@@ -28,6 +28,11 @@ class Acceptors:
         self._handlers = list(handlers)
         self._tasks: set[asyncio.Task[None]] = set()  # asyncio itself keeps none
 
+    @property
+    def accepting(self) -> bool:
+        """Or calls that were accepted here are under way."""
+        return bool(self._tasks)
+
     def start(self) -> None:
         """The server has been started."""
         needed = ((self._server, "_request_call"), (cygrpc, "_handle_rpc"), (cygrpc, "_schedule_rpc_coro"))
