@@ -24,7 +24,7 @@ print(keras.__version__, "padding", "skipped" if np.allclose(bare, padded, atol=
 PY
 for version in 3.3.3 3.4.1; do
   python3 -m venv "$folder/$version"
-  "$folder/$version/bin/pip" install --quiet --disable-pip-version-check "keras==$version" "numpy==1.26.4" "jax==0.4.30" "jaxlib==0.4.30"
+  "$folder/$version/bin/pip" install --quiet --disable-pip-version-check "keras==$version" "numpy==1.26.4" "jax==0.4.30" "jaxlib==0.4.30" "packaging==24.2"
   KERAS_BACKEND=jax "$folder/$version/bin/python" "$folder/ask.py" 2> /dev/null | tail -1
 done > "$folder/said"
 cat "$folder/said"
