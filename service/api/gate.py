@@ -107,13 +107,12 @@ class Gate:
     def _pace(self) -> None:
         """Slower while the loop lags, but never slower than what lately was let in: that is what there is to do."""
         let_in_per_second = sum([record.let_in for record in self._records.values()]) / _MEMORY_SECONDS
+        came_per_second = sum([record.came for record in self._records.values()]) / _MEMORY_SECONDS
         self._let_in_per_second = max(let_in_per_second, _FADING * self._let_in_per_second)
         if self._lag_seconds > _LAGGING_SECONDS:
             least = max(_CHOICE * self._let_in_per_second, _LEAST_PER_SECOND)
-            came_per_second = sum([record.came for record in self._records.values()]) / _MEMORY_SECONDS
             self._readable_per_second = max(_SLOWER * min(self._readable_per_second, came_per_second), least)
         elif self._lag_seconds < _RECOVERED_SECONDS and self._readable_per_second != float("inf"):
             self._readable_per_second *= _FASTER
-            came_per_second = sum([record.came for record in self._records.values()]) / _MEMORY_SECONDS
             if self._readable_per_second > 2.0 * max(came_per_second, _LEAST_PER_SECOND):
                 self._readable_per_second = float("inf")

@@ -180,13 +180,10 @@ class Methods(grpc.GenericRpcHandler):  # type: ignore[type-arg]
                 self._presence.begin_call()
             try:
                 reply = await behaviour(_parsed(parse, request), context)
-            except Exception as error:
-                if isinstance(error, grpc.aio.AbortError):
-                    await rpc.failed(error)
-                    raise
-                rpc.refused(error)
-                return _NO_REPLY
             except BaseException as error:
+                if isinstance(error, Exception) and not isinstance(error, grpc.aio.AbortError):
+                    rpc.refused(error)
+                    return _NO_REPLY
                 await rpc.failed(error)
                 raise
             finally:
@@ -265,11 +262,12 @@ class _Rpc:
     def _tell(self, code: str, reason: str | None, cause: str | None = None) -> None:
         seconds = time.perf_counter() - self._started_seconds
         self._observer.on_rpc_handled(self._kind.method, code, seconds)
+        if not self._kind.inference:
+            return
         gate, refused = self._refusals.gate, reason == Overloaded.reason
-        if self._kind.inference and cause != TURNED_AWAY and (refused or gate.watching):
+        if cause != TURNED_AWAY and (refused or gate.watching):
             gate.read(self._call.asker().client, refused)
-        if self._kind.inference:
-            self._observer.on_request(self._call.fact(code, reason, seconds, cause))
+        self._observer.on_request(self._call.fact(code, reason, seconds, cause))
 
 
 def _is_written(handler: Handler) -> bool:

@@ -14,6 +14,9 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
+from cellserve.service.engine.load import Load
+from cellserve.service.engine.promise import TELLING_SECONDS
+
 _FORGETTING: Final = 0.9  # for each iteration
 _OWED: Final = 3.0  # as in chunk_queue.py: what whoever is passed over has for each second of it
 _REACH: Final = 2.0  # times the longest that was computed lately: so far what its own steps take is believed
@@ -21,7 +24,7 @@ _SHRINKING: Final = 0.99  # of that longest one, for each end of a sequence
 _KEPT: Final = 0.98  # of the predictions
 _LEAST_STEADY: Final = 8  # sequences: the fewer are under way, the sooner their ends are believed
 _LOWEST, _HIGHEST = 0.25, 4.0  # of a stretch: what lies beyond is chance
-_TELLING_SECONDS: Final = 0.005  # shorter predictions say nothing about a queue
+_LEAST_OF_OWN: Final = 0.7  # of what a sequence takes beside others: what it takes at the very least while these are there
 
 
 class Prospect(NamedTuple):
@@ -39,12 +42,7 @@ class Backlog:
         self._most_rows = most_rows
         self._submitted: dict[int, int] = {}  # time steps, by the octave of their sequence's length
         self._ended: dict[int, int] = {}
-        self._submitted_steps = 0
-        self._finished_steps = 0
-        self._submitted_sequences = 0
-        self._ended_sequences = 0
-        self._recent_seconds = 0.0
-        self._recent_steps = 0.0
+        self._load = Load(_FORGETTING)
         self._recent_iterations = 0.0
         self._recent_rows = 0.0
         self._recent_live = 0.0
@@ -54,12 +52,12 @@ class Backlog:
     @property
     def sequences(self) -> int:
         """How many are under way or wait."""
-        return self._submitted_sequences - self._ended_sequences
+        return self._load.outstanding_sequences
 
     @property
     def steps(self) -> int:
         """How many are yet to be computed."""
-        return max(0, self._submitted_steps - self._finished_steps)
+        return max(0, self._load.outstanding_steps)
 
     @property
     def seconds(self) -> float:
@@ -80,23 +78,20 @@ class Backlog:
 
     def computed(self, timesteps: int, steps: int, seconds: float) -> None:
         """An iteration of so many steps, `timesteps` of all rows together, took so long."""
-        self._finished_steps += timesteps
-        self._recent_seconds = _FORGETTING * self._recent_seconds + seconds
-        self._recent_steps = _FORGETTING * self._recent_steps + timesteps
+        self._load.computed(timesteps, seconds)
         self._recent_iterations = _FORGETTING * self._recent_iterations + 1.0
         self._recent_rows = _FORGETTING * self._recent_rows + timesteps / steps
         self._recent_live = _FORGETTING * self._recent_live + max(1, min(self.sequences, self._most_rows))
 
     def lost(self, timesteps: int) -> None:
         """So many were computed, and their results never came."""
-        self._finished_steps += timesteps
+        self._load.lost(timesteps)
 
     def end(self, steps: int, left: int) -> None:
         """A sequence of so many steps has ended, `left` of them never to be computed."""
         octave = steps.bit_length()
         self._ended[octave] = self._ended.get(octave, 0) + steps
-        self._finished_steps += left
-        self._ended_sequences += 1
+        self._load.dropped(left)
         self._longest_steps = max(float(steps - left), _SHRINKING * self._longest_steps)
 
     def learn(self, steps: int, predicted_seconds: float, seconds: float, left: int = 0) -> None:
@@ -105,7 +100,7 @@ class Backlog:
         A quantile by stochastic approximation (Robbins and Monro, 1951): up by much for each that was late, down by little for
         each that was not, by less the more like it are under way, since those were predicted before this was known.
         """
-        if predicted_seconds < _TELLING_SECONDS:
+        if predicted_seconds < TELLING_SECONDS:
             return
         octave = steps.bit_length()
         before = self._stretches.get(octave, 1.0)
@@ -128,11 +123,15 @@ class Backlog:
         own_steps = min(float(steps), _REACH * self._longest_steps)  # single steps do not tell what a thousand take in one call
         return Prospect(self._ahead_steps(steps) * per_step, own_steps * per_step * rows, self.stretch(steps))
 
+    def least_seconds(self, steps: int) -> float:
+        """What so many steps take at the very least beside those that are there now; 0 for who is alone: nobody is in its way."""
+        return _LEAST_OF_OWN * self.prospect(steps).own_seconds if self.sequences > 1 else 0.0
+
     def _count(self, steps: int, sequences: int) -> None:
         octave = steps.bit_length()
         self._submitted[octave] = self._submitted.get(octave, 0) + sequences * steps
-        self._submitted_steps += sequences * steps
-        self._submitted_sequences += sequences
+        self._load.submitted_steps += sequences * steps
+        self._load.submitted_sequences += sequences
 
     def _ahead_steps(self, steps: int) -> float:
         """All that are no longer, and what longer ones are owed; each as far as it has not been computed, on average."""
@@ -158,7 +157,8 @@ class Backlog:
 
     def _seconds_per_step(self, sequences: int) -> float:
         """Of one row, where so many sequences are there."""
-        if not self._recent_steps:
+        per_step = self._load.seconds_per_step
+        if per_step is None:
             return 0.0
         seen = self._recent_live / self._recent_iterations
-        return self._recent_seconds / self._recent_steps * min(1.0, seen / max(1, min(sequences, self._most_rows)))
+        return per_step * min(1.0, seen / max(1, min(sequences, self._most_rows)))

@@ -11,7 +11,7 @@ import logging
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Protocol
 
 import torch
 
@@ -39,8 +39,6 @@ from cellserve.service.engine.transfers import Transfers
 from cellserve.service.errors import Cancelled, DeadlineExpired, InternalFailure, ServiceError
 
 log = logging.getLogger(__name__)
-
-LEAST_OF_OWN: Final = 0.7  # of what a sequence takes beside others: what it takes at the very least while these are there
 
 
 @dataclass(frozen=True, slots=True)
@@ -280,9 +278,8 @@ class Lane:
 
     def _least_left_seconds(self, sequence: Sequence, now_seconds: float) -> float:
         """As they run now, for one that has not begun: then it is the first to be dropped, before it costs anything."""
-        own, backlog = 0.0, self.backlogs[sequence.implementation]
-        if sequence.started_seconds is None and backlog.sequences > 1:
-            own = LEAST_OF_OWN * backlog.prospect(sequence.left).own_seconds
+        begun = sequence.started_seconds is not None
+        own = 0.0 if begun else self.backlogs[sequence.implementation].least_seconds(sequence.left)
         return max(own, self.least_seconds(sequence.implementation, sequence.left, now_seconds))
 
     def _lose(self, flight: Flight) -> None:

@@ -6,16 +6,18 @@ Either side reads the other's without a lock; a figure may be one iteration old,
 
 from __future__ import annotations
 
-_FORGETTING = 0.95  # per iteration
+_FORGETTING = 0.95  # per iteration, of a worker or a lane
 
 
 class Load:
-    """Outstanding time steps and sequences of one worker or lane.
+    """Outstanding time steps and sequences of one worker or lane, or of one implementation on a lane.
 
-    Steps are counted as they are computed: where a network takes several passes over a sequence, in each of them.
+    forgetting: for each iteration, of what is recent. Steps are counted as they are computed: where a network takes several
+    passes over a sequence, in each of them.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, forgetting: float = _FORGETTING) -> None:
+        self._forgetting = forgetting
         self.submitted_steps = 0
         self.submitted_sequences = 0
         self.finished_steps = 0
@@ -45,9 +47,9 @@ class Load:
     def computed(self, steps: int, seconds: float) -> None:
         """Books an iteration: its time, and its steps as finished."""
         self.finished_steps += steps
-        self._recent_steps = _FORGETTING * self._recent_steps + steps
-        self._recent_seconds = _FORGETTING * self._recent_seconds + seconds
-        self._recent_iterations = _FORGETTING * self._recent_iterations + 1
+        self._recent_steps = self._forgetting * self._recent_steps + steps
+        self._recent_seconds = self._forgetting * self._recent_seconds + seconds
+        self._recent_iterations = self._forgetting * self._recent_iterations + 1
 
     def lost(self, steps: int) -> None:
         """Books steps whose results never came as finished."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
-_TELLING_SECONDS: Final = 0.005
+TELLING_SECONDS: Final = 0.005  # shorter predictions say nothing about a queue
 
 
 class Promise(NamedTuple):
@@ -22,7 +22,7 @@ class Promise(NamedTuple):
 
     def kept(self, seconds: float) -> float | None:
         """What was taken, of what was predicted; None where that was too little to be told."""
-        return seconds / self.stretched_seconds if self.stretched_seconds >= _TELLING_SECONDS else None
+        return seconds / self.stretched_seconds if self.stretched_seconds >= TELLING_SECONDS else None
 
 
 NOTHING_PROMISED = Promise()

@@ -20,7 +20,6 @@ from cellserve.service.engine.backlog import Backlog
 from cellserve.service.engine.chunk_length import ChunkBudget
 from cellserve.service.engine.chunk_queue import ChunkQueue
 from cellserve.service.engine.facts import VersionKey
-from cellserve.service.engine.lane import LEAST_OF_OWN
 from cellserve.service.engine.pressed_budget import PressedBudget
 from cellserve.service.engine.scheduler import Scheduler
 from cellserve.service.engine.sequence import Sequence as Sequence_
@@ -163,9 +162,7 @@ class Overloading:
         self._backlog.learn(sequence.total, promise.predicted_seconds, taken, sequence.left)
 
     def _least(self, sequence: Sequence_, now_seconds: float) -> float:
-        if sequence.started_seconds is not None or self._backlog.sequences < 2:
-            return 0.0
-        return LEAST_OF_OWN * self._backlog.prospect(sequence.left).own_seconds
+        return 0.0 if sequence.started_seconds is not None else self._backlog.least_seconds(sequence.left)
 
 
 def poisson(seed: int, rate: float, seconds: float, lengths: Sequence[int], client: str = "") -> list[Arrival]:
