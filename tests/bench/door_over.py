@@ -10,9 +10,10 @@ from typing import Any
 
 from cellserve.service.api.door import Door
 from cellserve.service.api.execution import Execution
+from cellserve.service.api.fronts.options import ServerOptions
 from cellserve.service.api.inbox import Inbox
 from cellserve.service.api.requests import Limits
-from cellserve.service.api.server import ApiServer, ServerOptions
+from cellserve.service.api.server import ApiServer
 from cellserve.service.config import Settings
 from cellserve.service.metrics import Metrics
 from cellserve.service.registry.catalog import Catalog
