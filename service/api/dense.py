@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from cellserve.service.api import replies
+from cellserve.service.api import outputs
 from cellserve.service.api.door import Planned
-from cellserve.service.api.replies import WantedOutputs
+from cellserve.service.api.outputs import WantedOutputs
 from cellserve.service.api.requests import Limits, RowInputs, RunOptions
 from cellserve.service.api.signature import Signature
 from cellserve.service.api.tensors import DTYPES
@@ -46,5 +46,5 @@ def plan(request: pb.ModelInferRequest, signature: Signature, limits: Limits, de
         return None
     planned = RowInputs((list(array),), None, None, [steps] * rows, steps)
     wanted = WantedOutputs(signature.output_names)
-    replies.require_reply_fits(signature, wanted, planned, limits)
+    outputs.require_reply_fits(signature, wanted, planned, limits)
     return Planned(planned, RunOptions(None, False, deadline_seconds), wanted)

@@ -8,7 +8,7 @@ from typing import NamedTuple, Protocol, TypeVar
 
 from cellserve.service.api.calls import CURRENT
 from cellserve.service.api.execution import Execution
-from cellserve.service.api.replies import WantedOutputs, compute_seconds, queue_seconds
+from cellserve.service.api.outputs import WantedOutputs, compute_seconds, queue_seconds
 from cellserve.service.api.requests import Limits, RowInputs, RunOptions, works
 from cellserve.service.api.signature import Signature, Signatures
 from cellserve.service.engine.batch import Delivery

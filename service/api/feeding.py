@@ -21,6 +21,13 @@ from cellserve.service.sessions.feed import Feed, FeedPlan, FeedReply
 Reply = TypeVar("Reply")
 
 
+def require_position(position: int, field: str) -> int:
+    """Raises InvalidInput: no sequence can have consumed fewer than 0 steps."""
+    if position < 0:
+        raise InvalidInput(f"position is {position}; expected the time steps consumed so far, 0 or more", field=field)
+    return position
+
+
 class FeedAsk(NamedTuple):
     """Which sequence, and what of it: all but `model` and `session_id` as in Feed."""
 

@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Final
 
-from cellserve.service.api import dense, inference_feed, padded, parameters, replies
+from cellserve.service.api import dense, inference_feed, outputs, padded, parameters, replies
 from cellserve.service.api.door import Door, Planned
 from cellserve.service.api.implementations import choose
+from cellserve.service.api.outputs import WantedOutputs
 from cellserve.service.api.parameters import NO_PARAMETERS, RequestParameters
-from cellserve.service.api.replies import WantedOutputs
 from cellserve.service.api.requests import Limits, RunOptions, deadline
 from cellserve.service.api.signature import Signature
 from cellserve.service.api.tensors import Array, from_bytes, from_values, require_datatype
@@ -61,7 +61,7 @@ def plan_any(
     """implementations: what the version offers. Raises InvalidInput, NotOffered, and what `choose` raises."""
     wanted = _wanted(request, asked, signature)
     rows = padded.rows(signature, _arrays(request, signature), limits)
-    replies.require_reply_fits(signature, wanted, rows, limits)
+    outputs.require_reply_fits(signature, wanted, rows, limits)
     implementation = choose(asked.implementation, implementations, "parameters.implementation")
     return Planned(rows, RunOptions(implementation, wanted.want_state, ends_seconds, asked.priority), wanted)
 

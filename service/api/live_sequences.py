@@ -6,14 +6,13 @@ from __future__ import annotations
 
 from typing import Final
 
-from cellserve.service.api import ragged, replies, typed
+from cellserve.service.api import outputs, ragged, typed
 from cellserve.service.api.door import Door, Planned
-from cellserve.service.api.feeding import FeedAsk, FeedDone, FeedRequest, feed
+from cellserve.service.api.feeding import FeedAsk, FeedDone, FeedRequest, feed, require_position
 from cellserve.service.api.implementations import choose
+from cellserve.service.api.outputs import WantedOutputs
 from cellserve.service.api.ragged import RaggedBatch
-from cellserve.service.api.replies import WantedOutputs
 from cellserve.service.api.requests import RunOptions
-from cellserve.service.api.session_parameters import require_position
 from cellserve.service.api.signature import Signature
 from cellserve.service.errors import InvalidInput, UnknownModel
 from cellserve.service.pb import cellserve_pb2 as pb
@@ -101,7 +100,7 @@ class LiveSequences:
             return FeedRequest(FeedPlan((), implementation=implementation))
         rows = ragged.rows(signature, _batch(request, signature), self._door.limits)
         wanted = WantedOutputs.of(signature, (), request.return_state)
-        replies.require_reply_fits(signature, wanted, rows, self._door.limits)
+        outputs.require_reply_fits(signature, wanted, rows, self._door.limits)
         options = RunOptions(implementation, wanted.want_state, ends_seconds, request.priority)
         return FeedRequest.of_one_row(Planned(rows, options, wanted), "inputs")
 

@@ -10,14 +10,14 @@ from contextlib import aclosing
 from functools import partial
 from typing import Any
 
-from cellserve.service.api import ragged, replies, typed
+from cellserve.service.api import outputs, ragged, typed
 from cellserve.service.api.askers import streaming_asker_of
 from cellserve.service.api.door import Door, Planned
 from cellserve.service.api.facts import DoorObserver
 from cellserve.service.api.implementations import choose
 from cellserve.service.api.live_sequences import LiveSequences
+from cellserve.service.api.outputs import WantedOutputs
 from cellserve.service.api.ragged import RaggedBatch
-from cellserve.service.api.replies import WantedOutputs
 from cellserve.service.api.requests import RunOptions, deadline
 from cellserve.service.api.sequence_stream import Act, SequenceStream
 from cellserve.service.api.signature import Signature
@@ -91,7 +91,7 @@ class TypedSequencesServicer(SequencesServicer):
     def _plan(self, request: pb.RunRequest, ends_seconds: float | None, version: LoadedVersion, signature: Signature) -> Planned:
         rows = ragged.rows(signature, _batch(request, signature), self._door.limits)
         wanted = WantedOutputs.of(signature, (), request.return_state)
-        replies.require_reply_fits(signature, wanted, rows, self._door.limits)
+        outputs.require_reply_fits(signature, wanted, rows, self._door.limits)
         implementation = choose(request.implementation, version.implementations, "implementation")
         return Planned(rows, RunOptions(implementation, wanted.want_state, ends_seconds, request.priority), wanted)
 

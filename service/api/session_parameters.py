@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from cellserve.service.api.feeding import require_position
 from cellserve.service.errors import InvalidInput
 from cellserve.service.pb.open_inference_pb2 import InferParameter
 from cellserve.service.sessions.ids import new_id, new_integer_id
@@ -85,13 +86,6 @@ def _position(parameters: Mapping[str, InferParameter]) -> int | None:
     if _choice(parameters, _POSITION, ("int64_param",), "an int64") is None:
         return None
     return require_position(parameters[_POSITION].int64_param, f"parameters.{_POSITION}")
-
-
-def require_position(position: int, field: str) -> int:
-    """Raises InvalidInput: no sequence can have consumed fewer than 0 steps."""
-    if position < 0:
-        raise InvalidInput(f"position is {position}; expected the time steps consumed so far, 0 or more", field=field)
-    return position
 
 
 def _epoch(parameters: Mapping[str, InferParameter]) -> str | None:

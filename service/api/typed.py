@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cellserve.models.clock import steps_of
-from cellserve.service.api import checks, ragged, replies
+from cellserve.service.api import checks, outputs, ragged
 from cellserve.service.api.door import Planned
 from cellserve.service.api.empty_rows import answers
 from cellserve.service.api.signature import Signature
@@ -68,8 +68,8 @@ def run_reply(version: LoadedVersion, signature: Signature, planned: Planned, do
         model=version.key.model,
         version=str(version.key.version),
         implementation=done[0].implementation,
-        queue_seconds=replies.queue_seconds(done),
-        compute_seconds=replies.compute_seconds(done),
+        queue_seconds=outputs.queue_seconds(done),
+        compute_seconds=outputs.compute_seconds(done),
         iterations=max([delivery.iterations for delivery in done]),
     )
     lengths: list[int] | None = None
@@ -80,13 +80,13 @@ def run_reply(version: LoadedVersion, signature: Signature, planned: Planned, do
             steps = [len(array) for array in arrays]
             first, lengths = sum(steps), steps if lengths is None else lengths
             own = None if steps == lengths else steps
-        tensor = pb.Tensor(dtype=pb.FLOAT32, shape=(first, *output.features), data=replies.row_bytes(arrays))
+        tensor = pb.Tensor(dtype=pb.FLOAT32, shape=(first, *output.features), data=outputs.row_bytes(arrays))
         reply.outputs.add(name=output.name, per_step=output.per_step, tensor=tensor, lengths=own)
     if lengths is None:
         lengths = [steps_of(fed, signature.timed) for fed in planned.rows.lengths]
     reply.lengths.extend(lengths)
     if planned.wanted.want_state:
         for key, columns in signature.states.items():
-            data = replies.state_bytes(done, columns.start, columns.width)
+            data = outputs.state_bytes(done, columns.start, columns.width)
             reply.state[key].CopyFrom(pb.Tensor(dtype=pb.FLOAT32, shape=(len(done), columns.width), data=data))
     return reply
