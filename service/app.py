@@ -19,12 +19,12 @@ from typing import TYPE_CHECKING, Final
 
 from cellserve.models.devices import resolve_device
 from cellserve.models.errors import Unsupported
-from cellserve.service.api.administration import is_loopback
+from cellserve.service.api.access.administration import is_loopback
 from cellserve.service.api.door import Door
-from cellserve.service.api.execution import Execution
-from cellserve.service.api.inbox import Inbox
-from cellserve.service.api.requests import Limits
+from cellserve.service.api.requests.row_inputs import Limits
 from cellserve.service.api.server import ApiServer, CannotListen, ServerOptions
+from cellserve.service.api.submission.execution import Execution
+from cellserve.service.api.submission.inbox import Inbox
 from cellserve.service.config import Settings
 from cellserve.service.cores import parsed_cores, share_cores, usable_cores, worker_count
 from cellserve.service.durable_every import DurableEvery

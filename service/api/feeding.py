@@ -13,7 +13,7 @@ from typing import NamedTuple, TypeVar
 from cellserve.models.clock import steps_of
 from cellserve.service.api.calls import CURRENT
 from cellserve.service.api.door import Door, Planned
-from cellserve.service.api.signature import Signature
+from cellserve.service.api.requests.signature import Signature
 from cellserve.service.errors import InvalidInput
 from cellserve.service.registry.lease import LoadedVersion
 from cellserve.service.sessions.feed import Feed, FeedPlan, FeedReply

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from cellserve.service.api.door import Door
-from cellserve.service.api.execution import Execution
-from cellserve.service.api.inbox import Inbox
-from cellserve.service.api.requests import Limits
+from cellserve.service.api.requests.row_inputs import Limits
 from cellserve.service.api.server import ApiServer, ServerOptions
+from cellserve.service.api.submission.execution import Execution
+from cellserve.service.api.submission.inbox import Inbox
 from cellserve.service.config import Settings
 from cellserve.service.metrics import Metrics
 from cellserve.service.registry.catalog import Catalog

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import torch
 
-from cellserve.service.api.inbox import Inbox
+from cellserve.service.api.submission.inbox import Inbox
 from cellserve.service.config import Settings
 from cellserve.service.engine.batch import Delivery
 from cellserve.service.engine.engine import Engine, EngineSettings

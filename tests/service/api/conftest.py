@@ -17,11 +17,11 @@ from cellserve.models.shapes import expected_weights
 from cellserve.models.spec import ModelSpec
 from cellserve.models.weights import Weights
 from cellserve.service.api.door import Door
-from cellserve.service.api.execution import Execution
 from cellserve.service.api.facts import RequestFact, RpcMethod
-from cellserve.service.api.inbox import Inbox
-from cellserve.service.api.requests import Limits
+from cellserve.service.api.requests.row_inputs import Limits
 from cellserve.service.api.server import ApiServer, ServerOptions
+from cellserve.service.api.submission.execution import Execution
+from cellserve.service.api.submission.inbox import Inbox
 from cellserve.service.engine.engine import Engine, EngineSettings
 from cellserve.service.engine.facts import VersionKey
 from cellserve.service.errors import UnknownModel, UnknownVersion
