@@ -10,7 +10,7 @@ import pytest
 
 from cellserve.models import reference
 from cellserve.models.network import Network
-from cellserve.service.client_tensors import from_wire, to_wire
+from cellserve.service.client.tensors import from_wire, to_wire
 from cellserve.service.pb import cellserve_pb2 as typed
 from tests.golden.cases import FOLDER, all_cases
 from tests.service.api.conftest import Harness, infer_request, network_of, outputs_of

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cellserve.service.client_sequence import Course
+from cellserve.service.client.live.sequence import Course
 
 
 class SequenceFacts:

@@ -6,11 +6,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypedDict, Unpack
 
-from cellserve.service.client_prediction import Prediction, prediction
-from cellserve.service.client_requests import PartLimits, Question, Reference
-from cellserve.service.client_retry import Attempts, RetryPolicy
-from cellserve.service.client_rows import Input, Rows
-from cellserve.service.client_tensors import Array, WireDtype
+from cellserve.service.client.prediction import Prediction, prediction
+from cellserve.service.client.requests import PartLimits, Question, Reference
+from cellserve.service.client.retry import Attempts, RetryPolicy
+from cellserve.service.client.rows import Input, Rows
+from cellserve.service.client.tensors import Array, WireDtype
 from cellserve.service.pb import cellserve_pb2 as pb
 
 Progress = Callable[[int, int], None]

@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from cellserve.service.client_tensors import Array, as_wire
+from cellserve.service.client.tensors import Array, as_wire
 from cellserve.service.errors import InvalidInput
 
 Input = Array | Sequence[Any]

@@ -14,11 +14,11 @@ from typing import Any, Final, TypeVar, cast
 
 import numpy as np
 
-from cellserve.service.client_errors import BadReply, FeedUnsettled
-from cellserve.service.client_prediction import Prediction, prediction
-from cellserve.service.client_replay import Fed, Replay, ReplayLimits
-from cellserve.service.client_requests import Question, Reference
-from cellserve.service.client_tensors import Array, to_wire
+from cellserve.service.client.errors import BadReply, FeedUnsettled
+from cellserve.service.client.live.replay import Fed, Replay, ReplayLimits
+from cellserve.service.client.prediction import Prediction, prediction
+from cellserve.service.client.requests import Question, Reference
+from cellserve.service.client.tensors import Array, to_wire
 from cellserve.service.errors import (
     InvalidInput,
     NotOffered,

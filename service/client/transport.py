@@ -11,10 +11,10 @@ from typing import Any, Final, TypeVar, cast
 
 import grpc
 
-from cellserve.service.client_channel import HEALTH_CHECK, Endpoint, is_serving
-from cellserve.service.client_errors import FailedCall, MethodMissing, is_answered, mirrored
-from cellserve.service.client_retry import Attempts
-from cellserve.service.client_stream import AsyncStream
+from cellserve.service.client.channel import HEALTH_CHECK, Endpoint, is_serving
+from cellserve.service.client.errors import FailedCall, MethodMissing, is_answered, mirrored
+from cellserve.service.client.retry import Attempts
+from cellserve.service.client.stream import AsyncStream
 from cellserve.service.pb import cellserve_pb2 as pb
 from cellserve.service.pb import cellserve_pb2_grpc as pb_grpc
 

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from cellserve.service.client_errors import ServerNotTrusted, ServiceUnavailable
+from cellserve.service.client.errors import ServerNotTrusted, ServiceUnavailable
 from cellserve.service.errors import RETRY_TICKET_KEY, DeadlineExpired, Draining, Overloaded, ServiceError, VersionUnavailable
 
 RETRYABLE: tuple[type[ServiceError], ...] = (ServiceUnavailable, Overloaded, Draining, VersionUnavailable)

@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from cellserve.service.client_rows import Rows
-from cellserve.service.client_tensors import Array, WireDtype, concatenated, to_wire
+from cellserve.service.client.rows import Rows
+from cellserve.service.client.tensors import Array, WireDtype, concatenated, to_wire
 from cellserve.service.errors import InvalidInput
 from cellserve.service.pb import cellserve_pb2 as pb
 

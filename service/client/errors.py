@@ -3,7 +3,7 @@
 ServiceError                          see cellserve.service.errors
 └── CallFailed                        the call failed on the way, or the server gave no reason that this client knows
     ├── ServiceUnavailable            UNAVAILABLE     nobody answered; safe to try again
-    │   ├── StreamBroken              STREAM_BROKEN   … because the stream that carried it ended; see client_stream
+    │   ├── StreamBroken              STREAM_BROKEN   … because the stream that carried it ended; see stream.py
     │   └── ServerNotTrusted          NOT_TRUSTED     whoever listens there cannot prove to be that server; not tried again
     ├── MessageTooLarge               MESSAGE_TOO_LARGE
     ├── MethodMissing                 METHOD_MISSING  whatever answers there is not a cellserve of this version

@@ -14,7 +14,7 @@ import pytest
 
 from cellserve.service import errors
 from cellserve.service.client import AccessDenied, AsyncClient, RetryPolicy
-from cellserve.service.client_transport import MOST_STREAMED_BYTES
+from cellserve.service.client.transport import MOST_STREAMED_BYTES
 from cellserve.service.pb import cellserve_pb2 as pb
 from tests.service.client.fake_sequences import Clock, FakeSequences, Refusal, sequence, serving
 

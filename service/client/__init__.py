@@ -12,16 +12,16 @@
     async with AsyncClient("grpcs://models.example:8001", token=token) as client:
         answers = await asyncio.gather(*(client.predict("digits", x) for x in xs))
 
-Which inputs are one sequence, a list or a batch is told in cellserve.service.client_rows; what else a call takes, in RunOptions.
+Which inputs are one sequence, a list or a batch is told in cellserve.service.client.rows; what else a call takes, in RunOptions.
 Every call has a deadline, is sent again where that is safe and promising (RetryPolicy), and raises the errors of
-cellserve.service.errors and cellserve.service.client_errors. This module only gathers the names.
+cellserve.service.errors and cellserve.service.client.errors. This module only gathers the names.
 """
 
 from __future__ import annotations
 
-from cellserve.service.client_async import AsyncClient
-from cellserve.service.client_call import RunOptions
-from cellserve.service.client_errors import (
+from cellserve.service.client.async_client import AsyncClient
+from cellserve.service.client.call import RunOptions
+from cellserve.service.client.errors import (
     BadReply,
     CallFailed,
     FeedUnsettled,
@@ -30,16 +30,17 @@ from cellserve.service.client_errors import (
     ServerNotTrusted,
     ServiceUnavailable,
 )
-from cellserve.service.client_prediction import Prediction
-from cellserve.service.client_registry import ImplementationChoice, ModelDescription, ModelVersion
-from cellserve.service.client_replay import ReplayLimits
-from cellserve.service.client_requests import PartLimits
-from cellserve.service.client_retry import RetryPolicy
-from cellserve.service.client_sequence_async import AsyncLiveSequence
-from cellserve.service.client_sequence_info import SequenceInfo
-from cellserve.service.client_sequence_sync import LiveSequence
-from cellserve.service.client_stream import StreamBroken
-from cellserve.service.client_sync import Client
+from cellserve.service.client.files import ClientFiles
+from cellserve.service.client.live.async_sequence import AsyncLiveSequence
+from cellserve.service.client.live.info import SequenceInfo
+from cellserve.service.client.live.replay import ReplayLimits
+from cellserve.service.client.live.sync_sequence import LiveSequence
+from cellserve.service.client.prediction import Prediction
+from cellserve.service.client.registry import ImplementationChoice, InputTensor, ModelDescription, ModelVersion
+from cellserve.service.client.requests import PartLimits
+from cellserve.service.client.retry import RetryPolicy
+from cellserve.service.client.stream import StreamBroken
+from cellserve.service.client.sync_client import Client
 from cellserve.service.errors import AccessDenied, ServiceError
 
 __all__ = [
@@ -49,8 +50,10 @@ __all__ = [
     "BadReply",
     "CallFailed",
     "Client",
+    "ClientFiles",
     "FeedUnsettled",
     "ImplementationChoice",
+    "InputTensor",
     "LiveSequence",
     "MessageTooLarge",
     "MethodMissing",

@@ -7,9 +7,9 @@ from typing import NamedTuple, TypedDict
 
 import numpy as np
 
-from cellserve.service.client_requests import Question, Reference
-from cellserve.service.client_rows import Form, Rows
-from cellserve.service.client_tensors import Array, WireDtype
+from cellserve.service.client.requests import Question, Reference
+from cellserve.service.client.rows import Form, Rows
+from cellserve.service.client.tensors import Array, WireDtype
 from cellserve.service.errors import InvalidInput
 
 

@@ -10,8 +10,8 @@ import pytest
 from cellserve.service import errors
 from cellserve.service.api.status import CODES, DETAILS_KEY, ErrorStatus, status_of
 from cellserve.service.client import AccessDenied, AsyncClient, BadReply, CallFailed, Client, MessageTooLarge, MethodMissing
-from cellserve.service.client_errors import mirrored
-from cellserve.service.client_tensors import to_wire
+from cellserve.service.client.errors import mirrored
+from cellserve.service.client.tensors import to_wire
 from cellserve.service.pb import cellserve_pb2 as pb
 from tests.service.client.fake_sequences import Ask, FakeSequences, Refusal, sequence
 

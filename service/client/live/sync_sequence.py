@@ -7,11 +7,11 @@ from threading import Lock
 from types import TracebackType
 from typing import Any, Literal, Protocol, Self, TypeVar, Unpack, overload
 
-from cellserve.service.client_feed import FeedOptions, feed_question
-from cellserve.service.client_prediction import Prediction
-from cellserve.service.client_sequence import Course, Talk
-from cellserve.service.client_sequence_facts import SequenceFacts
-from cellserve.service.client_tensors import Array, WireDtype
+from cellserve.service.client.live.facts import SequenceFacts
+from cellserve.service.client.live.feed import FeedOptions, feed_question
+from cellserve.service.client.live.sequence import Course, Talk
+from cellserve.service.client.prediction import Prediction
+from cellserve.service.client.tensors import Array, WireDtype
 from cellserve.service.errors import InvalidInput, ServiceError
 
 Result = TypeVar("Result")

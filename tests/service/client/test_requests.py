@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cellserve.service.client_requests import PartLimits, split
+from cellserve.service.client.requests import PartLimits, split
 
 
 @given(

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, Protocol, cast
 
 import grpc
 
-from cellserve.service.client_errors import (
+from cellserve.service.client.errors import (
     BadReply,
     FailedCall,
     MethodMissing,

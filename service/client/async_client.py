@@ -11,27 +11,27 @@ from typing import Any, Literal, Self, TypeVar, Unpack, cast, overload
 
 import grpc
 
-from cellserve.service.client_call import Call, CallSettings, RunOptions
-from cellserve.service.client_channel import Endpoint
-from cellserve.service.client_prediction import Prediction
-from cellserve.service.client_registry import (
+from cellserve.service.client.call import Call, CallSettings, RunOptions
+from cellserve.service.client.channel import Endpoint
+from cellserve.service.client.live.async_sequence import AsyncLiveSequence
+from cellserve.service.client.live.info import SequenceInfo, sequence_infos
+from cellserve.service.client.live.replay import ReplayLimits
+from cellserve.service.client.live.sequence import Ask, Course, Talk, asking
+from cellserve.service.client.prediction import Prediction
+from cellserve.service.client.registry import (
     ModelDescription,
     ModelVersion,
     description,
     model_version,
     model_versions,
 )
-from cellserve.service.client_replay import ReplayLimits
-from cellserve.service.client_requests import PartLimits, Reference
-from cellserve.service.client_retry import Attempts, RetryPolicy
-from cellserve.service.client_rows import Input
-from cellserve.service.client_sequence import Ask, Course, Talk, asking
-from cellserve.service.client_sequence_async import AsyncLiveSequence
-from cellserve.service.client_sequence_info import SequenceInfo, sequence_infos
-from cellserve.service.client_settings import DEFAULT_TIMEOUT_SECONDS, DEFAULT_URL, READY_TIMEOUT_SECONDS
-from cellserve.service.client_stream import StreamBroken
-from cellserve.service.client_tensors import Array, WireDtype
-from cellserve.service.client_transport import AsyncTransport, Method, Reply
+from cellserve.service.client.requests import PartLimits, Reference
+from cellserve.service.client.retry import Attempts, RetryPolicy
+from cellserve.service.client.rows import Input
+from cellserve.service.client.settings import DEFAULT_TIMEOUT_SECONDS, DEFAULT_URL, READY_TIMEOUT_SECONDS
+from cellserve.service.client.stream import StreamBroken
+from cellserve.service.client.tensors import Array, WireDtype
+from cellserve.service.client.transport import AsyncTransport, Method, Reply
 from cellserve.service.errors import ServiceError
 from cellserve.service.pb import cellserve_pb2 as pb
 

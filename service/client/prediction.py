@@ -8,10 +8,10 @@ from itertools import pairwise
 
 import numpy as np
 
-from cellserve.service.client_errors import BadReply
-from cellserve.service.client_requests import Question
-from cellserve.service.client_rows import Form
-from cellserve.service.client_tensors import Array, from_wire
+from cellserve.service.client.errors import BadReply
+from cellserve.service.client.requests import Question
+from cellserve.service.client.rows import Form
+from cellserve.service.client.tensors import Array, from_wire
 from cellserve.service.pb import cellserve_pb2 as pb
 
 

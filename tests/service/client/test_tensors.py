@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from cellserve.service.client_tensors import as_wire, concatenated, from_wire, to_wire
+from cellserve.service.client.tensors import as_wire, concatenated, from_wire, to_wire
 from cellserve.service.errors import InvalidInput
 from cellserve.service.pb import cellserve_pb2 as pb
 
