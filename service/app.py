@@ -32,8 +32,8 @@ from cellserve.service.engine.engine import Engine, EngineSettings
 from cellserve.service.engine.facts import VersionKey
 from cellserve.service.errors import Draining, InternalFailure, ServiceError
 from cellserve.service.followed_files import UnusableFile
-from cellserve.service.metrics import Metrics
-from cellserve.service.metrics_page import MetricsPage
+from cellserve.service.metrics.metrics import Metrics
+from cellserve.service.metrics.page import MetricsPage
 from cellserve.service.networks import parsed_networks
 from cellserve.service.registry import machine
 from cellserve.service.registry.calibration_cache import CalibrationCache

@@ -14,7 +14,7 @@ from cellserve.service.api.server import ApiServer, ServerOptions
 from cellserve.service.api.submission.execution import Execution
 from cellserve.service.api.submission.inbox import Inbox
 from cellserve.service.config import Settings
-from cellserve.service.metrics import Metrics
+from cellserve.service.metrics.metrics import Metrics
 from cellserve.service.registry.catalog import Catalog
 from cellserve.service.registry.repository import Repository
 from cellserve.service.sessions.sessions import Sessions

@@ -7,9 +7,9 @@ from typing import Final, Protocol
 
 from cellserve.service.engine.facts import VersionKey
 from cellserve.service.errors import UnknownModel, UnknownVersion, VersionUnavailable
+from cellserve.service.metrics.statistics import Durations, VersionCounts
 from cellserve.service.pb import open_inference_pb2 as pb
 from cellserve.service.registry.status import VersionState, VersionStatus
-from cellserve.service.statistics import Durations, VersionCounts
 
 _LIVE: Final = (VersionState.READY, VersionState.UNLOADING)
 

@@ -14,7 +14,7 @@ from operator import attrgetter
 
 from cellserve.service.api.facts import RequestFact
 from cellserve.service.engine.facts import IterationFact, SequenceFact, VersionKey
-from cellserve.service.grouping import grouped
+from cellserve.service.metrics.grouping import grouped
 
 
 @dataclass(slots=True)

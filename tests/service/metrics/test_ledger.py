@@ -9,7 +9,7 @@ from threading import Event, Thread
 
 import pytest
 
-from cellserve.service.ledger import Ledger, now
+from cellserve.service.metrics.ledger import Ledger, now
 
 
 def test_facts_are_booked_together_once_so_many_have_gathered() -> None:

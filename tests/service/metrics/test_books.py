@@ -10,10 +10,10 @@ from prometheus_client import CollectorRegistry, Counter, Histogram, generate_la
 
 from cellserve.service.api.facts import RequestFact, RpcMethod
 from cellserve.service.engine.facts import IterationFact, SequenceFact, VersionKey
-from cellserve.service.metric_books import PREDICTED, RATIO, ROWS, SECONDS, STEPS, Books
-from cellserve.service.metric_facts import Fact, LoopFact, RpcEnd, SessionChange, SessionStep
+from cellserve.service.metrics.books import PREDICTED, RATIO, ROWS, SECONDS, STEPS, Books
+from cellserve.service.metrics.facts import Fact, LoopFact, RpcEnd, SessionChange, SessionStep
+from cellserve.service.metrics.statistics import Statistics
 from cellserve.service.sessions.observer import EVENTS
-from cellserve.service.statistics import Statistics
 
 VERSIONS = [VersionKey("digits", 3), VersionKey("digits", 4), VersionKey("words", 3)]
 RUN = ("model", "version", "implementation")

@@ -13,8 +13,8 @@ from prometheus_client import Counter
 
 from cellserve.service.api.facts import RequestFact, RpcMethod
 from cellserve.service.engine.facts import IterationFact, SequenceFact
-from cellserve.service.histograms import Histogram
-from cellserve.service.metric_facts import RpcEnd
+from cellserve.service.metrics.facts import RpcEnd
+from cellserve.service.metrics.histograms import Histogram
 
 
 class RunFamilies(NamedTuple):

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry, generate_latest
 
-from cellserve.service.histograms import Histogram
+from cellserve.service.metrics.histograms import Histogram
 
 BUCKETS = (0.5, 1.0, 2.5)
 

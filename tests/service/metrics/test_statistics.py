@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 from cellserve.service.api.facts import RequestFact
 from cellserve.service.engine.facts import IterationFact, SequenceFact, VersionKey
-from cellserve.service.statistics import Durations, Statistics, VersionCounts
+from cellserve.service.metrics.statistics import Durations, Statistics, VersionCounts
 
 KEY = VersionKey("digits", 3)
 

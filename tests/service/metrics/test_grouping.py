@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cellserve.service.grouping import grouped
+from cellserve.service.metrics.grouping import grouped
 
 
 def test_groups_come_in_the_order_of_their_first_and_hold_theirs_in_the_order_given() -> None:

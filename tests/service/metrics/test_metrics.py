@@ -12,9 +12,9 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from cellserve.service.api.facts import RequestFact, RpcMethod
 from cellserve.service.engine.facts import IterationFact, LaneFact, SequenceFact, VersionKey
-from cellserve.service.metric_books import SECONDS
-from cellserve.service.metric_series import grpc_code
-from cellserve.service.metrics import Metrics
+from cellserve.service.metrics.books import SECONDS
+from cellserve.service.metrics.metrics import Metrics
+from cellserve.service.metrics.series import grpc_code
 from cellserve.service.registry.status import AliasStatus, VersionState, VersionStatus
 from cellserve.service.sessions.observer import SessionCount
 

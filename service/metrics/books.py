@@ -16,11 +16,11 @@ from prometheus_client import CollectorRegistry, Counter, Gauge
 from cellserve.models.traffic import TrafficKind
 from cellserve.service.api.facts import RequestFact, RpcMethod
 from cellserve.service.engine.facts import IterationFact, SequenceFact, VersionKey
-from cellserve.service.grouping import grouped
-from cellserve.service.histograms import Histogram
-from cellserve.service.metric_facts import Fact, LoopFact, RpcEnd, SessionChange, SessionStep
-from cellserve.service.metric_series import RpcFamilies, RunFamilies, RunSeries
-from cellserve.service.statistics import Statistics
+from cellserve.service.metrics.facts import Fact, LoopFact, RpcEnd, SessionChange, SessionStep
+from cellserve.service.metrics.grouping import grouped
+from cellserve.service.metrics.histograms import Histogram
+from cellserve.service.metrics.series import RpcFamilies, RunFamilies, RunSeries
+from cellserve.service.metrics.statistics import Statistics
 
 SECONDS: Final = (50e-6, 100e-6, 250e-6, 500e-6, 1e-3, 2.5e-3, 5e-3, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 LOAD_SECONDS: Final = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0)
