@@ -35,13 +35,13 @@ from cellserve.service.followed_files import UnusableFile
 from cellserve.service.metrics.metrics import Metrics
 from cellserve.service.metrics.page import MetricsPage
 from cellserve.service.networks import parsed_networks
-from cellserve.service.registry import machine
-from cellserve.service.registry.calibration_cache import CalibrationCache
-from cellserve.service.registry.calibrations import Calibrations
+from cellserve.service.registry.calibration import machine
+from cellserve.service.registry.calibration.cache import CalibrationCache
+from cellserve.service.registry.calibration.calibrations import Calibrations
 from cellserve.service.registry.catalog import Catalog
 from cellserve.service.registry.lease import LoadedVersion
 from cellserve.service.registry.loading import load_version
-from cellserve.service.registry.repository import Repository
+from cellserve.service.registry.repository.repository import Repository
 from cellserve.service.registry.status import AliasStatus, VersionStatus
 from cellserve.service.sessions.sessions import Sessions
 from cellserve.service.sessions.settings import SessionSettings

@@ -17,7 +17,7 @@ from typing import Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from cellserve.service.registry import disk
+from cellserve.service import disk
 from cellserve.service.sessions.segment import DamagedSegment, Segment, decode, encode
 
 log = logging.getLogger(__name__)

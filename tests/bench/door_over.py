@@ -16,7 +16,7 @@ from cellserve.service.api.submission.inbox import Inbox
 from cellserve.service.config import Settings
 from cellserve.service.metrics.metrics import Metrics
 from cellserve.service.registry.catalog import Catalog
-from cellserve.service.registry.repository import Repository
+from cellserve.service.registry.repository.repository import Repository
 from cellserve.service.sessions.sessions import Sessions
 from cellserve.service.sessions.settings import SessionSettings
 

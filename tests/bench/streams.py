@@ -32,7 +32,7 @@ from cellserve.service.client.requests import PartLimits
 from cellserve.service.client.retry import RetryPolicy
 from cellserve.service.pb import cellserve_pb2 as pb
 from cellserve.service.pb import cellserve_pb2_grpc as pb_grpc
-from cellserve.service.registry.repository import Repository
+from cellserve.service.registry.repository.repository import Repository
 from deploy.demo.server import Server
 from tests.bench.table import show
 

@@ -19,7 +19,7 @@ from cellserve.service.errors import AdministrationDenied
 from cellserve.service.networks import parsed_networks
 from cellserve.service.pb import cellserve_pb2 as pb
 from cellserve.service.pb import cellserve_pb2_grpc
-from cellserve.service.registry.repository import Repository
+from cellserve.service.registry.repository.repository import Repository
 from tests.service.api.test_bad_requests import details_of, refusal
 from tests.service.registry.fakes import imported
 

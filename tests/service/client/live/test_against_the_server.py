@@ -16,7 +16,7 @@ from cellserve.service import errors
 from cellserve.service.app import Running, serving
 from cellserve.service.client import AsyncClient, Client, Prediction, RetryPolicy
 from cellserve.service.config import Settings
-from cellserve.service.registry.repository import Repository
+from cellserve.service.registry.repository.repository import Repository
 from tests.service.registry.fakes import imported, weights
 
 X = np.random.default_rng(8).normal(size=(24, 3)).astype(np.float32)

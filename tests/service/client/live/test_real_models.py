@@ -13,7 +13,7 @@ from cellserve.models import importers
 from cellserve.service.app import serving
 from cellserve.service.client import AsyncClient, Client
 from cellserve.service.config import Settings
-from cellserve.service.registry.repository import Repository
+from cellserve.service.registry.repository.repository import Repository
 from tests.models.test_real_models import REAL
 
 TEXT, VOICE = "text", "voice"

@@ -3,8 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from cellserve.service.registry import served
-from cellserve.service.registry.served import SERVED_FILE, Answered
+from cellserve.service.registry.repository import served
+from cellserve.service.registry.repository.served import SERVED_FILE, Answered
 
 
 def test_what_was_written_comes_back(tmp_path: Path) -> None:

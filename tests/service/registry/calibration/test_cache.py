@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from cellserve.models.traffic import TRAFFIC_KINDS, TrafficKind
-from cellserve.service.registry.calibration_cache import CalibrationCache
+from cellserve.service.registry.calibration.cache import CalibrationCache
 from cellserve.service.registry.manifest import Manifest
-from cellserve.service.registry.repository import Repository
+from cellserve.service.registry.repository.repository import Repository
 from tests.service.registry.fakes import FakeImport, passing_gate, weights
 
 HERE = {"host": "here", "processor": "chip", "torch": "2.13.0"}

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from cellserve.service.registry import machine
+from cellserve.service.registry.calibration import machine
 
 CPUINFO = "processor\t: 0\nmodel name\t: A Chip\nflags\t\t: fast wide\n\nprocessor\t: 1\nmodel name\t: Another\n"
 

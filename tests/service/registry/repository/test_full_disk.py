@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from cellserve.models.weights import Weights
+from cellserve.service import disk
 from cellserve.service.errors import RepositoryError
-from cellserve.service.registry import disk
 from cellserve.service.registry.manifest import ModelRef
 from tests.service.registry.fakes import imported, repository
 from tests.service.small_disk import fill

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Protocol
 from cellserve.models.traffic import TrafficKind
 from cellserve.service.engine.facts import VersionKey
 from cellserve.service.errors import ServiceError
-from cellserve.service.registry.calibration_cache import CalibrationCache
-from cellserve.service.registry.repository import Repository
+from cellserve.service.registry.calibration.cache import CalibrationCache
+from cellserve.service.registry.repository.repository import Repository
 from cellserve.service.registry.status import VersionState, VersionStatus
 
 if TYPE_CHECKING:

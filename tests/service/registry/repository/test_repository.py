@@ -10,7 +10,7 @@ from cellserve.models.weights import Weights
 from cellserve.service.engine.facts import VersionKey
 from cellserve.service.errors import InvalidInput, RepositoryError, UnknownModel, UnknownVersion
 from cellserve.service.registry.manifest import ModelRef
-from cellserve.service.registry.repository import Repository
+from cellserve.service.registry.repository.repository import Repository
 from tests.service.registry.fakes import failing_gate, imported, passing_gate, repository, weights
 
 

@@ -10,13 +10,13 @@ from dataclasses import dataclass, field
 
 from cellserve.service.engine.facts import VersionKey
 from cellserve.service.errors import RepositoryError
-from cellserve.service.registry.alias_history import Trail
-from cellserve.service.registry.aliases import changed_by_hand
-from cellserve.service.registry.layout import Fingerprint
 from cellserve.service.registry.manifest import STABLE
 from cellserve.service.registry.model_settings import ModelSettings
-from cellserve.service.registry.repository import Repository
-from cellserve.service.registry.served import Served
+from cellserve.service.registry.repository.alias_history import Trail
+from cellserve.service.registry.repository.aliases import changed_by_hand
+from cellserve.service.registry.repository.layout import Fingerprint
+from cellserve.service.registry.repository.repository import Repository
+from cellserve.service.registry.repository.served import Served
 
 
 @dataclass(frozen=True, slots=True)

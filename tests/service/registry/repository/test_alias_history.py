@@ -2,8 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from cellserve.service.registry import alias_history
-from cellserve.service.registry.alias_history import HISTORY_FILE, AliasMove, Trail, append, differences, read
+from cellserve.service.registry.repository import alias_history
+from cellserve.service.registry.repository.alias_history import HISTORY_FILE, AliasMove, Trail, append, differences, read
 
 
 def move(alias: str, before: int | None, after: int | None, by: str = "") -> AliasMove:

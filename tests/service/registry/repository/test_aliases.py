@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from cellserve.service.errors import RepositoryError
-from cellserve.service.registry import alias_history
-from cellserve.service.registry.aliases import Aliases, changed_by_hand
+from cellserve.service.registry.repository import alias_history
+from cellserve.service.registry.repository.aliases import Aliases, changed_by_hand
 
 
 def by_hand(folder: Path, aliases: dict[str, int]) -> None:
@@ -91,7 +91,7 @@ def test_on_a_full_disk_what_does_not_grow_is_written_in_place(tmp_path: Path, m
     def no_room(path: Path, content: bytes) -> None:
         raise OSError(errno.ENOSPC, "No space left on device", str(path))
 
-    monkeypatch.setattr("cellserve.service.registry.disk.write_file", no_room)
+    monkeypatch.setattr("cellserve.service.disk.write_file", no_room)
     book.write({"stable": 1}, "")
     assert book.read() == {"stable": 1}
     with pytest.raises(OSError, match="No space left"):

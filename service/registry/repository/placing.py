@@ -10,8 +10,9 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cellserve.service.registry import disk, layout, leftovers
+from cellserve.service import disk
 from cellserve.service.registry.manifest import Manifest
+from cellserve.service.registry.repository import layout, leftovers
 
 if TYPE_CHECKING:
     from cellserve.models.weights import Weights

@@ -13,9 +13,10 @@ from pathlib import Path
 
 from pydantic import PositiveInt, TypeAdapter, ValidationError
 
+from cellserve.service import disk
 from cellserve.service.errors import RepositoryError
-from cellserve.service.registry import alias_history, disk, layout
-from cellserve.service.registry.alias_history import Trail
+from cellserve.service.registry.repository import alias_history, layout
+from cellserve.service.registry.repository.alias_history import Trail
 
 log = logging.getLogger(__name__)
 

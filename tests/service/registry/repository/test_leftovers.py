@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from cellserve.service.registry import disk, leftovers
+from cellserve.service import disk
 from cellserve.service.registry.manifest import ModelRef
+from cellserve.service.registry.repository import leftovers
 from tests.service.registry.fakes import imported, repository
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[4]
 
 
 def leave(folder: Path, name: str) -> Path:

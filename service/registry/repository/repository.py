@@ -18,12 +18,10 @@ from typing import TYPE_CHECKING
 from pydantic import ValidationError
 
 from cellserve.models.errors import ModelError
+from cellserve.service import disk
 from cellserve.service.engine.facts import VersionKey
 from cellserve.service.errors import InvalidInput, RepositoryError, UnknownModel, UnknownVersion
-from cellserve.service.registry import disk, layout, leftovers, model_settings, placing, served
-from cellserve.service.registry.alias_history import Trail
-from cellserve.service.registry.aliases import Aliases
-from cellserve.service.registry.gate import Gate, parity_gate, with_answers
+from cellserve.service.registry import model_settings
 from cellserve.service.registry.manifest import (
     STABLE,
     Manifest,
@@ -34,7 +32,11 @@ from cellserve.service.registry.manifest import (
     check_model_name,
 )
 from cellserve.service.registry.model_settings import ModelSettings
-from cellserve.service.registry.served import Served
+from cellserve.service.registry.repository import layout, leftovers, placing, served
+from cellserve.service.registry.repository.alias_history import Trail
+from cellserve.service.registry.repository.aliases import Aliases
+from cellserve.service.registry.repository.gate import Gate, parity_gate, with_answers
+from cellserve.service.registry.repository.served import Served
 
 if TYPE_CHECKING:
     from cellserve.models.framework_answers import FrameworkAnswers

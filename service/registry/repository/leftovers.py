@@ -10,7 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from cellserve.service.registry import disk, layout
+from cellserve.service import disk
+from cellserve.service.registry.repository import layout
 
 log = logging.getLogger(__name__)
 

@@ -14,9 +14,9 @@ from cellserve.models.calibration import Calibration
 from cellserve.models.traffic import TRAFFIC_KINDS, TrafficKind
 from cellserve.service.engine.facts import VersionKey
 from cellserve.service.errors import UnknownVersion, UnsupportedImplementation
-from cellserve.service.registry.calibration_cache import CalibrationCache
-from cellserve.service.registry.calibrations import Calibrations, Choices
-from cellserve.service.registry.repository import Repository
+from cellserve.service.registry.calibration.cache import CalibrationCache
+from cellserve.service.registry.calibration.calibrations import Calibrations, Choices
+from cellserve.service.registry.repository.repository import Repository
 from cellserve.service.registry.status import VersionState, VersionStatus
 from tests.service.registry.fakes import FakeImport, passing_gate, weights
 

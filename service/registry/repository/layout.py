@@ -6,8 +6,8 @@ import re
 from pathlib import Path
 from typing import Final
 
+from cellserve.service import disk
 from cellserve.service.errors import InvalidInput
-from cellserve.service.registry import disk
 from cellserve.service.registry.manifest import check_model_name, parse_version
 
 MANIFEST_FILE: Final = "manifest.json"

@@ -12,7 +12,7 @@ from typing import Final
 
 from pydantic import BaseModel, ConfigDict, PositiveInt, TypeAdapter, ValidationError
 
-from cellserve.service.registry import disk
+from cellserve.service import disk
 
 SERVED_FILE: Final = ".served.json"
 _MOST_VERSIONS: Final = 8  # of an alias: those that served last
