@@ -13,7 +13,7 @@ import numpy.typing as npt
 from cellserve.models.state_layout import SEEN
 from cellserve.service.engine.facts import VersionKey
 from cellserve.service.registry.lease import Lease, LoadedVersion
-from cellserve.service.sessions.slab import StateSlab
+from cellserve.service.sessions.storage.slab import StateSlab
 
 
 class Pin:

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cellserve.service.sessions.parking import ParkingFile
+from cellserve.service.sessions.storage.parking import ParkingFile
 from cellserve.service.sessions.tombstones import SessionKey
 from tests.service.sessions.fakes import Stage, answer
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from safetensors.numpy import load, save
 
 from cellserve.service.errors import InvalidInput
-from cellserve.service.sessions import snapshot
+from cellserve.service.sessions.storage import snapshot
 from tests.service.sessions.fakes import LAYOUT, version
 
 MODEL = version("m", 3)

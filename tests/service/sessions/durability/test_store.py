@@ -1,6 +1,6 @@
 from pathlib import Path
 
-from cellserve.service.sessions.store import SessionStore
+from cellserve.service.sessions.durability.store import SessionStore
 
 
 def test_a_commit_removes_what_a_killed_server_was_writing(tmp_path: Path) -> None:

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.numpy import load, save
 
-from cellserve.service.sessions.revival import newest
-from cellserve.service.sessions.segment import DamagedSegment, Segment, SegmentVersion, SessionRecord, decode, encode
+from cellserve.service.sessions.durability.revival import newest
+from cellserve.service.sessions.durability.segment import DamagedSegment, Segment, SegmentVersion, SessionRecord, decode, encode
 
 OF = SegmentVersion(model="m", version=2, weights_digest="sha256:1", columns=(("0.h", 2), ("0.seen", 1)))
 

@@ -10,11 +10,11 @@ import numpy as np
 import numpy.typing as npt
 
 from cellserve.service.errors import ServiceError
+from cellserve.service.sessions.durability.segment import Segment, SegmentVersion, SessionRecord, columns_of
 from cellserve.service.sessions.live import LiveSessions
 from cellserve.service.sessions.observer import SessionObserver
-from cellserve.service.sessions.pins import Pin
 from cellserve.service.sessions.room import Room
-from cellserve.service.sessions.segment import Segment, SegmentVersion, SessionRecord, columns_of
+from cellserve.service.sessions.storage.pins import Pin
 from cellserve.service.sessions.tombstones import Ending, SessionKey
 from cellserve.service.sessions.versions import Versions
 

@@ -195,7 +195,7 @@ async def test_every_so_many_seconds_is_often_enough(make_stage: MakeStage, tmp_
 async def test_what_is_out_of_date_on_disk_is_cleared_away(
     make_stage: MakeStage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("cellserve.service.sessions.durability._OUTDATED", 5)
+    monkeypatch.setattr("cellserve.service.sessions.durability.durability._OUTDATED", 5)
     stage = make_stage("1")
     await stage.sessions.start()
     await stage.start("a", 0)

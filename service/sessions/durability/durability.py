@@ -16,14 +16,14 @@ from typing import Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from cellserve.service.sessions.durability.segment import Segment, SegmentVersion, SessionRecord, columns_of
+from cellserve.service.sessions.durability.store import SegmentEntry, SessionStore
 from cellserve.service.sessions.live import LiveSessions
-from cellserve.service.sessions.parking import ParkedRow
-from cellserve.service.sessions.pins import Pin
 from cellserve.service.sessions.room import Room
-from cellserve.service.sessions.segment import Segment, SegmentVersion, SessionRecord, columns_of
 from cellserve.service.sessions.session import Session
 from cellserve.service.sessions.settings import SessionSettings
-from cellserve.service.sessions.store import SegmentEntry, SessionStore
+from cellserve.service.sessions.storage.parking import ParkedRow
+from cellserve.service.sessions.storage.pins import Pin
 from cellserve.service.sessions.tombstones import SessionKey
 
 log = logging.getLogger(__name__)

@@ -18,7 +18,7 @@ from typing import Final, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from cellserve.service import disk
-from cellserve.service.sessions.segment import DamagedSegment, Segment, decode, encode
+from cellserve.service.sessions.durability.segment import DamagedSegment, Segment, decode, encode
 
 log = logging.getLogger(__name__)
 

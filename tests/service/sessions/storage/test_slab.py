@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cellserve.service.sessions.slab import SlabRow, StaleRow, StateSlab
+from cellserve.service.sessions.storage.slab import SlabRow, StaleRow, StateSlab
 
 
 def _state(value: float) -> np.ndarray:
