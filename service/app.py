@@ -19,14 +19,14 @@ from typing import TYPE_CHECKING, Final
 
 from cellserve.models.devices import resolve_device
 from cellserve.models.errors import Unsupported
-from cellserve.service.api.administration import is_loopback
+from cellserve.service.api.access.administration import is_loopback
 from cellserve.service.api.door import Door
-from cellserve.service.api.execution import Execution
 from cellserve.service.api.fronts.choice import NoSuchFront
 from cellserve.service.api.fronts.options import CannotListen, ServerOptions
-from cellserve.service.api.inbox import Inbox
-from cellserve.service.api.requests import Limits
+from cellserve.service.api.requests.row_inputs import Limits
 from cellserve.service.api.server import ApiServer
+from cellserve.service.api.submission.execution import Execution
+from cellserve.service.api.submission.inbox import Inbox
 from cellserve.service.config import Settings
 from cellserve.service.cores import parsed_cores, share_cores, usable_cores, worker_count
 from cellserve.service.durable_every import DurableEvery
@@ -34,16 +34,16 @@ from cellserve.service.engine.engine import Engine, EngineSettings
 from cellserve.service.engine.facts import VersionKey
 from cellserve.service.errors import Draining, InternalFailure, ServiceError
 from cellserve.service.followed_files import UnusableFile
-from cellserve.service.metrics import Metrics
-from cellserve.service.metrics_page import MetricsPage
+from cellserve.service.metrics.metrics import Metrics
+from cellserve.service.metrics.page import MetricsPage
 from cellserve.service.networks import parsed_networks
-from cellserve.service.registry import machine
-from cellserve.service.registry.calibration_cache import CalibrationCache
-from cellserve.service.registry.calibrations import Calibrations
+from cellserve.service.registry.calibration import machine
+from cellserve.service.registry.calibration.cache import CalibrationCache
+from cellserve.service.registry.calibration.calibrations import Calibrations
 from cellserve.service.registry.catalog import Catalog
 from cellserve.service.registry.lease import LoadedVersion
 from cellserve.service.registry.loading import load_version
-from cellserve.service.registry.repository import Repository
+from cellserve.service.registry.repository.repository import Repository
 from cellserve.service.registry.status import AliasStatus, VersionStatus
 from cellserve.service.sessions.sessions import Sessions
 from cellserve.service.sessions.settings import SessionSettings

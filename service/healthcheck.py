@@ -12,8 +12,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-from cellserve.service.client import Client, ServiceError
-from cellserve.service.client_files import ClientFiles
+from cellserve.service.client import Client, ClientFiles, ServiceError
 from cellserve.service.config import Settings
 from cellserve.service.followed_files import UnusableFile
 from cellserve.service.tls_files import TlsFiles, UntrustworthyCertificate

@@ -7,10 +7,10 @@ from collections.abc import Callable
 from typing import NamedTuple, Protocol, TypeVar
 
 from cellserve.service.api.calls import CURRENT
-from cellserve.service.api.execution import Execution
-from cellserve.service.api.replies import WantedOutputs, compute_seconds, queue_seconds
-from cellserve.service.api.requests import Limits, RowInputs, RunOptions, works
-from cellserve.service.api.signature import Signature, Signatures
+from cellserve.service.api.requests.outputs import WantedOutputs, compute_seconds, queue_seconds
+from cellserve.service.api.requests.row_inputs import Limits, RowInputs, RunOptions, works
+from cellserve.service.api.requests.signature import Signature, Signatures
+from cellserve.service.api.submission.execution import Execution
 from cellserve.service.engine.batch import Delivery
 from cellserve.service.registry.description import VersionDescription
 from cellserve.service.registry.lease import Lease, LoadedVersion

@@ -1,4 +1,4 @@
-"""What the door tells an observer, as plain facts. Knows no metrics library: service/metrics.py turns facts into series."""
+"""What the door tells an observer, as plain facts. Knows no metrics library: service/metrics turns facts into series."""
 
 from __future__ import annotations
 

@@ -13,12 +13,19 @@ from typing import NamedTuple, TypeVar
 from cellserve.models.clock import steps_of
 from cellserve.service.api.calls import CURRENT
 from cellserve.service.api.door import Door, Planned
-from cellserve.service.api.signature import Signature
+from cellserve.service.api.requests.signature import Signature
 from cellserve.service.errors import InvalidInput
 from cellserve.service.registry.lease import LoadedVersion
 from cellserve.service.sessions.feed import Feed, FeedPlan, FeedReply
 
 Reply = TypeVar("Reply")
+
+
+def require_position(position: int, field: str) -> int:
+    """Raises InvalidInput: no sequence can have consumed fewer than 0 steps."""
+    if position < 0:
+        raise InvalidInput(f"position is {position}; expected the time steps consumed so far, 0 or more", field=field)
+    return position
 
 
 class FeedAsk(NamedTuple):

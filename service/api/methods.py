@@ -22,16 +22,16 @@ from typing import Any, Final, NamedTuple, NoReturn
 import grpc
 from google.protobuf.message import DecodeError
 
-from cellserve.service.api.access import Access, Guard
-from cellserve.service.api.askers import asker_of
+from cellserve.service.api.access.rights import Access, Guard
 from cellserve.service.api.calls import Call, RequestIds, enter
 from cellserve.service.api.facts import DoorObserver, RpcMethod, RpcType
 from cellserve.service.api.failures import told
 from cellserve.service.api.fronts.front import CallContext
-from cellserve.service.api.gate import Gate
-from cellserve.service.api.presence import Presence
+from cellserve.service.api.overload.askers import asker_of
+from cellserve.service.api.overload.gate import Gate
+from cellserve.service.api.overload.storm import Storm
 from cellserve.service.api.status import DETAILS_KEY, REQUEST_ID_KEY, status_of
-from cellserve.service.api.storm import Storm
+from cellserve.service.api.submission.presence import Presence
 from cellserve.service.errors import (
     CAUSE,
     RETRY_TICKET_KEY,

@@ -8,21 +8,21 @@ from typing import Final
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection, reflection_pb2_grpc
 
-from cellserve.service.api.access import Access, LocalAdministration, TokenAccess
+from cellserve.service.api.access.rights import Access, LocalAdministration, TokenAccess
+from cellserve.service.api.access.tokens import read_tokens
 from cellserve.service.api.door import Door
 from cellserve.service.api.facts import DoorObserver
 from cellserve.service.api.fronts.choice import front_of
 from cellserve.service.api.fronts.options import ServerOptions
-from cellserve.service.api.gate import Gate
 from cellserve.service.api.health import HealthServicer
-from cellserve.service.api.loop_lag import LoopLag
 from cellserve.service.api.methods import Methods, Refusals
-from cellserve.service.api.open_inference import OpenInferenceServicer
-from cellserve.service.api.registry import ModelRegistryServicer
-from cellserve.service.api.sequences import TypedSequencesServicer
-from cellserve.service.api.statistics import StatisticsSource
-from cellserve.service.api.storm import Storm
-from cellserve.service.api.tokens import read_tokens
+from cellserve.service.api.open_inference.servicer import OpenInferenceServicer
+from cellserve.service.api.open_inference.statistics import StatisticsSource
+from cellserve.service.api.overload.gate import Gate
+from cellserve.service.api.overload.loop_lag import LoopLag
+from cellserve.service.api.overload.storm import Storm
+from cellserve.service.api.typed.registry import ModelRegistryServicer
+from cellserve.service.api.typed.sequences import TypedSequencesServicer
 from cellserve.service.errors import ServiceError
 from cellserve.service.followed_files import FollowedFiles
 from cellserve.service.pb import cellserve_pb2, cellserve_pb2_grpc, open_inference_pb2, open_inference_pb2_grpc

@@ -14,10 +14,10 @@ from typing import Generic, TypeVar
 from cellserve.service.api.calls import Call, RequestIds, enter
 from cellserve.service.api.facts import DoorObserver
 from cellserve.service.api.failures import told
-from cellserve.service.api.presence import Presence
+from cellserve.service.api.overload.storm import Storm
+from cellserve.service.api.overload.turnstile import Turnstile
 from cellserve.service.api.status import CODES
-from cellserve.service.api.storm import Storm
-from cellserve.service.api.turnstile import Turnstile
+from cellserve.service.api.submission.presence import Presence
 from cellserve.service.engine.asker import Asker
 from cellserve.service.errors import CAUSE, Cancelled, ServiceError
 

@@ -13,7 +13,7 @@ from cellserve.service.cli.completion import references
 from cellserve.service.cli.options import JsonOption, RepositoryOption, open_repository
 from cellserve.service.cli.output import note, print_json, print_table, step_bar
 from cellserve.service.errors import InvalidInput, UnknownImplementation, UnsupportedImplementation
-from cellserve.service.registry import machine
+from cellserve.service.registry.calibration import machine
 from cellserve.service.registry.manifest import ModelRef
 
 if TYPE_CHECKING:

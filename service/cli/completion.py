@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from cellserve.service.cli.options import open_repository
 from cellserve.service.errors import ServiceError
-from cellserve.service.registry.repository import Repository
+from cellserve.service.registry.repository.repository import Repository
 
 
 def model_names(incomplete: str) -> list[str]:

@@ -12,7 +12,7 @@ from cellserve.service.cli.options import ArchitectureOption, DescriptionOption,
 from cellserve.service.cli.output import complain, note, print_json, step_bar
 from cellserve.service.cli.recipes import FILE, recipe
 from cellserve.service.registry.manifest import Manifest, check_alias_name, check_model_name
-from cellserve.service.registry.repository import Repository
+from cellserve.service.registry.repository.repository import Repository
 
 _STEPS: Final = 3  # read, check, publish
 

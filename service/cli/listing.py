@@ -10,8 +10,8 @@ from cellserve.service.cli.options import JsonOption, RepositoryOption, open_rep
 from cellserve.service.cli.output import note, print_json, print_table
 from cellserve.service.cli.server_options import Server, asks_a_server
 from cellserve.service.errors import RepositoryError
-from cellserve.service.registry.model_on_disk import ModelOnDisk, read_model
-from cellserve.service.registry.repository import Repository
+from cellserve.service.registry.repository.model_on_disk import ModelOnDisk, read_model
+from cellserve.service.registry.repository.repository import Repository
 
 
 @asks_a_server(None, "Ask this running server instead, host:port or grpcs://host:port: what is loaded, and why not.")

@@ -15,8 +15,7 @@ from rich.text import Text
 
 from cellserve.service.cli.output import print_json
 from cellserve.service.cli.server_options import Server
-from cellserve.service.client import AsyncClient, RetryPolicy
-from cellserve.service.client_registry import InputTensor
+from cellserve.service.client import AsyncClient, InputTensor, RetryPolicy
 from cellserve.service.errors import AdministrationDenied, InvalidInput
 from cellserve.service.loadgen import lengths as length_distributions
 from cellserve.service.loadgen import load_test

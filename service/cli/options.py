@@ -12,7 +12,7 @@ import typer
 from rich.markup import escape
 
 from cellserve.service.config import DEFAULT_REPOSITORY, Settings
-from cellserve.service.registry.repository import Repository
+from cellserve.service.registry.repository.repository import Repository
 
 RepositoryOption = Annotated[
     Path | None,

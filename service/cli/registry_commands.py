@@ -12,12 +12,12 @@ from cellserve.service.cli.options import JsonOption, RepositoryOption, open_rep
 from cellserve.service.cli.output import note, print_json, print_table
 from cellserve.service.config import Settings
 from cellserve.service.errors import InvalidInput
-from cellserve.service.registry import machine
-from cellserve.service.registry.alias_history import Trail
-from cellserve.service.registry.calibration_cache import CalibrationCache
+from cellserve.service.registry.calibration import machine
+from cellserve.service.registry.calibration.cache import CalibrationCache
 from cellserve.service.registry.manifest import STABLE, ModelRef, check_alias_name
-from cellserve.service.registry.model_on_disk import read_model
-from cellserve.service.registry.repository import Repository
+from cellserve.service.registry.repository.alias_history import Trail
+from cellserve.service.registry.repository.model_on_disk import read_model
+from cellserve.service.registry.repository.repository import Repository
 
 _SHOWN_MOVES: Final = 20
 

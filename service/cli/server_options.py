@@ -12,8 +12,7 @@ from typing import Annotated, Any, Final, get_type_hints
 
 import typer
 
-from cellserve.service.client_files import ClientFiles
-from cellserve.service.client_retry import RetryPolicy
+from cellserve.service.client import ClientFiles, RetryPolicy
 from cellserve.service.config import DEFAULT_PORT
 from cellserve.service.errors import InvalidInput
 

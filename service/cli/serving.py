@@ -13,7 +13,7 @@ from rich.markup import escape
 
 from cellserve.service import logs
 from cellserve.service.config import Settings
-from cellserve.service.registry.repository import Repository
+from cellserve.service.registry.repository.repository import Repository
 
 log = logging.getLogger(__name__)
 

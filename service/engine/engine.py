@@ -16,18 +16,18 @@ from torch import device, set_num_threads
 from cellserve.models.calibration import Calibration, calibrate
 from cellserve.models.network import Network
 from cellserve.models.traffic import TrafficKind
-from cellserve.service.engine.admission import check_deadline
-from cellserve.service.engine.appointments import Appointments
+from cellserve.service.engine.admission.admission import check_deadline
+from cellserve.service.engine.admission.appointments import Appointments
 from cellserve.service.engine.asker import ANYBODY, Asker
-from cellserve.service.engine.at_once import AtOnce
 from cellserve.service.engine.batch import Delivery
 from cellserve.service.engine.commands import Cancel, Submit, WhenIdle
 from cellserve.service.engine.facts import LaneFact, Observer, VersionKey
 from cellserve.service.engine.lane import Lane
 from cellserve.service.engine.placement import Placement, check_implementation
+from cellserve.service.engine.running.at_once import AtOnce
+from cellserve.service.engine.running.transfers import Transfers, transfers_of
 from cellserve.service.engine.sequence import Sequence, Work
 from cellserve.service.engine.settings import EngineSettings
-from cellserve.service.engine.transfers import Transfers, transfers_of
 from cellserve.service.engine.worker import Worker
 from cellserve.service.errors import Draining, InternalFailure, InvalidInput, Overloaded, ServiceError, UnknownVersion
 

@@ -16,26 +16,26 @@ from typing import Protocol
 import torch
 
 from cellserve.models.network import Network
-from cellserve.service.engine.admission import Admission
-from cellserve.service.engine.backlog import Backlog
+from cellserve.service.engine.admission.admission import Admission
+from cellserve.service.engine.admission.backlog import Backlog
+from cellserve.service.engine.admission.load import Load
 from cellserve.service.engine.batch import Batch, Delivery
-from cellserve.service.engine.chunk_queue import ChunkQueue
-from cellserve.service.engine.chunk_runner import ChunkRunner
-from cellserve.service.engine.experience import Experience
+from cellserve.service.engine.costs.experience import Experience
+from cellserve.service.engine.costs.pass_costs import PassCosts
 from cellserve.service.engine.facts import IterationFact, LaneFact, Observer, SequenceFact, VersionKey
-from cellserve.service.engine.flight import Flight
-from cellserve.service.engine.launch import Launch
-from cellserve.service.engine.load import Load
-from cellserve.service.engine.overlapped_budget import OverlappedBudget
-from cellserve.service.engine.pass_costs import PassCosts
-from cellserve.service.engine.pass_queue import PassQueue
-from cellserve.service.engine.pass_runner import PassRunner
-from cellserve.service.engine.scheduler import Budget, Queue, Scheduler
+from cellserve.service.engine.running.chunk_runner import ChunkRunner
+from cellserve.service.engine.running.flight import Flight
+from cellserve.service.engine.running.launch import Launch
+from cellserve.service.engine.running.pass_runner import PassRunner
+from cellserve.service.engine.running.transfers import Transfers
+from cellserve.service.engine.scheduling.chunk_queue import ChunkQueue
+from cellserve.service.engine.scheduling.overlapped_budget import OverlappedBudget
+from cellserve.service.engine.scheduling.pass_queue import PassQueue
+from cellserve.service.engine.scheduling.scheduler import Budget, Queue, Scheduler
 from cellserve.service.engine.sequence import Sequence, Work
 from cellserve.service.engine.settings import EngineSettings
 from cellserve.service.engine.state_pool import StatePool
 from cellserve.service.engine.telling import tell
-from cellserve.service.engine.transfers import Transfers
 from cellserve.service.errors import Cancelled, DeadlineExpired, InternalFailure, ServiceError
 
 log = logging.getLogger(__name__)

@@ -10,11 +10,11 @@ from collections.abc import Mapping, Sequence
 from cellserve.models.implementations import INTERPRETED
 from cellserve.models.network import Network
 from cellserve.models.traffic import TrafficKind
-from cellserve.service.engine.at_once import AtOnce
+from cellserve.service.engine.admission.load import Load
 from cellserve.service.engine.choice import Choice
 from cellserve.service.engine.facts import VersionKey
 from cellserve.service.engine.lane import Lane
-from cellserve.service.engine.load import Load
+from cellserve.service.engine.running.at_once import AtOnce
 from cellserve.service.engine.sequence import Work
 from cellserve.service.errors import UnknownImplementation, UnsupportedImplementation
 

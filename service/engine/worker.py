@@ -16,17 +16,17 @@ from threading import Event, Lock, Thread, current_thread
 
 import torch
 
-from cellserve.service.engine.admission import Admission
-from cellserve.service.engine.appointments import Appointments
+from cellserve.service.engine.admission.admission import Admission
+from cellserve.service.engine.admission.appointments import Appointments
+from cellserve.service.engine.admission.load import Load
 from cellserve.service.engine.batch import Delivery
-from cellserve.service.engine.chunk_length import ChunkBudget
 from cellserve.service.engine.commands import Cancel, Command, Stop, Submit, WhenIdle
 from cellserve.service.engine.facts import Observer
 from cellserve.service.engine.lane import Lane, LaneHost
-from cellserve.service.engine.load import Load
-from cellserve.service.engine.pressed_budget import PressedBudget
+from cellserve.service.engine.running.transfers import Transfers
+from cellserve.service.engine.scheduling.chunk_length import ChunkBudget
+from cellserve.service.engine.scheduling.pressed_budget import PressedBudget
 from cellserve.service.engine.settings import EngineSettings
-from cellserve.service.engine.transfers import Transfers
 from cellserve.service.errors import Draining, InternalFailure
 
 log = logging.getLogger(__name__)

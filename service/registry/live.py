@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Protocol
 from cellserve.models.errors import ModelError
 from cellserve.service.engine.facts import VersionKey
 from cellserve.service.errors import ServiceError
-from cellserve.service.registry.layout import Fingerprint
 from cellserve.service.registry.lease import Lease, LoadedVersion
 from cellserve.service.registry.loading import failure_words
+from cellserve.service.registry.repository.layout import Fingerprint
 from cellserve.service.registry.status import VersionState
 
 if TYPE_CHECKING:

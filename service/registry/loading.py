@@ -15,7 +15,7 @@ from cellserve.service.engine.facts import VersionKey
 from cellserve.service.errors import RepositoryError, ServiceError
 from cellserve.service.registry.lease import LoadedVersion
 from cellserve.service.registry.manifest import Manifest
-from cellserve.service.registry.repository import Repository
+from cellserve.service.registry.repository.repository import Repository
 
 if TYPE_CHECKING:
     from cellserve.models.network import Network

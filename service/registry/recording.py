@@ -11,10 +11,10 @@ import logging
 from collections.abc import Callable, Iterable, Mapping
 
 from cellserve.service.errors import ServiceError, UnknownModel
-from cellserve.service.registry.model_on_disk import ModelOnDisk
 from cellserve.service.registry.pointers import stand_in_words, told_apart
-from cellserve.service.registry.repository import Repository
-from cellserve.service.registry.served import Served
+from cellserve.service.registry.repository.model_on_disk import ModelOnDisk
+from cellserve.service.registry.repository.repository import Repository
+from cellserve.service.registry.repository.served import Served
 from cellserve.service.registry.status import AliasStatus
 
 log = logging.getLogger(__name__)

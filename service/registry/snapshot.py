@@ -11,12 +11,12 @@ from dataclasses import dataclass, field
 
 from cellserve.service.engine.facts import VersionKey
 from cellserve.service.errors import UnknownModel, UnknownVersion, VersionUnavailable
-from cellserve.service.registry.alias_history import differences
-from cellserve.service.registry.layout import Fingerprint
 from cellserve.service.registry.manifest import STABLE, parse_version
-from cellserve.service.registry.model_on_disk import ModelOnDisk, read_model
-from cellserve.service.registry.repository import Repository
-from cellserve.service.registry.served import Answered
+from cellserve.service.registry.repository.alias_history import differences
+from cellserve.service.registry.repository.layout import Fingerprint
+from cellserve.service.registry.repository.model_on_disk import ModelOnDisk, read_model
+from cellserve.service.registry.repository.repository import Repository
+from cellserve.service.registry.repository.served import Answered
 
 log = logging.getLogger(__name__)
 

@@ -13,8 +13,8 @@ from cellserve.service.engine.facts import VersionKey
 from cellserve.service.errors import RepositoryError
 from cellserve.service.registry.loading import failure_words, prove
 from cellserve.service.registry.manifest import ModelRef
-from cellserve.service.registry.model_on_disk import read_model
-from cellserve.service.registry.repository import Repository
+from cellserve.service.registry.repository.model_on_disk import read_model
+from cellserve.service.registry.repository.repository import Repository
 
 _DEVICE: Final = "cpu"  # where the gate of publishing has measured the bound
 

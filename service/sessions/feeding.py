@@ -18,11 +18,11 @@ from cellserve.service.registry.lease import LoadedVersion
 from cellserve.service.sessions.feed import Feed, FeedPlan, FeedReply
 from cellserve.service.sessions.live import LiveSessions
 from cellserve.service.sessions.observer import SessionObserver
-from cellserve.service.sessions.pins import Pin
 from cellserve.service.sessions.replies import Replies
 from cellserve.service.sessions.room import Room
 from cellserve.service.sessions.session import Session
 from cellserve.service.sessions.states import States
+from cellserve.service.sessions.storage.pins import Pin
 from cellserve.service.sessions.versions import Versions
 
 Run = Callable[[Sequence[Work]], Awaitable[list[Delivery]]]

@@ -17,10 +17,10 @@ from cellserve.service.engine.facts import VersionKey
 from cellserve.service.registry.model_settings import ModelSettings
 from cellserve.service.sessions.epochs import Epochs
 from cellserve.service.sessions.observer import SessionCount, SessionEvent, SessionObserver
-from cellserve.service.sessions.parking import ParkedRow
-from cellserve.service.sessions.pins import Pin, Pins
 from cellserve.service.sessions.session import Session
 from cellserve.service.sessions.settings import SessionSettings
+from cellserve.service.sessions.storage.parking import ParkedRow
+from cellserve.service.sessions.storage.pins import Pin, Pins
 from cellserve.service.sessions.tombstones import Ending, SessionKey, Tombstones
 
 _EVENTS: dict[Ending, SessionEvent] = {

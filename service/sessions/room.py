@@ -16,9 +16,9 @@ import numpy as np
 from cellserve.service.errors import Overloaded
 from cellserve.service.sessions.live import LiveSessions
 from cellserve.service.sessions.observer import SessionObserver
-from cellserve.service.sessions.parking import ParkedRow, ParkingFile
-from cellserve.service.sessions.pins import Pin
 from cellserve.service.sessions.settings import SessionSettings
+from cellserve.service.sessions.storage.parking import ParkedRow, ParkingFile
+from cellserve.service.sessions.storage.pins import Pin
 
 log = logging.getLogger(__name__)
 

@@ -10,12 +10,12 @@ from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from cellserve.service.sessions.slab import SlabRow
+from cellserve.service.sessions.storage.slab import SlabRow
 from cellserve.service.sessions.tombstones import SessionKey
 
 if TYPE_CHECKING:
-    from cellserve.service.sessions.parking import ParkedRow
-    from cellserve.service.sessions.pins import Pin
+    from cellserve.service.sessions.storage.parking import ParkedRow
+    from cellserve.service.sessions.storage.pins import Pin
 
 
 class Session:

@@ -14,8 +14,8 @@ from contextlib import asynccontextmanager
 from cellserve.service.errors import SequenceExists, SequenceUnknown, ServiceError, WrongWeights
 from cellserve.service.registry.lease import Lease
 from cellserve.service.registry.status import VersionState, VersionStatus
-from cellserve.service.sessions import snapshot as snapshots
-from cellserve.service.sessions.durability import Durability
+from cellserve.service.sessions.durability.durability import Durability
+from cellserve.service.sessions.durability.revival import Revival
 from cellserve.service.sessions.feed import Feed, FeedReply
 from cellserve.service.sessions.feeding import Feeding, Run, lost, require_causal
 from cellserve.service.sessions.ids import check_id, new_id
@@ -23,11 +23,11 @@ from cellserve.service.sessions.info import SessionInfo
 from cellserve.service.sessions.live import LiveSessions
 from cellserve.service.sessions.observer import NoObserver, SessionCount, SessionObserver
 from cellserve.service.sessions.replies import Replies
-from cellserve.service.sessions.revival import Revival
 from cellserve.service.sessions.room import Room
 from cellserve.service.sessions.session import Session
 from cellserve.service.sessions.settings import SessionSettings
 from cellserve.service.sessions.states import States
+from cellserve.service.sessions.storage import snapshot as snapshots
 from cellserve.service.sessions.tombstones import SessionKey
 from cellserve.service.sessions.versions import Versions
 

@@ -7,9 +7,9 @@ from dataclasses import replace
 
 import uvloop
 
-from cellserve.service.api.inbox import Inbox
+from cellserve.service.api.submission.inbox import Inbox
 from cellserve.service.engine.engine import Engine
-from cellserve.service.metrics import Metrics
+from cellserve.service.metrics.metrics import Metrics
 from tests.bench import door_over
 from tests.bench.engine_processes import SETTINGS, EngineProcesses
 

@@ -11,7 +11,7 @@ import sys
 import numpy as np
 import uvloop
 
-from cellserve.service.api.inbox import Inbox
+from cellserve.service.api.submission.inbox import Inbox
 from cellserve.service.engine.batch import Delivery
 from cellserve.service.engine.sequence import Work
 from tests.bench import door_over

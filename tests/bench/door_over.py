@@ -9,15 +9,15 @@ from pathlib import Path
 from typing import Any
 
 from cellserve.service.api.door import Door
-from cellserve.service.api.execution import Execution
 from cellserve.service.api.fronts.options import ServerOptions
-from cellserve.service.api.inbox import Inbox
-from cellserve.service.api.requests import Limits
+from cellserve.service.api.requests.row_inputs import Limits
 from cellserve.service.api.server import ApiServer
+from cellserve.service.api.submission.execution import Execution
+from cellserve.service.api.submission.inbox import Inbox
 from cellserve.service.config import Settings
-from cellserve.service.metrics import Metrics
+from cellserve.service.metrics.metrics import Metrics
 from cellserve.service.registry.catalog import Catalog
-from cellserve.service.registry.repository import Repository
+from cellserve.service.registry.repository.repository import Repository
 from cellserve.service.sessions.sessions import Sessions
 from cellserve.service.sessions.settings import SessionSettings
 

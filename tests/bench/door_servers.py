@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from cellserve.models.importers.imported import ImportedModel, Source
-from cellserve.service.registry.repository import Repository
+from cellserve.service.registry.repository.repository import Repository
 from tests.bench.workloads import Workload
 
 

@@ -13,14 +13,14 @@ from pathlib import Path
 
 import torch
 
-from cellserve.service.api.inbox import Inbox
+from cellserve.service.api.submission.inbox import Inbox
 from cellserve.service.config import Settings
 from cellserve.service.engine.batch import Delivery
 from cellserve.service.engine.engine import Engine, EngineSettings
 from cellserve.service.engine.facts import VersionKey
 from cellserve.service.engine.sequence import Work
 from cellserve.service.registry.loading import load_version
-from cellserve.service.registry.repository import Repository
+from cellserve.service.registry.repository.repository import Repository
 from tests.bench.engine import Unobserved
 from tests.bench.frames import Wire, framed, received
 from tests.bench.stand_in import StandIn

@@ -19,7 +19,7 @@ from typing import Any
 import grpc
 import numpy as np
 
-from cellserve.service.client_errors import mirrored
+from cellserve.service.client.errors import mirrored
 from cellserve.service.errors import RETRY_TICKET_KEY
 from tests.bench import door_traffic
 

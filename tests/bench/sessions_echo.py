@@ -12,7 +12,7 @@ from functools import partial
 import numpy as np
 import uvloop
 
-from cellserve.service.api.execution import Execution
+from cellserve.service.api.submission.execution import Execution
 from cellserve.service.engine.batch import Delivery
 from cellserve.service.engine.sequence import Work
 from cellserve.service.registry.catalog import Catalog

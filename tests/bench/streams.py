@@ -27,12 +27,12 @@ from cellserve.models.shapes import expected_weights
 from cellserve.models.spec import InputSpec, LstmLayer, ModelSpec
 from cellserve.models.weights import Weights
 from cellserve.service.client import AsyncClient, Client
-from cellserve.service.client_call import CallSettings
-from cellserve.service.client_requests import PartLimits
-from cellserve.service.client_retry import RetryPolicy
+from cellserve.service.client.call import CallSettings
+from cellserve.service.client.requests import PartLimits
+from cellserve.service.client.retry import RetryPolicy
 from cellserve.service.pb import cellserve_pb2 as pb
 from cellserve.service.pb import cellserve_pb2_grpc as pb_grpc
-from cellserve.service.registry.repository import Repository
+from cellserve.service.registry.repository.repository import Repository
 from deploy.demo.server import Server
 from tests.bench.table import show
 

@@ -18,7 +18,7 @@ from cellserve.models.shapes import expected_weights
 from cellserve.models.spec import ModelSpec
 from cellserve.models.weights import Weights
 from cellserve.service.registry.model_settings import SETTINGS_FILE
-from cellserve.service.registry.repository import Repository
+from cellserve.service.registry.repository.repository import Repository
 
 DIGITS = "digits"
 DEMO = Path(__file__).parents[2] / "deploy" / "demo"

@@ -9,7 +9,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from cellserve.service.registry.repository import Repository
+from cellserve.service.registry.repository.repository import Repository
 from deploy.demo.server import COMMAND, Server
 from tests.load import models
 from tests.load.scenarios import ALL, Scenario

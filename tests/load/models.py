@@ -9,7 +9,7 @@ from cellserve.models.importers.imported import ImportedModel, Source
 from cellserve.models.shapes import expected_weights
 from cellserve.models.spec import DenseLayer, InputSpec, LstmLayer, ModelSpec
 from cellserve.models.weights import Weights
-from cellserve.service.registry.repository import Repository
+from cellserve.service.registry.repository.repository import Repository
 
 STACK = "stack"
 FEATURES = 32

@@ -16,7 +16,7 @@ SERVE = (
 LIMIT_SECONDS = 60
 HELD = """
 import os, time
-from cellserve.service.engine.chunk_runner import ChunkRunner
+from cellserve.service.engine.running.chunk_runner import ChunkRunner
 run = ChunkRunner.run
 def held(*arguments):
     while os.path.exists(os.environ["HOLD"]):

@@ -19,7 +19,7 @@ from cellserve.service.app import Running, serving
 from cellserve.service.config import Settings
 from cellserve.service.pb import cellserve_pb2_grpc, open_inference_pb2_grpc
 from cellserve.service.pb import open_inference_pb2 as pb
-from cellserve.service.registry.repository import Repository
+from cellserve.service.registry.repository.repository import Repository
 
 SPEC = ModelSpec.model_validate(
     {

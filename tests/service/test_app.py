@@ -24,7 +24,7 @@ from tests.service.processes import HELD, LIMIT_SECONDS, SERVE, Process, sample,
 from tests.service.served import ARRAYS, SPEC, infer_request, publish
 
 IMPLEMENTATIONS = ("0", "1", "2", "fused", "onnxruntime")
-BROKEN = "from cellserve.service.api.inbox import Inbox; Inbox.deliver = lambda inbox, deliveries: 1 / 0; " + SERVE
+BROKEN = "from cellserve.service.api.submission.inbox import Inbox; Inbox.deliver = lambda inbox, deliveries: 1 / 0; " + SERVE
 
 
 @pytest.fixture(scope="module")

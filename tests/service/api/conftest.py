@@ -17,16 +17,17 @@ from cellserve.models.shapes import expected_weights
 from cellserve.models.spec import ModelSpec
 from cellserve.models.weights import Weights
 from cellserve.service.api.door import Door
-from cellserve.service.api.execution import Execution
 from cellserve.service.api.facts import RequestFact, RpcMethod
 from cellserve.service.api.fronts.options import ServerOptions
-from cellserve.service.api.inbox import Inbox
-from cellserve.service.api.requests import Limits
+from cellserve.service.api.requests.row_inputs import Limits
 from cellserve.service.api.server import ApiServer
+from cellserve.service.api.submission.execution import Execution
+from cellserve.service.api.submission.inbox import Inbox
 from cellserve.service.config import Settings
 from cellserve.service.engine.engine import Engine, EngineSettings
 from cellserve.service.engine.facts import VersionKey
 from cellserve.service.errors import UnknownModel, UnknownVersion
+from cellserve.service.metrics.statistics import Statistics
 from cellserve.service.pb import cellserve_pb2_grpc, open_inference_pb2_grpc
 from cellserve.service.pb import open_inference_pb2 as pb
 from cellserve.service.registry.lease import Lease, LoadedVersion
@@ -35,7 +36,6 @@ from cellserve.service.registry.model_settings import ModelSettings
 from cellserve.service.registry.status import AliasStatus, VersionState, VersionStatus
 from cellserve.service.sessions.sessions import Sessions
 from cellserve.service.sessions.settings import SessionSettings
-from cellserve.service.statistics import Statistics
 from tests.fakes import FakeNetwork, RecordingObserver
 
 LIMITS = Limits(rows=16, steps=2000, reply_bytes=200_000)

@@ -15,7 +15,7 @@ from grpc_status import rpc_status
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from cellserve.service.api.requests import Limits
+from cellserve.service.api.requests.row_inputs import Limits
 from cellserve.service.pb import open_inference_pb2 as pb
 from tests.fakes import POISON, FakeNetwork, running_sum
 from tests.service.api.conftest import MESSAGE_BYTES, Harness, infer_request, network_of, outputs_of

@@ -15,7 +15,7 @@ from cellserve.service.app import serving
 from cellserve.service.config import Settings
 from cellserve.service.pb import cellserve_pb2 as typed
 from cellserve.service.pb import open_inference_pb2 as pb
-from cellserve.service.registry.repository import Repository
+from cellserve.service.registry.repository.repository import Repository
 from tests.e2e.models import RANDOM_MODELS
 from tests.fuzz.cases import FEED, GET, INFER, PERMITTED, STREAMS, Case, Outcome, fault
 from tests.fuzz.driving import Fuzz, watched

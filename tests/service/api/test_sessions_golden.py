@@ -11,7 +11,7 @@ import pytest
 from cellserve.models.network import Network
 from tests.golden.cases import GoldenCase, all_cases
 from tests.service.api.conftest import Harness, infer_request, network_of, outputs_of
-from tests.service.api.test_sessions_open_inference import feed
+from tests.service.api.open_inference.test_sessions import feed
 
 STATEFUL = [case for case in all_cases() if "_stateful_" in case.name]
 STACK = {

@@ -11,7 +11,7 @@ import pytest
 
 from cellserve.models import reference
 from cellserve.models.network import Network
-from cellserve.service.client_tensors import from_wire, to_wire
+from cellserve.service.client.tensors import from_wire, to_wire
 from cellserve.service.pb import cellserve_pb2 as typed
 from cellserve.service.pb import open_inference_pb2 as pb
 from tests.golden.cases import all_cases

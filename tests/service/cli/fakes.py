@@ -10,7 +10,7 @@ from typing import Any
 from typer.testing import CliRunner, Result
 
 from cellserve.service.cli.main import app
-from cellserve.service.registry.repository import Repository, parity_gate
+from cellserve.service.registry.repository.repository import Repository, parity_gate
 from tests.service.registry.fakes import imported
 
 

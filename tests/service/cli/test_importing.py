@@ -8,7 +8,7 @@ from cellserve.models.golden_pair import GoldenPair
 from cellserve.service.config import Settings
 from cellserve.service.engine.facts import VersionKey
 from cellserve.service.registry.loading import load_version
-from cellserve.service.registry.repository import Repository
+from cellserve.service.registry.repository.repository import Repository
 from tests.service.cli.fakes import Shell
 
 

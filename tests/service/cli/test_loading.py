@@ -12,8 +12,8 @@ from typer.testing import CliRunner
 
 from cellserve.service.cli.load_session import Inputs
 from cellserve.service.cli.main import app
-from cellserve.service.client_registry import InputTensor
-from cellserve.service.client_tensors import to_wire
+from cellserve.service.client.registry import InputTensor
+from cellserve.service.client.tensors import to_wire
 from cellserve.service.errors import InvalidInput
 from cellserve.service.pb import cellserve_pb2 as pb
 from tests.service.client.fake_sequences import FakeSequences, Refusal, serving

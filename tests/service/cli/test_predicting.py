@@ -9,7 +9,7 @@ import pytest
 from cellserve.models import reference
 from cellserve.service.app import serving
 from cellserve.service.config import Settings
-from cellserve.service.registry.repository import Repository
+from cellserve.service.registry.repository.repository import Repository
 from tests.service.cli.fakes import Shell
 from tests.service.registry.fakes import imported, weights
 

@@ -4,9 +4,9 @@ import pytest
 
 from cellserve.models.traffic import TRAFFIC_KINDS
 from cellserve.service.config import Settings
-from cellserve.service.registry import machine
-from cellserve.service.registry.calibration_cache import CalibrationCache
-from cellserve.service.registry.repository import Repository
+from cellserve.service.registry.calibration import machine
+from cellserve.service.registry.calibration.cache import CalibrationCache
+from cellserve.service.registry.repository.repository import Repository
 from tests.service.cli.fakes import Shell
 
 

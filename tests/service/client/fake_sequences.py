@@ -19,7 +19,7 @@ from google.protobuf import any_pb2, duration_pb2
 from google.rpc import error_details_pb2, status_pb2
 from grpc_status import rpc_status
 
-from cellserve.service.client_tensors import from_wire, to_wire
+from cellserve.service.client.tensors import from_wire, to_wire
 from cellserve.service.pb import cellserve_pb2 as pb
 from cellserve.service.pb import cellserve_pb2_grpc as pb_grpc
 

@@ -18,7 +18,7 @@ from cellserve.service.app import serving
 from cellserve.service.client import AsyncClient, Client, ServiceUnavailable
 from cellserve.service.config import Settings
 from cellserve.service.pb import cellserve_pb2_grpc as pb_grpc
-from cellserve.service.registry.repository import Repository
+from cellserve.service.registry.repository.repository import Repository
 from tests.models.networks import random_weights
 from tests.service.client.fake_sequences import FakeSequences, sequence
 from tests.service.registry.fakes import FakeImport, imported, weights

@@ -14,7 +14,7 @@ import pytest
 
 from cellserve.service import errors
 from cellserve.service.client import AsyncClient, Client, PartLimits, Prediction, ServiceUnavailable
-from cellserve.service.client_tensors import from_wire, to_wire
+from cellserve.service.client.tensors import from_wire, to_wire
 from cellserve.service.pb import cellserve_pb2 as pb
 from tests.service.client.fake_sequences import Ask, FakeSequences, Refusal, sequence, serving
 

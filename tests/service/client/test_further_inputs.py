@@ -12,7 +12,7 @@ import pytest
 
 from cellserve.models import reference
 from cellserve.service.client import AsyncClient, Client
-from cellserve.service.registry.repository import Repository
+from cellserve.service.registry.repository.repository import Repository
 from tests.golden.cases import GoldenCase, all_cases
 from tests.service.served import publish, served
 

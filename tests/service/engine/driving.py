@@ -10,8 +10,8 @@ import torch
 
 from cellserve.service.engine.engine import Engine, EngineSettings
 from cellserve.service.engine.facts import LaneFact, VersionKey
+from cellserve.service.engine.running.transfers import Transfers, transfers_of
 from cellserve.service.engine.sequence import Work
-from cellserve.service.engine.transfers import Transfers, transfers_of
 from tests.fakes import DeliveryBox, FakeClock, FakeNetwork, RecordingObserver
 
 KEY = VersionKey("sums", 1)

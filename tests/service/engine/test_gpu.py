@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from cellserve.models.implementations import LABELS
 from cellserve.models.network import Network
-from cellserve.service.engine.cuda_transfers import CudaTransfers
 from cellserve.service.engine.engine import Engine, EngineSettings
+from cellserve.service.engine.running.cuda_transfers import CudaTransfers
 from cellserve.service.engine.sequence import Work
 from cellserve.service.errors import Cancelled, Draining
 from tests.fakes import DeliveryBox, FakeClock, RecordingObserver

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 from cellserve.models.traffic import TRAFFIC_KINDS
-from cellserve.service.engine.at_once import AtOnce
+from cellserve.service.engine.admission.load import Load
 from cellserve.service.engine.facts import VersionKey
 from cellserve.service.engine.lane import Lane
-from cellserve.service.engine.load import Load
 from cellserve.service.engine.placement import Placement
+from cellserve.service.engine.running.at_once import AtOnce
 from cellserve.service.engine.sequence import Work
 from cellserve.service.errors import UnknownImplementation, UnsupportedImplementation
 from tests.fakes import FakeNetwork

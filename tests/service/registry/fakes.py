@@ -11,7 +11,7 @@ from cellserve.models.errors import ModelError
 from cellserve.models.shapes import expected_weights
 from cellserve.models.spec import DenseLayer, InputSpec, LstmLayer, ModelSpec
 from cellserve.models.weights import Weights
-from cellserve.service.registry.repository import Repository
+from cellserve.service.registry.repository.repository import Repository
 
 SPEC = ModelSpec(
     inputs=(InputSpec(name="x", width=3),),

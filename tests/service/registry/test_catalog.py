@@ -23,9 +23,9 @@ from cellserve.service.errors import (
 from cellserve.service.registry.catalog import Catalog
 from cellserve.service.registry.lease import LoadedVersion
 from cellserve.service.registry.manifest import ModelRef
-from cellserve.service.registry.model_on_disk import read_model
 from cellserve.service.registry.model_settings import ModelSettings
-from cellserve.service.registry.repository import Repository
+from cellserve.service.registry.repository.model_on_disk import read_model
+from cellserve.service.registry.repository.repository import Repository
 from cellserve.service.registry.status import VersionState, VersionStatus
 from tests.service.registry.fakes import imported, repository, weights
 
@@ -667,7 +667,7 @@ async def test_a_repository_that_cannot_be_written_to_serves_and_says_so(
     def refuse(folder: Path, record: Any) -> None:
         raise OSError(30, "Read-only file system")
 
-    monkeypatch.setattr("cellserve.service.registry.served.write", refuse)
+    monkeypatch.setattr("cellserve.service.registry.repository.served.write", refuse)
     with caplog.at_level("WARNING"):
         await house.catalog.start()
         await house.catalog.stop()

@@ -13,7 +13,7 @@ from cellserve.service.config import Settings
 from cellserve.service.engine.facts import VersionKey
 from cellserve.service.errors import RepositoryError
 from cellserve.service.registry.loading import load_version
-from cellserve.service.registry.repository import Repository
+from cellserve.service.registry.repository.repository import Repository
 from tests.service.registry.fakes import imported
 
 KEY = VersionKey("digits", 1)

@@ -6,11 +6,11 @@ from typing import Any, Final
 
 import grpc
 
+from cellserve.service.api.access.tls import server_credentials
 from cellserve.service.api.fronts.front import Calls
 from cellserve.service.api.fronts.grpc.acceptors import Acceptors
 from cellserve.service.api.fronts.grpc.gated import GatedHandlers
 from cellserve.service.api.fronts.options import CannotListen, ServerOptions
-from cellserve.service.api.tls import server_credentials
 from cellserve.service.wakeups import PatientThreads
 
 

@@ -7,12 +7,12 @@ import socket
 import ssl
 from typing import Final
 
+from cellserve.service.api.access.tls import server_context
 from cellserve.service.api.fronts.front import Calls
 from cellserve.service.api.fronts.http2.connection import Connection
 from cellserve.service.api.fronts.http2.listening import listen
 from cellserve.service.api.fronts.http2.tls import PROTOCOL, TlsHandshake
 from cellserve.service.api.fronts.options import ServerOptions
-from cellserve.service.api.tls import server_context
 from cellserve.service.followed_files import FollowedFiles
 
 _LOOKED_SECONDS: Final = 0.02  # how often it is seen whether the last call has ended

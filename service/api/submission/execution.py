@@ -1,0 +1,141 @@
+"""Runs a request's rows in the engine: all of them answered, or none left behind. Knows no messages and no models."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Sequence
+from typing import Protocol
+
+from cellserve.service.api.calls import CURRENT
+from cellserve.service.api.overload.turnstile import Turnstile
+from cellserve.service.api.submission.inbox import Inbox
+from cellserve.service.api.submission.presence import Presence
+from cellserve.service.api.submission.side_by_side import SideBySide
+from cellserve.service.engine.asker import ANYBODY, Asker
+from cellserve.service.engine.batch import Delivery
+from cellserve.service.engine.sequence import Work
+from cellserve.service.errors import Draining, ServiceError
+
+
+class WorkTaker(Protocol):
+    """The part of the engine that the door uses."""
+
+    def short(self, works: Sequence[Work], alone: bool) -> str | None: ...
+
+    def run_at_once(self, works: Sequence[Work], implementation: str, arrived_seconds: Sequence[float]) -> list[Delivery]: ...
+
+    def submit_all(self, works: Sequence[Work], asker: Asker) -> list[int]: ...
+
+    def cancel(self, sequence_id: int) -> None: ...
+
+    def turn_away(self) -> ServiceError: ...
+
+
+class Execution:
+    """The way from the door to the engine and back. Lives on the event loop."""
+
+    def __init__(self, engine: WorkTaker, inbox: Inbox) -> None:
+        self._engine = engine
+        self._inbox = inbox
+        self.presence = Presence()
+        self.turnstile = Turnstile()
+        self._side_by_side = SideBySide(engine.run_at_once, self.presence, inbox.loop)
+        self._closed: ServiceError | None = None
+        self._closing = asyncio.Event()
+        self._leaving = False
+
+    @property
+    def accepting(self) -> bool:
+        return self._closed is None
+
+    @property
+    def ready(self) -> bool:
+        """Whether new clients should come: requests are taken, and will be for a while."""
+        return self.accepting and not self._leaving
+
+    def leave(self) -> None:
+        """Ready no more; what comes nevertheless is still taken."""
+        self._leaving = True
+
+    def close(self, reason: ServiceError | None = None) -> None:
+        """Take nothing new; what was taken goes on."""
+        self._closed = reason or Draining("the server is stopping and takes no new requests")
+        self._closing.set()
+
+    async def closed(self) -> ServiceError:
+        """Waits for `close`; its reason. Streams read nothing more then."""
+        await self._closing.wait()
+        return self._closed or Draining("the server is stopping")
+
+    def fail(self, error: ServiceError) -> None:
+        """The engine is dead: end everything under way, and take nothing new."""
+        self.close(error)
+        self._inbox.fail(error)
+
+    def require_open(self) -> None:
+        """Raises the error that `close` was given, by default Draining."""
+        if self._closed is not None:
+            raise self._closed
+
+    def turn_away(self) -> ServiceError:
+        """What a call is told that there is no time to read."""
+        return self._engine.turn_away()
+
+    async def feed(self, works: Sequence[Work]) -> list[Delivery]:
+        """As `run`, of a live sequence."""
+        return await self.run(works, live=True)
+
+    async def run(self, works: Sequence[Work], live: bool = False) -> list[Delivery]:
+        """The deliveries of `works`, in order. live: they feed a live sequence.
+
+        Raises what the engine says of the first row that is refused or fails. Then, and when the caller is cancelled, every
+        other row is cancelled too.
+        """
+        self.require_open()
+        now = time.monotonic()
+        alone = self._side_by_side.alone(now)
+        implementation = self._engine.short(works, alone)
+        if implementation is not None:
+            return await self._run_at_once(works, implementation, now, alone)
+        self.presence.leave()
+        try:
+            asker = _asker()._replace(live=live)
+            return [await self._run_alone(works[0], asker)] if len(works) == 1 else await self._run_all(works, asker)
+        finally:
+            self.presence.come_back()
+
+    async def _run_at_once(self, works: Sequence[Work], implementation: str, now_seconds: float, alone: bool) -> list[Delivery]:
+        if alone or len(works) > 1 or not self._side_by_side.promising():
+            done = self._engine.run_at_once(works, implementation, [now_seconds] * len(works))
+        else:
+            done = [await self._side_by_side.hold(works[0], implementation, now_seconds)]
+        for delivery in done:
+            if delivery.error is not None:
+                raise delivery.error
+        return done
+
+    async def _run_all(self, works: Sequence[Work], asker: Asker) -> list[Delivery]:
+        gathering = self._inbox.open(len(works))
+        try:
+            for sequence_id in self._engine.submit_all(works, asker):
+                self._inbox.expect(sequence_id, gathering)
+            return await gathering.answer
+        finally:
+            for sequence_id in self._inbox.forget(gathering):
+                self._engine.cancel(sequence_id)
+
+    async def _run_alone(self, work: Work, asker: Asker) -> Delivery:
+        """As `_run_all`, with nothing to gather."""
+        (sequence_id,) = self._engine.submit_all((work,), asker)
+        answer = self._inbox.expect_alone(sequence_id)
+        try:
+            return await answer
+        finally:
+            if self._inbox.forget_alone(sequence_id):
+                self._engine.cancel(sequence_id)
+
+
+def _asker() -> Asker:
+    call = CURRENT.get(None)
+    return ANYBODY if call is None else call.asker()

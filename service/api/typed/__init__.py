@@ -1,0 +1,1 @@
+"""The protocol cellserve.v1: Sequences and Registry."""

@@ -1,0 +1,77 @@
+"""A version described in the words of cellserve.v1. Pure: facts in, a message out."""
+
+from __future__ import annotations
+
+from math import prod
+from typing import Final
+
+from cellserve.models.passes import plan
+from cellserve.models.shapes import expected_weights, infer_shapes
+from cellserve.models.state_layout import StateLayout
+from cellserve.service.api.requests.signature import Signature
+from cellserve.service.pb import cellserve_pb2 as pb
+from cellserve.service.registry.description import VersionDescription
+from cellserve.service.registry.status import VersionStatus
+
+_KINDS: Final = {
+    "features": pb.InputDescription.FEATURES,
+    "ids": pb.InputDescription.IDS,
+    "vector": pb.InputDescription.VECTOR,
+}
+
+
+def status_message(status: VersionStatus) -> pb.VersionStatus:
+    return pb.VersionStatus(
+        model=status.model,
+        version=status.version,
+        state=status.state.name,
+        reason=status.reason,
+        aliases=status.aliases,
+    )
+
+
+def show_reply(version: VersionDescription) -> pb.ShowReply:
+    manifest, spec = version.manifest, version.manifest.spec
+    signature = Signature.of(spec, infer_shapes(spec), StateLayout.of(spec))
+    source = manifest.source
+    return pb.ShowReply(
+        status=status_message(version.status),
+        versions=version.versions,
+        inputs=[
+            pb.InputDescription(
+                name=given.name,
+                kind=_KINDS[given.kind],
+                width=given.width or 0,
+                vocabulary=given.vocabulary or 0,
+                time_steps=given.time_steps or 0,
+            )
+            for given in signature.inputs
+        ],
+        outputs=[
+            pb.OutputDescription(
+                name=output.name, per_step=output.per_step, features=output.features, time_steps=output.time_steps or 0
+            )
+            for output in signature.outputs
+        ],
+        states=[
+            pb.StateDescription(name=key, layer=columns.layer_name, width=columns.width)
+            for key, columns in signature.states.items()
+        ],
+        implementations=[
+            pb.Implementation(
+                label=label,
+                obstacle=obstacle or "",
+                is_default=label == version.default_implementation,
+                difference=manifest.parity.differences.get(label, 0.0),
+            )
+            for label, obstacle in version.implementations.items()
+        ],
+        causal=plan(spec).causal,
+        parity_bound=manifest.parity.bound,
+        source=pb.Source(framework=source.framework, version=source.version, file=source.file, digest=source.digest),
+        notes=manifest.notes,
+        weights_digest=manifest.weights_digest,
+        created_unix_seconds=manifest.created.timestamp(),
+        tags=manifest.tags,
+        parameters=sum(prod(shape) for shape in expected_weights(spec).values()),
+    )

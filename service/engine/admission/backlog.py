@@ -1,0 +1,164 @@
+"""What is ahead of a newcomer among the sequences of one implementation on one lane, and when it would be done.
+
+Whoever has little to do is served before whoever has much, who in turn is owed most of the time (chunk_queue.py): so ahead of a
+newcomer are all that are no longer, and of the longer ones at most what those are owed for letting it pass. Figures are those of
+the last iterations, and nothing is taken for slower than it was seen: rows beyond those that ran side by side lately are taken
+to cost nothing until they have run. By how much such predictions must be stretched to be kept nearly always is learnt from the
+sequences that end, by their length.
+
+The submitting side writes what is `submitted`, the worker's thread all else; either reads the other's figures, perhaps one
+iteration old. Knows no clock, no deadlines and no clients.
+"""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+from cellserve.service.engine.admission.load import Load
+from cellserve.service.engine.promise import TELLING_SECONDS
+
+_FORGETTING: Final = 0.9  # for each iteration
+_OWED: Final = 3.0  # as in chunk_queue.py: what whoever is passed over has for each second of it
+_REACH: Final = 2.0  # times the longest that was computed lately: so far what its own steps take is believed
+_SHRINKING: Final = 0.99  # of that longest one, for each end of a sequence
+_KEPT: Final = 0.98  # of the predictions
+_LEAST_STEADY: Final = 8  # sequences: the fewer are under way, the sooner their ends are believed
+_LOWEST, _HIGHEST = 0.25, 4.0  # of a stretch: what lies beyond is chance
+_LEAST_OF_OWN: Final = 0.7  # of what a sequence takes beside others: what it takes at the very least while these are there
+
+
+class Prospect(NamedTuple):
+    """Of a newcomer: seconds for what is served before it, seconds of its own, and by how much both must be stretched."""
+
+    ahead_seconds: float
+    own_seconds: float
+    stretch: float
+
+
+class Backlog:
+    """most_rows: that an iteration may have side by side."""
+
+    def __init__(self, most_rows: int) -> None:
+        self._most_rows = most_rows
+        self._submitted: dict[int, int] = {}  # time steps, by the octave of their sequence's length
+        self._ended: dict[int, int] = {}
+        self._load = Load(_FORGETTING)
+        self._recent_iterations = 0.0
+        self._recent_rows = 0.0
+        self._recent_live = 0.0
+        self._longest_steps = 0.0
+        self._stretches: dict[int, float] = {}
+
+    @property
+    def sequences(self) -> int:
+        """How many are under way or wait."""
+        return self._load.outstanding_sequences
+
+    @property
+    def steps(self) -> int:
+        """How many are yet to be computed."""
+        return max(0, self._load.outstanding_steps)
+
+    @property
+    def seconds(self) -> float:
+        """For all that is under way or waits; 0 before the first measurement."""
+        return self.steps * self.seconds_per_step
+
+    @property
+    def seconds_per_step(self) -> float:
+        """Of one row; 0 before the first measurement."""
+        return self._seconds_per_step(self.sequences)
+
+    def submit(self, steps: int) -> None:
+        self._count(steps, 1)
+
+    def withdraw(self, steps: int) -> None:
+        """One that was submitted, and that no worker has been told of."""
+        self._count(steps, -1)
+
+    def computed(self, timesteps: int, steps: int, seconds: float) -> None:
+        """An iteration of so many steps, `timesteps` of all rows together, took so long."""
+        self._load.computed(timesteps, seconds)
+        self._recent_iterations = _FORGETTING * self._recent_iterations + 1.0
+        self._recent_rows = _FORGETTING * self._recent_rows + timesteps / steps
+        self._recent_live = _FORGETTING * self._recent_live + max(1, min(self.sequences, self._most_rows))
+
+    def lost(self, timesteps: int) -> None:
+        """So many were computed, and their results never came."""
+        self._load.lost(timesteps)
+
+    def end(self, steps: int, left: int) -> None:
+        """A sequence of so many steps has ended, `left` of them never to be computed."""
+        octave = steps.bit_length()
+        self._ended[octave] = self._ended.get(octave, 0) + steps
+        self._load.dropped(left)
+        self._longest_steps = max(float(steps - left), _SHRINKING * self._longest_steps)
+
+    def learn(self, steps: int, predicted_seconds: float, seconds: float, left: int = 0) -> None:
+        """A sequence has taken so long for which so much had been predicted, unstretched. left: steps that it still needed then.
+
+        A quantile by stochastic approximation (Robbins and Monro, 1951): up by much for each that was late, down by little for
+        each that was not, by less the more like it are under way, since those were predicted before this was known.
+        """
+        if predicted_seconds < TELLING_SECONDS:
+            return
+        octave = steps.bit_length()
+        before = self._stretches.get(octave, 1.0)
+        if left:
+            seconds += 2.0 * self.prospect(left).own_seconds
+        alike = (self._submitted.get(octave, 0) - self._ended.get(octave, 0)) / steps
+        in_time = seconds <= before * predicted_seconds
+        change = (_KEPT - 1.0 if in_time else _KEPT) / (_LEAST_STEADY + alike)
+        self._stretches[octave] = min(max(before * (1.0 + change), _LOWEST), _HIGHEST)
+
+    def stretch(self, steps: int) -> float:
+        """Of a prediction for a sequence of so many steps."""
+        return self._stretches.get(steps.bit_length(), 1.0)
+
+    def prospect(self, steps: int) -> Prospect:
+        """Of a newcomer with so many steps; zeros where nothing has been measured."""
+        sequences = self.sequences + 1
+        per_step = self._seconds_per_step(sequences)
+        rows = min(float(sequences), self._rows(sequences))
+        own_steps = min(float(steps), _REACH * self._longest_steps)  # single steps do not tell what a thousand take in one call
+        return Prospect(self._ahead_steps(steps) * per_step, own_steps * per_step * rows, self.stretch(steps))
+
+    def least_seconds(self, steps: int) -> float:
+        """What so many steps take at the very least beside those that are there now; 0 for who is alone: nobody is in its way."""
+        return _LEAST_OF_OWN * self.prospect(steps).own_seconds if self.sequences > 1 else 0.0
+
+    def _count(self, steps: int, sequences: int) -> None:
+        octave = steps.bit_length()
+        self._submitted[octave] = self._submitted.get(octave, 0) + sequences * steps
+        self._load.submitted_steps += sequences * steps
+        self._load.submitted_sequences += sequences
+
+    def _ahead_steps(self, steps: int) -> float:
+        """All that are no longer, and what longer ones are owed; each as far as it has not been computed, on average."""
+        octave = steps.bit_length()
+        no_longer = longer = 0
+        for other, submitted in self._submitted.items():
+            under_way = submitted - self._ended.get(other, 0)
+            if other <= octave:
+                no_longer += under_way
+            else:
+                longer += under_way
+        if no_longer + longer <= 0:
+            return 0.0
+        left = min(1.0, self.steps / (no_longer + longer))
+        return left * no_longer + min(left * longer, _OWED * (left * no_longer + steps))
+
+    def _rows(self, sequences: int) -> float:
+        """Side by side in an iteration where so many sequences are there."""
+        if not self._recent_iterations:
+            return 1.0
+        seen = self._recent_live / self._recent_iterations
+        return self._recent_rows / self._recent_iterations * max(1.0, min(sequences, self._most_rows) / seen)
+
+    def _seconds_per_step(self, sequences: int) -> float:
+        """Of one row, where so many sequences are there."""
+        per_step = self._load.seconds_per_step
+        if per_step is None:
+            return 0.0
+        seen = self._recent_live / self._recent_iterations
+        return per_step * min(1.0, seen / max(1, min(sequences, self._most_rows)))

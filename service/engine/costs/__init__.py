@@ -1,0 +1,1 @@
+"""What iterations and sequences take, learnt while serving. Knows no queue."""

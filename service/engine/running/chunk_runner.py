@@ -1,0 +1,34 @@
+"""Computes one iteration of a causal network, in one call over host memory where the network offers that, else layer by layer.
+
+The one run is there on a processor only, where everything is done when it returns; so a sequence never overtakes its own steps.
+Knows no queue, no clock, no errors: whatever raises is the lane's to handle.
+"""
+
+from __future__ import annotations
+
+from cellserve.models.network import Network
+from cellserve.service.engine.batch import Batch
+from cellserve.service.engine.running.call_runner import CallRunner
+from cellserve.service.engine.running.launch import Launch
+from cellserve.service.engine.running.padded_runner import PaddedRunner
+from cellserve.service.engine.running.transfers import Transfers
+from cellserve.service.engine.state_pool import StatePool
+
+
+class ChunkRunner:
+    """One causal network over one state pool."""
+
+    def __init__(self, network: Network, pool: StatePool, transfers: Transfers) -> None:
+        self._network = network
+        self._calls = CallRunner(network, pool)
+        self._padded = PaddedRunner(network, pool, transfers)
+
+    def run(self, batch: Batch) -> Launch | None:
+        """Advances every sequence of the batch; newcomers get a row, those that end keep their outputs (and state, if wanted).
+
+        None: it is done. Otherwise it is under way, and what it gives is there when the launch has been collected.
+        """
+        call = None if batch.masked else self._network.chunk_call(batch.implementation)
+        if call is None or not self._calls.run(batch, call):
+            return self._padded.run(batch)
+        return None

@@ -1,0 +1,121 @@
+"""Prometheus series and statistics of everything the engine, the door, the live sequences and the catalog tell, and the HTTP page
+that shows the series.
+
+One registry of its own, no globals. Facts come from the engine's threads and from the event loop. They are only kept then, which
+is cheap, and booked together, at the latest when somebody looks. Knows no gRPC and no torch, and not what counts as what.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager
+from typing import Final
+
+from prometheus_client import CollectorRegistry
+from prometheus_client.metrics_core import Metric
+
+from cellserve.models.traffic import TrafficKind
+from cellserve.service.api.facts import RequestFact, RpcMethod
+from cellserve.service.engine.facts import IterationFact, LaneFact, SequenceFact, VersionKey
+from cellserve.service.metrics.books import Books
+from cellserve.service.metrics.facts import Fact, LoopFact, RpcEnd, SessionChange, SessionStep
+from cellserve.service.metrics.ledger import Ledger, Soon, now
+from cellserve.service.metrics.page import MetricsPage
+from cellserve.service.metrics.present import Present
+from cellserve.service.metrics.statistics import Statistics
+from cellserve.service.registry.status import AliasStatus, VersionState, VersionStatus
+from cellserve.service.sessions.observer import SessionCount, SessionEvent
+
+_FACTS: Final = 1024  # booked together: some 200 requests in 0.6 ms
+
+
+class Metrics:
+    """Implements the observers of the engine, the door, the live sequences and the catalog. Safe on any thread.
+
+    soon: has a function called when it delays no request, such as an event loop's call_soon_threadsafe.
+    """
+
+    def __init__(self, server_version: str, soon: Soon = now) -> None:
+        self._ledger = Ledger[Fact](lambda facts: self._books.book(facts), _FACTS, soon)
+        self.registry = _Registry(self._ledger.settled)
+        self.statistics = Statistics(self._ledger.settled)  # the same facts as totals
+        self._books = Books(self.registry, self.statistics, server_version)
+
+    def watch(
+        self,
+        lanes: Callable[[], Iterable[LaneFact]],
+        versions: Callable[[], Iterable[VersionStatus]],
+        sessions: Callable[[], Iterable[SessionCount]] = tuple,
+        aliases: Callable[[], Iterable[AliasStatus]] = tuple,
+    ) -> None:
+        """Ask these for the present at each scrape. They are called on the page's threads."""
+        self.registry.register(Present(lanes, versions, sessions, aliases))
+
+    def open_page(self, host: str, port: int) -> MetricsPage:
+        """Serves /metrics. Raises OSError: the address cannot be used."""
+        return MetricsPage(self.registry, host, port)
+
+    # --- the engine's observer ---
+
+    def on_iteration(self, fact: IterationFact) -> None:
+        self._ledger.tell(fact)
+
+    def on_sequence_end(self, fact: SequenceFact) -> None:
+        self._ledger.tell(fact)
+
+    # --- the door's observer ---
+
+    def on_rpc_started(self, method: RpcMethod) -> None:
+        self._ledger.tell(method)
+
+    def on_rpc_handled(self, method: RpcMethod, code: str, seconds: float) -> None:
+        self._ledger.tell(RpcEnd(method, code, seconds))
+
+    def on_request(self, fact: RequestFact) -> None:
+        self._ledger.tell(fact)
+
+    def on_loop(self, lag_seconds: float) -> None:
+        self._ledger.tell(LoopFact(lag_seconds))
+
+    # --- the live sequences' observer ---
+
+    def on_session_event(self, version: VersionKey | None, event: SessionEvent) -> None:
+        self._ledger.tell(SessionChange(version, event))
+
+    def on_session_step(self, version: VersionKey, seconds: float) -> None:
+        self._ledger.tell(SessionStep(version, seconds))
+
+    # --- the catalog's observer ---
+
+    def on_loaded(self, key: VersionKey, seconds: float) -> None:
+        with self._ledger.settled():
+            self._books.loaded(key, seconds)
+
+    def on_state(self, key: VersionKey, state: VersionState) -> None:
+        with self._ledger.settled():
+            if state is VersionState.UNLOADED:
+                self._books.close(key)
+            else:
+                self._books.open(key)
+
+    def on_choice(self, key: VersionKey, by_kind: Mapping[TrafficKind, str]) -> None:
+        """What requests to it get from now on, by the kind of traffic."""
+        with self._ledger.settled():
+            self._books.choose(key, by_kind)
+
+    def on_offer(self, key: VersionKey, implementations: Iterable[str]) -> None:
+        """A version can run under these: its series exist from now on."""
+        with self._ledger.settled():
+            self._books.offer(key, implementations)
+
+
+class _Registry(CollectorRegistry):
+    """Shows everything that was told before it is asked."""
+
+    def __init__(self, settled: Callable[[], AbstractContextManager[None]]) -> None:
+        super().__init__()
+        self._settled = settled
+
+    def collect(self) -> Iterable[Metric]:
+        with self._settled():
+            return super().collect()  # a generator: nothing is collected yet

@@ -1,0 +1,1 @@
+"""The truth on disk: published versions, aliases and what killed processes have left."""

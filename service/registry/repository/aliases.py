@@ -1,0 +1,99 @@
+"""The aliases of one model on disk: aliases.json, which counts, beside the trail of its moves.
+
+The trail also tells what aliases.json was where that is missing, damaged or was changed by hand. Writers hold the repository's
+lock. Knows no manifests: whether a version exists is asked before.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+
+from pydantic import PositiveInt, TypeAdapter, ValidationError
+
+from cellserve.service import disk
+from cellserve.service.errors import RepositoryError
+from cellserve.service.registry.repository import alias_history, layout
+from cellserve.service.registry.repository.alias_history import Trail
+
+log = logging.getLogger(__name__)
+
+_ALIASES = TypeAdapter(dict[str, PositiveInt])
+
+
+class Aliases:
+    """Of the model in `folder`, which exists."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def read(self, trail: Trail | None = None) -> dict[str, int]:
+        """Alias → version. trail: as was just read. Raises RepositoryError: aliases.json is damaged, or gone."""
+        path = self._folder / layout.ALIASES_FILE
+        try:
+            return dict(sorted(_ALIASES.validate_json(path.read_bytes(), strict=True).items()))
+        except FileNotFoundError as error:
+            if not (recorded := (trail or self.trail()).aliases):
+                return {}
+            raise RepositoryError(
+                f"{path} is missing, though there were aliases: {_listed(recorded)}; {self._way_out}"
+            ) from error
+        except (OSError, ValidationError) as error:
+            reason = error.errors()[0]["msg"] if isinstance(error, ValidationError) else error.strerror
+            raise RepositoryError(
+                f"{path} is damaged: expected a JSON object of alias names and version numbers ({reason}); {self._way_out}"
+            ) from error
+
+    def trail(self, known: Trail | None = None) -> Trail:
+        """Empty where it cannot be read. known: as in alias_history."""
+        try:
+            return alias_history.read(self._folder, known)
+        except OSError as error:
+            log.warning("%s cannot be read: %s", self._folder / alias_history.HISTORY_FILE, error.strerror)
+            return Trail()
+
+    def known(self) -> dict[str, int]:
+        """As `read`; where that is impossible, what the trail says they were."""
+        trail = self.trail()
+        try:
+            return self.read(trail)
+        except RepositoryError:
+            return trail.aliases
+
+    def write(self, aliases: Mapping[str, int], by: str) -> None:
+        """Makes them these, and records each move; those that nobody has recorded too. Raises OSError.
+
+        The aliases count even if the trail cannot be written; that is told in the log.
+        """
+        trail, known = self.trail(), self.known()
+        disk.replace_file(self._folder / layout.ALIASES_FILE, json.dumps(aliases, indent=1, sort_keys=True).encode(), b" ")
+        moves = [
+            *alias_history.differences(trail.aliases, known, found=True),
+            *alias_history.differences(known, aliases, by),
+        ]
+        try:
+            alias_history.append(self._folder, moves)
+        except OSError as error:
+            told = "; ".join(f"{move.alias} {move.words}" for move in moves)
+            log.warning("the history of %s's aliases cannot be written (%s): %s", self._folder.name, error.strerror, told)
+
+    @property
+    def _way_out(self) -> str:
+        return f"write it anew with: cellserve promote {self._folder.name} VERSION --alias ALIAS"
+
+
+def changed_by_hand(model: str, aliases: Mapping[str, int], trail: Trail) -> dict[str, str]:
+    """Alias → how aliases.json differs from the last move that was recorded; nothing where no move ever was."""
+    if not trail.moves:
+        return {}
+    return {
+        move.alias: f"aliases.json of {model} was changed by hand: {move.alias} is {move.after or 'gone'}, "
+        f"and was last set to {move.before or 'nothing'}"
+        for move in alias_history.differences(trail.aliases, aliases)
+    }
+
+
+def _listed(aliases: Mapping[str, int]) -> str:
+    return ", ".join(f"{alias} was {version}" for alias, version in aliases.items())

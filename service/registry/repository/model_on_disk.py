@@ -1,0 +1,101 @@
+"""One model as its folder says: versions, what its aliases mean, its settings, and what is wrong with them.
+
+Reads no manifests. Knows no engine and nothing of what is loaded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from cellserve.service.engine.facts import VersionKey
+from cellserve.service.errors import RepositoryError
+from cellserve.service.registry.manifest import STABLE
+from cellserve.service.registry.model_settings import ModelSettings
+from cellserve.service.registry.repository.alias_history import Trail
+from cellserve.service.registry.repository.aliases import changed_by_hand
+from cellserve.service.registry.repository.layout import Fingerprint
+from cellserve.service.registry.repository.repository import Repository
+from cellserve.service.registry.repository.served import Served
+
+
+@dataclass(frozen=True, slots=True)
+class ModelOnDisk:
+    """One model. `problem`: why its aliases could not be read; they are then the last ones that could, else those of the trail.
+
+    So are the settings. `served`: by which versions a server has answered its aliases.
+    """
+
+    versions: Mapping[int, Fingerprint]
+    name: str = ""
+    aliases: Mapping[str, int] = field(default_factory=dict)
+    problem: str = ""
+    settings: ModelSettings = field(default_factory=ModelSettings)
+    settings_problem: str = ""
+    trail: Trail = field(default_factory=Trail)
+    served: Served = field(default_factory=dict, compare=False)
+
+    @property
+    def newest(self) -> int:
+        return max(self.versions)
+
+    @property
+    def default(self) -> int:
+        """What an empty version means."""
+        return self.aliases.get(STABLE, self.newest)
+
+    @property
+    def dangling(self) -> dict[int, str]:
+        """Versions that aliases point at and that are not there: what to tell of each."""
+        missing = sorted(set(self.aliases.values()) - set(self.versions))
+        return {version: dangling_words(self.name, version, self.aliases_of(version)) for version in missing}
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """What is wrong with the model as a whole, a sentence each."""
+        if self.problem:
+            changed: tuple[str, ...] = ()
+        else:
+            changed = tuple(changed_by_hand(self.name, self.aliases, self.trail).values())
+        return tuple(filter(None, (self.problem, *changed, self.settings_problem)))
+
+    @property
+    def failing(self) -> dict[int, str]:
+        """Versions that aliases name and that a server could not serve when it last tried: what to tell of each."""
+        told: dict[int, str] = {}
+        for alias, answered in sorted(self.served.items()):
+            named = self.aliases.get(alias) if alias else self.default
+            if answered.failing is not None and answered.failing == named in self.versions:
+                stand_in = f"; version {answered.versions[0]} answers for it" if answered.versions else ""
+                told.setdefault(answered.failing, f"{answered.reason} (when a server last tried){stand_in}")
+        return told
+
+    def aliases_of(self, version: int) -> tuple[str, ...]:
+        return tuple(sorted(alias for alias, named in self.aliases.items() if named == version))
+
+
+def read_model(repository: Repository, name: str, previous: ModelOnDisk | None = None) -> ModelOnDisk:
+    """As it is now. previous: as it was read before. Raises UnknownModel."""
+    versions = {version: repository.fingerprint(VersionKey(name, version)) for version in repository.versions(name)}
+    trail = repository.alias_trail(name, previous.trail if previous else None)
+    aliases, problem = trail.aliases if previous is None else previous.aliases, ""
+    settings, settings_problem = ModelSettings() if previous is None else previous.settings, ""
+    try:
+        aliases = repository.aliases(name)
+    except RepositoryError as error:
+        problem = str(error)
+    try:
+        settings = repository.settings(name)
+    except RepositoryError as error:
+        settings_problem = f"{error}; the last settings that could be read hold"
+    return ModelOnDisk(versions, name, aliases, problem, settings, settings_problem, trail, repository.served(name))
+
+
+def dangling_words(model: str, version: int, aliases: tuple[str, ...]) -> str:
+    """aliases: those that point at it."""
+    plural = "the aliases" if len(aliases) > 1 else "the alias"
+    point = "point" if len(aliases) > 1 else "points"
+    return (
+        f"{plural} {', '.join(map(repr, aliases))} of {model} {point} at version {version}, which does not exist; promote "
+        f"another version, or remove the alias with: cellserve remove {model}@{aliases[0]}"
+    )

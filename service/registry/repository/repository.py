@@ -1,0 +1,300 @@
+"""The truth on disk: `<root>/<model>/<version>/{manifest.json, weights.safetensors}` and `<root>/<model>/aliases.json`.
+
+Versions are immutable and numbered at publish; aliases are the only thing that changes in place, and their moves are recorded.
+Readers never lock; writers hold one lock on the root for the moment of the change. Hidden entries (names that start with a dot)
+are work under way or left by a crash, and are ignored; what nobody works on any more is removed by the next publish. A damaged
+model raises RepositoryError and never hurts another one. Knows no engine and nothing of what is loaded. Safe to use from any
+thread or process.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pydantic import ValidationError
+
+from cellserve.models.errors import ModelError
+from cellserve.service import disk
+from cellserve.service.engine.facts import VersionKey
+from cellserve.service.errors import InvalidInput, RepositoryError, UnknownModel, UnknownVersion
+from cellserve.service.registry import model_settings
+from cellserve.service.registry.manifest import (
+    STABLE,
+    Manifest,
+    ModelRef,
+    ParityRecord,
+    SourceRecord,
+    check_alias_name,
+    check_model_name,
+)
+from cellserve.service.registry.model_settings import ModelSettings
+from cellserve.service.registry.repository import layout, leftovers, placing, served
+from cellserve.service.registry.repository.alias_history import Trail
+from cellserve.service.registry.repository.aliases import Aliases
+from cellserve.service.registry.repository.gate import Gate, parity_gate, with_answers
+from cellserve.service.registry.repository.served import Served
+
+if TYPE_CHECKING:
+    from cellserve.models.framework_answers import FrameworkAnswers
+    from cellserve.models.importers import ImportedModel
+    from cellserve.models.weights import Weights
+
+log = logging.getLogger(__name__)
+
+
+def _no_progress(step: str) -> None:
+    """Progress that nobody watches."""
+
+
+class Repository:
+    """A folder of models. One that does not exist has no models; the first publish, or `create`, makes it.
+
+    gate: what a version must pass to be published; raises ModelError. by: who moves aliases, for their history.
+    """
+
+    def __init__(self, root: Path, gate: Gate = parity_gate, by: str = "") -> None:
+        self.root = root
+        self._gate = gate
+        self._by = by
+
+    def create(self) -> None:
+        """Makes the folder if it is missing. Raises RepositoryError."""
+        with _disk_trouble(f"the repository folder {self.root} cannot be used"):
+            self.root.mkdir(parents=True, exist_ok=True)
+
+    # --- reading ---
+
+    def models(self) -> list[str]:
+        """Names of the models that have at least one version, sorted."""
+        try:
+            folders = list(self.root.iterdir())
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            raise RepositoryError(f"the repository folder {self.root} cannot be read: {error.strerror}") from error
+        return sorted(folder.name for folder in folders if layout.is_model(folder) and layout.version_numbers(folder))
+
+    def versions(self, model: str) -> list[int]:
+        """Published versions, ascending. Raises UnknownModel."""
+        numbers = layout.version_numbers(self.root / check_model_name(model))
+        if not numbers:
+            raise UnknownModel(f"the repository {self.root} has no model {model!r}", field="model")
+        return numbers
+
+    def aliases(self, model: str) -> dict[str, int]:
+        """Alias → version. Raises UnknownModel, RepositoryError (aliases.json is damaged, or gone)."""
+        return self._aliases(model).read()
+
+    def alias_trail(self, model: str, known: Trail | None = None) -> Trail:
+        """How the aliases moved. known: given back where nothing was added since. Raises UnknownModel."""
+        return self._aliases(model).trail(known)
+
+    def served(self, model: str) -> Served:
+        """By which versions a server has answered the aliases. Raises UnknownModel."""
+        self.versions(model)
+        return served.read(self.root / model)
+
+    def settings(self, model: str) -> ModelSettings:
+        """What the owner says of the model in model.yaml. Raises InvalidInput (the name), RepositoryError (it is damaged)."""
+        return model_settings.read(self.root / check_model_name(model))
+
+    def manifest(self, model: str, version: int) -> Manifest:
+        """Raises UnknownModel, UnknownVersion, RepositoryError (the manifest is missing or damaged)."""
+        path = self._version_folder(model, version) / layout.MANIFEST_FILE
+        try:
+            manifest = Manifest.model_validate_json(path.read_bytes())
+        except FileNotFoundError as error:
+            raise RepositoryError(f"{path} is missing: the version is damaged; remove it and import the file again") from error
+        except (OSError, ValidationError, InvalidInput, ModelError) as error:
+            raise RepositoryError(f"{path} is damaged: {_first_line(error)}") from error
+        if manifest.key != VersionKey(model, version):
+            raise RepositoryError(f"{path} says it is {manifest.key}; folders of the repository must not be renamed or copied")
+        return manifest
+
+    def weights(self, model: str, version: int) -> Weights:
+        """The numbers of a version, checked against the manifest's digest. Raises as `manifest`."""
+        from cellserve.models.weights import Weights
+
+        manifest = self.manifest(model, version)
+        path = self._version_folder(model, version) / layout.WEIGHTS_FILE
+        try:
+            weights = Weights.load(path)
+        except FileNotFoundError as error:
+            raise RepositoryError(f"{path} is missing: the version is damaged; remove it and import the file again") from error
+        except (OSError, ModelError) as error:
+            raise RepositoryError(f"{path} is damaged: {_first_line(error)}") from error
+        if weights.digest != manifest.weights_digest:
+            raise RepositoryError(
+                f"{path} is not what was published: its digest is {weights.digest}, the manifest says {manifest.weights_digest}"
+            )
+        return weights
+
+    def resolve(self, ref: ModelRef) -> VersionKey:
+        """The version that `ref` names: a bare name is its `stable` alias, else its newest.
+
+        Raises UnknownModel, UnknownVersion, RepositoryError.
+        """
+        versions = self.versions(ref.model)
+        if ref.version is not None:
+            self._version_folder(ref.model, ref.version)
+            return VersionKey(ref.model, ref.version)
+        aliases = self.aliases(ref.model)
+        if ref.alias is None:
+            return VersionKey(ref.model, aliases.get(STABLE, versions[-1]))
+        self._require_alias(ref)
+        return VersionKey(ref.model, aliases[ref.alias])
+
+    def fingerprint(self, key: VersionKey) -> layout.Fingerprint:
+        """Changes when the files of a version change. Empty if they are gone."""
+        return layout.fingerprint(self.root / key.model / str(key.version))
+
+    # --- writing ---
+
+    def publish(
+        self,
+        model: str,
+        imported: ImportedModel,
+        *,
+        alias: str | None = None,
+        tags: Mapping[str, str] | None = None,
+        answers: Sequence[FrameworkAnswers] = (),
+        progress: Callable[[str], None] = _no_progress,
+    ) -> Manifest:
+        """Runs the gate, then makes the next version of `model`; `alias` is moved to it afterwards.
+
+        answers: the framework's own, which join the gate; the last ones become the golden pair. progress is called with what
+        begins. Raises InvalidInput (names), ModelError (the gate), RepositoryError (the disk); then the repository is as it was.
+        """
+        check_model_name(model)
+        if alias is not None:
+            check_alias_name(alias)
+        progress("checking every implementation against the oracle")
+        report = self._gate(imported.spec, imported.weights)
+        agreed: Mapping[str, float] = {}
+        if answers:
+            report, agreed = with_answers(report, imported.spec, imported.weights, answers)
+        progress("publishing")
+        draft = Manifest(
+            model=model,
+            version=1,  # the real number is given under the lock
+            spec=imported.spec,
+            weights_digest=imported.weights.digest,
+            source=SourceRecord(
+                framework=imported.source.framework,
+                version=imported.source.version,
+                file=imported.source.file,
+                digest=imported.source.digest,
+            ),
+            notes=imported.notes,
+            parity=ParityRecord(bound=report.bound, differences=report.differences, refused=report.refused, framework=agreed),
+            golden=report.golden.to_json(),
+            tags=dict(tags or {}),
+        )
+        self.create()
+        with _disk_trouble(f"{model} cannot be published in {self.root}"):
+            manifest = placing.place(self.root, draft, imported.weights)
+        if alias is not None:
+            try:
+                self.set_alias(model, alias, manifest.version)
+            except RepositoryError as error:
+                raise RepositoryError(f"{manifest.key} is published, but the alias {alias!r} is not: {error}") from error
+        return manifest
+
+    def set_alias(self, model: str, alias: str, version: int, by: str | None = None) -> None:
+        """Points `alias` at a published version, in one step. Whether that can be served is asked before (verifying.py).
+
+        by: who moves it; None: as this repository was made. Raises InvalidInput, UnknownModel, UnknownVersion, RepositoryError.
+        """
+        check_alias_name(alias)
+        book = self._aliases(model)
+        with _disk_trouble(f"the aliases of {model} cannot be changed"), disk.exclusive(self.root):
+            self.manifest(model, version)
+            book.write(book.known() | {alias: version}, self._by if by is None else by)
+
+    def write_served(self, model: str, record: Served) -> None:
+        """Raises UnknownModel, RepositoryError."""
+        self.versions(model)
+        with _disk_trouble(f"what has served of {model} cannot be recorded"), disk.exclusive(self.root):
+            served.write(self.root / model, record)
+
+    def sweep(self) -> None:
+        """Removes what processes that were killed have left. A repository that cannot be written to is left as it is."""
+        try:
+            with disk.exclusive(self.root):
+                leftovers.sweep(self.root)
+        except OSError as error:
+            log.warning("%s cannot be locked, to remove what killed imports may have left: %s", self.root, error.strerror)
+
+    def remove(self, ref: ModelRef) -> None:
+        """Removes a model (`name`), a version (`name/3`) or an alias (`name@canary`).
+
+        Raises UnknownModel, UnknownVersion, RepositoryError (an alias points at the version; it says which).
+        """
+        self.versions(ref.model)
+        with _disk_trouble(f"{ref} cannot be removed"), ExitStack() as held:
+            with disk.exclusive(self.root):
+                doomed = self._hide(ref, held)
+            if doomed is not None:
+                placing.delete(self.root, doomed)
+
+    # --- the work behind them ---
+
+    def _hide(self, ref: ModelRef, held: ExitStack) -> Path | None:
+        """Takes what `ref` names out of readers' sight; gives the hidden folder that may now be deleted, held."""
+        if ref.alias is not None:
+            self._require_alias(ref)
+            book = self._aliases(ref.model)
+            book.write({name: v for name, v in book.read().items() if name != ref.alias}, self._by)
+            return None
+        if ref.version is not None:
+            folder = self._unused_version(ref.model, ref.version)
+            return placing.hide(folder, layout.removed_version(folder.parent, ref.version), held)
+        self.versions(ref.model)
+        folder = self.root / ref.model
+        return placing.hide(folder, disk.hidden_sibling(folder, layout.REMOVED), held)
+
+    def _unused_version(self, model: str, version: int) -> Path:
+        folder = self._version_folder(model, version)
+        pointing = [alias for alias, target in self.aliases(model).items() if target == version]
+        if pointing:
+            raise RepositoryError(
+                f"{model}/{version} is in use by the alias {', '.join(map(repr, pointing))}: promote another version first, "
+                f"or remove the alias with: cellserve remove {model}@{pointing[0]}"
+            )
+        return folder
+
+    def _require_alias(self, ref: ModelRef) -> None:
+        aliases = self.aliases(ref.model)
+        if ref.alias not in aliases:
+            known = ", ".join(aliases) or "none"
+            raise UnknownVersion(f"{ref.model} has no alias {ref.alias!r}; its aliases: {known}", field="version")
+
+    def _aliases(self, model: str) -> Aliases:
+        """Raises UnknownModel."""
+        self.versions(model)
+        return Aliases(self.root / model)
+
+    def _version_folder(self, model: str, version: int) -> Path:
+        if version not in (known := self.versions(model)):
+            raise UnknownVersion(f"{model} has no version {version}; it has {', '.join(map(str, known))}", field="version")
+        return self.root / model / str(version)
+
+
+@contextmanager
+def _disk_trouble(sentence: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise RepositoryError(f"{sentence}: {error.strerror or error}") from error
+
+
+def _first_line(error: Exception) -> str:
+    if isinstance(error, ValidationError):
+        first = error.errors()[0]
+        place = ".".join(map(str, first["loc"]))
+        return f"{place}: {first['msg']}" if place else first["msg"]
+    return str(error).partition("\n")[0]

@@ -1,0 +1,95 @@
+"""Which calls are read at all while there are more than can be."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from cellserve.service.api.overload.gate import Gate
+
+
+class Door:
+    """Calls come to a gate at a steady rate each second, and of those that are read so many are let in."""
+
+    def __init__(self) -> None:
+        self.gate = Gate()
+        self.now_seconds = 0.0
+        self.random = random.Random(0)
+
+    def run(
+        self, seconds: float, per_second: dict[str, int], room_per_second: int, busy: float, lag_seconds: float = 0.0
+    ) -> dict[str, tuple[float, float]]:
+        """By client: how many each second were read, and let in."""
+        read, let_in = dict.fromkeys(per_second, 0), dict.fromkeys(per_second, 0)
+        ticks = int(seconds / 0.02)
+        room = 0.0
+        for _ in range(ticks):
+            self.now_seconds += 0.02
+            self.gate.measured(self.now_seconds, busy, lag_seconds)
+            room = min(room + room_per_second * 0.02, 50.0)
+            calls = [client for client, rate in per_second.items() for _ in range(round(rate * 0.02))]
+            self.random.shuffle(calls)
+            for client in calls:
+                if self.gate.open or self.gate.passes(client, self.random.random()):
+                    read[client] += 1
+                    self.gate.read(client, refused=room < 1.0)
+                    if room >= 1.0:
+                        room -= 1.0
+                        let_in[client] += 1
+        return {client: (read[client] / seconds, let_in[client] / seconds) for client in per_second}
+
+
+def test_everything_is_read_where_nothing_is_refused() -> None:
+    door = Door()
+    assert door.run(2.0, {"a": 1000}, 10_000, busy=0.9)["a"][0] == pytest.approx(1000)
+    assert door.gate.open
+
+
+def test_everything_is_read_where_there_is_time_to() -> None:
+    door = Door()
+    assert door.run(2.0, {"a": 1000}, 100, busy=0.1)["a"][0] == pytest.approx(1000)
+
+
+def test_where_most_would_be_refused_little_more_is_read_than_is_let_in() -> None:
+    door = Door()
+    door.run(1.0, {"a": 2000}, 100, busy=0.6)
+    read, let_in = door.run(5.0, {"a": 2000}, 100, busy=0.6)["a"]
+    assert read < 300
+    assert let_in == pytest.approx(100, rel=0.1)
+
+
+def test_a_client_of_whom_nothing_is_refused_is_read_all_the_same() -> None:
+    door = Door()
+    for _ in range(200):
+        door.now_seconds += 0.02
+        door.gate.measured(door.now_seconds, 0.6, 0.0)
+        for _ in range(20):
+            if door.gate.open or door.gate.passes("flood", door.random.random()):
+                door.gate.read("flood", refused=True)
+        assert door.gate.open or door.gate.passes("other", 0.999)
+        door.gate.read("other", refused=False)
+
+
+def test_more_is_read_as_soon_as_there_is_room() -> None:
+    door = Door()
+    door.run(2.0, {"a": 1000}, 0, busy=0.6)
+    door.run(4.0, {"a": 1000}, 2000, busy=0.6)
+    assert door.run(1.0, {"a": 1000}, 2000, busy=0.6)["a"][1] > 700
+
+
+def test_a_lagging_loop_reads_less_of_whoever_sends_most() -> None:
+    door = Door()
+    door.run(1.0, {"much": 5000, "little": 50}, 100_000, busy=1.0, lag_seconds=0.1)
+    told = door.run(2.0, {"much": 5000, "little": 50}, 100_000, busy=1.0, lag_seconds=0.015)
+    assert told["little"][0] == pytest.approx(50, rel=0.15)
+    assert not door.gate.open
+
+
+def test_it_opens_again_when_the_loop_has_recovered() -> None:
+    door = Door()
+    door.run(1.0, {"a": 5000}, 100_000, busy=1.0, lag_seconds=0.1)
+    door.run(3.0, {"a": 500}, 100_000, busy=0.2)
+    assert door.gate.open
+    door.run(5.0, {}, 0, busy=0.0)
+    assert not door.gate.watching

@@ -1,0 +1,63 @@
+"""Histograms with the samples of the Prometheus client's own."""
+
+from __future__ import annotations
+
+import math
+from threading import Thread
+
+import prometheus_client
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from prometheus_client import CollectorRegistry, generate_latest
+
+from cellserve.service.metrics.histograms import Histogram
+
+BUCKETS = (0.5, 1.0, 2.5)
+
+
+def histogram(registry: CollectorRegistry) -> Histogram:
+    return Histogram("waits", "How long.", ("model", "version"), BUCKETS, registry)
+
+
+@given(st.lists(st.lists(st.floats(0, 4) | st.sampled_from((*BUCKETS, math.inf)), max_size=20), max_size=4))
+def test_the_page_is_that_of_the_prometheus_client_however_values_come(portions: list[list[float]]) -> None:
+    ours, theirs = CollectorRegistry(), CollectorRegistry()
+    mine = histogram(ours)
+    reference = prometheus_client.Histogram("waits", "How long.", ("model", "version"), buckets=BUCKETS, registry=theirs)
+    for values in portions:
+        mine.labels("m", "1").add(values)
+        for value in values:
+            reference.labels("m", "1").observe(value)
+        reference.labels("m", "1")
+    expected = [line for line in generate_latest(theirs).decode().splitlines() if "_created" not in line]
+    assert generate_latest(ours).decode().splitlines() == expected
+
+
+def test_series_are_removed_by_some_of_their_labels() -> None:
+    registry = CollectorRegistry()
+    waits = histogram(registry)
+    for model, version in (("a", "1"), ("a", "2"), ("b", "1")):
+        waits.labels(model, version).add([1.0])
+    waits.remove_by_labels({"model": "a", "version": "1"})
+    left = {(s.labels["model"], s.labels["version"]) for family in registry.collect() for s in family.samples}
+    assert left == {("a", "2"), ("b", "1")}
+
+
+def test_a_name_is_taken_once() -> None:
+    registry = CollectorRegistry()
+    histogram(registry)
+    with pytest.raises(ValueError, match="Duplicated"):
+        histogram(registry)
+
+
+def test_no_value_is_lost_between_threads() -> None:
+    registry = CollectorRegistry()
+    series = histogram(registry).labels("m", "1")
+    threads = [Thread(target=lambda: [series.add([1.0] * 3) for _ in range(1667)]) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    counts, total = series.snapshot()
+    assert (sum(counts), total) == (20004, 20004.0)

@@ -1,0 +1,274 @@
+"""Series as Prometheus reads them, from facts alone."""
+
+from __future__ import annotations
+
+import http.client
+import urllib.request
+from collections.abc import Callable
+from threading import Thread
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from cellserve.service.api.facts import RequestFact, RpcMethod
+from cellserve.service.engine.facts import IterationFact, LaneFact, SequenceFact, VersionKey
+from cellserve.service.metrics.books import SECONDS
+from cellserve.service.metrics.metrics import Metrics
+from cellserve.service.metrics.series import grpc_code
+from cellserve.service.registry.status import AliasStatus, VersionState, VersionStatus
+from cellserve.service.sessions.observer import SessionCount
+
+KEY = VersionKey("digits", 3)
+RUN = {"model": "digits", "version": "3", "implementation": "fused"}
+INFER = RpcMethod("unary", "inference.GRPCInferenceService", "ModelInfer")
+
+
+@pytest.fixture
+def metrics() -> Metrics:
+    return Metrics("1.2.3")
+
+
+def value(metrics: Metrics, name: str, **labels: str) -> float | None:
+    return metrics.registry.get_sample_value(name, labels)
+
+
+def answered(**changes: object) -> RequestFact:
+    facts = {"version": KEY, "implementation": "fused", "code": "OK", "reason": None, "seconds": 0.003}
+    return RequestFact(**(facts | {"queue_seconds": 0.001, "compute_seconds": 0.002} | changes))
+
+
+def refused(code: str, reason: str | None, version: VersionKey | None = KEY) -> RequestFact:
+    return RequestFact(version, "", code, reason, 0.001)
+
+
+def test_an_answered_request_is_in_every_phase_of_its_implementation(metrics: Metrics) -> None:
+    metrics.on_request(answered())
+    for phase, seconds in (("request", 0.003), ("queue", 0.001), ("compute", 0.002)):
+        assert value(metrics, f"cellserve_{phase}_duration_seconds_count", **RUN) == 1
+        assert value(metrics, f"cellserve_{phase}_duration_seconds_sum", **RUN) == pytest.approx(seconds)
+    assert value(metrics, "cellserve_requests_total", **RUN, code="OK") == 1
+
+
+def test_buckets_begin_at_50_microseconds(metrics: Metrics) -> None:
+    assert SECONDS[0] == 50e-6
+    metrics.on_request(answered(seconds=40e-6))
+    assert value(metrics, "cellserve_request_duration_seconds_bucket", **RUN, le="5e-05") == 1
+
+
+def test_a_refused_request_is_counted_by_code_and_reason_and_has_no_latency(metrics: Metrics) -> None:
+    metrics.on_request(refused("INVALID_ARGUMENT", "INVALID_INPUT"))
+    metrics.on_request(refused("NOT_FOUND", "MODEL_UNKNOWN", None))
+    labels = {"model": "digits", "version": "3", "implementation": ""}
+    assert value(metrics, "cellserve_requests_total", **labels, code="INVALID_ARGUMENT") == 1
+    assert value(metrics, "cellserve_requests_total", model="", version="", implementation="", code="NOT_FOUND") == 1
+    assert value(metrics, "cellserve_rejected_total", reason="INVALID_INPUT") == 1
+    assert value(metrics, "cellserve_rejected_total", reason="MODEL_UNKNOWN") == 1
+    assert value(metrics, "cellserve_request_duration_seconds_count", **labels) == 0
+
+
+def test_a_cancelled_request_is_no_refusal(metrics: Metrics) -> None:
+    metrics.on_request(answered(code="CANCELLED", reason="CANCELLED", queue_seconds=None, compute_seconds=None))
+    assert value(metrics, "cellserve_cancelled_total", **RUN) == 1
+    assert value(metrics, "cellserve_rejected_total", reason="CANCELLED") is None
+
+
+def test_iterations_and_sequences_are_counted(metrics: Metrics) -> None:
+    metrics.on_iteration(IterationFact(KEY, "fused", rows=4, steps=10, timesteps=30, seconds=0.004))
+    metrics.on_sequence_end(SequenceFact(KEY, "fused", "done", 10, 1, 0.0, 0.001))
+    assert value(metrics, "cellserve_timesteps_total", **RUN) == 30
+    for name, total in (("duration_seconds", 0.004), ("rows", 4), ("steps", 10), ("padding_ratio", 0.25)):
+        assert value(metrics, f"cellserve_iteration_{name}_sum", **RUN) == pytest.approx(total)
+    assert value(metrics, "cellserve_sequence_ended_total", **RUN, reason="done") == 1
+
+
+def test_series_exist_at_zero_from_the_load_on_and_vanish_with_the_version(metrics: Metrics) -> None:
+    metrics.on_state(KEY, VersionState.LOADING)
+    metrics.on_offer(KEY, ["fused", "2"])
+    metrics.on_loaded(KEY, 0.2)
+    for implementation in ("fused", "2"):
+        labels = RUN | {"implementation": implementation}
+        assert value(metrics, "cellserve_request_duration_seconds_count", **labels) == 0
+        assert value(metrics, "cellserve_requests_total", **labels, code="OK") == 0
+    assert value(metrics, "cellserve_model_load_duration_seconds_count", model="digits", version="3") == 1
+    metrics.on_state(KEY, VersionState.UNLOADED)
+    metrics.on_request(answered())  # too late
+    metrics.on_iteration(IterationFact(KEY, "fused", 1, 1, 1, 0.1))
+    assert not [
+        sample for family in metrics.registry.collect() for sample in family.samples if "digits" in sample.labels.values()
+    ]
+    metrics.on_state(KEY, VersionState.LOADING)
+    metrics.on_request(answered())
+    assert value(metrics, "cellserve_requests_total", **RUN, code="OK") == 1
+
+
+def test_facts_of_before_an_unload_and_late_ones_do_not_count_for_the_version_when_it_is_loaded_again(metrics: Metrics) -> None:
+    metrics.on_request(answered())
+    metrics.on_state(KEY, VersionState.UNLOADED)
+    metrics.on_request(answered())
+    metrics.on_session_step(KEY, 0.002)
+    metrics.on_state(KEY, VersionState.LOADING)
+    metrics.on_request(answered())
+    assert metrics.statistics.of(KEY).success.count == 1
+    assert value(metrics, "cellserve_requests_total", **RUN, code="OK") == 1
+    assert value(metrics, "cellserve_session_step_duration_seconds_count", model="digits", version="3") is None
+
+
+def test_whoever_looks_sees_what_waits_to_be_booked() -> None:
+    later: list[Callable[[], None]] = []
+    metrics = Metrics("1", later.append)
+    for _ in range(2000):
+        metrics.on_request(answered())
+    assert len(later) == 1
+    assert metrics.statistics.of(KEY).success.count == 2000
+    metrics.on_request(answered())
+    assert value(metrics, "cellserve_requests_total", **RUN, code="OK") == 2001
+    later.pop()()
+    assert value(metrics, "cellserve_requests_total", **RUN, code="OK") == 2001
+
+
+def test_all_that_many_threads_tell_is_on_the_page_and_in_the_statistics(metrics: Metrics) -> None:
+    def tell() -> None:
+        for _ in range(1000):
+            metrics.on_rpc_started(INFER)
+            metrics.on_iteration(IterationFact(KEY, "fused", 1, 10, 10, 0.001))
+            metrics.on_sequence_end(SequenceFact(KEY, "fused", "done", 10, 1, 0.0, 0.001))
+            metrics.on_rpc_handled(INFER, "OK", 0.003)
+            metrics.on_request(answered())
+
+    threads = [Thread(target=tell) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    seen = [0]
+    while any(thread.is_alive() for thread in threads):
+        seen.append(metrics.statistics.of(KEY).success.count)
+        seen.append(int(value(metrics, "cellserve_request_duration_seconds_count", **RUN) or 0))
+    for thread in threads:
+        thread.join()
+    assert seen == sorted(seen)
+    counts = metrics.statistics.of(KEY)
+    assert (counts.success.count, counts.rows_done, counts.iterations[1].count) == (3000, 3000, 3000)
+    for name in ("request_duration_seconds_count", "iteration_rows_sum", "iteration_duration_seconds_count"):
+        assert value(metrics, f"cellserve_{name}", **RUN) == 3000
+    assert value(metrics, "cellserve_timesteps_total", **RUN) == 30000
+    assert value(metrics, "cellserve_sequence_ended_total", **RUN, reason="done") == 3000
+    labels = {"grpc_type": INFER.type, "grpc_service": INFER.service, "grpc_method": INFER.method}
+    assert value(metrics, "grpc_server_started_total", **labels) == 3000
+    assert value(metrics, "grpc_server_handling_seconds_count", **labels) == 3000
+
+
+def test_the_choice_of_a_version_is_told_replaced_and_forgotten(metrics: Metrics) -> None:
+    def told() -> set[tuple[str, str]]:
+        samples = (sample for family in metrics.registry.collect() for sample in family.samples)
+        mine = [sample for sample in samples if sample.name == "cellserve_implementation_choice_info"]
+        assert all(sample.value == 1 and sample.labels["version"] == "3" for sample in mine)
+        return {(sample.labels["kind"], sample.labels["implementation"]) for sample in mine}
+
+    metrics.on_state(KEY, VersionState.READY)
+    metrics.on_choice(KEY, {"bulk_few": "fused", "bulk_many": "2"})
+    metrics.on_choice(KEY, {"bulk_few": "2", "bulk_many": "2"})
+    assert told() == {("bulk_few", "2"), ("bulk_many", "2")}
+    metrics.on_state(KEY, VersionState.UNLOADED)
+    metrics.on_choice(KEY, {"bulk_few": "2"})  # too late
+    assert told() == set()
+
+
+def test_unloading_leaves_other_versions_alone(metrics: Metrics) -> None:
+    metrics.on_request(answered())
+    metrics.on_request(answered(version=VersionKey("digits", 4)))
+    metrics.on_state(KEY, VersionState.UNLOADED)
+    assert value(metrics, "cellserve_requests_total", **(RUN | {"version": "4"}), code="OK") == 1
+
+
+def test_the_present_is_asked_for_at_each_scrape(metrics: Metrics) -> None:
+    lanes = [LaneFact(KEY, waiting_timesteps=70, active_sequences=2, rows_free=6, rows_used=2)]
+    metrics.watch(lambda: lanes, lambda: [VersionStatus("digits", 3, VersionState.READY)])
+    version = {"model": "digits", "version": "3"}
+    assert value(metrics, "cellserve_waiting_timesteps", **version) == 70
+    assert value(metrics, "cellserve_active_sequences", **version) == 2
+    assert value(metrics, "cellserve_state_rows", **version, state="free") == 6
+    assert value(metrics, "cellserve_state_rows", **version, state="used") == 2
+    assert value(metrics, "cellserve_model_state", **version, state="READY") == 1
+    assert value(metrics, "cellserve_model_state", **version, state="FAILED") == 0
+    lanes.clear()
+    assert value(metrics, "cellserve_waiting_timesteps", **version) is None
+
+
+def test_live_sequences_are_counted_and_timed_until_their_version_goes(metrics: Metrics) -> None:
+    metrics.watch(list, list, lambda: [SessionCount(KEY, 1, 2, 3)])
+    labels = {"model": "digits", "version": "3"}
+    metrics.on_session_event(KEY, "started")
+    metrics.on_session_event(KEY, "started")
+    metrics.on_session_event(KEY, "expired")
+    metrics.on_session_event(None, "lost")
+    metrics.on_session_step(KEY, 0.002)
+    assert [value(metrics, "cellserve_sessions", **labels, state=state) for state in ("active", "idle", "parked")] == [1, 2, 3]
+    assert value(metrics, "cellserve_session_events_total", **labels, event="started") == 2
+    assert value(metrics, "cellserve_session_events_total", **labels, event="expired") == 1
+    assert value(metrics, "cellserve_session_events_total", model="", version="", event="lost") == 1
+    assert value(metrics, "cellserve_session_step_duration_seconds_sum", **labels) == 0.002
+    metrics.on_state(KEY, VersionState.UNLOADED)
+    metrics.on_session_event(KEY, "retired")
+    metrics.on_session_step(KEY, 0.002)
+    assert value(metrics, "cellserve_session_events_total", **labels, event="started") is None
+    assert value(metrics, "cellserve_session_events_total", **labels, event="retired") is None
+    assert value(metrics, "cellserve_session_step_duration_seconds_count", **labels) is None
+
+
+def test_rpcs_are_counted_under_the_usual_names(metrics: Metrics) -> None:
+    labels = {"grpc_type": "unary", "grpc_service": "inference.GRPCInferenceService", "grpc_method": "ModelInfer"}
+    metrics.on_rpc_started(INFER)
+    metrics.on_rpc_handled(INFER, "INVALID_ARGUMENT", 0.01)
+    assert value(metrics, "grpc_server_started_total", **labels) == 1
+    assert value(metrics, "grpc_server_handled_total", **labels, grpc_code="InvalidArgument") == 1
+    assert value(metrics, "grpc_server_handling_seconds_count", **labels) == 1
+    assert (grpc_code("OK"), grpc_code("DEADLINE_EXCEEDED")) == ("OK", "DeadlineExceeded")
+
+
+def test_two_registries_share_nothing() -> None:
+    first, second = Metrics("1"), Metrics("2")
+    first.on_request(answered())
+    assert value(second, "cellserve_requests_total", **RUN, code="OK") is None
+    assert value(second, "cellserve_build_info", version="2") == 1
+
+
+def test_the_page_shows_metrics_and_nothing_else(metrics: Metrics) -> None:
+    metrics.on_request(answered())
+    page = metrics.open_page("127.0.0.1", 0)
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{page.port}/metrics") as response:
+            families = {family.name for family in text_string_to_metric_families(response.read().decode())}
+        assert {"cellserve_requests", "cellserve_request_duration_seconds", "cellserve_build_info"} <= families
+        connection = http.client.HTTPConnection("127.0.0.1", page.port)
+        for path, status in (("/", 404), ("/metricsx", 404), ("/metrics?x=1", 200)):
+            connection.request("GET", path)
+            answer = connection.getresponse()
+            answer.read()
+            assert answer.status == status
+        connection.request("POST", "/metrics")
+        assert connection.getresponse().status == 501
+        connection.close()
+    finally:
+        page.close()
+    with pytest.raises(ConnectionRefusedError):
+        http.client.HTTPConnection("127.0.0.1", page.port).connect()
+
+
+def test_a_taken_port_is_told(metrics: Metrics) -> None:
+    page = metrics.open_page("127.0.0.1", 0)
+    try:
+        with pytest.raises(OSError, match="in use"):
+            metrics.open_page("127.0.0.1", page.port)
+    finally:
+        page.close()
+
+
+def test_aliases_and_those_that_fall_back_are_shown() -> None:
+    metrics = Metrics("1.0")
+    aliases = [AliasStatus("digits", "stable", 2, 1, "failed to load: damaged"), AliasStatus("digits", "canary", 3, 3)]
+    aliases += [AliasStatus("speech", "", 1, None, "failed to load: damaged")]
+    metrics.watch(list, list, list, lambda: aliases)
+    told = [
+        [value(metrics, f"cellserve_alias_{name}", model=one.model, alias=one.alias) for name in ("fallback", "version")]
+        for one in aliases
+    ]
+    assert told == [[1, 1], [0, 3], [0, 0]]
