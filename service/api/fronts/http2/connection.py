@@ -276,9 +276,11 @@ class Connection(asyncio.Protocol):
     # --- what calls send ---
 
     def send_headers(self, stream_id: int, fields: Fields) -> None:
+        self._pings.answered()
         self._send(stream_id, lambda session: session.send_response(stream_id, fields))
 
     def send_message(self, stream_id: int, message: bytes) -> None:
+        self._pings.answered()
         self._send(stream_id, lambda session: session.send_data(stream_id, prefix(len(message)) + message))
 
     def send_trailers(self, stream_id: int, fields: Fields) -> None:
@@ -286,6 +288,7 @@ class Connection(asyncio.Protocol):
         self._send(stream_id, lambda session: session.send_trailers(stream_id, fields))
 
     def send_only_trailers(self, stream_id: int, fields: Fields) -> None:
+        self._pings.answered()
         self._answered.add(stream_id)
         self._send(stream_id, lambda session: session.send_response(stream_id, fields, end_stream=True))
 
@@ -295,6 +298,7 @@ class Connection(asyncio.Protocol):
             session.send_data(stream_id, prefix(len(message)) + message)
             session.send_trailers(stream_id, fields)
 
+        self._pings.answered()
         self._answered.add(stream_id)
         self._send(stream_id, act)
 
