@@ -1,0 +1,33 @@
+"""Whether the other end is still there: asked when silent, dropped without an answer, and dropped if it never greets."""
+
+from __future__ import annotations
+
+from cellserve.service.api.fronts.http2.keepalive import Keepalive
+
+
+def test_who_never_greets_is_dropped() -> None:
+    keepalive = Keepalive(120.0, 20.0, 1000.0)
+    assert keepalive.next_seconds() == 1020.0
+    assert keepalive.step(1019.9) == "wait"
+    assert keepalive.step(1020.0) == "drop"
+
+
+def test_who_is_silent_is_asked_and_without_an_answer_dropped() -> None:
+    keepalive = Keepalive(120.0, 20.0, 1000.0)
+    keepalive.heard(1001.0)
+    assert keepalive.next_seconds() == 1121.0
+    assert keepalive.step(1120.9) == "wait"
+    assert keepalive.step(1121.0) == "ask"
+    assert keepalive.next_seconds() == 1141.0
+    assert keepalive.step(1140.9) == "wait"
+    assert keepalive.step(1141.0) == "drop"
+
+
+def test_who_answers_is_asked_again_only_after_silence() -> None:
+    keepalive = Keepalive(120.0, 20.0, 1000.0)
+    keepalive.heard(1001.0)
+    assert keepalive.step(1121.0) == "ask"
+    keepalive.heard(1121.5)
+    assert keepalive.next_seconds() == 1241.5
+    assert keepalive.step(1141.0) == "wait"
+    assert keepalive.step(1241.5) == "ask"
