@@ -202,14 +202,14 @@ class Connection(asyncio.Protocol):
                 self._session.ping()
                 self._flush()
         self._timers = [timer for timer in self._timers if timer.when() > now_seconds]
-        self._timers.append(self._loop.call_at(self._keepalive.next_seconds(), self._tend))
+        self._timers.append(self._loop.call_at(self._keepalive.next_seconds(now_seconds), self._tend))
 
     # --- what comes ---
 
     def _take_events(self) -> None:
         for event in self._session.events():
             handle = self._on.get(type(event))
-            if handle is not None:
+            if handle is not None and self._open:  # what came behind the offence that ended it is not looked at
                 handle(event)
 
     def _on_request(self, event: ngh2.RequestReceived) -> None:
@@ -319,8 +319,9 @@ class Connection(asyncio.Protocol):
             return
         try:
             act(self._session)
-        except ngh2.NGH2Error as error:
+        except ngh2.NGH2Error as error:  # of a stream that is gone, it does nothing
             _log.debug("stream %d of %s: %s", stream_id, self.peer, error)
+            self._session.reset_stream(stream_id, ngh2.ErrorCode.INTERNAL_ERROR)
         if not self._flushing:
             self._flushing = True
             self._loop.call_soon(self._flush)

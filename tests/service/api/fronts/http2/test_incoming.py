@@ -1,4 +1,4 @@
-"""The messages of a running call: in order, ended, and each byte that came acknowledged exactly once, whoever leaves when.
+"""The messages of a running call: in order, ended, and each byte that came acknowledged exactly once, whoever leaves when."""
 
 from __future__ import annotations
 

@@ -1,0 +1,63 @@
+"""A front over scripted methods, on a port of the system's choice."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import grpc
+
+from cellserve.service.api.fronts.choice import front_of
+from cellserve.service.api.fronts.options import ServerOptions
+from tests.service.api.fronts.calls import ScriptedCalls, usual
+
+MOST_BYTES = 16 * 1024 * 1024
+
+
+@dataclass
+class Served:
+    calls: ScriptedCalls
+    front: Any
+    port: int
+    cuts: list[str]
+
+    def has_begun(self, number: int) -> bool:
+        return len(self.calls.begun) >= number
+
+    @asynccontextmanager
+    async def channel(self, **options: Any) -> AsyncIterator[grpc.aio.Channel]:
+        """options: of gRPC, with _ for the dots after `grpc`."""
+        given = [("grpc." + name, value) for name, value in options.items()]
+        given += [
+            ("grpc.max_receive_message_length", -1),
+            ("grpc.max_send_message_length", -1),
+            ("grpc.use_local_subchannel_pool", 1),
+        ]
+        async with grpc.aio.insecure_channel(f"127.0.0.1:{self.port}", options=given) as channel:
+            yield channel
+
+
+@asynccontextmanager
+async def serving(front: str = "http2", calls: ScriptedCalls | None = None, **options: Any) -> AsyncIterator[Served]:
+    """options: of ServerOptions."""
+    calls = calls or usual()
+    cuts: list[str] = []
+    chosen = ServerOptions(**({"host": "127.0.0.1", "port": 0, "max_message_bytes": MOST_BYTES, "front": front} | options))
+    made = front_of(calls, chosen)
+    port = made.bind()
+    await made.start()
+    try:
+        yield Served(calls, made, port, cuts)
+    finally:
+        calls.told_of_rest.set()
+        await made.stop(0.3)
+
+
+async def until(told: Callable[[], bool], what: str = "") -> None:
+    """Waits for a condition; the limit only keeps a broken test from hanging."""
+    async with asyncio.timeout(10):
+        while not told():
+            await asyncio.sleep(0.003)
