@@ -72,7 +72,7 @@ class Connection(asyncio.Protocol):
         self._calls: dict[int, Call] = {}
         self._answered: set[int] = set()  # streams whose client may still be sending
         self._senders: dict[int, asyncio.Future[None]] = {}  # who waits for room
-        self._flushing = self._writable = self._open = self._leaving = self._greeted = False
+        self._flushing = self._writable = self._open = self._leaving = self._greeted = self._narrow = False
         self._pings = PingLimit(options.min_ping_interval_seconds)
         self._keepalive = Keepalive(options.keepalive_seconds, options.keepalive_timeout_seconds, loop.time())
         self._timers: list[asyncio.TimerHandle] = []
@@ -82,6 +82,7 @@ class Connection(asyncio.Protocol):
             ngh2.TrailersReceived: self._on_trailers,
             ngh2.StreamClosed: self._on_closed_stream,
             ngh2.SettingsReceived: self._on_settings,
+            ngh2.SettingsAcknowledged: self._on_acknowledged_settings,
             ngh2.PingReceived: self._on_ping,
             ngh2.ConnectionClosed: self._on_closed,
         }
@@ -141,6 +142,25 @@ class Connection(asyncio.Protocol):
         for timer in self._timers:
             timer.cancel()
         self._peers.closed(self)
+
+    # --- under overload ---
+
+    def narrow(self, narrow: bool) -> None:
+        """Whether clients shall wait with the messages of new calls until these are let in: of the others, none is sent."""
+        if self._open and narrow != self._narrow:
+            self._narrow = narrow
+            self._session.update_settings({ngh2.Setting.INITIAL_WINDOW_SIZE: 0 if narrow else _STREAM_WINDOW_BYTES})
+            self._flush()
+
+    def _on_acknowledged_settings(self, event: ngh2.SettingsAcknowledged) -> None:
+        """A smaller window counts for the calls under way, too."""
+        if self._narrow:
+            for stream_id, call in self._calls.items():
+                if not call.is_over:
+                    self._widen(stream_id)
+
+    def _widen(self, stream_id: int) -> None:
+        self._send(stream_id, lambda session: session.set_local_window_size(_STREAM_WINDOW_BYTES, stream_id=stream_id))
 
     # --- the end ---
 
@@ -228,6 +248,8 @@ class Connection(asyncio.Protocol):
             elif self._methods.gated(head.path) and self._methods.turned_away(head.path, call):
                 call.finish_as_told()
             else:
+                if self._narrow:
+                    self._widen(stream_id)
                 call.begin(handler)
                 if event.end_stream:
                     call.end_of_messages()
