@@ -33,6 +33,7 @@ _WRITTEN_AT_ONCE_BYTES: Final = 1 << 18  # to the socket, before it is asked whe
 _WAITING_BYTES: Final = 1 << 16  # of replies of a stream, before the next is made
 _HEADER_BYTES: Final = 1 << 16  # beyond this the connection ends; headers.py refuses a call before
 _RESETS: Final = (10_000, 1_000)  # at once, and in a second: who gives up that many calls is no client
+_GATHERED_SECONDS: Final = 0.004  # under overload: what is refused meanwhile leaves in one write
 _NOTICE_SECONDS: Final = 0.05  # for calls that crossed the word that there shall be no more
 _LINGER_SECONDS: Final = 1.0  # for the last bytes on their way out
 _AGE_SPREAD: Final = 0.1  # either way, so that clients that came together do not come again together
@@ -119,7 +120,7 @@ class Connection(asyncio.Protocol):
         if not self._open:
             return
         self._keepalive.heard(self._loop.time())
-        self._flushing = True  # at the end of this
+        later, self._flushing = self._flushing and self._narrow, True  # at the end of this
         try:
             self._session.receive_data(data)
         except ngh2.DenialOfServiceError as error:
@@ -128,7 +129,12 @@ class Connection(asyncio.Protocol):
             self._cut("protocol" if self._greeted else "not_http2", str(error))
         else:
             self._take_events()
-            self._flush()
+            if later:
+                return
+            if self._narrow:
+                self._loop.call_later(_GATHERED_SECONDS, self._flush)
+            else:
+                self._flush()
 
     def pause_writing(self) -> None:
         self._writable = False
@@ -345,7 +351,10 @@ class Connection(asyncio.Protocol):
             _log.debug("stream %d of %s: %s", stream_id, self.peer, error)
         if not self._flushing:
             self._flushing = True
-            self._loop.call_soon(self._flush)
+            if self._narrow:
+                self._loop.call_later(_GATHERED_SECONDS, self._flush)
+            else:
+                self._loop.call_soon(self._flush)
 
     def _flush(self) -> None:
         """Hands the socket what may be sent now; the rest waits for the client's window or the socket."""
