@@ -39,8 +39,9 @@ def translate(
     Raises ImportRefused naming the layer and the option.
     """
     class_name, config = model.get("class_name"), model.get("config")
-    graph = Graph(source, era, store, TrainingNotes(source), projections or {}, frozenset(_names(config)))
+    graph = Graph(source, era, store, TrainingNotes(source), projections or {})
     try:
+        graph.names = frozenset(_names(config))
         if class_name == "Sequential":
             outputs = _sequential(graph, config if isinstance(config, list) else _mapping(graph, config)["layers"])
         elif class_name in FUNCTIONAL:
