@@ -13,7 +13,17 @@ from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Final
 
-from cellserve.models.importers.keras_tied import Described, Identities, Identity, Path, Raw, described, numbered, snake_case
+from cellserve.models.importers.keras_tied import (
+    Described,
+    Identities,
+    Identity,
+    Path,
+    Raw,
+    described,
+    describes_original,
+    numbered,
+    snake_case,
+)
 
 ORIGINAL: Final = re.compile(r"bidirectional(_\d+)?/layer")  # the layer that was given to a Bidirectional: tf-keras keeps it
 MEMBER: Final = re.compile(r"(?:(.*)/)?([^/]+?)(?:_(\d+))?")
@@ -33,7 +43,7 @@ class Filing:
         self._lists = _lists(groups)
         self._written = written
         self._attributes_rise = attributes_rise
-        keeps_original = any(ORIGINAL.fullmatch(group) for group in groups)
+        keeps_original = any(map(ORIGINAL.fullmatch, groups)) or any(map(describes_original, layers.values()))
         objects = [described(raw, (name,), keeps_original=keeps_original) for name, raw in layers.items()]
         everything = [one for layer in objects for one in layer.everything()]
         self._identities = Identities(everything, keeps_original=keeps_original)

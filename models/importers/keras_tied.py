@@ -107,6 +107,15 @@ def _attributes(around: Described, config: Raw, keeps_original: bool) -> Iterato
             yield BACKWARD, backward or inner, not backward or (not keeps_original and _turned(inner, backward))
 
 
+def describes_original(raw: Raw) -> bool:
+    """Whether this is a Bidirectional of tf-keras, which describes the layer that it was made of, not the copy that it runs."""
+    config = raw.get("config")
+    if raw.get("class_name") != "Bidirectional" or not isinstance(config, Mapping):
+        return False
+    inner = config.get("layer")
+    return not config.get(BACKWARD) or not isinstance(inner, Mapping) or not _name(inner).startswith("forward_")
+
+
 def _turned(forward: Any, backward: Any) -> bool:
     """Whether the backward layer is one that Keras 3 made of the forward one, which it describes like one that was given."""
     if not isinstance(forward, Mapping) or not isinstance(backward, Mapping):

@@ -106,3 +106,25 @@ def test_a_part_of_a_shared_layer() -> None:
     )
     assert filing.group(("b", "backward_layer", "cell")) == "gru/cell"
     assert filing.group(("b", "forward_layer", "cell")) == "bidirectional/forward_layer/cell"
+
+
+def test_cells_of_a_layer_that_a_bidirectional_was_made_of_after_it_was_filed() -> None:
+    cell = layer("GRUCell", "c", units=3) | {"shared_object_id": 7}
+    first = layer("RNN", "r", cell=layer("StackedRNNCells", "s", cells=[cell, cell])) | {"shared_object_id": 8}
+    copies = [
+        f"bidirectional/{way}_layer/cell/cells/gru_cell{number}" for way in ("forward", "backward") for number in ("", "_1")
+    ]
+    filing = filed(
+        first,
+        layer("RNN", "alone", cell=cell),
+        layer("Bidirectional", "b", layer=first),
+        groups=f"rnn/cell/cells/gru_cell rnn_1 {' '.join(copies)}",
+    )
+    assert [filing.group(path) for path in (("r", "cell", "cells", "gru_cell_1"), ("alone", "cell"))] == [
+        "rnn/cell/cells/gru_cell"
+    ] * 2
+    assert [
+        filing.group(("b", f"{way}_layer", "cell", "cells", part))
+        for way in ("forward", "backward")
+        for part in ("gru_cell", "gru_cell_1")
+    ] == copies
