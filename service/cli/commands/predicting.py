@@ -15,7 +15,7 @@ from cellserve.service.cli.server_options import Server, asks_a_server
 from cellserve.service.errors import InvalidInput
 
 if TYPE_CHECKING:
-    from cellserve.service.cli.timing import Latency
+    from cellserve.service.cli.commands.timing import Latency
     from cellserve.service.client import Client, Prediction
 
 _COMPARED_REQUESTS: Final = 50  # under each implementation, unless --repeat says
@@ -112,13 +112,13 @@ def predict(
 
 
 def _repeated(ask: Callable[[str], Prediction], implementation: str, repeat: int) -> tuple[Prediction, Latency]:
-    from cellserve.service.cli.timing import timed
+    from cellserve.service.cli.commands.timing import timed
 
     return timed(ask, (implementation,), repeat)[implementation]
 
 
 def _compare(client: Client, ref: str, ask: Callable[[str, str], Prediction], repeat: int, as_json: bool) -> None:
-    from cellserve.service.cli.timing import Comparison, timed
+    from cellserve.service.cli.commands.timing import Comparison, timed
 
     shown = client.show(ref)
     model = f"{shown.status.model}/{shown.status.version}"  # one version under all, even while an alias moves

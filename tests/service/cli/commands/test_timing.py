@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from cellserve.service.cli.timing import Comparison, Latency, timed
+from cellserve.service.cli.commands.timing import Comparison, Latency, timed
 from cellserve.service.client import Prediction
 
 

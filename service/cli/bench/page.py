@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 from html import escape
 from typing import Any, Final
 
-from cellserve.service.cli import benching_facts, benching_tables
-from cellserve.service.cli.benching_chart import Point, chart
-from cellserve.service.cli.benching_tables import BenchTable
+from cellserve.service.cli.bench import facts, tables
+from cellserve.service.cli.bench.chart import Point, chart
+from cellserve.service.cli.bench.tables import BenchTable
 
 _COLOURS: Final = (  # of the n-th implementation, in light and in dark
     ("#0b62c4", "#6cb2ff"),
@@ -43,7 +43,7 @@ dl { display: grid; grid-template-columns: max-content 1fr; gap: .1rem 1rem } dt
 def page(data: dict[str, Any]) -> str:
     """`data`: as `cellserve bench --json` prints it."""
     title = escape(f"cellserve bench {data['model']}")
-    first, *others = reversed(benching_tables.all_tables(data))
+    first, *others = reversed(tables.all_tables(data))
     sections = (
         f"<h1>{title}</h1>",
         "<p>One call of the engine, without a server, in milliseconds of its thread. Memory: how far it rises during a call.</p>",
@@ -80,7 +80,7 @@ def _charts(data: dict[str, Any], title: str, unit: str, value: Callable[[dict[s
 
 def _drawn_mebibytes(cell: dict[str, Any]) -> float | None:
     peak = cell["peak_bytes"]
-    return None if peak is None else max(peak / benching_tables.MEBIBYTE, _LOWEST_DRAWN_MEBIBYTES)
+    return None if peak is None else max(peak / tables.MEBIBYTE, _LOWEST_DRAWN_MEBIBYTES)
 
 
 def _key(labels: Sequence[str]) -> str:
@@ -89,7 +89,7 @@ def _key(labels: Sequence[str]) -> str:
 
 
 def _facts(data: dict[str, Any]) -> str:
-    entries = "\n".join(f"<dt>{escape(name)}</dt><dd>{escape(words)}</dd>" for name, words in benching_facts.lines(data))
+    entries = "\n".join(f"<dt>{escape(name)}</dt><dd>{escape(words)}</dd>" for name, words in facts.lines(data))
     return f"<dl>\n{entries}\n</dl>"
 
 

@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
-from cellserve.service.cli import benching_facts, benching_page
-from cellserve.service.cli.benching import parse_counts
+from cellserve.service.cli.bench import facts
+from cellserve.service.cli.bench.command import parse_counts
+from cellserve.service.cli.bench.page import page as page_of
 from cellserve.service.errors import InvalidInput
 from tests.service.cli.fakes import Shell
 
@@ -19,7 +20,7 @@ SMALL = ("--rows", "1,8", "--steps", "1,4", "--seconds-per-cell", "0.001")
 
 MACHINE = {"host": "box", "processor": "A <fast> one", "cores": "2", "system": "Linux x86_64"}
 MACHINE |= {"cellserve": "1.0", "torch": "2.13.0", "onnxruntime": "1.31.1", "numpy": "2.3", "python": "3.11.4"}
-FACTS = benching_facts.facts(["cellserve", "bench", "digits/1", "--rows", "1,8"], MACHINE, 1.5)
+FACTS = facts.facts(["cellserve", "bench", "digits/1", "--rows", "1,8"], MACHINE, 1.5)
 
 
 def cell(rows: int, steps: int, label: str, seconds: float, peak_bytes: int | None = 2**21) -> dict[str, Any]:
@@ -71,7 +72,7 @@ class Elements(HTMLParser):
 
 
 def test_the_page_names_machine_date_versions_command_and_whether_it_was_busy() -> None:
-    page = benching_page.page(benched(cell(1, 4, "0", 1e-3), cell(1, 4, "2", 1e-3)))
+    page = page_of(benched(cell(1, 4, "0", 1e-3), cell(1, 4, "2", 1e-3)))
     for told in (
         "cellserve bench digits/1 --rows 1,8",
         FACTS["measured"],
@@ -80,7 +81,7 @@ def test_the_page_names_machine_date_versions_command_and_whether_it_was_busy() 
         "the machine was busy: on the clock, calls took 1.5 times",
     ):
         assert told in page
-    assert "busy" not in dict(benching_facts.lines(FACTS | {"busy": 1.0}))["load"]
+    assert "busy" not in dict(facts.lines(FACTS | {"busy": 1.0}))["load"]
 
 
 @pytest.mark.parametrize("grid", [("--rows", "1000000", "--steps", "1000000"), ("--rows", "1", "--steps", "1" + 17 * "0")])
@@ -136,7 +137,7 @@ def test_a_real_model_is_measured_told_and_drawn(shell: Shell, tmp_path: Path) -
     assert set(data["cells"][0]) == set(cell(1, 1, "0", 1.0))
     assert set(data["oracle"]["largest_differences"]) == set(data["implementations"])
     assert [one["traffic"] for one in data["recommendations"]] == ["bulk_few", "bulk_many", "steps_few", "steps_many"]
-    assert file.read_text() == benching_page.page(data)
+    assert file.read_text() == page_of(data)
 
 
 def test_the_terminal_shows_what_was_asked_for(shell: Shell) -> None:
@@ -151,7 +152,7 @@ def test_the_terminal_shows_what_was_asked_for(shell: Shell) -> None:
 
 def test_the_page_holds_every_cell_in_a_table_and_as_a_point() -> None:
     cells = [cell(rows, steps, label, rows * steps * 1e-3) for rows in (1, 8) for steps in (1, 4, 16) for label in ("0", "2")]
-    page = benching_page.page(benched(*cells))
+    page = page_of(benched(*cells))
     names = Elements(page).names
     assert names.count("svg") == 2 * 2  # latency and memory, for each number of rows
     assert names.count("circle") == 2 * len(cells)
@@ -161,7 +162,7 @@ def test_the_page_holds_every_cell_in_a_table_and_as_a_point() -> None:
 
 
 def test_the_page_needs_nothing_from_elsewhere_and_escapes_words() -> None:
-    page = benching_page.page(benched(cell(1, 4, "0", 1e-3), cell(1, 4, "2", 1e-3), model="<b>/1"))
+    page = page_of(benched(cell(1, 4, "0", 1e-3), cell(1, 4, "2", 1e-3), model="<b>/1"))
     assert not {"script", "link", "img", "iframe"} & set(Elements(page).names)
     assert "http" not in page
     assert "<b>" not in page
@@ -170,6 +171,6 @@ def test_the_page_needs_nothing_from_elsewhere_and_escapes_words() -> None:
 
 
 def test_unknown_memory_is_not_drawn() -> None:
-    page = benching_page.page(benched(cell(1, 4, "0", 1e-3, None), cell(1, 4, "2", 1e-3, None)))
+    page = page_of(benched(cell(1, 4, "0", 1e-3, None), cell(1, 4, "2", 1e-3, None)))
     assert Elements(page).names.count("svg") == 1
     assert page.count("unknown") == 2

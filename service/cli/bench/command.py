@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from cellserve.service.cli import benching_facts, benching_page, benching_tables
+from cellserve.service.cli.bench import facts, page, tables
 from cellserve.service.cli.completion import references
 from cellserve.service.cli.options import JsonOption, RepositoryOption, open_repository
 from cellserve.service.cli.output import note, print_json, print_table, step_bar
@@ -73,13 +73,13 @@ def bench(
         note(f"measured with {possible} time steps: the model takes no others of those asked for")
     with step_bar(f"measuring {key}", len(shapes) + 1) as progress:
         found = benchmark.measure(manifest.spec, weights, shapes, labels, seconds_per_cell, progress)
-    if busy := benching_facts.busy_note(found.busy):
+    if busy := facts.busy_note(found.busy):
         note(busy)
     command = ["cellserve", "bench", str(key), "--rows", rows, "--steps", steps, "--seconds-per-cell", f"{seconds_per_cell:g}"]
     command += [word for label in implementation or () for word in ("--implementation", label)]
-    data = benching_facts.facts(command, machine.identity(), found.busy) | as_data(str(key), found, benchmark.recommend(found))
+    data = facts.facts(command, machine.identity(), found.busy) | as_data(str(key), found, benchmark.recommend(found))
     if html is not None:
-        html.write_text(benching_page.page(data), encoding="utf-8")
+        html.write_text(page.page(data), encoding="utf-8")
         note(f"drawn into {html}")
     if as_json:
         print_json(data)
@@ -170,5 +170,5 @@ def in_words(recommendation: Recommendation) -> str:
 
 def print_benchmark(data: dict[str, Any]) -> None:
     """The tables of `as_data`."""
-    for table in benching_tables.all_tables(data):
+    for table in tables.all_tables(data):
         print_table(table.title, table.headings, table.rows)

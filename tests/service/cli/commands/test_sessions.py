@@ -12,8 +12,8 @@ import pytest
 from click.testing import Result
 from typer.testing import CliRunner
 
+from cellserve.service.cli.commands.sessions import duration
 from cellserve.service.cli.main import app
-from cellserve.service.cli.sessions import duration
 from cellserve.service.pb import cellserve_pb2 as pb
 from tests.service.client.fake_sequences import FakeSequences, Refusal, serving
 

@@ -84,8 +84,8 @@ def load(
         cellserve load digits --input heldout.npz --rate 200
         cellserve load speech@canary --concurrency 32 --requests 5000 --implementation fused
     """
-    from cellserve.service.cli import load_session
-    from cellserve.service.cli.load_session import Inputs, Target
+    from cellserve.service.cli.commands import load_session
+    from cellserve.service.cli.commands.load_session import Inputs, Target
     from cellserve.service.loadgen.load_test import Plan
 
     if rate is not None and concurrency is not None:
