@@ -1,4 +1,4 @@
-"""Levels: who is most urgent, and how far the urgent reach."""
+"""PriorityLevels: who is most urgent, and how far the urgent reach."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cellserve.service.engine.facts import VersionKey
-from cellserve.service.engine.scheduling.levels import Levels
+from cellserve.service.engine.scheduling.priority_levels import PriorityLevels
 from cellserve.service.engine.sequence import Sequence, Work
 
 
@@ -22,13 +22,13 @@ def whoever(identity: int, remaining: int) -> Sequence:
     return made
 
 
-def levels(*members: Sequence) -> Levels:
-    made = Levels()
+def levels(*members: Sequence) -> PriorityLevels:
+    made = PriorityLevels()
     made.file(members)
     return made
 
 
-def ids(target: Levels) -> list[int]:
+def ids(target: PriorityLevels) -> list[int]:
     return [member.id for member in target.foremost()]
 
 
@@ -67,7 +67,7 @@ def test_empty() -> None:
 
 @given(st.lists(st.tuples(st.booleans(), st.integers(0, 9), st.integers(1, 40)), max_size=60))
 def test_everybody_filed_and_not_discarded_is_there_once(operations: list[tuple[bool, int, int]]) -> None:
-    target, members = Levels(), {i: sequence(i, 40) for i in range(10)}
+    target, members = PriorityLevels(), {i: sequence(i, 40) for i in range(10)}
     here: set[int] = set()
     for file, identity, remaining in operations:
         if file:

@@ -18,7 +18,7 @@ Array = npt.NDArray[Any]
 
 
 @dataclass(frozen=True, slots=True)
-class PaddedAnswer:
+class PaddedOutputs:
     """rows: those of the batch that `outputs` have, in order; outputs: [T, rows, …] or [rows, …] where not `per_step`.
 
     ending: the rows whose last step was in it; wanted: those of them whose states are `states` [wanted, width].

@@ -15,7 +15,7 @@ _LEADING_BITS = 3
 _PRIORITY_SHIFT = 16  # a level is one number: the priority above, the level of what is left in so many bits below
 
 
-class Levels:
+class PriorityLevels:
     """Every operation is O(1) for each sequence but for the first and the last member of a level: O(levels)."""
 
     def __init__(self) -> None:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cellserve.service.engine.costs.cost_model import FIRST_STEPS, CostModel
+from cellserve.service.engine.costs.model import FIRST_STEPS, CostModel
 
 LAW = (2e-6, 3e-5, 1e-4)
 SMALL_NETWORK = (2e-7, 1e-7, 4e-6, 8e-5)  # rows and calls cost more than steps

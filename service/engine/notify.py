@@ -1,4 +1,4 @@
-"""Telling an observer something: a defect of the observer costs a log entry, never an answer. Knows no lanes and no workers."""
+"""Notifies an observer: a defect of the observer costs a log entry, never an answer. Knows no lanes and no workers."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ log = logging.getLogger(__name__)
 Fact = TypeVar("Fact", IterationFact, SequenceFact)
 
 
-def tell(listener: Callable[[Fact], None], fact: Fact) -> None:
+def notify(listener: Callable[[Fact], None], fact: Fact) -> None:
     """Does not raise."""
     try:
         listener(fact)

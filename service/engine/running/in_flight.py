@@ -10,7 +10,7 @@ from cellserve.service.engine.sequence import Sequence
 
 
 @dataclass(frozen=True, slots=True)
-class Flight:
+class InFlight:
     batch: Batch
     launch: Launch
     completed: list[Sequence]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from cellserve.service.engine.scheduling.chunk_length import ChunkBudget
+from cellserve.service.engine.scheduling.chunk_budget import ChunkBudget
 
 JOIN, MAX = 0.002, 0.010
 

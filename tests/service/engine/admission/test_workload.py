@@ -1,14 +1,14 @@
-"""Load: counts of two writers, and recent speed."""
+"""Workload: counts of two writers, and recent speed."""
 
 from __future__ import annotations
 
 import pytest
 
-from cellserve.service.engine.admission.load import Load
+from cellserve.service.engine.admission.workload import Workload
 
 
 def test_load_counts_and_measures() -> None:
-    load = Load()
+    load = Workload()
     assert load.seconds_per_step is None
     assert load.seconds_per_iteration == 0
     load.submitted_steps += 100
@@ -22,7 +22,7 @@ def test_load_counts_and_measures() -> None:
 
 
 def test_steps_whose_results_never_came_are_outstanding_no_longer() -> None:
-    load = Load()
+    load = Workload()
     load.submitted_steps += 10
     load.lost(4)
     assert load.outstanding_steps == 6

@@ -1,16 +1,16 @@
-"""Turns against a sorted list."""
+"""OrderedQueue against a sorted list."""
 
 from __future__ import annotations
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cellserve.service.engine.scheduling.turns import Turns
+from cellserve.service.engine.scheduling.ordered_queue import OrderedQueue
 
 
 @given(st.lists(st.tuples(st.sampled_from(["add", "discard"]), st.integers(0, 9), st.integers(0, 4)), max_size=60))
 def test_they_stand_in_the_order_of_turns_and_ids(operations: list[tuple[str, int, int]]) -> None:
-    turns: Turns[str] = Turns()
+    turns: OrderedQueue[str] = OrderedQueue()
     expected: dict[int, float] = {}
     for operation, identity, turn in operations:
         if operation == "add" and identity not in expected:

@@ -6,15 +6,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cellserve.service.engine.costs.experience import Experience
+from cellserve.service.engine.costs.observed_durations import ObservedDurations
 
 
-def after(*seen: tuple[int, float]) -> Experience:
+def after(*seen: tuple[int, float]) -> ObservedDurations:
     """seen: (steps, seconds), one after the other, at the time 0."""
-    experience = Experience()
+    durations = ObservedDurations()
     for steps, seconds in seen:
-        experience.observe(steps, seconds, 0.0)
-    return experience
+        durations.observe(steps, seconds, 0.0)
+    return durations
 
 
 def test_nothing_is_known_at_first_and_little_from_few() -> None:
@@ -23,10 +23,10 @@ def test_nothing_is_known_at_first_and_little_from_few() -> None:
 
 
 def test_who_is_longer_takes_at_least_as_long_and_who_is_shorter_at_least_as_long_a_step() -> None:
-    experience = after(*[(100, 1.0)] * 3)
-    assert experience.least_seconds(50, 0.0) == 0.5
-    assert experience.least_seconds(200, 0.0) == 2.0
-    assert experience.least_seconds(100_000, 0.0) == 2.0
+    durations = after(*[(100, 1.0)] * 3)
+    assert durations.least_seconds(50, 0.0) == 0.5
+    assert durations.least_seconds(200, 0.0) == 2.0
+    assert durations.least_seconds(100_000, 0.0) == 2.0
 
 
 def test_the_fastest_of_a_length_counts_and_is_forgotten_slowly() -> None:
@@ -38,11 +38,11 @@ def test_the_fastest_of_a_length_counts_and_is_forgotten_slowly() -> None:
 
 
 def test_what_is_old_refuses_nobody() -> None:
-    experience = after(*[(100, 1.0)] * 3)
-    assert experience.least_seconds(100, 0.9) == 1.0
-    assert experience.least_seconds(100, 1.1) == 0
-    experience.observe(100, 1.0, 5.0)
-    assert experience.least_seconds(100, 5.5) > 0
+    durations = after(*[(100, 1.0)] * 3)
+    assert durations.least_seconds(100, 0.9) == 1.0
+    assert durations.least_seconds(100, 1.1) == 0
+    durations.observe(100, 1.0, 5.0)
+    assert durations.least_seconds(100, 5.5) > 0
 
 
 @given(

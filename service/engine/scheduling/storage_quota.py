@@ -7,7 +7,7 @@ all the same, so that nobody is too large. Hence at most the limit and the needs
 from __future__ import annotations
 
 
-class StorageRoom:
+class StorageQuota:
     def __init__(self, most_bytes: int) -> None:
         self._most_bytes = most_bytes
         self._taken: dict[int, int] = {}

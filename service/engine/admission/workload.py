@@ -9,7 +9,7 @@ from __future__ import annotations
 _FORGETTING = 0.95  # per iteration, of a worker or a lane
 
 
-class Load:
+class Workload:
     """Outstanding time steps and sequences of one worker or lane, or of one implementation on a lane.
 
     forgetting: for each iteration, of what is recent. Steps are counted as they are computed: where a network takes several

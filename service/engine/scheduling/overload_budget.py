@@ -8,13 +8,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from cellserve.service.engine.scheduling.chunk_length import ChunkBudget
+from cellserve.service.engine.scheduling.chunk_budget import ChunkBudget
 
 _LONGER: Final = 3.0
 _PRESSED_SECONDS: Final = 0.5  # after a refusal
 
 
-class PressedBudget:
+class OverloadBudget:
     """refused_seconds: when somebody was last refused, on the clock of `seconds`."""
 
     def __init__(self, budget: ChunkBudget, refused_seconds: Callable[[], float]) -> None:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
-TELLING_SECONDS: Final = 0.005  # shorter predictions say nothing about a queue
+MEANINGFUL_SECONDS: Final = 0.005  # shorter predictions say nothing about a queue
 
 
-class Promise(NamedTuple):
+class Estimate(NamedTuple):
     """predicted_seconds: from its submission to its end, without the stretch; 0 where nothing had been measured.
 
     stretched_seconds: with it. work_seconds: of the worker, as its client's share was charged. turn_seconds: when its client's
@@ -20,9 +20,9 @@ class Promise(NamedTuple):
     predicted_seconds: float = 0.0
     stretched_seconds: float = 0.0
 
-    def kept(self, seconds: float) -> float | None:
+    def ratio(self, seconds: float) -> float | None:
         """What was taken, of what was predicted; None where that was too little to be told."""
-        return seconds / self.stretched_seconds if self.stretched_seconds >= TELLING_SECONDS else None
+        return seconds / self.stretched_seconds if self.stretched_seconds >= MEANINGFUL_SECONDS else None
 
 
-NOTHING_PROMISED = Promise()
+NO_ESTIMATE = Estimate()

@@ -9,7 +9,7 @@ from typing import Generic, TypeVar
 T = TypeVar("T")
 
 
-class Turns(Generic[T]):
+class OrderedQueue(Generic[T]):
     """Some thousand of them at most: adding and discarding moves what stands behind, which is cheap as long as it is few."""
 
     def __init__(self) -> None:

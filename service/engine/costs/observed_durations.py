@@ -27,7 +27,7 @@ class _Seen(NamedTuple):
 _NOTHING: Final = _Seen(0, 0, float("inf"), float("-inf"))
 
 
-class Experience:
+class ObservedDurations:
     """Of one implementation. One thread observes; any thread may ask."""
 
     def __init__(self) -> None:
