@@ -28,9 +28,9 @@ from cellserve.service.api.facts import DoorObserver, RpcMethod, RpcType
 from cellserve.service.api.failures import told
 from cellserve.service.api.overload.askers import asker_of
 from cellserve.service.api.overload.gate import Gate
-from cellserve.service.api.overload.storm import Storm
+from cellserve.service.api.overload.refusal_log import RefusalLog
 from cellserve.service.api.status import DETAILS_KEY, REQUEST_ID_KEY, status_of
-from cellserve.service.api.submission.presence import Presence
+from cellserve.service.api.submission.requests_at_door import RequestsAtDoor
 from cellserve.service.errors import (
     CAUSE,
     RETRY_TICKET_KEY,
@@ -61,11 +61,11 @@ class _Kind(NamedTuple):
 
 
 class Refusals(NamedTuple):
-    """gate: says which calls are read. turn_away: what one is told that is not. storm: told of each refusal, for the log."""
+    """gate: says which calls are read. turn_away: what one is told that is not. refusal_log: told of each refusal."""
 
     gate: Gate
     turn_away: Callable[[], ServiceError]
-    storm: Storm
+    refusal_log: RefusalLog
 
 
 class Methods(grpc.GenericRpcHandler):  # type: ignore[type-arg]
@@ -73,7 +73,7 @@ class Methods(grpc.GenericRpcHandler):  # type: ignore[type-arg]
 
     The generated add_…_to_server functions take it in place of the server; the server takes it as its one generic handler.
     inference: full names of the methods of which each call is one inference request, told to the observer as such.
-    live: those of them that go to live sequences, and are always read. access: who may call what. presence: told of each call
+    live: those of them that go to live sequences, and are always read. access: who may call what. at_door: told of each call
     that is an inference request.
     """
 
@@ -83,13 +83,13 @@ class Methods(grpc.GenericRpcHandler):  # type: ignore[type-arg]
         inference: Collection[str],
         live: Collection[str],
         access: Access,
-        presence: Presence,
+        at_door: RequestsAtDoor,
         refusals: Refusals,
     ) -> None:
         self._observer = observer
         self._inference = inference
         self._live = live
-        self._presence = presence
+        self._at_door = at_door
         self._refusals = refusals
         self._gated: dict[str, Handler] = {}  # by name; of those that may be refused unread
         self._access = access
@@ -114,7 +114,7 @@ class Methods(grpc.GenericRpcHandler):  # type: ignore[type-arg]
         if name in self._inference:
             if not self._refusals.gate.open and name in self._gated:
                 return self._gated[name]
-            self._presence.tell(self._moved_seconds)
+            self._at_door.tell(self._moved_seconds)
         return self._handlers.get(name)
 
     async def quiet(self, seconds: float, longest_seconds: float) -> None:
@@ -162,7 +162,7 @@ class Methods(grpc.GenericRpcHandler):  # type: ignore[type-arg]
             if not gate.passes(asker_of(context).client, random.random()):
                 self._begun(context, kind).refused(turn_away())
                 return _NO_REPLY
-            self._presence.tell(time.monotonic())
+            self._at_door.tell(time.monotonic())
             async for request in requests:
                 return await handler.unary_unary(request, context)
             self._begun(context, kind).refused(Cancelled("the call ended before its request had come"))
@@ -177,7 +177,7 @@ class Methods(grpc.GenericRpcHandler):  # type: ignore[type-arg]
         async def call(request: bytes, context: Any) -> Any:
             rpc = self._begun(context, kind)
             if kind.inference:
-                self._presence.begin_call()
+                self._at_door.begin_call()
             try:
                 reply = await behaviour(_parsed(parse, request), context)
             except BaseException as error:
@@ -188,7 +188,7 @@ class Methods(grpc.GenericRpcHandler):  # type: ignore[type-arg]
                 raise
             finally:
                 if kind.inference:
-                    self._presence.end_call()
+                    self._at_door.end_call()
             rpc.answered()
             self._moved_seconds = time.monotonic()
             return reply
@@ -253,7 +253,7 @@ class _Rpc:
         status = status_of(known, request_id)
         cause = known.metadata.get(CAUSE)
         if cause is not None:
-            self._refusals.storm.refused(cause)
+            self._refusals.refusal_log.refused(cause)
         self._tell(status.code.name, known.reason, cause)
         _log.debug("%s: %s", self._kind.method.method, status.message)
         trailers: Trailers = ((REQUEST_ID_KEY, request_id), (DETAILS_KEY, status.details))

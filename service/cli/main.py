@@ -14,7 +14,7 @@ from cellserve.service.cli.commands import (
     importing,
     inspecting,
     listing,
-    loading,
+    load_test,
     predicting,
     registry,
     serving,
@@ -87,7 +87,7 @@ app.command()(registry.remove)
 app.command()(verifying.verify)
 app.command()(predicting.predict)
 app.command()(sessions.sessions)
-app.command()(loading.load)
+app.command()(load_test.load)
 app.command()(bench)
 
 

@@ -84,8 +84,8 @@ def load(
         cellserve load digits --input heldout.npz --rate 200
         cellserve load speech@canary --concurrency 32 --requests 5000 --implementation fused
     """
-    from cellserve.service.cli.commands import load_session
-    from cellserve.service.cli.commands.load_session import Inputs, Target
+    from cellserve.service.cli.commands import load_test_run
+    from cellserve.service.cli.commands.load_test_run import Inputs, Target
     from cellserve.service.loadgen.load_test import Plan
 
     if rate is not None and concurrency is not None:
@@ -94,11 +94,11 @@ def load(
         raise typer.BadParameter("which model? Name one, as in: cellserve load digits")
     if requests is None and duration_seconds is None:
         duration_seconds = _DEFAULT_DURATION_SECONDS
-    report = load_session.run(
+    report = load_test_run.run(
         Plan(rate, concurrency or _DEFAULT_CONCURRENCY, requests, duration_seconds, seed),
         Inputs(lengths, features, vocabulary, input_file, samples),
         Target(server, ref or model or "", implementation, timeout_seconds, tolerance, check),
     )
-    load_session.tell(report, as_json)
+    load_test_run.tell(report, as_json)
     if not report.summary.clean:
         raise typer.Exit(1)

@@ -17,7 +17,7 @@ _VERSION: Final = ("model", "version")
 _ALIAS: Final = ("model", "alias")
 
 
-class Present(Collector):
+class Gauges(Collector):
     """What is true at the moment of a scrape. Its sources are called on the thread that scrapes."""
 
     def __init__(

@@ -13,8 +13,8 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 
-from cellserve.service.api.submission.answer import Answer
-from cellserve.service.api.submission.presence import Presence
+from cellserve.service.api.submission.reply_future import ReplyFuture
+from cellserve.service.api.submission.requests_at_door import RequestsAtDoor
 from cellserve.service.engine.batch import Delivery
 from cellserve.service.engine.facts import VersionKey
 from cellserve.service.engine.sequence import Work
@@ -34,21 +34,21 @@ Compute = Callable[[Sequence[Work], str, Sequence[float]], list[Delivery]]
 class _Held(NamedTuple):
     work: Work
     arrived_seconds: float
-    answer: Answer[Delivery]
+    answer: ReplyFuture[Delivery]
 
 
-class SideBySide:
+class Microbatcher:
     """Lives on the event loop. compute: as Engine.run_at_once. clock: the engine's."""
 
     def __init__(
         self,
         compute: Compute,
-        presence: Presence,
+        at_door: RequestsAtDoor,
         loop: asyncio.AbstractEventLoop,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._compute = compute
-        self._presence = presence
+        self._at_door = at_door
         self._loop = loop
         self._clock = clock
         self._held: dict[tuple[VersionKey, str], list[_Held]] = {}  # by version and implementation
@@ -63,7 +63,7 @@ class SideBySide:
     def alone(self, now_seconds: float) -> bool:
         """Whether nobody is known to be near whoever comes now."""
         recent = now_seconds < self._company_seconds + _SOON_SECONDS
-        return self._rows == 0 and not recent and self._presence.near(now_seconds) < _NEAR
+        return self._rows == 0 and not recent and self._at_door.near(now_seconds) < _NEAR
 
     def promising(self) -> bool:
         """Whether one who is not alone should be held. Asked once for each."""
@@ -72,9 +72,9 @@ class SideBySide:
         self._to_spare -= 1
         return False
 
-    def hold(self, work: Work, implementation: str, now_seconds: float) -> Answer[Delivery]:
+    def hold(self, work: Work, implementation: str, now_seconds: float) -> ReplyFuture[Delivery]:
         """The delivery of work that is short under `implementation`, or what `compute` raises, before long."""
-        answer: Answer[Delivery] = Answer(self._loop)
+        answer: ReplyFuture[Delivery] = ReplyFuture(self._loop)
         if not self._rows:
             self._first_seconds = now_seconds
             self._loop.call_soon(self._turn)

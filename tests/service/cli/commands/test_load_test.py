@@ -10,7 +10,7 @@ import pytest
 from click.testing import Result
 from typer.testing import CliRunner
 
-from cellserve.service.cli.commands.load_session import Inputs
+from cellserve.service.cli.commands.load_test_run import Inputs
 from cellserve.service.cli.main import app
 from cellserve.service.client.registry import InputTensor
 from cellserve.service.client.tensors import to_wire

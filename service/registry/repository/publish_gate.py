@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from cellserve.models.spec import ModelSpec
     from cellserve.models.weights import Weights
 
-Gate = Callable[["ModelSpec", "Weights"], "ParityReport"]
+PublishGate = Callable[["ModelSpec", "Weights"], "ParityReport"]
 
 
 def parity_gate(spec: ModelSpec, weights: Weights) -> ParityReport:

@@ -1,4 +1,4 @@
-"""Makes room before a sequence begins or comes back: parks the coldest, evicts the longest idle, else refuses.
+"""Keeps live sequences within their limits: before one begins or comes back, parks the coldest or evicts the longest idle.
 
 Runs on the event loop; the disk is written in threads.
 """
@@ -26,7 +26,7 @@ _PARKED_AT_ONCE: Final = 1024  # states written in one go
 _RETRY_SECONDS: Final = 1.0
 
 
-class Room:
+class Capacity:
     def __init__(self, live: LiveSessions, settings: SessionSettings, observer: SessionObserver) -> None:
         self._live = live
         self._settings = settings

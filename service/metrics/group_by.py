@@ -10,7 +10,7 @@ Thing = TypeVar("Thing")
 Key = TypeVar("Key", bound=Hashable)
 
 
-def grouped(things: Iterable[Thing], key: Callable[[Thing], Key]) -> dict[Key, list[Thing]]:
+def group_by(things: Iterable[Thing], key: Callable[[Thing], Key]) -> dict[Key, list[Thing]]:
     """By their keys, in the order in which each was first met; within a group in the order given."""
     groups: defaultdict[Key, list[Thing]] = defaultdict(list)
     for thing in things:

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cellserve.service.api.submission.presence import Presence
-from cellserve.service.api.submission.side_by_side import SideBySide, over
+from cellserve.service.api.submission.microbatcher import Microbatcher, over
+from cellserve.service.api.submission.requests_at_door import RequestsAtDoor
 from cellserve.service.engine.batch import Delivery
 from cellserve.service.engine.facts import VersionKey
 from cellserve.service.engine.sequence import Work
@@ -58,8 +58,8 @@ class Engine:
 
 class House:
     def __init__(self) -> None:
-        self.loop, self.engine, self.presence, self.clock = FakeLoop(), Engine(), Presence(), FakeClock()
-        self.side_by_side = SideBySide(self.engine.run_at_once, self.presence, self.loop, self.clock)  # type: ignore[arg-type]
+        self.loop, self.engine, self.at_door, self.clock = FakeLoop(), Engine(), RequestsAtDoor(), FakeClock()
+        self.microbatcher = Microbatcher(self.engine.run_at_once, self.at_door, self.loop, self.clock)  # type: ignore[arg-type]
 
     def turn(self, seconds: float) -> None:
         """One turn of the loop that takes so long."""
@@ -68,7 +68,7 @@ class House:
 
     def crowd(self) -> None:
         for _ in range(2):
-            self.presence.begin_call()
+            self.at_door.begin_call()
 
 
 @pytest.fixture
@@ -77,18 +77,18 @@ def house() -> House:
 
 
 def test_who_is_alone_is_known_to_be(house: House) -> None:
-    house.presence.begin_call()
-    assert house.side_by_side.alone(house.clock())
+    house.at_door.begin_call()
+    assert house.microbatcher.alone(house.clock())
 
 
 def test_who_has_company_waits_and_is_computed_with_it(house: House) -> None:
     house.crowd()
-    assert not house.side_by_side.alone(house.clock())
-    assert house.side_by_side.promising()
-    first = house.side_by_side.hold(work(steps=5), "2", house.clock())
+    assert not house.microbatcher.alone(house.clock())
+    assert house.microbatcher.promising()
+    first = house.microbatcher.hold(work(steps=5), "2", house.clock())
     came = house.clock()
     house.turn(0.0002)
-    second = house.side_by_side.hold(work(steps=7), "2", house.clock())
+    second = house.microbatcher.hold(work(steps=7), "2", house.clock())
     house.turn(0.0009)
     assert first.done()
     assert second.done()
@@ -101,7 +101,7 @@ def test_who_has_company_waits_and_is_computed_with_it(house: House) -> None:
 
 def test_an_idle_loop_waits_no_longer_than_a_tenth_of_a_millisecond(house: House) -> None:
     house.crowd()
-    answer = house.side_by_side.hold(work(), "2", house.clock())
+    answer = house.microbatcher.hold(work(), "2", house.clock())
     for _ in range(20):
         assert not answer.done()
         house.turn(0.000005)
@@ -111,7 +111,7 @@ def test_an_idle_loop_waits_no_longer_than_a_tenth_of_a_millisecond(house: House
 
 def test_a_busy_loop_waits_no_longer_than_a_millisecond(house: House) -> None:
     house.crowd()
-    answer = house.side_by_side.hold(work(), "2", house.clock())
+    answer = house.microbatcher.hold(work(), "2", house.clock())
     for _ in range(3):
         house.turn(0.0003)
         assert not answer.done()
@@ -121,7 +121,7 @@ def test_a_busy_loop_waits_no_longer_than_a_millisecond(house: House) -> None:
 
 def test_a_full_call_waits_for_nobody(house: House) -> None:
     house.crowd()
-    answers = [house.side_by_side.hold(work(), "2", house.clock()) for _ in range(16)]
+    answers = [house.microbatcher.hold(work(), "2", house.clock()) for _ in range(16)]
     house.turn(0.0)
     assert all(answer.done() for answer in answers)
     assert len(house.engine.calls) == 1
@@ -130,48 +130,48 @@ def test_a_full_call_waits_for_nobody(house: House) -> None:
 def test_company_is_expected_for_two_milliseconds_after_there_was_some(house: House) -> None:
     house.crowd()
     for _ in range(2):
-        house.side_by_side.hold(work(), "2", house.clock())
+        house.microbatcher.hold(work(), "2", house.clock())
     house.turn(0.002)
-    house.presence.end_call()
+    house.at_door.end_call()
     house.clock.advance(0.0019)
-    assert not house.side_by_side.alone(house.clock())
-    alone = house.side_by_side.hold(work(), "2", house.clock())
+    assert not house.microbatcher.alone(house.clock())
+    alone = house.microbatcher.hold(work(), "2", house.clock())
     house.turn(0.0019)
     assert alone.done()
-    assert house.side_by_side.alone(house.clock())
+    assert house.microbatcher.alone(house.clock())
 
 
 def test_where_holding_is_in_vain_more_and_more_are_spared(house: House) -> None:
     def spared() -> int:
         """How many are not held after one that is held for nobody."""
-        assert house.side_by_side.promising()
-        house.side_by_side.hold(work(), "2", house.clock())
+        assert house.microbatcher.promising()
+        house.microbatcher.hold(work(), "2", house.clock())
         house.turn(0.002)
         count = 0
-        while not house.side_by_side.promising():
+        while not house.microbatcher.promising():
             count += 1
         return count
 
     house.crowd()
     assert [spared() for _ in range(8)] == [4, 8, 16, 32, 64, 128, 256, 256]
     for _ in range(2):
-        house.side_by_side.hold(work(), "2", house.clock())
+        house.microbatcher.hold(work(), "2", house.clock())
     house.turn(0.002)
-    assert house.side_by_side.promising()
+    assert house.microbatcher.promising()
     assert spared() == 4
 
 
 def test_each_version_and_implementation_has_its_own_call(house: House) -> None:
     for version, implementation in ((ONE, "2"), (OTHER, "2"), (ONE, "0"), (ONE, "2")):
-        house.side_by_side.hold(work(version), implementation, house.clock())
+        house.microbatcher.hold(work(version), implementation, house.clock())
     house.turn(0.002)
     assert house.engine.calls == [(ONE, "2", [1, 1]), (OTHER, "2", [1]), (ONE, "0", [1])]
 
 
 def test_who_was_cancelled_is_not_computed(house: House) -> None:
-    first, second = [house.side_by_side.hold(work(steps=steps), "2", house.clock()) for steps in (1, 2)]
+    first, second = [house.microbatcher.hold(work(steps=steps), "2", house.clock()) for steps in (1, 2)]
     first.cancel()
-    third = house.side_by_side.hold(work(OTHER), "2", house.clock())
+    third = house.microbatcher.hold(work(OTHER), "2", house.clock())
     third.cancel()
     house.turn(0.002)
     assert house.engine.calls == [(ONE, "2", [2])]
@@ -180,13 +180,13 @@ def test_who_was_cancelled_is_not_computed(house: House) -> None:
 
 def test_what_the_engine_raises_reaches_everybody_it_concerns_and_nobody_hangs(house: House) -> None:
     house.engine.error = UnknownVersion("gone")
-    answers = [house.side_by_side.hold(work(), "2", house.clock()) for _ in range(3)]
+    answers = [house.microbatcher.hold(work(), "2", house.clock()) for _ in range(3)]
     house.turn(0.002)
     for answer in answers:
         with pytest.raises(UnknownVersion, match="gone"):
             answer.result()
     house.engine.error = None
-    later = house.side_by_side.hold(work(), "2", house.clock())
+    later = house.microbatcher.hold(work(), "2", house.clock())
     house.turn(0.002)
     assert later.done()
 
@@ -197,12 +197,12 @@ def test_nobody_is_held_for_more_than_a_millisecond(held: float, idle: float, ro
 
 
 async def test_on_a_real_loop_everybody_is_answered() -> None:
-    engine, presence = Engine(), Presence()
-    side_by_side = SideBySide(engine.run_at_once, presence, asyncio.get_running_loop())
+    engine, at_door = Engine(), RequestsAtDoor()
+    microbatcher = Microbatcher(engine.run_at_once, at_door, asyncio.get_running_loop())
     clock = asyncio.get_running_loop().time
 
     async def ask(steps: int) -> int:
-        return (await side_by_side.hold(work(steps=steps), "2", clock())).steps
+        return (await microbatcher.hold(work(steps=steps), "2", clock())).steps
 
     async with asyncio.timeout(20):
         assert await asyncio.gather(*(ask(steps) for steps in range(1, 41))) == list(range(1, 41))

@@ -10,7 +10,7 @@ import grpc
 import numpy as np
 import pytest
 
-from cellserve.service.api.submission.presence import Presence
+from cellserve.service.api.submission.requests_at_door import RequestsAtDoor
 from cellserve.service.pb import open_inference_pb2 as pb
 from tests.fakes import FakeNetwork
 from tests.service.api.conftest import Harness, infer_request
@@ -18,57 +18,57 @@ from tests.service.api.typed.test_sequence_stream import Gate
 
 
 def test_a_client_that_waits_for_each_reply_is_alone() -> None:
-    presence = Presence()
-    presence.tell(0.0)
-    presence.begin_call()
-    assert presence.near(0.0) == 1
-    presence.end_call()
-    assert presence.near(0.0) == 0
-    presence.begin_streamed()
-    presence.answer_streamed()
-    presence.begin_streamed()  # while the reply before is being written
-    assert presence.near(0.0) == 1
+    at_door = RequestsAtDoor()
+    at_door.tell(0.0)
+    at_door.begin_call()
+    assert at_door.near(0.0) == 1
+    at_door.end_call()
+    assert at_door.near(0.0) == 0
+    at_door.begin_streamed()
+    at_door.answer_streamed()
+    at_door.begin_streamed()  # while the reply before is being written
+    assert at_door.near(0.0) == 1
 
 
 def test_calls_that_grpc_has_told_of_are_near() -> None:
-    presence = Presence()
+    at_door = RequestsAtDoor()
     for _ in range(3):
-        presence.tell(5.0)
-    presence.begin_call()
-    assert presence.near(5.0) == 3
+        at_door.tell(5.0)
+    at_door.begin_call()
+    assert at_door.near(5.0) == 3
 
 
 def test_a_call_that_never_begins_is_forgotten() -> None:
-    presence = Presence()
-    presence.tell(5.0)
-    presence.tell(5.009)
-    assert presence.near(5.011) == 1
-    assert presence.near(5.02) == 0
-    presence.begin_call()  # late: it is counted as begun, and nothing else is missed
-    assert presence.near(5.02) == 1
+    at_door = RequestsAtDoor()
+    at_door.tell(5.0)
+    at_door.tell(5.009)
+    assert at_door.near(5.011) == 1
+    assert at_door.near(5.02) == 0
+    at_door.begin_call()  # late: it is counted as begun, and nothing else is missed
+    assert at_door.near(5.02) == 1
 
 
 def test_those_that_wait_for_a_worker_are_not_near() -> None:
-    presence = Presence()
+    at_door = RequestsAtDoor()
     for _ in range(3):
-        presence.begin_streamed()
-    presence.leave()
-    assert presence.near(0.0) == 2
-    presence.come_back()
-    assert presence.near(0.0) == 3
+        at_door.begin_streamed()
+    at_door.leave()
+    assert at_door.near(0.0) == 2
+    at_door.come_back()
+    assert at_door.near(0.0) == 3
 
 
 def test_a_crowd_whose_replies_are_being_written_is_near() -> None:
-    presence = Presence()
+    at_door = RequestsAtDoor()
     for _ in range(4):
-        presence.begin_streamed()
+        at_door.begin_streamed()
     for _ in range(3):
-        presence.answer_streamed()
-    assert presence.near(0.0) == 3
-    presence.write_streamed()
-    assert presence.near(0.0) == 2
-    presence.forget_streamed(1, 2)
-    assert presence.near(0.0) == 0
+        at_door.answer_streamed()
+    assert at_door.near(0.0) == 3
+    at_door.write_streamed()
+    assert at_door.near(0.0) == 2
+    at_door.forget_streamed(1, 2)
+    assert at_door.near(0.0) == 0
 
 
 def ask(model: str) -> pb.ModelInferRequest:
@@ -78,7 +78,7 @@ def ask(model: str) -> pb.ModelInferRequest:
 async def nobody_is_near(harness: Harness) -> None:
     """The limit only keeps a broken test from hanging."""
     async with asyncio.timeout(30):
-        while harness.execution.presence.near(time.monotonic()) != 0:
+        while harness.execution.at_door.near(time.monotonic()) != 0:
             await asyncio.sleep(0.005)
 
 

@@ -8,14 +8,14 @@ from contextvars import ContextVar
 
 import pytest
 
-from cellserve.service.api.submission.answer import Answer
+from cellserve.service.api.submission.reply_future import ReplyFuture
 
 HERE: ContextVar[str] = ContextVar("here", default="nowhere")
 
 
 async def test_the_task_goes_on_before_set_result_returns_in_its_own_context() -> None:
     loop = asyncio.get_running_loop()
-    answer: Answer[int] = Answer(loop)
+    answer: ReplyFuture[int] = ReplyFuture(loop)
     seen: list[object] = []
 
     async def wait() -> None:
@@ -34,7 +34,7 @@ async def test_the_task_goes_on_before_set_result_returns_in_its_own_context() -
 
 
 async def test_a_result_that_is_there_already_is_not_waited_for() -> None:
-    answer: Answer[str] = Answer(asyncio.get_running_loop())
+    answer: ReplyFuture[str] = ReplyFuture(asyncio.get_running_loop())
     answer.set_result("early")
     assert await answer == "early"
     assert answer.done()
@@ -42,14 +42,14 @@ async def test_a_result_that_is_there_already_is_not_waited_for() -> None:
 
 async def test_an_error_is_raised_where_it_is_awaited() -> None:
     loop = asyncio.get_running_loop()
-    answer: Answer[str] = Answer(loop)
+    answer: ReplyFuture[str] = ReplyFuture(loop)
     loop.call_soon(answer.set_exception, ValueError("no"))
     with pytest.raises(ValueError, match="no"):
         await answer
 
 
 async def test_a_cancelled_task_stops_waiting() -> None:
-    answer: Answer[str] = Answer(asyncio.get_running_loop())
+    answer: ReplyFuture[str] = ReplyFuture(asyncio.get_running_loop())
 
     async def wait() -> str:
         return await answer
@@ -68,14 +68,14 @@ async def test_whoever_ends_with_an_error_leaves_nothing_to_the_collector(cancel
     class Payload:
         """Of a request."""
 
-    async def request(answer: Answer[str], payload: Payload) -> None:
+    async def request(answer: ReplyFuture[str], payload: Payload) -> None:
         with contextlib.suppress(asyncio.CancelledError, ValueError):
             await answer
 
     gc.collect()
     gc.disable()
     try:
-        answer: Answer[str] = Answer(asyncio.get_running_loop())
+        answer: ReplyFuture[str] = ReplyFuture(asyncio.get_running_loop())
         payload = Payload()
         kept = weakref.ref(payload)
         task = asyncio.create_task(request(answer, payload))
@@ -93,7 +93,7 @@ async def test_whoever_ends_with_an_error_leaves_nothing_to_the_collector(cancel
 
 
 async def test_a_deadline_around_it_holds() -> None:
-    answer: Answer[str] = Answer(asyncio.get_running_loop())
+    answer: ReplyFuture[str] = ReplyFuture(asyncio.get_running_loop())
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.01):
             await answer

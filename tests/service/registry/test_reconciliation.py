@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cellserve.service.engine.facts import VersionKey
-from cellserve.service.registry.plan import Action, Load, Unload, fallbacks, held_versions, next_action
+from cellserve.service.registry.reconciliation import Action, Load, Unload, fallbacks, held_versions, next_action
 from cellserve.service.registry.status import VersionState
 
 UNKNOWN, LOADING, READY, UNLOADING, FAILED, UNLOADED = VersionState

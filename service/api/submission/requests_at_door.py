@@ -12,7 +12,7 @@ from typing import Final
 _FORGOTTEN_SECONDS: Final = 0.01  # a call told of so long ago has begun, or never will
 
 
-class Presence:
+class RequestsAtDoor:
     """Calls are told of, begin and end; requests on streams begin, are answered, and their replies are written."""
 
     def __init__(self) -> None:

@@ -13,7 +13,7 @@ _log = logging.getLogger(__name__)
 _INTERVAL_SECONDS: Final = 1.0
 
 
-class Storm:
+class RefusalLog:
     """On the event loop. clock: seconds."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:

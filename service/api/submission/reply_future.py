@@ -14,7 +14,7 @@ from typing import Any, Generic, TypeVar
 Result = TypeVar("Result")
 
 
-class Answer(Generic[Result]):
+class ReplyFuture(Generic[Result]):
     """Awaited once, by one task of `loop`. A task takes it for a future by the first of its attributes, as asyncio has it."""
 
     __slots__ = ("_asyncio_future_blocking", "_context", "_done", "_error", "_loop", "_result", "_wake")
@@ -43,7 +43,7 @@ class Answer(Generic[Result]):
     def done(self) -> bool:
         return self._done
 
-    def __await__(self) -> Generator[Answer[Result], None, Result]:
+    def __await__(self) -> Generator[ReplyFuture[Result], None, Result]:
         if not self._done:
             self._asyncio_future_blocking = True
             yield self
