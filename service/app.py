@@ -21,8 +21,10 @@ from cellserve.models.devices import resolve_device
 from cellserve.models.errors import Unsupported
 from cellserve.service.api.access.administration import is_loopback
 from cellserve.service.api.door import Door
+from cellserve.service.api.fronts.choice import NoSuchFront
+from cellserve.service.api.fronts.options import CannotListen, ServerOptions
 from cellserve.service.api.requests.row_inputs import Limits
-from cellserve.service.api.server import ApiServer, CannotListen, ServerOptions
+from cellserve.service.api.server import ApiServer
 from cellserve.service.api.submission.execution import Execution
 from cellserve.service.api.submission.inbox import Inbox
 from cellserve.service.config import Settings
@@ -65,14 +67,14 @@ class Running:
 
 def run(settings: Settings) -> int:
     """Serves until SIGTERM or SIGINT. Returns the exit code: 0 after a drain, 1 if it could not start or its engine failed,
-    2 if a setting names a file or a device that cannot be used.
+    2 if a setting names a file, a device or a front that cannot be used.
     """
     try:
         with asyncio.Runner(loop_factory=_event_loop()) as runner:
             return runner.run(_serve(settings))
-    except (CannotListen, ServiceError, UnusableFile, Unsupported) as error:
+    except (CannotListen, NoSuchFront, ServiceError, UnusableFile, Unsupported) as error:
         print(f"cellserve: {error}", file=sys.stderr)
-        return 2 if isinstance(error, UnusableFile | Unsupported) else 1
+        return 2 if isinstance(error, UnusableFile | Unsupported | NoSuchFront) else 1
 
 
 def _event_loop() -> Callable[[], asyncio.AbstractEventLoop]:
@@ -260,6 +262,7 @@ def _server_options(settings: Settings) -> ServerOptions:
         tls=settings.tls,
         tokens=settings.tokens,
         administration_from=parsed_networks(settings.administration_from),
+        front=settings.front,
     )
 
 

@@ -30,6 +30,7 @@ SecondsOrZero = Annotated[float, Field(ge=0, le=_LONGEST_SECONDS, allow_inf_nan=
 GrpcSeconds = Annotated[float, Field(gt=0, le=_LONGEST_GRPC_SECONDS, allow_inf_nan=False)]
 GrpcSecondsOrZero = Annotated[float, Field(ge=0, le=_LONGEST_GRPC_SECONDS, allow_inf_nan=False)]
 
+FrontChoice = Literal["auto", "grpc", "http2"]
 ImplementationChoice = Literal["auto", "0", "1", "2", "fused", "onnxruntime"]
 
 
@@ -43,6 +44,11 @@ class Settings(BaseSettings):
     port: NonNegativeInt = Field(default=DEFAULT_PORT, le=65535, description="gRPC port; 0 picks a free one.")
     metrics_port: NonNegativeInt = Field(
         default=DEFAULT_METRICS_PORT, le=65535, description="HTTP port of /metrics; 0 picks a free one."
+    )
+    front: FrontChoice = Field(
+        default="auto",
+        description="What takes the calls: grpc, gRPC's own server; http2, one on HTTP/2 frames (the package ngh2) that costs a "
+        "fraction of it; auto: http2 where it can be had and works, or else grpc.",
     )
     tls_certificate: Path | None = Field(
         default=None,

@@ -80,7 +80,16 @@ class TlsFiles:
             ) from error
         return _facts(client.getpeercert() or {})
 
+    def context(self) -> ssl.SSLContext:
+        """A server's, that asks clients for certificates where it knows their authorities. Raises UnusableFile."""
+        context = self._context()
+        if self.client_ca is not None:
+            context.verify_mode = ssl.CERT_REQUIRED
+            context.load_verify_locations(self.client_ca)
+        return context
+
     def _context(self) -> ssl.SSLContext:
+        """That shows the certificate, and asks for none."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         try:
             context.load_cert_chain(self.certificate, self.key, password=self._refuse_passphrase)

@@ -2,9 +2,9 @@
 
 Each method's handler is wrapped once, when it is registered: an interceptor of grpc.aio would be asked anew at every call. Who
 may call it is decided then, too, so that a method that is open to all pays nothing; a guarded call is looked at before it is
-parsed. While more calls come than can be read (gate.py), those of inference have a handler that has not received their message
-yet, and may answer without it. An exception that is not a ServiceError reaches the client as one neutral sentence with the
-request id; its cause goes to the log. Knows no messages' meaning and no metrics library.
+parsed. While more calls come than can be read (gate.py), those of inference may be answered from their headers alone. An
+exception that is not a ServiceError reaches the client as one neutral sentence with the request id; its cause goes to the log.
+Knows no messages' meaning and no metrics library.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from cellserve.service.api.access.rights import Access, Guard
 from cellserve.service.api.calls import Call, RequestIds, enter
 from cellserve.service.api.facts import DoorObserver, RpcMethod, RpcType
 from cellserve.service.api.failures import told
+from cellserve.service.api.fronts.front import CallContext
 from cellserve.service.api.overload.askers import asker_of
 from cellserve.service.api.overload.gate import Gate
 from cellserve.service.api.overload.refusal_log import RefusalLog
@@ -68,10 +69,10 @@ class Refusals(NamedTuple):
     refusal_log: RefusalLog
 
 
-class Methods(grpc.GenericRpcHandler):  # type: ignore[type-arg]
+class Methods:
     """Every method of the server, those of health and reflection too.
 
-    The generated add_…_to_server functions take it in place of the server; the server takes it as its one generic handler.
+    The generated add_…_to_server functions take it in place of the server; a front takes it as its Calls.
     inference: full names of the methods of which each call is one inference request, told to the observer as such.
     live: those of them that go to live sequences, and are always read. access: who may call what. at_door: told of each call
     that is an inference request.
@@ -91,7 +92,7 @@ class Methods(grpc.GenericRpcHandler):  # type: ignore[type-arg]
         self._live = live
         self._at_door = at_door
         self._refusals = refusals
-        self._gated: dict[str, Handler] = {}  # by name; of those that may be refused unread
+        self._gated: dict[str, tuple[_Kind, Guard | None]] = {}  # by name; of those that may be refused unread
         self._access = access
         self._ids = RequestIds()
         self._handlers: dict[str, Handler] = {}
@@ -100,22 +101,39 @@ class Methods(grpc.GenericRpcHandler):  # type: ignore[type-arg]
     def add_registered_method_handlers(self, service: str, handlers: Mapping[str, Handler]) -> None:
         for method, handler in handlers.items():
             name = f"/{service}/{method}"
-            wrapped = self._handlers[name] = self._wrap(handler, service, method)
+            self._handlers[name] = self._wrap(handler, service, method)
             if name in self._inference and name not in self._live:
-                self._gated[name] = self._behind_gate(wrapped, RpcMethod("unary", service, method))
+                kind = _Kind(RpcMethod("unary", service, method), inference=True)
+                self._gated[name] = (kind, self._access.guard(name))
 
     def add_generic_rpc_handlers(self, handlers: Sequence[object]) -> None:
         """Generated code gives the same handlers by name as well, which is all that is needed."""
 
-    def service(self, handler_call_details: grpc.HandlerCallDetails) -> Handler:
-        """The wrapped handler; None, by which gRPC answers UNIMPLEMENTED, for a method that is in no proto."""
+    def handler(self, name: str) -> Handler:
         self._moved_seconds = time.monotonic()
-        name = handler_call_details.method
-        if name in self._inference:
-            if not self._refusals.gate.open and name in self._gated:
-                return self._gated[name]
+        if name in self._inference and not self.gated(name):
             self._at_door.tell(self._moved_seconds)
         return self._handlers.get(name)
+
+    def gated(self, name: str) -> bool:
+        return not self._refusals.gate.open and name in self._gated
+
+    def turned_away(self, name: str, context: CallContext) -> bool:
+        gate, turn_away, _ = self._refusals
+        kind, guard = self._gated[name]
+        error: ServiceError | None = None
+        try:
+            if guard is not None:
+                guard(context)
+        except ServiceError as denied:
+            error = denied
+        if error is None:
+            if gate.passes(asker_of(context).client, random.random()):
+                self._at_door.tell(self._moved_seconds)
+                return False
+            error = turn_away()
+        self._begun(context, kind).refused(error)
+        return True
 
     async def quiet(self, seconds: float, longest_seconds: float) -> None:
         """Waits until no call has come or been answered for so long; at most `longest_seconds`."""
@@ -146,36 +164,13 @@ class Methods(grpc.GenericRpcHandler):  # type: ignore[type-arg]
             handler.response_serializer,
         )
 
-    def _behind_gate(self, handler: Handler, method: RpcMethod) -> Handler:
-        """The handler of a unary method as one that has not received the message yet."""
-        gate, turn_away, _ = self._refusals
-        guard = self._access.guard(f"/{method.service}/{method.method}")
-        kind = _Kind(method, inference=True)
-
-        async def call(requests: AsyncIterator[bytes], context: Any) -> Any:
-            if guard is not None:
-                try:
-                    guard(context)
-                except ServiceError as error:
-                    self._begun(context, kind).refused(error)
-                    return _NO_REPLY
-            if not gate.passes(asker_of(context).client, random.random()):
-                self._begun(context, kind).refused(turn_away())
-                return _NO_REPLY
-            self._at_door.tell(time.monotonic())
-            async for request in requests:
-                return await handler.unary_unary(request, context)
-            self._begun(context, kind).refused(Cancelled("the call ended before its request had come"))
-            return _NO_REPLY
-
-        return grpc.stream_unary_rpc_method_handler(call, response_serializer=handler.response_serializer)
-
     def _begun(self, context: Any, kind: _Kind) -> _Rpc:
         return _Rpc(context, kind, self._ids.next(), self._observer, self._refusals)
 
     def _unary(self, behaviour: Behaviour, parse: Parse, kind: _Kind) -> Behaviour:
         async def call(request: bytes, context: Any) -> Any:
             rpc = self._begun(context, kind)
+            rpc.enter()
             if kind.inference:
                 self._at_door.begin_call()
             try:
@@ -198,6 +193,7 @@ class Methods(grpc.GenericRpcHandler):  # type: ignore[type-arg]
     def _stream(self, behaviour: Behaviour, kind: _Kind) -> Behaviour:
         async def call(request: Any, context: Any) -> AsyncIterator[Any]:
             rpc = self._begun(context, kind)
+            rpc.enter()
             try:
                 async with aclosing(behaviour(request, context)) as replies:
                     async for reply in replies:
@@ -222,9 +218,12 @@ class _Rpc:
         self._context = context
         self._kind = kind
         self._observer = observer
-        enter(self._call)
         observer.on_rpc_started(kind.method)
         context.set_trailing_metadata(((REQUEST_ID_KEY, request_id),))
+
+    def enter(self) -> None:
+        """The task that runs belongs to this rpc."""
+        enter(self._call)
 
     def answered(self) -> None:
         self._tell("OK", None)
@@ -239,7 +238,7 @@ class _Rpc:
     async def failed(self, error: BaseException) -> None:
         """Aborts the call, which raises, unless it has ended already: cancelled, or aborted by the behaviour itself."""
         if isinstance(error, asyncio.CancelledError | GeneratorExit):  # the latter: while a reply was on its way
-            late = (self._context.time_remaining() or 1.0) <= 0.0
+            late = self._context.time_remaining() == 0.0
             self._tell(*(("DEADLINE_EXCEEDED", DeadlineExpired.reason) if late else ("CANCELLED", Cancelled.reason)))
         elif isinstance(error, grpc.aio.AbortError):
             self._tell(_name(self._context.code()), None)

@@ -1,26 +1,23 @@
-"""The gRPC server: its services, its limits, and the order in which it stops. Knows no engine and no catalog but by the door."""
+"""The server: its services, its front, and the order in which it stops. Knows no engine and no catalog but by the door."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Final
 
-import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection, reflection_pb2_grpc
 
 from cellserve.service.api.access.rights import Access, LocalAdministration, TokenAccess
-from cellserve.service.api.access.tls import server_credentials
 from cellserve.service.api.access.tokens import read_tokens
 from cellserve.service.api.door import Door
 from cellserve.service.api.facts import DoorObserver
+from cellserve.service.api.fronts.choice import front_of
+from cellserve.service.api.fronts.options import ServerOptions
 from cellserve.service.api.health import HealthServicer
 from cellserve.service.api.methods import Methods, Refusals
 from cellserve.service.api.open_inference.servicer import OpenInferenceServicer
 from cellserve.service.api.open_inference.statistics import StatisticsSource
-from cellserve.service.api.overload.acceptors import Acceptors
 from cellserve.service.api.overload.gate import Gate
 from cellserve.service.api.overload.loop_lag import LoopLag
 from cellserve.service.api.overload.refusal_log import RefusalLog
@@ -28,13 +25,10 @@ from cellserve.service.api.typed.registry import ModelRegistryServicer
 from cellserve.service.api.typed.sequences import TypedSequencesServicer
 from cellserve.service.errors import ServiceError
 from cellserve.service.followed_files import FollowedFiles
-from cellserve.service.networks import Network
 from cellserve.service.pb import cellserve_pb2, cellserve_pb2_grpc, open_inference_pb2, open_inference_pb2_grpc
 from cellserve.service.registry.manifest import STABLE
 from cellserve.service.registry.pointers import stand_in_words, told_apart
 from cellserve.service.registry.status import VersionState
-from cellserve.service.tls_files import TlsFiles
-from cellserve.service.wakeups import PatientThreads
 
 SERVICES: Final = (
     open_inference_pb2.DESCRIPTOR.services_by_name["GRPCInferenceService"].full_name,
@@ -49,33 +43,6 @@ _REFLECTED: Final = (*SERVICES, health_pb2.DESCRIPTOR.services_by_name["Health"]
 _QUIET_SECONDS: Final = 0.05
 
 
-class CannotListen(Exception):
-    """The address is taken, or not one of this machine."""
-
-
-@dataclass(frozen=True, slots=True)
-class ServerOptions:
-    """Of each connection: the server pings it when it has been silent for `keepalive_seconds`, and drops it without an answer
-    after `keepalive_timeout_seconds`; clients may ping every `min_ping_interval_seconds`. After `max_connection_age_seconds`
-    (0: never) it is asked to come again, and cut after the grace. max_concurrent_calls: of one connection, a stream is one.
-    tls None: plain text. tokens: the file of them; None: whoever reaches the server may call it, and whoever is on its machine or
-    calls from administration_from may administer it.
-    """
-
-    host: str
-    port: int
-    max_message_bytes: int
-    max_concurrent_calls: int = 4096
-    keepalive_seconds: float = 120.0
-    keepalive_timeout_seconds: float = 20.0
-    min_ping_interval_seconds: float = 10.0
-    max_connection_age_seconds: float = 0.0
-    max_connection_age_grace_seconds: float = 60.0
-    tls: TlsFiles | None = None
-    tokens: Path | None = None
-    administration_from: tuple[Network, ...] = ()
-
-
 class ApiServer:
     """Build it, `bind`, `start`, `close` and `stop` it, once each. On the event loop."""
 
@@ -84,8 +51,6 @@ class ApiServer:
     ) -> None:
         """Raises UnusableFile: one of `options`."""
         self._door = door
-        self._options = options
-        self._credentials = None if options.tls is None else server_credentials(options.tls)
         self.health = HealthServicer(SERVICES)
         self._observer = observer
         self._refusal_log = RefusalLog()
@@ -101,29 +66,14 @@ class ApiServer:
         health_pb2_grpc.add_HealthServicer_to_server(self.health, self._methods)
         describing = reflection.aio.ReflectionServicer(_REFLECTED)  # type: ignore[attr-defined]
         reflection_pb2_grpc.add_ServerReflectionServicer_to_server(describing, self._methods)
-        self._pollers = PatientThreads()
-        with self._pollers.started():  # gRPC's poller, a tenth of all CPU under load where it interrupts the event loop
-            self._server = grpc.aio.server(handlers=(self._methods,), options=_channel_options(options))
-        self._acceptors = Acceptors(self._server, (self._methods,))
+        self._front = front_of(self._methods, options)
 
     def bind(self) -> int:
         """Takes the port, and returns it: the system has chosen it if 0 was asked for. Raises CannotListen."""
-        address = f"{_bracketed(self._options.host)}:{self._options.port}"
-        try:
-            port: int = (
-                self._server.add_insecure_port(address)
-                if self._credentials is None
-                else self._server.add_secure_port(address, self._credentials)
-            )
-        except RuntimeError as error:
-            raise CannotListen(
-                f"cannot listen on {address}: the port is taken, or the address is not one of this machine"
-            ) from error
-        return port
+        return self._front.bind()
 
     async def start(self) -> None:
-        await self._server.start()
-        self._acceptors.start()
+        await self._front.start()
         self._lag.start()
 
     def show_models(self) -> None:
@@ -164,11 +114,11 @@ class ApiServer:
         await self._methods.quiet(_QUIET_SECONDS, grace_seconds)
         self._inference.end_streams()
         self._lag.stop()
-        await self._server.stop(grace_seconds)
+        await self._front.stop(grace_seconds)
 
     def _on_loop(self, now_seconds: float, busy: float, lag_seconds: float) -> None:
         self._gate.measured(now_seconds, busy, lag_seconds)
-        self._pollers.hurry(not self._gate.open)  # each call that is refused needs them, and no core is idle then
+        self._front.press(not self._gate.open)
         self._refusal_log.settle()
         self._observer.on_loop(lag_seconds)
 
@@ -178,30 +128,3 @@ def _access(options: ServerOptions) -> Access:
     if tokens is None:
         return LocalAdministration(options.administration_from)
     return TokenAccess(FollowedFiles((tokens,), partial(read_tokens, tokens)).current)
-
-
-def _channel_options(options: ServerOptions) -> list[tuple[str, int]]:
-    given = [
-        ("grpc.max_receive_message_length", options.max_message_bytes),
-        ("grpc.max_send_message_length", options.max_message_bytes),
-        ("grpc.max_concurrent_streams", options.max_concurrent_calls),
-        ("grpc.so_reuseport", 0),  # two servers on one port would share its calls silently
-        ("grpc.keepalive_time_ms", _milliseconds(options.keepalive_seconds)),
-        ("grpc.keepalive_timeout_ms", _milliseconds(options.keepalive_timeout_seconds)),
-        ("grpc.keepalive_permit_without_calls", 1),
-        ("grpc.http2.min_ping_interval_without_data_ms", _milliseconds(options.min_ping_interval_seconds)),
-    ]
-    if options.max_connection_age_seconds:
-        given += [
-            ("grpc.max_connection_age_ms", _milliseconds(options.max_connection_age_seconds)),
-            ("grpc.max_connection_age_grace_ms", _milliseconds(options.max_connection_age_grace_seconds)),
-        ]
-    return given
-
-
-def _milliseconds(seconds: float) -> int:
-    return max(1, round(1000 * seconds))
-
-
-def _bracketed(host: str) -> str:
-    return f"[{host}]" if ":" in host and not host.startswith("[") else host

@@ -1,4 +1,4 @@
-"""python -m tests.bench.door_alone REPOSITORY CLASSES: the real door, catalog and metrics over an engine that answers at once.
+"""python -m tests.bench.door_alone REPOSITORY CLASSES FRONT: the real door, catalog and metrics over an engine that is instant.
 
 Prints its port, serves until its standard input is closed.
 """
@@ -40,4 +40,6 @@ class _AtOnce(StandIn):
 
 
 if __name__ == "__main__":
-    uvloop.run(door_over.serve(sys.argv[1], lambda inbox, metrics: _AtOnce(inbox, int(sys.argv[2]))))  # as the real server does
+    uvloop.run(
+        door_over.serve(sys.argv[1], lambda inbox, metrics: _AtOnce(inbox, int(sys.argv[2])), front=sys.argv[3])
+    )  # as the real server does

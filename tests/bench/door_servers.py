@@ -63,8 +63,8 @@ def cellserve(repository: str, *further: str) -> Iterator[ServerProcess]:
 
 
 @contextmanager
-def door_alone(repository: str, classes: int) -> Iterator[ServerProcess]:
-    with running("tests.bench.door_alone", repository, str(classes)) as server:
+def door_alone(repository: str, classes: int, front: str = "auto") -> Iterator[ServerProcess]:
+    with running("tests.bench.door_alone", repository, str(classes), front) as server:
         yield server
 
 

@@ -5,13 +5,24 @@ from __future__ import annotations
 from collections.abc import Sequence as Rows
 
 from cellserve.models.network import Network
+from cellserve.service.engine.asker import Asker
 from cellserve.service.engine.batch import Delivery
 from cellserve.service.engine.facts import VersionKey
 from cellserve.service.engine.sequence import Work
+from cellserve.service.errors import Overloaded
 
 
 class StandIn:
     """Whoever stands in adds `submit`."""
+
+    def submit(self, work: Work) -> int:
+        raise NotImplementedError
+
+    def submit_all(self, works: Rows[Work], asker: Asker) -> list[int]:
+        return [self.submit(work) for work in works]
+
+    def turn_away(self) -> Overloaded:
+        return Overloaded("more requests come than can be read")
 
     def add_version(self, key: VersionKey, network: Network, implementation: str | None = None) -> None:
         """Every version is served alike."""

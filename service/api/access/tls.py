@@ -1,8 +1,9 @@
-"""gRPC's server credentials from the files of TLS. Files that are replaced count from the next connection on."""
+"""What each front needs of the files of TLS. Files that are replaced count from the next connection on."""
 
 from __future__ import annotations
 
 import logging
+import ssl
 
 import grpc
 
@@ -30,6 +31,18 @@ def server_credentials(files: TlsFiles) -> grpc.ServerCredentials:
         replacement,  # type: ignore[arg-type]  # the stubs forget None
         require_client_authentication=files.client_ca is not None,
     )
+
+
+def server_context(files: TlsFiles, protocol: str) -> FollowedFiles[ssl.SSLContext]:
+    """protocol: that a client must speak, by its name in the handshake. Raises UnusableFile."""
+
+    def made() -> ssl.SSLContext:
+        _read(files)
+        context = files.context()
+        context.set_alpn_protocols([protocol])
+        return context
+
+    return FollowedFiles(files.paths, made)
 
 
 def _read(files: TlsFiles) -> TlsIdentity:

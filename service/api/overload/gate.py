@@ -2,8 +2,8 @@
 
 Two things close it. Where the event loop is busy and most of what a client sends is refused after it has been read, only so
 much of it is read as gives the engine a choice: the rest would be refused too, at many times the cost. And where the loop
-itself lags, calls are read only as fast as it can, as many of each client, whoever sends more. Pure: clock, dice and
-measurements are passed in. Knows no gRPC and no messages; a client is a name.
+itself lags, calls are read only as fast as it can, and who sends more than others is read no more than they. Pure: clock, dice
+and measurements are passed in. Knows no gRPC and no messages; a client is a name.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ _PROBED_PER_SECOND: Final = 10.0  # of a client in any case: or nobody would lea
 _LAGGING_SECONDS: Final = 0.02
 _RECOVERED_SECONDS: Final = 0.01
 _SLOWER, _FASTER = 0.8, 1.1  # each time the lag is told
+_WATCHED_SECONDS: Final = 0.1  # before a lag counts: what came and was let in must be known
 _LEAST_PER_SECOND: Final = 50.0
 _LEAST_SHARE: Final = 2.0  # calls of a client within the memory: who sends so little is always read
 _WEIGHT: Final = 0.3  # of the newest measurement
@@ -41,7 +42,9 @@ class Gate:
         self._records: dict[str, _Record] = {}
         self._faded_seconds = 0.0
         self._busy = self._lag_seconds = 0.0  # lately
+        self._watched_since_seconds: float | None = None
         self._readable_per_second = float("inf")
+        self._level = float("inf")  # so many calls of a client are read within the memory, where not all are
         self._let_in_per_second = 0.0  # the most of late
         self._closed = False
 
@@ -52,8 +55,8 @@ class Gate:
 
     @property
     def watching(self) -> bool:
-        """Whether anybody was refused lately; only then it matters who is let in."""
-        return bool(self._records)
+        """Whether anybody was refused lately, or the loop lags; only then it matters what becomes of calls."""
+        return bool(self._records) or self._lag_seconds > _RECOVERED_SECONDS
 
     def measured(self, now_seconds: float, busy: float, lag_seconds: float) -> None:
         """busy: which part of the time since the last call the loop was running. lag_seconds: how late it came to this."""
@@ -61,7 +64,11 @@ class Gate:
         self._faded_seconds = now_seconds
         self._busy += _WEIGHT * (busy - self._busy)
         self._lag_seconds += _WEIGHT * (lag_seconds - self._lag_seconds)
-        self._pace()
+        if not self._records:
+            self._watched_since_seconds = None
+        elif self._watched_since_seconds is None:
+            self._watched_since_seconds = now_seconds - passed
+        self._pace(now_seconds)
         keep = exp(-passed / _MEMORY_SECONDS)
         wasteful = False
         for client, record in list(self._records.items()):
@@ -81,8 +88,7 @@ class Gate:
         if self._busy > _BUSY and record.refused > 0.0:
             read = (_CHOICE * record.let_in + _PROBED_PER_SECOND * _MEMORY_SECONDS) / record.came
         if self._readable_per_second != float("inf"):
-            share = max(self._readable_per_second * _MEMORY_SECONDS / len(self._records), _LEAST_SHARE)
-            read = min(read, share / record.came)
+            read = min(read, max(self._level, _LEAST_SHARE) / record.came)
         if dice < read:
             return True
         record.refused += 1.0
@@ -104,15 +110,32 @@ class Gate:
             record = self._records[client] = _Record()
         return record
 
-    def _pace(self) -> None:
+    def _pace(self, now_seconds: float) -> None:
         """Slower while the loop lags, but never slower than what lately was let in: that is what there is to do."""
-        let_in_per_second = sum([record.let_in for record in self._records.values()]) / _MEMORY_SECONDS
-        came_per_second = sum([record.came for record in self._records.values()]) / _MEMORY_SECONDS
+        watched_seconds = 0.0 if self._watched_since_seconds is None else now_seconds - self._watched_since_seconds
+        counted_seconds = _MEMORY_SECONDS * (1.0 - exp(-watched_seconds / _MEMORY_SECONDS)) or _MEMORY_SECONDS
+        came = [record.came for record in self._records.values()]
+        came_per_second = sum(came) / counted_seconds
+        let_in_per_second = sum([record.let_in for record in self._records.values()]) / counted_seconds
         self._let_in_per_second = max(let_in_per_second, _FADING * self._let_in_per_second)
         if self._lag_seconds > _LAGGING_SECONDS:
-            least = max(_CHOICE * self._let_in_per_second, _LEAST_PER_SECOND)
-            self._readable_per_second = max(_SLOWER * min(self._readable_per_second, came_per_second), least)
+            if watched_seconds >= _WATCHED_SECONDS:
+                least = max(_CHOICE * self._let_in_per_second, _LEAST_PER_SECOND)
+                self._readable_per_second = max(_SLOWER * min(self._readable_per_second, came_per_second), least)
         elif self._lag_seconds < _RECOVERED_SECONDS and self._readable_per_second != float("inf"):
             self._readable_per_second *= _FASTER
             if self._readable_per_second > 2.0 * max(came_per_second, _LEAST_PER_SECOND):
                 self._readable_per_second = float("inf")
+        if self._readable_per_second != float("inf"):
+            self._level = _fair_level(came, self._readable_per_second * counted_seconds)
+
+
+def _fair_level(wishes: list[float], room: float) -> float:
+    """How much each gets at most so that all together get `room`: who wishes less leaves the rest to the others."""
+    ordered = sorted(wishes)
+    for index, wish in enumerate(ordered):
+        share = room / (len(ordered) - index)
+        if wish > share:
+            return share
+        room -= wish
+    return float("inf")

@@ -18,10 +18,12 @@ from cellserve.models.spec import ModelSpec
 from cellserve.models.weights import Weights
 from cellserve.service.api.door import Door
 from cellserve.service.api.facts import RequestFact, RpcMethod
+from cellserve.service.api.fronts.options import ServerOptions
 from cellserve.service.api.requests.row_inputs import Limits
-from cellserve.service.api.server import ApiServer, ServerOptions
+from cellserve.service.api.server import ApiServer
 from cellserve.service.api.submission.execution import Execution
 from cellserve.service.api.submission.inbox import Inbox
+from cellserve.service.config import Settings
 from cellserve.service.engine.engine import Engine, EngineSettings
 from cellserve.service.engine.facts import VersionKey
 from cellserve.service.errors import UnknownModel, UnknownVersion
@@ -214,7 +216,7 @@ def harness_of() -> Callable[..., Any]:
             Door(catalog, execution, limits, sessions),
             observer,
             Statistics(),
-            ServerOptions("127.0.0.1", 0, MESSAGE_BYTES),
+            ServerOptions("127.0.0.1", 0, MESSAGE_BYTES, front=Settings().front),
             server_version="1.2.3",
         )
         port = server.bind()

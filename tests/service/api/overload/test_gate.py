@@ -33,7 +33,8 @@ class Door:
             for client in calls:
                 if self.gate.open or self.gate.passes(client, self.random.random()):
                     read[client] += 1
-                    self.gate.read(client, refused=room < 1.0)
+                    if room < 1.0 or self.gate.watching:  # as the methods do
+                        self.gate.read(client, refused=room < 1.0)
                     if room >= 1.0:
                         room -= 1.0
                         let_in[client] += 1
@@ -93,3 +94,16 @@ def test_it_opens_again_when_the_loop_has_recovered() -> None:
     assert door.gate.open
     door.run(5.0, {}, 0, busy=0.0)
     assert not door.gate.watching
+
+
+def test_a_loop_that_lags_for_another_reason_turns_nobody_away() -> None:
+    door = Door()
+    read = door.run(3.0, {"most": 900, "some": 50, "few": 5}, 10_000, busy=0.3, lag_seconds=0.05)
+    assert {client: rate for client, (rate, _) in read.items()} == pytest.approx({"most": 900, "some": 50, "few": 0}, abs=1)
+
+
+def test_what_others_leave_goes_to_whoever_sends_more() -> None:
+    door = Door()
+    read = door.run(4.0, {"most": 900, "some": 100}, 500, busy=1.0, lag_seconds=0.05)
+    assert read["some"][0] == pytest.approx(100, rel=0.1)
+    assert read["most"][1] > 350

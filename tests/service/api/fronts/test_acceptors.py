@@ -9,7 +9,7 @@ from typing import Any
 import grpc
 import pytest
 
-from cellserve.service.api.overload.acceptors import Acceptors
+from cellserve.service.api.fronts.grpc.acceptors import Acceptors
 
 METHOD = "/some.Service/Method"
 

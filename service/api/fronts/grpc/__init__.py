@@ -1,0 +1,1 @@
+"""gRPC's own server, grpc.aio, as a front."""

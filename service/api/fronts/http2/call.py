@@ -1,0 +1,264 @@
+"""One call of gRPC on a stream of HTTP/2: its handler, its deadline, its messages in and out, and how it ends.
+
+The context that handlers see is the call itself. Knows no frames: a wire (connection.py) sends for it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable, Sequence
+from typing import Any, Final, NoReturn, Protocol
+
+import grpc
+
+from cellserve.service.api.fronts.front import Metadata
+from cellserve.service.api.fronts.http2 import headers
+from cellserve.service.api.fronts.http2.headers import RequestHead, Unreadable
+from cellserve.service.api.fronts.http2.incoming import IncomingMessages
+from cellserve.service.api.fronts.http2.messages import MessageReader
+
+_log = logging.getLogger(__name__)
+
+_OK: Final = grpc.StatusCode.OK
+
+
+class Wire(Protocol):
+    """What a call asks of its connection. Of a stream that is gone, everything is ignored."""
+
+    peer: str
+
+    def send_headers(self, stream_id: int, fields: headers.Fields) -> None: ...
+
+    def send_message(self, stream_id: int, message: bytes) -> None: ...
+
+    def send_trailers(self, stream_id: int, fields: headers.Fields) -> None: ...
+
+    def send_unary(self, stream_id: int, message: bytes, trailers: headers.Fields) -> None: ...
+
+    def send_only_trailers(self, stream_id: int, fields: headers.Fields) -> None: ...
+
+    def acknowledge(self, stream_id: int, received_bytes: int) -> None: ...
+
+    async def room_to_send(self, stream_id: int) -> None:
+        """Returns once little of what the call has sent waits for the client to take it."""
+
+
+class Call:
+    """On the event loop. Received: its messages by `feed`, their end by `end_of_messages`, the stream's end by `cut`."""
+
+    __slots__ = (
+        "_code",
+        "_deadline_seconds",
+        "_details",
+        "_ended",
+        "_handler",
+        "_head",
+        "_headers_sent",
+        "_incoming",
+        "_loop",
+        "_message",
+        "_reader",
+        "_stream_id",
+        "_task",
+        "_timer",
+        "_trailing",
+        "_wire",
+    )
+
+    def __init__(
+        self, wire: Wire, stream_id: int, head: RequestHead, most_message_bytes: int, loop: asyncio.AbstractEventLoop
+    ) -> None:
+        self._wire = wire
+        self._stream_id = stream_id
+        self._head = head
+        self._loop = loop
+        self._reader = MessageReader(head.encoding, most_message_bytes)
+        self._handler: Any = None
+        self._incoming: IncomingMessages | None = None
+        self._message: bytes | None = None  # of a call that has one
+        self._task: asyncio.Task[None] | None = None
+        self._headers_sent = self._ended = False
+        self._code: grpc.StatusCode | None = None
+        self._details = ""
+        self._trailing: Metadata = ()
+        self._deadline_seconds: float | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        if head.timeout_seconds is not None:
+            self._deadline_seconds = loop.time() + head.timeout_seconds
+            self._timer = loop.call_later(head.timeout_seconds, self._expire)
+
+    @property
+    def is_over(self) -> bool:
+        return self._ended
+
+    # --- what comes ---
+
+    def begin(self, handler: Any) -> None:
+        """A handler of one message runs once that has come, one of a stream at once."""
+        self._handler = handler
+        if handler.request_streaming:
+            self._incoming = IncomingMessages(self._reader, handler.request_deserializer, self._acknowledge, self._loop)
+            self._run(self._incoming)
+
+    def feed(self, data: bytes) -> None:
+        try:
+            if self._incoming is not None:
+                self._incoming.feed(data)
+                return
+            self._acknowledge(len(data))
+            messages = self._reader.feed(data)
+        except Unreadable as error:
+            self.refuse(error)
+            return
+        if len(messages) + (self._message is not None) > 1:
+            self.refuse(Unreadable(grpc.StatusCode.UNIMPLEMENTED, "this method takes one message, and more have come"))
+        elif messages:
+            self._message = messages[0]
+
+    def end_of_messages(self) -> None:
+        try:
+            if self._incoming is not None:
+                self._incoming.end()
+                return
+            self._reader.end()
+            if self._message is None:
+                raise Unreadable(grpc.StatusCode.UNIMPLEMENTED, "this method takes one message, and none has come")
+        except Unreadable as error:
+            self.refuse(error)
+            return
+        message, self._message = self._message, None
+        self._run(message)
+
+    def cut(self) -> None:
+        """The stream is gone: the client has cancelled the call, or the connection is lost."""
+        self._end()
+        if self._task is not None:
+            self._task.cancel()
+
+    def refuse(self, error: Unreadable) -> None:
+        self.finish(error.code, str(error))
+        if self._task is not None:
+            self._task.cancel()
+
+    def finish_as_told(self) -> None:
+        """With the status that the context has been given."""
+        self.finish(self._code or _OK, self._details, self._trailing)
+
+    def finish(self, code: grpc.StatusCode, details: str, trailing: Metadata = ()) -> None:
+        """Once; what comes later changes nothing."""
+        if self._ended:
+            return
+        self._code, self._details = code, details
+        fields = headers.trailers(code, details, trailing)
+        self._end()
+        if self._headers_sent:
+            self._wire.send_trailers(self._stream_id, fields)
+        else:
+            self._wire.send_only_trailers(self._stream_id, (*headers.REPLY_HEADERS, *fields))
+
+    # --- the context ---
+
+    def peer(self) -> str:
+        return self._wire.peer
+
+    def time_remaining(self) -> float | None:
+        return None if self._deadline_seconds is None else max(0.0, self._deadline_seconds - self._loop.time())
+
+    def invocation_metadata(self) -> Metadata:
+        return self._head.metadata
+
+    async def send_initial_metadata(self, metadata: Metadata) -> None:
+        self._send_headers(metadata)
+
+    def set_trailing_metadata(self, metadata: Metadata) -> None:
+        self._trailing = metadata
+
+    def trailing_metadata(self) -> Metadata:
+        return self._trailing
+
+    def set_code(self, code: grpc.StatusCode) -> None:
+        self._code = code
+
+    def code(self) -> grpc.StatusCode | None:
+        return self._code
+
+    def set_details(self, details: str) -> None:
+        self._details = details
+
+    async def abort(self, code: grpc.StatusCode, details: str = "", trailing_metadata: Metadata = ()) -> NoReturn:
+        self.finish(code, details, trailing_metadata or self._trailing)
+        raise grpc.aio.AbortError("the call was aborted")
+
+    # --- what runs ---
+
+    def _run(self, request: Any) -> None:
+        self._task = self._loop.create_task(self._answered(request))
+
+    async def _answered(self, request: Any) -> None:
+        handler = self._handler
+        try:
+            if handler.response_streaming:
+                await self._streamed(handler.stream_stream or handler.unary_stream, request)
+            else:
+                await self._single(handler.stream_unary if handler.request_streaming else handler.unary_unary, request)
+        except asyncio.CancelledError:
+            self.finish(grpc.StatusCode.CANCELLED, "the server has cancelled the call")
+        except grpc.aio.AbortError as abort:
+            _log.debug("%s: %s", self._head.path, abort)
+        except Exception:
+            _log.exception("%s failed", self._head.path)
+            self.finish(grpc.StatusCode.UNKNOWN, "the server failed to answer this call")
+
+    async def _single(self, behaviour: Callable[..., Any], request: Any) -> None:
+        deserialize = self._handler.request_deserializer
+        if deserialize is not None and not self._handler.request_streaming:
+            request = deserialize(request)
+        reply = await behaviour(request, self)
+        if self._code is not None and self._code is not _OK:
+            self.finish_as_told()
+        elif not self._ended:
+            fields = headers.trailers(_OK, self._details, self._trailing)
+            self._end()
+            if self._headers_sent:
+                self._wire.send_message(self._stream_id, self._serialized(reply))
+                self._wire.send_trailers(self._stream_id, fields)
+            else:
+                self._wire.send_unary(self._stream_id, self._serialized(reply), fields)
+
+    async def _streamed(self, behaviour: Callable[..., AsyncIterator[Any]], request: Any) -> None:
+        deserialize = self._handler.request_deserializer
+        if deserialize is not None and not self._handler.request_streaming:
+            request = deserialize(request)
+        async for reply in behaviour(request, self):
+            self._send_headers(())
+            self._wire.send_message(self._stream_id, self._serialized(reply))
+            await self._wire.room_to_send(self._stream_id)
+        self.finish_as_told()
+
+    def _serialized(self, reply: Any) -> bytes:
+        serialize = self._handler.response_serializer
+        message: bytes = reply if serialize is None else serialize(reply)
+        return message
+
+    def _send_headers(self, metadata: Metadata) -> None:
+        if not self._headers_sent and not self._ended:
+            self._headers_sent = True
+            written: Sequence[tuple[bytes, bytes]] = headers.write_metadata(metadata)
+            self._wire.send_headers(self._stream_id, (*headers.REPLY_HEADERS, *written))
+
+    def _acknowledge(self, received_bytes: int) -> None:
+        self._wire.acknowledge(self._stream_id, received_bytes)
+
+    def _expire(self) -> None:
+        """The deadline has passed. The task sees so by what is left of the time."""
+        self.finish(grpc.StatusCode.DEADLINE_EXCEEDED, "the deadline of the call has passed")
+        if self._task is not None:
+            self._task.cancel()
+
+    def _end(self) -> None:
+        self._ended = True
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._incoming is not None:
+            self._incoming.drop()

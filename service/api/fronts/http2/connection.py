@@ -1,0 +1,367 @@
+"""One connection: bytes of a socket into events of HTTP/2, events into calls, what calls send into bytes, bounded both ways.
+
+What is sent in one turn of the event loop leaves in one write. What a client may cost is bounded: streams, headers, pings,
+resets, acknowledgements that it does not read, silence. Knows no methods and no messages.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import Callable
+from typing import Any, Final, Protocol
+
+import grpc
+import ngh2
+
+from cellserve.service.api.fronts.front import Calls
+from cellserve.service.api.fronts.http2.call import Call
+from cellserve.service.api.fronts.http2.headers import REPLY_HEADERS, Fields, NotGrpc, Unreadable, read_head, trailers
+from cellserve.service.api.fronts.http2.keepalive import Keepalive
+from cellserve.service.api.fronts.http2.messages import prefix
+from cellserve.service.api.fronts.http2.peer import peer_of
+from cellserve.service.api.fronts.http2.ping_limit import PingLimit
+from cellserve.service.api.fronts.options import ServerOptions
+
+_log = logging.getLogger(__name__)
+
+_STREAM_WINDOW_BYTES: Final = 1 << 20  # that a client may send ahead of whoever reads its call
+_CONNECTION_WINDOW_BYTES: Final = 1 << 26  # the same for all its calls together
+_FRAME_BYTES: Final = 1 << 16
+_WRITTEN_AT_ONCE_BYTES: Final = 1 << 18  # to the socket, before it is asked whether it wants more
+_WAITING_BYTES: Final = 1 << 16  # of replies of a stream, before the next is made
+_HEADER_BYTES: Final = 1 << 16  # beyond this the connection ends; headers.py refuses a call before
+_RESETS: Final = (10_000, 1_000)  # at once, and in a second: who gives up that many calls is no client
+_NOTICE_SECONDS: Final = 0.05  # for calls that crossed the word that there shall be no more
+_LINGER_SECONDS: Final = 1.0  # for the last bytes on their way out
+_AGE_SPREAD: Final = 0.1  # either way, so that clients that came together do not come again together
+
+
+def _configuration() -> ngh2.Configuration:
+    return ngh2.Configuration(
+        auto_window_update=False,
+        max_inbound_header_list_size=_HEADER_BYTES,
+        max_inbound_header_count=256,
+        stream_reset_rate_limit=_RESETS,
+    )
+
+
+class Peers(Protocol):
+    """Who keeps the connections."""
+
+    def opened(self, connection: Connection) -> None: ...
+
+    def closed(self, connection: Connection) -> None: ...
+
+    def cut(self, cause: str) -> None:
+        """A connection was ended for what its client did."""
+
+
+class Connection(asyncio.Protocol):
+    """On the event loop. What calls ask of it is described in call.py."""
+
+    def __init__(self, calls: Calls, options: ServerOptions, peers: Peers, loop: asyncio.AbstractEventLoop) -> None:
+        self._methods = calls
+        self._options = options
+        self._peers = peers
+        self._loop = loop
+        self._session = ngh2.Connection(ngh2.Role.SERVER, _configuration())
+        self._transport: Any = None
+        self.peer = ""
+        self._calls: dict[int, Call] = {}
+        self._answered: set[int] = set()  # streams whose client may still be sending
+        self._senders: dict[int, asyncio.Future[None]] = {}  # who waits for room
+        self._flushing = self._writable = self._open = self._leaving = self._greeted = False
+        self._pings = PingLimit(options.min_ping_interval_seconds)
+        self._keepalive = Keepalive(options.keepalive_seconds, options.keepalive_timeout_seconds, loop.time())
+        self._timers: list[asyncio.TimerHandle] = []
+        self._on: dict[type, Callable[[Any], None]] = {
+            ngh2.RequestReceived: self._on_request,
+            ngh2.DataReceived: self._on_data,
+            ngh2.TrailersReceived: self._on_trailers,
+            ngh2.StreamClosed: self._on_closed_stream,
+            ngh2.SettingsReceived: self._on_settings,
+            ngh2.PingReceived: self._on_ping,
+            ngh2.ConnectionClosed: self._on_closed,
+        }
+
+    @property
+    def idle(self) -> bool:
+        return not self._calls
+
+    # --- the transport ---
+
+    def connection_made(self, transport: Any) -> None:
+        self._transport = transport
+        self._open = self._writable = True
+        self.peer = peer_of(transport)
+        options = self._options
+        self._session.initiate_connection(
+            {
+                ngh2.Setting.MAX_CONCURRENT_STREAMS: options.max_concurrent_calls,
+                ngh2.Setting.INITIAL_WINDOW_SIZE: _STREAM_WINDOW_BYTES,
+                ngh2.Setting.MAX_FRAME_SIZE: _FRAME_BYTES,
+                ngh2.Setting.MAX_HEADER_LIST_SIZE: _HEADER_BYTES,
+                ngh2.Setting.NO_RFC7540_PRIORITIES: 1,
+            }
+        )
+        self._session.set_local_window_size(_CONNECTION_WINDOW_BYTES)
+        if options.max_connection_age_seconds:
+            age_seconds = options.max_connection_age_seconds * random.uniform(1.0 - _AGE_SPREAD, 1.0 + _AGE_SPREAD)
+            self._timers.append(self._loop.call_later(age_seconds, self._grow_old))
+        self._peers.opened(self)
+        self._flush()
+        self._tend()
+
+    def data_received(self, data: bytes) -> None:
+        if not self._open:
+            return
+        self._keepalive.heard(self._loop.time())
+        self._flushing = True  # at the end of this
+        try:
+            self._session.receive_data(data)
+        except ngh2.DenialOfServiceError as error:
+            self._cut("flood", str(error))
+        except ngh2.NGH2Error as error:
+            self._cut("protocol" if self._greeted else "not_http2", str(error))
+        else:
+            self._take_events()
+            self._flush()
+
+    def pause_writing(self) -> None:
+        self._writable = False
+
+    def resume_writing(self) -> None:
+        self._writable = True
+        self._flush()
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self._forget()
+        for timer in self._timers:
+            timer.cancel()
+        self._peers.closed(self)
+
+    # --- the end ---
+
+    def leave(self) -> None:
+        """The client is told to go elsewhere with new calls; the connection ends with its last one."""
+        if self._open and not self._leaving:
+            self._leaving = True
+            self._session.send_shutdown_notice()
+            self._flush()
+            self._timers.append(self._loop.call_later(_NOTICE_SECONDS, self._take_no_more))
+
+    def end(self) -> None:
+        """At once, whatever is under way."""
+        if self._open:
+            for call in list(self._calls.values()):
+                call.refuse(Unreadable(grpc.StatusCode.UNAVAILABLE, "the server ends this connection"))
+            self._flush()
+            self._close()
+
+    def _take_no_more(self) -> None:
+        if self._open:
+            self._session.send_goaway()
+            self._flush()
+
+    def _grow_old(self) -> None:
+        self.leave()
+        self._timers.append(self._loop.call_later(self._options.max_connection_age_grace_seconds, self.end))
+
+    def _cut(self, cause: str, why: str) -> None:
+        _log.info("a connection from %s was ended (%s): %s", self.peer, cause, why)
+        self._peers.cut(cause)
+        self._close()
+
+    def _close(self) -> None:
+        self._forget()
+        self._transport.close()
+        self._loop.call_later(_LINGER_SECONDS, self._transport.abort)  # of a client that does not read
+
+    def _forget(self) -> None:
+        """Nothing can be sent any more."""
+        self._open = False
+        calls, self._calls = self._calls, {}
+        for call in calls.values():
+            if not call.is_over:
+                call.cut()
+        for sender in self._senders.values():
+            _wake(sender)
+
+    def _tend(self) -> None:
+        """Looks after a client that may be gone."""
+        if not self._open:
+            return
+        now_seconds = self._loop.time()
+        match self._keepalive.step(now_seconds):
+            case "drop":
+                self._cut("silent", "it has not answered")
+                return
+            case "ask":
+                self._session.ping()
+                self._flush()
+        self._timers = [timer for timer in self._timers if timer.when() > now_seconds]
+        self._timers.append(self._loop.call_at(self._keepalive.next_seconds(), self._tend))
+
+    # --- what comes ---
+
+    def _take_events(self) -> None:
+        for event in self._session.events():
+            handle = self._on.get(type(event))
+            if handle is not None:
+                handle(event)
+
+    def _on_request(self, event: ngh2.RequestReceived) -> None:
+        stream_id = event.stream_id
+        try:
+            head = read_head(event.headers)
+        except NotGrpc as error:
+            self.send_only_trailers(stream_id, ((b":status", b"%d" % error.status),))
+        except Unreadable as error:
+            self.send_only_trailers(stream_id, (*REPLY_HEADERS, *trailers(error.code, str(error), ())))
+        else:
+            call = self._calls[stream_id] = Call(self, stream_id, head, self._options.max_message_bytes, self._loop)
+            handler = self._methods.handler(head.path)
+            if handler is None:
+                call.refuse(Unreadable(grpc.StatusCode.UNIMPLEMENTED, f"this server does not offer {head.path[:256]}"))
+            elif self._methods.gated(head.path) and self._methods.turned_away(head.path, call):
+                call.finish_as_told()
+            else:
+                call.begin(handler)
+                if event.end_stream:
+                    call.end_of_messages()
+
+    def _on_data(self, event: ngh2.DataReceived) -> None:
+        call = self._calls.get(event.stream_id)
+        if call is None or call.is_over:
+            self.acknowledge(event.stream_id, len(event.data))
+            return
+        if event.data:
+            call.feed(event.data)
+        if event.end_stream and not call.is_over:
+            call.end_of_messages()
+
+    def _on_trailers(self, event: ngh2.TrailersReceived) -> None:
+        call = self._calls.get(event.stream_id)
+        if call is not None and not call.is_over:
+            call.end_of_messages()
+
+    def _on_closed_stream(self, event: ngh2.StreamClosed) -> None:
+        self._answered.discard(event.stream_id)
+        call = self._calls.pop(event.stream_id, None)
+        if call is not None and not call.is_over:
+            call.cut()
+        sender = self._senders.get(event.stream_id)
+        if sender is not None:
+            _wake(sender)
+
+    def _on_settings(self, event: ngh2.SettingsReceived) -> None:
+        self._greeted = True
+
+    def _on_ping(self, event: ngh2.PingReceived) -> None:
+        if self._open and self._pings.exceeded_by(self._loop.time()):
+            self._session.send_goaway(ngh2.ErrorCode.ENHANCE_YOUR_CALM, debug_data=b"too_many_pings")
+            self._flush()
+            self._cut("pings", f"it pings more often than every {self._options.min_ping_interval_seconds:g} s")
+
+    def _on_closed(self, event: ngh2.ConnectionClosed) -> None:
+        if not self._open:
+            return
+        if event.error_code:
+            self._cut("protocol", f"HTTP/2 error {event.error_code}")
+        else:
+            self._close()
+
+    # --- what calls send ---
+
+    def send_headers(self, stream_id: int, fields: Fields) -> None:
+        self._pings.answered()
+        self._send(stream_id, lambda session: session.send_response(stream_id, fields))
+
+    def send_message(self, stream_id: int, message: bytes) -> None:
+        self._pings.answered()
+        self._send(stream_id, lambda session: session.send_data(stream_id, prefix(len(message)) + message))
+
+    def send_trailers(self, stream_id: int, fields: Fields) -> None:
+        self._answered.add(stream_id)
+        self._send(stream_id, lambda session: session.send_trailers(stream_id, fields))
+
+    def send_only_trailers(self, stream_id: int, fields: Fields) -> None:
+        self._pings.answered()
+        self._answered.add(stream_id)
+        self._send(stream_id, lambda session: session.send_response(stream_id, fields, end_stream=True))
+
+    def send_unary(self, stream_id: int, message: bytes, fields: Fields) -> None:
+        def act(session: ngh2.Connection) -> None:
+            session.send_response(stream_id, REPLY_HEADERS)
+            session.send_data(stream_id, prefix(len(message)) + message)
+            session.send_trailers(stream_id, fields)
+
+        self._pings.answered()
+        self._answered.add(stream_id)
+        self._send(stream_id, act)
+
+    def acknowledge(self, stream_id: int, received_bytes: int) -> None:
+        self._send(stream_id, lambda session: session.acknowledge_received_data(received_bytes, stream_id))
+
+    async def room_to_send(self, stream_id: int) -> None:
+        while stream_id in self._calls and self._session.queued_body_size(stream_id) > _WAITING_BYTES:
+            sender = self._senders[stream_id] = self._loop.create_future()
+            try:
+                await sender
+            finally:
+                del self._senders[stream_id]
+
+    def _send(self, stream_id: int, act: Callable[[ngh2.Connection], None]) -> None:
+        """Of a stream that the client has left meanwhile, nothing is sent."""
+        if not self._open:
+            return
+        try:
+            act(self._session)
+        except ngh2.NGH2Error as error:
+            _log.debug("stream %d of %s: %s", stream_id, self.peer, error)
+        if not self._flushing:
+            self._flushing = True
+            self._loop.call_soon(self._flush)
+
+    def _flush(self) -> None:
+        """Hands the socket what may be sent now; the rest waits for the client's window or the socket."""
+        self._flushing = False
+        if not self._open:
+            return
+        self._write()
+        if self._answered and self._writable:
+            self._stop_senders()
+            self._write()
+        for stream_id, sender in self._senders.items():
+            if self._session.queued_body_size(stream_id) <= _WAITING_BYTES:
+                _wake(sender)
+
+    def _write(self) -> None:
+        while self._open and self._writable:
+            try:
+                data = self._session.data_to_send(_WRITTEN_AT_ONCE_BYTES)
+            except ngh2.NGH2Error as error:
+                self._cut("protocol", str(error))
+                return
+            if not data:
+                break
+            self._transport.write(data)
+        if self._open:
+            self._take_events()
+
+    def _stop_senders(self) -> None:
+        """Answers that have left while the client goes on sending: it is told to stop."""
+        waiting = set()
+        for stream_id in self._answered:
+            if self._session.queued_body_size(stream_id):
+                waiting.add(stream_id)
+            else:
+                self._session.reset_stream(stream_id, ngh2.ErrorCode.NO_ERROR)
+        self._answered = waiting
+
+
+def _wake(sender: asyncio.Future[None]) -> None:
+    if not sender.done():
+        sender.set_result(None)

@@ -1,0 +1,15 @@
+"""Who is at the other end of a connection, written as gRPC writes it."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import quote
+
+
+def peer_of(transport: Any) -> str:
+    """ "ipv4:127.0.0.1:40000", "ipv6:%5B::1%5D:40000"; transport: of asyncio."""
+    name = transport.get_extra_info("peername")
+    if not name:
+        return "unknown"
+    host, port = name[:2]
+    return f"ipv6:{quote(f'[{host}]', safe=':%')}:{port}" if ":" in host else f"ipv4:{host}:{port}"
