@@ -36,7 +36,8 @@ test: setup ## the whole test suite
 check: setup lint types contract proto-check ## format, lint, types, import contract, generated stubs
 
 format: setup ## rewrite the code in the house style
-	@$(BIN)/ruff format . && $(BIN)/ruff check --fix .
+	@$(BIN)/ruff format . && $(BIN)/ruff check --fix --output-format concise . \
+	  || { echo "make format cannot mend what is listed above: mend it by hand, then run make check"; exit 1; }
 
 lint: setup
 	@$(BIN)/ruff format --check . && $(BIN)/ruff check .

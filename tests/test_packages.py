@@ -20,3 +20,9 @@ def test_pyproject_lists_every_room_and_none_that_is_gone() -> None:
 
 def test_every_room_is_a_package() -> None:
     assert [room for room in rooms() if not (ROOT / Path(*room.split(".")[1:]) / "__init__.py").exists()] == []
+
+
+def test_a_room_of_the_service_can_be_taken_in_at_a_glance() -> None:
+    modules = {room: len(list((ROOT / Path(*room.split(".")[1:])).glob("[!_]*.py"))) for room in rooms() if ".service" in room}
+    del modules["cellserve.service.pb"]  # generated
+    assert {room: number for room, number in modules.items() if number > 16} == {}

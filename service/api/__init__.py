@@ -1,0 +1,1 @@
+"""The door: messages to checked rows, deliveries to messages, errors to statuses. No torch."""

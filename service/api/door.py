@@ -1,4 +1,4 @@
-"""What every inference method shares: a version lent, a request planned, its rows run, and what the call learns of it."""
+"""What every inference method shares: a version lent, a request checked, its rows run, and what the call learns of it."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ class Sessions(Protocol):
     def idle_seconds(self, model: str) -> float: ...
 
 
-class Planned(NamedTuple):
+class CheckedRequest(NamedTuple):
     """A request checked against a version, ready to run."""
 
     rows: RowInputs
@@ -86,10 +86,10 @@ class Door:
         self,
         model: str,
         version: str,
-        plan: Callable[[LoadedVersion, Signature], Planned],
-        reply: Callable[[LoadedVersion, Signature, Planned, list[Delivery]], Reply],
+        check: Callable[[LoadedVersion, Signature], CheckedRequest],
+        reply: Callable[[LoadedVersion, Signature, CheckedRequest, list[Delivery]], Reply],
     ) -> Reply:
-        """Lends the version, plans, runs, replies. Raises what the catalog, `plan` and the engine raise."""
+        """Lends the version, checks, runs, replies. Raises what the catalog, `check` and the engine raise."""
         call = CURRENT.get()
         self.execution.require_open()
         with await self.versions.acquire(model, version) as lease:
@@ -97,13 +97,13 @@ class Door:
             call.version = lent.key
             signature = self.signatures.of(lent)
             began = time.perf_counter()
-            planned = plan(lent, signature)
+            checked = check(lent, signature)
             call.input_seconds = time.perf_counter() - began
-            call.implementation = planned.options.implementation or lent.default_implementation
-            done = await self.execution.run(works(lent.key, planned.rows, planned.options))
+            call.implementation = checked.options.implementation or lent.default_implementation
+            done = await self.execution.run(works(lent.key, checked.rows, checked.options))
             call.implementation = done[0].implementation
             began = time.perf_counter()
-            answer = reply(lent, signature, planned, done)
+            answer = reply(lent, signature, checked, done)
             call.output_seconds = time.perf_counter() - began
             call.queue_seconds, call.compute_seconds = queue_seconds(done), compute_seconds(done)
             return answer

@@ -12,11 +12,11 @@ from typing import NamedTuple, TypeVar
 
 from cellserve.models.clock import steps_of
 from cellserve.service.api.calls import CURRENT
-from cellserve.service.api.door import Door, Planned
+from cellserve.service.api.door import CheckedRequest, Door
 from cellserve.service.api.requests.signature import Signature
 from cellserve.service.errors import InvalidInput
 from cellserve.service.registry.lease import LoadedVersion
-from cellserve.service.sessions.feed import Feed, FeedPlan, FeedReply
+from cellserve.service.sessions.feed import CheckedFeed, Feed, FeedReply
 
 Reply = TypeVar("Reply")
 
@@ -43,20 +43,20 @@ class FeedAsk(NamedTuple):
 
 
 class FeedRequest(NamedTuple):
-    """A request checked against the sequence's version. planned: None for one of no time steps."""
+    """A request checked against the sequence's version. checked: None for one of no time steps."""
 
-    plan: FeedPlan
-    planned: Planned | None = None
+    feed: CheckedFeed
+    checked: CheckedRequest | None = None
 
     @classmethod
-    def of_one_row(cls, planned: Planned, field: str) -> FeedRequest:
+    def of_one_row(cls, checked: CheckedRequest, field: str) -> FeedRequest:
         """field: what to blame where there are more rows. Raises InvalidInput."""
-        rows, options = planned.rows, planned.options
+        rows, options = checked.rows, checked.options
         if len(rows.lengths) != 1:
             raise InvalidInput(f"a live sequence is fed one row at a time; the request has {len(rows.lengths)}", field=field)
         if steps_of(rows.lengths[0], 0) == 0:
             raise InvalidInput("a live sequence is fed one time step or more", field=field)
-        plan = FeedPlan(
+        feed = CheckedFeed(
             inputs=tuple(column[0] for column in rows.inputs),
             mask=None if rows.masks is None else rows.masks[0],
             initial_state=None if rows.states is None else rows.states[0],
@@ -64,7 +64,7 @@ class FeedRequest(NamedTuple):
             priority=options.priority,
             want_state=options.want_state,
         )
-        return cls(plan, planned)
+        return cls(feed, checked)
 
 
 class FeedDone(NamedTuple):
@@ -72,7 +72,7 @@ class FeedDone(NamedTuple):
 
     fed: FeedReply
     signature: Signature
-    planned: Planned | None
+    checked: CheckedRequest | None
 
 
 async def feed(
@@ -84,20 +84,20 @@ async def feed(
     """Raises what `check`, Sessions.feed and the engine raise."""
     call = CURRENT.get()
     door.execution.require_open()
-    checked: list[tuple[Signature, FeedRequest]] = []
+    seen: list[tuple[Signature, FeedRequest]] = []
 
-    def plan(version: LoadedVersion) -> FeedPlan:
+    def check_version(version: LoadedVersion) -> CheckedFeed:
         call.version = version.key
         signature = door.signatures.of(version)
         began = time.perf_counter()
         request = check(version, signature)
         call.input_seconds = time.perf_counter() - began
-        call.implementation = request.plan.implementation or version.default_implementation
-        checked.append((signature, request))
-        return request.plan
+        call.implementation = request.feed.implementation or version.default_implementation
+        seen.append((signature, request))
+        return request.feed
 
     asked = Feed(
-        plan=plan,
+        check=check_version,
         start=ask.start,
         end=ask.end,
         restart=ask.restart,
@@ -107,11 +107,11 @@ async def feed(
         deadline_seconds=ask.deadline_seconds,
     )
     fed = await door.sessions.feed(ask.model, ask.session_id, asked)
-    signature, request = checked[-1]
+    signature, request = seen[-1]
     began = time.perf_counter()
     if fed.delivery is not None:
         call.implementation = fed.delivery.implementation
         call.queue_seconds, call.compute_seconds = fed.delivery.queue_seconds, fed.delivery.compute_seconds
-    answer = reply(FeedDone(fed, signature, request.planned))
+    answer = reply(FeedDone(fed, signature, request.checked))
     call.output_seconds = time.perf_counter() - began
     return answer

@@ -29,9 +29,9 @@ from cellserve.service.api.failures import told
 from cellserve.service.api.fronts.front import CallContext
 from cellserve.service.api.overload.askers import asker_of
 from cellserve.service.api.overload.gate import Gate
-from cellserve.service.api.overload.storm import Storm
+from cellserve.service.api.overload.refusal_log import RefusalLog
 from cellserve.service.api.status import DETAILS_KEY, REQUEST_ID_KEY, status_of
-from cellserve.service.api.submission.presence import Presence
+from cellserve.service.api.submission.requests_at_door import RequestsAtDoor
 from cellserve.service.errors import (
     CAUSE,
     RETRY_TICKET_KEY,
@@ -62,11 +62,11 @@ class _Kind(NamedTuple):
 
 
 class Refusals(NamedTuple):
-    """gate: says which calls are read. turn_away: what one is told that is not. storm: told of each refusal, for the log."""
+    """gate: says which calls are read. turn_away: what one is told that is not. refusal_log: told of each refusal."""
 
     gate: Gate
     turn_away: Callable[[], ServiceError]
-    storm: Storm
+    refusal_log: RefusalLog
 
 
 class Methods:
@@ -74,7 +74,7 @@ class Methods:
 
     The generated add_…_to_server functions take it in place of the server; a front takes it as its Calls.
     inference: full names of the methods of which each call is one inference request, told to the observer as such.
-    live: those of them that go to live sequences, and are always read. access: who may call what. presence: told of each call
+    live: those of them that go to live sequences, and are always read. access: who may call what. at_door: told of each call
     that is an inference request.
     """
 
@@ -84,13 +84,13 @@ class Methods:
         inference: Collection[str],
         live: Collection[str],
         access: Access,
-        presence: Presence,
+        at_door: RequestsAtDoor,
         refusals: Refusals,
     ) -> None:
         self._observer = observer
         self._inference = inference
         self._live = live
-        self._presence = presence
+        self._at_door = at_door
         self._refusals = refusals
         self._gated: dict[str, tuple[_Kind, Guard | None]] = {}  # by name; of those that may be refused unread
         self._access = access
@@ -112,7 +112,7 @@ class Methods:
     def handler(self, name: str) -> Handler:
         self._moved_seconds = time.monotonic()
         if name in self._inference and not self.gated(name):
-            self._presence.tell(self._moved_seconds)
+            self._at_door.tell(self._moved_seconds)
         return self._handlers.get(name)
 
     def gated(self, name: str) -> bool:
@@ -129,7 +129,7 @@ class Methods:
             error = denied
         if error is None:
             if gate.passes(asker_of(context).client, random.random()):
-                self._presence.tell(self._moved_seconds)
+                self._at_door.tell(self._moved_seconds)
                 return False
             error = turn_away()
         self._begun(context, kind).refused(error)
@@ -172,7 +172,7 @@ class Methods:
             rpc = self._begun(context, kind)
             rpc.enter()
             if kind.inference:
-                self._presence.begin_call()
+                self._at_door.begin_call()
             try:
                 reply = await behaviour(_parsed(parse, request), context)
             except BaseException as error:
@@ -183,7 +183,7 @@ class Methods:
                 raise
             finally:
                 if kind.inference:
-                    self._presence.end_call()
+                    self._at_door.end_call()
             rpc.answered()
             self._moved_seconds = time.monotonic()
             return reply
@@ -252,7 +252,7 @@ class _Rpc:
         status = status_of(known, request_id)
         cause = known.metadata.get(CAUSE)
         if cause is not None:
-            self._refusals.storm.refused(cause)
+            self._refusals.refusal_log.refused(cause)
         self._tell(status.code.name, known.reason, cause)
         _log.debug("%s: %s", self._kind.method.method, status.message)
         trailers: Trailers = ((REQUEST_ID_KEY, request_id), (DETAILS_KEY, status.details))

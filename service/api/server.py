@@ -20,7 +20,7 @@ from cellserve.service.api.open_inference.servicer import OpenInferenceServicer
 from cellserve.service.api.open_inference.statistics import StatisticsSource
 from cellserve.service.api.overload.gate import Gate
 from cellserve.service.api.overload.loop_lag import LoopLag
-from cellserve.service.api.overload.storm import Storm
+from cellserve.service.api.overload.refusal_log import RefusalLog
 from cellserve.service.api.typed.registry import ModelRegistryServicer
 from cellserve.service.api.typed.sequences import TypedSequencesServicer
 from cellserve.service.errors import ServiceError
@@ -53,14 +53,15 @@ class ApiServer:
         self._door = door
         self.health = HealthServicer(SERVICES)
         self._observer = observer
-        self._storm = Storm()
+        self._refusal_log = RefusalLog()
         self._gate = Gate()
         self._lag = LoopLag(self._on_loop)
-        self._inference = OpenInferenceServicer(door, observer, totals, server_version, self._storm)
-        refusals = Refusals(self._gate, door.execution.turn_away, self._storm)
-        self._methods = Methods(observer, _INFERENCE, _LIVE, _access(options), door.execution.presence, refusals)
+        self._inference = OpenInferenceServicer(door, observer, totals, server_version, self._refusal_log)
+        refusals = Refusals(self._gate, door.execution.turn_away, self._refusal_log)
+        self._methods = Methods(observer, _INFERENCE, _LIVE, _access(options), door.execution.at_door, refusals)
         open_inference_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(self._inference, self._methods)  # type: ignore[no-untyped-call]
-        cellserve_pb2_grpc.add_SequencesServicer_to_server(TypedSequencesServicer(door, observer, self._storm), self._methods)  # type: ignore[no-untyped-call]
+        sequences = TypedSequencesServicer(door, observer, self._refusal_log)
+        cellserve_pb2_grpc.add_SequencesServicer_to_server(sequences, self._methods)  # type: ignore[no-untyped-call]
         cellserve_pb2_grpc.add_RegistryServicer_to_server(ModelRegistryServicer(door.versions), self._methods)  # type: ignore[no-untyped-call]
         health_pb2_grpc.add_HealthServicer_to_server(self.health, self._methods)
         describing = reflection.aio.ReflectionServicer(_REFLECTED)  # type: ignore[attr-defined]
@@ -118,7 +119,7 @@ class ApiServer:
     def _on_loop(self, now_seconds: float, busy: float, lag_seconds: float) -> None:
         self._gate.measured(now_seconds, busy, lag_seconds)
         self._front.press(not self._gate.open)
-        self._storm.settle()
+        self._refusal_log.settle()
         self._observer.on_loop(lag_seconds)
 
 

@@ -14,10 +14,10 @@ from typing import Generic, TypeVar
 from cellserve.service.api.calls import Call, RequestIds, enter
 from cellserve.service.api.facts import DoorObserver
 from cellserve.service.api.failures import told
-from cellserve.service.api.overload.storm import Storm
+from cellserve.service.api.overload.refusal_log import RefusalLog
 from cellserve.service.api.overload.turnstile import Turnstile
 from cellserve.service.api.status import CODES
-from cellserve.service.api.submission.presence import Presence
+from cellserve.service.api.submission.requests_at_door import RequestsAtDoor
 from cellserve.service.engine.asker import Asker
 from cellserve.service.errors import CAUSE, Cancelled, ServiceError
 
@@ -28,9 +28,9 @@ Reply = TypeVar("Reply")
 class StreamedRequests:
     """Around each request of a stream what CallInterceptor does around a call: an id, errors to replies, facts."""
 
-    def __init__(self, observer: DoorObserver, storm: Storm) -> None:
+    def __init__(self, observer: DoorObserver, refusal_log: RefusalLog) -> None:
         self._observer = observer
-        self._storm = storm
+        self._refusal_log = refusal_log
         self._ids = RequestIds()
 
     async def answer(
@@ -63,7 +63,7 @@ class StreamedRequests:
         code, reason = ("OK", None) if failure is None else (CODES[failure.reason].name, failure.reason)
         cause = None if failure is None else failure.metadata.get(CAUSE)
         if cause is not None:
-            self._storm.refused(cause)
+            self._refusal_log.refused(cause)
         self._observer.on_request(call.fact(code, reason, time.perf_counter() - started_seconds, cause))
 
 
@@ -71,19 +71,19 @@ async def answers(
     requests: AsyncIterator[Request],
     start: Callable[[Request], asyncio.Task[Reply] | None],
     most_unanswered: int,
-    presence: Presence,
+    at_door: RequestsAtDoor,
     turnstile: Turnstile,
     closing: Awaitable[ServiceError] | None = None,
 ) -> AsyncGenerator[Reply, None]:
     """The replies to `requests`, until the client has half-closed and everything is answered.
 
     start: begins a request and gives its task; None for one that needs no reply. Must not wait.
-    presence: told when a request begins, and when its reply has been written. turnstile: says when one may begin.
+    at_door: told when a request begins, and when its reply has been written. turnstile: says when one may begin.
     closing: once it is done nothing more is read; what was read is answered, then its result is raised.
 
     Raises what `requests` or a task raises. However it ends, tasks under way are cancelled.
     """
-    crowd: _Crowd[Request, Reply] = _Crowd(requests, start, most_unanswered, presence, turnstile)
+    crowd: _Crowd[Request, Reply] = _Crowd(requests, start, most_unanswered, at_door, turnstile)
     closer = None if closing is None else asyncio.ensure_future(closing)
     if closer is not None:
         closer.add_done_callback(lambda _: crowd.reader.cancel())
@@ -107,7 +107,7 @@ class _Crowd(Generic[Request, Reply]):
         requests: AsyncIterator[Request],
         start: Callable[[Request], asyncio.Task[Reply] | None],
         most_unanswered: int,
-        presence: Presence,
+        at_door: RequestsAtDoor,
         turnstile: Turnstile,
     ) -> None:
         self._turnstile = turnstile
@@ -115,7 +115,7 @@ class _Crowd(Generic[Request, Reply]):
         self._begun = self._answered = 0
         self._dispersed = False
         self._room = asyncio.Semaphore(most_unanswered)
-        self._presence = presence
+        self._at_door = at_door
         self._start = start
         self._done: asyncio.Queue[asyncio.Task[Reply] | None] = asyncio.Queue()
         self.reader = asyncio.create_task(self._read(requests))
@@ -135,13 +135,13 @@ class _Crowd(Generic[Request, Reply]):
     def written(self) -> None:
         """A reply has been."""
         self._answered -= 1
-        self._presence.write_streamed()
+        self._at_door.write_streamed()
         self._room.release()
 
     def disperse(self) -> None:
         """Nothing more is read, answered or written."""
         self._dispersed = True
-        self._presence.forget_streamed(self._begun, self._answered)
+        self._at_door.forget_streamed(self._begun, self._answered)
         for unneeded in (self.reader, *self._tasks):
             unneeded.cancel()
 
@@ -149,7 +149,7 @@ class _Crowd(Generic[Request, Reply]):
         if not self._dispersed:
             self._begun -= 1
             self._answered += 1
-            self._presence.answer_streamed()
+            self._at_door.answer_streamed()
             self._done.put_nowait(task)
 
     async def _read(self, requests: AsyncIterator[Request]) -> None:
@@ -159,7 +159,7 @@ class _Crowd(Generic[Request, Reply]):
             task = self._start(request)
             if task is not None:
                 self._begun += 1
-                self._presence.begin_streamed()
+                self._at_door.begin_streamed()
                 self._tasks.add(task)
                 task.add_done_callback(self._on_done)
                 await self._room.acquire()

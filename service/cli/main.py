@@ -8,15 +8,15 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from cellserve.service.cli import (
-    benching,
-    failures,
+from cellserve.service.cli import failures
+from cellserve.service.cli.bench.command import bench
+from cellserve.service.cli.commands import (
     importing,
     inspecting,
     listing,
-    loading,
+    load_test,
     predicting,
-    registry_commands,
+    registry,
     serving,
     sessions,
     verifying,
@@ -81,14 +81,14 @@ app.command("import")(importing.import_models)
 app.command()(inspecting.inspect)
 app.command()(serving.serve)
 app.command()(listing.models)
-app.command()(registry_commands.show)
-app.command()(registry_commands.promote)
-app.command()(registry_commands.remove)
+app.command()(registry.show)
+app.command()(registry.promote)
+app.command()(registry.remove)
 app.command()(verifying.verify)
 app.command()(predicting.predict)
 app.command()(sessions.sessions)
-app.command()(loading.load)
-app.command()(benching.bench)
+app.command()(load_test.load)
+app.command()(bench)
 
 
 def main() -> None:

@@ -115,8 +115,8 @@ class Engine:
         with self._lock:
             if key in self._placements:
                 raise ValueError(f"{key} is in the engine already; remove it first")
-            loads = [worker.load for worker in self._workers]
-            self._placements[key] = Placement(lanes, loads, self._added % len(self._workers), at_once)
+            workloads = [worker.workload for worker in self._workers]
+            self._placements[key] = Placement(lanes, workloads, self._added % len(self._workers), at_once)
             self._added += 1
 
     def remove_version(self, key: VersionKey) -> None:
@@ -153,7 +153,7 @@ class Engine:
             if first.steps > at_once.longest_steps:
                 return None
             implementation = placement.implementation(first, 0)
-        idle = alone and not any(worker.load.outstanding_sequences for worker in self._workers)
+        idle = alone and not any(worker.workload.outstanding_sequences for worker in self._workers)
         if not at_once.takes(works, implementation, idle):
             return None
         check_deadline(first.deadline_seconds, self._clock(), 0.0)
@@ -180,7 +180,7 @@ class Engine:
         with self._lock:
             self._check_running()
             now = self._clock()
-            idle = [worker.load.outstanding_sequences == 0 for worker in self._workers]
+            idle = [worker.workload.outstanding_sequences == 0 for worker in self._workers]
             admitted: list[tuple[Worker, Lane, Sequence]] = []
             try:
                 for work in works:
@@ -195,7 +195,7 @@ class Engine:
 
     def turn_away(self) -> Overloaded:
         """For a call that there is no time to read: when it should come again. Any thread."""
-        worker = min(self._workers, key=lambda worker: worker.load.outstanding_steps)
+        worker = min(self._workers, key=lambda worker: worker.workload.outstanding_steps)
         with self._lock:
             return worker.admission.turn_away(
                 self._clock(), "more requests come than this server can read; this one was not looked at"
@@ -260,7 +260,7 @@ class Engine:
         deadline = work.deadline_seconds
         if deadline is not None:
             check_deadline(deadline, now_seconds, lane.least_seconds(implementation, steps, now_seconds))
-        promise = worker.admission.admit(
+        estimate = worker.admission.admit(
             steps,
             deadline,
             asker,
@@ -272,16 +272,16 @@ class Engine:
         identity = self._submitted * len(self._workers) + index  # so that an id names its worker
         self._submitted += 1
         self._count(lane, worker, steps, 1)
-        return worker, lane, Sequence(identity, work, implementation, now_seconds, passes, promise)
+        return worker, lane, Sequence(identity, work, implementation, now_seconds, passes, estimate)
 
     def _withdraw(self, worker: Worker, lane: Lane, sequence: Sequence) -> None:
         self._count(lane, worker, sequence.total, -1)
-        worker.admission.withdraw(sequence.total, sequence.promise, lane.backlog(sequence.implementation))
+        worker.admission.withdraw(sequence.total, sequence.estimate, lane.backlog(sequence.implementation))
 
     def _count(self, lane: Lane, worker: Worker, steps: int, sequences: int) -> None:
-        for load in (lane.load, worker.load):
-            load.submitted_steps += sequences * steps
-            load.submitted_sequences += sequences
+        for workload in (lane.workload, worker.workload):
+            workload.submitted_steps += sequences * steps
+            workload.submitted_sequences += sequences
 
     def _worker_died(self, cause: BaseException) -> None:
         self._healthy = False

@@ -18,13 +18,14 @@ import torch
 from cellserve.models.network import Network
 from cellserve.service.engine.admission.admission import Admission
 from cellserve.service.engine.admission.backlog import Backlog
-from cellserve.service.engine.admission.load import Load
+from cellserve.service.engine.admission.workload import Workload
 from cellserve.service.engine.batch import Batch, Delivery
-from cellserve.service.engine.costs.experience import Experience
+from cellserve.service.engine.costs.observed_durations import ObservedDurations
 from cellserve.service.engine.costs.pass_costs import PassCosts
 from cellserve.service.engine.facts import IterationFact, LaneFact, Observer, SequenceFact, VersionKey
+from cellserve.service.engine.notify import notify
 from cellserve.service.engine.running.chunk_runner import ChunkRunner
-from cellserve.service.engine.running.flight import Flight
+from cellserve.service.engine.running.in_flight import InFlight
 from cellserve.service.engine.running.launch import Launch
 from cellserve.service.engine.running.pass_runner import PassRunner
 from cellserve.service.engine.running.transfers import Transfers
@@ -35,7 +36,6 @@ from cellserve.service.engine.scheduling.scheduler import Budget, Queue, Schedul
 from cellserve.service.engine.sequence import Sequence, Work
 from cellserve.service.engine.settings import EngineSettings
 from cellserve.service.engine.state_pool import StatePool
-from cellserve.service.engine.telling import tell
 from cellserve.service.errors import Cancelled, DeadlineExpired, InternalFailure, ServiceError
 
 log = logging.getLogger(__name__)
@@ -47,7 +47,7 @@ class LaneHost:
 
     settings: EngineSettings
     budget: Budget
-    load: Load
+    workload: Workload
     admission: Admission
     observer: Observer
     ended: Callable[[Delivery], None]
@@ -77,17 +77,17 @@ class Lane:
         self.key = key
         self.network = network
         self.implementation = implementation
-        self.load = Load()
+        self.workload = Workload()
         self._host = host
         # Where others want the core too, or the interpreter, waiting for them is no cost of rows and steps.
         self._cost_clock = host.processor_clock if network.device.type == "cpu" else host.clock
-        self._loads = (self.load, host.load)
+        self._workloads = (self.workload, host.workload)
         self._owed: dict[int, Sequence] = {}  # admitted and not yet reported
-        self._experience: defaultdict[str, Experience] = defaultdict(Experience)  # by implementation
+        self._observed_durations: defaultdict[str, ObservedDurations] = defaultdict(ObservedDurations)  # by implementation
         self.backlogs: dict[str, Backlog] = {}  # by implementation; entries are made on the submitting side and stay
         self._pool = StatePool(network.state_layout.width, host.settings.max_active_sequences, network.device)
         passes = network.passes
-        self._flight: Flight | None = None
+        self._in_flight: InFlight | None = None
         transfers = host.transfers_of(network.device)
         budget = OverlappedBudget(host.budget) if passes is None and transfers.deferred else host.budget
         self._runner: Runner = (
@@ -100,11 +100,11 @@ class Lane:
     @property
     def busy(self) -> bool:
         """Whether there is anything to do, or to collect."""
-        return bool(self._owed) or self._flight is not None
+        return bool(self._owed) or self._in_flight is not None
 
     def fact(self) -> LaneFact:
         """Any thread."""
-        return LaneFact(self.key, self.load.outstanding_steps, self._scheduler.active, self._pool.free, self._pool.used)
+        return LaneFact(self.key, self.workload.outstanding_steps, self._scheduler.active, self._pool.free, self._pool.used)
 
     def passes(self, work: Work) -> tuple[int, ...]:
         """The time steps of each pass over a sequence; nothing where there is but one. Any thread."""
@@ -122,8 +122,8 @@ class Lane:
 
         Any thread.
         """
-        experience = self._experience.get(implementation)
-        return 0.0 if experience is None else experience.least_seconds(steps, now_seconds)
+        observed = self._observed_durations.get(implementation)
+        return 0.0 if observed is None else observed.least_seconds(steps, now_seconds)
 
     def admit(self, sequence: Sequence) -> None:
         self._owed[sequence.id] = sequence
@@ -161,7 +161,7 @@ class Lane:
             self._fail(batch)
             return
         if launch is not None:
-            self._fly(batch, launch, started)
+            self._go_on(batch, launch, started)
             return
         seconds = self._host.clock() - started
         self._count(batch, seconds)
@@ -179,9 +179,9 @@ class Lane:
 
     def abandon(self, error: ServiceError) -> None:
         """Reports everybody owed an answer as failed, touching nothing that may be broken: for a dead loop."""
-        if self._flight is not None:
-            self._lose(self._flight)
-            self._flight = None
+        if self._in_flight is not None:
+            self._lose(self._in_flight)
+            self._in_flight = None
         for sequence in list(self._owed.values()):
             self.report(sequence, "failed", error)
 
@@ -190,9 +190,9 @@ class Lane:
         self._owed.pop(sequence.id, None)
         now, started = self._host.clock(), sequence.started_seconds
         queue_seconds = max(0.0, (now if started is None else started) - sequence.submitted_seconds)
-        self._experience[sequence.implementation].observe(sequence.position, sequence.compute_seconds, now)
-        for load in self._loads:
-            load.dropped(sequence.left)
+        self._observed_durations[sequence.implementation].observe(sequence.position, sequence.compute_seconds, now)
+        for workload in self._workloads:
+            workload.dropped(sequence.left)
         self._learn(sequence, reason, now)
         self._host.ended(
             Delivery(
@@ -207,7 +207,7 @@ class Lane:
                 sequence.compute_seconds,
             )
         )
-        tell(
+        notify(
             self._host.observer.on_sequence_end,
             SequenceFact(
                 self.key,
@@ -217,18 +217,18 @@ class Lane:
                 sequence.iterations,
                 queue_seconds,
                 sequence.compute_seconds,
-                sequence.promise.kept(now - sequence.submitted_seconds) if reason == "done" else None,
+                sequence.estimate.ratio(now - sequence.submitted_seconds) if reason == "done" else None,
             ),
         )
 
     def _learn(self, sequence: Sequence, reason: str, now_seconds: float) -> None:
         """What its end tells those who will come."""
-        promise, backlog = sequence.promise, self.backlogs[sequence.implementation]
+        estimate, backlog = sequence.estimate, self.backlogs[sequence.implementation]
         backlog.end(sequence.total, sequence.left)
-        self._host.admission.end(promise)
+        self._host.admission.end(estimate)
         if reason in ("done", "expired", "dropped"):
             taken = now_seconds - sequence.submitted_seconds
-            backlog.learn(sequence.total, promise.predicted_seconds, taken, sequence.left)
+            backlog.learn(sequence.total, estimate.predicted_seconds, taken, sequence.left)
 
     def _queue(self, implementation: str, costs: PassCosts) -> Queue:
         rows, patience_seconds = self._host.settings.max_batch_rows, self._host.settings.join_latency_seconds
@@ -236,7 +236,7 @@ class Lane:
             return ChunkQueue(implementation, costs[0], rows, patience_seconds)
         return PassQueue(implementation, costs, rows, patience_seconds, self.network.passes.most_stored_bytes)
 
-    def _fly(self, batch: Batch, launch: Launch, started_seconds: float) -> None:
+    def _go_on(self, batch: Batch, launch: Launch, started_seconds: float) -> None:
         """Goes on as if the batch were done, and collects the one before it, which the device has done or is doing.
 
         A row that nobody needs any more is free at once, also where a sequence is cancelled meanwhile: whatever its next owner
@@ -245,35 +245,35 @@ class Lane:
         completed = self._scheduler.launched(batch, started_seconds)
         for sequence in completed:
             self._release(sequence)
-        before, self._flight = self._flight, Flight(batch, launch, completed)
+        before, self._in_flight = self._in_flight, InFlight(batch, launch, completed)
         if before is not None:
-            self._land(before)
+            self._collect_iteration(before)
 
     def _collect(self) -> None:
         """Whatever is under way."""
-        flight, self._flight = self._flight, None
-        if flight is not None:
-            self._land(flight)
+        in_flight, self._in_flight = self._in_flight, None
+        if in_flight is not None:
+            self._collect_iteration(in_flight)
 
-    def _land(self, flight: Flight) -> None:
+    def _collect_iteration(self, in_flight: InFlight) -> None:
         """Some of its sequences may have ended by now: cancelled, expired, or failed with another batch."""
-        batch = flight.batch
+        batch = in_flight.batch
         try:
-            seconds = flight.launch.collect()
+            seconds = in_flight.launch.collect()
         except Exception:
-            self._lose(flight)
+            self._lose(in_flight)
             self._fail(batch)
             return
         self._count(batch, seconds)
         self._scheduler.collected(batch, seconds)
         self._tell(batch, seconds)
-        for sequence in flight.completed:
+        for sequence in in_flight.completed:
             if sequence.id in self._owed:
                 self._end(sequence, "done", None)
 
     def _count(self, batch: Batch, seconds: float) -> None:
-        for load in self._loads:
-            load.computed(batch.timesteps, seconds)
+        for workload in self._workloads:
+            workload.computed(batch.timesteps, seconds)
         self.backlogs[batch.implementation].computed(batch.timesteps, batch.steps, seconds)
 
     def _least_left_seconds(self, sequence: Sequence, now_seconds: float) -> float:
@@ -282,13 +282,13 @@ class Lane:
         own = 0.0 if begun else self.backlogs[sequence.implementation].least_seconds(sequence.left)
         return max(own, self.least_seconds(sequence.implementation, sequence.left, now_seconds))
 
-    def _lose(self, flight: Flight) -> None:
-        self.backlogs[flight.batch.implementation].lost(flight.batch.timesteps)
-        for load in self._loads:
-            load.lost(flight.batch.timesteps)
+    def _lose(self, in_flight: InFlight) -> None:
+        self.backlogs[in_flight.batch.implementation].lost(in_flight.batch.timesteps)
+        for workload in self._workloads:
+            workload.lost(in_flight.batch.timesteps)
 
     def _tell(self, batch: Batch, seconds: float) -> None:
-        tell(
+        notify(
             self._host.observer.on_iteration,
             IterationFact(self.key, batch.implementation, batch.rows, batch.steps, batch.timesteps, seconds),
         )

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from cellserve.models.implementations import INTERPRETED
 from cellserve.models.network import Network
 from cellserve.models.traffic import TrafficKind
-from cellserve.service.engine.admission.load import Load
+from cellserve.service.engine.admission.workload import Workload
 from cellserve.service.engine.choice import Choice
 from cellserve.service.engine.facts import VersionKey
 from cellserve.service.engine.lane import Lane
@@ -20,12 +20,12 @@ from cellserve.service.errors import UnknownImplementation, UnsupportedImplement
 
 
 class Placement:
-    """lanes, loads: one of each worker. home: the worker that has all Python loops of this version."""
+    """lanes, workloads: one of each worker. home: the worker that has all Python loops of this version."""
 
-    def __init__(self, lanes: Sequence[Lane], loads: Sequence[Load], home: int, at_once: AtOnce) -> None:
+    def __init__(self, lanes: Sequence[Lane], workloads: Sequence[Workload], home: int, at_once: AtOnce) -> None:
         self.lanes = tuple(lanes)
         self.at_once = at_once
-        self._loads = tuple(loads)
+        self._workloads = tuple(workloads)
         self._home = home
         self._choices: tuple[Choice, ...] = ()  # one of each worker; none before `choose`
 
@@ -40,7 +40,9 @@ class Placement:
         lane, label = self.lanes[worker], work.implementation
         if label is None:
             label = (
-                self._choices[worker].label(work.steps, lane.load.outstanding_sequences) if self._choices else lane.implementation
+                self._choices[worker].label(work.steps, lane.workload.outstanding_sequences)
+                if self._choices
+                else lane.implementation
             )
         check_implementation(lane.key, lane.network, label)
         return label
@@ -52,8 +54,8 @@ class Placement:
         other (two workers gave 0.63 and 0.82 times the rate of one).
         """
         worker = 0
-        if len(self._loads) > 1:
-            worker = min(range(len(self._loads)), key=lambda index: self._loads[index].outstanding_steps)
+        if len(self._workloads) > 1:
+            worker = min(range(len(self._workloads)), key=lambda index: self._workloads[index].outstanding_steps)
         label = self.implementation(work, worker)
         if label in INTERPRETED and self.lanes[worker].network.device.type == "cpu":
             worker = self._home

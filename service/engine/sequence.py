@@ -13,8 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from cellserve.models.clock import Fed
+from cellserve.service.engine.estimate import NO_ESTIMATE, Estimate
 from cellserve.service.engine.facts import VersionKey
-from cellserve.service.engine.promise import NOTHING_PROMISED, Promise
 
 if TYPE_CHECKING:
     from cellserve.models.pass_memory import PassMemory
@@ -74,7 +74,7 @@ class Sequence:
     implementation: str
     submitted_seconds: float
     passes: tuple[int, ...] = ()
-    promise: Promise = NOTHING_PROMISED
+    estimate: Estimate = NO_ESTIMATE
     order: int = field(init=False)
     steps: int = field(init=False)
     total: int = field(init=False)
@@ -99,7 +99,7 @@ class Sequence:
 
     @property
     def turn_seconds(self) -> float:
-        return max(self.submitted_seconds, self.promise.turn_seconds)
+        return max(self.submitted_seconds, self.estimate.turn_seconds)
 
     @property
     def left(self) -> int:

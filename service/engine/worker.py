@@ -18,14 +18,14 @@ import torch
 
 from cellserve.service.engine.admission.admission import Admission
 from cellserve.service.engine.admission.appointments import Appointments
-from cellserve.service.engine.admission.load import Load
+from cellserve.service.engine.admission.workload import Workload
 from cellserve.service.engine.batch import Delivery
 from cellserve.service.engine.commands import Cancel, Command, Stop, Submit, WhenIdle
 from cellserve.service.engine.facts import Observer
 from cellserve.service.engine.lane import Lane, LaneHost
 from cellserve.service.engine.running.transfers import Transfers
-from cellserve.service.engine.scheduling.chunk_length import ChunkBudget
-from cellserve.service.engine.scheduling.pressed_budget import PressedBudget
+from cellserve.service.engine.scheduling.chunk_budget import ChunkBudget
+from cellserve.service.engine.scheduling.overload_budget import OverloadBudget
 from cellserve.service.engine.settings import EngineSettings
 from cellserve.service.errors import Draining, InternalFailure
 
@@ -51,14 +51,14 @@ class Worker:
         appointments: Appointments,
         core: int | None = None,
     ) -> None:
-        self.load = Load()
+        self.workload = Workload()
         self.admission = Admission(settings.max_waiting_seconds, settings.max_waiting_timesteps, appointments)
         self._core = core
         self._budget = ChunkBudget(settings.join_latency_seconds, settings.max_chunk_seconds)
-        budget = PressedBudget(self._budget, lambda: self.admission.refused_seconds)
+        budget = OverloadBudget(self._budget, lambda: self.admission.refused_seconds)
         self._outbox: list[Delivery] = []
         self.host = LaneHost(
-            settings, budget, self.load, self.admission, observer, self._ended, clock, processor_clock, transfers_of
+            settings, budget, self.workload, self.admission, observer, self._ended, clock, processor_clock, transfers_of
         )
         self._deliver = deliver
         self._on_death = on_death

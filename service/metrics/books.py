@@ -17,7 +17,7 @@ from cellserve.models.traffic import TrafficKind
 from cellserve.service.api.facts import RequestFact, RpcMethod
 from cellserve.service.engine.facts import IterationFact, SequenceFact, VersionKey
 from cellserve.service.metrics.facts import Fact, LoopFact, RpcEnd, SessionChange, SessionStep
-from cellserve.service.metrics.grouping import grouped
+from cellserve.service.metrics.group_by import group_by
 from cellserve.service.metrics.histograms import Histogram
 from cellserve.service.metrics.series import RpcFamilies, RunFamilies, RunSeries
 from cellserve.service.metrics.statistics import Statistics
@@ -128,7 +128,7 @@ class Books:
         Gauge("cellserve_build_info", "The server's version.", ("version",), registry=registry).labels(server_version).set(1)
 
     def book(self, facts: list[Fact]) -> None:
-        for kind, alike in grouped(facts, type).items():
+        for kind, alike in group_by(facts, type).items():
             self._bookings[kind](alike)
 
     def open(self, key: VersionKey) -> None:
@@ -185,7 +185,7 @@ class Books:
             self._by_method.add_started(method, number)
 
     def _book_rpc_ends(self, ends: list[RpcEnd]) -> None:
-        for method, of_method in grouped(ends, attrgetter("method")).items():
+        for method, of_method in group_by(ends, attrgetter("method")).items():
             self._by_method.add_ends(method, of_method)
 
     def _book_loop(self, facts: list[LoopFact]) -> None:
@@ -197,12 +197,12 @@ class Books:
                 self._session_events.labels(*_version_labels(version), event).inc(number)
 
     def _book_session_steps(self, steps: list[SessionStep]) -> None:
-        for version, of_version in grouped(steps, attrgetter("version")).items():
+        for version, of_version in group_by(steps, attrgetter("version")).items():
             if version not in self._unloaded:
                 self._session_steps.labels(*_version_labels(version)).add([step.seconds for step in of_version])
 
     def _by_live_run(self, facts: list[Any]) -> list[tuple[tuple[Any, str], list[Any]]]:
-        groups = grouped(facts, attrgetter("version", "implementation"))
+        groups = group_by(facts, attrgetter("version", "implementation"))
         return [(run, of_run) for run, of_run in groups.items() if run[0] not in self._unloaded]
 
     def _run(self, version: VersionKey | None, implementation: str) -> RunSeries:

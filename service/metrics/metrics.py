@@ -19,9 +19,9 @@ from cellserve.service.api.facts import RequestFact, RpcMethod
 from cellserve.service.engine.facts import IterationFact, LaneFact, SequenceFact, VersionKey
 from cellserve.service.metrics.books import Books
 from cellserve.service.metrics.facts import Fact, LoopFact, RpcEnd, SessionChange, SessionStep
+from cellserve.service.metrics.gauges import Gauges
 from cellserve.service.metrics.ledger import Ledger, Soon, now
 from cellserve.service.metrics.page import MetricsPage
-from cellserve.service.metrics.present import Present
 from cellserve.service.metrics.statistics import Statistics
 from cellserve.service.registry.status import AliasStatus, VersionState, VersionStatus
 from cellserve.service.sessions.observer import SessionCount, SessionEvent
@@ -49,7 +49,7 @@ class Metrics:
         aliases: Callable[[], Iterable[AliasStatus]] = tuple,
     ) -> None:
         """Ask these for the present at each scrape. They are called on the page's threads."""
-        self.registry.register(Present(lanes, versions, sessions, aliases))
+        self.registry.register(Gauges(lanes, versions, sessions, aliases))
 
     def open_page(self, host: str, port: int) -> MetricsPage:
         """Serves /metrics. Raises OSError: the address cannot be used."""

@@ -14,7 +14,7 @@ from operator import attrgetter
 
 from cellserve.service.api.facts import RequestFact
 from cellserve.service.engine.facts import IterationFact, SequenceFact, VersionKey
-from cellserve.service.metrics.grouping import grouped
+from cellserve.service.metrics.group_by import group_by
 
 
 @dataclass(slots=True)
@@ -69,7 +69,7 @@ class Statistics:
     def add_iterations(self, key: VersionKey, facts: Sequence[IterationFact]) -> None:
         """All of this version, here and below."""
         iterations = self._of(key).iterations
-        for rows, group in grouped(facts, attrgetter("rows")).items():
+        for rows, group in group_by(facts, attrgetter("rows")).items():
             iterations.setdefault(rows, Durations()).add([fact.seconds for fact in group])
 
     def add_sequences(self, key: VersionKey, facts: Sequence[SequenceFact]) -> None:

@@ -23,8 +23,8 @@ from cellserve.service.registry.live import CatalogObserver, Lanes, LiveVersions
 from cellserve.service.registry.loading import load_version
 from cellserve.service.registry.manifest import check_alias_name, check_model_name, parse_version
 from cellserve.service.registry.model_settings import ModelSettings
-from cellserve.service.registry.plan import Unload, next_action
 from cellserve.service.registry.pointers import Pointers
+from cellserve.service.registry.reconciliation import Unload, next_action
 from cellserve.service.registry.recording import FallbackTeller, ServedRecorder
 from cellserve.service.registry.repository.model_on_disk import read_model
 from cellserve.service.registry.repository.repository import Repository

@@ -12,7 +12,7 @@ from typing import Final
 from cellserve.service.engine.facts import VersionKey
 from cellserve.service.errors import UnknownVersion
 from cellserve.service.registry.manifest import STABLE
-from cellserve.service.registry.plan import fallbacks, held_versions
+from cellserve.service.registry.reconciliation import fallbacks, held_versions
 from cellserve.service.registry.repository.served import Answered, Served
 from cellserve.service.registry.snapshot import Pointer, Snapshot
 from cellserve.service.registry.status import AliasStatus, VersionState

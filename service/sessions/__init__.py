@@ -1,1 +1,1 @@
-"""Live sequences: recurrent states that stay on the server between requests. See sessions.py, the way in."""
+"""Live sequences: states kept between requests, exactly once, and told why they ended. `sessions.py` is the way in."""

@@ -13,7 +13,7 @@ from cellserve.service.registry.lease import LoadedVersion
 
 
 @dataclass(frozen=True, slots=True)
-class FeedPlan:
+class CheckedFeed:
     """A feed checked against the version that will run it.
 
     inputs: as in Work, or empty for a feed of no time steps. mask: [T] bool or None. initial_state: [layout.width] float32, only
@@ -34,14 +34,14 @@ class FeedPlan:
 
 @dataclass(frozen=True, slots=True)
 class Feed:
-    """plan: checks the request against the sequence's own version, and may raise InvalidInput or UnsupportedImplementation.
+    """check: holds the request against the sequence's own version, and may raise InvalidInput or UnsupportedImplementation.
 
     start: begins the sequence, on `version` (as on the wire; ignored otherwise); restart: even if it is live. end: it is over
     after this feed. position: time steps that the client knows to be consumed; the feed is applied there or nowhere, and at most
     once. epoch: the server's, as the client knows it. deadline_seconds: on time.monotonic's clock.
     """
 
-    plan: Callable[[LoadedVersion], FeedPlan]
+    check: Callable[[LoadedVersion], CheckedFeed]
     start: bool = False
     end: bool = False
     restart: bool = False
@@ -53,7 +53,7 @@ class Feed:
 
 @dataclass(frozen=True, slots=True)
 class FeedReply:
-    """position: time steps consumed after it. delivery: None for a feed of no time steps; its state only if the plan wanted it.
+    """position: time steps consumed after it. delivery: None for a feed of no time steps; its state only if the feed wanted it.
 
     repeated: it had been applied before, and this is the same answer again.
     """

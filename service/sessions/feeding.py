@@ -15,11 +15,11 @@ from cellserve.service.engine.batch import Delivery
 from cellserve.service.engine.sequence import Work
 from cellserve.service.errors import InvalidInput, NotCausal, SequenceExists, SequenceLost, SequencePosition
 from cellserve.service.registry.lease import LoadedVersion
-from cellserve.service.sessions.feed import Feed, FeedPlan, FeedReply
+from cellserve.service.sessions.capacity import Capacity
+from cellserve.service.sessions.feed import CheckedFeed, Feed, FeedReply
 from cellserve.service.sessions.live import LiveSessions
 from cellserve.service.sessions.observer import SessionObserver
 from cellserve.service.sessions.replies import Replies
-from cellserve.service.sessions.room import Room
 from cellserve.service.sessions.session import Session
 from cellserve.service.sessions.states import States
 from cellserve.service.sessions.storage.pins import Pin
@@ -37,7 +37,7 @@ class Feeding:
         versions: Versions,
         live: LiveSessions,
         states: States,
-        room: Room,
+        capacity: Capacity,
         replies: Replies,
         observer: SessionObserver,
     ) -> None:
@@ -45,7 +45,7 @@ class Feeding:
         self._versions = versions
         self._live = live
         self._states = states
-        self._room = room
+        self._capacity = capacity
         self._replies = replies
         self._observer = observer
 
@@ -75,15 +75,15 @@ class Feeding:
             if again is not None:
                 return again
         require_position(session, feed, epoch)
-        plan = feed.plan(pin.version)
-        if plan.initial_state is not None:
+        checked = feed.check(pin.version)
+        if checked.initial_state is not None:
             raise InvalidInput("an initial state can only be given with the start of a sequence", field="state")
-        steps, delivery = plan.steps, None
+        steps, delivery = checked.steps, None
         if steps:
             state = await self._states.bring_back(session)
-            delivery = await self._compute(pin, plan, state, feed, want_state=plan.want_state or not feed.end)
+            delivery = await self._compute(pin, checked, state, feed, want_state=checked.want_state or not feed.end)
         before = session.position
-        reply = self._reply(session, plan, before + steps, epoch, pin.version, delivery)
+        reply = self._reply(session, checked, before + steps, epoch, pin.version, delivery)
         if feed.end:
             self._live.end(session, "ended")
         elif delivery is not None:
@@ -91,7 +91,7 @@ class Feeding:
         else:
             session.confirmed = True
         if steps or feed.end:  # an empty feed hides no answer
-            self._replies.put(session.key, feed, plan, before, reply)
+            self._replies.put(session.key, feed, checked, before, reply)
         return reply
 
     def repeated(self, session: Session, feed: Feed) -> FeedReply | None:
@@ -103,28 +103,28 @@ class Feeding:
 
     async def _begin(self, session: Session, pin: Pin, feed: Feed) -> FeedReply:
         require_causal(pin.version)
-        plan = feed.plan(pin.version)
+        checked = feed.check(pin.version)
         if feed.end:
-            return await self._run_at_once(session, pin, feed, plan)
-        async with self._room.place(pin):
-            state, delivery = plan.initial_state, None
-            if plan.steps:
-                delivery = await self._compute(pin, plan, state, feed, want_state=True)
+            return await self._run_at_once(session, pin, feed, checked)
+        async with self._capacity.place(pin):
+            state, delivery = checked.initial_state, None
+            if checked.steps:
+                delivery = await self._compute(pin, checked, state, feed, want_state=True)
                 state = delivery.state
             restarted = session.pin is not None
             self._live.end(session, None)
             zeros = np.zeros(pin.slab.width, np.float32)
-            self._live.begin(session, pin, zeros if state is None else state, plan.steps)
+            self._live.begin(session, pin, zeros if state is None else state, checked.steps)
         self._observer.on_session_event(pin.key, "restarted" if restarted else "started")
-        reply = self._reply(session, plan, plan.steps, self._live.epoch(session), pin.version, delivery)
-        self._replies.put(session.key, feed, plan, 0, reply)
+        reply = self._reply(session, checked, checked.steps, self._live.epoch(session), pin.version, delivery)
+        self._replies.put(session.key, feed, checked, 0, reply)
         return reply
 
-    async def _run_at_once(self, session: Session, pin: Pin, feed: Feed, plan: FeedPlan) -> FeedReply:
+    async def _run_at_once(self, session: Session, pin: Pin, feed: Feed, checked: CheckedFeed) -> FeedReply:
         """A start that is the end as well: nothing is kept of it but the answer."""
         delivery = None
-        if plan.steps:
-            delivery = await self._compute(pin, plan, plan.initial_state, feed, want_state=plan.want_state)
+        if checked.steps:
+            delivery = await self._compute(pin, checked, checked.initial_state, feed, want_state=checked.want_state)
         restarted = session.pin is not None
         self._live.end(session, None)
         self._live.tombstones.remove(session.key)
@@ -132,30 +132,30 @@ class Feeding:
         self._observer.on_session_event(pin.key, "restarted" if restarted else "started")
         self._observer.on_session_event(pin.key, "ended")
         epoch = self._live.epochs.of(self._live.epochs.new_life())
-        reply = self._reply(session, plan, plan.steps, epoch, pin.version, delivery)
-        self._replies.put(session.key, feed, plan, 0, reply)
+        reply = self._reply(session, checked, checked.steps, epoch, pin.version, delivery)
+        self._replies.put(session.key, feed, checked, 0, reply)
         return reply
 
     async def _compute(
-        self, pin: Pin, plan: FeedPlan, state: npt.NDArray[np.float32] | None, feed: Feed, *, want_state: bool
+        self, pin: Pin, checked: CheckedFeed, state: npt.NDArray[np.float32] | None, feed: Feed, *, want_state: bool
     ) -> Delivery:
         work = Work(
             version=pin.key,
-            inputs=plan.inputs,
-            mask=plan.mask,
+            inputs=checked.inputs,
+            mask=checked.mask,
             state=state,
-            implementation=plan.implementation,
+            implementation=checked.implementation,
             want_state=want_state,
             deadline_seconds=feed.deadline_seconds,
-            priority=plan.priority,
+            priority=checked.priority,
         )
         (delivery,) = await self._run((work,))
         return delivery
 
     def _reply(
-        self, session: Session, plan: FeedPlan, position: int, epoch: str, version: LoadedVersion, delivery: Delivery | None
+        self, session: Session, checked: CheckedFeed, position: int, epoch: str, version: LoadedVersion, delivery: Delivery | None
     ) -> FeedReply:
-        shown = delivery if delivery is None or plan.want_state else delivery._replace(state=None)
+        shown = delivery if delivery is None or checked.want_state else delivery._replace(state=None)
         return FeedReply(session.key.session_id, position, epoch, version, shown)
 
     def _require_epoch(self, session: Session, feed: Feed, epoch: str) -> None:

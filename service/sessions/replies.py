@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from cellserve.service.engine.batch import Delivery
-from cellserve.service.sessions.feed import Feed, FeedPlan, FeedReply
+from cellserve.service.sessions.feed import CheckedFeed, Feed, FeedReply
 from cellserve.service.sessions.tombstones import SessionKey
 
 _OBJECT_BYTES: Final = 1000  # of an answer without its arrays
@@ -40,7 +40,7 @@ class Replies:
         self._remembered: OrderedDict[SessionKey, Remembered] = OrderedDict()
         self.bytes = 0
 
-    def put(self, key: SessionKey, feed: Feed, plan: FeedPlan, position: int, reply: FeedReply) -> None:
+    def put(self, key: SessionKey, feed: Feed, checked: CheckedFeed, position: int, reply: FeedReply) -> None:
         """`feed` was applied at `position`. Takes the place of the sequence's earlier answer."""
         self.forget(key)
         if feed.position is None:
@@ -49,17 +49,17 @@ class Replies:
         if size > min(self._one_bytes, self._limit_bytes):
             return
         kept = replace(reply, delivery=_own(reply.delivery), repeated=True)
-        self._remembered[key] = Remembered(kept, position, feed.start, feed.end, fingerprint(plan), size)
+        self._remembered[key] = Remembered(kept, position, feed.start, feed.end, fingerprint(checked), size)
         self.bytes += size
         while self.bytes > self._limit_bytes:
             self.bytes -= self._remembered.popitem(last=False)[1].bytes
 
     def match(self, key: SessionKey, feed: Feed) -> FeedReply | None:
-        """The answer to the very same feed, None if there is none. Raises what `feed.plan` raises."""
+        """The answer to the very same feed, None if there is none. Raises what `feed.check` raises."""
         known = self._remembered.get(key)
         if known is None or (feed.position, feed.start, feed.end) != (known.position, known.start, known.end):
             return None
-        same = fingerprint(feed.plan(known.reply.version)) == known.fingerprint
+        same = fingerprint(feed.check(known.reply.version)) == known.fingerprint
         return known.reply if same else None
 
     def forget(self, key: SessionKey) -> None:
@@ -68,10 +68,10 @@ class Replies:
             self.bytes -= known.bytes
 
 
-def fingerprint(plan: FeedPlan) -> bytes:
+def fingerprint(checked: CheckedFeed) -> bytes:
     """Equal for plans that feed the same numbers and want the same answer."""
     whole = hashlib.blake2b(digest_size=16)
-    for array in (*plan.inputs, plan.mask, plan.initial_state, np.array(plan.want_state)):
+    for array in (*checked.inputs, checked.mask, checked.initial_state, np.array(checked.want_state)):
         if array is None:
             whole.update(b"-")
         else:

@@ -14,6 +14,7 @@ from contextlib import asynccontextmanager
 from cellserve.service.errors import SequenceExists, SequenceUnknown, ServiceError, WrongWeights
 from cellserve.service.registry.lease import Lease
 from cellserve.service.registry.status import VersionState, VersionStatus
+from cellserve.service.sessions.capacity import Capacity
 from cellserve.service.sessions.durability.durability import Durability
 from cellserve.service.sessions.durability.revival import Revival
 from cellserve.service.sessions.feed import Feed, FeedReply
@@ -23,7 +24,6 @@ from cellserve.service.sessions.info import SessionInfo
 from cellserve.service.sessions.live import LiveSessions
 from cellserve.service.sessions.observer import NoObserver, SessionCount, SessionObserver
 from cellserve.service.sessions.replies import Replies
-from cellserve.service.sessions.room import Room
 from cellserve.service.sessions.session import Session
 from cellserve.service.sessions.settings import SessionSettings
 from cellserve.service.sessions.states import States
@@ -51,11 +51,11 @@ class Sessions:
         self._observer = observer or NoObserver()
         self._clock = clock
         self._live = LiveSessions(settings, versions.model_settings, self._observer, clock)
-        self._room = Room(self._live, settings, self._observer)
-        self._states = States(self._room, self._observer)
+        self._capacity = Capacity(self._live, settings, self._observer)
+        self._states = States(self._capacity, self._observer)
         self._replies = Replies(settings.reply_bytes, settings.one_reply_bytes)
-        self._feeding = Feeding(run, versions, self._live, self._states, self._room, self._replies, self._observer)
-        self._durability = Durability(settings, self._live, self._room, clock, wall_clock)
+        self._feeding = Feeding(run, versions, self._live, self._states, self._capacity, self._replies, self._observer)
+        self._durability = Durability(settings, self._live, self._capacity, clock, wall_clock)
         self._live.on_change = self._durability.on_change
         self._timer: asyncio.TimerHandle | None = None
         self._timer_due_seconds = 0.0
@@ -66,7 +66,7 @@ class Sessions:
     async def start(self) -> None:
         """Restores what was written before. What cannot be restored is told in the log and stops nothing."""
         kept = await self._durability.load()
-        revival = Revival(self._versions, self._live, self._room, self._observer, self._clock)
+        revival = Revival(self._versions, self._live, self._capacity, self._observer, self._clock)
         await revival.revive(kept.segments, clean=kept.clean, written_unix_seconds=kept.written_unix_seconds)
         await self._durability.began()
         self._set_timer()
@@ -79,7 +79,7 @@ class Sessions:
         await self._durability.stop()
         for session in self._live:
             self._live.end(session, None)
-        self._room.close()
+        self._capacity.close()
 
     def on_version(self, status: VersionStatus) -> None:
         """A change in the catalog: the sequences of a version on its way out have the drain time to end."""
@@ -94,7 +94,7 @@ class Sessions:
     async def feed(self, model: str, session_id: str, feed: Feed) -> FeedReply:
         """Applies one feed, after all that came before it for the same id. An empty id is given one by its start.
 
-        Raises InvalidInput, UnknownModel, NotCausal, Overloaded, the Sequence… errors, VersionRetired, and what the plan and the
+        Raises InvalidInput, UnknownModel, NotCausal, Overloaded, the Sequence… errors, VersionRetired, and what the check and the
         engine raise; the sequence is then as it was.
         """
         began = self._clock()
@@ -139,7 +139,7 @@ class Sessions:
             state = content.row(pin.version.state_layout)
             async with self._turn(self._live.place(key)) as session:
                 self._require_free(session, restart)
-                async with self._room.place(pin):
+                async with self._capacity.place(pin):
                     self._live.end(session, None)
                     self._replies.forget(key)
                     self._live.begin(session, pin, state, content.facts.position)
@@ -160,7 +160,7 @@ class Sessions:
         try:
             async with self._turn(self._live.place(key)) as copy:
                 self._require_free(copy, restart=False)
-                async with self._room.place(pin):
+                async with self._capacity.place(pin):
                     self._replies.forget(key)
                     self._live.begin(copy, pin, state, position)
                 self._observer.on_session_event(pin.key, "started")

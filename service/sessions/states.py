@@ -8,16 +8,16 @@ import numpy as np
 import numpy.typing as npt
 
 from cellserve.service.errors import InternalFailure
+from cellserve.service.sessions.capacity import Capacity
 from cellserve.service.sessions.observer import SessionObserver
-from cellserve.service.sessions.room import Room
 from cellserve.service.sessions.session import Session
 
 
 class States:
     """Every method is called in the turn of its sequence, which is live."""
 
-    def __init__(self, room: Room, observer: SessionObserver) -> None:
-        self._room = room
+    def __init__(self, capacity: Capacity, observer: SessionObserver) -> None:
+        self._capacity = capacity
         self._observer = observer
 
     async def bring_back(self, session: Session) -> npt.NDArray[np.float32]:
@@ -25,7 +25,7 @@ class States:
         if session.pin is None:
             raise RuntimeError(f"{session.key} is not live")
         if session.row is None:
-            async with self._room.memory(session.pin):
+            async with self._capacity.memory(session.pin):
                 state = await self.look(session)
                 parked, session.parked = session.parked, None
                 session.row = session.pin.slab.put(state)

@@ -1,4 +1,4 @@
-"""python -m tests.bench.door_alone REPOSITORY CLASSES FRONT: the real door, catalog and metrics over an engine that answers at once.
+"""python -m tests.bench.door_alone REPOSITORY CLASSES FRONT: the real door, catalog and metrics over an engine that is instant.
 
 Prints its port, serves until its standard input is closed.
 """

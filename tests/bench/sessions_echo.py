@@ -43,8 +43,7 @@ class _Echo(Sessions):
         if (version := self._version) is None:
             with await self._catalog.acquire(self._model) as lease:
                 version = self._version = lease.version
-        plan = feed.plan(version)
-        steps = plan.steps
+        steps = feed.check(version).steps
         delivery = Delivery(1, self._outputs, None, None, "fused", steps, 1, 0.0, 0.0) if steps else None
         return FeedReply(session_id, (feed.position or 0) + steps, "00000000-1", version, delivery)
 

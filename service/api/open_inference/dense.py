@@ -1,4 +1,4 @@
-"""The usual ModelInferRequest, planned in few operations: one input of features, dense and raw, and nothing asked beside it.
+"""The usual ModelInferRequest, checked in few operations: one input of features, dense and raw, and nothing asked beside it.
 
 Anything else is left to the general way, errors too, so that every answer and every sentence is the one of `padded`. Rows are
 views of the message's bytes.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from cellserve.service.api.door import Planned
+from cellserve.service.api.door import CheckedRequest
 from cellserve.service.api.requests import outputs
 from cellserve.service.api.requests.outputs import WantedOutputs
 from cellserve.service.api.requests.row_inputs import Limits, RowInputs, RunOptions
@@ -19,7 +19,9 @@ from cellserve.service.pb import open_inference_pb2 as pb
 _FLOAT = DTYPES["FP32"]
 
 
-def plan(request: pb.ModelInferRequest, signature: Signature, limits: Limits, deadline_seconds: float | None) -> Planned | None:
+def check(
+    request: pb.ModelInferRequest, signature: Signature, limits: Limits, deadline_seconds: float | None
+) -> CheckedRequest | None:
     """request: without parameters. None if it is not of this kind, or wrong in any way but for a reply that is too large.
 
     Raises InvalidInput for the latter.
@@ -44,7 +46,7 @@ def plan(request: pb.ModelInferRequest, signature: Signature, limits: Limits, de
     array = np.frombuffer(data, _FLOAT).reshape(shape)
     if not np.logical_and.reduce(np.isfinite(array), axis=None):
         return None
-    planned = RowInputs((list(array),), None, None, [steps] * rows, steps)
+    row_inputs = RowInputs((list(array),), None, None, [steps] * rows, steps)
     wanted = WantedOutputs(signature.output_names)
-    outputs.require_reply_fits(signature, wanted, planned, limits)
-    return Planned(planned, RunOptions(None, False, deadline_seconds), wanted)
+    outputs.require_reply_fits(signature, wanted, row_inputs, limits)
+    return CheckedRequest(row_inputs, RunOptions(None, False, deadline_seconds), wanted)

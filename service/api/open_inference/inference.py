@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Final
 
-from cellserve.service.api.door import Door, Planned
+from cellserve.service.api.door import CheckedRequest, Door
 from cellserve.service.api.open_inference import dense, inference_feed, padded, parameters, replies
 from cellserve.service.api.open_inference.parameters import NO_PARAMETERS, RequestParameters
 from cellserve.service.api.requests import outputs
@@ -33,44 +33,44 @@ async def infer(door: Door, request: pb.ModelInferRequest, remaining_seconds: fl
     """remaining_seconds: of the call, None for no limit. Raises what Door.run and feed raise, InvalidInput and NotOffered."""
     asked = parameters.read(request.parameters)
     ends_seconds = deadline(remaining_seconds, asked.timeout_seconds)
-    plan = partial(_plan, door, request, asked, ends_seconds)
+    check = partial(_check, door, request, asked, ends_seconds)
     if asked.session is not None:
-        return await inference_feed.answer(door, request, asked.session, ends_seconds, plan)
-    return await door.run(request.model_name, request.model_version, plan, partial(_reply, request.id))
+        return await inference_feed.answer(door, request, asked.session, ends_seconds, check)
+    return await door.run(request.model_name, request.model_version, check, partial(_reply, request.id))
 
 
-def _plan(
+def _check(
     door: Door,
     request: pb.ModelInferRequest,
     asked: RequestParameters,
     ends_seconds: float | None,
     version: LoadedVersion,
     signature: Signature,
-) -> Planned:
-    planned = dense.plan(request, signature, door.limits, ends_seconds) if asked is NO_PARAMETERS else None
-    return planned or plan_any(request, asked, ends_seconds, version.implementations, signature, door.limits)
+) -> CheckedRequest:
+    checked = dense.check(request, signature, door.limits, ends_seconds) if asked is NO_PARAMETERS else None
+    return checked or check_any(request, asked, ends_seconds, version.implementations, signature, door.limits)
 
 
-def plan_any(
+def check_any(
     request: pb.ModelInferRequest,
     asked: RequestParameters,
     ends_seconds: float | None,
     implementations: Mapping[str, str | None],
     signature: Signature,
     limits: Limits,
-) -> Planned:
+) -> CheckedRequest:
     """implementations: what the version offers. Raises InvalidInput, NotOffered, and what `choose` raises."""
     wanted = _wanted(request, asked, signature)
     rows = padded.rows(signature, _arrays(request, signature), limits)
     outputs.require_reply_fits(signature, wanted, rows, limits)
     implementation = choose(asked.implementation, implementations, "parameters.implementation")
-    return Planned(rows, RunOptions(implementation, wanted.want_state, ends_seconds, asked.priority), wanted)
+    return CheckedRequest(rows, RunOptions(implementation, wanted.want_state, ends_seconds, asked.priority), wanted)
 
 
 def _reply(
-    request_id: str, version: LoadedVersion, signature: Signature, planned: Planned, done: list[Delivery]
+    request_id: str, version: LoadedVersion, signature: Signature, checked: CheckedRequest, done: list[Delivery]
 ) -> pb.ModelInferResponse:
-    return replies.infer_response(request_id, version.key, signature, planned.wanted, planned.rows, done)
+    return replies.infer_response(request_id, version.key, signature, checked.wanted, checked.rows, done)
 
 
 def _wanted(request: pb.ModelInferRequest, asked: RequestParameters, signature: Signature) -> WantedOutputs:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from cellserve.service.api.door import Door, Planned
+from cellserve.service.api.door import CheckedRequest, Door
 from cellserve.service.api.feeding import FeedAsk, FeedDone, FeedRequest, feed
 from cellserve.service.api.open_inference import padded, replies
 from cellserve.service.api.open_inference.session_parameters import SessionParameters
@@ -24,13 +24,13 @@ async def answer(
     request: pb.ModelInferRequest,
     session: SessionParameters,
     ends_seconds: float | None,
-    plan: Callable[[LoadedVersion, Signature], Planned],
+    check: Callable[[LoadedVersion, Signature], CheckedRequest],
 ) -> pb.ModelInferResponse:
     """A start on a live id restarts it, as Triton has it, so that a start may be sent again. Raises what `feed` raises."""
 
-    def check(version: LoadedVersion, signature: Signature) -> FeedRequest:
+    def check_feed(version: LoadedVersion, signature: Signature) -> FeedRequest:
         _require_no_second_state(request, session)
-        return FeedRequest.of_one_row(plan(version, signature), padded.field_of(signature.inputs[0].name))
+        return FeedRequest.of_one_row(check(version, signature), padded.field_of(signature.inputs[0].name))
 
     def reply(done: FeedDone) -> pb.ModelInferResponse:
         return _reply(request.id, session.sequence_id, done)
@@ -46,7 +46,7 @@ async def answer(
         epoch=session.epoch,
         deadline_seconds=ends_seconds,
     )
-    return await feed(door, ask, check, reply)
+    return await feed(door, ask, check_feed, reply)
 
 
 def _require_no_second_state(request: pb.ModelInferRequest, session: SessionParameters) -> None:
@@ -59,10 +59,10 @@ def _require_no_second_state(request: pb.ModelInferRequest, session: SessionPara
 
 
 def _reply(request_id: str, sequence_id: int | str, done: FeedDone) -> pb.ModelInferResponse:
-    fed, planned = done.fed, done.planned
-    if fed.delivery is None or planned is None:
+    fed, checked = done.fed, done.checked
+    if fed.delivery is None or checked is None:
         raise RuntimeError("a feed of time steps was answered without outputs")
-    response = replies.infer_response(request_id, fed.version.key, done.signature, planned.wanted, planned.rows, [fed.delivery])
+    response = replies.infer_response(request_id, fed.version.key, done.signature, checked.wanted, checked.rows, [fed.delivery])
     if isinstance(sequence_id, int):
         response.parameters[_SEQUENCE_ID].int64_param = sequence_id
     else:

@@ -61,14 +61,14 @@ def rows(signature: Signature, arrays: Mapping[str, Array], limits: Limits) -> R
         column = _column(given, arrays[given.name], batch, time, valid)
         inputs.append(list(column) if given.kind == "vector" else [row[:count] for row, count in zip(column, steps)])
     alone = len(inputs) == 1
-    planned = RowInputs(
+    row_inputs = RowInputs(
         inputs=tuple(inputs),
         masks=None if mask is None else list(mask),
         states=checks.states(signature, _state_arrays(arrays), batch),
         lengths=counts[0] if alone else list(zip(*counts)),
         time_steps=times[0] if alone else times,
     )
-    return stood_in_for(signature, planned)
+    return stood_in_for(signature, row_inputs)
 
 
 def _batch_and_times(signature: Signature, arrays: Mapping[str, Array], limits: Limits) -> tuple[int, tuple[int, ...]]:

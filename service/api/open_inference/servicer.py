@@ -22,7 +22,7 @@ from cellserve.service.api.open_inference.inference import infer
 from cellserve.service.api.open_inference.inference_stream import InferenceStream
 from cellserve.service.api.open_inference.statistics import StatisticsSource
 from cellserve.service.api.overload.askers import streaming_asker_of
-from cellserve.service.api.overload.storm import Storm
+from cellserve.service.api.overload.refusal_log import RefusalLog
 from cellserve.service.api.streams import StreamedRequests, answers
 from cellserve.service.errors import ServiceError
 from cellserve.service.pb import open_inference_pb2 as pb
@@ -50,10 +50,10 @@ class OpenInferenceServicer(GRPCInferenceServiceServicer):
         observer: DoorObserver,
         totals: StatisticsSource,
         server_version: str,
-        storm: Storm,
+        refusal_log: RefusalLog,
     ) -> None:
         self._door = door
-        self._around = StreamedRequests(observer, storm)
+        self._around = StreamedRequests(observer, refusal_log)
         self._totals = totals
         self._server_version = server_version
         self._streams_end = asyncio.Event()
@@ -113,7 +113,7 @@ class OpenInferenceServicer(GRPCInferenceServiceServicer):
         stream = InferenceStream(partial(infer, self._door), self._around, context.time_remaining, streaming_asker_of(context))
         execution, most = self._door.execution, self._door.limits.unanswered
         async with aclosing(
-            answers(requests, stream.start, most, execution.presence, execution.turnstile, self._streams_ended())
+            answers(requests, stream.start, most, execution.at_door, execution.turnstile, self._streams_ended())
         ) as replies:
             async for reply in replies:
                 yield reply

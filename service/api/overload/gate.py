@@ -2,8 +2,8 @@
 
 Two things close it. Where the event loop is busy and most of what a client sends is refused after it has been read, only so
 much of it is read as gives the engine a choice: the rest would be refused too, at many times the cost. And where the loop
-itself lags, calls are read only as fast as it can, and who sends more than others is read no more than they. Pure: clock, dice and
-measurements are passed in. Knows no gRPC and no messages; a client is a name.
+itself lags, calls are read only as fast as it can, and who sends more than others is read no more than they. Pure: clock, dice
+and measurements are passed in. Knows no gRPC and no messages; a client is a name.
 """
 
 from __future__ import annotations

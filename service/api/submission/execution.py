@@ -10,8 +10,8 @@ from typing import Protocol
 from cellserve.service.api.calls import CURRENT
 from cellserve.service.api.overload.turnstile import Turnstile
 from cellserve.service.api.submission.inbox import Inbox
-from cellserve.service.api.submission.presence import Presence
-from cellserve.service.api.submission.side_by_side import SideBySide
+from cellserve.service.api.submission.microbatcher import Microbatcher
+from cellserve.service.api.submission.requests_at_door import RequestsAtDoor
 from cellserve.service.engine.asker import ANYBODY, Asker
 from cellserve.service.engine.batch import Delivery
 from cellserve.service.engine.sequence import Work
@@ -38,9 +38,9 @@ class Execution:
     def __init__(self, engine: WorkTaker, inbox: Inbox) -> None:
         self._engine = engine
         self._inbox = inbox
-        self.presence = Presence()
+        self.at_door = RequestsAtDoor()
         self.turnstile = Turnstile()
-        self._side_by_side = SideBySide(engine.run_at_once, self.presence, inbox.loop)
+        self._microbatcher = Microbatcher(engine.run_at_once, self.at_door, inbox.loop)
         self._closed: ServiceError | None = None
         self._closing = asyncio.Event()
         self._leaving = False
@@ -94,22 +94,22 @@ class Execution:
         """
         self.require_open()
         now = time.monotonic()
-        alone = self._side_by_side.alone(now)
+        alone = self._microbatcher.alone(now)
         implementation = self._engine.short(works, alone)
         if implementation is not None:
             return await self._run_at_once(works, implementation, now, alone)
-        self.presence.leave()
+        self.at_door.leave()
         try:
             asker = _asker()._replace(live=live)
             return [await self._run_alone(works[0], asker)] if len(works) == 1 else await self._run_all(works, asker)
         finally:
-            self.presence.come_back()
+            self.at_door.come_back()
 
     async def _run_at_once(self, works: Sequence[Work], implementation: str, now_seconds: float, alone: bool) -> list[Delivery]:
-        if alone or len(works) > 1 or not self._side_by_side.promising():
+        if alone or len(works) > 1 or not self._microbatcher.promising():
             done = self._engine.run_at_once(works, implementation, [now_seconds] * len(works))
         else:
-            done = [await self._side_by_side.hold(works[0], implementation, now_seconds)]
+            done = [await self._microbatcher.hold(works[0], implementation, now_seconds)]
         for delivery in done:
             if delivery.error is not None:
                 raise delivery.error

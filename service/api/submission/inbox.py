@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Sequence
 from typing import Any
 
-from cellserve.service.api.submission.answer import Answer
+from cellserve.service.api.submission.reply_future import ReplyFuture
 from cellserve.service.engine.batch import Delivery
 from cellserve.service.errors import ServiceError
 
@@ -20,7 +20,7 @@ class Gathering:
     __slots__ = ("answer", "deliveries", "missing", "sequence_ids")
 
     def __init__(self, rows: int, loop: asyncio.AbstractEventLoop) -> None:
-        self.answer: Answer[list[Delivery]] = Answer(loop)
+        self.answer: ReplyFuture[list[Delivery]] = ReplyFuture(loop)
         self.deliveries: list[Delivery | None] = [None] * rows
         self.missing = rows
         self.sequence_ids: list[int] = []
@@ -43,7 +43,7 @@ class Inbox:
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
         self._expected: dict[int, tuple[Gathering, int]] = {}
-        self._alone: dict[int, Answer[Delivery]] = {}
+        self._alone: dict[int, ReplyFuture[Delivery]] = {}
 
     def deliver(self, deliveries: Sequence[Delivery]) -> None:
         """Called on the engine's thread."""
@@ -62,9 +62,9 @@ class Inbox:
         """Expect nothing more for `gathering`. Returns the sequences that were still under way."""
         return [sequence_id for sequence_id in gathering.sequence_ids if self._expected.pop(sequence_id, None) is not None]
 
-    def expect_alone(self, sequence_id: int) -> Answer[Delivery]:
+    def expect_alone(self, sequence_id: int) -> ReplyFuture[Delivery]:
         """For the only row of a request: its delivery, or what the engine says went wrong. Called as `expect` is."""
-        answer = self._alone[sequence_id] = Answer(self.loop)
+        answer = self._alone[sequence_id] = ReplyFuture(self.loop)
         return answer
 
     def forget_alone(self, sequence_id: int) -> bool:
@@ -75,7 +75,7 @@ class Inbox:
         """End everything under way with `error`: nothing will be delivered any more."""
         expected, self._expected = self._expected, {}
         alone, self._alone = self._alone, {}
-        answers: list[Answer[Any]] = [*alone.values(), *(gathering.answer for gathering, _ in expected.values())]
+        answers: list[ReplyFuture[Any]] = [*alone.values(), *(gathering.answer for gathering, _ in expected.values())]
         for answer in answers:
             if not answer.done():
                 answer.set_exception(error)

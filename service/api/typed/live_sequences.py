@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from cellserve.service.api.door import Door, Planned
+from cellserve.service.api.door import CheckedRequest, Door
 from cellserve.service.api.feeding import FeedAsk, FeedDone, FeedRequest, feed, require_position
 from cellserve.service.api.requests import outputs
 from cellserve.service.api.requests.implementations import choose
@@ -18,7 +18,7 @@ from cellserve.service.api.typed.ragged import RaggedBatch
 from cellserve.service.errors import InvalidInput, UnknownModel
 from cellserve.service.pb import cellserve_pb2 as pb
 from cellserve.service.registry.lease import LoadedVersion
-from cellserve.service.sessions.feed import FeedPlan
+from cellserve.service.sessions.feed import CheckedFeed
 from cellserve.service.sessions.ids import new_id
 from cellserve.service.sessions.info import SessionInfo
 
@@ -37,7 +37,7 @@ class LiveSequences:
 
     async def open(self, request: pb.OpenRequest, ends_seconds: float | None) -> pb.OpenReply:
         def check(version: LoadedVersion, signature: Signature) -> FeedRequest:
-            return FeedRequest(FeedPlan((), initial_state=messages.state_row(request.state, signature)))
+            return FeedRequest(CheckedFeed((), initial_state=messages.state_row(request.state, signature)))
 
         ask = FeedAsk(
             model=request.model,
@@ -98,12 +98,12 @@ class LiveSequences:
         if not request.HasField("inputs"):
             if request.more_inputs or request.HasField("mask"):
                 raise InvalidInput("there are no inputs, but what belongs to them", field="inputs")
-            return FeedRequest(FeedPlan((), implementation=implementation))
+            return FeedRequest(CheckedFeed((), implementation=implementation))
         rows = ragged.rows(signature, _batch(request, signature), self._door.limits)
         wanted = WantedOutputs.of(signature, (), request.return_state)
         outputs.require_reply_fits(signature, wanted, rows, self._door.limits)
         options = RunOptions(implementation, wanted.want_state, ends_seconds, request.priority)
-        return FeedRequest.of_one_row(Planned(rows, options, wanted), "inputs")
+        return FeedRequest.of_one_row(CheckedRequest(rows, options, wanted), "inputs")
 
 
 def _batch(request: pb.FeedRequest, signature: Signature) -> RaggedBatch:
@@ -129,10 +129,10 @@ def _open_reply(done: FeedDone) -> pb.OpenReply:
 
 
 def _feed_reply(done: FeedDone) -> pb.FeedReply:
-    fed, planned = done.fed, done.planned
+    fed, checked = done.fed, done.checked
     answer = None
-    if fed.delivery is not None and planned is not None:
-        answer = messages.run_reply(fed.version, done.signature, planned, [fed.delivery])
+    if fed.delivery is not None and checked is not None:
+        answer = messages.run_reply(fed.version, done.signature, checked, [fed.delivery])
     return pb.FeedReply(sequence_id=fed.session_id, position=fed.position, epoch=fed.epoch, repeated=fed.repeated, answer=answer)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cellserve.models.clock import steps_of
-from cellserve.service.api.door import Planned
+from cellserve.service.api.door import CheckedRequest
 from cellserve.service.api.requests import checks, outputs
 from cellserve.service.api.requests.empty_rows import answers
 from cellserve.service.api.requests.signature import Signature
@@ -63,7 +63,7 @@ def state_row(given: Mapping[str, pb.Tensor], signature: Signature) -> NDArray[n
     return None if joined is None else joined[0]
 
 
-def run_reply(version: LoadedVersion, signature: Signature, planned: Planned, done: Sequence[Delivery]) -> pb.RunReply:
+def run_reply(version: LoadedVersion, signature: Signature, checked: CheckedRequest, done: Sequence[Delivery]) -> pb.RunReply:
     """done: the delivery of each row, in order."""
     reply = pb.RunReply(
         model=version.key.model,
@@ -75,7 +75,7 @@ def run_reply(version: LoadedVersion, signature: Signature, planned: Planned, do
     )
     lengths: list[int] | None = None
     for position, output in enumerate(signature.outputs):
-        arrays = answers(output, position, planned.rows, done)
+        arrays = answers(output, position, checked.rows, done)
         own, first = None, len(arrays)
         if output.per_step:
             steps = [len(array) for array in arrays]
@@ -84,9 +84,9 @@ def run_reply(version: LoadedVersion, signature: Signature, planned: Planned, do
         tensor = pb.Tensor(dtype=pb.FLOAT32, shape=(first, *output.features), data=outputs.row_bytes(arrays))
         reply.outputs.add(name=output.name, per_step=output.per_step, tensor=tensor, lengths=own)
     if lengths is None:
-        lengths = [steps_of(fed, signature.timed) for fed in planned.rows.lengths]
+        lengths = [steps_of(fed, signature.timed) for fed in checked.rows.lengths]
     reply.lengths.extend(lengths)
-    if planned.wanted.want_state:
+    if checked.wanted.want_state:
         for key, columns in signature.states.items():
             data = outputs.state_bytes(done, columns.start, columns.width)
             reply.state[key].CopyFrom(pb.Tensor(dtype=pb.FLOAT32, shape=(len(done), columns.width), data=data))

@@ -71,14 +71,14 @@ def rows(signature: Signature, batch: RaggedBatch, limits: Limits) -> RowInputs:
         for given, array, field, lengths in zip(signature.inputs, batch.inputs, batch.fields, columns)
     )
     alone = len(columns) == 1
-    planned = RowInputs(
+    row_inputs = RowInputs(
         inputs=inputs,
         masks=None if mask is None else [mask[start:end] for start, end in _spans(columns[0])],
         states=checks.states(signature, {key: (f"state.{key}", array) for key, array in batch.states.items()}, count),
         lengths=columns[0] if alone else list(zip(*columns)),
         time_steps=max(columns[0]) if alone else tuple(map(max, columns)),
     )
-    return stood_in_for(signature, planned)
+    return stood_in_for(signature, row_inputs)
 
 
 def _lengths(signature: Signature, batch: RaggedBatch, limits: Limits) -> list[list[int]]:

@@ -10,10 +10,10 @@ from contextlib import aclosing
 from functools import partial
 from typing import Any
 
-from cellserve.service.api.door import Door, Planned
+from cellserve.service.api.door import CheckedRequest, Door
 from cellserve.service.api.facts import DoorObserver
 from cellserve.service.api.overload.askers import streaming_asker_of
-from cellserve.service.api.overload.storm import Storm
+from cellserve.service.api.overload.refusal_log import RefusalLog
 from cellserve.service.api.requests import outputs
 from cellserve.service.api.requests.implementations import choose
 from cellserve.service.api.requests.outputs import WantedOutputs
@@ -32,9 +32,9 @@ from cellserve.service.registry.lease import LoadedVersion
 
 
 class TypedSequencesServicer(SequencesServicer):
-    def __init__(self, door: Door, observer: DoorObserver, storm: Storm) -> None:
+    def __init__(self, door: Door, observer: DoorObserver, refusal_log: RefusalLog) -> None:
         self._door = door
-        self._around = StreamedRequests(observer, storm)
+        self._around = StreamedRequests(observer, refusal_log)
         self._live = LiveSequences(door)
         self._streamed: dict[str, Act] = {
             "run": self._run,
@@ -52,7 +52,7 @@ class TypedSequencesServicer(SequencesServicer):
         stream = SequenceStream(self._streamed, self._around, context.time_remaining, streaming_asker_of(context))
         execution, most = self._door.execution, self._door.limits.unanswered
         async with aclosing(
-            answers(requests, stream.start, most, execution.presence, execution.turnstile, execution.closed())
+            answers(requests, stream.start, most, execution.at_door, execution.turnstile, execution.closed())
         ) as replies:
             async for reply in replies:
                 yield reply
@@ -86,15 +86,17 @@ class TypedSequencesServicer(SequencesServicer):
     # --- whole sequences ---
 
     async def _run(self, request: pb.RunRequest, ends_seconds: float | None) -> pb.RunReply:
-        plan = partial(self._plan, request, ends_seconds)
-        return await self._door.run(request.model, request.version, plan, _reply)
+        check = partial(self._check, request, ends_seconds)
+        return await self._door.run(request.model, request.version, check, _reply)
 
-    def _plan(self, request: pb.RunRequest, ends_seconds: float | None, version: LoadedVersion, signature: Signature) -> Planned:
+    def _check(
+        self, request: pb.RunRequest, ends_seconds: float | None, version: LoadedVersion, signature: Signature
+    ) -> CheckedRequest:
         rows = ragged.rows(signature, _batch(request, signature), self._door.limits)
         wanted = WantedOutputs.of(signature, (), request.return_state)
         outputs.require_reply_fits(signature, wanted, rows, self._door.limits)
         implementation = choose(request.implementation, version.implementations, "implementation")
-        return Planned(rows, RunOptions(implementation, wanted.want_state, ends_seconds, request.priority), wanted)
+        return CheckedRequest(rows, RunOptions(implementation, wanted.want_state, ends_seconds, request.priority), wanted)
 
 
 def _batch(request: pb.RunRequest, signature: Signature) -> RaggedBatch:
@@ -106,5 +108,5 @@ def _batch(request: pb.RunRequest, signature: Signature) -> RaggedBatch:
     return RaggedBatch(request.lengths, inputs, fields, mask, messages.states(request.state, signature), more_lengths)
 
 
-def _reply(version: LoadedVersion, signature: Signature, planned: Planned, done: list[Delivery]) -> pb.RunReply:
-    return messages.run_reply(version, signature, planned, done)
+def _reply(version: LoadedVersion, signature: Signature, checked: CheckedRequest, done: list[Delivery]) -> pb.RunReply:
+    return messages.run_reply(version, signature, checked, done)

@@ -18,7 +18,7 @@ from cellserve.service.engine.admission.backlog import Backlog
 from cellserve.service.engine.admission.proportion import Proportion
 from cellserve.service.engine.admission.shares import Shares
 from cellserve.service.engine.asker import Asker
-from cellserve.service.engine.promise import Promise
+from cellserve.service.engine.estimate import Estimate
 from cellserve.service.errors import CAUSE, TURNED_AWAY, DeadlineExpired, Overloaded
 
 _UNMEASURED_RETRY_SECONDS: Final = 0.1
@@ -29,7 +29,7 @@ _BUSY_ROWS: Final = 32  # with fewer under way nobody gives way to another lengt
 
 class _Foresight(NamedTuple):
     ahead_seconds: float
-    promise: Promise
+    estimate: Estimate
 
 
 class Admission:
@@ -63,7 +63,7 @@ class Admission:
         backlog: Backlog,
         others: Iterable[Backlog],
         unasked: bool = False,
-    ) -> Promise:
+    ) -> Estimate:
         """Books a sequence of so many time steps for `backlog`. others: those that share the worker with it.
 
         unasked: it is let in with the request that it is a row of. Raises Overloaded.
@@ -71,7 +71,7 @@ class Admission:
         shared = [other for other in others if other is not backlog and other.sequences > 0]
         outstanding = backlog.steps + sum([other.steps for other in shared])
         foresight = self._foresee(steps, asker.client, backlog, shared)
-        promise = foresight.promise
+        estimate = foresight.estimate
         if outstanding > 0:
             self._check_steps(steps, outstanding, backlog)
         if (backlog.sequences > 0 or shared) and not asker.live and not unasked:
@@ -79,19 +79,19 @@ class Admission:
             self._check(steps, deadline_seconds, now_seconds, foresight, backlog, returning)
         if not asker.live:
             self._proportion.saw(steps, now_seconds, let_in=True)
-        self._work_seconds += 0.05 * (promise.work_seconds - self._work_seconds)
-        turn = self._shares.turn_seconds(asker.client, promise.work_seconds, now_seconds)
+        self._work_seconds += 0.05 * (estimate.work_seconds - self._work_seconds)
+        turn = self._shares.turn_seconds(asker.client, estimate.work_seconds, now_seconds)
         backlog.submit(steps)
-        return promise._replace(turn_seconds=turn)
+        return estimate._replace(turn_seconds=turn)
 
-    def withdraw(self, steps: int, promise: Promise, backlog: Backlog) -> None:
+    def withdraw(self, steps: int, estimate: Estimate, backlog: Backlog) -> None:
         """One that was admitted, and that no worker has been told of."""
         backlog.withdraw(steps)
-        self._shares.withdraw(promise.client, promise.work_seconds)
+        self._shares.withdraw(estimate.client, estimate.work_seconds)
 
-    def end(self, promise: Promise) -> None:
+    def end(self, estimate: Estimate) -> None:
         """One that was admitted is over. The worker's thread."""
-        self._shares.end(promise.client, promise.work_seconds)
+        self._shares.end(estimate.client, estimate.work_seconds)
 
     @staticmethod
     def late(done: str, left_seconds: float) -> Overloaded:
@@ -126,7 +126,7 @@ class Admission:
         work = steps * backlog.seconds_per_step
         ahead *= self._shares.part_ahead(client, work)
         predicted = ahead + own
-        return _Foresight(ahead * stretch, Promise(client, float("-inf"), work, predicted, predicted * stretch))
+        return _Foresight(ahead * stretch, Estimate(client, float("-inf"), work, predicted, predicted * stretch))
 
     def _check_steps(self, steps: int, outstanding: int, backlog: Backlog) -> None:
         excess = outstanding + steps - self._max_waiting_timesteps
@@ -149,8 +149,8 @@ class Admission:
         backlog: Backlog,
         returning: bool,
     ) -> None:
-        ahead, promise = foresight
-        done = promise.stretched_seconds
+        ahead, estimate = foresight
+        done = estimate.stretched_seconds
         booked = 0.0 if returning else self._appointments.due_work_seconds(now_seconds, done)
         if deadline_seconds is None:
             late = ahead + booked - self._max_waiting_seconds
@@ -161,11 +161,11 @@ class Admission:
             why = f"{ahead:.3g} s of work are ahead of this sequence, and its deadline leaves {left:.3g} s"
         if late > 0.0:
             self._proportion.saw(steps, now_seconds, let_in=False)
-            raise self.refusal("wait" if deadline_seconds is None else "deadline", why, now_seconds, late, promise.work_seconds)
+            raise self.refusal("wait" if deadline_seconds is None else "deadline", why, now_seconds, late, estimate.work_seconds)
         if backlog.sequences >= _BUSY_ROWS and not returning and not self._proportion.fair(steps, now_seconds):
             self._proportion.saw(steps, now_seconds, let_in=False)
             why = f"sequences of other lengths, of which more were refused, come first: {ahead:.3g} s of work are ahead"
-            raise self.refusal("proportion", why, now_seconds, _GIVEN_WAY * ahead, promise.work_seconds)
+            raise self.refusal("proportion", why, now_seconds, _GIVEN_WAY * ahead, estimate.work_seconds)
 
 
 def check_deadline(deadline_seconds: float | None, now_seconds: float, least_seconds: float) -> None:

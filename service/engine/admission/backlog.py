@@ -14,8 +14,8 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
-from cellserve.service.engine.admission.load import Load
-from cellserve.service.engine.promise import TELLING_SECONDS
+from cellserve.service.engine.admission.workload import Workload
+from cellserve.service.engine.estimate import MEANINGFUL_SECONDS
 
 _FORGETTING: Final = 0.9  # for each iteration
 _OWED: Final = 3.0  # as in chunk_queue.py: what whoever is passed over has for each second of it
@@ -42,7 +42,7 @@ class Backlog:
         self._most_rows = most_rows
         self._submitted: dict[int, int] = {}  # time steps, by the octave of their sequence's length
         self._ended: dict[int, int] = {}
-        self._load = Load(_FORGETTING)
+        self._workload = Workload(_FORGETTING)
         self._recent_iterations = 0.0
         self._recent_rows = 0.0
         self._recent_live = 0.0
@@ -52,12 +52,12 @@ class Backlog:
     @property
     def sequences(self) -> int:
         """How many are under way or wait."""
-        return self._load.outstanding_sequences
+        return self._workload.outstanding_sequences
 
     @property
     def steps(self) -> int:
         """How many are yet to be computed."""
-        return max(0, self._load.outstanding_steps)
+        return max(0, self._workload.outstanding_steps)
 
     @property
     def seconds(self) -> float:
@@ -78,20 +78,20 @@ class Backlog:
 
     def computed(self, timesteps: int, steps: int, seconds: float) -> None:
         """An iteration of so many steps, `timesteps` of all rows together, took so long."""
-        self._load.computed(timesteps, seconds)
+        self._workload.computed(timesteps, seconds)
         self._recent_iterations = _FORGETTING * self._recent_iterations + 1.0
         self._recent_rows = _FORGETTING * self._recent_rows + timesteps / steps
         self._recent_live = _FORGETTING * self._recent_live + max(1, min(self.sequences, self._most_rows))
 
     def lost(self, timesteps: int) -> None:
         """So many were computed, and their results never came."""
-        self._load.lost(timesteps)
+        self._workload.lost(timesteps)
 
     def end(self, steps: int, left: int) -> None:
         """A sequence of so many steps has ended, `left` of them never to be computed."""
         octave = steps.bit_length()
         self._ended[octave] = self._ended.get(octave, 0) + steps
-        self._load.dropped(left)
+        self._workload.dropped(left)
         self._longest_steps = max(float(steps - left), _SHRINKING * self._longest_steps)
 
     def learn(self, steps: int, predicted_seconds: float, seconds: float, left: int = 0) -> None:
@@ -100,7 +100,7 @@ class Backlog:
         A quantile by stochastic approximation (Robbins and Monro, 1951): up by much for each that was late, down by little for
         each that was not, by less the more like it are under way, since those were predicted before this was known.
         """
-        if predicted_seconds < TELLING_SECONDS:
+        if predicted_seconds < MEANINGFUL_SECONDS:
             return
         octave = steps.bit_length()
         before = self._stretches.get(octave, 1.0)
@@ -130,8 +130,8 @@ class Backlog:
     def _count(self, steps: int, sequences: int) -> None:
         octave = steps.bit_length()
         self._submitted[octave] = self._submitted.get(octave, 0) + sequences * steps
-        self._load.submitted_steps += sequences * steps
-        self._load.submitted_sequences += sequences
+        self._workload.submitted_steps += sequences * steps
+        self._workload.submitted_sequences += sequences
 
     def _ahead_steps(self, steps: int) -> float:
         """All that are no longer, and what longer ones are owed; each as far as it has not been computed, on average."""
@@ -157,7 +157,7 @@ class Backlog:
 
     def _seconds_per_step(self, sequences: int) -> float:
         """Of one row, where so many sequences are there."""
-        per_step = self._load.seconds_per_step
+        per_step = self._workload.seconds_per_step
         if per_step is None:
             return 0.0
         seen = self._recent_live / self._recent_iterations

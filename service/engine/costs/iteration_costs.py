@@ -9,7 +9,7 @@ clearly more than it should is taken to speak of the factor alone. Knows no cloc
 
 from __future__ import annotations
 
-from cellserve.service.engine.costs.cost_model import CostModel
+from cellserve.service.engine.costs.model import CostModel
 
 _LOWER, _HIGHER = 0.5, 0.1  # weight of the newest ragged iteration: a measurement can be late, but never early
 _FORGOTTEN = 0.995  # of its distance from 1, for each even iteration

@@ -20,9 +20,9 @@ from cellserve.models.chunk_call import ChunkCall
 from cellserve.models.network import Network
 from cellserve.service.engine.batch import Delivery
 from cellserve.service.engine.facts import IterationFact, Observer, SequenceFact, VersionKey
+from cellserve.service.engine.notify import notify
 from cellserve.service.engine.running.host_copies import copied, side_by_side
 from cellserve.service.engine.sequence import Work
-from cellserve.service.engine.telling import tell
 from cellserve.service.errors import InternalFailure
 
 Array = npt.NDArray[Any]
@@ -124,7 +124,7 @@ class AtOnce:
             return self._ended(lengths, implementation, arrived_seconds, started, None)
         timesteps, seconds = sum(lengths), self._clock() - started
         fact = IterationFact(self._key, implementation, len(works), max(lengths), timesteps, seconds)
-        tell(self._observer.on_iteration, fact)
+        notify(self._observer.on_iteration, fact)
         results = []
         for place, (work, length) in enumerate(zip(works, lengths)):
             outputs = [
@@ -154,7 +154,7 @@ class AtOnce:
             outputs, state = ((), None) if results is None else results[place]
             error = InternalFailure("the computation of this sequence failed on the server") if results is None else None
             fact = SequenceFact(self._key, implementation, reason, length, 1, waited_seconds, share_seconds)
-            tell(self._observer.on_sequence_end, fact)
+            notify(self._observer.on_sequence_end, fact)
             deliveries.append(
                 Delivery(NO_SEQUENCE, outputs, state, error, implementation, length, 1, waited_seconds, share_seconds)
             )

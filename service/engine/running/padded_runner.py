@@ -15,7 +15,7 @@ from cellserve.models.network import Network
 from cellserve.models.state import RecurrentState
 from cellserve.service.engine.batch import Batch
 from cellserve.service.engine.running.launch import Launch
-from cellserve.service.engine.running.padded_answer import PaddedAnswer
+from cellserve.service.engine.running.padded_outputs import PaddedOutputs
 from cellserve.service.engine.running.staging import TimeMajorBuffer
 from cellserve.service.engine.running.transfers import Transfers
 from cellserve.service.engine.sequence import Sequence
@@ -47,10 +47,10 @@ class PaddedRunner:
             self._advance(batch).hand_over()
             return None
         began = self._transfers.mark()
-        answer = self._advance(batch)
-        return Launch(answer, began, self._transfers.mark())
+        outputs = self._advance(batch)
+        return Launch(outputs, began, self._transfers.mark())
 
-    def _advance(self, batch: Batch) -> PaddedAnswer:
+    def _advance(self, batch: Batch) -> PaddedOutputs:
         steps = batch.steps
         self._enter([sequence for sequence in batch.sequences if sequence.row is None])
         handles = [sequence.row for sequence in batch.sequences if sequence.row is not None]
@@ -71,7 +71,7 @@ class PaddedRunner:
         wanted = [i for i in ending if batch.sequences[i].work.want_state]
         states = self._transfers.download(state.take(wanted).data) if wanted else None
         self._keep(batch, handles, state, ending)
-        return PaddedAnswer(batch, windows, rows, ending, self._per_step, outputs, wanted, states)
+        return PaddedOutputs(batch, windows, rows, ending, self._per_step, outputs, wanted, states)
 
     def _enter(self, newcomers: list[Sequence]) -> None:
         """Gives each a row that holds its initial state."""

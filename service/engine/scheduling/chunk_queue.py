@@ -18,9 +18,9 @@ from operator import attrgetter
 from cellserve.service.engine.batch import Batch
 from cellserve.service.engine.costs.iteration_costs import IterationCosts
 from cellserve.service.engine.scheduling.chunk_shape import rows_that_end
-from cellserve.service.engine.scheduling.levels import Levels
 from cellserve.service.engine.scheduling.live_heap import LiveHeap
-from cellserve.service.engine.scheduling.turns import Turns
+from cellserve.service.engine.scheduling.ordered_queue import OrderedQueue
+from cellserve.service.engine.scheduling.priority_levels import PriorityLevels
 from cellserve.service.engine.sequence import Life, Sequence
 
 _LOOKED_AT = 2  # times the rows of a batch: how many of the first in turn are looked at to find suitable ones
@@ -44,8 +44,8 @@ class ChunkQueue:
         self._max_batch_rows = max_batch_rows
         self._patience_seconds = patience_seconds
         self._waiting: LiveHeap[Sequence] = LiveHeap()
-        self._active: Turns[Sequence] = Turns()  # who has a row, or one kept free
-        self._levels = Levels()  # the active ones, by what they have left
+        self._active: OrderedQueue[Sequence] = OrderedQueue()  # who has a row, or one kept free
+        self._priority_levels = PriorityLevels()  # the active ones, by what they have left
         self._entering: set[int] = set()  # those of them that have not run yet
         self._ran: tuple[Sequence, ...] = ()  # in the last iteration: those who are here yet are to be filed anew
         self._owed_seconds = 0.0  # to the first in turn
@@ -68,7 +68,7 @@ class ChunkQueue:
     def discard(self, sequence: Sequence) -> None:
         """Forgets a sequence, wherever it stands."""
         if self._active.discard(sequence.id):
-            self._levels.discard(sequence)
+            self._priority_levels.discard(sequence)
             self._entering.discard(sequence.id)
             if not self._active:
                 self._ran = ()  # idle: nobody's requests and answers are kept
@@ -87,7 +87,7 @@ class ChunkQueue:
     def foremost(self, free_rows: int) -> Sequence | None:
         """One of those with the least left; None if nobody can run. Up to `free_rows` that wait enter first."""
         self._file(free_rows)
-        return next(self._levels.foremost(), None)
+        return next(self._priority_levels.foremost(), None)
 
     def next_batch(self, free_rows: int, seconds: float) -> Batch | None:
         """The next iteration, of about `seconds`; None if nobody can run. Up to `free_rows` that wait enter first."""
@@ -102,18 +102,18 @@ class ChunkQueue:
 
     def _file(self, free_rows: int) -> None:
         """Everybody on the level where they belong by now, newcomers among them."""
-        self._levels.file([sequence for sequence in self._ran if sequence.id in self._active])
+        self._priority_levels.file([sequence for sequence in self._ran if sequence.id in self._active])
         self._ran = ()
         newcomers = [self._waiting.pop() for _ in range(min(free_rows, len(self._waiting)))]
         for sequence in newcomers:
             deferred = min(_DEFERRED * self._costs.seconds(1, sequence.steps), _MOST_DEFERRED * self._patience_seconds)
             self._active.add(sequence.turn_seconds + deferred, sequence.id, sequence)
         self._entering.update(sequence.id for sequence in newcomers)
-        self._levels.file(newcomers)
+        self._priority_levels.file(newcomers)
 
     def _shortest(self, seconds: float) -> Batch:
         """So many of the shortest that all of them end, or those alike up to their first end: the cheaper per time step."""
-        shortest = sorted(islice(self._levels.foremost(), self._max_batch_rows), key=attrgetter("remaining"))
+        shortest = sorted(islice(self._priority_levels.foremost(), self._max_batch_rows), key=attrgetter("remaining"))
         remaining = [sequence.remaining for sequence in shortest]
         alike = self._evenly(shortest[: bisect_left(remaining, _SIMILAR * remaining[0])], seconds)
         near = bisect_right(remaining, self._costs.steps_within(seconds, 1))

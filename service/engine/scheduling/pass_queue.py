@@ -16,7 +16,7 @@ from cellserve.service.engine.batch import Batch
 from cellserve.service.engine.costs.pass_costs import PassCosts, at_once
 from cellserve.service.engine.scheduling.chunk_queue import ChunkQueue
 from cellserve.service.engine.scheduling.live_heap import LiveHeap
-from cellserve.service.engine.scheduling.storage_room import StorageRoom
+from cellserve.service.engine.scheduling.storage_quota import StorageQuota
 from cellserve.service.engine.scheduling.whole_queue import LONGEST, WholeQueue
 from cellserve.service.engine.sequence import Sequence
 
@@ -39,7 +39,7 @@ class PassQueue:
         self._costs = costs
         self._patience_seconds = patience_seconds
         self._stored_bytes = stored_bytes
-        self._room = StorageRoom(most_stored_bytes)
+        self._storage = StorageQuota(most_stored_bytes)
         self._whole = WholeQueue(implementation, costs[-1], max_batch_rows)
         self._passes = [ChunkQueue(implementation, one, max_batch_rows, patience_seconds) for one in costs[:-1]]
         self._seconds = patience_seconds  # of an iteration, as last asked for
@@ -77,7 +77,7 @@ class PassQueue:
         if index is not None:
             self._passes[index].discard(sequence)
             self._entering.discard(sequence.id)
-            self._room.give_back(sequence.id)
+            self._storage.give_back(sequence.id)
             if not self._pass_of:
                 self._ran = ()  # idle: nobody's requests and answers are kept
 
@@ -122,7 +122,7 @@ class PassQueue:
 
     def _entered(self, sequence: Sequence) -> bool:
         """False if there is no room for what it would store."""
-        if not self._room.take(sequence.id, self._stored_bytes(sequence.work.fed)):
+        if not self._storage.take(sequence.id, self._stored_bytes(sequence.work.fed)):
             return False
         self._passes[0].add(sequence)
         self._pass_of[sequence.id] = 0

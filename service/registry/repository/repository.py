@@ -35,7 +35,7 @@ from cellserve.service.registry.model_settings import ModelSettings
 from cellserve.service.registry.repository import layout, leftovers, placing, served
 from cellserve.service.registry.repository.alias_history import Trail
 from cellserve.service.registry.repository.aliases import Aliases
-from cellserve.service.registry.repository.gate import Gate, parity_gate, with_answers
+from cellserve.service.registry.repository.publish_gate import PublishGate, parity_gate, with_answers
 from cellserve.service.registry.repository.served import Served
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ class Repository:
     gate: what a version must pass to be published; raises ModelError. by: who moves aliases, for their history.
     """
 
-    def __init__(self, root: Path, gate: Gate = parity_gate, by: str = "") -> None:
+    def __init__(self, root: Path, gate: PublishGate = parity_gate, by: str = "") -> None:
         self.root = root
         self._gate = gate
         self._by = by

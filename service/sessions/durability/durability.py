@@ -16,10 +16,10 @@ from typing import Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from cellserve.service.sessions.capacity import Capacity
 from cellserve.service.sessions.durability.segment import Segment, SegmentVersion, SessionRecord, columns_of
 from cellserve.service.sessions.durability.store import SegmentEntry, SessionStore
 from cellserve.service.sessions.live import LiveSessions
-from cellserve.service.sessions.room import Room
 from cellserve.service.sessions.session import Session
 from cellserve.service.sessions.settings import SessionSettings
 from cellserve.service.sessions.storage.parking import ParkedRow
@@ -50,14 +50,14 @@ class Durability:
         self,
         settings: SessionSettings,
         live: LiveSessions,
-        room: Room,
+        capacity: Capacity,
         clock: Callable[[], float],
         wall_clock: Callable[[], float],
     ) -> None:
         self._settings = settings
         self._every = settings.durable_every
         self._live = live
-        self._room = room
+        self._capacity = capacity
         self._clock = clock
         self._wall_clock = wall_clock
         self._store: SessionStore | None = None
@@ -209,7 +209,7 @@ class Durability:
         for session in sessions:
             if session.pin is not None:
                 by_pin.setdefault(id(session.pin), (session.pin, []))[1].append(session)
-        with self._room.unchanged_disk():
+        with self._capacity.unchanged_disk():
             for pin, group in by_pin.values():
                 for start in range(0, len(group), _SEGMENT_SEQUENCES):
                     segment = await self._gathered(pin, group[start : start + _SEGMENT_SEQUENCES])

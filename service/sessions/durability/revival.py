@@ -10,10 +10,10 @@ import numpy as np
 import numpy.typing as npt
 
 from cellserve.service.errors import ServiceError
+from cellserve.service.sessions.capacity import Capacity
 from cellserve.service.sessions.durability.segment import Segment, SegmentVersion, SessionRecord, columns_of
 from cellserve.service.sessions.live import LiveSessions
 from cellserve.service.sessions.observer import SessionObserver
-from cellserve.service.sessions.room import Room
 from cellserve.service.sessions.storage.pins import Pin
 from cellserve.service.sessions.tombstones import Ending, SessionKey
 from cellserve.service.sessions.versions import Versions
@@ -44,11 +44,11 @@ class Revival:
     """clock: as in Sessions."""
 
     def __init__(
-        self, versions: Versions, live: LiveSessions, room: Room, observer: SessionObserver, clock: Callable[[], float]
+        self, versions: Versions, live: LiveSessions, capacity: Capacity, observer: SessionObserver, clock: Callable[[], float]
     ) -> None:
         self._versions = versions
         self._live = live
-        self._room = room
+        self._capacity = capacity
         self._observer = observer
         self._clock = clock
 
@@ -64,7 +64,7 @@ class Revival:
                 if pin is None:
                     self._live.tombstones.put(key, Ending.CHANGED)
                     continue
-                await self._room.one_more(pin)
+                await self._capacity.one_more(pin)
                 self._begin(key, pin, survivor, clean, written_unix_seconds)
         finally:
             for pin in pins.values():

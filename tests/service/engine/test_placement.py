@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from cellserve.models.traffic import TRAFFIC_KINDS
-from cellserve.service.engine.admission.load import Load
+from cellserve.service.engine.admission.workload import Workload
 from cellserve.service.engine.facts import VersionKey
 from cellserve.service.engine.lane import Lane
 from cellserve.service.engine.placement import Placement
@@ -26,16 +26,16 @@ class LaneAlone:
     key: VersionKey = KEY
     network: Any = field(default_factory=lambda: FakeNetwork(interpreted=False))
     implementation: str = "onnxruntime"
-    load: Load = field(default_factory=Load)
+    workload: Workload = field(default_factory=Workload)
 
 
 def placement(*outstanding_steps: int, home: int = 0) -> Placement:
-    """One lane and one load for each figure."""
-    loads = [Load() for _ in outstanding_steps]
-    for load, steps in zip(loads, outstanding_steps):
-        load.submitted_steps = steps
-    lanes = [LaneAlone() for _ in loads]
-    return Placement(cast(list[Lane], lanes), loads, home, cast(AtOnce, None))
+    """One lane and one workload for each figure."""
+    workloads = [Workload() for _ in outstanding_steps]
+    for workload, steps in zip(workloads, outstanding_steps):
+        workload.submitted_steps = steps
+    lanes = [LaneAlone() for _ in workloads]
+    return Placement(cast(list[Lane], lanes), workloads, home, cast(AtOnce, None))
 
 
 def work(steps: int = 9, implementation: str | None = None) -> Work:
@@ -53,7 +53,7 @@ def test_a_loop_of_python_goes_home_however_busy_it_is() -> None:
 def test_what_was_chosen_for_its_kind_of_traffic_on_each_worker() -> None:
     placed = placement(7, 8)
     placed.choose({kind: "1" if kind == "bulk_many" else "2" for kind in TRAFFIC_KINDS})
-    placed.lanes[1].load.submitted_sequences = 50
+    placed.lanes[1].workload.submitted_sequences = 50
     assert (placed.implementation(work(), 0), placed.implementation(work(), 1)) == ("2", "1")
     assert placed.implementation(work(implementation="onnxruntime"), 0) == "onnxruntime"
 

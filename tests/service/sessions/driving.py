@@ -266,7 +266,7 @@ class Drive:
             await durability._writing
         assert durability._store is not None
         durability._store.close()
-        self.stage.sessions._room.close()
+        self.stage.sessions._capacity.close()
         self.stage.versions.leases = dict.fromkeys(self.stage.versions.leases, 0)
         await self.stage.again().start()
         for name, life in list(self.lives.items()):

@@ -21,7 +21,7 @@ from cellserve.service.errors import InvalidInput, ServiceError, UnknownModel, U
 from cellserve.service.registry.lease import Lease, LoadedVersion
 from cellserve.service.registry.manifest import Manifest, ParityRecord, SourceRecord
 from cellserve.service.registry.model_settings import ModelSettings
-from cellserve.service.sessions.feed import Feed, FeedPlan, FeedReply
+from cellserve.service.sessions.feed import CheckedFeed, Feed, FeedReply
 from cellserve.service.sessions.observer import SessionEvent
 from cellserve.service.sessions.sessions import Sessions
 from cellserve.service.sessions.settings import SessionSettings
@@ -140,12 +140,12 @@ def steps(*values: float) -> np.ndarray:
 def feed(inputs: np.ndarray | None = None, *, state: np.ndarray | None = None, want_state: bool = False, **asked: object) -> Feed:
     """inputs: [T, WIDTH], or None for a feed of no time steps."""
 
-    def plan(lent: LoadedVersion) -> FeedPlan:
+    def check(lent: LoadedVersion) -> CheckedFeed:
         if inputs is not None and inputs.shape[-1] != WIDTH:
             raise InvalidInput("the wrong width", field="inputs")
-        return FeedPlan(() if inputs is None else (inputs,), initial_state=state, want_state=want_state)
+        return CheckedFeed(() if inputs is None else (inputs,), initial_state=state, want_state=want_state)
 
-    return Feed(plan=plan, **asked)  # type: ignore[arg-type]
+    return Feed(check=check, **asked)  # type: ignore[arg-type]
 
 
 def answer(reply: FeedReply) -> list[float]:

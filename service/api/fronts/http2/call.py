@@ -79,7 +79,7 @@ class Call:
         self._head = head
         self._loop = loop
         self._most_message_bytes = most_message_bytes
-        self._reader = MessageReader(head.encoding, most_message_bytes)
+        self._reader: Any = None
         self._handler: Any = None
         self._incoming: IncomingMessages | None = None
         self._message: bytes | None = None  # of a call that has one
@@ -92,7 +92,6 @@ class Call:
         self._timer: asyncio.TimerHandle | None = None
         if head.timeout_seconds is not None:
             self._deadline_seconds = loop.time() + head.timeout_seconds
-            self._timer = loop.call_later(head.timeout_seconds, self._expire)
 
     @property
     def is_over(self) -> bool:
@@ -102,13 +101,17 @@ class Call:
     def held_bytes(self) -> int:
         """Of messages that have come and not been taken, in part or whole."""
         incoming_bytes = 0 if self._incoming is None else self._incoming.held_bytes
-        return self._reader.held_bytes + incoming_bytes + len(self._message or b"")
+        partial_bytes = 0 if self._reader is None else self._reader.held_bytes
+        return partial_bytes + incoming_bytes + len(self._message or b"")
 
     # --- what comes ---
 
     def begin(self, handler: Any) -> None:
         """A handler of one message runs once that has come, one of a stream at once."""
         self._handler = handler
+        self._reader = MessageReader(self._head.encoding, self._most_message_bytes)
+        if self._deadline_seconds is not None:
+            self._timer = self._loop.call_at(self._deadline_seconds, self._expire)
         if handler.request_streaming:
             self._incoming = IncomingMessages(self._reader, handler.request_deserializer, self._acknowledge, self._loop)
             self._run(self._incoming)

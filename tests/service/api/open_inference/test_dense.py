@@ -8,9 +8,9 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cellserve.service.api.door import Planned
+from cellserve.service.api.door import CheckedRequest
 from cellserve.service.api.open_inference import dense
-from cellserve.service.api.open_inference.inference import plan_any
+from cellserve.service.api.open_inference.inference import check_any
 from cellserve.service.api.open_inference.parameters import NO_PARAMETERS
 from cellserve.service.api.requests.row_inputs import Limits
 from cellserve.service.api.requests.signature import Signature
@@ -56,24 +56,24 @@ def requests(draw: st.DrawFn) -> pb.ModelInferRequest:
 @settings(max_examples=400, deadline=None)
 @given(requests(), st.none() | st.floats(1.0, 2.0))
 def test_both_ways_give_the_same(request: pb.ModelInferRequest, ends_seconds: float | None) -> None:
-    general = outcome(lambda: plan_any(request, NO_PARAMETERS, ends_seconds, OFFERED, SIGNATURE, LIMITS))
-    short = outcome(lambda: dense.plan(request, SIGNATURE, LIMITS, ends_seconds))
+    general = outcome(lambda: check_any(request, NO_PARAMETERS, ends_seconds, OFFERED, SIGNATURE, LIMITS))
+    short = outcome(lambda: dense.check(request, SIGNATURE, LIMITS, ends_seconds))
     assert short is None or short == general
 
 
 def test_a_usual_request_takes_the_short_way() -> None:
     request = usual(rows=2, steps=3)
-    planned = dense.plan(request, SIGNATURE, LIMITS, None)
-    assert planned is not None
-    assert [row.shape for row in planned.rows.inputs[0]] == [(3, 2), (3, 2)]
+    checked = dense.check(request, SIGNATURE, LIMITS, None)
+    assert checked is not None
+    assert [row.shape for row in checked.rows.inputs[0]] == [(3, 2), (3, 2)]
 
 
 def test_a_reply_that_is_too_large_is_refused_in_the_same_words() -> None:
     request = usual(rows=3, steps=5)
     small = Limits(rows=3, steps=5, reply_bytes=8)
-    general = outcome(lambda: plan_any(request, NO_PARAMETERS, None, OFFERED, SIGNATURE, small))
+    general = outcome(lambda: check_any(request, NO_PARAMETERS, None, OFFERED, SIGNATURE, small))
     assert isinstance(general, str)
-    assert outcome(lambda: dense.plan(request, SIGNATURE, small, None)) == general
+    assert outcome(lambda: dense.check(request, SIGNATURE, small, None)) == general
 
 
 def usual(rows: int, steps: int) -> pb.ModelInferRequest:
@@ -81,14 +81,14 @@ def usual(rows: int, steps: int) -> pb.ModelInferRequest:
     return pb.ModelInferRequest(inputs=[tensor], raw_input_contents=[np.ones((rows, steps, 2), "<f4").tobytes()])
 
 
-def outcome(plan: Any) -> Any:
+def outcome(check: Any) -> Any:
     """What it gives, as something that can be compared; an error's words."""
     try:
-        planned: Planned | None = plan()
+        checked: CheckedRequest | None = check()
     except ServiceError as error:
         return f"{error.reason} {error.field}: {error}"
-    if planned is None:
+    if checked is None:
         return None
-    rows = planned.rows
+    rows = checked.rows
     inputs = [[(row.dtype, row.tolist()) for row in column] for column in rows.inputs]
-    return (inputs, rows.masks, rows.states, list(rows.lengths), rows.time_steps, planned.options, planned.wanted)
+    return (inputs, rows.masks, rows.states, list(rows.lengths), rows.time_steps, checked.options, checked.wanted)

@@ -109,7 +109,7 @@ async def test_short_requests_that_come_together_are_computed_together(inbox: In
     engine.at_once = delivery(-1)
     execution = Execution(engine, inbox)
     for _ in range(5):
-        execution.presence.begin_call()
+        execution.at_door.begin_call()
     async with asyncio.timeout(20):
         assert await asyncio.gather(*(execution.run([WORK]) for _ in range(5))) == [[engine.at_once]] * 5
     assert engine.together == [5]
@@ -122,14 +122,14 @@ async def test_who_waits_for_a_worker_is_no_company(inbox: Inbox) -> None:
     engine = FakeEngine()
     execution = Execution(engine, inbox)
     for _ in range(3):
-        execution.presence.begin_call()
+        execution.at_door.begin_call()
     tasks = [await started(execution, rows) for rows in (1, 2)]
     engine.at_once = delivery(-1)
     await execution.run([WORK])
     assert engine.together == [1]
     deliver_from_a_thread(inbox, delivery(10), delivery(11), delivery(12))
     await asyncio.gather(*tasks)
-    assert execution.presence.near(0.0) == 3
+    assert execution.at_door.near(0.0) == 3
 
 
 async def test_a_row_that_fails_takes_the_others_along(inbox: Inbox) -> None:

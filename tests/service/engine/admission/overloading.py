@@ -18,9 +18,9 @@ from cellserve.service.engine.admission.appointments import Appointments
 from cellserve.service.engine.admission.backlog import Backlog
 from cellserve.service.engine.asker import Asker
 from cellserve.service.engine.facts import VersionKey
-from cellserve.service.engine.scheduling.chunk_length import ChunkBudget
+from cellserve.service.engine.scheduling.chunk_budget import ChunkBudget
 from cellserve.service.engine.scheduling.chunk_queue import ChunkQueue
-from cellserve.service.engine.scheduling.pressed_budget import PressedBudget
+from cellserve.service.engine.scheduling.overload_budget import OverloadBudget
 from cellserve.service.engine.scheduling.scheduler import Scheduler
 from cellserve.service.engine.sequence import Sequence as Sequence_
 from cellserve.service.engine.sequence import Work
@@ -87,7 +87,7 @@ class Overloading:
         self._admission = Admission(10.0, 10**9, Appointments(), random.Random(dice).random)
         arrivals = ChunkBudget(0.002, 0.010)
         self._arrived = arrivals.arrived
-        budget = PressedBudget(arrivals, lambda: self._admission.refused_seconds)
+        budget = OverloadBudget(arrivals, lambda: self._admission.refused_seconds)
         self._scheduler = Scheduler(lambda label, costs: ChunkQueue(label, costs[0], MOST_ROWS, 0.002), budget, 1, self._least)
         self._number = 0
         self.now_seconds = 0.0
@@ -114,7 +114,7 @@ class Overloading:
         asker = Asker(arrival.client, ticket=arrival.ticket)
         alone = not self._scheduler.live
         try:
-            promise = self._admission.admit(
+            estimate = self._admission.admit(
                 steps, deadline, asker, self.now_seconds, self._backlog, (self._backlog,), unasked=alone
             )
         except Overloaded as refusal:
@@ -126,7 +126,7 @@ class Overloading:
         result.let_in[steps] += 1
         result.returned_let_in += bool(arrival.ticket)
         work = Work(KEY, (_INPUTS[:steps],), deadline_seconds=deadline)
-        sequence = Sequence_(self._number, work, "x", self.now_seconds, (), promise)
+        sequence = Sequence_(self._number, work, "x", self.now_seconds, (), estimate)
         self._number += 1
         self._arrived(self.now_seconds)
         self._scheduler.admit(sequence)
@@ -150,16 +150,16 @@ class Overloading:
             deadline = sequence.work.deadline_seconds
             if deadline is None or self.now_seconds <= deadline:
                 self.result.in_time[sequence.total] += 1
-                self.result.by_client[sequence.promise.client] += sequence.total
+                self.result.by_client[sequence.estimate.client] += sequence.total
             else:
                 self.result.ends["late"] += 1
             self._end(sequence)
 
     def _end(self, sequence: Sequence_) -> None:
-        promise, taken = sequence.promise, self.now_seconds - sequence.submitted_seconds
+        estimate, taken = sequence.estimate, self.now_seconds - sequence.submitted_seconds
         self._backlog.end(sequence.total, sequence.left)
-        self._admission.end(promise)
-        self._backlog.learn(sequence.total, promise.predicted_seconds, taken, sequence.left)
+        self._admission.end(estimate)
+        self._backlog.learn(sequence.total, estimate.predicted_seconds, taken, sequence.left)
 
     def _least(self, sequence: Sequence_, now_seconds: float) -> float:
         return 0.0 if sequence.started_seconds is not None else self._backlog.least_seconds(sequence.left)

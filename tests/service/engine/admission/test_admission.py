@@ -8,7 +8,7 @@ from cellserve.service.engine.admission.admission import Admission, check_deadli
 from cellserve.service.engine.admission.appointments import Appointments
 from cellserve.service.engine.admission.backlog import Backlog
 from cellserve.service.engine.asker import ANYBODY, Asker
-from cellserve.service.engine.promise import Promise
+from cellserve.service.engine.estimate import Estimate
 from cellserve.service.errors import DeadlineExpired, Overloaded
 
 STEP_SECONDS = 0.001
@@ -38,7 +38,7 @@ class House:
         asker: Asker = ANYBODY,
         others: tuple[Backlog, ...] = (),
         unasked: bool = False,
-    ) -> Promise:
+    ) -> Estimate:
         deadline = None if seconds is None else NOW + seconds
         return self.admission.admit(steps, deadline, asker, NOW, self.backlog, (self.backlog, *others), unasked=unasked)
 

@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cellserve.service.engine.batch import Batch
-from cellserve.service.engine.costs.cost_model import FIRST_STEPS
 from cellserve.service.engine.costs.iteration_costs import IterationCosts
+from cellserve.service.engine.costs.model import FIRST_STEPS
 from cellserve.service.engine.facts import VersionKey
 from cellserve.service.engine.scheduling.chunk_queue import ChunkQueue
 from cellserve.service.engine.sequence import Life, Sequence, Work

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cellserve.service.engine.scheduling.chunk_length import ChunkBudget
+from cellserve.service.engine.scheduling.chunk_budget import ChunkBudget
 from cellserve.service.engine.scheduling.overlapped_budget import OverlappedBudget
 
 

@@ -9,7 +9,7 @@ from cellserve.service.engine.batch import Batch
 from cellserve.service.engine.costs.iteration_costs import IterationCosts
 from cellserve.service.engine.costs.pass_costs import PassCosts
 from cellserve.service.engine.facts import VersionKey
-from cellserve.service.engine.scheduling.chunk_length import ChunkBudget
+from cellserve.service.engine.scheduling.chunk_budget import ChunkBudget
 from cellserve.service.engine.scheduling.chunk_queue import ChunkQueue
 from cellserve.service.engine.scheduling.scheduler import Scheduler
 from cellserve.service.engine.sequence import Life, Sequence, Work

@@ -43,7 +43,7 @@ async def test_a_state_that_is_being_written_to_disk_stays_readable_when_its_seq
     await stage.start("b", 10)
     parked = stage.sessions._live.place(SessionKey("m", "a")).parked
     assert parked is not None
-    with stage.sessions._room.unchanged_disk():
+    with stage.sessions._capacity.unchanged_disk():
         assert answer(await stage.feed("a", 2)) == [3]
         assert answer(await stage.feed("b", 20)) == [30]  # b was parked meanwhile
         assert parked.read()[0] == 1

@@ -1,0 +1,32 @@
+"""How long the next chunk may take."""
+
+from __future__ import annotations
+
+import pytest
+
+from cellserve.service.engine.scheduling.chunk_budget import ChunkBudget
+
+JOIN, MAX = 0.002, 0.010
+
+
+@pytest.mark.parametrize(
+    ("arrivals", "now", "expected"),
+    [
+        ([], 0.0, JOIN),
+        ([0.0], 0.001, JOIN),
+        ([0.0], 0.5, MAX),  # nobody came for long
+        ([0.0], 0.05, 0.005),  # a tenth of the lull so far
+        ([0.001 * i for i in range(50)], 0.050, JOIN),  # one a millisecond
+        ([0.0, 10.0, 10.001], 10.001, JOIN),  # a lull just over
+        ([0.1 * i for i in range(50)], 4.901, MAX),  # one each 100 ms, the last just now
+    ],
+)
+def test_budget(arrivals: list[float], now: float, expected: float) -> None:
+    budget = ChunkBudget(JOIN, MAX)
+    for arrival in arrivals:
+        budget.arrived(arrival)
+    assert budget.seconds(now) == pytest.approx(expected, rel=1e-3)
+
+
+def test_a_maximum_below_the_join_latency_is_the_join_latency() -> None:
+    assert ChunkBudget(JOIN, JOIN / 2).max_chunk_seconds == JOIN
