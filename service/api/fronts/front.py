@@ -10,6 +10,8 @@ from typing import Any, NoReturn, Protocol
 
 import grpc
 
+from cellserve.service.api.facts import ConnectionFact
+
 Metadata = Sequence[tuple[str, str | bytes]]
 
 
@@ -29,6 +31,12 @@ class Front(Protocol):
 
     def press(self, pressed: bool) -> None:
         """Told whether more calls come than are read, at every measurement of the loop."""
+
+
+class Watcher(Protocol):
+    """Who is told of connections. On the event loop."""
+
+    def on_connection(self, fact: ConnectionFact) -> None: ...
 
 
 class CallContext(Protocol):

@@ -288,3 +288,4 @@ class Call:
             self._timer.cancel()
         if self._incoming is not None:
             self._incoming.drop()
+            self._incoming = None  # no circle of the two: what they hold is given back at once

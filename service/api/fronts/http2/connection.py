@@ -15,6 +15,7 @@ from typing import Any, Final, Protocol
 import grpc
 import ngh2
 
+from cellserve.service.api.facts import ConnectionEnd
 from cellserve.service.api.fronts.front import Calls
 from cellserve.service.api.fronts.http2.call import Call
 from cellserve.service.api.fronts.http2.headers import REPLY_HEADERS, Fields, NotGrpc, Unreadable, read_head, trailers
@@ -22,6 +23,7 @@ from cellserve.service.api.fronts.http2.keepalive import Keepalive
 from cellserve.service.api.fronts.http2.messages import prefix
 from cellserve.service.api.fronts.http2.peer import peer_of
 from cellserve.service.api.fronts.http2.ping_limit import PingLimit
+from cellserve.service.api.fronts.http2.rate_limit import RateLimit
 from cellserve.service.api.fronts.options import ServerOptions
 
 _log = logging.getLogger(__name__)
@@ -32,7 +34,9 @@ _FRAME_BYTES: Final = 1 << 16
 _WRITTEN_AT_ONCE_BYTES: Final = 1 << 18  # to the socket, before it is asked whether it wants more
 _WAITING_BYTES: Final = 1 << 16  # of replies of a stream, before the next is made
 _HEADER_BYTES: Final = 1 << 16  # beyond this the connection ends; headers.py refuses a call before
-_RESETS: Final = (10_000, 1_000)  # at once, and in a second: who gives up that many calls is no client
+_RESETS: Final = (20_000, 4_000)  # at once, and in a second: clients that hedge give up half of all their calls
+_SETTINGS: Final = (1_000, 10)  # the same; each changes the windows of all streams
+_FLOODS: Final = (ngh2.ErrorCode.INTERNAL_ERROR, ngh2.ErrorCode.ENHANCE_YOUR_CALM)  # as which nghttp2 tells resets, and the rest
 _GATHERED_SECONDS: Final = 0.004  # under overload: what is refused meanwhile leaves in one write
 _NOTICE_SECONDS: Final = 0.05  # for calls that crossed the word that there shall be no more
 _LINGER_SECONDS: Final = 1.0  # for the last bytes on their way out
@@ -55,8 +59,11 @@ class Peers(Protocol):
 
     def closed(self, connection: Connection) -> None: ...
 
-    def cut(self, cause: str) -> None:
-        """A connection was ended for what its client did."""
+    def cut(self, connection: Connection, why: str) -> None:
+        """It was ended for what its client did: its `end_cause`."""
+
+    def moved(self, moved_bytes: int) -> None:
+        """So many were received, or given to be sent."""
 
 
 class Connection(asyncio.Protocol):
@@ -67,14 +74,16 @@ class Connection(asyncio.Protocol):
         self._options = options
         self._peers = peers
         self._loop = loop
-        self._session = ngh2.Connection(ngh2.Role.SERVER, _configuration())
+        self._session: Any = ngh2.Connection(ngh2.Role.SERVER, _configuration())
         self._transport: Any = None
         self.peer = ""
+        self.end_cause: ConnectionEnd = "client"
         self._calls: dict[int, Call] = {}
         self._answered: set[int] = set()  # streams whose client may still be sending
         self._senders: dict[int, asyncio.Future[None]] = {}  # who waits for room
         self._flushing = self._writable = self._open = self._leaving = self._greeted = self._narrow = False
         self._pings = PingLimit(options.min_ping_interval_seconds)
+        self._settings = RateLimit(*_SETTINGS, loop.time())
         self._keepalive = Keepalive(options.keepalive_seconds, options.keepalive_timeout_seconds, loop.time())
         self._timers: list[asyncio.TimerHandle] = []
         self._on: dict[type, Callable[[Any], None]] = {
@@ -91,6 +100,14 @@ class Connection(asyncio.Protocol):
     @property
     def idle(self) -> bool:
         return not self._calls
+
+    @property
+    def held_bytes(self) -> int:
+        """What the client makes this side hold: messages that have not come whole or are not taken, both ways."""
+        if not self._open:
+            return 0
+        unsent_bytes: int = self._session.queued_body_size() + self._transport.get_write_buffer_size()
+        return unsent_bytes + sum(call.held_bytes for call in self._calls.values())
 
     # --- the transport ---
 
@@ -120,6 +137,7 @@ class Connection(asyncio.Protocol):
         if not self._open:
             return
         self._keepalive.heard(self._loop.time())
+        self._peers.moved(len(data))
         later, self._flushing = self._flushing and self._narrow, True  # at the end of this
         try:
             self._session.receive_data(data)
@@ -148,6 +166,8 @@ class Connection(asyncio.Protocol):
         for timer in self._timers:
             timer.cancel()
         self._peers.closed(self)
+        self._on.clear()  # no circles: what the session holds is given back now, and not when garbage is collected
+        self._session = None
 
     # --- under overload ---
 
@@ -174,6 +194,7 @@ class Connection(asyncio.Protocol):
         """The client is told to go elsewhere with new calls; the connection ends with its last one."""
         if self._open and not self._leaving:
             self._leaving = True
+            self.end_cause = "server"
             self._session.send_shutdown_notice()
             self._flush()
             self._timers.append(self._loop.call_later(_NOTICE_SECONDS, self._take_no_more))
@@ -181,6 +202,7 @@ class Connection(asyncio.Protocol):
     def end(self) -> None:
         """At once, whatever is under way."""
         if self._open:
+            self.end_cause = "server"
             for call in list(self._calls.values()):
                 call.refuse(Unreadable(grpc.StatusCode.UNAVAILABLE, "the server ends this connection"))
             self._flush()
@@ -195,15 +217,23 @@ class Connection(asyncio.Protocol):
         self.leave()
         self._timers.append(self._loop.call_later(self._options.max_connection_age_grace_seconds, self.end))
 
-    def _cut(self, cause: str, why: str) -> None:
-        _log.info("a connection from %s was ended (%s): %s", self.peer, cause, why)
-        self._peers.cut(cause)
+    def cut_for_memory(self, held_bytes: int) -> None:
+        """At once: what waits to be sent is dropped."""
+        if self._open:
+            self._cut(
+                "memory", f"it made the server hold {held_bytes} bytes of requests that are not whole and replies not taken"
+            )
+            self._transport.abort()
+
+    def _cut(self, cause: ConnectionEnd, why: str) -> None:
+        self.end_cause = cause
+        self._peers.cut(self, why)
         self._close()
 
     def _close(self) -> None:
         self._forget()
         self._transport.close()
-        self._loop.call_later(_LINGER_SECONDS, self._transport.abort)  # of a client that does not read
+        self._timers.append(self._loop.call_later(_LINGER_SECONDS, self._transport.abort))  # of a client that does not read
 
     def _forget(self) -> None:
         """Nothing can be sent any more."""
@@ -286,6 +316,8 @@ class Connection(asyncio.Protocol):
 
     def _on_settings(self, event: ngh2.SettingsReceived) -> None:
         self._greeted = True
+        if self._settings.exceeded_by(self._loop.time()):
+            self._cut("flood", "it changes its settings without end")
 
     def _on_ping(self, event: ngh2.PingReceived) -> None:
         if self._open and self._pings.exceeded_by(self._loop.time()):
@@ -296,8 +328,10 @@ class Connection(asyncio.Protocol):
     def _on_closed(self, event: ngh2.ConnectionClosed) -> None:
         if not self._open:
             return
-        if event.error_code:
-            self._cut("protocol", f"HTTP/2 error {event.error_code}")
+        if event.error_code in _FLOODS:
+            self._cut("flood", f"more resets or useless frames than any client sends (HTTP/2 error {event.error_code})")
+        elif event.error_code:
+            self._cut("protocol", f"HTTP/2 error {event.error_code}: {event.debug_data[:100].decode('ascii', 'replace')}")
         else:
             self._close()
 
@@ -309,6 +343,7 @@ class Connection(asyncio.Protocol):
 
     def send_message(self, stream_id: int, message: bytes) -> None:
         self._pings.answered()
+        self._peers.moved(len(message))
         self._send(stream_id, lambda session: session.send_data(stream_id, prefix(len(message)) + message))
 
     def send_trailers(self, stream_id: int, fields: Fields) -> None:
@@ -327,6 +362,7 @@ class Connection(asyncio.Protocol):
             session.send_trailers(stream_id, fields)
 
         self._pings.answered()
+        self._peers.moved(len(message))
         self._answered.add(stream_id)
         self._send(stream_id, act)
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import grpc
 
+from cellserve.service.api.facts import ConnectionFact
 from cellserve.service.api.fronts.choice import front_of
 from cellserve.service.api.fronts.options import ServerOptions
 from tests.service.api.fronts.calls import ScriptedCalls, usual
@@ -22,7 +23,12 @@ class Served:
     calls: ScriptedCalls
     front: Any
     port: int
-    cuts: list[str]
+    connections: list[ConnectionFact]
+
+    @property
+    def ends(self) -> list[str]:
+        """Of connections, in order."""
+        return [fact.end for fact in self.connections if fact.end is not None]
 
     def has_begun(self, number: int) -> bool:
         return len(self.calls.begun) >= number
@@ -40,17 +46,27 @@ class Served:
             yield channel
 
 
+class Watching:
+    """A Watcher that remembers."""
+
+    def __init__(self) -> None:
+        self.connections: list[ConnectionFact] = []
+
+    def on_connection(self, fact: ConnectionFact) -> None:
+        self.connections.append(fact)
+
+
 @asynccontextmanager
 async def serving(front: str = "http2", calls: ScriptedCalls | None = None, **options: Any) -> AsyncIterator[Served]:
     """options: of ServerOptions."""
     calls = calls or usual()
-    cuts: list[str] = []
+    watcher = Watching()
     chosen = ServerOptions(**({"host": "127.0.0.1", "port": 0, "max_message_bytes": MOST_BYTES, "front": front} | options))
-    made = front_of(calls, chosen)
+    made = front_of(calls, chosen, watcher)
     port = made.bind()
     await made.start()
     try:
-        yield Served(calls, made, port, cuts)
+        yield Served(calls, made, port, watcher.connections)
     finally:
         calls.told_of_rest.set()
         await made.stop(0.3)
