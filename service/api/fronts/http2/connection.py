@@ -10,6 +10,7 @@ import asyncio
 import logging
 import random
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, Final, Protocol
 
 import grpc
@@ -385,7 +386,8 @@ class Connection(asyncio.Protocol):
             act(self._session)
         except ngh2.NGH2Error as error:  # of a stream that is gone, it does nothing
             _log.debug("stream %d of %s: %s", stream_id, self.peer, error)
-            self._session.reset_stream(stream_id, ngh2.ErrorCode.INTERNAL_ERROR)
+            with suppress(ngh2.ConnectionStateError):  # of a session that is about to end
+                self._session.reset_stream(stream_id, ngh2.ErrorCode.INTERNAL_ERROR)
         if not self._flushing:
             self._flushing = True
             if self._narrow:
@@ -399,7 +401,7 @@ class Connection(asyncio.Protocol):
         if not self._open:
             return
         self._write()
-        if self._answered and self._writable:
+        if self._open and self._answered and self._writable:
             self._stop_senders()
             self._write()
         for stream_id, sender in self._senders.items():

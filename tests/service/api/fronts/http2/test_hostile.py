@@ -45,6 +45,7 @@ from tests.service.api.fronts.http2.raw import Raw, raw
 
 ECHO, RESTS, ZEROS = b"/s.S/Echo", b"/s.S/Rests", b"/s.S/Zeros"
 INITIAL_WINDOW_SIZE = 4
+AGREED = PREFACE + settings() + frame(SETTINGS, ACK)  # the server's windows count from now on
 
 
 def odd(number: int) -> int:
@@ -175,6 +176,34 @@ async def test_an_offence_on_a_stream_ends_it_and_the_connection_goes_on(what: s
         assert not served.ends
 
 
+async def test_an_offence_behind_an_answered_call_is_one_and_no_failure(caplog: pytest.LogCaptureFixture) -> None:
+    """The call's stream is still open on the client's side when the connection ends."""
+    async with serving() as served, raw(served.port) as peer:
+        await peer.send(begun(1, b"/s.S/Nothing") + window_update(0, 0))
+        await peer.until_ended()
+        await until(lambda: served.ends == ["protocol"])
+    assert not [record for record in caplog.records if record.exc_info]
+
+
+async def test_an_offender_that_does_not_read_is_no_trouble(caplog: pytest.LogCaptureFixture) -> None:
+    """Its goodbye cannot leave; meanwhile calls answer, the server is under pressure, looks after it, and stops."""
+    greeting = AGREED + settings((INITIAL_WINDOW_SIZE, 2**31 - 1)) + window_update(0, 2**31 - 1 - 65535)
+    async with serving(keepalive_seconds=0.05, keepalive_timeout_seconds=0.5) as served, raw(served.port, greeting) as peer:
+        peer.writer.transport.pause_reading()
+        await peer.send(b"".join(call(odd(number), ZEROS, b"1000000") for number in range(20)) + begun(101, RESTS))
+        await until(lambda: len(served.calls.begun) == 21)
+        await peer.send(window_update(0, 0))
+        await asyncio.sleep(0.1)
+        served.calls.told_of_rest.set()
+        served.front.press(True)
+        await asyncio.sleep(0.1)
+        await beside(served)
+        await served.front.stop(0.05)
+        await until(lambda: len(served.ends) == 2)
+        await until(lambda: len(served.calls.begun) == len(served.calls.ended))
+    assert not [record for record in caplog.records if record.exc_info]
+
+
 async def test_data_on_a_closed_stream_harm_nobody() -> None:
     async with serving() as served, raw(served.port) as peer:
         await peer.send(call(1, ECHO, b"one"))
@@ -217,7 +246,6 @@ async def test_headers_larger_than_grpc_takes_are_refused_in_words() -> None:
 
 # --- what clients make the server hold ---
 
-AGREED = PREFACE + settings() + frame(SETTINGS, ACK)  # the server's windows count from now on
 HELD_BYTES = 8 * 1024 * 1024
 
 
