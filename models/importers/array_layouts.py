@@ -14,7 +14,10 @@ from cellserve.models.importers import layout as layouts
 from cellserve.models.importers import legacy_layout
 from cellserve.models.importers.description import Layout
 from cellserve.models.importers.layout import Array, Arrays, LayoutError
-from cellserve.models.spec import DenseLayer, GruLayer, JzsLayer, LayerSpec, LstmLayer, RecurrentLayer, SimpleDeepRnnLayer
+from cellserve.models.recurrent_layer import RecurrentLayer
+from cellserve.models.recurrent_layers import GruLayer, JzsLayer, LstmLayer, SimpleDeepRnnLayer
+from cellserve.models.spec import LayerSpec
+from cellserve.models.stepwise_layers import DenseLayer
 
 GATE_TRIPLE = ("W", "U", "b")  # Keras 0.x and 1.x
 SAME_IN_TORCH = frozenset({"embedding", "dense", "batch_normalization", "layer_normalization"})  # dense: but for the transpose
@@ -52,7 +55,7 @@ def to_canonical(layer: LayerSpec, layout: Layout, stored: Arrays, forget_bias: 
             return layouts.torch_recurrent(layer, stored)
         if layout == "tensorflow1":
             return layouts.tensorflow1_recurrent(layer, stored, forget_bias)
-        if f"U_{gate_order.CANONICAL[layer.kind][0]}" in stored:
+        if f"U_{layer.gates[0]}" in stored:
             return layouts.keras_1_recurrent(layer, stored)
         return layouts.keras_recurrent(layer, list(stored.values()))
     if layout == "torch" and isinstance(layer, DenseLayer):

@@ -21,8 +21,10 @@ from cellserve.models.importers.array_layouts import roles, to_canonical
 from cellserve.models.importers.description import DescribedLayer, Description
 from cellserve.models.importers.imported import ImportedModel, Source
 from cellserve.models.importers.unused import tell_unused
+from cellserve.models.recurrent_layer import RecurrentLayer
+from cellserve.models.recurrent_layers import LstmLayer
 from cellserve.models.shapes import expected_weights
-from cellserve.models.spec import LayerSpec, LstmLayer, ModelSpec, RecurrentLayer
+from cellserve.models.spec import LayerSpec, ModelSpec
 
 Arrays = Mapping[str, npt.NDArray[Any]]
 

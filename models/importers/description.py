@@ -11,9 +11,10 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from cellserve.models.activation_spec import ActivationName
 from cellserve.models.errors import ImportRefused
 from cellserve.models.importers.limits import MAX_JSON_BYTES
-from cellserve.models.spec import ActivationName, InputSpec
+from cellserve.models.spec import InputSpec
 
 Layout = Literal["keras", "torch", "tensorflow1"]
 Bound = Annotated[float, Field(gt=0, allow_inf_nan=False)]

@@ -9,8 +9,9 @@ import re
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
+from cellserve.models.activation_spec import ActivationName
 from cellserve.models.errors import ImportRefused
-from cellserve.models.spec import ActivationName, MaskRule
+from cellserve.models.recurrent_layer import MaskRule
 
 JZS: Final = ("JZS1", "JZS2", "JZS3")
 

@@ -16,16 +16,10 @@ from cellserve.models.importers.keras_options import Config, check_options
 from cellserve.models.importers.keras_stored import stored_arrays
 from cellserve.models.importers.keras_traps import stored_traps, traps
 from cellserve.models.importers.mask_logic import EVERYTHING
-from cellserve.models.spec import (
-    GruLayer,
-    JzsLayer,
-    LstmLayer,
-    MergeLayer,
-    RecurrentLayer,
-    ReverseLayer,
-    SimpleDeepRnnLayer,
-    SimpleRnnLayer,
-)
+from cellserve.models.merge_layer import MergeLayer
+from cellserve.models.recurrent_layer import RecurrentLayer
+from cellserve.models.recurrent_layers import GruLayer, JzsLayer, LstmLayer, SimpleDeepRnnLayer, SimpleRnnLayer
+from cellserve.models.row_layers import ReverseLayer
 
 DROPPED: Final = ("JZS1", "JZS2", "JZS3", "SimpleDeepRNN")  # by Keras 0.3
 CLASSES: Final = ("LSTM", "GRU", "SimpleRNN", *CUDNN, "RNN", *DROPPED)

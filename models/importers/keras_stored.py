@@ -7,7 +7,8 @@ from functools import partial
 
 from cellserve.models.importers import legacy_layout
 from cellserve.models.importers.keras_graph import Convert, Graph, KerasLayer, Place
-from cellserve.models.spec import GruLayer, JzsLayer, LstmLayer, RecurrentLayer, SimpleDeepRnnLayer
+from cellserve.models.recurrent_layer import RecurrentLayer
+from cellserve.models.recurrent_layers import GruLayer, JzsLayer, LstmLayer, SimpleDeepRnnLayer
 
 
 def stored_arrays(graph: Graph, keras: KerasLayer, layer: RecurrentLayer, place: Place) -> tuple[int, Convert | None]:

@@ -12,7 +12,8 @@ from cellserve.models import gate_order
 from cellserve.models.importers.keras_era import Era
 from cellserve.models.importers.keras_options import Config
 from cellserve.models.importers.legacy_layout import JZS_ARRAYS, PROJECTED
-from cellserve.models.spec import GruLayer, JzsLayer, LstmLayer, MaskRule, RecurrentLayer, SimpleDeepRnnLayer
+from cellserve.models.recurrent_layer import MaskRule, RecurrentLayer
+from cellserve.models.recurrent_layers import GruLayer, JzsLayer, LstmLayer, SimpleDeepRnnLayer
 
 HARD_SIGMOIDS: Final = {
     "hard_sigmoid": "hard_sigmoid is clip(0.2 x + 0.5, 0, 1), as everywhere before Keras 3, which would read it otherwise",
@@ -58,7 +59,7 @@ def traps(layer: RecurrentLayer, class_name: str, config: Config, era: Era, *, m
 
 def stored_traps(layer: RecurrentLayer, class_name: str, shapes: Sequence[tuple[int, ...]], *, pmat_given: bool) -> Iterator[str]:
     """Of its arrays. `shapes`: of those that are its own; `pmat_given`: a JZS layer's Pmat comes from beside the file."""
-    gates = len(gate_order.CANONICAL.get(layer.kind, ()))
+    gates = len(layer.gates)
     if isinstance(layer, LstmLayer | GruLayer) and len(shapes) == 3 * gates:
         order = gate_order.LSTM_KERAS_1_ARRAYS if isinstance(layer, LstmLayer) else gate_order.GRU_KERAS_1_ARRAYS
         yield f"its {len(shapes)} arrays come gate by gate, in the order {', '.join(order)}, and were joined"

@@ -10,7 +10,8 @@ import numpy.typing as npt
 from cellserve.models.errors import ImportRefused
 from cellserve.models.importers import layout
 from cellserve.models.importers.keras_graph import ArrayStore, Claim
-from cellserve.models.spec import BatchNormalizationLayer, LayerNormalizationLayer, RecurrentLayer
+from cellserve.models.recurrent_layer import RecurrentLayer
+from cellserve.models.stepwise_layers import BatchNormalizationLayer, LayerNormalizationLayer
 
 Arrays = dict[str, npt.NDArray[Any]]
 

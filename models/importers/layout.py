@@ -14,7 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from cellserve.models import gate_order
-from cellserve.models.spec import GruLayer, LstmLayer, RecurrentLayer
+from cellserve.models.recurrent_layer import RecurrentLayer
+from cellserve.models.recurrent_layers import GruLayer, LstmLayer
 
 Array = npt.NDArray[Any]
 Arrays = dict[str, Array]
@@ -36,7 +37,7 @@ def keras_recurrent(layer: RecurrentLayer, stored: Sequence[Array], *, cudnn: bo
             f"it has {len(stored)} weight arrays, expected {wanted}: kernel, recurrent_kernel{', bias' * layer.use_bias}"
         )
     kernel, recurrent_kernel = stored[0], stored[1]
-    gates = len(gate_order.CANONICAL[layer.kind])
+    gates = len(layer.gates)
     _require_columns("kernel", kernel, gates * layer.units)
     _require_columns("recurrent_kernel", recurrent_kernel, gates * layer.units)
     if not layer.use_bias:
@@ -51,7 +52,7 @@ def keras_recurrent(layer: RecurrentLayer, stored: Sequence[Array], *, cudnn: bo
 
 def _has_cudnn_bias(layer: RecurrentLayer, bias: Array) -> bool:
     """CuDNN keeps two biases per gate in one row, which no plain layer does; Keras itself tells them apart by this length."""
-    gates = len(gate_order.CANONICAL[layer.kind])
+    gates = len(layer.gates)
     return layer.kind != "simple_rnn" and bias.shape == (2 * gates * layer.units,)
 
 
@@ -69,7 +70,7 @@ def _keras_biases(layer: RecurrentLayer, bias: Array, columns: int) -> Arrays:
 
 def keras_1_recurrent(layer: RecurrentLayer, stored: Arrays) -> Arrays:
     """Keras 0.x and 1.x: W_g [F, u], U_g [u, u] and b_g [u] for each gate g, by these names."""
-    gates = gate_order.CANONICAL[layer.kind]
+    gates = layer.gates
     for name, array in stored.items():
         if array.shape[-1:] != (layer.units,) or array.ndim != (1 if name.startswith("b_") else 2):
             raise LayoutError(f"its {name} is {list(array.shape)}, which is not of {layer.units} units")
@@ -83,7 +84,7 @@ _KERAS_1 = {"kernel": "W", "recurrent_kernel": "U", "bias": "b"}
 def torch_recurrent(layer: RecurrentLayer, stored: Arrays) -> Arrays:
     """torch: weight_ih [g*u, F], weight_hh [g*u, out], bias_ih and bias_hh [g*u], weight_hr [proj, u]; torch's gate order."""
     orders = {"lstm": gate_order.LSTM_TORCH, "gru": gate_order.GRU_TORCH, "simple_rnn": gate_order.SIMPLE_RNN}
-    foreign, canonical = orders[layer.kind], gate_order.CANONICAL[layer.kind]
+    foreign, canonical = orders[layer.kind], layer.gates
     own = {
         "kernel": gate_order.reorder(stored["weight_ih"].T, foreign, canonical),
         "recurrent_kernel": gate_order.reorder(stored["weight_hh"].T, foreign, canonical),
@@ -118,7 +119,7 @@ def tensorflow1_recurrent(layer: RecurrentLayer, stored: Arrays, forget_bias: fl
     else:
         order = gate_order.LSTM_TENSORFLOW_1 if isinstance(layer, LstmLayer) else gate_order.SIMPLE_RNN
         kernel, bias = stored["kernel"], stored["bias"]
-    canonical = gate_order.CANONICAL[layer.kind]
+    canonical = layer.gates
     _require_columns("kernel", kernel, len(order) * layer.units)
     kernel, bias = gate_order.reorder(kernel, order, canonical), gate_order.reorder(bias, order, canonical)
     if isinstance(layer, LstmLayer):

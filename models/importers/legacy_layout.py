@@ -13,7 +13,8 @@ import numpy as np
 
 from cellserve.models import gate_order
 from cellserve.models.importers.layout import Array, Arrays, LayoutError, keras_1_recurrent
-from cellserve.models.spec import Conv1dLayer, GruLayer, JzsLayer, LstmLayer, SimpleDeepRnnLayer
+from cellserve.models.recurrent_layers import GruLayer, JzsLayer, LstmLayer, SimpleDeepRnnLayer
+from cellserve.models.windowed_layers import Conv1dLayer
 
 JZS_ARRAYS: Final = {
     1: ("W_z", "b_z", "W_r", "U_r", "b_r", "U_h", "b_h"),

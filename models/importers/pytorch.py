@@ -14,6 +14,7 @@ from typing import Any, Final
 import torch
 from pydantic import ValidationError
 
+from cellserve.models.activation_spec import Activation, ActivationName
 from cellserve.models.errors import ImportRefused
 from cellserve.models.importers import layout
 from cellserve.models.importers.admission import admitted
@@ -29,22 +30,12 @@ from cellserve.models.importers.torch_parametrizations import plain
 from cellserve.models.importers.torch_sharing import refuse_twins, tied
 from cellserve.models.importers.unused import tell_unused
 from cellserve.models.importers.wiring import INPUT, Wiring
-from cellserve.models.spec import (
-    Activation,
-    ActivationName,
-    DenseLayer,
-    EmbeddingLayer,
-    GruLayer,
-    InputSpec,
-    LastStepLayer,
-    LstmLayer,
-    MergeLayer,
-    ModelSpec,
-    RecurrentLayer,
-    ReverseLayer,
-    SimpleRnnLayer,
-    UnitNormalizationLayer,
-)
+from cellserve.models.merge_layer import MergeLayer
+from cellserve.models.recurrent_layer import RecurrentLayer
+from cellserve.models.recurrent_layers import GruLayer, LstmLayer, SimpleRnnLayer
+from cellserve.models.row_layers import LastStepLayer, ReverseLayer
+from cellserve.models.spec import InputSpec, ModelSpec
+from cellserve.models.stepwise_layers import DenseLayer, EmbeddingLayer, UnitNormalizationLayer
 
 FIELDS: Final = frozenset({"head", "head_activations", "ignore", "nonlinearity", "order", "unit_length"})
 

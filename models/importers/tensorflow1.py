@@ -15,6 +15,7 @@ from typing import Any, Final
 import numpy.typing as npt
 from pydantic import ValidationError
 
+from cellserve.models.activation_spec import Activation, ActivationName
 from cellserve.models.errors import ImportRefused
 from cellserve.models.importers import layout
 from cellserve.models.importers.admission import admitted
@@ -36,21 +37,12 @@ from cellserve.models.importers.tensorflow1_order import (
 from cellserve.models.importers.tensorflow1_variables import Cell, is_slot, sort_variables
 from cellserve.models.importers.unused import tell_unused
 from cellserve.models.importers.wiring import INPUT, Wiring
-from cellserve.models.spec import (
-    Activation,
-    ActivationName,
-    DenseLayer,
-    EmbeddingLayer,
-    GruLayer,
-    InputSpec,
-    LastStepLayer,
-    LstmLayer,
-    MergeLayer,
-    ModelSpec,
-    RecurrentLayer,
-    ReverseLayer,
-    SimpleRnnLayer,
-)
+from cellserve.models.merge_layer import MergeLayer
+from cellserve.models.recurrent_layer import RecurrentLayer
+from cellserve.models.recurrent_layers import GruLayer, LstmLayer, SimpleRnnLayer
+from cellserve.models.row_layers import LastStepLayer, ReverseLayer
+from cellserve.models.spec import InputSpec, ModelSpec
+from cellserve.models.stepwise_layers import DenseLayer, EmbeddingLayer
 
 FORGET_BIAS: Final = 1.0  # TensorFlow's default
 FIELDS: Final = frozenset(

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 
 from cellserve.models import reference
+from cellserve.models.activation_spec import Activation
 from cellserve.models.reference.activations import apply
 from cellserve.models.shapes import expected_weights
-from cellserve.models.spec import Activation, ModelSpec
+from cellserve.models.spec import ModelSpec
 
 
 def spec_of(*layers: dict[str, Any], inputs: list[dict[str, Any]] | None = None, outputs: list[str] | None = None) -> ModelSpec:

@@ -14,8 +14,8 @@ from cellserve.models import reference
 from cellserve.models.errors import ImportRefused
 from cellserve.models.importers import ImportedModel, load
 from cellserve.models.importers.keras_masks import NAMES
+from cellserve.models.merge_layer import MergeLayer
 from cellserve.models.shapes import infer_shapes
-from cellserve.models.spec import MergeLayer
 from tests.golden.cases import FOLDER
 from tests.models.importers.keras_files import (
     Arrays,

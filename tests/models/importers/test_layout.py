@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from cellserve.models.importers.layout import LayoutError, keras_recurrent, torch_linear, torch_recurrent
-from cellserve.models.spec import GruLayer, LstmLayer, SimpleRnnLayer
+from cellserve.models.recurrent_layers import GruLayer, LstmLayer, SimpleRnnLayer
 
 LSTM = LstmLayer(name="a", inputs=("x",), units=2)
 GRU = GruLayer(name="a", inputs=("x",), units=2)
