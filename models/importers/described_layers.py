@@ -168,10 +168,10 @@ def _notes(description: Description, spec: ModelSpec) -> list[str]:
 
 def _defaults(described: DescribedLayer, layer: RecurrentLayer, description: Description) -> list[str]:
     given = described.model_extra or {}
-    functions = [name for name in ("activation", "recurrent_activation") if name not in given and hasattr(layer, name)]
+    functions = [name for name in layer.functions if name not in given]
     said = []
     if functions:
-        taken = " and ".join(f"{name} {getattr(layer, name).name}" for name in functions)
+        taken = " and ".join(f"{name} {layer.functions[name].name}" for name in functions)
         said.append(f"{layer.name}: {taken}, as the description says nothing else.")
     tensorflow = (described.layout or description.layout) == "tensorflow1" and isinstance(layer, LstmLayer)
     if tensorflow and described.forget_bias is None and description.forget_bias is None:

@@ -11,7 +11,6 @@ from cellserve.models.errors import ImportRefused
 from cellserve.models.importers import layout
 from cellserve.models.importers.keras_graph import ArrayStore, Claim
 from cellserve.models.recurrent_layer import RecurrentLayer
-from cellserve.models.stepwise_layers import BatchNormalizationLayer, LayerNormalizationLayer
 
 Arrays = dict[str, npt.NDArray[Any]]
 
@@ -39,10 +38,4 @@ def _canonical(claim: Claim, stored: Sequence[npt.NDArray[Any]]) -> Arrays:
         return claim.convert(stored)
     if isinstance(layer, RecurrentLayer):
         return layout.keras_recurrent(layer, stored, cudnn=claim.cudnn)
-    if isinstance(layer, BatchNormalizationLayer | LayerNormalizationLayer):
-        names = ["gamma"] * layer.scale + ["beta"] * layer.center
-        if isinstance(layer, BatchNormalizationLayer):
-            names += ["moving_mean", "moving_variance"]
-    else:
-        names = ["table"] if layer.kind == "embedding" else ["kernel", "bias"][: claim.count]
-    return dict(zip(names, stored, strict=True))
+    return dict(zip(layer.arrays((1,)), stored, strict=True))
