@@ -101,4 +101,16 @@ class Padding1dLayer(Windowed):
         return Margin(self.before, self.after)
 
 
-KINDS: Final = (Conv1dLayer, Pooling1dLayer, Padding1dLayer)
+class Cropping1dLayer(Windowed):
+    """Each row without its first `before` and its last `after` steps."""
+
+    kind: Literal["cropping_1d"] = "cropping_1d"
+    before: NonNegativeInt = 1
+    after: NonNegativeInt = 1
+
+    @property
+    def change(self) -> Change:
+        return Margin(-self.before, -self.after)
+
+
+KINDS: Final = (Conv1dLayer, Pooling1dLayer, Padding1dLayer, Cropping1dLayer)

@@ -23,7 +23,7 @@ from cellserve.models.reductions import Average, Largest, Reduction
 from cellserve.models.row_layers import GlobalPooling1dLayer
 from cellserve.models.row_lengths import RowLengths
 from cellserve.models.value import Value
-from cellserve.models.windowed_layers import Conv1dLayer, Padding1dLayer, Pooling1dLayer
+from cellserve.models.windowed_layers import Conv1dLayer, Cropping1dLayer, Padding1dLayer, Pooling1dLayer
 
 Arrays = Mapping[str, Tensor]
 Compute = Callable[[Tensor, Tensor], Tensor]
@@ -133,6 +133,7 @@ COMPUTES: Final[Mapping[type[Layer], Callable[[Any, Arrays], Compute]]] = {
     Conv1dLayer: _conv1d,
     Pooling1dLayer: _pooling_1d,
     Padding1dLayer: _only_laid_out,
+    Cropping1dLayer: _only_laid_out,
 }
 REDUCTIONS: Final[Mapping[type[Layer], Callable[[Any], Reduction]]] = {
     GlobalPooling1dLayer: lambda layer: Largest() if layer.mode == "max" else Average(),

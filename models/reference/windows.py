@@ -11,7 +11,7 @@ from cellserve.models.layer_spec import Layer
 from cellserve.models.reference.activations import apply
 from cellserve.models.reference.twin import Array, Masks, Twin, ends
 from cellserve.models.row_layers import GlobalPooling1dLayer
-from cellserve.models.windowed_layers import Conv1dLayer, Padding1dLayer, Pooling1dLayer
+from cellserve.models.windowed_layers import Conv1dLayer, Cropping1dLayer, Padding1dLayer, Pooling1dLayer
 
 Arrays = Mapping[str, Array]
 
@@ -36,6 +36,11 @@ def _pooling(layer: Pooling1dLayer, arrays: Arrays, inputs: list[Array], masks: 
 def _padding(layer: Padding1dLayer, arrays: Arrays, inputs: list[Array], masks: Masks) -> Array:
     (x,) = inputs
     return np.concatenate([np.zeros((layer.before, x.shape[1])), x, np.zeros((layer.after, x.shape[1]))]).astype(x.dtype)
+
+
+def _cropping(layer: Cropping1dLayer, arrays: Arrays, inputs: list[Array], masks: Masks) -> Array:
+    kept: Array = inputs[0][layer.before : len(inputs[0]) - layer.after]
+    return kept
 
 
 def _global_pooling(layer: GlobalPooling1dLayer, arrays: Arrays, inputs: list[Array], masks: Masks) -> Array:
@@ -69,5 +74,6 @@ TWINS: Final[Mapping[type[Layer], Twin]] = {
     Conv1dLayer: Twin(_conv1d, ends),
     Pooling1dLayer: Twin(_pooling, ends),
     Padding1dLayer: Twin(_padding, ends),
+    Cropping1dLayer: Twin(_cropping, ends),
     GlobalPooling1dLayer: Twin(_global_pooling, ends),
 }

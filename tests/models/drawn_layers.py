@@ -28,7 +28,7 @@ from cellserve.models.stepwise_layers import (
     PReluLayer,
     UnitNormalizationLayer,
 )
-from cellserve.models.windowed_layers import Conv1dLayer, Padding1dLayer, Pooling1dLayer
+from cellserve.models.windowed_layers import Conv1dLayer, Cropping1dLayer, Padding1dLayer, Pooling1dLayer
 
 Options = list[list[Layer]]
 VOCABULARY = 7
@@ -120,6 +120,8 @@ def front_ends(source: str) -> Options:
         [conv(padding="causal", dilation=2, use_bias=False)],
         [conv(kernel_size=2, padding="same"), Pooling1dLayer(name="pool", inputs=("conv",), mode="max", padding="same")],
         [Padding1dLayer(name="pad", inputs=(source,), after=2), Conv1dLayer(name="c", inputs=("pad",), units=2, kernel_size=4)],
+        [Cropping1dLayer(name="crop", inputs=(source,), before=2), conv(kernel_size=2, inputs=("crop",))],
+        [Padding1dLayer(name="pad", inputs=(source,)), Cropping1dLayer(name="crop", inputs=("pad",), before=0, after=3)],
         [Pooling1dLayer(name="pool", inputs=(source,), mode="average", pool_size=3, strides=2, padding="same")],
     ]
 

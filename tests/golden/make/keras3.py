@@ -24,7 +24,14 @@ def normalizations():
     return keras.Model(x, layers.UnitNormalization()(layers.LSTM(4)(steps))), numbers(ROWS, STEPS, WIDTH), ""
 
 
-MODELS = {"k3_normalizations": normalizations}
+def cropping():
+    x = keras.Input((None, WIDTH))
+    steps = layers.Cropping1D((2, 1))(layers.GRU(4, return_sequences=True)(x))
+    steps = layers.Cropping1D(1)(layers.ZeroPadding1D((0, 2))(steps))
+    return keras.Model(x, [steps, layers.LSTM(3)(steps)]), numbers(ROWS, STEPS, WIDTH), ""
+
+
+MODELS = {"k3_cropping": cropping, "k3_normalizations": normalizations}
 
 
 def make(case):
