@@ -1,4 +1,7 @@
-"""One time step of a GRU, with its reset gate before or after the product (Cho et al. 2014, Keras 2). Knows no time, no masks."""
+"""One time step of a GRU, with its reset gate before or after the product, and of a minGRU, which has none.
+
+Equations: Cho et al. 2014 as Keras 2 has them; Feng et al. 2024. Knows no time, no masks.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,7 @@ from cellserve.models import gate_order
 from cellserve.models.activations import Elementwise, resolve
 from cellserve.models.cell import Cell, Gates, OnnxOperator, Recurrent, States, Step, TorchKernel, wrong_function
 from cellserve.models.layer_spec import Layer
-from cellserve.models.recurrent_layers import GruLayer
+from cellserve.models.recurrent_layers import GruLayer, MinGruLayer
 
 GATES: Final = range(3)
 UPDATE_RESET: Final = range(2)
@@ -55,6 +58,19 @@ def gru_reset_after(
     return (_mix(z, h, activation(x_n + r * h_n)),)
 
 
+def min_gru(
+    projected: Gates,  # z, candidate, each [B, units]
+    recurrent: Recurrent,
+    state: States,  # h [B, units]
+    *,
+    activation: Elementwise,
+    recurrent_activation: Elementwise,
+) -> States:
+    """h' = (1 - z) h + z candidate: here z takes the new. No recurrent product."""
+    (h,), (x_z, x_n) = state, projected
+    return (_mix(recurrent_activation(x_z), activation(x_n), h),)
+
+
 def _mix(z: Tensor, old: Tensor, new: Tensor) -> Tensor:
     """z old + (1 - z) new, in one operation."""
     return torch.lerp(new, old, z)
@@ -63,6 +79,10 @@ def _mix(z: Tensor, old: Tensor, new: Tensor) -> Tensor:
 def _step(layer: GruLayer, weights: Mapping[str, Tensor]) -> Step:
     gru = gru_reset_after if layer.reset_after else gru_reset_before
     return partial(gru, activation=resolve(layer.activation), recurrent_activation=resolve(layer.recurrent_activation))
+
+
+def _min_gru_step(layer: MinGruLayer, weights: Mapping[str, Tensor]) -> Step:
+    return partial(min_gru, activation=resolve(layer.activation), recurrent_activation=resolve(layer.recurrent_activation))
 
 
 def _torch_lacks(layer: GruLayer) -> str | None:
@@ -81,5 +101,6 @@ CELLS: Final[Mapping[type[Layer], Cell]] = {
             lacks=_torch_lacks,
         ),
         OnnxOperator("GRU", gate_order.GRU_ONNX, ("recurrent_activation", "activation"), lambda layer: None),
-    )
+    ),
+    MinGruLayer: Cell(_min_gru_step),
 }

@@ -1,4 +1,4 @@
-"""The recurrent layers of a description: LSTM, GRU, SimpleRNN, and the two that Keras dropped in 2015, JZS and SimpleDeepRNN.
+"""The recurrent layers of a description: LSTM, GRU, minGRU, SimpleRNN, and what Keras dropped in 2015, JZS and SimpleDeepRNN.
 
 Each is its equations in words, its gates, its states and its arrays. Knows no weights and no files.
 """
@@ -72,6 +72,23 @@ class GruLayer(RecurrentLayer):
         return arrays | ({"recurrent_bias": arrays["bias"]} if self.use_bias and self.reset_after else {})
 
 
+class MinGruLayer(RecurrentLayer):
+    """z = recurrent_activation(x W + b); h' = (1 - z) h + z activation(x W + b): the minGRU of Feng et al. 2024.
+
+    Neither sees h, so there is no recurrent kernel.
+    """
+
+    kind: Literal["min_gru"] = "min_gru"
+    activation: Activation = Activation(name="linear")
+    recurrent_activation: Activation = Activation(name="sigmoid")
+
+    gates: ClassVar[GateOrder] = ("z", "h")
+
+    @property
+    def recurrent_gates(self) -> range:
+        return range(0)
+
+
 class SimpleRnnLayer(RecurrentLayer):
     """h' = activation(x W + b + h U); `combine` "multiply": activation((x W + b) h U), as Keras 0.3.0 computed it."""
 
@@ -138,4 +155,4 @@ class SimpleDeepRnnLayer(RecurrentLayer):
         return range(self.depth)
 
 
-KINDS: Final = (LstmLayer, GruLayer, SimpleRnnLayer, JzsLayer, SimpleDeepRnnLayer)
+KINDS: Final = (LstmLayer, GruLayer, MinGruLayer, SimpleRnnLayer, JzsLayer, SimpleDeepRnnLayer)

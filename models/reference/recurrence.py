@@ -15,7 +15,7 @@ import numpy.typing as npt
 from cellserve.models.errors import UnknownKind
 from cellserve.models.layer_spec import Layer
 from cellserve.models.recurrent_layer import RecurrentLayer
-from cellserve.models.recurrent_layers import GruLayer, JzsLayer, LstmLayer, SimpleDeepRnnLayer, SimpleRnnLayer
+from cellserve.models.recurrent_layers import GruLayer, JzsLayer, LstmLayer, MinGruLayer, SimpleDeepRnnLayer, SimpleRnnLayer
 from cellserve.models.reference.activations import apply
 
 Array = npt.NDArray[Any]
@@ -114,6 +114,12 @@ def _gru(layer: GruLayer, arrays: Mapping[str, Array], x: Array, state: State) -
     return {"h": z * h + (1 - z) * candidate}
 
 
+def _min_gru(layer: MinGruLayer, arrays: Mapping[str, Array], x: Array, state: State) -> State:
+    projected = x @ arrays["kernel"] + arrays.get("bias", 0)
+    z = apply(layer.recurrent_activation, projected[: layer.units])
+    return {"h": (1 - z) * state["h"] + z * apply(layer.activation, projected[layer.units :])}
+
+
 def _jzs(layer: JzsLayer, arrays: Mapping[str, Array], x: Array, state: State) -> State:
     """The three of Jozefowicz et al. 2015; `P`, a projection of the input, lies in the kernel where 1 and 2 have no weights."""
     h, u = state["h"], layer.units
@@ -153,6 +159,7 @@ def _simple_deep_rnn(layer: SimpleDeepRnnLayer, arrays: Mapping[str, Array], x: 
 STEPS: Final[Mapping[type[Layer], Callable[[Any, Mapping[str, Array], Array, State], State]]] = {
     LstmLayer: _lstm,
     GruLayer: _gru,
+    MinGruLayer: _min_gru,
     SimpleRnnLayer: _simple_rnn,
     JzsLayer: _jzs,
     SimpleDeepRnnLayer: _simple_deep_rnn,

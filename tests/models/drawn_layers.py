@@ -15,7 +15,7 @@ from cellserve.models.cells import CELLS
 from cellserve.models.layer_spec import Layer
 from cellserve.models.merge_layer import MergeLayer
 from cellserve.models.recurrent_layer import RecurrentLayer
-from cellserve.models.recurrent_layers import GruLayer, JzsLayer, LstmLayer, SimpleDeepRnnLayer, SimpleRnnLayer
+from cellserve.models.recurrent_layers import GruLayer, JzsLayer, LstmLayer, MinGruLayer, SimpleDeepRnnLayer, SimpleRnnLayer
 from cellserve.models.row_layers import FlattenLayer, GlobalPooling1dLayer, LastStepLayer, RepeatVectorLayer, ReverseLayer
 from cellserve.models.stepwise_layers import (
     ActivationLayer,
@@ -54,6 +54,10 @@ def _gru(draw: Draw, common: Common, fusable: bool) -> RecurrentLayer:
     return GruLayer(**common, **_activations(draw, fusable), reset_after=fusable or draw(st.booleans()))
 
 
+def _min_gru(draw: Draw, common: Common, fusable: bool) -> RecurrentLayer:
+    return MinGruLayer(**common, **_activations(draw, fusable))
+
+
 def _simple_rnn(draw: Draw, common: Common, fusable: bool) -> RecurrentLayer:
     common["activation"] = draw(st.sampled_from(("tanh", "relu") if fusable else BOUNDED))
     return SimpleRnnLayer(**common, combine="add" if fusable else draw(st.sampled_from(("add", "multiply"))))
@@ -76,6 +80,7 @@ def _activations(draw: Draw, fusable: bool) -> dict[str, Any]:
 RECURRENT: Mapping[type[RecurrentLayer], Callable[[Draw, Common, bool], RecurrentLayer]] = {
     LstmLayer: _lstm,
     GruLayer: _gru,
+    MinGruLayer: _min_gru,
     SimpleRnnLayer: _simple_rnn,
     JzsLayer: _jzs,
     SimpleDeepRnnLayer: _simple_deep_rnn,

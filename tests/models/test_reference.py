@@ -380,6 +380,15 @@ def test_a_jzs1_step_by_hand() -> None:
     np.testing.assert_allclose(outputs, [[z * candidate + (1 - z) * h0]], rtol=1e-14)
 
 
+def test_a_min_gru_step_by_hand() -> None:
+    spec = spec_of({"kind": "min_gru", "units": 1})
+    arrays = {"layer_0.kernel": np.array([[0.1, 0.2]]), "layer_0.bias": np.array([1.0, 2.0])}
+    h0, x = 0.25, 2.0
+    (outputs,), _ = reference.run(spec, arrays, (np.array([[[x]]]),), [1], state={"0.h": np.array([[h0]])})
+    z = sigmoid(0.1 * x + 1.0)
+    np.testing.assert_allclose(outputs, [[(1 - z) * h0 + z * (0.2 * x + 2.0)]], rtol=1e-14)
+
+
 @pytest.mark.parametrize(
     ("rule", "expected"),
     [
