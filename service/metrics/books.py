@@ -64,7 +64,7 @@ _REFUSALS: Final = frozenset(
 class Books:
     """For one thread at a time. Makes its families in `registry`."""
 
-    def __init__(self, registry: CollectorRegistry, statistics: Statistics, server_version: str) -> None:
+    def __init__(self, registry: CollectorRegistry, statistics: Statistics, server_version: str, front: str) -> None:
         self._statistics = statistics
         self._unloaded: set[VersionKey] = set()
         self._runs: dict[tuple[VersionKey | None, str], RunSeries] = {}
@@ -130,7 +130,8 @@ class Books:
             counter("grpc_server_handled", "RPCs ended, by gRPC status.", (*_RPC, "grpc_code")),
             Histogram("grpc_server_handling_seconds", "RPCs handled.", _RPC, SECONDS, registry),
         )
-        Gauge("cellserve_build_info", "The server's version.", ("version",), registry=registry).labels(server_version).set(1)
+        built = Gauge("cellserve_build_info", "The server's version, and its front.", ("version", "front"), registry=registry)
+        built.labels(server_version, front).set(1)
 
     def book(self, facts: list[Fact]) -> None:
         for kind, alike in group_by(facts, type).items():

@@ -35,11 +35,11 @@ class Metrics:
     soon: has a function called when it delays no request, such as an event loop's call_soon_threadsafe.
     """
 
-    def __init__(self, server_version: str, soon: Soon = now) -> None:
+    def __init__(self, server_version: str, front: str = "", soon: Soon = now) -> None:
         self._ledger = Ledger[Fact](lambda facts: self._books.book(facts), _FACTS, soon)
         self.registry = _Registry(self._ledger.settled)
         self.statistics = Statistics(self._ledger.settled)  # the same facts as totals
-        self._books = Books(self.registry, self.statistics, server_version)
+        self._books = Books(self.registry, self.statistics, server_version, front)
 
     def watch(
         self,

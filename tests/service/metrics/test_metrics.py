@@ -115,7 +115,7 @@ def test_facts_of_before_an_unload_and_late_ones_do_not_count_for_the_version_wh
 
 def test_whoever_looks_sees_what_waits_to_be_booked() -> None:
     later: list[Callable[[], None]] = []
-    metrics = Metrics("1", later.append)
+    metrics = Metrics("1", soon=later.append)
     for _ in range(2000):
         metrics.on_request(answered())
     assert len(later) == 1
@@ -225,10 +225,10 @@ def test_rpcs_are_counted_under_the_usual_names(metrics: Metrics) -> None:
 
 
 def test_two_registries_share_nothing() -> None:
-    first, second = Metrics("1"), Metrics("2")
+    first, second = Metrics("1"), Metrics("2", "http2")
     first.on_request(answered())
     assert value(second, "cellserve_requests_total", **RUN, code="OK") is None
-    assert value(second, "cellserve_build_info", version="2") == 1
+    assert value(second, "cellserve_build_info", version="2", front="http2") == 1
 
 
 def test_the_page_shows_metrics_and_nothing_else(metrics: Metrics) -> None:
