@@ -123,4 +123,8 @@ def _decoded(key: str, value: bytes) -> bytes:
 def _written(key: str, value: str | bytes) -> bytes:
     if key.endswith("-bin"):
         return b64encode(value if isinstance(value, bytes) else value.encode()).rstrip(b"=")
-    return value if isinstance(value, bytes) else value.encode("ascii", "backslashreplace")
+    if isinstance(value, bytes):
+        return value
+    if not value.isprintable():  # a line break would have the client reset the stream (ngh2 sends it)
+        value = value.encode("unicode_escape").decode("ascii")
+    return value.encode("ascii", "backslashreplace")

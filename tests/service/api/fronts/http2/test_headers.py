@@ -143,6 +143,13 @@ def test_no_message_is_no_field() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("value", "written"), [("a\nb", b"a\\nb"), ("\0", b"\\x00"), ("é", b"\\xe9"), ("a b~", b"a b~"), ("", b"")]
+)
+def test_no_value_of_metadata_breaks_the_stream(value: str, written: bytes) -> None:
+    assert write_metadata((("key", value),)) == [(b"key", written)]
+
+
 @given(st.lists(st.tuples(st.from_regex(r"[a-z][a-z0-9._-]{0,9}-bin", fullmatch=True), st.binary(max_size=30)), max_size=4))
 def test_written_binary_metadata_are_read_again(metadata: list[tuple[str, bytes]]) -> None:
     assert read_head((*CALL, *write_metadata(metadata))).metadata == tuple(metadata)
