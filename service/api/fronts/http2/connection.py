@@ -86,7 +86,8 @@ class Connection(asyncio.Protocol):
         self._pings = PingLimit(options.min_ping_interval_seconds)
         self._settings = RateLimit(*_SETTINGS, loop.time())
         self._keepalive = Keepalive(options.keepalive_seconds, options.keepalive_timeout_seconds, loop.time())
-        self._timers: list[asyncio.TimerHandle] = []
+        self._timers: list[asyncio.TimerHandle] = []  # of uvloop, those that are due at once do not tell their time
+        self._tending: asyncio.TimerHandle | None = None
         self._on: dict[type, Callable[[Any], None]] = {
             ngh2.RequestReceived: self._on_request,
             ngh2.DataReceived: self._on_data,
@@ -164,8 +165,9 @@ class Connection(asyncio.Protocol):
 
     def connection_lost(self, error: Exception | None) -> None:
         self._forget()
-        for timer in self._timers:
-            timer.cancel()
+        for timer in (*self._timers, self._tending):
+            if timer is not None:
+                timer.cancel()
         self._peers.closed(self)
         self._on.clear()  # no circles: what the session holds is given back now, and not when garbage is collected
         self._session = None
@@ -258,8 +260,7 @@ class Connection(asyncio.Protocol):
             case "ask":
                 self._session.ping()
                 self._flush()
-        self._timers = [timer for timer in self._timers if timer.when() > now_seconds]
-        self._timers.append(self._loop.call_at(self._keepalive.next_seconds(now_seconds), self._tend))
+        self._tending = self._loop.call_at(self._keepalive.next_seconds(now_seconds), self._tend)
 
     # --- what comes ---
 

@@ -14,7 +14,7 @@ from cellserve.service.api.fronts.http2.connection import Connection
 from cellserve.service.api.fronts.http2.holdings import Holdings
 from cellserve.service.api.fronts.http2.listening import BACKLOG, listen
 from cellserve.service.api.fronts.http2.offences import Offences
-from cellserve.service.api.fronts.http2.tls import PROTOCOL, TlsHandshake
+from cellserve.service.api.fronts.http2.tls import PROTOCOL, TlsListener
 from cellserve.service.api.fronts.options import ServerOptions
 from cellserve.service.followed_files import FollowedFiles
 
@@ -33,7 +33,7 @@ class Http2Front:
         self._watcher = watcher
         self._offences = Offences()
         self._holdings = Holdings(options.connection_memory_bytes)
-        self._handshakes: set[TlsHandshake] = set()
+        self._encrypted: list[TlsListener] = []
         self._stopping = False
         self._calls = calls
         self._options = options
@@ -52,9 +52,11 @@ class Http2Front:
         return port
 
     async def start(self) -> None:
-        accept = self._plain if self._identity is None else self._encrypted
         for one in self._sockets:
-            self._servers.append(await self._loop.create_server(accept, sock=one, backlog=BACKLOG))
+            if self._identity is None:
+                self._servers.append(await self._loop.create_server(self._made, sock=one, backlog=BACKLOG))
+            else:
+                self._encrypted.append(TlsListener(one, self._identity.current, self._made, self._failed, self._loop))
 
     def press(self, pressed: bool) -> None:
         """While not all calls are read, clients send messages only of those that are."""
@@ -70,8 +72,8 @@ class Http2Front:
         self._stopping = True
         for server in self._servers:
             server.close()
-        for handshake in list(self._handshakes):
-            handshake.cancel()
+        for listener in self._encrypted:
+            listener.close()
         for connection in list(self._connections):
             connection.leave()
         end_seconds = self._loop.time() + grace_seconds
@@ -102,16 +104,10 @@ class Http2Front:
         if self._holdings.due(moved_bytes):
             self._loop.call_soon(self._look_at_holdings)
 
-    # --- what handshakes tell ---
-
-    def begun(self, handshake: TlsHandshake) -> None:
-        self._handshakes.add(handshake)
-
-    def done(self, handshake: TlsHandshake, failure: str | None) -> None:
-        self._handshakes.discard(handshake)
-        if failure is not None:
-            self._tell("handshake")
-            self._offences.told("handshake", handshake.peer, failure)
+    def _failed(self, peer: str, why: str) -> None:
+        """No encrypted connection came about."""
+        self._tell("handshake")
+        self._offences.told("handshake", peer, why)
 
     def _look_at_holdings(self) -> None:
         held = [(connection.held_bytes, connection) for connection in self._connections]
@@ -121,9 +117,5 @@ class Http2Front:
     def _tell(self, end: ConnectionEnd | None) -> None:
         self._watcher.on_connection(ConnectionFact(len(self._connections), end))
 
-    def _plain(self) -> asyncio.Protocol:
+    def _made(self) -> asyncio.Protocol:
         return Connection(self._calls, self._options, self, self._loop)
-
-    def _encrypted(self) -> asyncio.Protocol:
-        assert self._identity is not None
-        return TlsHandshake(self._identity.current, self._plain, self, self._loop)
