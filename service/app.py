@@ -260,6 +260,7 @@ def _server_options(settings: Settings) -> ServerOptions:
         min_ping_interval_seconds=settings.min_ping_interval_seconds,
         max_connection_age_seconds=settings.max_connection_age_seconds,
         max_connection_age_grace_seconds=settings.max_connection_age_grace_seconds,
+        connection_memory_bytes=settings.connection_memory_bytes,
         tls=settings.tls,
         tokens=settings.tokens,
         administration_from=parsed_networks(settings.administration_from),

@@ -68,7 +68,7 @@ class ApiServer:
         health_pb2_grpc.add_HealthServicer_to_server(self.health, self._methods)
         describing = reflection.aio.ReflectionServicer(_REFLECTED)  # type: ignore[attr-defined]
         reflection_pb2_grpc.add_ServerReflectionServicer_to_server(describing, self._methods)
-        self._front = front_of(self._methods, options)
+        self._front = front_of(self._methods, options, observer)
 
     def bind(self) -> int:
         """Takes the port, and returns it: the system has chosen it if 0 was asked for. Raises CannotListen."""

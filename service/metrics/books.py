@@ -14,7 +14,7 @@ from typing import Any, Final
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from cellserve.models.traffic import TrafficKind
-from cellserve.service.api.facts import RequestFact, RpcMethod, TurnedAway
+from cellserve.service.api.facts import CONNECTION_ENDS, ConnectionFact, RequestFact, RpcMethod, TurnedAway
 from cellserve.service.engine.facts import IterationFact, SequenceFact, VersionKey
 from cellserve.service.errors import Overloaded
 from cellserve.service.metrics.facts import Fact, LoopFact, RpcEnd, SessionChange, SessionStep
@@ -75,6 +75,7 @@ class Books:
             RequestFact: self._book_requests,
             RpcMethod: self._book_rpc_starts,
             RpcEnd: self._book_rpc_ends,
+            ConnectionFact: self._book_connections,
             LoopFact: self._book_loop,
             TurnedAway: self._book_turned_away,
             SessionChange: self._book_session_changes,
@@ -119,6 +120,10 @@ class Books:
         self._session_events = counter("cellserve_session_events", "What became of live sequences.", (*_VERSION, "event"))
         self._rejected = counter("cellserve_rejected", "Inference requests turned away at the door.", ("reason",))
         self._overload = counter("cellserve_overload_refused", "Requests refused for overload, by what was short.", ("cause",))
+        self._connections = Gauge("cellserve_connections", "Connections open at the front on frames.", registry=registry)
+        self._connection_ends = counter("cellserve_connections_ended", "Connections ended, by who or what did.", ("cause",))
+        for end in CONNECTION_ENDS:
+            self._connection_ends.labels(end)
         self._loop_lag = histogram(
             "event_loop_lag_seconds", "How late the event loop comes to what is due.", SECONDS, ()
         ).labels()
@@ -196,6 +201,11 @@ class Books:
             self._by_method.add_started(method, number)
             self._by_method.add_ends(method, [RpcEnd(method, code, seconds)] * number)
             self._book_requests([RequestFact(None, "", code, Overloaded.reason, seconds, cause=cause)] * number)
+
+    def _book_connections(self, facts: list[ConnectionFact]) -> None:
+        self._connections.set(facts[-1].open_connections)
+        for end, number in Tally([fact.end for fact in facts if fact.end is not None]).items():
+            self._connection_ends.labels(end).inc(number)
 
     def _book_loop(self, facts: list[LoopFact]) -> None:
         self._loop_lag.add([fact.lag_seconds for fact in facts])

@@ -15,7 +15,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.metrics_core import Metric
 
 from cellserve.models.traffic import TrafficKind
-from cellserve.service.api.facts import RequestFact, RpcMethod, TurnedAway
+from cellserve.service.api.facts import ConnectionFact, RequestFact, RpcMethod, TurnedAway
 from cellserve.service.engine.facts import IterationFact, LaneFact, SequenceFact, VersionKey
 from cellserve.service.metrics.books import Books
 from cellserve.service.metrics.facts import Fact, LoopFact, RpcEnd, SessionChange, SessionStep
@@ -75,6 +75,9 @@ class Metrics:
         self._ledger.tell(fact)
 
     def on_turned_away(self, fact: TurnedAway) -> None:
+        self._ledger.tell(fact)
+
+    def on_connection(self, fact: ConnectionFact) -> None:
         self._ledger.tell(fact)
 
     def on_loop(self, lag_seconds: float) -> None:

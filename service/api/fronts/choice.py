@@ -6,7 +6,7 @@ import logging
 from importlib.util import find_spec
 from typing import Final, Literal
 
-from cellserve.service.api.fronts.front import Calls, Front
+from cellserve.service.api.fronts.front import Calls, Front, Watcher
 from cellserve.service.api.fronts.grpc.front import GrpcFront
 from cellserve.service.api.fronts.options import ServerOptions
 from cellserve.service.config import FrontChoice
@@ -22,13 +22,13 @@ class NoSuchFront(Exception):
     """A front was asked for that cannot be had here. str(error) is a sentence."""
 
 
-def front_of(calls: Calls, options: ServerOptions) -> Front:
+def front_of(calls: Calls, options: ServerOptions, watcher: Watcher) -> Front:
     """Raises NoSuchFront; UnusableFile: one of `options`."""
     if chosen_front(options.front) == "grpc":
         return GrpcFront(calls, options)
     from cellserve.service.api.fronts.http2.front import Http2Front
 
-    return Http2Front(calls, options)
+    return Http2Front(calls, options, watcher)
 
 
 def chosen_front(asked: FrontChoice) -> FrontName:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any, Protocol
 
 from cellserve.service.api.call_context import Caller, Ending
+from cellserve.service.api.facts import ConnectionFact
 
 
 class Front(Protocol):
@@ -26,6 +27,12 @@ class Front(Protocol):
 
     def press(self, pressed: bool) -> None:
         """Told whether more calls come than are read, at every measurement of the loop."""
+
+
+class Watcher(Protocol):
+    """Who is told of connections. On the event loop."""
+
+    def on_connection(self, fact: ConnectionFact) -> None: ...
 
 
 class Calls(Protocol):

@@ -17,7 +17,7 @@ from cellserve.models.shapes import expected_weights
 from cellserve.models.spec import ModelSpec
 from cellserve.models.weights import Weights
 from cellserve.service.api.door import Door
-from cellserve.service.api.facts import RequestFact, RpcMethod, TurnedAway
+from cellserve.service.api.facts import ConnectionFact, RequestFact, RpcMethod, TurnedAway
 from cellserve.service.api.fronts.options import ServerOptions
 from cellserve.service.api.requests.row_inputs import Limits
 from cellserve.service.api.server import ApiServer
@@ -87,6 +87,7 @@ class RecordingDoorObserver:
         self.requests: list[RequestFact] = []
         self.turned_away: list[TurnedAway] = []
         self.loop_told = False
+        self.connections: list[ConnectionFact] = []
 
     def on_rpc_started(self, method: RpcMethod) -> None:
         self.started.append(method)
@@ -102,6 +103,9 @@ class RecordingDoorObserver:
 
     def on_loop(self, lag_seconds: float) -> None:
         self.loop_told = True
+
+    def on_connection(self, fact: ConnectionFact) -> None:
+        self.connections.append(fact)
 
 
 @dataclass

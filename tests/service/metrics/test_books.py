@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 from hypothesis import given
 from hypothesis import strategies as st
-from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
-from cellserve.service.api.facts import RequestFact, RpcMethod
+from cellserve.service.api.facts import CONNECTION_ENDS, ConnectionFact, RequestFact, RpcMethod
 from cellserve.service.engine.facts import IterationFact, SequenceFact, VersionKey
 from cellserve.service.metrics.books import PREDICTED, RATIO, ROWS, SECONDS, STEPS, Books
 from cellserve.service.metrics.facts import Fact, LoopFact, RpcEnd, SessionChange, SessionStep
@@ -35,6 +35,7 @@ facts = st.one_of(
         lambda fields: RequestFact(*fields[:-1], cause=fields[-1])
     ),
     seconds.map(LoopFact),
+    st.tuples(st.integers(0, 9), st.none() | st.sampled_from(CONNECTION_ENDS)).map(lambda fields: ConnectionFact(*fields)),
     methods,
     st.tuples(methods, codes, seconds).map(lambda fields: RpcEnd(*fields)),
     st.tuples(versions | st.none(), st.sampled_from(EVENTS)).map(lambda fields: SessionChange(*fields)),
@@ -59,6 +60,10 @@ class OneByOne:
         names = ("timesteps", "goodput_timesteps", "cancelled")
         self._timesteps, self._goodput, self._cancelled = (self._counter(f"cellserve_{name}", RUN) for name in names)
         self._overload = self._counter("cellserve_overload_refused", ("cause",))
+        self._connections = Gauge("cellserve_connections", "?", registry=self.registry)
+        self._ends = self._counter("cellserve_connections_ended", ("cause",))
+        for end in CONNECTION_ENDS:
+            self._ends.labels(end)
         self._lag = self._histogram("event_loop_lag_seconds", SECONDS, ())
         self._requests = self._counter("cellserve_requests", (*RUN, "code"))
         self._sequences = self._counter("cellserve_sequence_ended", (*RUN, "reason"))
@@ -84,6 +89,10 @@ class OneByOne:
                     self._goodput.labels(*run).inc(fact.steps)
                 if fact.prediction_ratio is not None:
                     self._run_histograms["prediction_ratio"].labels(*run).observe(fact.prediction_ratio)
+            case ConnectionFact(number, end):
+                self._connections.set(number)
+                if end is not None:
+                    self._ends.labels(end).inc()
             case LoopFact(lag):
                 self._lag.observe(lag)
             case RequestFact():

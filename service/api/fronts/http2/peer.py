@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 from urllib.parse import quote
+
+_MAPPED: Final = "::ffff:"  # an address of IPv4 at a socket that takes both
 
 
 def peer_of(transport: Any) -> str:
@@ -12,4 +14,5 @@ def peer_of(transport: Any) -> str:
     if not name:
         return "unknown"
     host, port = name[:2]
-    return f"ipv6:{quote(f'[{host}]', safe=':%')}:{port}" if ":" in host else f"ipv4:{host}:{port}"
+    host = host.removeprefix(_MAPPED)
+    return f"ipv6:{quote(f'[{host}]', safe=':')}:{port}" if ":" in host else f"ipv4:{host}:{port}"

@@ -3,47 +3,76 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import ssl
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
-_log = logging.getLogger(__name__)
+from cellserve.service.api.fronts.http2.peer import peer_of
 
 PROTOCOL: Final = "h2"
 _HANDSHAKE_SECONDS: Final = 20.0
+
+
+class Handshakes(Protocol):
+    """Who keeps them."""
+
+    def begun(self, handshake: TlsHandshake) -> None: ...
+
+    def done(self, handshake: TlsHandshake, failure: str | None) -> None:
+        """failure: why there is no encrypted connection."""
 
 
 class TlsHandshake(asyncio.Protocol):
     """A connection until it is encrypted. context: asked at each one. made: makes the protocol that goes on then."""
 
     def __init__(
-        self, context: Callable[[], ssl.SSLContext], made: Callable[[], asyncio.Protocol], loop: asyncio.AbstractEventLoop
+        self,
+        context: Callable[[], ssl.SSLContext],
+        made: Callable[[], asyncio.Protocol],
+        handshakes: Handshakes,
+        loop: asyncio.AbstractEventLoop,
     ) -> None:
         self._context = context
         self._made = made
+        self._handshakes = handshakes
+        self.peer = ""
         self._loop = loop
         self._task: asyncio.Task[None] | None = None
 
     def connection_made(self, transport: Any) -> None:
         transport.pause_reading()  # what comes belongs to the handshake
-        self._task = self._loop.create_task(self._encrypt(transport))
+        self.peer = peer_of(transport)
+        self._handshakes.begun(self)
+        self._task = self._loop.create_task(self._answered(transport))
 
-    async def _encrypt(self, transport: Any) -> None:
+    def cancel(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+
+    async def _answered(self, transport: Any) -> None:
+        failure: str | None = "it was cut short"
+        try:
+            failure = await self._encrypt(transport)
+        except asyncio.CancelledError:
+            transport.abort()
+        finally:
+            self._handshakes.done(self, failure)
+
+    async def _encrypt(self, transport: Any) -> str | None:
+        """Why not, if it did not succeed."""
         protocol = _Encrypted(self._made())
         try:
             encrypted: Any = await self._loop.start_tls(
                 transport, protocol, self._context(), server_side=True, ssl_handshake_timeout=_HANDSHAKE_SECONDS
             )
         except (OSError, ssl.SSLError) as error:
-            _log.debug("no TLS with %s: %s", transport.get_extra_info("peername"), error)
             transport.abort()
-            return
+            return f"no TLS: {str(error) or type(error).__name__}"
         if encrypted.get_extra_info("ssl_object").selected_alpn_protocol() != PROTOCOL:
-            _log.debug("%s does not speak HTTP/2", transport.get_extra_info("peername"))
             encrypted.abort()
-            return
+            return "no TLS for HTTP/2: it does not offer the protocol h2 (ALPN)"
         protocol.begin(encrypted)
+        return None
 
 
 class _Encrypted(asyncio.Protocol):

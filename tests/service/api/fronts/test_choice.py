@@ -12,6 +12,7 @@ from cellserve.service.api.fronts.choice import NoSuchFront, front_of
 from cellserve.service.api.fronts.http2 import self_test
 from cellserve.service.api.fronts.options import ServerOptions
 from cellserve.service.config import FrontChoice
+from tests.service.api.fronts.fronts import Watching
 
 
 def options(front: FrontChoice) -> ServerOptions:
@@ -20,17 +21,17 @@ def options(front: FrontChoice) -> ServerOptions:
 
 async def test_each_is_had_by_its_name_and_auto_takes_the_cheaper_one() -> None:
     calls: Any = object()
-    assert front_of(calls, options("grpc")).name == "grpc"
-    assert front_of(calls, options("http2")).name == "http2"
-    assert front_of(calls, options("auto")).name == "http2"
+    assert front_of(calls, options("grpc"), Watching()).name == "grpc"
+    assert front_of(calls, options("http2"), Watching()).name == "http2"
+    assert front_of(calls, options("auto"), Watching()).name == "http2"
 
 
 async def test_where_the_library_is_missing_auto_takes_grpc_and_http2_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(choice, "find_spec", lambda name: None)
     calls: Any = object()
-    assert front_of(calls, options("auto")).name == "grpc"
+    assert front_of(calls, options("auto"), Watching()).name == "grpc"
     with pytest.raises(NoSuchFront, match="the package ngh2 is not installed"):
-        front_of(calls, options("http2"))
+        front_of(calls, options("http2"), Watching())
 
 
 async def test_a_library_that_does_otherwise_is_not_taken(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -42,4 +43,4 @@ async def test_a_library_that_does_otherwise_is_not_taken(monkeypatch: pytest.Mo
     monkeypatch.setattr(ngh2, "Connection", Mute)
     assert self_test.complaint() is not None
     calls: Any = object()
-    assert front_of(calls, options("auto")).name == "grpc"
+    assert front_of(calls, options("auto"), Watching()).name == "grpc"
