@@ -1,4 +1,4 @@
-"""The last gate of every importer: the arrays are exactly those that the network needs, and every value is a finite number.
+"""The last gate of every importer: the arrays are exactly those that the network needs, and every value is a number it can take.
 
 Knows no framework.
 """
@@ -16,7 +16,7 @@ from cellserve.models.errors import ImportRefused, InvalidSpec, InvalidWeights
 from cellserve.models.importers.imported import ImportedModel, Source
 from cellserve.models.importers.precision import SERVED, deviation_note, foreign
 from cellserve.models.shapes import expected_weights
-from cellserve.models.spec import ModelSpec
+from cellserve.models.spec import BatchNormalizationLayer, ModelSpec
 from cellserve.models.weights import Weights
 
 
@@ -38,6 +38,10 @@ def admitted(
         problem = _problem(arrays.get(name), shape)
         if problem is not None:
             raise ImportRefused(str(path), f"its {own} {problem}", layer=layer)
+    for normalization in (one for one in spec.layers if isinstance(one, BatchNormalizationLayer)):
+        problem = _undefined(arrays[f"{normalization.name}.moving_variance"], normalization.epsilon)
+        if problem is not None:
+            raise ImportRefused(str(path), f"its moving_variance {problem}", layer=normalization.name)
     try:
         weights = Weights.of(arrays)
         weights.check(spec)
@@ -59,3 +63,15 @@ def _problem(array: npt.NDArray[Any] | None, shape: tuple[int, ...]) -> str | No
     with np.errstate(over="ignore"):
         bad = np.count_nonzero(~np.isfinite(array.astype(np.float32)))
     return f"holds {bad} values that are NaN, infinite or too large for float32" if bad else None
+
+
+def _undefined(variance: npt.NDArray[Any], epsilon: float) -> str | None:  # [F]
+    """Why a normalization by it gives no numbers, if so."""
+    bad = np.count_nonzero(variance.astype(np.float32) + np.float32(epsilon) <= 0)
+    if not bad:
+        return None
+    return (
+        f"holds {bad} of {variance.size} values that are not above zero even with epsilon {epsilon:g} added (the least is "
+        f"{variance.min():.3g}), so that the layer divides by the root of a negative number or by zero and answers NaN, in the "
+        "framework too; a variance is never negative: give the layer its trained statistics and save the model again"
+    )

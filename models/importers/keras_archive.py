@@ -20,12 +20,13 @@ from cellserve.models.errors import ImportRefused
 from cellserve.models.importers.description import Description
 from cellserve.models.importers.hdf5 import ArrayReader, opened
 from cellserve.models.importers.imported import ImportedModel
+from cellserve.models.importers.keras_filing import Filing
 from cellserve.models.importers.keras_graph import Claim, Place
 from cellserve.models.importers.keras_import import import_keras
-from cellserve.models.importers.keras_tied import numbered, shared, snake_case
 from cellserve.models.importers.limits import MAX_EXPANSION, MAX_JSON_BYTES, MAX_TOTAL_BYTES, SMALL_BYTES
 
-ROOTS: Final = ("layers", "_layer_checkpoint_dependencies")  # the second in tf-keras 2.12
+OLD_ROOT: Final = "_layer_checkpoint_dependencies"  # in tf.keras up to 2.14
+ROOTS: Final = ("layers", OLD_ROOT)
 
 
 def load_archive(path: Path, description: Description) -> ImportedModel:
@@ -85,14 +86,12 @@ class VarsStore:
     def __init__(self, file: h5py.File, model: Mapping[str, Any], source: str) -> None:
         self._source = source
         self._reader = ArrayReader(file, source)
-        root = next((file[name] for name in ROOTS if isinstance(file.get(name), h5py.Group)), None)
+        root = next((name for name in ROOTS if isinstance(file.get(name), h5py.Group)), None)
         if root is None:
             raise ImportRefused(source, "model.weights.h5 holds no layers; the archive is damaged")
-        self._root: h5py.Group = root
-        layers = _layers(model)
-        self._places = _places(root, layers)
-        by_place = {self._places[_layer_name(raw)]: raw for raw in layers}
-        self._shared = shared(by_place, _filed(root))
+        self._root: h5py.Group = file[root]
+        layers = {_layer_name(raw): raw for raw in _layers(model)}
+        self._filing = Filing(layers, _groups(self._root), _written(self._root), attributes_rise=root == OLD_ROOT)
 
     def shapes(self, place: Place) -> list[tuple[int, ...]]:
         group = self._vars(place)
@@ -117,23 +116,20 @@ class VarsStore:
         """`arrays` has seen to it."""
 
     def _vars(self, place: Place) -> h5py.Group:
-        top = self._places.get(place.keras_layer)
-        path = "" if top is None else "/".join((top, *place.part))
-        group = None if top is None else self._root.get(f"{self._shared.get(path, path)}/vars")
+        group = self._root.get(f"{self._filing.group((place.keras_layer, *place.part))}/vars")
         if not isinstance(group, h5py.Group):
             raise ImportRefused(self._source, "the file holds no weights for it", layer=place.keras_layer)
         return group
 
 
-def _places(root: h5py.Group, layers: Sequence[Mapping[str, Any]]) -> dict[str, str]:
-    """Layer name to group: by the name that Keras 3 writes beside the arrays, else by class and counter in layer order."""
-    written: dict[str, str] = {}
+def _written(root: h5py.Group) -> dict[str, str]:
+    """Layer name to group, by the names that Keras 3 writes beside the arrays."""
+    found: dict[str, str] = {}
     for place, group in root.items():
         name = group["vars"].attrs.get("name") if isinstance(group, h5py.Group) and "vars" in group else None
         if name is not None:
-            written[name.decode() if isinstance(name, bytes) else str(name)] = place
-    counted = numbered([snake_case(str(raw.get("class_name"))) for raw in layers])
-    return {**dict(zip(map(_layer_name, layers), counted, strict=True)), **written}
+            found[name.decode() if isinstance(name, bytes) else str(name)] = place
+    return found
 
 
 def _layers(model: Mapping[str, Any]) -> list[Mapping[str, Any]]:
@@ -146,8 +142,8 @@ def _layer_name(raw: Mapping[str, Any]) -> str:
     return str(raw.get("name") or raw["config"]["name"])
 
 
-def _filed(root: h5py.Group) -> set[str]:
-    """The places that hold arrays."""
-    found: set[str] = set()
-    root.visititems(lambda name, entry: found.add(name.removesuffix("/vars")) if name.endswith("/vars") and len(entry) else None)
-    return found
+def _groups(root: h5py.Group) -> list[str]:
+    """All that hold arrays or others that do."""
+    found: list[str] = []
+    root.visititems(lambda name, entry: found.append(name) if isinstance(entry, h5py.Group) else None)
+    return [name for name in found if name.rpartition("/")[2] != "vars"]

@@ -5,7 +5,7 @@ Knows the graph forms of every version; the layers themselves are keras_layers a
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
@@ -38,9 +38,10 @@ def translate(
 
     Raises ImportRefused naming the layer and the option.
     """
-    graph = Graph(source, era, store, TrainingNotes(source), projections or {})
     class_name, config = model.get("class_name"), model.get("config")
+    graph = Graph(source, era, store, TrainingNotes(source), projections or {})
     try:
+        graph.names = frozenset(_names(config))
         if class_name == "Sequential":
             outputs = _sequential(graph, config if isinstance(config, list) else _mapping(graph, config)["layers"])
         elif class_name in FUNCTIONAL:
@@ -60,6 +61,16 @@ def translate(
             source, f"the model's configuration is damaged or of a form not known here ({type(error).__name__}: {error})"
         ) from error
     return spec, graph.claims, graph.notes.sentences()
+
+
+def _names(config: object) -> Iterator[str]:
+    """Of a model's layers, and of its branches'."""
+    raws = config.get("layers") if isinstance(config, Mapping) else config
+    for raw in raws if isinstance(raws, list) else ():
+        if isinstance(raw, Mapping):
+            inner = raw.get("config")
+            yield str(raw.get("name") or (inner.get("name") if isinstance(inner, Mapping) else None))
+            yield from _names(inner)
 
 
 def _mapping(graph: Graph, config: object) -> Mapping[str, Any]:
@@ -214,7 +225,7 @@ def _keras_layer(graph: Graph, raw: Mapping[str, Any], node: int) -> KerasLayer:
     registered = raw.get("registered_name")
     class_name = str(registered) if isinstance(registered, str) and ">" in registered else str(raw.get("class_name"))
     class_name, config = modernised(class_name, config, graph.era)
-    return KerasLayer(class_name, name, config, name if node == 0 else f"{name}_call_{node}")
+    return KerasLayer(class_name, name, config, name if node == 0 else graph.free(f"{name}_call_{node}"))
 
 
 def _add_input(graph: Graph, name: str, shape: tuple[int | None, ...] | None, readers: Sequence[KerasLayer]) -> Tensor:

@@ -5,7 +5,7 @@ Knows neither the translation of any one layer (keras_layers, keras_recurrent) n
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, NoReturn, Protocol
 
@@ -106,6 +106,7 @@ class Graph:
     store: ArrayStore
     notes: TrainingNotes
     projections: Mapping[str, Array] = field(default_factory=dict)  # of JZS layers, which old weight files lack
+    names: Collection[str] = ()  # of the file's layers
     inputs: list[InputSpec] = field(default_factory=list)
     layers: list[LayerSpec] = field(default_factory=list)
     claims: list[Claim] = field(default_factory=list)
@@ -113,6 +114,10 @@ class Graph:
     def add(self, layer: LayerSpec, *, sequence: bool, masks: MaskLogic = EVERYTHING) -> Tensor:
         self.layers.append(layer)
         return Tensor(layer.name, sequence, masks)
+
+    def free(self, name: str) -> str:
+        """For a layer that the file does not have: this name, or one like it if a layer of the file has it."""
+        return self.free(f"{name}_") if name in self.names else name
 
     def claim(
         self,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -111,13 +111,15 @@ def _direction(own: Sequence[_Named], fork: Fork) -> list[_Named]:
         raise Unclear(f"its arrays {_listed(own)} are not named as those of two directions")
     one, other = groups
     ways = [(one, other), (other, one)]
+    depth = _common_depth(own)
+    scopes = {name: {part for array in arrays for part in array.path[depth:]} for name, arrays in groups.items()}
     forward, backward = fork.siblings
-    fitting = [way for way in ways if way[0] in forward.names and way[1] in backward.names]
+    fitting = [way for way in ways if scopes[way[0]] & set(forward.names) and scopes[way[1]] & set(backward.names)]
     fitting = fitting or [
         way
         for way in ways
-        if way[0].startswith("forward_") > way[1].startswith("forward_")
-        or way[1].startswith("backward_") > way[0].startswith("backward_")
+        if _begins(scopes[way[0]], "forward_") > _begins(scopes[way[1]], "forward_")
+        or _begins(scopes[way[1]], "backward_") > _begins(scopes[way[0]], "backward_")
     ]
     if len(fitting) != 1:
         raise Unclear(f"the names of its arrays, {_listed(own)}, do not tell which of them run forward")
@@ -130,6 +132,9 @@ def _cell(own: Sequence[_Named], fork: Fork) -> list[_Named]:
     chosen = names[fork.chosen]
     if chosen is not None and len(groups) == len(set(names)) and (set(groups) == set(names) or len(groups) == 1):
         return groups[chosen] if chosen in groups else list(own)
+    scoped = {name: [one for one in own if name in one.path] for name in names if name is not None}
+    if chosen is not None and all(scoped.values()) and sum(map(len, scoped.values())) == len(own):
+        return scoped[chosen]  # of cells that were made in another layer, whose scope comes first in their names
     if len(groups) == 1:
         return _by_number(own, fork)
     return groups[_in_turn(groups, own, fork)]
@@ -171,13 +176,23 @@ def _in_turn(groups: Mapping[str, Sequence[_Named]], own: Sequence[_Named], fork
 
 def _groups(own: Sequence[_Named]) -> dict[str, list[_Named]]:
     """By the first part of their paths in which they differ, in the order of the file."""
-    depth = 0
-    while own and len({one.path[depth : depth + 1] for one in own}) == 1 and any(len(one.path) > depth for one in own):
-        depth += 1
+    depth = _common_depth(own)
     groups: dict[str, list[_Named]] = {}
     for one in own:
         groups.setdefault("".join(one.path[depth : depth + 1]), []).append(one)
     return groups
+
+
+def _common_depth(own: Sequence[_Named]) -> int:
+    """How many scopes are around all of them."""
+    depth = 0
+    while own and len({one.path[depth : depth + 1] for one in own}) == 1 and any(len(one.path) > depth for one in own):
+        depth += 1
+    return depth
+
+
+def _begins(scopes: Iterable[str], with_what: str) -> bool:
+    return any(scope.startswith(with_what) for scope in scopes)
 
 
 def _listed(own: Sequence[_Named]) -> str:

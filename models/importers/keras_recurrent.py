@@ -62,12 +62,12 @@ def build_bidirectional(graph: Graph, keras: KerasLayer, inputs: Sequence[Tensor
     half = len(initial) // 2
     name, x = keras.spec_name, inputs[0]
     there, back_there = direction_places(keras, forward, backward)
-    ahead = _pass(graph, forward, f"{name}_forward", x, initial[:half], there, force_zero=force_zero)
+    ahead = _pass(graph, forward, graph.free(f"{name}_forward"), x, initial[:half], there, force_zero=force_zero)
     back_there = replace(back_there, offset=ahead.arrays)
-    behind = _pass(graph, backward, f"{name}_backward", x, initial[half:], back_there, force_zero=force_zero)
+    behind = _pass(graph, backward, graph.free(f"{name}_backward"), x, initial[half:], back_there, force_zero=force_zero)
     back = behind.output
     if sequences:
-        turned = ReverseLayer(name=f"{name}_backward_in_time", inputs=(back.reference,))
+        turned = ReverseLayer(name=graph.free(f"{name}_backward_in_time"), inputs=(back.reference,))
         back = graph.add(turned, sequence=True, masks=back.masks)
     states = (*ahead.states, *behind.states) if ahead.return_state else ()
     mode = keras.config.get("merge_mode", "concat")
@@ -137,12 +137,12 @@ def _pass(
         inferred = _inferred(graph, keras, cell.keras, there)
         one = replace(keras, class_name=cell.keras.class_name, config={**options, **inferred})
         if position and backwards and x.masks:
-            turned = ReverseLayer(name=f"{name}_{position - 1}_in_time", inputs=(output.reference,))
+            turned = ReverseLayer(name=graph.free(f"{name}_{position - 1}_in_time"), inputs=(output.reference,))
             output = graph.add(turned, sequence=True, masks=x.masks)
         layer = _layer(
             graph,
             one,
-            name if last else f"{name}_{position}",
+            name if last else graph.free(f"{name}_{position}"),
             (output, *initial),
             return_sequences=bool(options.get("return_sequences", False)) or not last,
             go_backwards=backwards and (position == 0 or bool(x.masks)),

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Final
 
 import grpc
-from google.protobuf import any_pb2, duration_pb2
+from google.protobuf import duration_pb2
 from google.protobuf.message import Message
 from google.rpc import error_details_pb2, status_pb2
 
@@ -18,6 +18,7 @@ from cellserve.service.errors import ServiceError
 DOMAIN: Final = "cellserve"
 DETAILS_KEY: Final = "grpc-status-details-bin"  # the trailer in which gRPC carries a google.rpc.Status
 REQUEST_ID_KEY: Final = "cellserve-request-id"
+_TYPES: Final = "type.googleapis.com/"
 
 CODES: Final[dict[str, grpc.StatusCode]] = {
     "INVALID_INPUT": grpc.StatusCode.INVALID_ARGUMENT,
@@ -66,19 +67,20 @@ def status_of(error: ServiceError, request_id: str) -> ErrorStatus:
     """The status of `error`; the message begins with the reason in brackets, for clients that read nothing else."""
     code = CODES[error.reason]
     message = f"[{error.reason}] {error}"
-    details: list[Message] = [
-        error_details_pb2.ErrorInfo(reason=error.reason, domain=DOMAIN, metadata={**error.metadata, "request_id": request_id})
-    ]
+    number: int = code.value[0]
+    status = status_pb2.Status(code=number, message=message)
+    info = error_details_pb2.ErrorInfo(reason=error.reason, domain=DOMAIN)
+    for key, value in error.metadata.items():
+        info.metadata[key] = value
+    info.metadata["request_id"] = request_id
+    _add(status, info)
     if error.field is not None:
         violation = error_details_pb2.BadRequest.FieldViolation(field=error.field, description=str(error))
-        details.append(error_details_pb2.BadRequest(field_violations=[violation]))
+        _add(status, error_details_pb2.BadRequest(field_violations=[violation]))
     hint_seconds = retry_after_seconds(error)
     if hint_seconds is not None:
-        delay = duration_pb2.Duration(nanos=0)
-        delay.FromNanoseconds(round(hint_seconds * 1e9))
-        details.append(error_details_pb2.RetryInfo(retry_delay=delay))
-    number: int = code.value[0]
-    status = status_pb2.Status(code=number, message=message, details=[_packed(detail) for detail in details])
+        seconds, nanos = divmod(round(hint_seconds * 1e9), 10**9)
+        _add(status, error_details_pb2.RetryInfo(retry_delay=duration_pb2.Duration(seconds=seconds, nanos=nanos)))
     return ErrorStatus(code, message, status.SerializeToString())
 
 
@@ -87,7 +89,6 @@ def retry_after_seconds(error: ServiceError) -> float | None:
     return error.retry_after_seconds or _RETRY_AFTER_SECONDS.get(error.reason)
 
 
-def _packed(detail: Message) -> any_pb2.Any:
-    packed = any_pb2.Any()
-    packed.Pack(detail)
-    return packed
+def _add(status: status_pb2.Status, detail: Message) -> None:
+    """As Any.Pack does, which takes twice as long."""
+    status.details.add(type_url=_TYPES + detail.DESCRIPTOR.full_name, value=detail.SerializeToString())

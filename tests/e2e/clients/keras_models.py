@@ -8,6 +8,8 @@ import os
 import random
 import sys
 import warnings
+from collections import defaultdict
+from itertools import pairwise
 from pathlib import Path
 
 os.environ |= {"KERAS_BACKEND": "torch", "CUDA_VISIBLE_DEVICES": "", "TF_CPP_MIN_LOG_LEVEL": "3"}
@@ -22,7 +24,10 @@ SAME = {"rtol": 1e-4, "atol": 1e-5}
 
 
 class Maker:
-    """One random model. `parts`: whatever of it can be frozen by itself."""
+    """One random model. `parts`: whatever of it can be frozen by itself.
+
+    `archived`: saved in an archive, where all that is shared has one place, so that layers, wrappers and cells stand in several.
+    """
 
     def __init__(self, keras, seed):
         self.keras, self.layers = keras, keras.layers
@@ -31,15 +36,26 @@ class Maker:
         self.parts, self.used, self.inputs, self.values = [], [], [], []
         self.dense = {}  # by the width that they read
         self.is_keras_3 = keras.__name__ == "keras"
+        self.archived = self.chance(0.4)
+        self.standing = defaultdict(list)  # what can stand elsewhere too, by what fits there
 
     def chance(self, share):
         return self.random.random() < share
+
+    def again(self, *fits, make):
+        """One that stands elsewhere already, or a new one."""
+        if self.archived and self.standing[fits] and self.chance(0.5):
+            self.used.append("again: " + fits[0])
+            return self.random.choice(self.standing[fits])
+        made = make()
+        self.standing[fits].append(made)
+        return made
 
     def model(self):
         tensor = self.source()
         if self.chance(0.2):
             tensor = self.joined(tensor, self.source())
-        for _ in range(self.random.randint(1, 3)):
+        for _ in range(self.random.randint(2, 5) if self.archived else self.random.randint(1, 3)):
             tensor = self.branched(tensor) if self.chance(0.2) else self.block(tensor)
         if self.chance(0.5) or not any(part.weights for part in self.parts):
             tensor = self.kept(self.recurrent(tensor.shape[-1], sequences=False))(tensor)
@@ -62,7 +78,7 @@ class Maker:
             self.random.choice(model.weights).trainable = False
 
     def width(self):
-        return self.random.choice(WIDTHS)
+        return WIDTHS[1] if self.archived and self.chance(0.8) else self.random.choice(WIDTHS)
 
     def kept(self, layer):
         self.parts.append(layer)
@@ -104,7 +120,7 @@ class Maker:
         if kind < 0.6:
             return self.kept(self.recurrent(width))(tensor)
         if kind < 0.8:
-            return self.kept(self.layers.TimeDistributed(self.stepwise(width)))(tensor)
+            return self.again("wrapper", width, make=lambda: self.kept(self.layers.TimeDistributed(self.stepwise(width))))(tensor)
         if kind < 0.9:
             return self.kept(self.layers.Dropout(0.5))(tensor)
         return self.kept(self.stepwise(width))(tensor)
@@ -125,12 +141,13 @@ class Maker:
     def recurrent(self, width, *, sequences=True):
         if self.chance(0.45):
             return self.both_ways(width, sequences)
-        return self.one_way(width, self.width(), sequences=sequences, go_backwards=not sequences and self.chance(0.2))
+        back = self.chance(0.2) and (self.archived or not sequences)
+        return self.one_way(width, self.width(), sequences=sequences, go_backwards=back)
 
     def both_ways(self, width, sequences):
         units = self.width()
         forward = self.one_way(width, units, sequences=sequences)
-        mode = self.random.choice(["concat", "sum", "mul", "ave"])
+        mode = self.random.choice(["sum", "mul", "ave"] if self.archived else ["concat", "sum", "mul", "ave"])
         backward = self.one_way(width, units, sequences=sequences, go_backwards=True) if self.chance(0.3) else None
         both = self.layers.Bidirectional(forward, merge_mode=mode, backward_layer=backward)
         for direction in (both.forward_layer, both.backward_layer):
@@ -141,12 +158,21 @@ class Maker:
 
     def one_way(self, width, units, *, sequences, go_backwards=False):
         options = {"return_sequences": sequences, "go_backwards": go_backwards}
+        return self.again("layer", width, units, sequences, go_backwards, make=lambda: self.one_way_made(width, units, options))
+
+    def one_way_made(self, width, units, options):
         if self.chance(0.4):
-            cells = self.stack(width, units)
-            self.parts += [one for cell in cells for one in self.cells_of(cell)]
+            cells = self.again("cells", width, units, make=lambda: self.cells_made(width, units))
+            self.parts += [one for cell in (cells if isinstance(cells, list) else [cells]) for one in self.cells_of(cell)]
             return self.layers.RNN(cells, **options)
         name = self.random.choice(["LSTM", "GRU", "SimpleRNN"])
         return getattr(self.layers, name)(units, use_bias=self.chance(0.8), **options)
+
+    def cells_made(self, width, units):
+        if self.archived and self.chance(0.3):
+            return self.cell(width, units)
+        cells = self.stack(width, units)
+        return self.layers.StackedRNNCells(cells) if self.archived and self.chance(0.3) else cells
 
     def stack(self, width, units):
         """Of one to three cells; perhaps with a stack in it, or with one cell twice.
@@ -154,14 +180,18 @@ class Maker:
         Keras 3 makes stacks of one cell, and stacks in stacks, but cannot run them behind a mask.
         """
         if width == units and self.chance(0.3):
-            twice = self.cell(width)
-            return [twice, self.cell(width), twice]
-        cells = [self.cell(self.width()) for _ in range(self.random.randint(self.is_keras_3, 2))] + [self.cell(units)]
+            twice = self.cell(width, width)
+            return [twice, self.cell(width, width), twice]
+        widths = [width, *(self.width() for _ in range(self.random.randint(self.is_keras_3, 2))), units]
+        cells = [self.cell(*pair) for pair in pairwise(widths)]
         if len(cells) > 1 and not self.is_keras_3 and self.chance(0.2):
             return [self.layers.StackedRNNCells(cells[:-1]), cells[-1]]
         return cells
 
-    def cell(self, units):
+    def cell(self, width, units):
+        return self.again("cell", width, units, make=lambda: self.cell_made(units))
+
+    def cell_made(self, units):
         name = self.random.choice(["LSTMCell", "GRUCell", "SimpleRNNCell"])
         named = {"name": f"{self.random.choice('abcxyz')}_{self.random.getrandbits(30)}"} if self.chance(0.3) else {}
         return getattr(self.layers, name)(units, use_bias=self.chance(0.8), **named)
@@ -183,11 +213,12 @@ def distinctly_named(model):
 
 def saved(maker, model, path):
     """The files: whole in either form, or weights beside an architecture."""
-    form = maker.random.choice(["h5", "h5", "keras", "weights"]) if distinctly_named(model) else "keras"
+    forms = ["keras", "weights"] if maker.archived else ["h5", "h5", "keras", "weights"] if distinctly_named(model) else ["keras"]
+    form = maker.random.choice(forms)
     if form != "weights":
         model.save(f"{path}.{form}")
         return {"file": f"{path}.{form}", "architecture": None}
-    legacy = not maker.is_keras_3 and maker.chance(0.5)
+    legacy = not maker.is_keras_3 and not maker.archived and maker.chance(0.5)
     weights = f"{path}-weights.h5" if legacy else f"{path}.weights.h5"
     model.save_weights(weights)
     Path(f"{path}.json").write_text(model.to_json())

@@ -241,6 +241,23 @@ def test_a_stack_of_cells_is_a_stack_of_layers(tmp_path: Path) -> None:
     np.testing.assert_array_equal(*answers)
 
 
+def test_layers_that_are_called_as_parts_of_others_would_be(tmp_path: Path) -> None:
+    cells = [layer("LSTMCell", name, units=3, activation="tanh", recurrent_activation="sigmoid") for name in "abc"]
+    both = layer("Bidirectional", "x", layer=lstm("y", return_sequences=True), merge_mode="sum")
+    layers = [
+        layer("RNN", "rnn", cell=cells, return_sequences=True, **SHAPE),
+        *(lstm(name, return_sequences=True) for name in ("rnn_0", "rnn_1", "x_forward", "x_backward")),
+        both,
+        layer("Activation", "x_backward_in_time", activation="tanh"),
+    ]
+    own = {"rnn": [*lstm_arrays(), *lstm_arrays(3, seed=1), *lstm_arrays(3, seed=2)], "x_backward_in_time": []}
+    own |= {name: lstm_arrays(3, seed=seed) for seed, name in enumerate(("rnn_0", "rnn_1", "x_forward", "x_backward"), 3)}
+    found = imported(tmp_path, sequential(*layers), {**own, "x": [*lstm_arrays(3, seed=8), *lstm_arrays(3, seed=9)]})
+    for seed, name in enumerate(("rnn_0", "rnn_1", "x_forward", "x_backward"), 3):
+        np.testing.assert_array_equal(found.weights.arrays[f"{name}.kernel"], lstm_arrays(3, seed=seed)[0])
+    np.testing.assert_array_equal(found.weights.arrays["rnn_1_.kernel"], lstm_arrays(3, seed=1)[0])
+
+
 def test_a_masked_stack_of_cells_backwards_is_the_same_stack_on_the_sequence_turned(tmp_path: Path) -> None:
     cells = [layer("LSTMCell", name, units=3, activation="tanh", recurrent_activation="sigmoid") for name in "ab"]
     x = np.random.default_rng(0).normal(size=(2, 5, 2)).astype(np.float32)

@@ -35,6 +35,8 @@ def cell(name: str | None, kind: str = "lstm_cell", roles: tuple[str, ...] = ROL
         (of("forward_lstm_5_", ("W", "U", "b")), of("backward_lstm_5_", ("W", "U", "b"))),
         (of("forward_lstm_5_", ("W_i", "U_i", "b_i"), ":0"), of("backward_lstm_5_", ("W_i", "U_i", "b_i"), ":0")),
         (of("both/forward_backward_x/lstm_cell/"), of("both/backward_backward_x/lstm_cell/")),
+        (of("both/forward_lstm/lstm_cell/"), of("lstm_9/lstm_cell/")),  # a backward layer that ran elsewhere first
+        (of("second/forward_lstm/lstm_cell/"), of("first/other/lstm_cell/")),
     ],
 )
 def test_directions_in_either_order(forward: list[str], backward: list[str]) -> None:
@@ -61,6 +63,13 @@ def test_cells_by_their_names_wherever_they_stand() -> None:
     listed = of("rnn/stacked_rnn_cells/a/") + of("rnn/stacked_rnn_cells/z/")
     assert of_part(listed, [stack(0, cell("z"), cell("a"))]) == of("rnn/stacked_rnn_cells/z/")
     assert of_part(listed, [stack(1, cell("z"), cell("a"))]) == of("rnn/stacked_rnn_cells/a/")
+
+
+def test_cells_that_were_made_in_other_layers() -> None:
+    listed = [*of("rnn/a/"), *of("rnn_1/stack/b/"), *of("rnn_2/stack/c/")]
+    cells = [cell("c"), cell("a"), cell("b"), cell("a")]
+    found = [of_part(listed, [stack(chosen, *cells)]) for chosen in range(len(cells))]
+    assert found == [of("rnn_2/stack/c/"), of("rnn/a/"), of("rnn_1/stack/b/"), of("rnn/a/")]
 
 
 def test_one_cell_twice_in_a_stack_is_stored_once() -> None:

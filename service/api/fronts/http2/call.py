@@ -58,6 +58,7 @@ class Call:
         "_incoming",
         "_loop",
         "_message",
+        "_most_message_bytes",
         "_reader",
         "_stream_id",
         "_task",
@@ -73,7 +74,8 @@ class Call:
         self._stream_id = stream_id
         self._head = head
         self._loop = loop
-        self._reader = MessageReader(head.encoding, most_message_bytes)
+        self._most_message_bytes = most_message_bytes
+        self._reader: Any = None
         self._handler: Any = None
         self._incoming: IncomingMessages | None = None
         self._message: bytes | None = None  # of a call that has one
@@ -86,7 +88,6 @@ class Call:
         self._timer: asyncio.TimerHandle | None = None
         if head.timeout_seconds is not None:
             self._deadline_seconds = loop.time() + head.timeout_seconds
-            self._timer = loop.call_later(head.timeout_seconds, self._expire)
 
     @property
     def is_over(self) -> bool:
@@ -97,6 +98,9 @@ class Call:
     def begin(self, handler: Any) -> None:
         """A handler of one message runs once that has come, one of a stream at once."""
         self._handler = handler
+        self._reader = MessageReader(self._head.encoding, self._most_message_bytes)
+        if self._deadline_seconds is not None:
+            self._timer = self._loop.call_at(self._deadline_seconds, self._expire)
         if handler.request_streaming:
             self._incoming = IncomingMessages(self._reader, handler.request_deserializer, self._acknowledge, self._loop)
             self._run(self._incoming)

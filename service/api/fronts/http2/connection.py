@@ -33,6 +33,7 @@ _WRITTEN_AT_ONCE_BYTES: Final = 1 << 18  # to the socket, before it is asked whe
 _WAITING_BYTES: Final = 1 << 16  # of replies of a stream, before the next is made
 _HEADER_BYTES: Final = 1 << 16  # beyond this the connection ends; headers.py refuses a call before
 _RESETS: Final = (10_000, 1_000)  # at once, and in a second: who gives up that many calls is no client
+_GATHERED_SECONDS: Final = 0.004  # under overload: what is refused meanwhile leaves in one write
 _NOTICE_SECONDS: Final = 0.05  # for calls that crossed the word that there shall be no more
 _LINGER_SECONDS: Final = 1.0  # for the last bytes on their way out
 _AGE_SPREAD: Final = 0.1  # either way, so that clients that came together do not come again together
@@ -72,7 +73,7 @@ class Connection(asyncio.Protocol):
         self._calls: dict[int, Call] = {}
         self._answered: set[int] = set()  # streams whose client may still be sending
         self._senders: dict[int, asyncio.Future[None]] = {}  # who waits for room
-        self._flushing = self._writable = self._open = self._leaving = self._greeted = False
+        self._flushing = self._writable = self._open = self._leaving = self._greeted = self._narrow = False
         self._pings = PingLimit(options.min_ping_interval_seconds)
         self._keepalive = Keepalive(options.keepalive_seconds, options.keepalive_timeout_seconds, loop.time())
         self._timers: list[asyncio.TimerHandle] = []
@@ -82,6 +83,7 @@ class Connection(asyncio.Protocol):
             ngh2.TrailersReceived: self._on_trailers,
             ngh2.StreamClosed: self._on_closed_stream,
             ngh2.SettingsReceived: self._on_settings,
+            ngh2.SettingsAcknowledged: self._on_acknowledged_settings,
             ngh2.PingReceived: self._on_ping,
             ngh2.ConnectionClosed: self._on_closed,
         }
@@ -118,7 +120,7 @@ class Connection(asyncio.Protocol):
         if not self._open:
             return
         self._keepalive.heard(self._loop.time())
-        self._flushing = True  # at the end of this
+        later, self._flushing = self._flushing and self._narrow, True  # at the end of this
         try:
             self._session.receive_data(data)
         except ngh2.DenialOfServiceError as error:
@@ -127,7 +129,12 @@ class Connection(asyncio.Protocol):
             self._cut("protocol" if self._greeted else "not_http2", str(error))
         else:
             self._take_events()
-            self._flush()
+            if later:
+                return
+            if self._narrow:
+                self._loop.call_later(_GATHERED_SECONDS, self._flush)
+            else:
+                self._flush()
 
     def pause_writing(self) -> None:
         self._writable = False
@@ -141,6 +148,25 @@ class Connection(asyncio.Protocol):
         for timer in self._timers:
             timer.cancel()
         self._peers.closed(self)
+
+    # --- under overload ---
+
+    def narrow(self, narrow: bool) -> None:
+        """Whether clients shall wait with the messages of new calls until these are let in: of the others, none is sent."""
+        if self._open and narrow != self._narrow:
+            self._narrow = narrow
+            self._session.update_settings({ngh2.Setting.INITIAL_WINDOW_SIZE: 0 if narrow else _STREAM_WINDOW_BYTES})
+            self._flush()
+
+    def _on_acknowledged_settings(self, event: ngh2.SettingsAcknowledged) -> None:
+        """A smaller window counts for the calls under way, too."""
+        if self._narrow:
+            for stream_id, call in self._calls.items():
+                if not call.is_over:
+                    self._widen(stream_id)
+
+    def _widen(self, stream_id: int) -> None:
+        self._send(stream_id, lambda session: session.set_local_window_size(_STREAM_WINDOW_BYTES, stream_id=stream_id))
 
     # --- the end ---
 
@@ -228,6 +254,8 @@ class Connection(asyncio.Protocol):
             elif self._methods.gated(head.path) and self._methods.turned_away(head.path, call):
                 call.finish_as_told()
             else:
+                if self._narrow:
+                    self._widen(stream_id)
                 call.begin(handler)
                 if event.end_stream:
                     call.end_of_messages()
@@ -323,7 +351,10 @@ class Connection(asyncio.Protocol):
             _log.debug("stream %d of %s: %s", stream_id, self.peer, error)
         if not self._flushing:
             self._flushing = True
-            self._loop.call_soon(self._flush)
+            if self._narrow:
+                self._loop.call_later(_GATHERED_SECONDS, self._flush)
+            else:
+                self._loop.call_soon(self._flush)
 
     def _flush(self) -> None:
         """Hands the socket what may be sent now; the rest waits for the client's window or the socket."""

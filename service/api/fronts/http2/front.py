@@ -16,6 +16,7 @@ from cellserve.service.api.fronts.options import ServerOptions
 from cellserve.service.followed_files import FollowedFiles
 
 _LOOKED_SECONDS: Final = 0.02  # how often it is seen whether the last call has ended
+_RELAXED_SECONDS: Final = 0.5  # after all calls were read again
 _LAST_WORDS_SECONDS: Final = 0.2
 
 
@@ -30,6 +31,7 @@ class Http2Front:
         self._options = options
         self._loop = asyncio.get_running_loop()
         self._connections: set[Connection] = set()
+        self._pressed_seconds = float("-inf")
         self._sockets: list[socket.socket] = []
         self._servers: list[asyncio.Server] = []
         self._identity: FollowedFiles[ssl.SSLContext] | None = (
@@ -47,7 +49,13 @@ class Http2Front:
             self._servers.append(await self._loop.create_server(accept, sock=one))
 
     def press(self, pressed: bool) -> None:
-        """Whatever is pressed: nothing here runs on other threads."""
+        """While not all calls are read, clients send messages only of those that are."""
+        now_seconds = self._loop.time()
+        if pressed:
+            self._pressed_seconds = now_seconds
+        narrow = now_seconds - self._pressed_seconds < _RELAXED_SECONDS
+        for connection in self._connections:
+            connection.narrow(narrow)
 
     async def stop(self, grace_seconds: float) -> None:
         for server in self._servers:
