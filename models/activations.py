@@ -13,8 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from cellserve.models.activation_spec import Activation
 from cellserve.models.errors import InvalidSpec
-from cellserve.models.spec import Activation
 
 Elementwise = Callable[[Tensor], Tensor]
 

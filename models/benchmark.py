@@ -132,7 +132,7 @@ def bytes_needed(spec: ModelSpec, shape: Shape) -> int:
     shapes = infer_shapes(spec)
     inputs = sum(prod(shapes[entry.name].features) for entry in spec.inputs)
     made = sum(prod(shapes[layer.name].features) for layer in spec.layers)
-    gates = sum(layer.input_gates * layer.units for layer in spec.recurrent_layers)
+    gates = sum(len(layer.gates) * layer.units for layer in spec.recurrent_layers)
     return _NUMBER_BYTES * shape.rows * shape.steps * (_INPUT_COPIES * inputs + 2 * made + gates) + _ROW_BYTES * shape.rows
 
 

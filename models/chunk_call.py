@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from onnxruntime import InferenceSession
 
     from cellserve.models.passes import Plan
-    from cellserve.models.shapes import TensorShape
     from cellserve.models.spec import ModelSpec
+    from cellserve.models.tensor_shape import TensorShape
 
 Array = npt.NDArray[Any]
 

@@ -1,24 +1,32 @@
 """How many time steps a row has at each tensor of a network, given how many each input was fed.
 
 Convolutions and pooling make fewer of them, zeros around a row more, and a decoder starts with a number of its own. Two
-sequences can be joined step by step where their clocks are equal. Pure arithmetic: knows no torch and no values.
+sequences can be joined step by step where their clocks are equal. Pure arithmetic: knows no layers, no torch and no values.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Literal
-
-from cellserve.models.spec import Conv1dLayer, Padding1dLayer, Pooling1dLayer
+from typing import Final, Literal
 
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """`size` steps at a time (leaps included), the next one `stride` steps on; padding as in `spec.Conv1dLayer`."""
+    """`size` steps at a time (leaps included), the next one `stride` steps on; padding as in `Conv1dLayer`."""
 
     size: int
     stride: int
     padding: Literal["valid", "same", "causal"]
+
+    @property
+    def keeps_each_step(self) -> bool:
+        """Whether each step comes of that step alone."""
+        return self.size == self.stride == 1
+
+    @property
+    def effect(self) -> str:
+        """The end of a sentence about the layer."""
+        return "sees several time steps at once" if self.size > 1 else "leaves time steps out"
 
     def steps(self, before: int) -> int:
         """Windows in a row of `before` steps; 0 where not one fits."""
@@ -49,19 +57,28 @@ class Window:
 
 @dataclass(frozen=True, slots=True)
 class Margin:
-    """Steps of zeros around a row."""
+    """Steps of zeros around a row; negative: so many of its own that are cut off there."""
 
     before: int
     after: int
 
+    @property
+    def keeps_each_step(self) -> bool:
+        return self.before == self.after == 0
+
+    @property
+    def effect(self) -> str:
+        return "cuts time steps off the row" if min(self.before, self.after) < 0 else "puts time steps around the row"
+
     def steps(self, before: int) -> int:
-        return before + self.before + self.after
+        """0 where nothing is left."""
+        return max(0, before + self.before + self.after)
 
     def needed(self, steps: int) -> int:
         return max(1, steps - self.before - self.after)
 
     def start(self, before: int) -> int:
-        """Where the zeros ahead of a row begin."""
+        """Where the zeros ahead of a row begin; or, positive, the first step that is not cut off."""
         return -self.before
 
     def span(self, steps: int) -> int:
@@ -72,7 +89,12 @@ class Margin:
 
 
 Change = Window | Margin
-ShiftingLayer = Conv1dLayer | Pooling1dLayer | Padding1dLayer
+
+Order = Literal["onward", "turned"] | Change
+"""How a layer, or a pass, goes through a sequence: from its start, from its end, or laid out for the windows of a layer."""
+
+ONWARD: Final = "onward"
+TURNED: Final = "turned"
 
 
 Fed = int | tuple[int, ...]
@@ -116,14 +138,3 @@ class Clock:
         for change in reversed(self.changes):
             needed = change.needed(needed)
         return needed
-
-
-def change_of(layer: ShiftingLayer) -> Change:
-    """What a layer does to the steps of its input."""
-    match layer:
-        case Conv1dLayer():
-            return Window((layer.kernel_size - 1) * layer.dilation + 1, layer.strides, layer.padding)
-        case Pooling1dLayer():
-            return Window(layer.pool_size, layer.strides, layer.padding)
-        case Padding1dLayer():
-            return Margin(layer.before, layer.after)

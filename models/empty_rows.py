@@ -6,10 +6,10 @@ with. A masked step gives just that wherever each recurrent layer heeds the mask
 
 from __future__ import annotations
 
-from cellserve.models.clock import ShiftingLayer
 from cellserve.models.mask_sources import mask_sources
+from cellserve.models.recurrent_layer import RecurrentLayer
 from cellserve.models.shapes import fewest_steps, infer_shapes, required_steps
-from cellserve.models.spec import ModelSpec, RecurrentLayer
+from cellserve.models.spec import ModelSpec
 
 
 def answers_empty_rows(spec: ModelSpec) -> bool:
@@ -24,6 +24,6 @@ def answers_empty_rows(spec: ModelSpec) -> bool:
         if not read.sequence or read.clock.count is not None or read.clock.source != first.clock.source:
             continue
         heedless = isinstance(layer, RecurrentLayer) and (layer.inputs[0] not in masks or layer.mask_rule == "reset")
-        if heedless or isinstance(layer, ShiftingLayer):
+        if heedless or layer.change is not None:
             return False
     return True

@@ -4,6 +4,7 @@
     ├── ImportRefused      a file that cannot, or must not, become a model
     ├── InvalidSpec        a description that contradicts itself
     ├── InvalidWeights     arrays that do not fit the description
+    ├── UnknownKind        a kind of layer that a table of this program does not list
     └── Unsupported        an implementation that cannot run this model
 
 Knows no status codes and no terminal: the door and the command line translate.
@@ -36,3 +37,10 @@ class InvalidWeights(ModelError):
 
 class Unsupported(ModelError):
     """The implementation asked for cannot run this model; the message names the layer and the reason."""
+
+
+class UnknownKind(ModelError):
+    """A kind of layer that a description has and a table does not: a fault of this program, said by name."""
+
+    def __init__(self, layer: str, kind: str, table: str) -> None:
+        super().__init__(f"layer {layer!r} is of kind {kind!r}, which {table} do not list: this kind is not built to its end")

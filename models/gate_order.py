@@ -29,8 +29,6 @@ GRU_ONNX: Final[GateOrder] = ("z", "r", "h")
 SIMPLE_RNN: Final[GateOrder] = ("h",)
 JZS: Final[GateOrder] = ("z", "r", "h")
 
-CANONICAL: Final[dict[str, GateOrder]] = {"lstm": LSTM, "gru": GRU, "simple_rnn": SIMPLE_RNN, "jzs": JZS}  # by kind of layer
-
 
 def permutation(source: GateOrder, target: GateOrder) -> tuple[int, ...]:
     """For each block of `target`, the place of that gate in `source`. Both hold the same gates."""

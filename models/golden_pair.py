@@ -16,7 +16,8 @@ import numpy.typing as npt
 from cellserve.models.clock import Fed, steps_of
 from cellserve.models.input_clocks import input_clocks
 from cellserve.models.shapes import fewest_steps, required_steps
-from cellserve.models.spec import EmbeddingLayer, InputSpec, MaskingLayer, ModelSpec
+from cellserve.models.spec import InputSpec, ModelSpec
+from cellserve.models.stepwise_layers import EmbeddingLayer, MaskingLayer
 
 Array = npt.NDArray[Any]
 SEED: Final = 20150327

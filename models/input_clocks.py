@@ -8,17 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from cellserve.models.clock import Clock, ShiftingLayer, change_of
-from cellserve.models.spec import (
-    FlattenLayer,
-    GlobalPooling1dLayer,
-    LastStepLayer,
-    LayerSpec,
-    MergeLayer,
-    ModelSpec,
-    RecurrentLayer,
-    RepeatVectorLayer,
-)
+from cellserve.models.clock import Clock
+from cellserve.models.spec import ModelSpec
 
 
 def input_clocks(spec: ModelSpec) -> dict[str, Clock]:
@@ -28,22 +19,15 @@ def input_clocks(spec: ModelSpec) -> dict[str, Clock]:
     clocks = dict.fromkeys(first, Clock())  # of every sequence since its input
     for layer in spec.layers:
         read = [reference for reference in layer.inputs if reference in clocks]
-        if not read or not _keeps_time(layer):
+        if not read or not layer.keeps_time:
             continue
         ahead = clocks[read[0]]
-        group = groups[read[0]].union(*(groups[other] for other in _joined(layer, read, clocks)))
+        group = groups[read[0]].union(*(groups[other] for other in _joined(read, clocks)))
         groups = {name: group if own & group else own for name, own in groups.items()} | {layer.name: group}
-        clocks[layer.name] = ahead.then(change_of(layer)) if isinstance(layer, ShiftingLayer) else ahead
+        clocks[layer.name] = ahead if layer.change is None else ahead.then(layer.change)
     return {name: Clock(source=min(groups[name])) for name in first}
 
 
-def _joined(layer: LayerSpec, read: list[str], clocks: Mapping[str, Clock]) -> list[str]:
+def _joined(read: list[str], clocks: Mapping[str, Clock]) -> list[str]:
     """Of those that are shortened or lengthened otherwise, fixed numbers of steps make a merge's ends meet, not equal ones."""
-    return [reference for reference in read if clocks[reference] == clocks[read[0]]] if isinstance(layer, MergeLayer) else []
-
-
-def _keeps_time(layer: LayerSpec) -> bool:
-    """Whether a sequence that goes in comes out as one."""
-    if isinstance(layer, RecurrentLayer):
-        return layer.return_sequences
-    return not isinstance(layer, FlattenLayer | GlobalPooling1dLayer | LastStepLayer | RepeatVectorLayer)
+    return [reference for reference in read if clocks[reference] == clocks[read[0]]]

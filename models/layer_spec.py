@@ -1,55 +1,29 @@
-"""What every layer of a description has in common: a name, the tensors it reads, and the named activations. Knows no layer."""
+"""What every layer of a description says of itself: what it reads and makes, its arrays, and what it does to steps and masks.
+
+Step arithmetic, shapes, passes and masks ask these facts of a layer, so that none of them lists layers. The defaults are those of
+a layer that reads its row onward, and of which a step counts where it does in all that it reads. Knows no particular layer.
+"""
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from abc import abstractmethod
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import Field, field_validator
 
-ActivationName = Literal[
-    "linear",
-    "tanh",
-    "sigmoid",
-    "hard_sigmoid",  # clip(0.2 x + 0.5, 0, 1): Theano, Keras 0-2, tf.keras
-    "hard_sigmoid_relu6",  # relu6(x + 3) / 6: Keras 3, torch
-    "relu",
-    "relu6",
-    "leaky_relu",
-    "thresholded_relu",  # x above alpha, else 0
-    "elu",
-    "selu",
-    "celu",
-    "softmax",
-    "softplus",
-    "softsign",
-    "exponential",
-    "gelu",
-    "gelu_tanh",
-    "silu",
-    "mish",
-    "log_sigmoid",
-    "hard_tanh",
-    "hard_silu",
-    "tanh_shrink",
-    "soft_shrink",
-    "hard_shrink",
-    "squareplus",
+from cellserve.models.activation_spec import Activation, Frozen
+from cellserve.models.clock import ONWARD, Change, Order
+from cellserve.models.errors import InvalidSpec
+from cellserve.models.tensor_shape import TensorShape
+
+Shapes = dict[str, tuple[int, ...]]
+
+MaskFlow = Literal[
+    "all",  # a step of the output counts where it does in all inputs that have a mask: the mask travels through
+    "any",  # where it does in any input; one without a mask counts at every step
+    "begins",  # as with "all", but the layer masks steps of its own too
+    "ends",  # every step counts
 ]
-
-
-class Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Activation(Frozen):
-    """A named elementwise function (softmax: over the last axis); `alpha` is its slope, scale or threshold where it has one."""
-
-    name: ActivationName
-    alpha: float | None = None
-
-    @classmethod
-    def of(cls, value: object) -> object:
-        return {"name": value} if isinstance(value, str) else value
 
 
 class Layer(Frozen):
@@ -57,6 +31,74 @@ class Layer(Frozen):
 
     name: Annotated[str, Field(min_length=1, pattern=r"^[^:]+$")]
     inputs: tuple[str, ...] = Field(min_length=1)
+
+    if TYPE_CHECKING:
+        kind: str
+
+    cheap: ClassVar[bool] = False  # it works step by step without products: rather made again than stored
+    needs_fixed_steps: ClassVar[bool] = False  # it reads a row whole, and needs every row to have the same number of steps
+    sums_up: ClassVar[bool] = False  # it makes a vector of a row by a running total
+    repeats: ClassVar[bool] = False  # it makes a sequence of a vector
+
+    @abstractmethod
+    def output_shape(self, inputs: tuple[TensorShape, ...]) -> TensorShape:
+        """Raises InvalidSpec: inputs that it cannot take, in a sentence that names it."""
+
+    def arrays(self, width: tuple[int, ...]) -> Shapes:
+        """Its weight arrays by canonical name within the layer. `width`: the last axis of its (first) input, () for ids."""
+        return {}
+
+    @property
+    def state_widths(self) -> dict[str, int]:
+        """Its named states, in order, each [B, width]."""
+        return {}
+
+    @property
+    def change(self) -> Change | None:
+        """What it does to the number of time steps of the row that it reads; None: it lays nothing out in time."""
+        return None
+
+    @property
+    def order(self) -> Order:
+        """How it goes through the sequence that it reads."""
+        return ONWARD
+
+    @property
+    def keeps_time(self) -> bool:
+        """Whether a sequence that goes in comes out as one."""
+        return True
+
+    @property
+    def mask_flow(self) -> MaskFlow:
+        """What becomes of the masks of its inputs, where it makes a sequence."""
+        return "all"
+
+    @property
+    def heeds_mask(self) -> bool:
+        """Whether its numbers depend on the masks of its inputs."""
+        return False
+
+    def noncausal(self, *, over_time: bool) -> str | None:
+        """Why it cannot be fed a chunk at a time, as the end of a sentence about it; `over_time`: what it reads is a sequence."""
+        return None
+
+    def arity(self, inputs: tuple[TensorShape, ...]) -> TensorShape:
+        """The one shape that it reads. Raises InvalidSpec."""
+        if len(inputs) != 1:
+            raise InvalidSpec(f"layer {self.name!r} ({self.kind}) takes one input, not {len(inputs)}")
+        return inputs[0]
+
+    def sequence(self, shape: TensorShape) -> TensorShape:
+        """Raises InvalidSpec for a vector."""
+        if not shape.sequence:
+            raise InvalidSpec(f"layer {self.name!r} ({self.kind}) takes a sequence, but its input is a vector {shape}")
+        return shape
+
+    def features(self, shape: TensorShape) -> TensorShape:
+        """Raises InvalidSpec for ids."""
+        if not shape.features:
+            raise InvalidSpec(f"layer {self.name!r} ({self.kind}) takes features, but its input is ids {shape}; embed them first")
+        return shape
 
     @field_validator("activation", "recurrent_activation", mode="before", check_fields=False)
     @classmethod

@@ -1,16 +1,22 @@
 """One time step of the cells that Keras had in 2015 and dropped: JZS1 to JZS3 (MUT1 to MUT3) and SimpleDeepRNN.
 
-As in cells.py: equations alone, over projected inputs and a function `recurrent`. Sources: keras/layers/recurrent.py at tags
+Neither torch nor ONNX has kernels of them. Sources: keras/layers/recurrent.py at tags
 0.1.2 and 0.2.0; Jozefowicz et al. 2015. Knows no time and no masks.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from functools import partial
+from typing import Final
+
 import torch
 from torch import Tensor
 
-from cellserve.models.activations import Elementwise
-from cellserve.models.cells import Gates, Recurrent, States
+from cellserve.models.activations import Elementwise, resolve
+from cellserve.models.cell import Cell, Gates, Recurrent, States, Step
+from cellserve.models.layer_spec import Layer
+from cellserve.models.recurrent_layers import JzsLayer, SimpleDeepRnnLayer
 
 UPDATE = range(1)
 RESET = range(1, 2)
@@ -91,3 +97,20 @@ def _mixed(z: Tensor, r: Tensor, x_n: Tensor, recurrent: Recurrent, h: Tensor, a
     """z candidate + (1 - z) h: here z takes the new, in a GRU it keeps the old."""
     (h_n,) = recurrent(r * h, CANDIDATE)
     return (torch.lerp(h, activation(x_n + h_n), z),)
+
+
+def _jzs_step(layer: JzsLayer, weights: Mapping[str, Tensor]) -> Step:
+    activation, recurrent_activation = resolve(layer.activation), resolve(layer.recurrent_activation)
+    if layer.variant == 1:
+        bias = weights.get("candidate_bias")
+        return partial(jzs1, activation=activation, recurrent_activation=recurrent_activation, candidate_bias=bias)
+    jzs = jzs2 if layer.variant == 2 else jzs3
+    return partial(jzs, activation=activation, recurrent_activation=recurrent_activation)
+
+
+def _simple_deep_rnn_step(layer: SimpleDeepRnnLayer, weights: Mapping[str, Tensor]) -> Step:
+    activation, recurrent_activation = resolve(layer.activation), resolve(layer.recurrent_activation)
+    return partial(simple_deep_rnn, activation=activation, recurrent_activation=recurrent_activation, depth=layer.depth)
+
+
+CELLS: Final[Mapping[type[Layer], Cell]] = {JzsLayer: Cell(_jzs_step), SimpleDeepRnnLayer: Cell(_simple_deep_rnn_step)}

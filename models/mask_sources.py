@@ -9,18 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from cellserve.models.clock import ShiftingLayer
-from cellserve.models.shapes import TensorShape
-from cellserve.models.spec import (
-    EmbeddingLayer,
-    GlobalPooling1dLayer,
-    LayerSpec,
-    MaskingLayer,
-    MergeLayer,
-    ModelSpec,
-    RecurrentLayer,
-    RepeatVectorLayer,
-)
+from cellserve.models.spec import LayerSpec, ModelSpec
+from cellserve.models.tensor_shape import TensorShape
 
 
 def mask_sources(spec: ModelSpec, shapes: Mapping[str, TensorShape]) -> dict[str, str]:
@@ -34,32 +24,22 @@ def mask_sources(spec: ModelSpec, shapes: Mapping[str, TensorShape]) -> dict[str
 
 
 def _source(layer: LayerSpec, sources: Mapping[str, str]) -> str | None:
-    if isinstance(layer, RepeatVectorLayer | ShiftingLayer):
-        return None
-    if isinstance(layer, MaskingLayer) or (isinstance(layer, EmbeddingLayer) and layer.mask_zero):
-        return layer.name
-    if isinstance(layer, MergeLayer):
-        met = {sources[reference] for reference in layer.inputs if reference in sources}
-        if layer.counts_where == "always" or (layer.counts_where == "any" and not sources.keys() >= set(layer.inputs)):
+    met = {sources[reference] for reference in layer.inputs if reference in sources}
+    match layer.mask_flow:
+        case "ends":
             return None
-        return layer.name if len(met) > 1 else next(iter(met), None)
-    return sources.get(layer.inputs[0])
+        case "begins":
+            return layer.name
+        case "any" if not sources.keys() >= set(layer.inputs):
+            return None
+        case _:
+            return layer.name if len(met) > 1 else next(iter(met), None)
 
 
 def _heeded(spec: ModelSpec, sources: Mapping[str, str]) -> set[str]:
     """The sequences whose mask some layer heeds, there or further on."""
     heeded: set[str] = set()
     for layer in reversed(spec.layers):
-        if _heeds(layer):
-            heeded.update(layer.inputs if isinstance(layer, MergeLayer) else layer.inputs[:1])
-        elif layer.name in heeded and layer.name in sources:
+        if layer.heeds_mask or (layer.name in heeded and layer.name in sources):
             heeded.update(layer.inputs)
     return heeded
-
-
-def _heeds(layer: LayerSpec) -> bool:
-    if isinstance(layer, MergeLayer):
-        return layer.counts_where == "any" and layer.mode in ("multiply", "maximum", "minimum")
-    if isinstance(layer, RecurrentLayer):
-        return layer.mask_rule != "ignore"
-    return isinstance(layer, GlobalPooling1dLayer) and layer.mode == "average"

@@ -13,8 +13,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from cellserve.models.clock import Order
 from cellserve.models.pass_memory import Array, PassMemory
-from cellserve.models.pass_plan import Order, Pass
+from cellserve.models.pass_plan import Pass
 
 Key = tuple[Literal["sequence", "mask"], Order, str]
 Stage = Callable[[Key, Sequence[Array], int], Tensor]

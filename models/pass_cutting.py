@@ -12,21 +12,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 
-from cellserve.models.clock import Clock, ShiftingLayer
+from cellserve.models.clock import ONWARD, Clock
 from cellserve.models.mask_sources import mask_sources
-from cellserve.models.pass_plan import ONWARD, Pass, PassPlan, Start, View
-from cellserve.models.pass_views import order_of, views
-from cellserve.models.shapes import TensorShape, infer_shapes
-from cellserve.models.spec import (
-    DenseLayer,
-    FlattenLayer,
-    GlobalPooling1dLayer,
-    LayerSpec,
-    ModelSpec,
-    RecurrentLayer,
-    RepeatVectorLayer,
-    ReverseLayer,
-)
+from cellserve.models.pass_plan import Pass, PassPlan, Start, View
+from cellserve.models.pass_views import views
+from cellserve.models.recurrent_layer import RecurrentLayer
+from cellserve.models.shapes import infer_shapes
+from cellserve.models.spec import LayerSpec, ModelSpec
+from cellserve.models.tensor_shape import TensorShape
 
 _AN_ID = (2,)  # eight bytes
 
@@ -53,7 +46,7 @@ def _needed(spec: ModelSpec) -> list[LayerSpec]:
     """Every recurrent layer (its final state is asked for), and what they and the outputs read."""
     needed, kept = {_owner(reference) for reference in spec.outputs}, list[LayerSpec]()
     for layer in reversed(spec.layers):
-        if layer.name in needed or isinstance(layer, RecurrentLayer):
+        if layer.name in needed or layer.state_widths:
             needed.update(map(_owner, layer.inputs))
             kept.append(layer)
     return kept[::-1]
@@ -61,13 +54,12 @@ def _needed(spec: ModelSpec) -> list[LayerSpec]:
 
 def _cheap(spec: ModelSpec, layers: Iterable[LayerSpec], shapes: Mapping[str, TensorShape]) -> dict[str, LayerSpec]:
     """Layers without products that work step by step on the inputs alone, and that nobody needs whole."""
-    flattened = {layer.inputs[0] for layer in layers if isinstance(layer, FlattenLayer)}
+    flattened = {layer.inputs[0] for layer in layers if layer.needs_fixed_steps}
     sources = {entry.name for entry in spec.inputs if shapes[entry.name].sequence}
     cheap: dict[str, LayerSpec] = {}
     for layer in layers:
         alone = layer.name not in flattened and layer.name not in spec.outputs and sources.issuperset(layer.inputs)
-        dear = DenseLayer | RecurrentLayer | ShiftingLayer | ReverseLayer
-        if alone and shapes[layer.name].sequence and not isinstance(layer, dear):
+        if alone and layer.cheap and shapes[layer.name].sequence:
             cheap[layer.name] = layer
             sources.add(layer.name)
     return cheap
@@ -102,16 +94,14 @@ def _level(layer: LayerSpec, clock: Clock, shapes: Mapping[str, TensorShape], le
     level = 0
     for reference in layer.inputs:
         shape, below = shapes[reference], levels[_owner(reference)]
-        beside = shape.sequence and order_of(layer) == ONWARD and shape.clock == clock
+        beside = shape.sequence and layer.order == ONWARD and shape.clock == clock
         level = max(level, below if beside else below + 1)
     return level
 
 
 def _over_vectors(layer: LayerSpec, shapes: Mapping[str, TensorShape]) -> bool:
     """Whether it runs once for a row that ends: it reads vectors, or flattens a whole sequence."""
-    if isinstance(layer, FlattenLayer):
-        return True
-    return not shapes[layer.inputs[0]].sequence and not isinstance(layer, RepeatVectorLayer)
+    return layer.needs_fixed_steps or not (shapes[layer.inputs[0]].sequence or layer.repeats)
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +112,7 @@ class _Draft:
     views: tuple[View, ...]
     entries: tuple[LayerSpec, ...]
     body: tuple[LayerSpec, ...]
-    pooled: tuple[GlobalPooling1dLayer, ...]
+    pooled: tuple[LayerSpec, ...]
     head: tuple[LayerSpec, ...]
     starts: tuple[Start, ...]
 
@@ -135,7 +125,7 @@ class _Draft:
 
     def vectors_read(self, shapes: Mapping[str, TensorShape]) -> list[str]:
         """Those of earlier passes, and those that the head reads of this one."""
-        repeated = [layer.inputs[0] for layer in self.entries if isinstance(layer, RepeatVectorLayer)]
+        repeated = [layer.inputs[0] for layer in self.entries if layer.repeats]
         over = [reference for layer in self.head for reference in layer.inputs if not shapes[reference].sequence]
         return [*repeated, *(start.vector for start in self.starts), *over]
 
@@ -150,21 +140,16 @@ def _draft(
 ) -> _Draft:
     head = tuple(layer for layer in members if _over_vectors(layer, shapes))
     over_time = [layer for layer in members if not _over_vectors(layer, shapes)]
-    waits = [order_of(layer) != ONWARD or isinstance(layer, RepeatVectorLayer) for layer in over_time]
+    waits = [layer.order != ONWARD or layer.repeats for layer in over_time]
     return _Draft(
         clock,
         views(over_time, shapes, masks, cheap, {entry.name for entry in spec.inputs}),
         tuple(_alone(layer) for layer, entry in zip(over_time, waits) if entry),
-        tuple(
-            _alone(layer) for layer, entry in zip(over_time, waits) if not entry and not isinstance(layer, GlobalPooling1dLayer)
-        ),
-        tuple(layer for layer in over_time if isinstance(layer, GlobalPooling1dLayer)),
+        tuple(_alone(layer) for layer, entry in zip(over_time, waits) if not entry and not layer.sums_up),
+        tuple(layer for layer in over_time if layer.sums_up),
         head,
         tuple(
-            Start(layer.name, state, vector)
-            for layer in over_time
-            if isinstance(layer, RecurrentLayer)
-            for state, vector in zip(layer.state_widths, layer.inputs[1:])
+            Start(layer.name, state, vector) for layer in over_time for state, vector in zip(layer.state_widths, layer.inputs[1:])
         ),
     )
 
@@ -220,8 +205,7 @@ def _with_lifetimes(drafts: Sequence[_Draft], spec: ModelSpec, shapes: Mapping[s
 
 
 def _made(layer: LayerSpec) -> list[str]:
-    states = [f"{layer.name}:{state}" for state in layer.state_widths] if isinstance(layer, RecurrentLayer) else []
-    return [layer.name, *states]
+    return [layer.name, *(f"{layer.name}:{state}" for state in layer.state_widths)]
 
 
 def _owner(reference: str) -> str:

@@ -11,8 +11,7 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from cellserve.models.clock import Change
-from cellserve.models.pass_plan import ONWARD, TURNED, Order
+from cellserve.models.clock import ONWARD, TURNED, Change, Order
 
 Array = NDArray[np.generic]
 

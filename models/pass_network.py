@@ -11,18 +11,20 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from cellserve.models.clock import Fed
+from cellserve.models.clock import ONWARD, TURNED, Fed, Order
 from cellserve.models.graph import Graph
 from cellserve.models.implementations import LayerState
 from cellserve.models.pass_chunk import PassAdvance, PassChunk
 from cellserve.models.pass_cutting import cut
 from cellserve.models.pass_memory import Array, PassMemory
-from cellserve.models.pass_plan import ONWARD, TURNED, Order, Pass, View
+from cellserve.models.pass_plan import Pass, View
+from cellserve.models.recurrent_layer import RecurrentLayer
 from cellserve.models.row_lengths import RowLengths
-from cellserve.models.shapes import TensorShape, required_steps
-from cellserve.models.spec import LayerSpec, ModelSpec, RecurrentLayer, RepeatVectorLayer, ReverseLayer
+from cellserve.models.shapes import required_steps
+from cellserve.models.spec import LayerSpec, ModelSpec
 from cellserve.models.state import RecurrentState
 from cellserve.models.state_layout import StateLayout
+from cellserve.models.tensor_shape import TensorShape
 from cellserve.models.value import Value
 from cellserve.models.windows import Windowed, reduction_of
 
@@ -164,10 +166,10 @@ class PassNetwork:
         return _Seen(values, masks)
 
     def _entered(self, layer: LayerSpec, chunk: PassChunk, seen: Mapping[Order, _Seen], ends: RowLengths) -> Value:
-        if isinstance(layer, ReverseLayer):
+        if layer.order == TURNED:
             mask = self._onward_mask(layer, seen.get(ONWARD, _NOTHING))
             return Value(seen[TURNED].values[layer.inputs[0]].tensor, ends, mask)
-        if isinstance(layer, RepeatVectorLayer):
+        if layer.repeats:
             vector = chunk.vectors[layer.inputs[0]]
             return Value(vector.expand(ends.steps, *vector.shape), ends)
         windowed = self._graph.steps[layer.name]

@@ -8,16 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final, Literal
 
-from cellserve.models.clock import Change, Clock, Fed
-from cellserve.models.spec import GlobalPooling1dLayer, LayerSpec
-
-Order = Literal["onward", "turned"] | Change
-"""How a pass goes through a stored sequence: from its start, from its end, or laid out for the windows of a layer."""
-
-ONWARD: Final = "onward"
-TURNED: Final = "turned"
+from cellserve.models.clock import Clock, Fed, Order
+from cellserve.models.spec import LayerSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +48,7 @@ class Pass:
     views: tuple[View, ...]
     entries: tuple[LayerSpec, ...]
     body: tuple[LayerSpec, ...]
-    pooled: tuple[GlobalPooling1dLayer, ...]
+    pooled: tuple[LayerSpec, ...]
     head: tuple[LayerSpec, ...]
     starts: tuple[Start, ...]
     vectors: tuple[str, ...]  # read, of the inputs or earlier passes

@@ -7,20 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from cellserve.models.clock import ShiftingLayer, change_of
-from cellserve.models.pass_plan import ONWARD, TURNED, Order, View
-from cellserve.models.passes import SINGLE_STEPS
-from cellserve.models.shapes import TensorShape
-from cellserve.models.spec import LayerSpec, RecurrentLayer, ReverseLayer
-
-
-def order_of(layer: LayerSpec) -> Order:
-    """How a layer goes through the sequence that it reads."""
-    if isinstance(layer, ReverseLayer) or (isinstance(layer, RecurrentLayer) and layer.go_backwards):
-        return TURNED
-    if isinstance(layer, ShiftingLayer) and (change := change_of(layer)) not in SINGLE_STEPS:
-        return change
-    return ONWARD
+from cellserve.models.clock import ONWARD, TURNED, Order
+from cellserve.models.pass_plan import View
+from cellserve.models.spec import LayerSpec
+from cellserve.models.tensor_shape import TensorShape
 
 
 def views(
@@ -35,11 +25,11 @@ def views(
     wanted: dict[Order, dict[str, None]] = {}
     wanted_masks: dict[Order, dict[str, None]] = {}
     for layer in layers:
-        order = order_of(layer)
+        order = layer.order
         read = [reference for reference in layer.inputs if shapes[reference].sequence and reference not in here]
         wanted.setdefault(order, {}).update(dict.fromkeys(read))
         made = dict.fromkeys(masks[reference] for reference in read if reference in masks)
-        if order == ONWARD or (order == TURNED and isinstance(layer, RecurrentLayer)):
+        if order == ONWARD or (order == TURNED and layer.heeds_mask):
             wanted_masks.setdefault(order, {}).update(made)
         if order == TURNED and layer.name in masks:
             wanted_masks.setdefault(ONWARD, {}).update(made)

@@ -9,19 +9,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from cellserve.models.clock import ShiftingLayer, Window, change_of
 from cellserve.models.shapes import infer_shapes
-from cellserve.models.spec import (
-    FlattenLayer,
-    GlobalPooling1dLayer,
-    LayerSpec,
-    ModelSpec,
-    RecurrentLayer,
-    RepeatVectorLayer,
-    ReverseLayer,
-)
-
-SINGLE_STEPS = tuple(Window(1, 1, padding) for padding in ("valid", "same", "causal"))
+from cellserve.models.spec import LayerSpec, ModelSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,16 +52,6 @@ def _obstacle(spec: ModelSpec, sequences: set[str]) -> str | None:
     if spec.inputs[0].name not in sequences:
         return f"its input {spec.inputs[0].name!r} is not a sequence"
     for layer in spec.layers:
-        if isinstance(layer, RecurrentLayer) and layer.go_backwards:
-            return f"layer {layer.name!r} runs backwards"
-        if isinstance(layer, ReverseLayer):
-            return f"layer {layer.name!r} turns the sequence round"
-        if isinstance(layer, RepeatVectorLayer):
-            return f"layer {layer.name!r} starts a second pass from a vector"
-        if isinstance(layer, RecurrentLayer) and len(layer.inputs) > 1:
-            return f"layer {layer.name!r} starts from states that the network computes"
-        if isinstance(layer, FlattenLayer | GlobalPooling1dLayer) and layer.inputs[0] in sequences:
-            return f"layer {layer.name!r} needs all time steps at once"
-        if isinstance(layer, ShiftingLayer) and change_of(layer) not in SINGLE_STEPS:
-            return f"layer {layer.name!r} sees several time steps at once"
+        if (why := layer.noncausal(over_time=layer.inputs[0] in sequences)) is not None:
+            return f"layer {layer.name!r} {why}"
     return None

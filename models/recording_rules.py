@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Final
 
-from cellserve.models.clock import ShiftingLayer
 from cellserve.models.implementations import INTERPRETED
 from cellserve.models.passes import Plan
 
@@ -21,7 +20,7 @@ def obstacle_to_recording(plan: Plan, implementation: str) -> str | None:
     if implementation not in RECORDED_LABELS:
         return f"implementation {implementation!r} decides by the lengths of rows, on the host"
     for layer in plan.body:
-        if isinstance(layer, ShiftingLayer):
+        if layer.change is not None:
             return f"layer {layer.name!r} lays out its windows by the lengths of rows, on the host"
     return None
 

@@ -13,81 +13,31 @@ Knows no weights, no torch, no file formats.
 
 from __future__ import annotations
 
-from typing import Annotated, Final, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Final, Literal, Self, Union
 
 from pydantic import Field, PositiveInt, model_validator
 
+from cellserve.models import merge_layer, recurrent_layers, row_layers, stepwise_layers, windowed_layers
+from cellserve.models.activation_spec import Frozen
 from cellserve.models.errors import InvalidSpec
-from cellserve.models.layer_spec import Activation, ActivationName, Frozen
-from cellserve.models.plain_spec import (
-    ActivationLayer,
-    BatchNormalizationLayer,
-    Conv1dLayer,
-    DenseLayer,
-    DropoutLayer,
-    EmbeddingLayer,
-    FlattenLayer,
-    GlobalPooling1dLayer,
-    LastStepLayer,
-    LayerNormalizationLayer,
-    MaskingLayer,
-    MergeLayer,
-    Padding1dLayer,
-    PlainLayer,
-    Pooling1dLayer,
-    PReluLayer,
-    RepeatVectorLayer,
-    ReverseLayer,
-    UnitNormalizationLayer,
-)
-from cellserve.models.recurrent_spec import (
-    GruLayer,
-    JzsLayer,
-    LstmLayer,
-    MaskRule,
-    RecurrentLayer,
-    SimpleDeepRnnLayer,
-    SimpleRnnLayer,
-)
-
-__all__ = [
-    "SCHEMA_VERSION",
-    "Activation",
-    "ActivationLayer",
-    "ActivationName",
-    "BatchNormalizationLayer",
-    "Conv1dLayer",
-    "DenseLayer",
-    "DropoutLayer",
-    "EmbeddingLayer",
-    "FlattenLayer",
-    "GlobalPooling1dLayer",
-    "GruLayer",
-    "InputSpec",
-    "JzsLayer",
-    "LastStepLayer",
-    "LayerNormalizationLayer",
-    "LayerSpec",
-    "LstmLayer",
-    "MaskRule",
-    "MaskingLayer",
-    "MergeLayer",
-    "ModelSpec",
-    "PReluLayer",
-    "Padding1dLayer",
-    "PlainLayer",
-    "Pooling1dLayer",
-    "RecurrentLayer",
-    "RepeatVectorLayer",
-    "ReverseLayer",
-    "SimpleDeepRnnLayer",
-    "SimpleRnnLayer",
-    "UnitNormalizationLayer",
-]
+from cellserve.models.layer_spec import Layer
+from cellserve.models.recurrent_layer import RecurrentLayer
 
 SCHEMA_VERSION: Final = 1
 
-LayerSpec = Annotated[RecurrentLayer | PlainLayer, Field(discriminator="kind")]
+KINDS: Final[tuple[type[Layer], ...]] = (
+    *recurrent_layers.KINDS,
+    *stepwise_layers.KINDS,
+    *windowed_layers.KINDS,
+    *row_layers.KINDS,
+    *merge_layer.KINDS,
+)
+"""Every kind of layer. Each family lists its own; whoever needs them all asks here."""
+
+if TYPE_CHECKING:
+    LayerSpec = Layer
+else:
+    LayerSpec = Annotated[Union[KINDS], Field(discriminator="kind")]  # noqa: UP007 - of a tuple
 
 
 class InputSpec(Frozen):
@@ -133,8 +83,7 @@ class ModelSpec(Frozen):
             if layer.name in known:
                 raise InvalidSpec(f"two tensors are named {layer.name!r}")
             known.add(layer.name)
-            if isinstance(layer, RecurrentLayer):
-                known.update(f"{layer.name}:{state}" for state in layer.state_widths)
+            known.update(f"{layer.name}:{state}" for state in layer.state_widths)
         for reference in self.outputs:
             if reference not in known:
                 raise InvalidSpec(f"the output {reference!r} is made by no layer")

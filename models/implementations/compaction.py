@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 
 from cellserve.models.implementations.kernel import LayerState, advanced, effective_mask, emitted
+from cellserve.models.recurrent_layer import MaskRule, RecurrentLayer
 from cellserve.models.row_lengths import RowLengths
-from cellserve.models.spec import MaskRule, RecurrentLayer
 from cellserve.models.state_layout import SEEN
 
 

@@ -15,41 +15,27 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from cellserve.models import gate_order
+from cellserve.models.cells import torch_kernel
 from cellserve.models.implementations.compaction import CompactingKernel
 from cellserve.models.implementations.kernel import RecurrentKernel
-from cellserve.models.spec import GruLayer, JzsLayer, LstmLayer, RecurrentLayer, SimpleDeepRnnLayer
-
-_PACKED_COST = {"lstm": 2.5, "gru": 1.2, "simple_rnn": 1.2}  # of a step, to a padded one: oneDNN's LSTM takes no packed rows
+from cellserve.models.recurrent_layer import RecurrentLayer
 
 
 def unsupported(layer: RecurrentLayer) -> str | None:
-    if isinstance(layer, JzsLayer | SimpleDeepRnnLayer):
-        return f"it is a {layer.kind} layer; torch has kernels for lstm, gru and simple_rnn only"
+    try:
+        kernel = torch_kernel(layer)
+    except ValueError as error:
+        return str(error)
     if layer.mask_rule == "reset":
         return "a masked step resets its state; torch's kernels compute without masks"
-    if isinstance(layer, LstmLayer | GruLayer):
-        if layer.activation.name != "tanh":
-            return f"its activation is {layer.activation.name}; torch's {layer.kind} kernel has tanh"
-        if layer.recurrent_activation.name != "sigmoid":
-            return f"its recurrent_activation is {layer.recurrent_activation.name}; torch's {layer.kind} kernel has sigmoid"
-        if isinstance(layer, GruLayer) and not layer.reset_after:
-            return "its reset gate acts before the product; torch's gru kernel has it after"
-        if isinstance(layer, LstmLayer) and layer.peepholes:
-            return "it has peepholes; torch's lstm kernel has none"
-        if isinstance(layer, LstmLayer) and (layer.cell_clip is not None or layer.projection_clip is not None):
-            return "it clips its state; torch's lstm kernel does not"
-        if isinstance(layer, LstmLayer) and (layer.projection_units or 0) >= layer.units:
-            return f"its projection_units are not fewer than its {layer.units} units, as torch's lstm kernel needs"
-    elif layer.combine != "add":
-        return "it multiplies where torch's simple_rnn kernel adds"
-    elif layer.activation.name not in ("tanh", "relu"):
-        return f"its activation is {layer.activation.name}; torch's simple_rnn kernel has tanh or relu"
-    return None
+    return kernel.lacks(layer)
 
 
 def prepare(layer: RecurrentLayer, weights: Mapping[str, Tensor]) -> RecurrentKernel:
     packed = "projection" in weights and weights["projection"].device.type == "cpu"
-    return CompactingKernel.of(layer, FusedCall(_module(layer, weights), packed), 1.0 if packed else _PACKED_COST[layer.kind])
+    return CompactingKernel.of(
+        layer, FusedCall(_module(layer, weights), packed), 1.0 if packed else torch_kernel(layer).packed_cost
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,18 +65,10 @@ class FusedCall:
 @torch.inference_mode(False)
 @torch.no_grad()
 def _module(layer: RecurrentLayer, weights: Mapping[str, Tensor]) -> nn.RNNBase:
-    kernel = weights["kernel"]
-    inputs, bias, where = kernel.shape[0], layer.use_bias, kernel.device
-    if isinstance(layer, LstmLayer):
-        module: nn.RNNBase = nn.LSTM(inputs, layer.units, bias=bias, proj_size=layer.projection_units or 0, device=where)
-        order = gate_order.LSTM_TORCH
-    elif isinstance(layer, GruLayer):
-        module, order = nn.GRU(inputs, layer.units, bias=bias, device=where), gate_order.GRU_TORCH
-    else:
-        module = nn.RNN(inputs, layer.units, nonlinearity=layer.activation.name, bias=bias, device=where)
-        order = gate_order.SIMPLE_RNN
-    canonical = gate_order.CANONICAL[layer.kind]
-    places = gate_order.permutation(canonical, order)
+    kernel, own = weights["kernel"], torch_kernel(layer)
+    bias = layer.use_bias
+    module = own.make(kernel.shape[0], layer, {"bias": bias, "device": kernel.device})
+    places = gate_order.permutation(layer.gates, own.order)
 
     def reordered(array: Tensor) -> Tensor:  # [..., gates * units]
         blocks = array.chunk(len(places), dim=-1)

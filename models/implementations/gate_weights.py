@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from cellserve.models.spec import RecurrentLayer
+from cellserve.models.recurrent_layer import RecurrentLayer
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,7 @@ def recurrent_product(layer: RecurrentLayer, weights: Mapping[str, Tensor], gate
 
 
 def each_input_product(layer: RecurrentLayer, weights: Mapping[str, Tensor]) -> tuple[Product, ...]:
-    return tuple(input_product(layer, weights, range(gate, gate + 1)) for gate in range(layer.input_gates))
+    return tuple(input_product(layer, weights, range(gate, gate + 1)) for gate in range(len(layer.gates)))
 
 
 def each_recurrent_product(layer: RecurrentLayer, weights: Mapping[str, Tensor]) -> Mapping[int, Product]:

@@ -12,12 +12,12 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from cellserve.models.cells import Gates
+from cellserve.models.cell import Gates
+from cellserve.models.cells import step_of
 from cellserve.models.implementations.gate_weights import Product, input_product, recurrent_product
 from cellserve.models.implementations.kernel import RecurrentKernel
 from cellserve.models.implementations.scan import ScanKernel
-from cellserve.models.spec import RecurrentLayer
-from cellserve.models.steps import step_of
+from cellserve.models.recurrent_layer import RecurrentLayer
 
 
 def unsupported(layer: RecurrentLayer) -> str | None:
@@ -39,7 +39,7 @@ class Joined:
         gates = layer.recurrent_gates
         runs = [range(start, stop) for start in gates for stop in range(start + 1, gates.stop + 1)]
         by_run = {run: recurrent_product(layer, weights, run) for run in runs}
-        return cls(layer.input_gates, input_product(layer, weights, range(layer.input_gates)), by_run)
+        return cls(len(layer.gates), input_product(layer, weights, range(len(layer.gates))), by_run)
 
     def project(self, inputs: Tensor) -> Iterator[Gates]:  # [T, B, F]
         for x in inputs.unbind(0):

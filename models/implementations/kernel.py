@@ -12,8 +12,8 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from cellserve.models.recurrent_layer import MaskRule, RecurrentLayer
 from cellserve.models.row_lengths import RowLengths
-from cellserve.models.spec import MaskRule, RecurrentLayer
 from cellserve.models.state_layout import SEEN
 
 LayerState = Mapping[str, Tensor]  # the named states, each [B, width], and "seen" [B, 1]

@@ -16,21 +16,13 @@ from onnx import TensorProto
 
 from cellserve.models.implementations import onnx_graph, onnx_plain, onnx_scan
 from cellserve.models.implementations.onnx_builder import GraphBuilder
-from cellserve.models.implementations.onnx_graph import OnnxLayer
 from cellserve.models.passes import Plan
-from cellserve.models.shapes import TensorShape
-from cellserve.models.spec import (
-    EmbeddingLayer,
-    GruLayer,
-    LastStepLayer,
-    LayerSpec,
-    LstmLayer,
-    MaskingLayer,
-    ModelSpec,
-    RecurrentLayer,
-    SimpleRnnLayer,
-)
+from cellserve.models.recurrent_layer import RecurrentLayer
+from cellserve.models.row_layers import LastStepLayer
+from cellserve.models.spec import LayerSpec, ModelSpec
 from cellserve.models.state_layout import SEEN, StateLayout
+from cellserve.models.stepwise_layers import EmbeddingLayer, MaskingLayer
+from cellserve.models.tensor_shape import TensorShape
 
 Array = NDArray[np.float32]
 
@@ -63,9 +55,7 @@ def masked(spec: ModelSpec, steps: Array | NDArray[np.int64]) -> bool:
 
 def masks(spec: ModelSpec) -> bool:
     """Whether any layer may mask steps."""
-    return any(
-        isinstance(layer, MaskingLayer) or (isinstance(layer, EmbeddingLayer) and layer.mask_zero) for layer in spec.layers
-    )
+    return any(layer.mask_flow == "begins" for layer in spec.layers)
 
 
 def _layer_obstacle(spec: ModelSpec, layer: LayerSpec) -> str | None:
@@ -165,14 +155,14 @@ class _Chunk:
 
     def _layer(self, layer: LayerSpec) -> None:
         inputs, made = [_ref(reference) for reference in layer.inputs], _ref(layer.name)
-        if isinstance(layer, LstmLayer | GruLayer | SimpleRnnLayer):
+        if isinstance(layer, RecurrentLayer):
             self._recurrent(layer, inputs[0], made)
         elif isinstance(layer, LastStepLayer):
             self._graph.add("GatherND", [inputs[0], self._lasts()], made)
         else:
             onnx_plain.add(self._graph, layer, self._own[layer.name], inputs, made)
 
-    def _recurrent(self, layer: OnnxLayer, inputs: str, made: str) -> None:
+    def _recurrent(self, layer: RecurrentLayer, inputs: str, made: str) -> None:
         index = self._spec.recurrent_layers.index(layer)
         before = [f"state/{index}.{name}" for name in layer.state_widths]
         after = [f"new/{index}.{name}" for name in layer.state_widths]
@@ -186,7 +176,7 @@ class _Chunk:
             if f"{layer.name}:{name}" in self._read:
                 self._graph.add("Squeeze", [state, self._axis(0)], f"{made}:{name}")
 
-    def _operator(self, layer: OnnxLayer, inputs: str, before: list[str], after: list[str], made: str) -> str:
+    def _operator(self, layer: RecurrentLayer, inputs: str, before: list[str], after: list[str], made: str) -> str:
         """before, after: states [1, B, units]. Returns the name of the outputs [T, B, units], if the layer returns them."""
         given, directions = (inputs, LENGTHS, *before), f"{made}::directions"
         self._graph.piece(onnx_graph.piece(layer, self._own[layer.name], given, (directions, *after), f"{made}::"))
@@ -194,7 +184,7 @@ class _Chunk:
             self._graph.add("Squeeze", [directions, self._axis(1)], f"{made}::steps")
         return f"{made}::steps"
 
-    def _scan(self, layer: OnnxLayer, inputs: str, before: list[str], after: list[str], made: str) -> str:
+    def _scan(self, layer: RecurrentLayer, inputs: str, before: list[str], after: list[str], made: str) -> str:
         """As `_operator`. A scan goes on beyond the ends of rows: their states are picked from those of all steps."""
         starts, ends = [f"{made}::from{n}" for n in range(len(before))], [f"{made}::to{n}" for n in range(len(after))]
         for state, start in zip(before, starts):

@@ -15,21 +15,20 @@ from numpy.typing import NDArray
 from onnx import NodeProto, TensorProto, ValueInfoProto, helper, numpy_helper
 
 from cellserve.models import gate_order
+from cellserve.models.cells import onnx_operator
 from cellserve.models.implementations.onnx_activations import onnx_activation
-from cellserve.models.spec import Activation, GruLayer, LstmLayer, SimpleRnnLayer
+from cellserve.models.recurrent_layer import RecurrentLayer
+from cellserve.models.recurrent_layers import GruLayer, LstmLayer
 
-OnnxLayer = LstmLayer | GruLayer | SimpleRnnLayer
 Array = NDArray[np.float32]
 
 INPUTS: Final = "inputs"  # [T, B, F]
 LENGTHS: Final = "lengths"  # [B] int32
 OUTPUTS: Final = "outputs"  # [T, 1, B, units], zeros beyond each length
-_OPERATOR: Final = {"lstm": "LSTM", "gru": "GRU", "simple_rnn": "RNN"}
-_GATES: Final = {"lstm": gate_order.LSTM_ONNX, "gru": gate_order.GRU_ONNX, "simple_rnn": gate_order.SIMPLE_RNN}
 _OPSET, _IR_VERSION = 14, 7  # of ONNX 1.9: every runtime since reads them
 
 
-def state_names(layer: OnnxLayer) -> tuple[tuple[str, str], ...]:
+def state_names(layer: RecurrentLayer) -> tuple[tuple[str, str], ...]:
     """Of each state, its name as input and as output; both [1, B, units]."""
     return tuple((state, f"{state}_out") for state in layer.state_widths)
 
@@ -42,7 +41,9 @@ class Piece:
     constants: Mapping[str, NDArray[Any]]
 
 
-def piece(layer: OnnxLayer, weights: Mapping[str, Array], given: Sequence[str], made: Sequence[str], prefix: str = "") -> Piece:
+def piece(
+    layer: RecurrentLayer, weights: Mapping[str, Array], given: Sequence[str], made: Sequence[str], prefix: str = ""
+) -> Piece:
     """One node. given: the names of the inputs [T, B, F], the lengths [B] and the states, each [1, B, units]; made: those of
     the outputs [T, 1, B, units], zeros beyond each length, and of the states. `prefix` begins the names of its constants.
     """
@@ -50,11 +51,11 @@ def piece(layer: OnnxLayer, weights: Mapping[str, Array], given: Sequence[str], 
     inputs, lengths, *states = given
     operands = [inputs, f"{prefix}kernel", f"{prefix}recurrent_kernel", f"{prefix}bias" if "bias" in constants else "", lengths]
     operands += [*states, f"{prefix}peepholes"] if "peepholes" in constants else states
-    node = helper.make_node(_OPERATOR[layer.kind], operands, list(made), hidden_size=layer.units, **_attributes(layer))
+    node = helper.make_node(onnx_operator(layer).name, operands, list(made), hidden_size=layer.units, **_attributes(layer))
     return Piece((node,), {f"{prefix}{name}": array for name, array in constants.items()})
 
 
-def serialized(layer: OnnxLayer, weights: Mapping[str, Array]) -> bytes:
+def serialized(layer: RecurrentLayer, weights: Mapping[str, Array]) -> bytes:
     """The model of a layer that onnxruntime.unsupported lets through; `weights`: its canonical arrays."""
     states = state_names(layer)
     width, units = len(weights["kernel"]), layer.units
@@ -82,8 +83,8 @@ def tensor(name: str, *shape: str | int) -> ValueInfoProto:
     return helper.make_tensor_value_info(name, TensorProto.FLOAT, list(shape))
 
 
-def _constants(layer: OnnxLayer, weights: Mapping[str, Array]) -> dict[str, Array]:
-    source, target = gate_order.CANONICAL[layer.kind], _GATES[layer.kind]
+def _constants(layer: RecurrentLayer, weights: Mapping[str, Array]) -> dict[str, Array]:
+    source, target = layer.gates, onnx_operator(layer).order
 
     def reordered(array: Array) -> Array:
         return gate_order.reorder(array, source, target).astype(np.float32, copy=False)
@@ -97,9 +98,9 @@ def _constants(layer: OnnxLayer, weights: Mapping[str, Array]) -> dict[str, Arra
     return made
 
 
-def _attributes(layer: OnnxLayer) -> dict[str, Any]:
+def _attributes(layer: RecurrentLayer) -> dict[str, Any]:
     """The activations as lists, one entry for each that takes the parameter, in the operator's order."""
-    spoken = [onnx_activation(activation) for activation in _activations(layer)]
+    spoken = [onnx_activation(layer.functions[option]) for option in onnx_operator(layer).functions]
     made: dict[str, Any] = {"activations": [name for name, *_ in spoken]}
     if alphas := [alpha for _, alpha, _ in spoken if alpha is not None]:
         made["activation_alpha"] = alphas
@@ -108,9 +109,3 @@ def _attributes(layer: OnnxLayer) -> dict[str, Any]:
     if isinstance(layer, GruLayer):
         made["linear_before_reset"] = int(layer.reset_after)
     return made
-
-
-def _activations(layer: OnnxLayer) -> list[Activation]:
-    if isinstance(layer, LstmLayer):
-        return [layer.recurrent_activation, layer.activation, layer.activation]
-    return [layer.recurrent_activation, layer.activation] if isinstance(layer, GruLayer) else [layer.activation]

@@ -7,7 +7,7 @@ session and no torch.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -15,19 +15,26 @@ import numpy as np
 from onnx import NodeProto, helper
 
 from cellserve.models import gate_order
+from cellserve.models.activation_spec import Activation
 from cellserve.models.implementations.onnx_activations import onnx_activation
-from cellserve.models.implementations.onnx_graph import INPUTS, Array, OnnxLayer, Piece, model, tensor
-from cellserve.models.spec import Activation, GruLayer, LstmLayer
+from cellserve.models.implementations.onnx_graph import INPUTS, Array, Piece, model, tensor
+from cellserve.models.layer_spec import Layer
+from cellserve.models.recurrent_layer import RecurrentLayer
+from cellserve.models.recurrent_layers import GruLayer, LstmLayer, SimpleRnnLayer
 
 LSTM_GATES: Final = ("i", "f", "o", "c")  # so that those with one activation stand together
 
 
-def state_names(layer: OnnxLayer) -> tuple[tuple[str, str, str], ...]:
+def state_names(layer: RecurrentLayer) -> tuple[tuple[str, str, str], ...]:
     """Of each state its name as input [B, units], as output [B, units], and as the output of every step [T, B, units]."""
     return tuple((state, f"{state}_out", f"{state}_steps") for state in layer.state_widths)
 
 
-def serialized(layer: OnnxLayer, weights: Mapping[str, Array]) -> bytes:
+def can_scan(layer: RecurrentLayer) -> bool:
+    return type(layer) in _BODIES and not (isinstance(layer, LstmLayer) and layer.peepholes)
+
+
+def serialized(layer: RecurrentLayer, weights: Mapping[str, Array]) -> bytes:
     """The model of a layer without peepholes that onnxruntime.unsupported lets through; `weights`: its canonical arrays."""
     states, units = state_names(layer), layer.units
     made = piece(
@@ -43,19 +50,14 @@ def serialized(layer: OnnxLayer, weights: Mapping[str, Array]) -> bytes:
     )
 
 
-def piece(layer: OnnxLayer, weights: Mapping[str, Array], given: Sequence[str], made: Sequence[str], prefix: str = "") -> Piece:
+def piece(
+    layer: RecurrentLayer, weights: Mapping[str, Array], given: Sequence[str], made: Sequence[str], prefix: str = ""
+) -> Piece:
     """given: the names of the inputs [T, B, F] and of the states, each [B, units]; made: those of the states at the end, then of
     the states after every step [T, B, units]. `prefix` begins every other name.
     """
     body = _Body(layer, prefix)
-    if isinstance(layer, LstmLayer):
-        constants = _lstm(body, layer, weights)
-    elif isinstance(layer, GruLayer):
-        constants = _gru(body, layer, weights)
-    else:
-        constants = {"kernel": weights["kernel"], "recurrent": weights["recurrent_kernel"], "bias": _bias(layer, weights)}
-        body.node("Gemm", ["h", "recurrent", "x"], "sum")
-        body.activation(layer.activation, "sum", "h_out")
+    constants = _BODIES[type(layer)](body, layer, weights)
     states = state_names(layer)
     for _, end, step in states:
         body.node("Identity", [end], step)
@@ -82,7 +84,7 @@ def piece(layer: OnnxLayer, weights: Mapping[str, Array], given: Sequence[str], 
 class _Body:
     """The nodes of one step. `prefix` begins every name in the graph; `sizes`: how Splits cut, by name without it."""
 
-    layer: OnnxLayer
+    layer: RecurrentLayer
     prefix: str
     nodes: list[NodeProto] = field(default_factory=list)
     sizes: dict[str, Any] = field(default_factory=dict)
@@ -159,5 +161,18 @@ def _gru(body: _Body, layer: GruLayer, weights: Mapping[str, Array]) -> dict[str
     return constants | ({"bias_new": recurrent_bias[two:]} if layer.reset_after else {})
 
 
-def _bias(layer: OnnxLayer, weights: Mapping[str, Array]) -> Array:
+def _simple_rnn(body: _Body, layer: SimpleRnnLayer, weights: Mapping[str, Array]) -> dict[str, Array]:
+    body.node("Gemm", ["h", "recurrent", "x"], "sum")
+    body.activation(layer.activation, "sum", "h_out")
+    return {"kernel": weights["kernel"], "recurrent": weights["recurrent_kernel"], "bias": _bias(layer, weights)}
+
+
+def _bias(layer: RecurrentLayer, weights: Mapping[str, Array]) -> Array:
     return weights["bias"] if layer.use_bias else np.zeros(weights["kernel"].shape[1], np.float32)
+
+
+_BODIES: Final[Mapping[type[Layer], Callable[[_Body, Any, Mapping[str, Array]], dict[str, Array]]]] = {
+    LstmLayer: _lstm,
+    GruLayer: _gru,
+    SimpleRnnLayer: _simple_rnn,
+}

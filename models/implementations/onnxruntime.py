@@ -19,15 +19,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from cellserve.models.cells import onnx_operator
 from cellserve.models.implementations.compaction import CompactingKernel, RaggedCall
 from cellserve.models.implementations.kernel import RecurrentKernel
 from cellserve.models.implementations.onnx_activations import IN_VECTORS, KNOWN
-from cellserve.models.spec import GruLayer, LstmLayer, RecurrentLayer, SimpleRnnLayer
+from cellserve.models.recurrent_layer import RecurrentLayer
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
-
-    from cellserve.models.implementations.onnx_graph import OnnxLayer
 
 _SCANNED_NUMBERS = 1000  # rows times units: below, a scan's own cost for each step outweighs what it saves
 
@@ -35,28 +34,24 @@ _SCANNED_NUMBERS = 1000  # rows times units: below, a scan's own cost for each s
 def unsupported(layer: RecurrentLayer) -> str | None:
     if missing := [name for name in ("onnxruntime", "onnx") if find_spec(name) is None]:
         return f"{missing[0]} is not installed"
-    if not isinstance(layer, LstmLayer | GruLayer | SimpleRnnLayer):
-        return f"it is a {layer.kind} layer; ONNX has operators for lstm, gru and simple_rnn only"
+    try:
+        operator = onnx_operator(layer)
+    except ValueError as error:
+        return str(error)
     if layer.mask_rule == "reset":
         return "a masked step resets its state; ONNX's operators compute without masks"
-    if isinstance(layer, LstmLayer):
-        if layer.projection_units is not None:
-            return "it has a projection; ONNX's LSTM has none"
-        if layer.cell_clip is not None:
-            return "it clips its state; ONNX's LSTM clips what goes into the activations"
-    if isinstance(layer, SimpleRnnLayer) and layer.combine != "add":
-        return "it multiplies where ONNX's RNN adds"
-    if layer.activation.name not in KNOWN:
-        return f"its activation is {layer.activation.name}; ONNX's recurrent operators do not have it"
-    if not isinstance(layer, SimpleRnnLayer) and layer.recurrent_activation.name not in KNOWN:
-        return f"its recurrent_activation is {layer.recurrent_activation.name}; ONNX's recurrent operators do not have it"
+    if (what := operator.lacks(layer)) is not None:
+        return what
+    for option, function in layer.functions.items():
+        if function.name not in KNOWN:
+            return f"its {option} is {function.name}; ONNX's recurrent operators do not have it"
     return None
 
 
 def prepare(layer: RecurrentLayer, weights: Mapping[str, Tensor]) -> RecurrentKernel:
     """Raises ValueError for a layer that `unsupported` refuses."""
-    if not isinstance(layer, LstmLayer | GruLayer | SimpleRnnLayer):
-        raise ValueError(unsupported(layer))
+    if (what := unsupported(layer)) is not None:
+        raise ValueError(what)
     arrays = {name: tensor.numpy(force=True) for name, tensor in weights.items()}
     call: RaggedCall = OnnxCall.of(layer, arrays)
     if (rows := scanned_from(layer)) is not None:
@@ -66,14 +61,11 @@ def prepare(layer: RecurrentLayer, weights: Mapping[str, Tensor]) -> RecurrentKe
 
 def scanned_from(layer: RecurrentLayer) -> int | None:
     """The number of rows from which on a scan is faster than the layer's own operator; None if it never is."""
-    if not isinstance(layer, LstmLayer | GruLayer | SimpleRnnLayer) or not _has_slow_activations(layer):
+    from cellserve.models.implementations import onnx_scan
+
+    if all(function.name in IN_VECTORS for function in layer.functions.values()) or not onnx_scan.can_scan(layer):
         return None
-    return None if isinstance(layer, LstmLayer) and layer.peepholes else _SCANNED_NUMBERS // layer.units + 1
-
-
-def _has_slow_activations(layer: OnnxLayer) -> bool:
-    used = {layer.activation.name} | (set() if isinstance(layer, SimpleRnnLayer) else {layer.recurrent_activation.name})
-    return not used <= IN_VECTORS
+    return _SCANNED_NUMBERS // layer.units + 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +77,7 @@ class OnnxCall:
     output_names: tuple[str, ...]  # the outputs, the states
 
     @classmethod
-    def of(cls, layer: OnnxLayer, weights: Mapping[str, NDArray[np.float32]]) -> OnnxCall:
+    def of(cls, layer: RecurrentLayer, weights: Mapping[str, NDArray[np.float32]]) -> OnnxCall:
         from cellserve.models.implementations import onnx_graph
 
         states = onnx_graph.state_names(layer)
@@ -117,7 +109,7 @@ class ScanCall:
     output_names: tuple[str, ...]  # the states at the end, then those of all steps
 
     @classmethod
-    def of(cls, layer: OnnxLayer, weights: Mapping[str, NDArray[np.float32]]) -> ScanCall:
+    def of(cls, layer: RecurrentLayer, weights: Mapping[str, NDArray[np.float32]]) -> ScanCall:
         from cellserve.models.implementations import onnx_graph, onnx_scan
 
         states = onnx_scan.state_names(layer)

@@ -13,10 +13,10 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from cellserve.models.cells import Gates, States, Step
+from cellserve.models.cell import Gates, States, Step
 from cellserve.models.implementations.kernel import LayerState, advanced, effective_mask, emitted, valid_steps
+from cellserve.models.recurrent_layer import MaskRule, RecurrentLayer
 from cellserve.models.row_lengths import RowLengths
-from cellserve.models.spec import MaskRule, RecurrentLayer
 from cellserve.models.state_layout import SEEN
 
 

@@ -16,7 +16,8 @@ from cellserve.models.errors import ImportRefused, InvalidSpec, InvalidWeights
 from cellserve.models.importers.imported import ImportedModel, Source
 from cellserve.models.importers.precision import SERVED, deviation_note, foreign
 from cellserve.models.shapes import expected_weights
-from cellserve.models.spec import BatchNormalizationLayer, ModelSpec
+from cellserve.models.spec import ModelSpec
+from cellserve.models.stepwise_layers import BatchNormalizationLayer
 from cellserve.models.weights import Weights
 
 

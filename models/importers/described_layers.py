@@ -21,8 +21,10 @@ from cellserve.models.importers.array_layouts import roles, to_canonical
 from cellserve.models.importers.description import DescribedLayer, Description
 from cellserve.models.importers.imported import ImportedModel, Source
 from cellserve.models.importers.unused import tell_unused
+from cellserve.models.recurrent_layer import RecurrentLayer
+from cellserve.models.recurrent_layers import LstmLayer
 from cellserve.models.shapes import expected_weights
-from cellserve.models.spec import LayerSpec, LstmLayer, ModelSpec, RecurrentLayer
+from cellserve.models.spec import LayerSpec, ModelSpec
 
 Arrays = Mapping[str, npt.NDArray[Any]]
 
@@ -166,10 +168,10 @@ def _notes(description: Description, spec: ModelSpec) -> list[str]:
 
 def _defaults(described: DescribedLayer, layer: RecurrentLayer, description: Description) -> list[str]:
     given = described.model_extra or {}
-    functions = [name for name in ("activation", "recurrent_activation") if name not in given and hasattr(layer, name)]
+    functions = [name for name in layer.functions if name not in given]
     said = []
     if functions:
-        taken = " and ".join(f"{name} {getattr(layer, name).name}" for name in functions)
+        taken = " and ".join(f"{name} {layer.functions[name].name}" for name in functions)
         said.append(f"{layer.name}: {taken}, as the description says nothing else.")
     tensorflow = (described.layout or description.layout) == "tensorflow1" and isinstance(layer, LstmLayer)
     if tensorflow and described.forget_bias is None and description.forget_bias is None:

@@ -11,9 +11,10 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from cellserve.models.activation_spec import ActivationName
 from cellserve.models.errors import ImportRefused
 from cellserve.models.importers.limits import MAX_JSON_BYTES
-from cellserve.models.spec import ActivationName, InputSpec
+from cellserve.models.spec import InputSpec
 
 Layout = Literal["keras", "torch", "tensorflow1"]
 Bound = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -24,7 +25,8 @@ class DescribedLayer(BaseModel):
 
     Orders of arrays. keras: kernel, recurrent_kernel, bias, or (Keras 0.x, 1.x) W, U, b for each of the gates i, c, f, o of an
     LSTM or z, r, h of a GRU; JZS and SimpleDeepRNN as get_weights() gives them, with the Pmat of JZS1 and JZS2 last. torch:
-    weight_ih, weight_hh, bias_ih, bias_hh[, weight_hr]. tensorflow1: kernel, bias[, w_f_diag, w_i_diag, w_o_diag][, projection];
+    weight_ih, weight_hh, bias_ih, bias_hh[, weight_hr]; of a cell that no framework has, for each gate the weight over x, that
+    over h where the gate sees h, and the bias. tensorflow1: kernel, bias[, w_f_diag, w_i_diag, w_o_diag][, projection];
     of a GRU the gates' kernel and bias, then the candidate's. A dense layer: kernel (torch: weight), bias; an embedding: its
     table; a norm: gamma, beta[, mean, variance].
     """

@@ -17,13 +17,12 @@ from typing import Final
 
 from cellserve.models.errors import ImportRefused
 from cellserve.models.importers import load
-from cellserve.models.importers.detect import FileKind, detect
+from cellserve.models.importers.formats import detect
 from cellserve.models.importers.imported import ImportedModel, Source
 from cellserve.models.importers.supervision import NO_ROOM, WHAT_TO_DO, Confinement, supervise
 from cellserve.models.spec import ModelSpec
 from cellserve.models.weights import Weights
 
-HDF5_INSIDE: Final = (FileKind.KERAS_H5, FileKind.KERAS_ARCHIVE)
 ANSWER, ARRAYS, REFUSAL = "model.json", "weights.safetensors", "refusal.json"
 COMMAND: Final = (sys.executable, "-P", "-m", "cellserve.models.importers.isolated")
 
@@ -39,7 +38,7 @@ def load_isolated(
 
     Raises OSError too: the system's folder for temporary files is full.
     """
-    if detect(path) not in HDF5_INSIDE:
+    if not detect(path).holds_hdf5:
         return load(path, architecture=architecture, description=description)
     bounds = confinement or Confinement.for_files_of(path.stat().st_size)
     with TemporaryDirectory(prefix="cellserve-import-") as folder:

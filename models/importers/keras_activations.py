@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
+from cellserve.models.activation_spec import Activation, ActivationName
 from cellserve.models.errors import ImportRefused
 from cellserve.models.importers.keras_era import Era
-from cellserve.models.spec import Activation, ActivationName
 
 SAME: Final[dict[str, Activation]] = {
     name: Activation(name=name)

@@ -12,10 +12,9 @@ from typing import Any, Final
 
 from cellserve.models.importers.keras_graph import Graph, KerasLayer, Place
 from cellserve.models.importers.keras_names import Fork, Sibling
+from cellserve.models.importers.keras_records import CELLS, CUDNN
 from cellserve.models.importers.keras_tied import numbered, snake_case
 
-CELLS: Final = {"LSTMCell": "LSTM", "GRUCell": "GRU", "SimpleRNNCell": "SimpleRNN"}
-CUDNN: Final = {"CuDNNLSTM": "LSTM", "CuDNNGRU": "GRU"}
 STACK: Final = "StackedRNNCells"
 
 
@@ -68,7 +67,7 @@ def _stacked(graph: Graph, keras: KerasLayer, found: Sequence[Mapping[str, Any]]
 
 
 def _cell(graph: Graph, keras: KerasLayer, raw: Mapping[str, Any], place: Place) -> Cell:
-    class_name = raw.get("class_name")
+    class_name = str(raw.get("class_name"))
     if class_name not in CELLS:
         graph.refuse(keras, f"the cell {class_name!r} is not supported; the known ones are {', '.join(CELLS)}", "cell")
     alone = replace(keras, class_name=CELLS[class_name], config=raw.get("config") or {}, around_frozen=place.frozen)

@@ -7,12 +7,11 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Any, Literal
 
+from cellserve.models.activation_spec import ActivationName
 from cellserve.models.errors import ImportRefused
-from cellserve.models.spec import ActivationName, MaskRule
-
-JZS: Final = ("JZS1", "JZS2", "JZS3")
+from cellserve.models.recurrent_layer import MaskRule
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,13 +65,13 @@ class Era:
     def hard_sigmoid(self) -> ActivationName:
         return "hard_sigmoid_relu6" if self.is_keras_3 else "hard_sigmoid"
 
-    def default_activation(self, class_name: str) -> str:
-        """For configurations that leave it out: 0.3.3 made it tanh everywhere."""
-        return "sigmoid" if self.release < (0, 3, 3) and class_name in ("SimpleRNN", "SimpleDeepRNN", "GRU") else "tanh"
+    def default_activation(self, before: str) -> str:
+        """For configurations that leave it out: 0.3.3 made it tanh everywhere. `before`: what it was until then."""
+        return before if self.release < (0, 3, 3) else "tanh"
 
-    def default_recurrent_activation(self, class_name: str) -> str:
-        """Likewise: 2.3.0 changed it, TensorFlow 1's tf.keras had the old one, and the JZS layers the new one already."""
-        return "hard_sigmoid" if self.release < (2, 3, 0) and class_name not in JZS else "sigmoid"
+    def default_recurrent_activation(self, before: str) -> str:
+        """Likewise: 2.3.0 changed it; TensorFlow 1's tf.keras had the old one."""
+        return before if self.release < (2, 3, 0) else "sigmoid"
 
     def mask_rule(self, *, unroll: bool, zero_output_for_mask: bool, return_sequences: bool) -> MaskRule:
         """What becomes of a masked step.

@@ -24,7 +24,9 @@ from cellserve.models.importers.keras_legacy import as_keras_1
 from cellserve.models.importers.keras_release import is_keras_0, likely_releases
 from cellserve.models.importers.keras_weights import collect
 from cellserve.models.importers.precision import declared
-from cellserve.models.spec import MaskingLayer, ModelSpec, RecurrentLayer
+from cellserve.models.recurrent_layer import RecurrentLayer
+from cellserve.models.spec import ModelSpec
+from cellserve.models.stepwise_layers import MaskingLayer
 
 FIELDS: Final = frozenset({"keras_version", "keras_backend", "projections"})
 

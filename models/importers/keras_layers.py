@@ -11,24 +11,23 @@ from dataclasses import replace
 from functools import partial
 from typing import Final
 
+from cellserve.models.activation_spec import Activation
 from cellserve.models.importers import legacy_layout
 from cellserve.models.importers.keras_activations import activation_layer, activation_of
 from cellserve.models.importers.keras_graph import Builder, Graph, KerasLayer, Tensor
 from cellserve.models.importers.keras_windows import WINDOWS
 from cellserve.models.importers.mask_logic import EVERYTHING, MaskLogic, all_of, any_of, where
-from cellserve.models.spec import (
-    Activation,
+from cellserve.models.merge_layer import MergeLayer
+from cellserve.models.row_layers import FlattenLayer, RepeatVectorLayer
+from cellserve.models.stepwise_layers import (
     ActivationLayer,
     BatchNormalizationLayer,
     DenseLayer,
     DropoutLayer,
     EmbeddingLayer,
-    FlattenLayer,
     LayerNormalizationLayer,
     MaskingLayer,
-    MergeLayer,
     PReluLayer,
-    RepeatVectorLayer,
     UnitNormalizationLayer,
 )
 

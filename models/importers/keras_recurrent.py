@@ -10,25 +10,17 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from cellserve.models.importers.keras_activations import activation_of
-from cellserve.models.importers.keras_cells import CUDNN, cells, direction_places
+from cellserve.models.importers.keras_cells import cells, direction_places
 from cellserve.models.importers.keras_graph import Graph, KerasLayer, Place, Tensor
 from cellserve.models.importers.keras_options import Config, check_options
-from cellserve.models.importers.keras_stored import stored_arrays
+from cellserve.models.importers.keras_records import BY_CLASS, CUDNN, stored_arrays
 from cellserve.models.importers.keras_traps import stored_traps, traps
 from cellserve.models.importers.mask_logic import EVERYTHING
-from cellserve.models.spec import (
-    GruLayer,
-    JzsLayer,
-    LstmLayer,
-    MergeLayer,
-    RecurrentLayer,
-    ReverseLayer,
-    SimpleDeepRnnLayer,
-    SimpleRnnLayer,
-)
+from cellserve.models.merge_layer import MergeLayer
+from cellserve.models.recurrent_layer import RecurrentLayer
+from cellserve.models.row_layers import ReverseLayer
 
-DROPPED: Final = ("JZS1", "JZS2", "JZS3", "SimpleDeepRNN")  # by Keras 0.3
-CLASSES: Final = ("LSTM", "GRU", "SimpleRNN", *CUDNN, "RNN", *DROPPED)
+CLASSES: Final = (*BY_CLASS, "RNN")
 MERGE_MODES: Final = {"concat": "concat", "sum": "sum", "mul": "multiply", "ave": "average"}
 OPTIONS: Final = (
     "units", "activation", "recurrent_activation", "use_bias", "return_sequences", "return_state", "go_backwards", "stateful",
@@ -148,7 +140,7 @@ def _pass(
             go_backwards=backwards and (position == 0 or bool(x.masks)),
             force_zero=force_zero,
         )
-        count, convert = stored_arrays(graph, keras, layer, there)
+        count, convert = stored_arrays(graph, keras, layer, graph.store.shapes(there) if graph.era.is_legacy else ())
         graph.claim_at(there, layer, count, cudnn=keras.class_name in CUDNN, convert=convert)
         shapes = graph.store.shapes(there)[:count]
         _note_traps(graph, one, layer, shapes, masked=bool(x.masks), turned_back=place.part == ("backward_layer",))
@@ -168,12 +160,12 @@ def _layer(
     go_backwards: bool,
     force_zero: bool,
 ) -> RecurrentLayer:
-    config, era = keras.config, graph.era
+    config, era, record = keras.config, graph.era, BY_CLASS[keras.class_name]
     common: dict[str, Any] = {
         "name": name,
         "inputs": tuple(one.reference for one in inputs),
         "units": config["units"],
-        "activation": _activation(graph, keras, "activation", era.default_activation(keras.class_name)),
+        "activation": _activation(graph, keras, "activation", era.default_activation(record.default)),
         "use_bias": config.get("use_bias", True),
         "return_sequences": return_sequences,
         "go_backwards": go_backwards,
@@ -186,33 +178,10 @@ def _layer(
         ),
         "stateful": bool(config.get("stateful", False)),
     }
-    if keras.class_name == "SimpleRNN":
-        return SimpleRnnLayer(
-            **common, combine="multiply" if _is_0_3_0(graph, keras, "multiplies where it should add") else "add"
-        )
-    cudnn = keras.class_name in CUDNN
-    default = "sigmoid" if cudnn else era.default_recurrent_activation(keras.class_name)
-    common["recurrent_activation"] = _activation(graph, keras, "recurrent_activation", default)
-    if CUDNN.get(keras.class_name, keras.class_name) == "LSTM":
-        return LstmLayer(**common)
-    if keras.class_name in ("JZS1", "JZS2", "JZS3"):
-        return JzsLayer.model_validate({**common, "variant": int(keras.class_name[-1])})
-    if keras.class_name == "SimpleDeepRNN":
-        missing = "zero" if era.release < (0, 1, 2) else "absent"
-        return SimpleDeepRnnLayer.model_validate({**common, "depth": config.get("depth", 3), "missing_steps": missing})
-    if _is_0_3_0(graph, keras, "takes inner_activation for the candidate"):
-        common["activation"] = common["recurrent_activation"]
-    return GruLayer(**common, reset_after=cudnn or bool(config.get("reset_after", False)))
-
-
-def _is_0_3_0(graph: Graph, keras: KerasLayer, what: str) -> bool:
-    """The release with two bugs, which models trained on it have learned to live with."""
-    if graph.era.release != (0, 3, 0):
-        return False
-    graph.notes.say(
-        f"{keras.name}: {keras.class_name} of exactly Keras 0.3.0 {what}; the model was trained so, and is served so."
-    )
-    return True
+    if record.default_recurrent is not None:
+        default = "sigmoid" if keras.class_name in CUDNN else era.default_recurrent_activation(record.default_recurrent)
+        common["recurrent_activation"] = _activation(graph, keras, "recurrent_activation", default)
+    return record.make(graph, keras, common)
 
 
 def _note_traps(

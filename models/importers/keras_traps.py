@@ -8,11 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from cellserve.models import gate_order
 from cellserve.models.importers.keras_era import Era
 from cellserve.models.importers.keras_options import Config
-from cellserve.models.importers.legacy_layout import JZS_ARRAYS, PROJECTED
-from cellserve.models.spec import GruLayer, JzsLayer, LstmLayer, MaskRule, RecurrentLayer, SimpleDeepRnnLayer
+from cellserve.models.importers.keras_records import CUDNN, RECORDS
+from cellserve.models.recurrent_layer import MaskRule, RecurrentLayer
 
 HARD_SIGMOIDS: Final = {
     "hard_sigmoid": "hard_sigmoid is clip(0.2 x + 0.5, 0, 1), as everywhere before Keras 3, which would read it otherwise",
@@ -27,47 +26,34 @@ MASK_RULES: Final[dict[MaskRule, str]] = {
     "repeat_from_state": "a masked step keeps the state and repeats the last answer, the initial state before the first",
     "zero": "a masked step keeps the state and answers zeros",
 }
-NO_STEPS_MISSING: Final = {
-    "absent": "the first steps get nothing from those before the beginning",
-    "zero": "steps before the beginning count as zeros, of which its inner activation makes 0.5 or so",
-}
 
 
 def traps(layer: RecurrentLayer, class_name: str, config: Config, era: Era, *, masked: bool, turned_back: bool) -> Iterator[str]:
     """One sentence's rest for each. `masked`: a mask reaches the layer. `turned_back`: its sequence is put right after it."""
     release = f"Keras {era.version}"
-    functions = {"activation": layer.activation.name}
-    if hasattr(layer, "recurrent_activation"):
-        functions["recurrent_activation"] = layer.recurrent_activation.name
+    functions = {option: activation.name for option, activation in layer.functions.items()}
+    cudnn = class_name in CUDNN
     for name in sorted(set(functions.values()) & HARD_SIGMOIDS.keys()):
         yield HARD_SIGMOIDS[name]
     for option, name in functions.items():
-        if option not in config and not class_name.startswith("CuDNN"):
+        if option not in config and not cudnn:
             yield f"its {option} is not written down; {name} was the default of {release}"
-    if isinstance(layer, GruLayer) and "reset_after" not in config and not class_name.startswith("CuDNN"):
-        yield "no reset_after is written down: the reset gate acts before the product, not after it as today's default is"
     if masked:
         yield f"as in {release}, {MASK_RULES[layer.mask_rule]}"
     if layer.go_backwards and layer.return_sequences and not turned_back:
         yield "it runs backwards, and so does its output: the first answer is that for the last step"
-    if isinstance(layer, SimpleDeepRnnLayer):
-        yield f"as in {release}, {NO_STEPS_MISSING[layer.missing_steps]}"
+    yield from RECORDS[type(layer)].traps(layer, config, cudnn, release)
     if layer.stateful:
         yield "stateful: a live sequence keeps its states, every other request starts from zeros or from the states it brings"
 
 
 def stored_traps(layer: RecurrentLayer, class_name: str, shapes: Sequence[tuple[int, ...]], *, pmat_given: bool) -> Iterator[str]:
     """Of its arrays. `shapes`: of those that are its own; `pmat_given`: a JZS layer's Pmat comes from beside the file."""
-    gates = len(gate_order.CANONICAL.get(layer.kind, ()))
-    if isinstance(layer, LstmLayer | GruLayer) and len(shapes) == 3 * gates:
-        order = gate_order.LSTM_KERAS_1_ARRAYS if isinstance(layer, LstmLayer) else gate_order.GRU_KERAS_1_ARRAYS
-        yield f"its {len(shapes)} arrays come gate by gate, in the order {', '.join(order)}, and were joined"
-    if class_name.startswith("CuDNN"):
+    record, gates = RECORDS[type(layer)], len(layer.gates)
+    if record.triples is not None and len(shapes) == 3 * gates:
+        yield f"its {len(shapes)} arrays come gate by gate, in the order {', '.join(record.triples)}, and were joined"
+    if class_name == record.cudnn:
         yield f"{class_name} keeps its matrices in the memory order of CuDNN, and two biases; they were turned, and joined"
-    elif isinstance(layer, LstmLayer | GruLayer) and list(shapes[2:3]) == [(2 * gates * layer.units,)]:
+    elif record.cudnn is not None and list(shapes[2:3]) == [(2 * gates * layer.units,)]:
         yield "its arrays are those of a CuDNN layer, as two biases in one row tell; they were turned, and joined"
-    if isinstance(layer, JzsLayer) and layer.variant in PROJECTED:
-        stored = pmat_given or len(shapes) > len(JZS_ARRAYS[layer.variant])
-        yield "its inputs are multiplied by the matrix Pmat" + (
-            "" if stored else ", which is the identity where both are as wide"
-        )
+    yield from record.stored_traps(layer, shapes, pmat_given)

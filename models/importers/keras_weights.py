@@ -10,7 +10,7 @@ import numpy.typing as npt
 from cellserve.models.errors import ImportRefused
 from cellserve.models.importers import layout
 from cellserve.models.importers.keras_graph import ArrayStore, Claim
-from cellserve.models.spec import BatchNormalizationLayer, LayerNormalizationLayer, RecurrentLayer
+from cellserve.models.recurrent_layer import RecurrentLayer
 
 Arrays = dict[str, npt.NDArray[Any]]
 
@@ -38,10 +38,4 @@ def _canonical(claim: Claim, stored: Sequence[npt.NDArray[Any]]) -> Arrays:
         return claim.convert(stored)
     if isinstance(layer, RecurrentLayer):
         return layout.keras_recurrent(layer, stored, cudnn=claim.cudnn)
-    if isinstance(layer, BatchNormalizationLayer | LayerNormalizationLayer):
-        names = ["gamma"] * layer.scale + ["beta"] * layer.center
-        if isinstance(layer, BatchNormalizationLayer):
-            names += ["moving_mean", "moving_variance"]
-    else:
-        names = ["table"] if layer.kind == "embedding" else ["kernel", "bias"][: claim.count]
-    return dict(zip(names, stored, strict=True))
+    return dict(zip(layer.arrays((1,)), stored, strict=True))

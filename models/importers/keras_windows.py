@@ -13,7 +13,8 @@ from typing import Any, Final, Literal
 from cellserve.models.importers import legacy_layout
 from cellserve.models.importers.keras_activations import activation_of
 from cellserve.models.importers.keras_graph import Builder, Graph, KerasLayer, Tensor
-from cellserve.models.spec import Conv1dLayer, GlobalPooling1dLayer, Padding1dLayer, Pooling1dLayer
+from cellserve.models.row_layers import GlobalPooling1dLayer
+from cellserve.models.windowed_layers import Conv1dLayer, Cropping1dLayer, Padding1dLayer, Pooling1dLayer
 
 POOLINGS: Final[dict[str, Literal["max", "average"]]] = {"MaxPooling1D": "max", "AveragePooling1D": "average"}
 GLOBAL_POOLINGS: Final[dict[str, Literal["max", "average"]]] = {"GlobalMaxPooling1D": "max", "GlobalAveragePooling1D": "average"}
@@ -75,10 +76,14 @@ def _global_pooling(graph: Graph, keras: KerasLayer, inputs: Sequence[Tensor], p
 
 def _zero_padding(graph: Graph, keras: KerasLayer, inputs: Sequence[Tensor], part: tuple[str, ...]) -> Tensor:
     graph.check(keras, "padding", "data_format")
-    source, given = _steps(graph, keras, inputs), keras.config.get("padding", 1)
-    given = given[0] if isinstance(given, list) and len(given) == 1 else given
-    before, after = given if isinstance(given, list) else (given, given)
+    source, (before, after) = _steps(graph, keras, inputs), _both_ends(keras.config.get("padding", 1))
     return graph.add(Padding1dLayer(name=keras.spec_name, inputs=(source.reference,), before=before, after=after), sequence=True)
+
+
+def _cropping(graph: Graph, keras: KerasLayer, inputs: Sequence[Tensor], part: tuple[str, ...]) -> Tensor:
+    graph.check(keras, "cropping")
+    source, (before, after) = _steps(graph, keras, inputs), _both_ends(keras.config.get("cropping", (1, 1)))
+    return graph.add(Cropping1dLayer(name=keras.spec_name, inputs=(source.reference,), before=before, after=after), sequence=True)
 
 
 def _steps(graph: Graph, keras: KerasLayer, inputs: Sequence[Tensor]) -> Tensor:
@@ -118,6 +123,13 @@ def _require_known_padding(graph: Graph, keras: KerasLayer) -> None:
         )
 
 
+def _both_ends(value: Any) -> tuple[Any, Any]:
+    """Of a number for both, or a list of it, or one number for each."""
+    given = _one(value)
+    before, after = given if isinstance(given, list | tuple) else (given, given)
+    return before, after
+
+
 def _one(value: Any) -> Any:
     """A number, or a list of it."""
     return value[0] if isinstance(value, list) and len(value) == 1 else value
@@ -128,4 +140,5 @@ WINDOWS: Final[dict[str, Builder]] = {
     **dict.fromkeys(POOLINGS, _pooling),
     **dict.fromkeys(GLOBAL_POOLINGS, _global_pooling),
     "ZeroPadding1D": _zero_padding,
+    "Cropping1D": _cropping,
 }

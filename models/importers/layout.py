@@ -7,14 +7,17 @@ Knows no file formats and no names of layers; raises LayoutError with a sentence
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from cellserve.models import gate_order
-from cellserve.models.spec import GruLayer, LstmLayer, RecurrentLayer
+from cellserve.models.gate_order import GateOrder
+from cellserve.models.recurrent_layer import RecurrentLayer
+from cellserve.models.recurrent_layers import LstmLayer
 
 Array = npt.NDArray[Any]
 Arrays = dict[str, Array]
@@ -22,6 +25,18 @@ Arrays = dict[str, Array]
 
 class LayoutError(ValueError):
     """The arrays cannot be those of this layer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A kind of layer in the lists of arrays of one framework.
+
+    roles: (layer, the arrays that are next in the list) -> the names of its own in order; LayoutError: a layer that the framework
+    does not have. canonical: (layer, its arrays by these names, what is added to an LSTM's forget gate) -> the canonical ones.
+    """
+
+    roles: Callable[[Any, Sequence[Array]], tuple[str, ...]]
+    canonical: Callable[[Any, Arrays, float], Arrays]
 
 
 def keras_recurrent(layer: RecurrentLayer, stored: Sequence[Array], *, cudnn: bool = False) -> Arrays:
@@ -36,7 +51,7 @@ def keras_recurrent(layer: RecurrentLayer, stored: Sequence[Array], *, cudnn: bo
             f"it has {len(stored)} weight arrays, expected {wanted}: kernel, recurrent_kernel{', bias' * layer.use_bias}"
         )
     kernel, recurrent_kernel = stored[0], stored[1]
-    gates = len(gate_order.CANONICAL[layer.kind])
+    gates = len(layer.gates)
     _require_columns("kernel", kernel, gates * layer.units)
     _require_columns("recurrent_kernel", recurrent_kernel, gates * layer.units)
     if not layer.use_bias:
@@ -51,12 +66,12 @@ def keras_recurrent(layer: RecurrentLayer, stored: Sequence[Array], *, cudnn: bo
 
 def _has_cudnn_bias(layer: RecurrentLayer, bias: Array) -> bool:
     """CuDNN keeps two biases per gate in one row, which no plain layer does; Keras itself tells them apart by this length."""
-    gates = len(gate_order.CANONICAL[layer.kind])
+    gates = len(layer.gates)
     return layer.kind != "simple_rnn" and bias.shape == (2 * gates * layer.units,)
 
 
 def _keras_biases(layer: RecurrentLayer, bias: Array, columns: int) -> Arrays:
-    if isinstance(layer, GruLayer) and layer.reset_after:
+    if _has_recurrent_bias(layer):
         if bias.size != 2 * columns:
             raise LayoutError(f"its bias is {list(bias.shape)}; a GRU with reset_after has [2, {columns}]")
         return {"bias": bias.reshape(2, columns)[0], "recurrent_bias": bias.reshape(2, columns)[1]}
@@ -69,7 +84,7 @@ def _keras_biases(layer: RecurrentLayer, bias: Array, columns: int) -> Arrays:
 
 def keras_1_recurrent(layer: RecurrentLayer, stored: Arrays) -> Arrays:
     """Keras 0.x and 1.x: W_g [F, u], U_g [u, u] and b_g [u] for each gate g, by these names."""
-    gates = gate_order.CANONICAL[layer.kind]
+    gates = layer.gates
     for name, array in stored.items():
         if array.shape[-1:] != (layer.units,) or array.ndim != (1 if name.startswith("b_") else 2):
             raise LayoutError(f"its {name} is {list(array.shape)}, which is not of {layer.units} units")
@@ -80,10 +95,9 @@ def keras_1_recurrent(layer: RecurrentLayer, stored: Arrays) -> Arrays:
 _KERAS_1 = {"kernel": "W", "recurrent_kernel": "U", "bias": "b"}
 
 
-def torch_recurrent(layer: RecurrentLayer, stored: Arrays) -> Arrays:
-    """torch: weight_ih [g*u, F], weight_hh [g*u, out], bias_ih and bias_hh [g*u], weight_hr [proj, u]; torch's gate order."""
-    orders = {"lstm": gate_order.LSTM_TORCH, "gru": gate_order.GRU_TORCH, "simple_rnn": gate_order.SIMPLE_RNN}
-    foreign, canonical = orders[layer.kind], gate_order.CANONICAL[layer.kind]
+def torch_recurrent(layer: RecurrentLayer, stored: Arrays, foreign: GateOrder) -> Arrays:
+    """torch: weight_ih [g*u, F], weight_hh [g*u, out], bias_ih, bias_hh [g*u], weight_hr [proj, u]; gates in `foreign` order."""
+    canonical = layer.gates
     own = {
         "kernel": gate_order.reorder(stored["weight_ih"].T, foreign, canonical),
         "recurrent_kernel": gate_order.reorder(stored["weight_hh"].T, foreign, canonical),
@@ -91,7 +105,7 @@ def torch_recurrent(layer: RecurrentLayer, stored: Arrays) -> Arrays:
     if layer.use_bias:
         bias = gate_order.reorder(stored["bias_ih"], foreign, canonical)
         recurrent_bias = gate_order.reorder(stored["bias_hh"], foreign, canonical)
-        if isinstance(layer, GruLayer):
+        if _has_recurrent_bias(layer):
             own |= {"bias": bias, "recurrent_bias": recurrent_bias}
         else:
             own |= {"bias": bias + recurrent_bias}
@@ -105,28 +119,41 @@ def torch_linear(stored: Arrays) -> Arrays:
     return {"kernel": stored["weight"].T} | ({"bias": stored["bias"]} if "bias" in stored else {})
 
 
-def tensorflow1_recurrent(layer: RecurrentLayer, stored: Arrays, forget_bias: float) -> Arrays:
-    """TensorFlow 1: kernels [F+out, g*u] whose rows are [x, h]; `forget_bias` is what the program adds to the f gate at run time.
+def linears(layer: RecurrentLayer, stored: Arrays) -> Arrays:
+    """A cell of a program's own: of each gate g weight_x_g [u, F], bias_g [u], and weight_h_g [u, out] where it sees h."""
+    seeing = [layer.gates[gate] for gate in layer.recurrent_gates]
+    own = {"kernel": np.concatenate([stored[f"weight_x_{gate}"].T for gate in layer.gates], axis=1)}
+    if seeing:
+        own["recurrent_kernel"] = np.concatenate([stored[f"weight_h_{gate}"].T for gate in seeing], axis=1)
+    if layer.use_bias:
+        own["bias"] = np.concatenate([stored[f"bias_{gate}"] for gate in layer.gates])
+    return own
 
-    LSTM: kernel, bias, perhaps peephole_i, peephole_f, peephole_o [u] and projection [u, proj]. GRU: gates_kernel [F+u, 2u],
-    gates_bias, candidate_kernel [F+u, u], candidate_bias. SimpleRNN: kernel, bias.
+
+def tensorflow1_recurrent(layer: RecurrentLayer, stored: Arrays, order: GateOrder, forget_bias: float = 0.0) -> Arrays:
+    """TensorFlow 1: kernel [F+out, g*u] whose rows are [x, h], and bias; perhaps peephole_i, peephole_f, peephole_o [u] and
+    projection [u, proj]. `forget_bias` is what the program adds to the f gate at run time.
     """
-    if isinstance(layer, GruLayer):
-        order = (*gate_order.GRU_TENSORFLOW_1_GATES, "h")
-        kernel = np.concatenate([stored["gates_kernel"], stored["candidate_kernel"]], axis=1)
-        bias = np.concatenate([stored["gates_bias"], stored["candidate_bias"]])
-    else:
-        order = gate_order.LSTM_TENSORFLOW_1 if isinstance(layer, LstmLayer) else gate_order.SIMPLE_RNN
-        kernel, bias = stored["kernel"], stored["bias"]
-    canonical = gate_order.CANONICAL[layer.kind]
+    kernel, bias = stored["kernel"], stored["bias"]
     _require_columns("kernel", kernel, len(order) * layer.units)
-    kernel, bias = gate_order.reorder(kernel, order, canonical), gate_order.reorder(bias, order, canonical)
-    if isinstance(layer, LstmLayer):
-        added = np.repeat([forget_bias if gate == "f" else 0.0 for gate in canonical], layer.units)
-        bias = bias + added.astype(bias.dtype)
+    kernel, bias = gate_order.reorder(kernel, order, layer.gates), gate_order.reorder(bias, order, layer.gates)
+    added = np.repeat([forget_bias if gate == "f" else 0.0 for gate in layer.gates], layer.units)
     inputs = len(kernel) - layer.output_units
     rest = {name: array for name, array in stored.items() if name.startswith(("peephole_", "projection"))}
-    return {"kernel": kernel[:inputs], "recurrent_kernel": kernel[inputs:], "bias": bias, **rest}
+    return {"kernel": kernel[:inputs], "recurrent_kernel": kernel[inputs:], "bias": bias + added.astype(bias.dtype), **rest}
+
+
+def tensorflow1_gru(layer: RecurrentLayer, stored: Arrays) -> Arrays:
+    """gates_kernel [F+u, 2u], gates_bias, candidate_kernel [F+u, u], candidate_bias."""
+    joined = {
+        "kernel": np.concatenate([stored["gates_kernel"], stored["candidate_kernel"]], axis=1),
+        "bias": np.concatenate([stored["gates_bias"], stored["candidate_bias"]]),
+    }
+    return tensorflow1_recurrent(layer, joined, (*gate_order.GRU_TENSORFLOW_1_GATES, "h"))
+
+
+def _has_recurrent_bias(layer: RecurrentLayer) -> bool:
+    return "recurrent_bias" in layer.arrays((layer.units,))
 
 
 def _each_gate(array: Array, gates: int, change: Any) -> Array:

@@ -11,9 +11,11 @@ from typing import Final
 
 import numpy as np
 
-from cellserve.models import gate_order
+from cellserve.models.gate_order import GateOrder
 from cellserve.models.importers.layout import Array, Arrays, LayoutError, keras_1_recurrent
-from cellserve.models.spec import Conv1dLayer, GruLayer, JzsLayer, LstmLayer, SimpleDeepRnnLayer
+from cellserve.models.recurrent_layer import RecurrentLayer
+from cellserve.models.recurrent_layers import JzsLayer, SimpleDeepRnnLayer
+from cellserve.models.windowed_layers import Conv1dLayer
 
 JZS_ARRAYS: Final = {
     1: ("W_z", "b_z", "W_r", "U_r", "b_r", "U_h", "b_h"),
@@ -23,9 +25,8 @@ JZS_ARRAYS: Final = {
 PROJECTED: Final = {1: "W_h", 2: "W_r"}  # where the projection stands
 
 
-def gate_by_gate(layer: LstmLayer | GruLayer, stored: Sequence[Array]) -> Arrays:
+def gate_by_gate(layer: RecurrentLayer, stored: Sequence[Array], gates: GateOrder) -> Arrays:
     """12 arrays of an LSTM, 9 of a GRU: W [F, u], U [u, u], b [u] for one gate after the other."""
-    gates = gate_order.LSTM_KERAS_1_ARRAYS if isinstance(layer, LstmLayer) else gate_order.GRU_KERAS_1_ARRAYS
     names = [f"{array}_{gate}" for gate in gates for array in "WUb"]
     return keras_1_recurrent(layer, dict(zip(names, stored, strict=True)))
 

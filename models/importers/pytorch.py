@@ -14,6 +14,7 @@ from typing import Any, Final
 import torch
 from pydantic import ValidationError
 
+from cellserve.models.activation_spec import Activation, ActivationName
 from cellserve.models.errors import ImportRefused
 from cellserve.models.importers import layout
 from cellserve.models.importers.admission import admitted
@@ -26,25 +27,14 @@ from cellserve.models.importers.torch_answers import TorchModel
 from cellserve.models.importers.torch_modules import Linear, RecurrentStack, modules
 from cellserve.models.importers.torch_order import Arrangement, arrange
 from cellserve.models.importers.torch_parametrizations import plain
+from cellserve.models.importers.torch_records import BY_KIND
 from cellserve.models.importers.torch_sharing import refuse_twins, tied
 from cellserve.models.importers.unused import tell_unused
 from cellserve.models.importers.wiring import INPUT, Wiring
-from cellserve.models.spec import (
-    Activation,
-    ActivationName,
-    DenseLayer,
-    EmbeddingLayer,
-    GruLayer,
-    InputSpec,
-    LastStepLayer,
-    LstmLayer,
-    MergeLayer,
-    ModelSpec,
-    RecurrentLayer,
-    ReverseLayer,
-    SimpleRnnLayer,
-    UnitNormalizationLayer,
-)
+from cellserve.models.merge_layer import MergeLayer
+from cellserve.models.row_layers import LastStepLayer, ReverseLayer
+from cellserve.models.spec import InputSpec, ModelSpec
+from cellserve.models.stepwise_layers import DenseLayer, EmbeddingLayer, UnitNormalizationLayer
 
 FIELDS: Final = frozenset({"head", "head_activations", "ignore", "nonlinearity", "order", "unit_length"})
 
@@ -140,15 +130,10 @@ def _add_pass(wiring: _Wiring, stack: RecurrentStack, name: str, source: str, st
         "go_backwards": backwards,
         "mask_rule": "zero",
     }
-    layer: RecurrentLayer
-    if stack.kind == "lstm":
-        layer = LstmLayer(**common, projection_units=stored["weight_hr"].shape[0] if "weight_hr" in stored else None)
-    elif stack.kind == "gru":
-        layer = GruLayer(**common, reset_after=True)
-    else:
-        layer = SimpleRnnLayer(**common, activation=Activation(name=wiring.description.nonlinearity or "tanh"))
+    record = BY_KIND[stack.kind]
+    layer = record.make(common, stored, wiring.description)
     try:
-        wiring.add(layer, layout.torch_recurrent(layer, dict(stored)))
+        wiring.add(layer, record.canonical(layer, dict(stored)))
     except ValueError as error:
         raise ImportRefused(
             wiring.source, f"its arrays cannot be split into gates ({error}); the file is damaged", layer=name

@@ -15,8 +15,8 @@ from typing import Any, Final
 import numpy.typing as npt
 from pydantic import ValidationError
 
+from cellserve.models.activation_spec import Activation, ActivationName
 from cellserve.models.errors import ImportRefused
-from cellserve.models.importers import layout
 from cellserve.models.importers.admission import admitted
 from cellserve.models.importers.checkpoint import DTYPES, Checkpoint, is_of_objects
 from cellserve.models.importers.described_layers import from_layers
@@ -36,21 +36,10 @@ from cellserve.models.importers.tensorflow1_order import (
 from cellserve.models.importers.tensorflow1_variables import Cell, is_slot, sort_variables
 from cellserve.models.importers.unused import tell_unused
 from cellserve.models.importers.wiring import INPUT, Wiring
-from cellserve.models.spec import (
-    Activation,
-    ActivationName,
-    DenseLayer,
-    EmbeddingLayer,
-    GruLayer,
-    InputSpec,
-    LastStepLayer,
-    LstmLayer,
-    MergeLayer,
-    ModelSpec,
-    RecurrentLayer,
-    ReverseLayer,
-    SimpleRnnLayer,
-)
+from cellserve.models.merge_layer import MergeLayer
+from cellserve.models.row_layers import LastStepLayer, ReverseLayer
+from cellserve.models.spec import InputSpec, ModelSpec
+from cellserve.models.stepwise_layers import DenseLayer, EmbeddingLayer
 
 FORGET_BIAS: Final = 1.0  # TensorFlow's default
 FIELDS: Final = frozenset(
@@ -166,25 +155,12 @@ def _add_cell(wiring: _Wiring, cell: Cell, *, go_backwards: bool) -> None:
         "go_backwards": go_backwards,
         "mask_rule": "zero",
     }
-    layer: RecurrentLayer
-    if cell.kind == "lstm":
-        projection = cell.output_width if "projection" in cell.shapes else None
-        layer = LstmLayer(
-            **common,
-            projection_units=projection,
-            peepholes=cell.peepholes,
-            cell_clip=described.cell_clip,
-            projection_clip=described.proj_clip if projection else None,
-        )
-    elif cell.kind == "gru":
-        layer = GruLayer(**common)
-    else:
-        layer = SimpleRnnLayer(**common)
+    layer = cell.record.make(common, cell.shapes, described)
     stored = {role: wiring.checkpoint.read(variable) for role, variable in cell.variables.items()}
     default = FORGET_BIAS if cell.has_forget_bias else 0.0
     forget_bias = default if described.forget_bias is None else described.forget_bias
     try:
-        wiring.add(layer, layout.tensorflow1_recurrent(layer, stored, forget_bias))
+        wiring.add(layer, cell.record.canonical(layer, stored, forget_bias))
     except ValueError as error:
         raise ImportRefused(wiring.source, f"its arrays are not those of its cell: {error}", layer=cell.scope) from error
 
@@ -217,8 +193,8 @@ def _add_head(wiring: _Wiring, head: tuple[Matrix, ...]) -> None:
 def _refuse_what_fits_nothing(arrangement: Arrangement, description: Description, source: str) -> None:
     cells = [cell for recurrence in arrangement.recurrences for cells in recurrence.passes for cell in cells]
     for option, given, fits, what in (
-        ("forget_bias", description.forget_bias, any(cell.kind == "lstm" for cell in cells), "LSTM cell"),
-        ("cell_clip", description.cell_clip, any(cell.kind == "lstm" for cell in cells), "LSTM cell"),
+        ("forget_bias", description.forget_bias, any(cell.record.forgets for cell in cells), "LSTM cell"),
+        ("cell_clip", description.cell_clip, any(cell.record.forgets for cell in cells), "LSTM cell"),
         ("proj_clip", description.proj_clip, any("projection" in cell.shapes for cell in cells), "projection"),
         ("merge", description.merge, any(len(one.passes) == 2 for one in arrangement.recurrences), "bidirectional_rnn"),
         ("head", description.head, arrangement.head, "matrix after the cells"),

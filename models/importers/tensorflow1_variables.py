@@ -9,23 +9,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final
 
 from cellserve.models.errors import ImportRefused
+from cellserve.models.importers.tensorflow1_records import BY_KIND, NO_FORGET_BIAS, TensorFlow1Record
 
 Shape = tuple[int, ...]
-Kind = Literal["lstm", "gru", "simple_rnn"]
 
-CELLS: Final[Mapping[str, Kind]] = {
-    "basic_lstm_cell": "lstm",
-    "lstm_cell": "lstm",  # LSTMCell and LSTMBlockCell
-    "lstm_fused_cell": "lstm",
-    "cudnn_compatible_lstm_cell": "lstm",
-    "gru_cell": "gru",  # GRUCell and GRUBlockCell
-    "gru_block_cell": "gru",
-    "basic_rnn_cell": "simple_rnn",
-}
-NO_FORGET_BIAS: Final = "cudnn_compatible_lstm_cell"
+CELLS: Final[Mapping[str, str]] = {scope: kind for kind, record in BY_KIND.items() for scope in record.scopes}
 ROLES: Final[Mapping[str, str]] = {  # the end of a variable's name, to what layout.py calls it
     "kernel": "kernel",
     "bias": "bias",
@@ -49,12 +40,6 @@ ROLES: Final[Mapping[str, str]] = {  # the end of a variable's name, to what lay
     "w_c": "candidate_kernel",
     "b_c": "candidate_bias",
 }
-NEEDED: Final[Mapping[Kind, frozenset[str]]] = {
-    "lstm": frozenset({"kernel", "bias"}),
-    "gru": frozenset({"gates_kernel", "gates_bias", "candidate_kernel", "candidate_bias"}),
-    "simple_rnn": frozenset({"kernel", "bias"}),
-}
-OPTIONAL: Final = frozenset({"projection", "peephole_i", "peephole_f", "peephole_o"})  # an LSTM's
 SLOT: Final = re.compile(
     r"(Adam|AdamW|AdaMax|Nadam|Momentum|RMSProp|Adagrad|AdagradDA|Adadelta|Ftrl|LARS|LAMB)(Optimizer)?(_\d+)?"
 )
@@ -69,13 +54,17 @@ class Cell:
     """One cell: `variables` are their names by role, `shapes` their shapes. Its kernels' rows are [input, state]."""
 
     scope: str
-    kind: Kind
+    kind: str
     variables: Mapping[str, str]
     shapes: Mapping[str, Shape]
 
     @property
+    def record(self) -> TensorFlow1Record:
+        return BY_KIND[self.kind]
+
+    @property
     def units(self) -> int:
-        return self.shapes["gates_bias" if self.kind == "gru" else "bias"][0] // {"lstm": 4, "gru": 2, "simple_rnn": 1}[self.kind]
+        return self.shapes[self.record.bias][0] // self.record.blocks
 
     @property
     def output_width(self) -> int:
@@ -83,15 +72,11 @@ class Cell:
 
     @property
     def input_width(self) -> int:
-        return self.shapes["gates_kernel" if self.kind == "gru" else "kernel"][0] - self.output_width
+        return self.shapes[self.record.kernel][0] - self.output_width
 
     @property
     def has_forget_bias(self) -> bool:
-        return self.kind == "lstm" and NO_FORGET_BIAS not in self.scope
-
-    @property
-    def peepholes(self) -> bool:
-        return "peephole_i" in self.variables
+        return self.record.forgets and NO_FORGET_BIAS not in self.scope
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +89,7 @@ class Sorted:
     averages: tuple[str, ...]
 
 
-def sort_variables(shapes: Mapping[str, Shape], told: Mapping[str, Kind], *, whole: bool, source: str) -> Sorted:
+def sort_variables(shapes: Mapping[str, Shape], told: Mapping[str, str], *, whole: bool, source: str) -> Sorted:
     """`told`: scopes of cells whose names do not say their class, with their kinds; `whole`: nothing may be left out.
 
     Raises ImportRefused naming the scope.
@@ -112,7 +97,7 @@ def sort_variables(shapes: Mapping[str, Shape], told: Mapping[str, Kind], *, who
     averages = tuple(name for name in shapes if _last(name) == AVERAGE)
     slots = tuple(name for name in shapes if name not in averages and is_slot(name, shapes))
     weights = {name: shape for name, shape in shapes.items() if name not in {*slots, *averages}}
-    owned: dict[tuple[str, Kind], dict[str, str]] = {}
+    owned: dict[tuple[str, str], dict[str, str]] = {}
     for name in weights:
         if (owner := _owner(name, told)) is not None:
             scope, kind, role = owner
@@ -128,7 +113,7 @@ def sort_variables(shapes: Mapping[str, Shape], told: Mapping[str, Kind], *, who
     return Sorted(cells, others, slots, averages)
 
 
-def _owner(name: str, told: Mapping[str, Kind]) -> tuple[str, Kind, str] | None:
+def _owner(name: str, told: Mapping[str, str]) -> tuple[str, str, str] | None:
     """The scope and the kind of the cell that the variable belongs to, and its role there."""
     for ending in sorted(ROLES, key=len, reverse=True):
         scope = name.removesuffix(f"/{ending}")
@@ -138,9 +123,10 @@ def _owner(name: str, told: Mapping[str, Kind]) -> tuple[str, Kind, str] | None:
     return None
 
 
-def _cell(scope: str, kind: Kind, variables: Mapping[str, str], shapes: Mapping[str, Shape], source: str) -> Cell:
+def _cell(scope: str, kind: str, variables: Mapping[str, str], shapes: Mapping[str, Shape], source: str) -> Cell:
     found, peepholes = set(variables), {role for role in variables if role.startswith("peephole")}
-    missing, extra = NEEDED[kind] - found, found - NEEDED[kind] - (OPTIONAL if kind == "lstm" else frozenset())
+    record = BY_KIND[kind]
+    missing, extra = set(record.needed) - found, found - set(record.needed) - record.optional
     if missing or extra or len(peepholes) not in (0, 3):
         names = ", ".join(sorted(variables.values()))
         raise ImportRefused(source, f"these are not the variables of one {kind} cell: {names}", layer=scope)

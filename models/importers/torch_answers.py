@@ -23,10 +23,10 @@ from cellserve.models.golden_pair import golden_inputs
 from cellserve.models.importers.description import Description
 from cellserve.models.importers.torch_modules import RecurrentStack
 from cellserve.models.importers.torch_order import Arrangement
+from cellserve.models.importers.torch_records import BY_KIND
 from cellserve.models.spec import ModelSpec
 
 Array = npt.NDArray[Any]
-MODULES: Final[Mapping[str, type[nn.RNNBase]]] = {"lstm": nn.LSTM, "gru": nn.GRU, "simple_rnn": nn.RNN}
 FUNCTIONS: Final[Mapping[str, Callable[[Tensor], Tensor]]] = {
     "linear": lambda x: x,
     "relu": torch.relu,
@@ -88,12 +88,9 @@ def _module(stack: RecurrentStack, description: Description, source: str) -> nn.
         "batch_first": True,
         "bidirectional": len(stack.directions[0]) == 2,
     }
-    if stack.kind == "lstm":
-        options["proj_size"] = first["weight_hr"].shape[0] if "weight_hr" in first else 0
-    if stack.kind == "simple_rnn":
-        options["nonlinearity"] = description.nonlinearity or "tanh"
+    options |= BY_KIND[stack.kind].options(first, description)
     with torch.device("meta"):  # no numbers of its own are drawn
-        module = MODULES[stack.kind](**options)
+        module = BY_KIND[stack.kind].module(**options)
     stored = {
         f"{name}_l{depth}{'_reverse' * side}": _tensor(array)
         for depth, directions in enumerate(stack.directions)

@@ -5,16 +5,16 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import numpy.typing as npt
 
 from cellserve.models.errors import ImportRefused
+from cellserve.models.importers.torch_records import BY_KIND
 
 Arrays = Mapping[str, npt.NDArray[Any]]
 RECURRENT_NAME: Final = re.compile(r"(weight_ih|weight_hh|bias_ih|bias_hh|weight_hr)_l(\d+)(_reverse)?")
-Kind = Literal["lstm", "gru", "simple_rnn"]
-GATES: Final[dict[Kind, int]] = {"lstm": 4, "gru": 3, "simple_rnn": 1}
+GATES: Final = {kind: len(record.order) for kind, record in BY_KIND.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ class RecurrentStack:
     """torch.nn.LSTM, GRU or RNN. `directions[k]`: the arrays of layer k, forward first, by torch's names without suffix."""
 
     name: str
-    kind: Kind
+    kind: str
     units: int
     directions: tuple[tuple[Arrays, ...], ...]
 
@@ -122,7 +122,7 @@ def _check_slot(name: str, slot: Arrays, source: str) -> None:
         raise ImportRefused(source, "its weight_ih or weight_hh is not a matrix; the file is damaged", layer=name or "(top)")
 
 
-def _kind(name: str, slot: Arrays, source: str) -> Kind:
+def _kind(name: str, slot: Arrays, source: str) -> str:
     """By the rows over the hidden units: 4 gates, 3, or 1. Only an LSTM has a projection, which narrows weight_hh."""
     rows, columns = slot["weight_hh"].shape
     if "weight_hr" in slot:

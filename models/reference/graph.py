@@ -9,10 +9,11 @@ import numpy as np
 import numpy.typing as npt
 
 from cellserve.models.clock import Fed
-from cellserve.models.reference import layers as plain
+from cellserve.models.recurrent_layer import RecurrentLayer
+from cellserve.models.reference.layers import twin_of
 from cellserve.models.reference.recurrence import run_row
 from cellserve.models.shapes import infer_shapes
-from cellserve.models.spec import ModelSpec, RecurrentLayer
+from cellserve.models.spec import ModelSpec
 from cellserve.models.state_layout import StateLayout
 
 Array = npt.NDArray[Any]
@@ -36,7 +37,7 @@ def run(
     arrays = {name: np.asarray(array).astype(dtype) for name, array in arrays.items()}
     inputs = tuple(array if np.issubdtype(array.dtype, np.integer) else array.astype(dtype) for array in map(np.asarray, inputs))
     rows = [
-        _Row(spec, arrays, [array[row] for array in inputs], _each(fed, len(inputs)), None if mask is None else mask[row])
+        Row(spec, arrays, [array[row] for array in inputs], _each(fed, len(inputs)), None if mask is None else mask[row])
         for row, fed in enumerate(lengths)
     ]
     for index, row in enumerate(rows):
@@ -47,7 +48,7 @@ def run(
     return outputs, states
 
 
-class _Row:
+class Row:
     """One row's tensors by reference: `values` [length, …] or […], `masks` [length], final `states` by key."""
 
     def __init__(
@@ -79,8 +80,9 @@ class _Row:
                 recurrent_index += 1
                 continue
             inputs, masks = [self.values[name] for name in layer.inputs], [self.masks.get(name) for name in layer.inputs]
-            self.values[layer.name] = plain.value(layer, own, inputs, masks)
-            self.masks[layer.name] = plain.mask(layer, inputs, masks)
+            twin = twin_of(layer)
+            self.values[layer.name] = twin.value(layer, own, inputs, masks)
+            self.masks[layer.name] = twin.mask(layer, inputs, masks)
 
     def _run_recurrent(self, index: int, layer: RecurrentLayer, own: Mapping[str, Array], initial: Mapping[str, Array]) -> None:
         source, *from_graph = layer.inputs

@@ -3,115 +3,89 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
+from cellserve.models.errors import UnknownKind
+from cellserve.models.layer_spec import Layer
+from cellserve.models.merge_layer import MergeLayer
 from cellserve.models.reference import windows
 from cellserve.models.reference.activations import apply
-from cellserve.models.spec import (
+from cellserve.models.reference.twin import Array, Mask, Masks, Twin, ends, travels
+from cellserve.models.row_layers import FlattenLayer, LastStepLayer, RepeatVectorLayer, ReverseLayer
+from cellserve.models.stepwise_layers import (
     ActivationLayer,
     BatchNormalizationLayer,
-    Conv1dLayer,
     DenseLayer,
     DropoutLayer,
     EmbeddingLayer,
-    FlattenLayer,
-    GlobalPooling1dLayer,
-    LastStepLayer,
     LayerNormalizationLayer,
-    LayerSpec,
     MaskingLayer,
-    MergeLayer,
-    Padding1dLayer,
-    Pooling1dLayer,
     PReluLayer,
-    RepeatVectorLayer,
-    ReverseLayer,
     UnitNormalizationLayer,
 )
 
-Array = npt.NDArray[Any]
-Mask = npt.NDArray[np.bool_]
-MASK_ENDS = (
-    FlattenLayer,
-    LastStepLayer,
-    RepeatVectorLayer,
-    Conv1dLayer,
-    Pooling1dLayer,
-    GlobalPooling1dLayer,
-    Padding1dLayer,
-)
+Arrays = Mapping[str, Array]
 
 
-def value(
-    layer: LayerSpec,
-    arrays: Mapping[str, Array],
-    inputs: list[Array],  # each [T,F], [T] ids or [F]
-    masks: list[Mask | None],  # each [T]
-) -> Array:
-    """The layer's output for one row: [T, *features] or [*features]."""
+def twin_of(layer: Layer) -> Twin:
+    """Raises UnknownKind: a kind that the oracle does not list."""
+    if (twin := TWINS.get(type(layer))) is None:
+        raise UnknownKind(layer.name, layer.kind, "the oracle's layers (TWINS)")
+    return twin
+
+
+def _embedding(layer: EmbeddingLayer, arrays: Arrays, inputs: list[Array], masks: Masks) -> Array:
+    return np.stack([arrays["table"][token] for token in inputs[0]])
+
+
+def _embedding_mask(layer: EmbeddingLayer, inputs: list[Array], masks: Masks) -> Mask | None:
+    return travels(layer, inputs, [*masks, inputs[0] != 0] if layer.mask_zero else masks)
+
+
+def _dense(layer: DenseLayer, arrays: Arrays, inputs: list[Array], masks: Masks) -> Array:
+    return apply(layer.activation, inputs[0] @ arrays["kernel"] + arrays.get("bias", 0))
+
+
+def _activation(layer: ActivationLayer, arrays: Arrays, inputs: list[Array], masks: Masks) -> Array:
+    return apply(layer.activation, inputs[0])
+
+
+def _prelu(layer: PReluLayer, arrays: Arrays, inputs: list[Array], masks: Masks) -> Array:
     x = inputs[0]
-    match layer:
-        case EmbeddingLayer():
-            rows = [arrays["table"][token] for token in x]
-            return np.stack(rows)
-        case DenseLayer():
-            return apply(layer.activation, x @ arrays["kernel"] + arrays.get("bias", 0))
-        case ActivationLayer():
-            return apply(layer.activation, x)
-        case PReluLayer():
-            bent: Array = np.where(x > 0, x, arrays["alpha"] * x)
-            return bent
-        case DropoutLayer():
-            scaled: Array = x * np.asarray(layer.scale, dtype=x.dtype)
-            return scaled
-        case BatchNormalizationLayer():
-            normal: Array = (x - arrays["moving_mean"]) / np.sqrt(arrays["moving_variance"] + layer.epsilon)
-            return normal * arrays.get("gamma", 1) + arrays.get("beta", 0)
-        case LayerNormalizationLayer():
-            centred = x - x.mean(axis=-1, keepdims=True)
-            normal = centred / np.sqrt((centred * centred).mean(axis=-1, keepdims=True) + layer.epsilon)
-            return normal * arrays.get("gamma", 1) + arrays.get("beta", 0)
-        case UnitNormalizationLayer():
-            length = np.sqrt((x * x).sum(axis=-1, keepdims=True))
-            unit: Array = x / np.maximum(length, layer.epsilon)
-            return unit
-        case MaskingLayer():
-            kept: Array = x * masked_by_value(layer, x)[:, None]
-            return kept
-        case ReverseLayer():
-            backwards: Array = x[::-1]
-            return backwards
-        case LastStepLayer():
-            last: Array = x[-1]
-            return last
-        case Conv1dLayer() | Pooling1dLayer() | Padding1dLayer() | GlobalPooling1dLayer():
-            return windows.value(layer, arrays, x, masks[0])
-        case MergeLayer():
-            return _merge_of_counting(layer, inputs, masks) if layer.counts_where == "any" else _merge(layer, inputs)
-        case FlattenLayer():
-            return np.ravel(x)
-        case RepeatVectorLayer():
-            return np.stack([x] * layer.count)
-        case _:
-            raise TypeError(f"the oracle does not know layers of kind {layer.kind!r}")
+    return np.where(x > 0, x, arrays["alpha"] * x)
 
 
-def mask(layer: LayerSpec, inputs: list[Array], masks: list[Mask | None]) -> Mask | None:
-    """The mask [T] that the layer's output carries, None for none. A reversed sequence keeps its mask unreversed, as in Keras."""
-    made: list[Mask | None] = []
-    if isinstance(layer, MASK_ENDS) or (isinstance(layer, MergeLayer) and layer.counts_where == "always"):
-        return None
-    if isinstance(layer, EmbeddingLayer) and layer.mask_zero:
-        made.append(inputs[0] != 0)
-    if isinstance(layer, MaskingLayer):
-        made.append(masked_by_value(layer, inputs[0]))
-    present = [one for one in (*masks, *made) if one is not None]
-    if isinstance(layer, MergeLayer) and layer.counts_where == "any":
-        return np.logical_or.reduce(present) if len(present) == len(inputs) else None
-    return np.logical_and.reduce(present) if present else None
+def _dropout(layer: DropoutLayer, arrays: Arrays, inputs: list[Array], masks: Masks) -> Array:
+    scaled: Array = inputs[0] * np.asarray(layer.scale, dtype=inputs[0].dtype)
+    return scaled
+
+
+def _batch_normalization(layer: BatchNormalizationLayer, arrays: Arrays, inputs: list[Array], masks: Masks) -> Array:
+    normal: Array = (inputs[0] - arrays["moving_mean"]) / np.sqrt(arrays["moving_variance"] + layer.epsilon)
+    return normal * arrays.get("gamma", 1) + arrays.get("beta", 0)
+
+
+def _layer_normalization(layer: LayerNormalizationLayer, arrays: Arrays, inputs: list[Array], masks: Masks) -> Array:
+    centred = inputs[0] - inputs[0].mean(axis=-1, keepdims=True)
+    normal: Array = centred / np.sqrt((centred * centred).mean(axis=-1, keepdims=True) + layer.epsilon)
+    return normal * arrays.get("gamma", 1) + arrays.get("beta", 0)
+
+
+def _unit_normalization(layer: UnitNormalizationLayer, arrays: Arrays, inputs: list[Array], masks: Masks) -> Array:
+    length = np.sqrt((inputs[0] * inputs[0]).sum(axis=-1, keepdims=True))
+    unit: Array = inputs[0] / np.maximum(length, layer.epsilon)
+    return unit
+
+
+def _masking(layer: MaskingLayer, arrays: Arrays, inputs: list[Array], masks: Masks) -> Array:
+    kept: Array = inputs[0] * masked_by_value(layer, inputs[0])[:, None]
+    return kept
+
+
+def _masking_mask(layer: MaskingLayer, inputs: list[Array], masks: Masks) -> Mask | None:
+    return travels(layer, inputs, [*masks, masked_by_value(layer, inputs[0])])
 
 
 def masked_by_value(layer: MaskingLayer, x: Array) -> Mask:  # x [T, F]
@@ -120,7 +94,37 @@ def masked_by_value(layer: MaskingLayer, x: Array) -> Mask:  # x [T, F]
     return different
 
 
-def _merge(layer: MergeLayer, inputs: list[Array]) -> Array:
+def _reverse(layer: ReverseLayer, arrays: Arrays, inputs: list[Array], masks: Masks) -> Array:
+    """A reversed sequence keeps its mask unreversed, as in Keras."""
+    backwards: Array = inputs[0][::-1]
+    return backwards
+
+
+def _last_step(layer: LastStepLayer, arrays: Arrays, inputs: list[Array], masks: Masks) -> Array:
+    last: Array = inputs[0][-1]
+    return last
+
+
+def _flatten(layer: FlattenLayer, arrays: Arrays, inputs: list[Array], masks: Masks) -> Array:
+    return np.ravel(inputs[0])
+
+
+def _repeat_vector(layer: RepeatVectorLayer, arrays: Arrays, inputs: list[Array], masks: Masks) -> Array:
+    return np.stack([inputs[0]] * layer.count)
+
+
+def _merge(layer: MergeLayer, arrays: Arrays, inputs: list[Array], masks: Masks) -> Array:
+    return _merged_where_counting(layer, inputs, masks) if layer.counts_where == "any" else _merged(layer, inputs)
+
+
+def _merge_mask(layer: MergeLayer, inputs: list[Array], masks: Masks) -> Mask | None:
+    if layer.counts_where == "all":
+        return travels(layer, inputs, masks)
+    present = [mask for mask in masks if mask is not None]
+    return np.logical_or.reduce(present) if layer.counts_where == "any" and len(present) == len(inputs) else None
+
+
+def _merged(layer: MergeLayer, inputs: list[Array]) -> Array:
     if layer.mode == "concat":
         return np.concatenate(inputs, axis=-1)
     if layer.mode == "subtract":
@@ -135,13 +139,32 @@ def _merge(layer: MergeLayer, inputs: list[Array]) -> Array:
     return total / len(inputs) if layer.mode == "average" else total
 
 
-def _merge_of_counting(layer: MergeLayer, inputs: list[Array], masks: list[Mask | None]) -> Array:
+def _merged_where_counting(layer: MergeLayer, inputs: list[Array], masks: Masks) -> Array:
     """Step by step, of the inputs that count there."""
     if layer.mode not in ("multiply", "maximum", "minimum") or all(mask is None for mask in masks):
-        return _merge(layer, inputs)
+        return _merged(layer, inputs)
     steps = []
     for t in range(len(inputs[0])):
         there = [x[t] for x, mask in zip(inputs, masks) if mask is None or mask[t]]
         none = np.zeros_like(inputs[0][t]) if layer.mode == "multiply" else inputs[0][t]
-        steps.append(_merge(layer, there) if there else none)
+        steps.append(_merged(layer, there) if there else none)
     return np.stack(steps)
+
+
+TWINS: Final[Mapping[type[Layer], Twin]] = {
+    EmbeddingLayer: Twin(_embedding, _embedding_mask),
+    DenseLayer: Twin(_dense, travels),
+    ActivationLayer: Twin(_activation, travels),
+    PReluLayer: Twin(_prelu, travels),
+    DropoutLayer: Twin(_dropout, travels),
+    BatchNormalizationLayer: Twin(_batch_normalization, travels),
+    LayerNormalizationLayer: Twin(_layer_normalization, travels),
+    UnitNormalizationLayer: Twin(_unit_normalization, travels),
+    MaskingLayer: Twin(_masking, _masking_mask),
+    ReverseLayer: Twin(_reverse, travels),
+    LastStepLayer: Twin(_last_step, ends),
+    FlattenLayer: Twin(_flatten, ends),
+    RepeatVectorLayer: Twin(_repeat_vector, ends),
+    MergeLayer: Twin(_merge, _merge_mask),
+    **windows.TWINS,
+}

@@ -6,14 +6,17 @@ projection, TensorFlow 1.15 LSTMCell for peepholes and clips. Knows no other row
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
+from cellserve.models.errors import UnknownKind
+from cellserve.models.layer_spec import Layer
+from cellserve.models.recurrent_layer import RecurrentLayer
+from cellserve.models.recurrent_layers import GruLayer, JzsLayer, LstmLayer, MinGruLayer, SimpleDeepRnnLayer, SimpleRnnLayer
 from cellserve.models.reference.activations import apply
-from cellserve.models.spec import GruLayer, JzsLayer, LstmLayer, RecurrentLayer, SimpleDeepRnnLayer
 
 Array = npt.NDArray[Any]
 State = dict[str, Array]
@@ -62,19 +65,19 @@ def _masked_output(layer: RecurrentLayer, h: Array, seen: bool) -> Array:  # [ou
 
 
 def _step(layer: RecurrentLayer, arrays: Mapping[str, Array], x: Array, state: State) -> State:  # x [F]
-    if isinstance(layer, LstmLayer):
-        return _lstm(layer, arrays, x, state["h"], state["c"])
-    if isinstance(layer, GruLayer):
-        return _gru(layer, arrays, x, state["h"])
-    if isinstance(layer, JzsLayer):
-        return _jzs(layer, arrays, x, state["h"])
-    if isinstance(layer, SimpleDeepRnnLayer):
-        return _simple_deep_rnn(layer, arrays, x, state)
+    """Raises UnknownKind: a cell that the oracle does not list."""
+    if (step := STEPS.get(type(layer))) is None:
+        raise UnknownKind(layer.name, layer.kind, "the oracle's cells (STEPS)")
+    return step(layer, arrays, x, state)
+
+
+def _simple_rnn(layer: SimpleRnnLayer, arrays: Mapping[str, Array], x: Array, state: State) -> State:
     given, carried = x @ arrays["kernel"] + arrays.get("bias", 0), state["h"] @ arrays["recurrent_kernel"]
     return {"h": apply(layer.activation, given * carried if layer.combine == "multiply" else given + carried)}
 
 
-def _lstm(layer: LstmLayer, arrays: Mapping[str, Array], x: Array, h: Array, c: Array) -> State:
+def _lstm(layer: LstmLayer, arrays: Mapping[str, Array], x: Array, state: State) -> State:
+    h, c = state["h"], state["c"]
     total = x @ arrays["kernel"] + h @ arrays["recurrent_kernel"] + arrays.get("bias", 0)
     i, f, candidate, o = (total[gate * layer.units : (gate + 1) * layer.units] for gate in range(4))
     if layer.peepholes:
@@ -95,8 +98,8 @@ def _clipped(x: Array, bound: float | None) -> Array:
     return x if bound is None else np.clip(x, -bound, bound)
 
 
-def _gru(layer: GruLayer, arrays: Mapping[str, Array], x: Array, h: Array) -> State:
-    units = layer.units
+def _gru(layer: GruLayer, arrays: Mapping[str, Array], x: Array, state: State) -> State:
+    h, units = state["h"], layer.units
     update, reset, new = slice(0, units), slice(units, 2 * units), slice(2 * units, 3 * units)
     U = arrays["recurrent_kernel"]
     projected = x @ arrays["kernel"] + arrays.get("bias", 0)
@@ -111,9 +114,15 @@ def _gru(layer: GruLayer, arrays: Mapping[str, Array], x: Array, h: Array) -> St
     return {"h": z * h + (1 - z) * candidate}
 
 
-def _jzs(layer: JzsLayer, arrays: Mapping[str, Array], x: Array, h: Array) -> State:
+def _min_gru(layer: MinGruLayer, arrays: Mapping[str, Array], x: Array, state: State) -> State:
+    projected = x @ arrays["kernel"] + arrays.get("bias", 0)
+    z = apply(layer.recurrent_activation, projected[: layer.units])
+    return {"h": (1 - z) * state["h"] + z * apply(layer.activation, projected[layer.units :])}
+
+
+def _jzs(layer: JzsLayer, arrays: Mapping[str, Array], x: Array, state: State) -> State:
     """The three of Jozefowicz et al. 2015; `P`, a projection of the input, lies in the kernel where 1 and 2 have no weights."""
-    u = layer.units
+    h, u = state["h"], layer.units
     W_z, W_r, W_h = (arrays["kernel"][:, block * u : (block + 1) * u] for block in range(3))
     blocks = [arrays["recurrent_kernel"][:, start : start + u] for start in range(0, arrays["recurrent_kernel"].shape[1], u)]
     U_r, U_h = blocks[-2:]
@@ -145,3 +154,13 @@ def _simple_deep_rnn(layer: SimpleDeepRnnLayer, arrays: Mapping[str, Array], x: 
         if layer.missing_steps == "absent":
             new[f"valid_{age}"] = state[f"valid{before}"]
     return {name: new[name] for name in layer.state_widths}
+
+
+STEPS: Final[Mapping[type[Layer], Callable[[Any, Mapping[str, Array], Array, State], State]]] = {
+    LstmLayer: _lstm,
+    GruLayer: _gru,
+    MinGruLayer: _min_gru,
+    SimpleRnnLayer: _simple_rnn,
+    JzsLayer: _jzs,
+    SimpleDeepRnnLayer: _simple_deep_rnn,
+}

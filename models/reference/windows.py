@@ -3,44 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
+from cellserve.models.layer_spec import Layer
 from cellserve.models.reference.activations import apply
-from cellserve.models.spec import Conv1dLayer, GlobalPooling1dLayer, Padding1dLayer, Pooling1dLayer
+from cellserve.models.reference.twin import Array, Masks, Twin, ends
+from cellserve.models.row_layers import GlobalPooling1dLayer
+from cellserve.models.windowed_layers import Conv1dLayer, Cropping1dLayer, Padding1dLayer, Pooling1dLayer
 
-Array = npt.NDArray[Any]
-
-
-def value(
-    layer: Conv1dLayer | Pooling1dLayer | Padding1dLayer | GlobalPooling1dLayer,
-    arrays: Mapping[str, Array],
-    x: Array,  # [T, F]
-    mask: Array | None,  # [T] bool
-) -> Array:  # [steps, *] or [F]
-    match layer:
-        case Conv1dLayer():
-            return _convolved(layer, arrays, x)
-        case Pooling1dLayer():
-            windows = _windows(len(x), layer.pool_size, 1, layer.strides, layer.padding)
-            pool = np.max if layer.mode == "max" else np.mean
-            return np.stack([pool(x[[t for t in window if 0 <= t < len(x)]], axis=0) for window in windows])
-        case Padding1dLayer():
-            return np.concatenate([np.zeros((layer.before, x.shape[1])), x, np.zeros((layer.after, x.shape[1]))]).astype(x.dtype)
-        case GlobalPooling1dLayer(mode="max"):
-            largest: Array = x.max(axis=0)
-            return largest
-    kept = x if mask is None else x[mask]
-    if len(kept) == 0:
-        return np.full(x.shape[1], np.nan, dtype=x.dtype)
-    mean: Array = kept.mean(axis=0)
-    return mean
+Arrays = Mapping[str, Array]
 
 
-def _convolved(layer: Conv1dLayer, arrays: Mapping[str, Array], x: Array) -> Array:
-    outputs = []
+def _conv1d(layer: Conv1dLayer, arrays: Arrays, inputs: list[Array], masks: Masks) -> Array:
+    (x,), outputs = inputs, []
     for window in _windows(len(x), layer.kernel_size, layer.dilation, layer.strides, layer.padding):
         total = np.zeros(layer.units, dtype=x.dtype)
         for place, t in enumerate(window):
@@ -48,6 +25,35 @@ def _convolved(layer: Conv1dLayer, arrays: Mapping[str, Array], x: Array) -> Arr
                 total = total + x[t] @ arrays["kernel"][place]
         outputs.append(apply(layer.activation, total + arrays.get("bias", 0)))
     return np.stack(outputs)
+
+
+def _pooling(layer: Pooling1dLayer, arrays: Arrays, inputs: list[Array], masks: Masks) -> Array:
+    (x,), pool = inputs, np.max if layer.mode == "max" else np.mean
+    windows = _windows(len(x), layer.pool_size, 1, layer.strides, layer.padding)
+    return np.stack([pool(x[[t for t in window if 0 <= t < len(x)]], axis=0) for window in windows])
+
+
+def _padding(layer: Padding1dLayer, arrays: Arrays, inputs: list[Array], masks: Masks) -> Array:
+    (x,) = inputs
+    return np.concatenate([np.zeros((layer.before, x.shape[1])), x, np.zeros((layer.after, x.shape[1]))]).astype(x.dtype)
+
+
+def _cropping(layer: Cropping1dLayer, arrays: Arrays, inputs: list[Array], masks: Masks) -> Array:
+    kept: Array = inputs[0][layer.before : len(inputs[0]) - layer.after]
+    return kept
+
+
+def _global_pooling(layer: GlobalPooling1dLayer, arrays: Arrays, inputs: list[Array], masks: Masks) -> Array:
+    """A mask counts in the average alone."""
+    x, mask = inputs[0], masks[0]
+    if layer.mode == "max":
+        largest: Array = x.max(axis=0)
+        return largest
+    kept = x if mask is None else x[mask]
+    if len(kept) == 0:
+        return np.full(x.shape[1], np.nan, dtype=x.dtype)
+    mean: Array = kept.mean(axis=0)
+    return mean
 
 
 def _windows(steps: int, size: int, dilation: int, strides: int, padding: str) -> Iterator[list[int]]:
@@ -62,3 +68,12 @@ def _windows(steps: int, size: int, dilation: int, strides: int, padding: str) -
     for number in range(count):
         start = first + number * strides
         yield [start + place * dilation for place in range(size)]
+
+
+TWINS: Final[Mapping[type[Layer], Twin]] = {
+    Conv1dLayer: Twin(_conv1d, ends),
+    Pooling1dLayer: Twin(_pooling, ends),
+    Padding1dLayer: Twin(_padding, ends),
+    Cropping1dLayer: Twin(_cropping, ends),
+    GlobalPooling1dLayer: Twin(_global_pooling, ends),
+}

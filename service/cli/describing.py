@@ -9,8 +9,9 @@ from typing import Any
 
 from cellserve.models.pass_cutting import cut
 from cellserve.models.passes import plan
-from cellserve.models.shapes import TensorShape, expected_weights, infer_shapes
+from cellserve.models.shapes import expected_weights, infer_shapes
 from cellserve.models.spec import ModelSpec
+from cellserve.models.tensor_shape import TensorShape
 from cellserve.models.traffic import TRAFFIC_KINDS, TRAFFIC_WORDS, TrafficKind
 from cellserve.service.cli.output import print_table
 

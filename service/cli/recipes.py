@@ -10,7 +10,8 @@ from typing import Final
 
 from cellserve.models.golden_pair import vocabulary
 from cellserve.models.shapes import minimum_time_steps, required_time_steps
-from cellserve.models.spec import DenseLayer, InputSpec, ModelSpec
+from cellserve.models.spec import InputSpec, ModelSpec
+from cellserve.models.stepwise_layers import DenseLayer
 
 FILE: Final = "expect.npz"
 ROWS: Final = 3

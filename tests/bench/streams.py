@@ -23,8 +23,9 @@ import grpc
 import numpy as np
 
 from cellserve.models.importers.imported import ImportedModel, Source
+from cellserve.models.recurrent_layers import LstmLayer
 from cellserve.models.shapes import expected_weights
-from cellserve.models.spec import InputSpec, LstmLayer, ModelSpec
+from cellserve.models.spec import InputSpec, ModelSpec
 from cellserve.models.weights import Weights
 from cellserve.service.client import AsyncClient, Client
 from cellserve.service.client.call import CallSettings

@@ -6,9 +6,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from cellserve.models.merge_layer import MergeLayer
 from cellserve.models.network import Network
+from cellserve.models.recurrent_layers import LstmLayer
+from cellserve.models.row_layers import ReverseLayer
 from cellserve.models.shapes import expected_weights
-from cellserve.models.spec import DenseLayer, InputSpec, LayerSpec, LstmLayer, MergeLayer, ModelSpec, ReverseLayer
+from cellserve.models.spec import InputSpec, LayerSpec, ModelSpec
+from cellserve.models.stepwise_layers import DenseLayer
 from cellserve.models.weights import Weights
 
 

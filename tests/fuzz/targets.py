@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from cellserve.models.passes import plan
-from cellserve.models.spec import EmbeddingLayer, ModelSpec
+from cellserve.models.spec import ModelSpec
+from cellserve.models.stepwise_layers import EmbeddingLayer
 
 
 @dataclass(frozen=True, slots=True)

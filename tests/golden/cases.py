@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,7 @@ class GoldenCall:
     lengths: tuple[int, ...] | None = None  # None: every row as long as the input
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class GoldenCase:
     """One model file of one case; `name` is the file's."""
 
@@ -50,8 +51,14 @@ class GoldenCase:
         return importers.load(self.path, architecture=self.architecture, description=self.description)
 
 
-def all_cases() -> list[GoldenCase]:
-    return [
+@cache
+def imported(case: GoldenCase) -> ImportedModel:
+    return case.load()
+
+
+@cache
+def all_cases() -> tuple[GoldenCase, ...]:
+    return tuple(
         GoldenCase(
             name=file,
             path=FOLDER / file,
@@ -65,7 +72,7 @@ def all_cases() -> list[GoldenCase]:
         for kind, file in sorted(facts["model_files"].items(), key=lambda entry: entry[1])
         if kind != "arch_json"
         for listed in [kind.startswith("weights_")]
-    ]
+    )
 
 
 def _beside(*names: str) -> Path | None:

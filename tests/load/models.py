@@ -6,8 +6,10 @@ import numpy as np
 
 from cellserve.models import importers
 from cellserve.models.importers.imported import ImportedModel, Source
+from cellserve.models.recurrent_layers import LstmLayer
 from cellserve.models.shapes import expected_weights
-from cellserve.models.spec import DenseLayer, InputSpec, LstmLayer, ModelSpec
+from cellserve.models.spec import InputSpec, ModelSpec
+from cellserve.models.stepwise_layers import DenseLayer
 from cellserve.models.weights import Weights
 from cellserve.service.registry.repository.repository import Repository
 

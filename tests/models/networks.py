@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import torch
@@ -16,39 +15,25 @@ from numpy.typing import NDArray
 
 from cellserve.models import reference
 from cellserve.models.network import Network
-from cellserve.models.shapes import expected_weights, infer_shapes, minimum_time_steps
-from cellserve.models.spec import (
-    BatchNormalizationLayer,
-    Conv1dLayer,
-    DenseLayer,
-    DropoutLayer,
-    EmbeddingLayer,
-    GlobalPooling1dLayer,
-    GruLayer,
-    InputSpec,
-    JzsLayer,
-    LastStepLayer,
-    LayerNormalizationLayer,
-    LayerSpec,
-    LstmLayer,
-    MaskingLayer,
-    MergeLayer,
-    ModelSpec,
-    Padding1dLayer,
-    Pooling1dLayer,
-    PReluLayer,
-    RecurrentLayer,
-    ReverseLayer,
-    SimpleDeepRnnLayer,
-    SimpleRnnLayer,
-    UnitNormalizationLayer,
-)
+from cellserve.models.shapes import expected_weights, infer_shapes, minimum_time_steps, required_time_steps
+from cellserve.models.spec import InputSpec, LayerSpec, ModelSpec
 from cellserve.models.state import RecurrentState
 from cellserve.models.weights import Weights
+from tests.models.drawn_layers import (
+    MASK_VALUE,
+    MERGES,
+    VOCABULARY,
+    between,
+    ends,
+    front_ends,
+    of_features,
+    of_ids,
+    other_direction,
+    recurrent_layers,
+    skip,
+)
 
 Array = NDArray[np.float32]
-VOCABULARY = 7
-MASK_VALUE = -1.0
 
 
 def features(width: int = 3, time_steps: int | None = None) -> tuple[InputSpec, ...]:
@@ -154,57 +139,16 @@ def batch_major(spec: ModelSpec, outputs: Sequence[torch.Tensor]) -> list[Array]
     return [array.swapaxes(0, 1) if shapes[name].sequence else array for name, array in zip(spec.outputs, arrays)]
 
 
-BOUNDED = ("tanh", "sigmoid", "hard_sigmoid", "hard_sigmoid_relu6", "softsign", "hard_tanh", "softmax")
-RULES = ("repeat", "repeat_from_state", "zero")
-ALL_RULES = (*RULES, "zero_or_empty", "reset", "ignore")
-MERGES = ("concat", "sum", "multiply", "average", "subtract", "maximum", "minimum")
-
-
-@st.composite
-def recurrent_layers(draw: st.DrawFn, name: str, source: str, *, fusable: bool, causal: bool) -> RecurrentLayer:
-    common = {
-        "name": name,
-        "inputs": (source,),
-        "units": draw(st.integers(2, 5)),
-        "use_bias": draw(st.booleans()),
-        "mask_rule": draw(st.sampled_from((*RULES, "zero_or_empty") if fusable else ALL_RULES)),
-        "go_backwards": not causal and draw(st.booleans()),
-    }
-    legacy = () if fusable else ("jzs", "simple_deep_rnn")
-    kind = draw(st.sampled_from(("lstm", "gru", "simple_rnn", *legacy)))
-    if kind == "simple_rnn":
-        common["activation"] = draw(st.sampled_from(("tanh", "relu") if fusable else BOUNDED))
-        return SimpleRnnLayer(**common, combine="add" if fusable else draw(st.sampled_from(("add", "multiply"))))
-    activations = ("tanh", "sigmoid") if fusable else (draw(st.sampled_from(BOUNDED)), draw(st.sampled_from(BOUNDED)))
-    common |= {"activation": activations[0], "recurrent_activation": activations[1]}
-    if kind == "jzs":
-        return JzsLayer(**common, variant=draw(st.integers(1, 3)))
-    if kind == "simple_deep_rnn":
-        missing = draw(st.sampled_from(("absent", "zero")))
-        return SimpleDeepRnnLayer(**common, depth=draw(st.integers(1, 3)), missing_steps=missing)
-    if kind == "gru":
-        return GruLayer(**common, reset_after=fusable or draw(st.booleans()))
-    common["projection_units"] = draw(st.none() | st.integers(1, common["units"] - 1))
-    if not fusable and draw(st.booleans()):
-        common |= {"peepholes": draw(st.booleans()), "cell_clip": draw(st.sampled_from((None, 0.3)))}
-        common["projection_clip"] = draw(st.sampled_from((None, 0.2))) if common["projection_units"] else None
-    return LstmLayer(**common)
-
-
 @st.composite
 def stacks(draw: st.DrawFn, *, fusable: bool, causal: bool) -> ModelSpec:
     """One to three recurrent levels, perhaps bidirectional, with other layers before, between, beside and after."""
-    ids = draw(st.booleans())
-    given = InputSpec(name="x", kind="ids") if ids else InputSpec(name="x", width=draw(st.integers(1, 4)))
-    layers: list[LayerSpec] = []
-    if ids:
-        masks = draw(st.booleans())
-        layers.append(EmbeddingLayer(name="embedding", inputs=("x",), vocabulary=VOCABULARY, units=3, mask_zero=masks))
-    elif draw(st.booleans()):
-        layers.append(MaskingLayer(name="masking", inputs=("x",), mask_value=MASK_VALUE))
+    ids, fixed = draw(st.booleans()), not causal and draw(st.booleans())
+    width, time_steps = None if ids else draw(st.integers(1, 4)), draw(st.integers(6, 8)) if fixed else None
+    given = InputSpec(name="x", kind="ids" if ids else "features", width=width, time_steps=time_steps)
+    layers: list[LayerSpec] = list(draw(st.sampled_from(of_ids("x") if ids else of_features("x"))))
     last = layers[-1].name if layers else "x"
     if not causal and draw(st.booleans()):
-        layers += draw(st.sampled_from(_front_ends(last)))
+        layers += draw(st.sampled_from(front_ends(last)))
         last = layers[-1].name
     levels = draw(st.integers(1, 3))
     states: list[str] = []
@@ -215,72 +159,29 @@ def stacks(draw: st.DrawFn, *, fusable: bool, causal: bool) -> ModelSpec:
         states += [f"{layer.name}:{state}" for state in layer.state_widths]
         layers.append(layer)
         if not causal and draw(st.booleans()):
-            layers += _other_direction(layer, draw(st.sampled_from(("concat", "sum", "multiply", "average"))))
+            layers += other_direction(layer, draw(st.sampled_from(("concat", "sum", "multiply", "average"))))
         last = layers[-1].name
-        layers += draw(st.sampled_from(_between(f"between{level}", last)))
+        layers += draw(st.sampled_from(between(f"between{level}", last)))
         last = layers[-1].name
         if sequences and below != "x" and draw(st.booleans()):
-            layers += _skip(
+            layers += skip(
                 f"skip{level}", below, last, draw(st.sampled_from(MERGES)), draw(st.sampled_from(("all", "any", "always")))
             )
             last = layers[-1].name
-    if sequences and draw(st.booleans()):
-        pooled = GlobalPooling1dLayer(name="last", inputs=(last,), mode=draw(st.sampled_from(("max", "average"))))
-        layers.append(LastStepLayer(name="last", inputs=(last,)) if causal or draw(st.booleans()) else pooled)
+    if sequences:
+        layers += draw(st.sampled_from(ends(last, causal=causal, fixed=fixed)))
     outputs = (layers[-1].name, *draw(st.lists(st.sampled_from(states), max_size=2, unique=True)))
     return ModelSpec(inputs=(given,), layers=tuple(layers), outputs=outputs)
-
-
-def _other_direction(layer: RecurrentLayer, mode: str) -> list[LayerSpec]:
-    backward = layer.model_copy(update={"name": f"{layer.name}_back", "go_backwards": not layer.go_backwards})
-    turned = [ReverseLayer(name=f"{layer.name}_turned", inputs=(backward.name,))] if layer.return_sequences else []
-    other = turned[-1].name if turned else backward.name
-    return [backward, *turned, MergeLayer(name=f"{layer.name}_both", inputs=(layer.name, other), mode=mode)]
-
-
-def _skip(name: str, below: str, above: str, mode: str, counts_where: Literal["all", "any", "always"]) -> list[LayerSpec]:
-    """The sequence before a level, joined with the one after it."""
-    if mode == "concat":
-        return [MergeLayer(name=name, inputs=(below, above), mode="concat", counts_where=counts_where)]
-    widened = [DenseLayer(name=f"{name}_{side}", inputs=(source,), units=3) for side, source in (("b", below), ("a", above))]
-    return [*widened, MergeLayer(name=name, inputs=(f"{name}_b", f"{name}_a"), mode=mode, counts_where=counts_where)]
-
-
-def _front_ends(source: str) -> list[list[LayerSpec]]:
-    """What sensor and speech models have before the recurrence."""
-
-    def conv(**options: object) -> Conv1dLayer:
-        return Conv1dLayer.model_validate({"name": "conv", "inputs": (source,), "units": 3, "kernel_size": 3, **options})
-
-    return [
-        [conv()],
-        [conv(padding="same", strides=2, activation="relu"), Pooling1dLayer(name="pool", inputs=("conv",), mode="average")],
-        [conv(padding="causal", dilation=2, use_bias=False)],
-        [conv(kernel_size=2, padding="same"), Pooling1dLayer(name="pool", inputs=("conv",), mode="max", padding="same")],
-        [Padding1dLayer(name="pad", inputs=(source,), after=2), Conv1dLayer(name="c", inputs=("pad",), units=2, kernel_size=4)],
-        [Pooling1dLayer(name="pool", inputs=(source,), mode="average", pool_size=3, strides=2, padding="same")],
-    ]
-
-
-def _between(name: str, source: str) -> list[list[LayerSpec]]:
-    return [
-        [],
-        [DropoutLayer(name=name, inputs=(source,), rate=0.5)],
-        [DenseLayer(name=name, inputs=(source,), units=3, activation="tanh")],
-        [BatchNormalizationLayer(name=name, inputs=(source,))],
-        [PReluLayer(name=name, inputs=(source,))],
-        [UnitNormalizationLayer(name=name, inputs=(source,), epsilon=0.1)],
-        [LayerNormalizationLayer(name=name, inputs=(source,), epsilon=0.1)],
-    ]
 
 
 @st.composite
 def cases(draw: st.DrawFn, *, fusable: bool = True, causal: bool = False) -> Case:
     spec = draw(stacks(fusable=fusable, causal=causal))
-    fewest = minimum_time_steps(spec)
-    lengths = tuple(draw(st.lists(st.integers(fewest, fewest + 6), min_size=1, max_size=4)))
+    fewest, required = minimum_time_steps(spec), required_time_steps(spec)
+    possible = st.integers(fewest, fewest + 6) if required is None else st.just(required)
+    lengths = tuple(draw(st.lists(possible, min_size=1, max_size=4)))
     generator = np.random.default_rng(draw(st.integers(0, 2**16)))
-    rows, steps = len(lengths), max(lengths) + draw(st.integers(0, 2))
+    rows, steps = len(lengths), max(lengths) + (draw(st.integers(0, 2)) if required is None else 0)
     if spec.inputs[0].kind == "ids":
         inputs = generator.integers(0, VOCABULARY, (rows, steps))
     else:

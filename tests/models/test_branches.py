@@ -7,21 +7,13 @@ import pytest
 import torch
 
 from cellserve.models import parity, reference
+from cellserve.models.merge_layer import MergeLayer
 from cellserve.models.network import Network
-from cellserve.models.spec import (
-    Conv1dLayer,
-    DenseLayer,
-    EmbeddingLayer,
-    GlobalPooling1dLayer,
-    GruLayer,
-    InputSpec,
-    LayerSpec,
-    LstmLayer,
-    MaskingLayer,
-    MergeLayer,
-    ModelSpec,
-    Pooling1dLayer,
-)
+from cellserve.models.recurrent_layers import GruLayer, LstmLayer
+from cellserve.models.row_layers import GlobalPooling1dLayer
+from cellserve.models.spec import InputSpec, LayerSpec, ModelSpec
+from cellserve.models.stepwise_layers import DenseLayer, EmbeddingLayer, MaskingLayer
+from cellserve.models.windowed_layers import Conv1dLayer, Pooling1dLayer
 from tests.models.networks import agree, chain, features, random_weights, supported
 
 LENGTHS = (6, 2, 4)

@@ -7,9 +7,10 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from cellserve.models.cells import Gates
-from cellserve.models.spec import GruLayer, LstmLayer, RecurrentLayer, SimpleRnnLayer
-from cellserve.models.steps import step_of
+from cellserve.models.cell import Gates
+from cellserve.models.cells import step_of
+from cellserve.models.recurrent_layer import RecurrentLayer
+from cellserve.models.recurrent_layers import GruLayer, LstmLayer, MinGruLayer, SimpleRnnLayer
 
 Array = NDArray[np.float64]
 ROWS, UNITS = 3, 4
@@ -55,6 +56,13 @@ def test_lstm() -> None:
     expected_h = hard_sigmoid(o) * (expected_c / (1 + abs(expected_c)))
     np.testing.assert_allclose(c, expected_c)
     np.testing.assert_allclose(h, expected_h)
+
+
+def test_min_gru_sees_the_state_only_to_keep_it() -> None:
+    layer = MinGruLayer(name="gru", inputs=("x",), units=UNITS, activation="softsign", recurrent_activation="hard_sigmoid")
+    (h,) = step(layer, 2, H)
+    z, candidate = hard_sigmoid(X[0]), X[1] / (1 + abs(X[1]))
+    np.testing.assert_allclose(h, (1 - z) * H + z * candidate)
 
 
 def test_lstm_with_projection_feeds_back_the_projected_state() -> None:

@@ -10,28 +10,24 @@ from hypothesis import strategies as st
 
 from cellserve.models.errors import Unsupported
 from cellserve.models.implementations.onnx_chunk import obstacle
+from cellserve.models.merge_layer import MergeLayer
 from cellserve.models.network import Network
 from cellserve.models.passes import plan
-from cellserve.models.spec import (
+from cellserve.models.recurrent_layers import GruLayer, LstmLayer, SimpleRnnLayer
+from cellserve.models.row_layers import LastStepLayer, ReverseLayer
+from cellserve.models.spec import InputSpec, LayerSpec, ModelSpec
+from cellserve.models.stepwise_layers import (
     ActivationLayer,
     BatchNormalizationLayer,
     DenseLayer,
     DropoutLayer,
     EmbeddingLayer,
-    GruLayer,
-    InputSpec,
-    LastStepLayer,
     LayerNormalizationLayer,
-    LayerSpec,
-    LstmLayer,
     MaskingLayer,
-    MergeLayer,
-    ModelSpec,
-    ReverseLayer,
-    SimpleRnnLayer,
 )
+from tests.models.drawn_layers import MASK_VALUE, MERGES, VOCABULARY
 from tests.models.feeding import in_chunk_calls
-from tests.models.networks import MASK_VALUE, MERGES, VOCABULARY, Case, agree_with_oracle, chain, random_weights
+from tests.models.networks import Case, agree_with_oracle, chain, random_weights
 
 IDS = InputSpec(name="x", kind="ids")
 

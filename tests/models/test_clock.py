@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from cellserve.models.clock import Change, Clock, Margin, Window
 
 windows = st.builds(Window, st.integers(1, 5), st.integers(1, 4), st.sampled_from(("valid", "same", "causal")))
-changes = windows | st.builds(Margin, st.integers(0, 3), st.integers(0, 3))
+zeros, cuts = (st.builds(Margin, numbers, numbers) for numbers in (st.integers(0, 3), st.integers(-3, 0)))
+changes = windows | zeros | cuts
 
 
 def counted(window: Window, before: int) -> int:

@@ -10,7 +10,7 @@ import pytest
 from cellserve.models import parity
 from cellserve.models.importers import ImportedModel
 from cellserve.models.network import Network
-from tests.golden.cases import GoldenCase, all_cases
+from tests.golden.cases import GoldenCase, all_cases, imported
 from tests.golden.run import Answer, by_network, by_network_in_calls, by_network_in_chunks, by_network_in_passes, by_oracle, pairs
 
 CASES = {case.name: case for case in all_cases()}
@@ -132,6 +132,7 @@ REFUSED_BY_BOTH = {
         "k020_jzs2_square_hardsig.h5",
         "k020_jzs2_square_hardsig.weights.npz",
     ],
+    "a min_gru layer": ["pt_min_gru.pt"],
     "a simple_deep_rnn layer": ["k010_simpledeeprnn_seq.h5", "k020_mask_simpledeeprnn_seq.h5"],
     "it multiplies": ["k030_simplernn_bug_seq.h5", "k030_simplernn_bug_seq.weights.npz"],
 }
@@ -144,9 +145,8 @@ REFUSED = {
 SUPPORTED = [(name, label) for name in CASES for label in LABELS if (label, name) not in REFUSED]
 
 
-@cache
 def loaded(name: str) -> ImportedModel:
-    return CASES[name].load()
+    return imported(CASES[name])
 
 
 @cache
@@ -163,7 +163,7 @@ def assert_as_the_framework(case: GoldenCase, answers: list[Answer]) -> None:
 
 def test_the_cases_are_all_there() -> None:
     """Each family of files that must pass is present, with the stateful cases among them."""
-    families = {"k205tf": 10, "k205th": 7, "k209tf": 1, "k224tf": 21, "k231tf": 2, "k3": 38, "tfk": 25, "pt": 16, "seed2": 1}
+    families = {"k205tf": 10, "k205th": 7, "k209tf": 1, "k224tf": 21, "k231tf": 2, "k3": 43, "tfk": 35, "pt": 17, "seed2": 1}
     families |= {
         "tf1": 6,
         "seed4": 1,
@@ -208,7 +208,7 @@ def test_chunks_of_one_call_each_give_the_numbers_of_the_framework(name: str) ->
 
 def test_the_usual_models_take_one_call() -> None:
     """Those of the plain kinds, whatever their activations; with layers that mask, where no step is masked."""
-    assert len(IN_CALLS) == 88
+    assert len(IN_CALLS) == 94
     assert {"k205tf_lstm_impl2_seq.h5", "k224tf_gru_ra1_bias1.h5", "k224tf_lstm_relu_hard_sigmoid.h5"} <= set(IN_CALLS)
 
 

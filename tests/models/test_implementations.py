@@ -9,9 +9,11 @@ from hypothesis import strategies as st
 
 from cellserve.models.graph import Graph
 from cellserve.models.implementations import IMPLEMENTATIONS, LABELS, RecurrentKernel
+from cellserve.models.recurrent_layer import RecurrentLayer
+from cellserve.models.recurrent_layers import GruLayer, LstmLayer, SimpleDeepRnnLayer, SimpleRnnLayer
 from cellserve.models.row_lengths import RowLengths
-from cellserve.models.spec import GruLayer, LstmLayer, RecurrentLayer, SimpleDeepRnnLayer, SimpleRnnLayer
-from tests.models.networks import RULES, agree, chain, random_weights, recurrent_layers
+from tests.models.drawn_layers import RULES, recurrent_layers
+from tests.models.networks import agree, chain, random_weights
 
 CPU = torch.device("cpu")
 WIDTH = 3

@@ -7,9 +7,9 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from cellserve.models.cells import Gates
-from cellserve.models.spec import JzsLayer, SimpleDeepRnnLayer
-from cellserve.models.steps import step_of
+from cellserve.models.cell import Gates
+from cellserve.models.cells import step_of
+from cellserve.models.recurrent_layers import JzsLayer, SimpleDeepRnnLayer
 
 Array = NDArray[np.float64]
 ROWS, UNITS = 3, 4

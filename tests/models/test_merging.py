@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 
+from cellserve.models.merge_layer import MergeLayer
 from cellserve.models.merging import merge
-from cellserve.models.reference import layers as oracle
+from cellserve.models.reference.layers import twin_of
 from cellserve.models.row_lengths import RowLengths
-from cellserve.models.spec import MergeLayer
 from cellserve.models.value import Value
 
 X = np.array([2.0, -3.0, 5.0, -7.0], np.float32)  # one row, one feature
@@ -45,7 +45,7 @@ def assert_made(mode: str, masks: tuple[np.ndarray | None, ...], expected: list[
     values = [Value(torch.from_numpy(one)[:, None, None], lengths, mask) for one, mask in zip((X, Y), staged, strict=True)]
     made = merge(layer, *values)
     rows = [one[:, None].astype(np.float64) for one in (X, Y)]
-    said, valid = oracle.value(layer, {}, rows, list(masks)), oracle.mask(layer, rows, list(masks))
+    said, valid = twin_of(layer).value(layer, {}, rows, list(masks)), twin_of(layer).mask(layer, rows, list(masks))
     np.testing.assert_array_equal(made.tensor[:, 0].numpy(), said)
     np.testing.assert_array_equal(said[: len(expected)].squeeze(), np.squeeze(expected))
     assert (None if made.mask is None else made.mask[:, 0].tolist()) == counts

@@ -14,17 +14,10 @@ from cellserve.models import reference
 from cellserve.models.errors import InvalidWeights, Unsupported
 from cellserve.models.implementations import LABELS
 from cellserve.models.network import Network
-from cellserve.models.spec import (
-    DenseLayer,
-    EmbeddingLayer,
-    FlattenLayer,
-    GruLayer,
-    InputSpec,
-    LastStepLayer,
-    LstmLayer,
-    ModelSpec,
-    RepeatVectorLayer,
-)
+from cellserve.models.recurrent_layers import GruLayer, LstmLayer
+from cellserve.models.row_layers import FlattenLayer, LastStepLayer, RepeatVectorLayer
+from cellserve.models.spec import InputSpec, ModelSpec
+from cellserve.models.stepwise_layers import DenseLayer, EmbeddingLayer
 from cellserve.models.weights import Weights
 from tests.models.feeding import in_chunks
 from tests.models.networks import (

@@ -6,27 +6,15 @@ from dataclasses import dataclass
 
 import pytest
 
-from cellserve.models.clock import Window
+from cellserve.models.clock import ONWARD, TURNED, Window
+from cellserve.models.merge_layer import MergeLayer
 from cellserve.models.pass_cutting import cut
-from cellserve.models.pass_plan import ONWARD, TURNED, Pass
-from cellserve.models.spec import (
-    Conv1dLayer,
-    DenseLayer,
-    EmbeddingLayer,
-    FlattenLayer,
-    GlobalPooling1dLayer,
-    GruLayer,
-    InputSpec,
-    LastStepLayer,
-    LayerSpec,
-    LstmLayer,
-    MaskingLayer,
-    MergeLayer,
-    ModelSpec,
-    RepeatVectorLayer,
-    ReverseLayer,
-    SimpleRnnLayer,
-)
+from cellserve.models.pass_plan import Pass
+from cellserve.models.recurrent_layers import GruLayer, LstmLayer, SimpleRnnLayer
+from cellserve.models.row_layers import FlattenLayer, GlobalPooling1dLayer, LastStepLayer, RepeatVectorLayer, ReverseLayer
+from cellserve.models.spec import InputSpec, LayerSpec, ModelSpec
+from cellserve.models.stepwise_layers import DenseLayer, EmbeddingLayer, MaskingLayer
+from cellserve.models.windowed_layers import Conv1dLayer
 from tests.models.networks import chain, features
 
 

@@ -7,9 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cellserve.models.clock import Change, Margin, Window
+from cellserve.models.clock import ONWARD, TURNED, Change, Margin, Window
 from cellserve.models.pass_memory import PassMemory
-from cellserve.models.pass_plan import ONWARD, TURNED
 
 STEPS = 9
 SEQUENCE = np.arange(1, STEPS + 1, dtype=np.float32).reshape(STEPS, 1)

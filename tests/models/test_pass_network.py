@@ -12,28 +12,17 @@ import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from cellserve.models.merge_layer import MergeLayer
 from cellserve.models.network import Network
 from cellserve.models.pass_chunk import gather
-from cellserve.models.spec import (
-    Conv1dLayer,
-    DenseLayer,
-    EmbeddingLayer,
-    FlattenLayer,
-    GlobalPooling1dLayer,
-    GruLayer,
-    InputSpec,
-    LastStepLayer,
-    LstmLayer,
-    MaskingLayer,
-    MergeLayer,
-    ModelSpec,
-    Padding1dLayer,
-    RepeatVectorLayer,
-    ReverseLayer,
-    SimpleRnnLayer,
-)
+from cellserve.models.recurrent_layers import GruLayer, LstmLayer, SimpleRnnLayer
+from cellserve.models.row_layers import FlattenLayer, GlobalPooling1dLayer, LastStepLayer, RepeatVectorLayer, ReverseLayer
+from cellserve.models.spec import InputSpec, ModelSpec
 from cellserve.models.state import RecurrentState
-from tests.models.networks import MASK_VALUE, Case, agree, cases, chain, features, public_states, random_weights, supported
+from cellserve.models.stepwise_layers import DenseLayer, EmbeddingLayer, MaskingLayer
+from cellserve.models.windowed_layers import Conv1dLayer, Padding1dLayer
+from tests.models.drawn_layers import MASK_VALUE
+from tests.models.networks import Case, agree, cases, chain, features, public_states, random_weights, supported
 from tests.models.passing import Feeder, feeder, passes_agree_with_oracle, staged, stored
 
 modest = settings(deadline=None, max_examples=60)

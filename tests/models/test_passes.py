@@ -4,23 +4,13 @@ from __future__ import annotations
 
 import pytest
 
+from cellserve.models.merge_layer import MergeLayer
 from cellserve.models.passes import plan
-from cellserve.models.spec import (
-    Conv1dLayer,
-    DenseLayer,
-    FlattenLayer,
-    GlobalPooling1dLayer,
-    GruLayer,
-    InputSpec,
-    LastStepLayer,
-    LayerSpec,
-    LstmLayer,
-    MergeLayer,
-    ModelSpec,
-    Padding1dLayer,
-    RepeatVectorLayer,
-    ReverseLayer,
-)
+from cellserve.models.recurrent_layers import GruLayer, LstmLayer
+from cellserve.models.row_layers import FlattenLayer, GlobalPooling1dLayer, LastStepLayer, RepeatVectorLayer, ReverseLayer
+from cellserve.models.spec import InputSpec, LayerSpec, ModelSpec
+from cellserve.models.stepwise_layers import DenseLayer
+from cellserve.models.windowed_layers import Conv1dLayer, Cropping1dLayer, Padding1dLayer
 from tests.models.networks import chain, features
 
 
@@ -66,7 +56,8 @@ def test_head_layers_that_no_output_needs_are_left_out_but_their_recurrence_is_n
         ([FlattenLayer(name="flat", inputs=("x",))], "layer 'flat' needs all time steps at once"),
         ([GlobalPooling1dLayer(name="all", inputs=("x",), mode="max")], "layer 'all' needs all time steps at once"),
         ([Conv1dLayer(name="conv", inputs=("x",), units=2, kernel_size=3)], "layer 'conv' sees several time steps at once"),
-        ([Padding1dLayer(name="pad", inputs=("x",))], "layer 'pad' sees several time steps at once"),
+        ([Padding1dLayer(name="pad", inputs=("x",))], "layer 'pad' puts time steps around the row"),
+        ([Cropping1dLayer(name="crop", inputs=("x",))], "layer 'crop' cuts time steps off the row"),
         (
             [GruLayer(name="rnn", inputs=("x",), units=2), RepeatVectorLayer(name="again", inputs=("rnn",), count=2)],
             "layer 'again' starts a second pass from a vector",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from cellserve.models.network import Network
 from cellserve.models.probe import Probe
-from cellserve.models.spec import LstmLayer
+from cellserve.models.recurrent_layers import LstmLayer
 from tests.models.networks import chain, random_weights
 from tests.models.recording import FakeRecorder
 

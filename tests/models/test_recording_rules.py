@@ -8,7 +8,11 @@ from hypothesis import strategies as st
 
 from cellserve.models.passes import plan
 from cellserve.models.recording_rules import LONGEST_PIECE, RECORDED_LABELS, obstacle_to_recording, pieces, row_bucket
-from cellserve.models.spec import Conv1dLayer, LastStepLayer, LayerSpec, LstmLayer, MaskingLayer, ReverseLayer
+from cellserve.models.recurrent_layers import LstmLayer
+from cellserve.models.row_layers import LastStepLayer, ReverseLayer
+from cellserve.models.spec import LayerSpec
+from cellserve.models.stepwise_layers import MaskingLayer
+from cellserve.models.windowed_layers import Conv1dLayer
 from tests.models.networks import chain
 
 LSTM = LstmLayer(name="lstm", inputs=("x",), units=4)

@@ -19,10 +19,13 @@ from cellserve.models.network import Network
 from cellserve.models.passes import plan
 from cellserve.models.recording_rules import MOST_ROWS, RECORDED_LABELS, obstacle_to_recording
 from cellserve.models.recordings import MOST_RECORDINGS, RECORDED_AT, Recordings
+from cellserve.models.recurrent_layers import GruLayer, LstmLayer
+from cellserve.models.row_layers import LastStepLayer
 from cellserve.models.row_lengths import RowLengths
-from cellserve.models.spec import DenseLayer, GruLayer, LastStepLayer, LstmLayer, MaskingLayer, ModelSpec
+from cellserve.models.spec import ModelSpec
 from cellserve.models.state import RecurrentState
 from cellserve.models.state_layout import StateLayout
+from cellserve.models.stepwise_layers import DenseLayer, MaskingLayer
 from tests.models.feeding import in_chunks
 from tests.models.networks import Case, agree_with_oracle, cases, chain, random_weights
 from tests.models.recording import FakeRecorder, RefusedWhileRecording, Tape

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 
 from cellserve.models import reference
+from cellserve.models.activation_spec import Activation
 from cellserve.models.reference.activations import apply
 from cellserve.models.shapes import expected_weights
-from cellserve.models.spec import Activation, ModelSpec
+from cellserve.models.spec import ModelSpec
 
 
 def spec_of(*layers: dict[str, Any], inputs: list[dict[str, Any]] | None = None, outputs: list[str] | None = None) -> ModelSpec:
@@ -379,6 +380,15 @@ def test_a_jzs1_step_by_hand() -> None:
     np.testing.assert_allclose(outputs, [[z * candidate + (1 - z) * h0]], rtol=1e-14)
 
 
+def test_a_min_gru_step_by_hand() -> None:
+    spec = spec_of({"kind": "min_gru", "units": 1})
+    arrays = {"layer_0.kernel": np.array([[0.1, 0.2]]), "layer_0.bias": np.array([1.0, 2.0])}
+    h0, x = 0.25, 2.0
+    (outputs,), _ = reference.run(spec, arrays, (np.array([[[x]]]),), [1], state={"0.h": np.array([[h0]])})
+    z = sigmoid(0.1 * x + 1.0)
+    np.testing.assert_allclose(outputs, [[(1 - z) * h0 + z * (0.2 * x + 2.0)]], rtol=1e-14)
+
+
 @pytest.mark.parametrize(
     ("rule", "expected"),
     [
@@ -435,6 +445,8 @@ def test_pooling_by_hand() -> None:
         ({"kind": "pooling_1d", "mode": "max", "padding": "same"}, [3.0, -2.0, -1.0]),
         ({"kind": "pooling_1d", "mode": "average", "padding": "same"}, [2.0, -3.0, -1.0]),
         ({"kind": "padding_1d", "before": 1, "after": 0}, [0.0, 1.0, 3.0, -2.0, -4.0, -1.0]),
+        ({"kind": "cropping_1d", "before": 1, "after": 2}, [3.0, -2.0]),
+        ({"kind": "cropping_1d", "before": 0, "after": 0}, [1.0, 3.0, -2.0, -4.0, -1.0]),
     ):
         (outputs,), _ = reference.run(spec_of(options), {}, (x,), [5])
         np.testing.assert_array_equal(outputs[0, :, 0], expected)

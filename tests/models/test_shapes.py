@@ -5,33 +5,22 @@ from __future__ import annotations
 import pytest
 
 from cellserve.models.errors import InvalidSpec
-from cellserve.models.shapes import TensorShape, expected_weights, infer_shapes, minimum_time_steps, required_time_steps
-from cellserve.models.spec import (
+from cellserve.models.merge_layer import MergeLayer
+from cellserve.models.recurrent_layers import GruLayer, JzsLayer, LstmLayer, SimpleDeepRnnLayer, SimpleRnnLayer
+from cellserve.models.row_layers import FlattenLayer, GlobalPooling1dLayer, LastStepLayer, RepeatVectorLayer, ReverseLayer
+from cellserve.models.shapes import expected_weights, infer_shapes, minimum_time_steps, required_time_steps
+from cellserve.models.spec import InputSpec, LayerSpec, ModelSpec
+from cellserve.models.stepwise_layers import (
     ActivationLayer,
     BatchNormalizationLayer,
-    Conv1dLayer,
     DenseLayer,
     EmbeddingLayer,
-    FlattenLayer,
-    GlobalPooling1dLayer,
-    GruLayer,
-    InputSpec,
-    JzsLayer,
-    LastStepLayer,
     LayerNormalizationLayer,
-    LayerSpec,
-    LstmLayer,
     MaskingLayer,
-    MergeLayer,
-    ModelSpec,
-    Padding1dLayer,
-    Pooling1dLayer,
     PReluLayer,
-    RepeatVectorLayer,
-    ReverseLayer,
-    SimpleDeepRnnLayer,
-    SimpleRnnLayer,
 )
+from cellserve.models.tensor_shape import TensorShape
+from cellserve.models.windowed_layers import Conv1dLayer, Padding1dLayer, Pooling1dLayer
 from tests.models.networks import chain, features
 
 IDS = InputSpec(name="ids", kind="ids", time_steps=9)
@@ -210,7 +199,7 @@ def test_steps_behind_windows() -> None:
     open_ended = chain(conv, pool)
     assert infer_shapes(open_ended)["pool"].clock.steps(11) == 4
     assert (required_time_steps(open_ended), minimum_time_steps(open_ended)) == (None, 5)
-    with pytest.raises(InvalidSpec, match=r"'conv' \(conv1d\): its window does not fit into the 4 steps"):
+    with pytest.raises(InvalidSpec, match=r"'conv' \(conv1d\) needs 5 time steps or more, and is given 4"):
         infer_shapes(network(conv, time_steps=4))
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 
-from cellserve.models.spec import DenseLayer, GruLayer, LstmLayer
+from cellserve.models.recurrent_layers import GruLayer, LstmLayer
 from cellserve.models.state import RecurrentState
 from cellserve.models.state_layout import StateLayout
+from cellserve.models.stepwise_layers import DenseLayer
 from tests.models.networks import chain
 
 LAYOUT = StateLayout.of(

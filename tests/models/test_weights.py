@@ -11,7 +11,7 @@ import pytest
 from safetensors.numpy import save_file
 
 from cellserve.models.errors import InvalidWeights
-from cellserve.models.spec import DenseLayer
+from cellserve.models.stepwise_layers import DenseLayer
 from cellserve.models.weights import Weights
 from tests.models.networks import chain
 

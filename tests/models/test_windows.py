@@ -11,9 +11,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from cellserve.models.layers import prepare
+from cellserve.models.row_layers import GlobalPooling1dLayer
 from cellserve.models.row_lengths import RowLengths
-from cellserve.models.spec import Conv1dLayer, GlobalPooling1dLayer, LayerSpec, Padding1dLayer, Pooling1dLayer
+from cellserve.models.spec import LayerSpec
 from cellserve.models.value import Value
+from cellserve.models.windowed_layers import Conv1dLayer, Padding1dLayer, Pooling1dLayer
 
 CPU = torch.device("cpu")
 STEPS, WIDTH = 9, 3
@@ -124,7 +126,7 @@ def test_pooling_over_all_steps_of_each_row() -> None:
 
 
 @pytest.mark.parametrize("layer", [conv(kernel_size=5), pool(pool_size=5)])
-def test_a_row_too_short_for_a_window_is_named(layer: LayerSpec) -> None:
+def test_a_row_too_short_is_named(layer: LayerSpec) -> None:
     weights = {"kernel": torch.zeros(5, WIDTH, 4), "bias": torch.zeros(4)}
-    with pytest.raises(ValueError, match=f"'{layer.name}' needs rows that are long enough for a window; one has 4 time steps"):
+    with pytest.raises(ValueError, match=f"'{layer.name}' needs rows of 5 time steps or more; one has 4"):
         prepare(layer, weights)(given())

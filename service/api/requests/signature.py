@@ -11,9 +11,11 @@ from typing import Final, Literal
 
 from cellserve.models.clock import Clock
 from cellserve.models.empty_rows import answers_empty_rows
-from cellserve.models.shapes import TensorShape, fewest_steps, required_steps
-from cellserve.models.spec import EmbeddingLayer, ModelSpec
+from cellserve.models.shapes import fewest_steps, required_steps
+from cellserve.models.spec import ModelSpec
 from cellserve.models.state_layout import StateColumns, StateLayout
+from cellserve.models.stepwise_layers import EmbeddingLayer
+from cellserve.models.tensor_shape import TensorShape
 from cellserve.service.engine.facts import VersionKey
 from cellserve.service.registry.lease import LoadedVersion
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import zipfile
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import pytest
@@ -16,8 +16,11 @@ from hypothesis import strategies as st
 
 from cellserve.models import importers, reference
 from cellserve.models.errors import ImportRefused
+from cellserve.models.gate_order import GateOrder
 from cellserve.models.importers import ImportedModel
+from cellserve.models.importers.array_layouts import roles, to_canonical
 from cellserve.models.importers.arrays import read_npz
+from cellserve.models.recurrent_layer import RecurrentLayer
 
 Array = np.ndarray
 X = np.random.default_rng(9).normal(size=(2, 5, 3)).astype(np.float32)
@@ -345,3 +348,42 @@ def test_a_damaged_file_is_refused_or_read(tmp_path: Path, save: Any, edits: lis
         assert "a.npz" in str(refused)  # noqa: PT017 - whether it is raised depends on the edits
     else:
         assert all(isinstance(array, np.ndarray) for array in arrays.values())
+
+
+def test_a_cell_that_no_framework_has_is_a_linear_for_each_gate(tmp_path: Path) -> None:
+    """Without biases too; the golden case has them."""
+    z, h = random(4, 3), random(4, 3, seed=1)
+    described = {"kind": "min_gru", "units": 4, "use_bias": False, "arrays": ["z.weight", "h.weight"]}
+    arrays = imported(tmp_path, {"z.weight": z, "h.weight": h}, **layers(described, layout="torch")).weights.arrays
+    assert list(arrays) == ["min_gru_0.kernel"]
+    np.testing.assert_array_equal(arrays["min_gru_0.kernel"], np.concatenate([z.T, h.T], axis=1))
+    named = {"kind": "min_gru", "units": 4, "use_bias": False, "arrays": ["z.weight"]}
+    assert "it has 2 arrays (weight_x_z, weight_x_h)" in refusal(
+        tmp_path, {"z.weight": z, "h.weight": h}, **layers(named, layout="torch")
+    )
+    for layout, said in (("keras", "Keras has no min_gru layers"), ("tensorflow1", "TensorFlow 1 has no min_gru layers")):
+        assert said in refusal(tmp_path, {"z.weight": z, "h.weight": h}, **layers(described, layout=layout))
+
+
+class TwoGates(RecurrentLayer):
+    """A cell of a program's own whose candidate alone sees the state."""
+
+    kind: Literal["two_gates"] = "two_gates"
+
+    gates: ClassVar[GateOrder] = ("z", "h")
+
+    @property
+    def recurrent_gates(self) -> range:
+        return range(1, 2)
+
+
+def test_the_arrays_of_such_a_cell_follow_from_its_gates() -> None:
+    layer = TwoGates(name="two", inputs=("x",), units=4)
+    names = roles(layer, "torch", (), [])
+    assert names == ("weight_x_z", "bias_z", "weight_x_h", "weight_h_h", "bias_h")
+    shapes = ((4, 3), (4,), (4, 3), (4, 4), (4,))
+    stored = {name: random(*shape, seed=number) for number, (name, shape) in enumerate(zip(names, shapes))}
+    own = to_canonical(layer, "torch", stored, 0.0)
+    assert {name: array.shape for name, array in own.items()} == layer.arrays((3,))
+    np.testing.assert_array_equal(own["recurrent_kernel"], stored["weight_h_h"].T)
+    np.testing.assert_array_equal(own["bias"], np.concatenate([stored["bias_z"], stored["bias_h"]]))

@@ -14,8 +14,9 @@ from cellserve.models import reference
 from cellserve.models.errors import ImportRefused
 from cellserve.models.importers import ImportedModel, load
 from cellserve.models.importers.keras_masks import NAMES
+from cellserve.models.merge_layer import MergeLayer
 from cellserve.models.shapes import infer_shapes
-from cellserve.models.spec import MergeLayer
+from cellserve.models.windowed_layers import Cropping1dLayer
 from tests.golden.cases import FOLDER
 from tests.models.importers.keras_files import (
     Arrays,
@@ -99,6 +100,16 @@ def test_training_options_are_noted_in_one_sentence_each_and_ignored(tmp_path: P
         "Dropout layers: only for training, ignored here (drop, noise).",
     )
     assert [one.kind for one in found.spec.layers] == ["lstm", "dropout", "dropout", "dense"]
+
+
+@pytest.mark.parametrize(
+    ("options", "ends"),
+    [({}, (1, 1)), ({"cropping": 2}, (2, 2)), ({"cropping": [3]}, (3, 3)), ({"cropping": [0, 4]}, (0, 4))],
+)
+def test_the_ends_that_a_cropping_layer_cuts_off(tmp_path: Path, options: dict[str, Any], ends: tuple[int, int]) -> None:
+    model = sequential(lstm(return_sequences=True, **SHAPE), layer("Cropping1D", "crop", **options))
+    found = imported(tmp_path, model, {"lstm_1": lstm_arrays(), "crop": []}).spec.layers[1]
+    assert found == Cropping1dLayer(name="crop", inputs=("lstm_1",), before=ends[0], after=ends[1])
 
 
 def test_other_precisions_are_served_in_float32_and_said_so(tmp_path: Path) -> None:

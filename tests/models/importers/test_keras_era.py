@@ -6,6 +6,7 @@ import pytest
 
 from cellserve.models.errors import ImportRefused
 from cellserve.models.importers.keras_era import Era
+from cellserve.models.importers.keras_records import BY_CLASS
 
 
 def era(version: str, backend: str = "tensorflow") -> Era:
@@ -27,21 +28,23 @@ def era(version: str, backend: str = "tensorflow") -> Era:
 def test_activations_and_names(version: str, hard_sigmoid: str, recurrent_activation: str, framework: str) -> None:
     found = era(version)
     assert found.hard_sigmoid == hard_sigmoid
-    assert found.default_recurrent_activation("LSTM") == recurrent_activation
-    assert found.default_activation("GRU") == "tanh"
+    assert found.default_recurrent_activation("hard_sigmoid") == recurrent_activation
+    assert found.default_activation("sigmoid") == "tanh"
     assert found.framework == framework
 
 
 def test_defaults_of_the_first_year() -> None:
-    assert [era("0.3.2").default_activation(name) for name in ("SimpleRNN", "GRU", "LSTM", "JZS1")] == [
-        "sigmoid",
-        "sigmoid",
-        "tanh",
-        "tanh",
-    ]
-    assert era("0.3.3").default_activation("GRU") == "tanh"
-    assert era("0.2.0").default_recurrent_activation("JZS2") == "sigmoid"
-    assert era("0.2.0").default_recurrent_activation("SimpleDeepRNN") == "hard_sigmoid"
+    def activation(version: str, name: str) -> str:
+        return era(version).default_activation(BY_CLASS[name].default)
+
+    def recurrent_activation(version: str, name: str) -> str:
+        return era(version).default_recurrent_activation(BY_CLASS[name].default_recurrent or "")
+
+    names = ("SimpleRNN", "GRU", "LSTM", "JZS1")
+    assert [activation("0.3.2", name) for name in names] == ["sigmoid", "sigmoid", "tanh", "tanh"]
+    assert activation("0.3.3", "GRU") == "tanh"
+    assert recurrent_activation("0.2.0", "JZS2") == "sigmoid"
+    assert recurrent_activation("0.2.0", "SimpleDeepRNN") == "hard_sigmoid"
 
 
 @pytest.mark.parametrize(

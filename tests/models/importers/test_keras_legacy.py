@@ -13,7 +13,9 @@ import pytest
 from cellserve.models.errors import ImportRefused
 from cellserve.models.importers import ImportedModel, load
 from cellserve.models.importers.keras_release import likely_releases
-from cellserve.models.spec import BatchNormalizationLayer, Conv1dLayer, GruLayer, JzsLayer, LstmLayer, SimpleDeepRnnLayer
+from cellserve.models.recurrent_layers import GruLayer, JzsLayer, LstmLayer, SimpleDeepRnnLayer
+from cellserve.models.stepwise_layers import BatchNormalizationLayer
+from cellserve.models.windowed_layers import Conv1dLayer
 from tests.models.importers.keras_files import layer, node, sequential, write_h5
 
 Array = np.ndarray

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import torch
 
+from cellserve.models import gate_order
 from cellserve.models.importers.layout import LayoutError, keras_recurrent, torch_linear, torch_recurrent
-from cellserve.models.spec import GruLayer, LstmLayer, SimpleRnnLayer
+from cellserve.models.recurrent_layers import GruLayer, LstmLayer, SimpleRnnLayer
 
 LSTM = LstmLayer(name="a", inputs=("x",), units=2)
 GRU = GruLayer(name="a", inputs=("x",), units=2)
@@ -65,7 +66,7 @@ def test_arrays_that_cannot_be_an_lstms(stored: list[np.ndarray], said: str) -> 
 def test_a_torch_gru_swaps_its_gates_and_keeps_both_biases() -> None:
     module = torch.nn.GRU(3, 2)
     stored = {name.removesuffix("_l0"): value.detach().numpy() for name, value in module.named_parameters()}
-    own = torch_recurrent(GRU_AFTER, stored)
+    own = torch_recurrent(GRU_AFTER, stored, gate_order.GRU_TORCH)
     reset, update, new = np.split(stored["weight_ih"], 3)
     np.testing.assert_array_equal(own["kernel"], np.concatenate([update, reset, new]).T)
     np.testing.assert_array_equal(own["recurrent_bias"][:2], stored["bias_hh"][2:4])
@@ -74,13 +75,13 @@ def test_a_torch_gru_swaps_its_gates_and_keeps_both_biases() -> None:
 def test_a_torch_lstm_sums_its_biases_and_an_rnn_has_one_block() -> None:
     module = torch.nn.LSTM(3, 2, proj_size=1)
     stored = {name.removesuffix("_l0"): value.detach().numpy() for name, value in module.named_parameters()}
-    own = torch_recurrent(LstmLayer(name="a", inputs=("x",), units=2, projection_units=1), stored)
+    own = torch_recurrent(LstmLayer(name="a", inputs=("x",), units=2, projection_units=1), stored, gate_order.LSTM_TORCH)
     np.testing.assert_array_equal(own["bias"], stored["bias_ih"] + stored["bias_hh"])
     np.testing.assert_array_equal(own["kernel"], stored["weight_ih"].T)
     assert own["projection"].shape == (2, 1)
     rnn = torch.nn.RNN(3, 2, bias=False)
     plain = {name.removesuffix("_l0"): value.detach().numpy() for name, value in rnn.named_parameters()}
-    assert set(torch_recurrent(SimpleRnnLayer(name="a", inputs=("x",), units=2, use_bias=False), plain)) == {
+    assert set(torch_recurrent(SimpleRnnLayer(name="a", inputs=("x",), units=2, use_bias=False), plain, ("h",))) == {
         "kernel",
         "recurrent_kernel",
     }

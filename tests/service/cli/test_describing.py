@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from cellserve.models.spec import GruLayer, LayerSpec, MergeLayer, ReverseLayer
+from cellserve.models.merge_layer import MergeLayer
+from cellserve.models.recurrent_layers import GruLayer
+from cellserve.models.row_layers import ReverseLayer
+from cellserve.models.spec import LayerSpec
 from cellserve.service.cli.describing import as_data
 from tests.models.networks import chain
 

@@ -136,7 +136,7 @@ def samples(registry: CollectorRegistry) -> set[str]:
 @given(st.lists(st.lists(facts, max_size=12), max_size=3))
 def test_the_samples_are_those_of_facts_told_one_by_one(portions: list[list[Fact]]) -> None:
     registry, expected = CollectorRegistry(), OneByOne()
-    books = Books(registry, Statistics(), "1")
+    books = Books(registry, Statistics(), "1", "http2")
     for portion in portions:
         books.book(portion)
         for fact in portion:
@@ -147,7 +147,7 @@ def test_the_samples_are_those_of_facts_told_one_by_one(portions: list[list[Fact
 @given(st.lists(facts, max_size=40), st.lists(st.integers(0, 40), max_size=3))
 def test_samples_and_statistics_agree_however_facts_are_cut(told: list[Fact], cuts: list[int]) -> None:
     registry, statistics = CollectorRegistry(), Statistics()
-    books = Books(registry, statistics, "1")
+    books = Books(registry, statistics, "1", "http2")
     for begin, end in zip((0, *sorted(cuts)), (*sorted(cuts), len(told))):
         books.book(told[begin:end])
 
@@ -174,7 +174,7 @@ def test_a_version_that_was_closed_shows_only_what_came_after_it_was_opened_agai
     before: list[Fact], late: list[Fact], after: list[Fact]
 ) -> None:
     registry, statistics, expected = CollectorRegistry(), Statistics(), OneByOne()
-    books, key = Books(registry, statistics, "1"), VERSIONS[0]
+    books, key = Books(registry, statistics, "1", "http2"), VERSIONS[0]
 
     def shown(of: CollectorRegistry) -> set[str]:
         return {line for line in samples(of) if f'model="{key.model}",version="{key.version}"' in line}

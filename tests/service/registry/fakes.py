@@ -8,8 +8,10 @@ from typing import Any
 import numpy as np
 
 from cellserve.models.errors import ModelError
+from cellserve.models.recurrent_layers import LstmLayer
 from cellserve.models.shapes import expected_weights
-from cellserve.models.spec import DenseLayer, InputSpec, LstmLayer, ModelSpec
+from cellserve.models.spec import InputSpec, ModelSpec
+from cellserve.models.stepwise_layers import DenseLayer
 from cellserve.models.weights import Weights
 from cellserve.service.registry.repository.repository import Repository
 

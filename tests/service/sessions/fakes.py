@@ -11,9 +11,10 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from cellserve.models.shapes import TensorShape
-from cellserve.models.spec import InputSpec, LstmLayer, ModelSpec
+from cellserve.models.recurrent_layers import LstmLayer
+from cellserve.models.spec import InputSpec, ModelSpec
 from cellserve.models.state_layout import SEEN, StateColumns, StateLayout
+from cellserve.models.tensor_shape import TensorShape
 from cellserve.service.engine.batch import Delivery
 from cellserve.service.engine.facts import VersionKey
 from cellserve.service.engine.sequence import Work

@@ -14,8 +14,9 @@ import torch
 
 from cellserve.models import reference
 from cellserve.models.network import Network
+from cellserve.models.recurrent_layers import GruLayer, LstmLayer
 from cellserve.models.shapes import expected_weights
-from cellserve.models.spec import GruLayer, InputSpec, LstmLayer, ModelSpec
+from cellserve.models.spec import InputSpec, ModelSpec
 from cellserve.models.state import RecurrentState
 from cellserve.models.weights import Weights
 from cellserve.service.engine.batch import Delivery

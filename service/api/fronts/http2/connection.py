@@ -10,14 +10,23 @@ import asyncio
 import logging
 import random
 from collections.abc import Callable
-from typing import Any, Final, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
 import grpc
 import ngh2
 
+from cellserve.service.api.call_context import Ending, Metadata
 from cellserve.service.api.fronts.front import Calls
 from cellserve.service.api.fronts.http2.call import Call
-from cellserve.service.api.fronts.http2.headers import REPLY_HEADERS, Fields, NotGrpc, Unreadable, read_head, trailers
+from cellserve.service.api.fronts.http2.headers import (
+    REPLY_HEADERS,
+    Fields,
+    NotGrpc,
+    RequestHead,
+    Unreadable,
+    read_head,
+    trailers,
+)
 from cellserve.service.api.fronts.http2.keepalive import Keepalive
 from cellserve.service.api.fronts.http2.messages import prefix
 from cellserve.service.api.fronts.http2.peer import peer_of
@@ -57,6 +66,19 @@ class Peers(Protocol):
 
     def cut(self, cause: str) -> None:
         """A connection was ended for what its client did."""
+
+
+class _Arrival(NamedTuple):
+    """A Caller, of a call that may never begin."""
+
+    connection: Connection
+    head: RequestHead
+
+    def peer(self) -> str:
+        return self.connection.peer
+
+    def invocation_metadata(self) -> Metadata:
+        return self.head.metadata
 
 
 class Connection(asyncio.Protocol):
@@ -247,18 +269,22 @@ class Connection(asyncio.Protocol):
         except Unreadable as error:
             self.send_only_trailers(stream_id, (*REPLY_HEADERS, *trailers(error.code, str(error), ())))
         else:
-            call = self._calls[stream_id] = Call(self, stream_id, head, self._options.max_message_bytes, self._loop)
-            handler = self._methods.handler(head.path)
-            if handler is None:
-                call.refuse(Unreadable(grpc.StatusCode.UNIMPLEMENTED, f"this server does not offer {head.path[:256]}"))
-            elif self._methods.gated(head.path) and self._methods.turned_away(head.path, call):
-                call.finish_as_told()
-            else:
-                if self._narrow:
-                    self._widen(stream_id)
-                call.begin(handler)
-                if event.end_stream:
-                    call.end_of_messages()
+            self._begin(stream_id, head, event.end_stream)
+
+    def _begin(self, stream_id: int, head: RequestHead, is_all: bool) -> None:
+        ending = self._methods.turned_away(head.path, _Arrival(self, head)) if self._methods.gated(head.path) else None
+        handler = self._methods.handler(head.path)
+        if handler is None:
+            ending = Ending(grpc.StatusCode.UNIMPLEMENTED, f"this server does not offer {head.path[:256]}", ())
+        if ending is not None:
+            self.send_only_trailers(stream_id, (*REPLY_HEADERS, *trailers(*ending)))
+            return
+        if self._narrow:
+            self._widen(stream_id)
+        call = self._calls[stream_id] = Call(self, stream_id, head, handler, self._options.max_message_bytes, self._loop)
+        call.begin()
+        if is_all:
+            call.end_of_messages()
 
     def _on_data(self, event: ngh2.DataReceived) -> None:
         call = self._calls.get(event.stream_id)

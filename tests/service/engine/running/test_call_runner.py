@@ -11,9 +11,11 @@ import torch
 
 from cellserve.models.chunk_call import ChunkAnswer, ChunkCall
 from cellserve.models.network import Network
+from cellserve.models.recurrent_layers import GruLayer, LstmLayer
 from cellserve.models.shapes import expected_weights
-from cellserve.models.spec import DenseLayer, GruLayer, InputSpec, LstmLayer, ModelSpec
+from cellserve.models.spec import InputSpec, ModelSpec
 from cellserve.models.state import RecurrentState
+from cellserve.models.stepwise_layers import DenseLayer
 from cellserve.models.weights import Weights
 from cellserve.service.engine.batch import Batch
 from cellserve.service.engine.facts import VersionKey

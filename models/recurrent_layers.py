@@ -1,65 +1,25 @@
-"""The recurrent layers of a description: LSTM, GRU, SimpleRNN, and the two that Keras dropped in 2015, JZS and SimpleDeepRNN.
+"""The recurrent layers of a description: LSTM, GRU, minGRU, SimpleRNN, and what Keras dropped in 2015, JZS and SimpleDeepRNN.
 
-Gates are numbered in the canonical order of gate_order.py. Knows no weights and no files.
+Each is its equations in words, its gates, its states and its arrays. Knows no weights and no files.
 """
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, ClassVar, Final, Literal, Self
 
 from pydantic import Field, PositiveInt, model_validator
 
+from cellserve.models import gate_order
+from cellserve.models.activation_spec import Activation
 from cellserve.models.errors import InvalidSpec
-from cellserve.models.layer_spec import Activation, Layer
-
-MaskRule = Literal[
-    "repeat",  # masked step: state kept, previous output repeated; zeros before the first valid step
-    "repeat_from_state",  # the same, but before the first valid step the carried h is the output (Keras 1.0.8-2.2 on TensorFlow)
-    "zero",  # masked step: state kept, output zero
-    "zero_or_empty",  # the same, and under a mask a step whose features are all 0 counts as masked (Keras 0.3.0 and 0.3.1)
-    "reset",  # masked step: computed and shown like any other, but the step after it starts from zeros (Keras 0.1.2-0.2.0)
-    "ignore",  # masks change nothing (Keras before 0.1.2; 0.3.0 and 0.3.1 where only the last output is returned)
-]
+from cellserve.models.gate_order import GateOrder
+from cellserve.models.layer_spec import Shapes
+from cellserve.models.recurrent_layer import RecurrentLayer
 
 Bound = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
-class Recurrent(Layer):
-    """Inputs: the sequence [B,T,F], then optionally the initial states in the order of `state_widths`, each [B,width]."""
-
-    units: PositiveInt
-    activation: Activation = Activation(name="tanh")
-    use_bias: bool = True
-    return_sequences: bool = False
-    go_backwards: bool = False
-    mask_rule: MaskRule = "repeat"
-    stateful: bool = False  # as the file says; a request without a session starts from zeros all the same
-
-    @property
-    def output_units(self) -> int:
-        return self.units
-
-    @property
-    def state_widths(self) -> dict[str, int]:
-        return {"h": self.output_units}
-
-    @property
-    def newest_states(self) -> tuple[str, ...]:
-        """The states that hold nothing but the latest step: those that mask rule `reset` sets to zeros after a masked one."""
-        return tuple(self.state_widths)
-
-    @property
-    def input_gates(self) -> int:
-        """Blocks of `units` columns in the kernel."""
-        return 1
-
-    @property
-    def recurrent_gates(self) -> range:
-        """The gates that have a block in the recurrent kernel."""
-        return range(1)
-
-
-class LstmLayer(Recurrent):
+class LstmLayer(RecurrentLayer):
     """i,f,o = recurrent_activation(x W + h U + b); c' = f c + i activation(..); h' = o activation(c') [projected by P].
 
     `peepholes`: before their activation, i and f also get a vector times c, and o one times c'. `cell_clip` bounds c' and
@@ -72,6 +32,8 @@ class LstmLayer(Recurrent):
     peepholes: bool = False
     cell_clip: Bound | None = None
     projection_clip: Bound | None = None
+
+    gates: ClassVar[GateOrder] = gate_order.LSTM
 
     @model_validator(mode="after")
     def _clips_what_exists(self) -> Self:
@@ -87,39 +49,56 @@ class LstmLayer(Recurrent):
     def state_widths(self) -> dict[str, int]:
         return {"h": self.output_units, "c": self.units}
 
-    @property
-    def input_gates(self) -> int:
-        return 4
+    def arrays(self, width: tuple[int, ...]) -> Shapes:
+        arrays = super().arrays(width)
+        if self.projection_units:
+            arrays["projection"] = (self.units, self.projection_units)
+        if self.peepholes:
+            arrays |= {f"peephole_{gate}": (self.units,) for gate in "ifo"}
+        return arrays
 
-    @property
-    def recurrent_gates(self) -> range:
-        return range(4)
 
-
-class GruLayer(Recurrent):
+class GruLayer(RecurrentLayer):
     """z,r = recurrent_activation(..); h' = z h + (1 - z) candidate. `reset_after`: the reset gate acts after the product."""
 
     kind: Literal["gru"] = "gru"
     recurrent_activation: Activation = Activation(name="sigmoid")
     reset_after: bool = False
 
-    @property
-    def input_gates(self) -> int:
-        return 3
+    gates: ClassVar[GateOrder] = gate_order.GRU
+
+    def arrays(self, width: tuple[int, ...]) -> Shapes:
+        arrays = super().arrays(width)
+        return arrays | ({"recurrent_bias": arrays["bias"]} if self.use_bias and self.reset_after else {})
+
+
+class MinGruLayer(RecurrentLayer):
+    """z = recurrent_activation(x W + b); h' = (1 - z) h + z activation(x W + b): the minGRU of Feng et al. 2024.
+
+    Neither sees h, so there is no recurrent kernel.
+    """
+
+    kind: Literal["min_gru"] = "min_gru"
+    activation: Activation = Activation(name="linear")
+    recurrent_activation: Activation = Activation(name="sigmoid")
+
+    gates: ClassVar[GateOrder] = ("z", "h")
 
     @property
     def recurrent_gates(self) -> range:
-        return range(3)
+        return range(0)
 
 
-class SimpleRnnLayer(Recurrent):
+class SimpleRnnLayer(RecurrentLayer):
     """h' = activation(x W + b + h U); `combine` "multiply": activation((x W + b) h U), as Keras 0.3.0 computed it."""
 
     kind: Literal["simple_rnn"] = "simple_rnn"
     combine: Literal["add", "multiply"] = "add"
 
+    gates: ClassVar[GateOrder] = gate_order.SIMPLE_RNN
 
-class JzsLayer(Recurrent):
+
+class JzsLayer(RecurrentLayer):
     """MUT1, MUT2 and MUT3 of Jozefowicz et al. 2015, as JZS1-3 of Keras 0.1.2 to 0.2.0: h' = z candidate + (1 - z) h.
 
     1: z = s(x W + b);           r = s(x W + h U + b);  candidate = activation(tanh(x P) + b + (r h) U)
@@ -133,17 +112,20 @@ class JzsLayer(Recurrent):
     variant: Literal[1, 2, 3]
     recurrent_activation: Activation = Activation(name="sigmoid")
 
-    @property
-    def input_gates(self) -> int:
-        return 3
+    gates: ClassVar[GateOrder] = gate_order.JZS
 
     @property
     def recurrent_gates(self) -> range:
         """JZS1's z does not see the state."""
         return range(1, 3) if self.variant == 1 else range(3)
 
+    def arrays(self, width: tuple[int, ...]) -> Shapes:
+        """JZS1's candidate has a bias of its own, which is added outside of a tanh."""
+        arrays, units = super().arrays(width), self.units
+        return arrays | ({"bias": (2 * units,), "candidate_bias": (units,)} if self.use_bias and self.variant == 1 else {})
 
-class SimpleDeepRnnLayer(Recurrent):
+
+class SimpleDeepRnnLayer(RecurrentLayer):
     """h' = activation(x W + b + the sum over k = 1 … depth of recurrent_activation(h of k steps ago times U_k)).
 
     `missing_steps`, for those before the first step: "absent" adds nothing (as does a masked step under the mask rule `reset`:
@@ -155,6 +137,8 @@ class SimpleDeepRnnLayer(Recurrent):
     depth: PositiveInt
     recurrent_activation: Activation = Activation(name="hard_sigmoid")
     missing_steps: Literal["absent", "zero"] = "absent"
+
+    gates: ClassVar[GateOrder] = gate_order.SIMPLE_RNN
 
     @property
     def state_widths(self) -> dict[str, int]:
@@ -171,4 +155,4 @@ class SimpleDeepRnnLayer(Recurrent):
         return range(self.depth)
 
 
-RecurrentLayer = LstmLayer | GruLayer | SimpleRnnLayer | JzsLayer | SimpleDeepRnnLayer
+KINDS: Final = (LstmLayer, GruLayer, MinGruLayer, SimpleRnnLayer, JzsLayer, SimpleDeepRnnLayer)

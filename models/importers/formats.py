@@ -1,0 +1,202 @@
+"""The formats of model files: how each is told from what a file holds, not from its name, and what reads it.
+
+A new format is a module that reads it and an entry of `FORMATS`. Only a checkpoint, being several files, is also told by their
+names. Looks at a few bytes, or at a zip archive's list of files; unpickles nothing.
+"""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from cellserve.models.errors import ImportRefused
+from cellserve.models.importers.checkpoint_location import locate
+from cellserve.models.importers.description import Description
+from cellserve.models.importers.imported import ImportedModel, Source, file_digest
+
+HDF5_SIGNATURE: Final = b"\x89HDF\r\n\x1a\n"
+PICKLE_PROTOCOL: Final = b"\x80"
+LARGEST_SAFETENSORS_HEADER_BYTES: Final = 100 << 20  # the format's own limit
+ACCEPTED: Final = (
+    "Keras .h5 or .keras files, PyTorch state dicts as .pt or .safetensors, TensorFlow 1 checkpoints by their prefix or folder "
+    "(of TensorFlow 2, beside a Keras --architecture), and .npz arrays with a --description"
+)
+NO_ARCHITECTURE: Final = (
+    "a Keras architecture goes with weights that Keras saved; this file holds none, and a --description may help"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class FirstLook:
+    """What a file shows of itself: its size, its first bytes (none of a checkpoint's prefix), the members of a zip archive."""
+
+    path: Path
+    size_bytes: int
+    head: bytes
+    members: tuple[str, ...] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """told: whether a file is of this format. load: reads it, given a description and, where one goes with it, an architecture.
+
+    no_architecture: why none goes with it; None where one does. holds_hdf5: whether the HDF5 library, which trusts what it reads,
+    reads parts of it.
+    """
+
+    name: str
+    told: Callable[[FirstLook], bool]
+    load: Callable[[Path, Description, Path | None], ImportedModel]
+    no_architecture: str | None = NO_ARCHITECTURE
+    holds_hdf5: bool = False
+
+
+def detect(path: Path) -> Format:
+    """Raises ImportRefused: no such file, an empty one, a plain pickle, or none of the formats."""
+    look = _first_look(path)
+    found = next((one for one in FORMATS if one.told(look)), None)
+    if found is None:
+        raise ImportRefused(str(path), _why_none(look))
+    return found
+
+
+def _first_look(path: Path) -> FirstLook:
+    source = str(path)
+    if not path.is_file() and locate(path) is not None:
+        return FirstLook(path, 0, b"", None)
+    try:
+        size = path.stat().st_size
+        if not path.is_file():
+            raise ImportRefused(source, f"this is not a file; cellserve imports {ACCEPTED}")
+        with path.open("rb") as file:
+            head = file.read(16)
+    except OSError as error:
+        raise ImportRefused(source, f"the file cannot be read: {error.strerror or error}") from error
+    if not head:
+        raise ImportRefused(source, "the file is empty")
+    return FirstLook(path, size, head, _members(path) if head.startswith(b"PK") else None)
+
+
+def _members(path: Path) -> tuple[str, ...]:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return tuple(archive.namelist())
+    except (zipfile.BadZipFile, OSError, NotImplementedError, ValueError) as error:
+        raise ImportRefused(str(path), f"the zip archive is damaged or cut short ({error}); copy the file again") from error
+
+
+def _why_none(look: FirstLook) -> str:
+    if look.members is not None and any(name.rpartition("/")[2] == "archive_format" for name in look.members):
+        return (
+            "this is a program of torch.export (.pt2), which is never run. Where you trust it, take its weights out, and import "
+            f'those: torch.save(torch.export.load("{look.path.name}").state_dict, "{look.path.stem}.weights.pt")'
+        )
+    if look.members is not None:
+        return f"this zip archive holds neither a Keras model, a PyTorch state dict nor arrays; cellserve imports {ACCEPTED}"
+    if look.head.startswith(PICKLE_PROTOCOL) or look.head[:1] in (b"(", b"]", b"}", b"c"):  # protocols 0 and 1: a plain opcode
+        return (
+            "this is a plain pickle, which can run code when it is read, so it is never opened. Load it where it was made "
+            "and save the weights as safetensors, or with torch.save(model.state_dict(), path) of PyTorch 1.6 or newer"
+        )
+    return f"this is no model file that cellserve knows; it imports {ACCEPTED}"
+
+
+def _is_safetensors(look: FirstLook) -> bool:
+    """Eight bytes of length, then that much JSON."""
+    head = look.head
+    length = int.from_bytes(head[:8], "little")
+    if len(head) < 9 or head[8:9] != b"{" or length > min(look.size_bytes - 8, LARGEST_SAFETENSORS_HEADER_BYTES):
+        return False
+    try:
+        with look.path.open("rb") as file:
+            file.seek(8)
+            return isinstance(json.loads(file.read(length)), dict)
+    except ValueError:
+        return False
+
+
+def _is_torch_zip(look: FirstLook) -> bool:
+    return any(name.endswith("/data.pkl") or name == "data.pkl" for name in look.members or ())
+
+
+def _is_arrays(look: FirstLook) -> bool:
+    return bool(look.members) and all(name.endswith(".npy") for name in look.members or ())
+
+
+def _is_checkpoint(look: FirstLook) -> bool:
+    return look.members is None and locate(look.path) is not None
+
+
+def _load_h5(path: Path, description: Description, architecture: Path | None) -> ImportedModel:
+    from cellserve.models.importers.keras_h5 import load_h5
+
+    return load_h5(path, description, architecture)
+
+
+def _load_archive(path: Path, description: Description, architecture: Path | None) -> ImportedModel:
+    from cellserve.models.importers.keras_archive import load_archive
+
+    return load_archive(path, description)
+
+
+def _load_checkpoint(path: Path, description: Description, architecture: Path | None) -> ImportedModel:
+    from cellserve.models.importers.tensorflow1 import load_checkpoint
+
+    prefix = locate(path) or path
+    if architecture is not None:
+        from cellserve.models.importers.keras_objects import load_objects
+
+        return load_objects(prefix, description, architecture)
+    return load_checkpoint(prefix, description)
+
+
+def _load_arrays(path: Path, description: Description, architecture: Path | None) -> ImportedModel:
+    from cellserve.models.importers.arrays import read_npz
+    from cellserve.models.importers.ignored import without_ignored
+
+    if architecture is not None:
+        from cellserve.models.importers.keras_h5 import load_lists
+
+        return load_lists(path, read_npz(path), description, architecture)
+    from cellserve.models.importers.described_layers import from_layers
+
+    arrays, notes = without_ignored(read_npz(path), description.ignore or (), str(path))
+    return from_layers(path, arrays, description, Source("arrays", "", path.name, file_digest(path)), notes)
+
+
+def _load_torch_zip(path: Path, description: Description, architecture: Path | None) -> ImportedModel:
+    from cellserve.models.importers.pytorch import from_state_dict
+    from cellserve.models.importers.torch_file import is_program, read_torch_zip
+
+    if is_program(path):
+        from cellserve.models.importers.torch_script import load_script
+
+        return load_script(path, description)
+    return from_state_dict(path, read_torch_zip(path).without(description.ignore or (), str(path)), description)
+
+
+def _load_safetensors(path: Path, description: Description, architecture: Path | None) -> ImportedModel:
+    from cellserve.models.importers.pytorch import from_state_dict
+    from cellserve.models.importers.torch_file import read_safetensors
+
+    return from_state_dict(path, read_safetensors(path).without(description.ignore or (), str(path)), description)
+
+
+FORMATS: Final = (
+    Format("keras_h5", lambda look: look.head.startswith(HDF5_SIGNATURE), _load_h5, None, holds_hdf5=True),
+    Format(
+        "keras_archive",
+        lambda look: "config.json" in (look.members or ()),
+        _load_archive,
+        "this file needs none: it says everything itself",
+        holds_hdf5=True,
+    ),
+    Format("torch_zip", _is_torch_zip, _load_torch_zip),
+    Format("arrays", _is_arrays, _load_arrays, None),
+    Format("safetensors", _is_safetensors, _load_safetensors),
+    Format("checkpoint", _is_checkpoint, _load_checkpoint, None),
+)

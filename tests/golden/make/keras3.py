@@ -1,0 +1,52 @@
+"""Writes golden cases with the real Keras 3, on torch. Arguments: cases of `MODELS`; none: all of them.
+
+Its own environment: `python3 -m venv V && V/bin/pip install -r tests/e2e/requirements-keras.txt`, then
+`V/bin/python tests/golden/make/keras3.py k3_normalizations`.
+"""
+
+import os
+import sys
+
+os.environ |= {"KERAS_BACKEND": "torch", "CUDA_VISIBLE_DEVICES": ""}
+
+import keras
+import numpy as np
+from keras import layers
+from writing import FOLDER, numbers, write
+
+ROWS, STEPS, WIDTH = 4, 7, 3
+
+
+def normalizations():
+    x = keras.Input((None, WIDTH))
+    steps = layers.LayerNormalization(epsilon=0.01)(x)
+    steps = layers.LayerNormalization(center=False, scale=False)(layers.GRU(5, return_sequences=True)(steps))
+    return keras.Model(x, layers.UnitNormalization()(layers.LSTM(4)(steps))), numbers(ROWS, STEPS, WIDTH), ""
+
+
+def cropping():
+    x = keras.Input((None, WIDTH))
+    steps = layers.Cropping1D((2, 1))(layers.GRU(4, return_sequences=True)(x))
+    steps = layers.Cropping1D(1)(layers.ZeroPadding1D((0, 2))(steps))
+    return keras.Model(x, [steps, layers.LSTM(3)(steps)]), numbers(ROWS, STEPS, WIDTH), ""
+
+
+MODELS = {"k3_cropping": cropping, "k3_normalizations": normalizations}
+
+
+def make(case):
+    keras.utils.set_random_seed(sum(map(ord, case)))
+    model, x, notes = MODELS[case]()
+    random = np.random.default_rng(sum(map(ord, case)))
+    for weight in model.weights:
+        weight.assign(random.normal(scale=0.5, size=weight.shape).astype(np.float32))
+    model.save(FOLDER / f"{case}.keras")
+    outputs = model.predict(x, verbose=0)
+    outputs = outputs if isinstance(outputs, list) else [outputs]
+    facts = {"framework": "keras", "version": keras.__version__, "backend": keras.backend.backend(), "notes": notes}
+    write(case, {"keras": f"{case}.keras"}, [x], outputs, **facts)
+
+
+if __name__ == "__main__":
+    for name in sys.argv[1:] or MODELS:
+        make(name)

@@ -1,0 +1,183 @@
+"""The layers that random stacks are made of: each kind of layer stands in one of these lists, in some company.
+
+Knows no weights and not how stacks are put together (networks.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import chain
+from typing import Any, Literal
+
+from hypothesis import strategies as st
+
+from cellserve.models.cells import CELLS
+from cellserve.models.layer_spec import Layer
+from cellserve.models.merge_layer import MergeLayer
+from cellserve.models.recurrent_layer import RecurrentLayer
+from cellserve.models.recurrent_layers import GruLayer, JzsLayer, LstmLayer, MinGruLayer, SimpleDeepRnnLayer, SimpleRnnLayer
+from cellserve.models.row_layers import FlattenLayer, GlobalPooling1dLayer, LastStepLayer, RepeatVectorLayer, ReverseLayer
+from cellserve.models.stepwise_layers import (
+    ActivationLayer,
+    BatchNormalizationLayer,
+    DenseLayer,
+    DropoutLayer,
+    EmbeddingLayer,
+    LayerNormalizationLayer,
+    MaskingLayer,
+    PReluLayer,
+    UnitNormalizationLayer,
+)
+from cellserve.models.windowed_layers import Conv1dLayer, Cropping1dLayer, Padding1dLayer, Pooling1dLayer
+
+Options = list[list[Layer]]
+VOCABULARY = 7
+MASK_VALUE = -1.0
+BOUNDED = ("tanh", "sigmoid", "hard_sigmoid", "hard_sigmoid_relu6", "softsign", "hard_tanh", "softmax")
+RULES = ("repeat", "repeat_from_state", "zero")
+ALL_RULES = (*RULES, "zero_or_empty", "reset", "ignore")
+MERGES = ("concat", "sum", "multiply", "average", "subtract", "maximum", "minimum")
+
+Draw = st.DrawFn
+Common = dict[str, Any]
+
+
+def _lstm(draw: Draw, common: Common, fusable: bool) -> RecurrentLayer:
+    common["projection_units"] = draw(st.none() | st.integers(1, common["units"] - 1))
+    if not fusable and draw(st.booleans()):
+        common |= {"peepholes": draw(st.booleans()), "cell_clip": draw(st.sampled_from((None, 0.3)))}
+        common["projection_clip"] = draw(st.sampled_from((None, 0.2))) if common["projection_units"] else None
+    return LstmLayer(**common, **_activations(draw, fusable))
+
+
+def _gru(draw: Draw, common: Common, fusable: bool) -> RecurrentLayer:
+    return GruLayer(**common, **_activations(draw, fusable), reset_after=fusable or draw(st.booleans()))
+
+
+def _min_gru(draw: Draw, common: Common, fusable: bool) -> RecurrentLayer:
+    return MinGruLayer(**common, **_activations(draw, fusable))
+
+
+def _simple_rnn(draw: Draw, common: Common, fusable: bool) -> RecurrentLayer:
+    common["activation"] = draw(st.sampled_from(("tanh", "relu") if fusable else BOUNDED))
+    return SimpleRnnLayer(**common, combine="add" if fusable else draw(st.sampled_from(("add", "multiply"))))
+
+
+def _jzs(draw: Draw, common: Common, fusable: bool) -> RecurrentLayer:
+    return JzsLayer(**common, **_activations(draw, fusable), variant=draw(st.integers(1, 3)))
+
+
+def _simple_deep_rnn(draw: Draw, common: Common, fusable: bool) -> RecurrentLayer:
+    missing = draw(st.sampled_from(("absent", "zero")))
+    return SimpleDeepRnnLayer(**common, **_activations(draw, fusable), depth=draw(st.integers(1, 3)), missing_steps=missing)
+
+
+def _activations(draw: Draw, fusable: bool) -> dict[str, Any]:
+    names = ("tanh", "sigmoid") if fusable else (draw(st.sampled_from(BOUNDED)), draw(st.sampled_from(BOUNDED)))
+    return dict(zip(("activation", "recurrent_activation"), names))
+
+
+RECURRENT: Mapping[type[RecurrentLayer], Callable[[Draw, Common, bool], RecurrentLayer]] = {
+    LstmLayer: _lstm,
+    GruLayer: _gru,
+    MinGruLayer: _min_gru,
+    SimpleRnnLayer: _simple_rnn,
+    JzsLayer: _jzs,
+    SimpleDeepRnnLayer: _simple_deep_rnn,
+}
+
+
+@st.composite
+def recurrent_layers(draw: Draw, name: str, source: str, *, fusable: bool, causal: bool) -> RecurrentLayer:
+    """fusable: one that torch has a kernel of."""
+    common: Common = {
+        "name": name,
+        "inputs": (source,),
+        "units": draw(st.integers(2, 5)),
+        "use_bias": draw(st.booleans()),
+        "mask_rule": draw(st.sampled_from((*RULES, "zero_or_empty") if fusable else ALL_RULES)),
+        "go_backwards": not causal and draw(st.booleans()),
+    }
+    kinds = [kind for kind in RECURRENT if not fusable or CELLS[kind].torch is not None]
+    return RECURRENT[draw(st.sampled_from(kinds))](draw, common, fusable)
+
+
+def of_ids(source: str) -> Options:
+    return [
+        [EmbeddingLayer(name="embedding", inputs=(source,), vocabulary=VOCABULARY, units=3, mask_zero=masks)]
+        for masks in (False, True)
+    ]
+
+
+def of_features(source: str) -> Options:
+    return [[], [MaskingLayer(name="masking", inputs=(source,), mask_value=MASK_VALUE)]]
+
+
+def front_ends(source: str) -> Options:
+    """What sensor and speech models have before the recurrence."""
+
+    def conv(**options: object) -> Conv1dLayer:
+        return Conv1dLayer.model_validate({"name": "conv", "inputs": (source,), "units": 3, "kernel_size": 3, **options})
+
+    return [
+        [conv()],
+        [conv(padding="same", strides=2, activation="relu"), Pooling1dLayer(name="pool", inputs=("conv",), mode="average")],
+        [conv(padding="causal", dilation=2, use_bias=False)],
+        [conv(kernel_size=2, padding="same"), Pooling1dLayer(name="pool", inputs=("conv",), mode="max", padding="same")],
+        [Padding1dLayer(name="pad", inputs=(source,), after=2), Conv1dLayer(name="c", inputs=("pad",), units=2, kernel_size=4)],
+        [Cropping1dLayer(name="crop", inputs=(source,), before=2), conv(kernel_size=2, inputs=("crop",))],
+        [Padding1dLayer(name="pad", inputs=(source,)), Cropping1dLayer(name="crop", inputs=("pad",), before=0, after=3)],
+        [Pooling1dLayer(name="pool", inputs=(source,), mode="average", pool_size=3, strides=2, padding="same")],
+    ]
+
+
+def between(name: str, source: str) -> Options:
+    return [
+        [],
+        [DropoutLayer(name=name, inputs=(source,), rate=0.5)],
+        [DenseLayer(name=name, inputs=(source,), units=3, activation="tanh")],
+        [ActivationLayer(name=name, inputs=(source,), activation="softsign")],
+        [BatchNormalizationLayer(name=name, inputs=(source,))],
+        [PReluLayer(name=name, inputs=(source,))],
+        [UnitNormalizationLayer(name=name, inputs=(source,), epsilon=0.1)],
+        [LayerNormalizationLayer(name=name, inputs=(source,), epsilon=0.1)],
+    ]
+
+
+def ends(source: str, *, causal: bool, fixed: bool) -> Options:
+    """Of a sequence. fixed: every row has as many steps as the input says."""
+    last = LastStepLayer(name="last", inputs=(source,))
+    if causal:
+        return [[], [last]]
+    decoder = SimpleRnnLayer(name="decoder", inputs=("repeated",), units=2, return_sequences=True)
+    return [
+        [],
+        [last],
+        [GlobalPooling1dLayer(name="last", inputs=(source,), mode="max")],
+        [GlobalPooling1dLayer(name="last", inputs=(source,), mode="average")],
+        [last, RepeatVectorLayer(name="repeated", inputs=("last",), count=3), decoder],
+        *([[FlattenLayer(name="flat", inputs=(source,))]] if fixed else []),
+    ]
+
+
+def other_direction(layer: RecurrentLayer, mode: str) -> list[Layer]:
+    backward = layer.model_copy(update={"name": f"{layer.name}_back", "go_backwards": not layer.go_backwards})
+    turned = [ReverseLayer(name=f"{layer.name}_turned", inputs=(backward.name,))] if layer.return_sequences else []
+    other = turned[-1].name if turned else backward.name
+    return [backward, *turned, MergeLayer(name=f"{layer.name}_both", inputs=(layer.name, other), mode=mode)]
+
+
+def skip(name: str, below: str, above: str, mode: str, counts_where: Literal["all", "any", "always"]) -> list[Layer]:
+    """The sequence before a level, joined with the one after it."""
+    if mode == "concat":
+        return [MergeLayer(name=name, inputs=(below, above), mode="concat", counts_where=counts_where)]
+    widened = [DenseLayer(name=f"{name}_{side}", inputs=(source,), units=3) for side, source in (("b", below), ("a", above))]
+    return [*widened, MergeLayer(name=name, inputs=(f"{name}_b", f"{name}_a"), mode=mode, counts_where=counts_where)]
+
+
+def drawn() -> Iterable[Sequence[Layer]]:
+    """Every list of layers other than recurrent ones that stacks draw from, each a chain that begins at "x"."""
+    both = other_direction(SimpleRnnLayer(name="x", inputs=("x",), units=3, return_sequences=True), "sum")
+    return chain(
+        of_ids("x"), of_features("x"), front_ends("x"), between("between", "x"), ends("x", causal=False, fixed=True), [both]
+    )
