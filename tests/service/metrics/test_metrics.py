@@ -280,6 +280,6 @@ def test_calls_that_are_turned_away_count_as_others_that_are_refused() -> None:
     metrics.on_turned_away(TurnedAway(method, "RESOURCE_EXHAUSTED", "loop", 1e-5, 3))
     labels = {"grpc_type": "unary", "grpc_service": "some.Service", "grpc_method": "Method"}
     assert value(metrics, "grpc_server_started_total", **labels) == 3
-    assert value(metrics, "grpc_server_handled_total", grpc_code="RESOURCE_EXHAUSTED", **labels) == 3
+    assert value(metrics, "grpc_server_handled_total", grpc_code=grpc_code("RESOURCE_EXHAUSTED"), **labels) == 3
     assert value(metrics, "cellserve_rejected_total", reason="OVERLOADED") == 3
     assert value(metrics, "cellserve_overload_refused_total", cause="loop") == 3
