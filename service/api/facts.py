@@ -45,6 +45,19 @@ class RequestFact(NamedTuple):
         return self.queue_seconds is not None and self.compute_seconds is not None
 
 
+class TurnedAway(NamedTuple):
+    """So many inference calls of a method were answered from their headers alone, each within `seconds` on average.
+
+    code, cause: as in RequestFact.
+    """
+
+    method: RpcMethod
+    code: str
+    cause: str
+    seconds: float
+    number: int
+
+
 ConnectionEnd = Literal["client", "server", "flood", "pings", "protocol", "not_http2", "silent", "memory", "handshake"]
 CONNECTION_ENDS: Final[tuple[ConnectionEnd, ...]] = get_args(ConnectionEnd)
 
@@ -70,5 +83,7 @@ class DoorObserver(Protocol):
     def on_rpc_handled(self, method: RpcMethod, code: str, seconds: float) -> None: ...
 
     def on_request(self, fact: RequestFact) -> None: ...
+
+    def on_turned_away(self, fact: TurnedAway) -> None: ...
 
     def on_loop(self, lag_seconds: float) -> None: ...

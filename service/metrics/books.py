@@ -14,8 +14,9 @@ from typing import Any, Final
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from cellserve.models.traffic import TrafficKind
-from cellserve.service.api.facts import CONNECTION_ENDS, ConnectionFact, RequestFact, RpcMethod
+from cellserve.service.api.facts import CONNECTION_ENDS, ConnectionFact, RequestFact, RpcMethod, TurnedAway
 from cellserve.service.engine.facts import IterationFact, SequenceFact, VersionKey
+from cellserve.service.errors import Overloaded
 from cellserve.service.metrics.facts import Fact, LoopFact, RpcEnd, SessionChange, SessionStep
 from cellserve.service.metrics.group_by import group_by
 from cellserve.service.metrics.histograms import Histogram
@@ -76,6 +77,7 @@ class Books:
             RpcEnd: self._book_rpc_ends,
             ConnectionFact: self._book_connections,
             LoopFact: self._book_loop,
+            TurnedAway: self._book_turned_away,
             SessionChange: self._book_session_changes,
             SessionStep: self._book_session_steps,
         }
@@ -193,6 +195,12 @@ class Books:
     def _book_rpc_ends(self, ends: list[RpcEnd]) -> None:
         for method, of_method in group_by(ends, attrgetter("method")).items():
             self._by_method.add_ends(method, of_method)
+
+    def _book_turned_away(self, facts: list[TurnedAway]) -> None:
+        for method, code, cause, seconds, number in facts:
+            self._by_method.add_started(method, number)
+            self._by_method.add_ends(method, [RpcEnd(method, code, seconds)] * number)
+            self._book_requests([RequestFact(None, "", code, Overloaded.reason, seconds, cause=cause)] * number)
 
     def _book_connections(self, facts: list[ConnectionFact]) -> None:
         self._connections.set(facts[-1].open_connections)

@@ -15,7 +15,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.metrics_core import Metric
 
 from cellserve.models.traffic import TrafficKind
-from cellserve.service.api.facts import ConnectionFact, RequestFact, RpcMethod
+from cellserve.service.api.facts import ConnectionFact, RequestFact, RpcMethod, TurnedAway
 from cellserve.service.engine.facts import IterationFact, LaneFact, SequenceFact, VersionKey
 from cellserve.service.metrics.books import Books
 from cellserve.service.metrics.facts import Fact, LoopFact, RpcEnd, SessionChange, SessionStep
@@ -72,6 +72,9 @@ class Metrics:
         self._ledger.tell(RpcEnd(method, code, seconds))
 
     def on_request(self, fact: RequestFact) -> None:
+        self._ledger.tell(fact)
+
+    def on_turned_away(self, fact: TurnedAway) -> None:
         self._ledger.tell(fact)
 
     def on_connection(self, fact: ConnectionFact) -> None:

@@ -10,7 +10,7 @@ from threading import Thread
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from cellserve.service.api.facts import RequestFact, RpcMethod
+from cellserve.service.api.facts import RequestFact, RpcMethod, TurnedAway
 from cellserve.service.engine.facts import IterationFact, LaneFact, SequenceFact, VersionKey
 from cellserve.service.metrics.books import SECONDS
 from cellserve.service.metrics.metrics import Metrics
@@ -272,3 +272,14 @@ def test_aliases_and_those_that_fall_back_are_shown() -> None:
         for one in aliases
     ]
     assert told == [[1, 1], [0, 3], [0, 0]]
+
+
+def test_calls_that_are_turned_away_count_as_others_that_are_refused() -> None:
+    metrics = Metrics("1")
+    method = RpcMethod("unary", "some.Service", "Method")
+    metrics.on_turned_away(TurnedAway(method, "RESOURCE_EXHAUSTED", "loop", 1e-5, 3))
+    labels = {"grpc_type": "unary", "grpc_service": "some.Service", "grpc_method": "Method"}
+    assert value(metrics, "grpc_server_started_total", **labels) == 3
+    assert value(metrics, "grpc_server_handled_total", grpc_code=grpc_code("RESOURCE_EXHAUSTED"), **labels) == 3
+    assert value(metrics, "cellserve_rejected_total", reason="OVERLOADED") == 3
+    assert value(metrics, "cellserve_overload_refused_total", cause="loop") == 3

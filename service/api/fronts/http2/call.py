@@ -12,7 +12,7 @@ from typing import Any, Final, NoReturn, Protocol
 
 import grpc
 
-from cellserve.service.api.fronts.front import Metadata
+from cellserve.service.api.call_context import Metadata
 from cellserve.service.api.fronts.http2 import headers
 from cellserve.service.api.fronts.http2.headers import RequestHead, Unreadable
 from cellserve.service.api.fronts.http2.incoming import IncomingMessages
@@ -72,14 +72,19 @@ class Call:
     )
 
     def __init__(
-        self, wire: Wire, stream_id: int, head: RequestHead, most_message_bytes: int, loop: asyncio.AbstractEventLoop
+        self,
+        wire: Wire,
+        stream_id: int,
+        head: RequestHead,
+        most_message_bytes: int,
+        loop: asyncio.AbstractEventLoop,
     ) -> None:
         self._wire = wire
         self._stream_id = stream_id
         self._head = head
         self._loop = loop
         self._most_message_bytes = most_message_bytes
-        self._reader: Any = None
+        self._reader = MessageReader(head.encoding, most_message_bytes)
         self._handler: Any = None
         self._incoming: IncomingMessages | None = None
         self._message: bytes | None = None  # of a call that has one
@@ -92,6 +97,7 @@ class Call:
         self._timer: asyncio.TimerHandle | None = None
         if head.timeout_seconds is not None:
             self._deadline_seconds = loop.time() + head.timeout_seconds
+            self._timer = loop.call_at(self._deadline_seconds, self._expire)
 
     @property
     def is_over(self) -> bool:
@@ -109,9 +115,6 @@ class Call:
     def begin(self, handler: Any) -> None:
         """A handler of one message runs once that has come, one of a stream at once."""
         self._handler = handler
-        self._reader = MessageReader(self._head.encoding, self._most_message_bytes)
-        if self._deadline_seconds is not None:
-            self._timer = self._loop.call_at(self._deadline_seconds, self._expire)
         if handler.request_streaming:
             self._incoming = IncomingMessages(self._reader, handler.request_deserializer, self._acknowledge, self._loop)
             self._run(self._incoming)

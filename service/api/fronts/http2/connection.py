@@ -11,15 +11,24 @@ import logging
 import random
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, Final, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
 import grpc
 import ngh2
 
+from cellserve.service.api.call_context import Ending, Metadata
 from cellserve.service.api.facts import ConnectionEnd
 from cellserve.service.api.fronts.front import Calls
 from cellserve.service.api.fronts.http2.call import Call
-from cellserve.service.api.fronts.http2.headers import REPLY_HEADERS, Fields, NotGrpc, Unreadable, read_head, trailers
+from cellserve.service.api.fronts.http2.headers import (
+    REPLY_HEADERS,
+    Fields,
+    NotGrpc,
+    RequestHead,
+    Unreadable,
+    read_head,
+    trailers,
+)
 from cellserve.service.api.fronts.http2.keepalive import Keepalive
 from cellserve.service.api.fronts.http2.messages import prefix
 from cellserve.service.api.fronts.http2.peer import peer_of
@@ -38,7 +47,8 @@ _HEADER_BYTES: Final = 1 << 16  # beyond this the connection ends; headers.py re
 _RESETS: Final = (20_000, 4_000)  # at once, and in a second: clients that hedge give up half of all their calls
 _SETTINGS: Final = (1_000, 10)  # the same; each changes the windows of all streams
 _FLOODS: Final = (ngh2.ErrorCode.INTERNAL_ERROR, ngh2.ErrorCode.ENHANCE_YOUR_CALM)  # as which nghttp2 tells resets, and the rest
-_GATHERED_SECONDS: Final = 0.004  # under overload: what is refused meanwhile leaves in one write
+_GATHERED_SECONDS: Final = 0.004  # what is turned away meanwhile leaves in one write
+_RELAXED_SECONDS: Final = 0.5  # after the last call that was turned away
 _NOTICE_SECONDS: Final = 0.05  # for calls that crossed the word that there shall be no more
 _LINGER_SECONDS: Final = 1.0  # for the last bytes on their way out
 _AGE_SPREAD: Final = 0.1  # either way, so that clients that came together do not come again together
@@ -67,6 +77,19 @@ class Peers(Protocol):
         """So many were received, or given to be sent."""
 
 
+class _Arrival(NamedTuple):
+    """A Caller, of a call that may never begin."""
+
+    connection: Connection
+    head: RequestHead
+
+    def peer(self) -> str:
+        return self.connection.peer
+
+    def invocation_metadata(self) -> Metadata:
+        return self.head.metadata
+
+
 class Connection(asyncio.Protocol):
     """On the event loop. What calls ask of it is described in call.py."""
 
@@ -82,7 +105,9 @@ class Connection(asyncio.Protocol):
         self._calls: dict[int, Call] = {}
         self._answered: set[int] = set()  # streams whose client may still be sending
         self._senders: dict[int, asyncio.Future[None]] = {}  # who waits for room
-        self._flushing = self._writable = self._open = self._leaving = self._greeted = self._narrow = False
+        self._receiving = self._flush_due = self._writable = self._open = self._leaving = self._greeted = False
+        self._gathering = self._narrow = False
+        self._turned_away_seconds = float("-inf")
         self._pings = PingLimit(options.min_ping_interval_seconds)
         self._settings = RateLimit(*_SETTINGS, loop.time())
         self._keepalive = Keepalive(options.keepalive_seconds, options.keepalive_timeout_seconds, loop.time())
@@ -140,7 +165,7 @@ class Connection(asyncio.Protocol):
             return
         self._keepalive.heard(self._loop.time())
         self._peers.moved(len(data))
-        later, self._flushing = self._flushing and self._narrow, True  # at the end of this
+        self._receiving = True  # what is sent meanwhile leaves at the end of this
         try:
             self._session.receive_data(data)
         except ngh2.DenialOfServiceError as error:
@@ -149,12 +174,9 @@ class Connection(asyncio.Protocol):
             self._cut("protocol" if self._greeted else "not_http2", str(error))
         else:
             self._take_events()
-            if later:
-                return
-            if self._narrow:
-                self._loop.call_later(_GATHERED_SECONDS, self._flush)
-            else:
+            if self._flush_due or not self._gathering:
                 self._flush()
+        self._receiving = False
 
     def pause_writing(self) -> None:
         self._writable = False
@@ -174,9 +196,26 @@ class Connection(asyncio.Protocol):
 
     # --- under overload ---
 
-    def narrow(self, narrow: bool) -> None:
-        """Whether clients shall wait with the messages of new calls until these are let in: of the others, none is sent."""
-        if self._open and narrow != self._narrow:
+    def relax(self, now_seconds: float) -> None:
+        """To be called every few hundredths of a second: once nobody was turned away for a while, messages come as before."""
+        if self._narrow and now_seconds - self._turned_away_seconds > _RELAXED_SECONDS:
+            self._set_narrow(False)
+
+    def _turn_away(self, stream_id: int, ending: Ending) -> None:
+        """What is refused within a few milliseconds leaves in one write, and no further message comes unasked."""
+        self._turned_away_seconds = self._loop.time()
+        if not self._narrow:
+            self._set_narrow(True)
+        if not self._gathering:
+            self._gathering = True
+            self._loop.call_later(_GATHERED_SECONDS, self._flush)
+        fields = (*REPLY_HEADERS, *trailers(*ending))
+        self._answered.add(stream_id)
+        self._act(stream_id, lambda session: session.send_response(stream_id, fields, end_stream=True))
+
+    def _set_narrow(self, narrow: bool) -> None:
+        """Whether the client shall wait with the messages of new calls until these are let in: of the others, none is sent."""
+        if self._open:
             self._narrow = narrow
             self._session.update_settings({ngh2.Setting.INITIAL_WINDOW_SIZE: 0 if narrow else _STREAM_WINDOW_BYTES})
             self._flush()
@@ -279,18 +318,25 @@ class Connection(asyncio.Protocol):
         except Unreadable as error:
             self.send_only_trailers(stream_id, (*REPLY_HEADERS, *trailers(error.code, str(error), ())))
         else:
-            call = self._calls[stream_id] = Call(self, stream_id, head, self._options.max_message_bytes, self._loop)
-            handler = self._methods.handler(head.path)
-            if handler is None:
-                call.refuse(Unreadable(grpc.StatusCode.UNIMPLEMENTED, f"this server does not offer {head.path[:256]}"))
-            elif self._methods.gated(head.path) and self._methods.turned_away(head.path, call):
-                call.finish_as_told()
-            else:
-                if self._narrow:
-                    self._widen(stream_id)
-                call.begin(handler)
-                if event.end_stream:
-                    call.end_of_messages()
+            self._begin(stream_id, head, event.end_stream)
+
+    def _begin(self, stream_id: int, head: RequestHead, is_all: bool) -> None:
+        if self._methods.gated(head.path):
+            turned_away = self._methods.turned_away(head.path, _Arrival(self, head))
+            if turned_away is not None:
+                self._turn_away(stream_id, turned_away)
+                return
+        handler = self._methods.handler(head.path)
+        if handler is None:
+            unknown = trailers(grpc.StatusCode.UNIMPLEMENTED, f"this server does not offer {head.path[:256]}", ())
+            self.send_only_trailers(stream_id, (*REPLY_HEADERS, *unknown))
+            return
+        if self._narrow:
+            self._widen(stream_id)
+        call = self._calls[stream_id] = Call(self, stream_id, head, self._options.max_message_bytes, self._loop)
+        call.begin(handler)
+        if is_all:
+            call.end_of_messages()
 
     def _on_data(self, event: ngh2.DataReceived) -> None:
         call = self._calls.get(event.stream_id)
@@ -380,25 +426,26 @@ class Connection(asyncio.Protocol):
                 del self._senders[stream_id]
 
     def _send(self, stream_id: int, act: Callable[[ngh2.Connection], None]) -> None:
+        """Leaves in the event loop's next turn, with whatever else is sent until then."""
+        if self._open:
+            self._act(stream_id, act)
+            if not self._flush_due:
+                self._flush_due = True
+                if not self._receiving:
+                    self._loop.call_soon(self._flush)
+
+    def _act(self, stream_id: int, act: Callable[[ngh2.Connection], None]) -> None:
         """Of a stream that the client has left meanwhile, nothing is sent."""
-        if not self._open:
-            return
         try:
             act(self._session)
         except ngh2.NGH2Error as error:  # of a stream that is gone, it does nothing
             _log.debug("stream %d of %s: %s", stream_id, self.peer, error)
             with suppress(ngh2.ConnectionStateError):  # of a session that is about to end
                 self._session.reset_stream(stream_id, ngh2.ErrorCode.INTERNAL_ERROR)
-        if not self._flushing:
-            self._flushing = True
-            if self._narrow:
-                self._loop.call_later(_GATHERED_SECONDS, self._flush)
-            else:
-                self._loop.call_soon(self._flush)
 
     def _flush(self) -> None:
         """Hands the socket what may be sent now; the rest waits for the client's window or the socket."""
-        self._flushing = False
+        self._flush_due = self._gathering = False
         if not self._open:
             return
         self._write()

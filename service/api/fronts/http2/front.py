@@ -19,7 +19,6 @@ from cellserve.service.api.fronts.options import ServerOptions
 from cellserve.service.followed_files import FollowedFiles
 
 _LOOKED_SECONDS: Final = 0.02  # how often it is seen whether the last call has ended
-_RELAXED_SECONDS: Final = 0.5  # after all calls were read again
 _LAST_WORDS_SECONDS: Final = 0.2
 
 
@@ -39,7 +38,6 @@ class Http2Front:
         self._options = options
         self._loop = asyncio.get_running_loop()
         self._connections: set[Connection] = set()
-        self._pressed_seconds = float("-inf")
         self._sockets: list[socket.socket] = []
         self._servers: list[asyncio.Server] = []
         self._identity: FollowedFiles[ssl.SSLContext] | None = (
@@ -59,14 +57,11 @@ class Http2Front:
                 self._encrypted.append(TlsListener(one, self._identity.current, self._made, self._failed, self._loop))
 
     def press(self, pressed: bool) -> None:
-        """While not all calls are read, clients send messages only of those that are."""
+        """Connections know by what they turn away; they learn here that time passes."""
         self._offences.settle()
         now_seconds = self._loop.time()
-        if pressed:
-            self._pressed_seconds = now_seconds
-        narrow = now_seconds - self._pressed_seconds < _RELAXED_SECONDS
         for connection in self._connections:
-            connection.narrow(narrow)
+            connection.relax(now_seconds)
 
     async def stop(self, grace_seconds: float) -> None:
         self._stopping = True

@@ -8,6 +8,8 @@ from typing import Any
 
 import grpc
 
+from cellserve.service.api.call_context import Caller, Ending
+
 Behaviour = Callable[..., Any]
 
 
@@ -31,11 +33,8 @@ class ScriptedCalls:
     def gated(self, name: str) -> bool:
         return self.closed
 
-    def turned_away(self, name: str, context: Any) -> bool:
-        context.set_code(grpc.StatusCode.RESOURCE_EXHAUSTED)
-        context.set_details("too many")
-        context.set_trailing_metadata((("why", "closed"),))
-        return True
+    def turned_away(self, name: str, caller: Caller) -> Ending | None:
+        return Ending(grpc.StatusCode.RESOURCE_EXHAUSTED, "too many", (("why", "closed"),))
 
     # --- what tests add ---
 
