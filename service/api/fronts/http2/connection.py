@@ -48,6 +48,8 @@ _RESETS: Final = (20_000, 4_000)  # at once, and in a second: clients that hedge
 _SETTINGS: Final = (1_000, 10)  # the same; each changes the windows of all streams
 _FLOODS: Final = (ngh2.ErrorCode.INTERNAL_ERROR, ngh2.ErrorCode.ENHANCE_YOUR_CALM)  # as which nghttp2 tells resets, and the rest
 _GATHERED_SECONDS: Final = 0.004  # what is turned away meanwhile leaves in one write
+_FIRST_MESSAGE_SECONDS: Final = 0.002  # after the headers of a call
+_PATIENCE_SECONDS: Final = 0.2  # with a client that has its answer and is still sending
 _RELAXED_SECONDS: Final = 0.5  # after the last call that was turned away
 _NOTICE_SECONDS: Final = 0.05  # for calls that crossed the word that there shall be no more
 _LINGER_SECONDS: Final = 1.0  # for the last bytes on their way out
@@ -103,7 +105,10 @@ class Connection(asyncio.Protocol):
         self.peer = ""
         self.end_cause: ConnectionEnd = "client"
         self._calls: dict[int, Call] = {}
-        self._answered: set[int] = set()  # streams whose client may still be sending
+        self._silent: set[int] = set()  # streams of which nothing but headers has come
+        self._answered: dict[int, float] = {}  # when; streams whose client may still be sending
+        self._turned_away: set[int] = set()  # the same, of one message that is not wanted
+        self._stopping: asyncio.TimerHandle | None = None
         self._senders: dict[int, asyncio.Future[None]] = {}  # who waits for room
         self._receiving = self._flush_due = self._writable = self._open = self._leaving = self._greeted = False
         self._gathering = self._narrow = False
@@ -210,7 +215,7 @@ class Connection(asyncio.Protocol):
             self._gathering = True
             self._loop.call_later(_GATHERED_SECONDS, self._flush)
         fields = (*REPLY_HEADERS, *trailers(*ending))
-        self._answered.add(stream_id)
+        self._turned_away.add(stream_id)
         self._act(stream_id, lambda session: session.send_response(stream_id, fields, end_stream=True))
 
     def _set_narrow(self, narrow: bool) -> None:
@@ -311,6 +316,8 @@ class Connection(asyncio.Protocol):
 
     def _on_request(self, event: ngh2.RequestReceived) -> None:
         stream_id = event.stream_id
+        if not event.end_stream:
+            self._silent.add(stream_id)
         try:
             head = read_head(event.headers)
         except NotGrpc as error:
@@ -339,6 +346,7 @@ class Connection(asyncio.Protocol):
             call.end_of_messages()
 
     def _on_data(self, event: ngh2.DataReceived) -> None:
+        self._silent.discard(event.stream_id)
         call = self._calls.get(event.stream_id)
         if call is None or call.is_over:
             self.acknowledge(event.stream_id, len(event.data))
@@ -354,7 +362,9 @@ class Connection(asyncio.Protocol):
             call.end_of_messages()
 
     def _on_closed_stream(self, event: ngh2.StreamClosed) -> None:
-        self._answered.discard(event.stream_id)
+        self._silent.discard(event.stream_id)
+        self._answered.pop(event.stream_id, None)
+        self._turned_away.discard(event.stream_id)
         call = self._calls.pop(event.stream_id, None)
         if call is not None and not call.is_over:
             call.cut()
@@ -395,12 +405,17 @@ class Connection(asyncio.Protocol):
         self._send(stream_id, lambda session: session.send_data(stream_id, prefix(len(message)) + message))
 
     def send_trailers(self, stream_id: int, fields: Fields) -> None:
-        self._answered.add(stream_id)
+        self._answered[stream_id] = self._loop.time()
         self._send(stream_id, lambda session: session.send_trailers(stream_id, fields))
 
     def send_only_trailers(self, stream_id: int, fields: Fields) -> None:
+        """Of a call whose first message is on its way, a little later: gRPC's client tells its own failure to send it instead."""
+        if stream_id in self._silent:
+            self._silent.discard(stream_id)
+            self._loop.call_later(_FIRST_MESSAGE_SECONDS, self.send_only_trailers, stream_id, fields)
+            return
         self._pings.answered()
-        self._answered.add(stream_id)
+        self._answered[stream_id] = self._loop.time()
         self._send(stream_id, lambda session: session.send_response(stream_id, fields, end_stream=True))
 
     def send_unary(self, stream_id: int, message: bytes, fields: Fields) -> None:
@@ -411,7 +426,7 @@ class Connection(asyncio.Protocol):
 
         self._pings.answered()
         self._peers.moved(len(message))
-        self._answered.add(stream_id)
+        self._answered[stream_id] = self._loop.time()
         self._send(stream_id, act)
 
     def acknowledge(self, stream_id: int, received_bytes: int) -> None:
@@ -449,9 +464,12 @@ class Connection(asyncio.Protocol):
         if not self._open:
             return
         self._write()
-        if self._open and self._answered and self._writable:
-            self._stop_senders()
+        if self._open and self._turned_away and self._writable:
+            self._turned_away = self._reset(self._turned_away)
             self._write()
+        if self._open and self._answered and self._stopping is None:
+            self._stopping = self._loop.call_later(_PATIENCE_SECONDS, self._stop_senders)
+            self._timers.append(self._stopping)
         for stream_id, sender in self._senders.items():
             if self._session.queued_body_size(stream_id) <= _WAITING_BYTES:
                 _wake(sender)
@@ -470,14 +488,21 @@ class Connection(asyncio.Protocol):
             self._take_events()
 
     def _stop_senders(self) -> None:
-        """Answers that have left while the client goes on sending: it is told to stop."""
-        waiting = set()
-        for stream_id in self._answered:
-            if self._session.queued_body_size(stream_id):
-                waiting.add(stream_id)
-            else:
-                self._session.reset_stream(stream_id, ngh2.ErrorCode.NO_ERROR)
-        self._answered = waiting
+        """Clients that have their answer and go on sending. At once, it would fail what they are in the midst of sending."""
+        self._stopping = None
+        if self._open and self._writable:
+            latest_seconds = self._loop.time() - _PATIENCE_SECONDS / 2
+            due = {stream_id for stream_id, seconds in self._answered.items() if seconds <= latest_seconds}
+            for stream_id in due - self._reset(due):
+                del self._answered[stream_id]
+        self._flush()
+
+    def _reset(self, streams: set[int]) -> set[int]:
+        """Those of which something waits to be sent are left, and returned: it would be lost."""
+        waiting = {stream_id for stream_id in streams if self._session.queued_body_size(stream_id)}
+        for stream_id in streams - waiting:
+            self._session.reset_stream(stream_id, ngh2.ErrorCode.NO_ERROR)
+        return waiting
 
 
 def _wake(sender: asyncio.Future[None]) -> None:
