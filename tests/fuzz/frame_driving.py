@@ -14,15 +14,16 @@ from tests.http2_frames import DATA, GOAWAY, HEADERS, RST_STREAM, cut
 
 HANGING_SECONDS: Final = 60.0
 SIDE_BY_SIDE: Final = 32
-_PATIENCE_SECONDS: Final = 0.02  # for those that wait for an answer
 _KINDS: Final = {DATA: "data", HEADERS: "headers", RST_STREAM: "reset", GOAWAY: "goodbye"}
 
 
 class FrameFuzz:
     """What has been sent so far. answers: connections by the most telling frame that came back. faults: told for a person."""
 
-    def __init__(self, host: str, port: int) -> None:
+    def __init__(self, host: str, port: int, patience_seconds: float = 0.02) -> None:
+        """patience_seconds: of connections that wait for an answer."""
         self._host, self._port = host, port
+        self._patience_seconds = patience_seconds
         self.answers: Counter[str] = Counter()
         self.faults: list[str] = []
 
@@ -53,7 +54,7 @@ class FrameFuzz:
                     await asyncio.sleep(0)
                 if case.waits:
                     with suppress(TimeoutError):
-                        async with asyncio.timeout(_PATIENCE_SECONDS):
+                        async with asyncio.timeout(self._patience_seconds):
                             answer += await loop.sock_recv(connection, 1 << 16)
                 if case.says_goodbye:
                     with suppress(OSError):  # it has ended already
