@@ -14,6 +14,7 @@ from tests.http2_frames import DATA, GOAWAY, HEADERS, RST_STREAM, cut
 
 HANGING_SECONDS: Final = 60.0
 SIDE_BY_SIDE: Final = 32
+_NOTHING: Final = "nothing"
 _KINDS: Final = {DATA: "data", HEADERS: "headers", RST_STREAM: "reset", GOAWAY: "goodbye"}
 
 
@@ -55,7 +56,8 @@ class FrameFuzz:
                 if case.waits:
                     with suppress(TimeoutError):
                         async with asyncio.timeout(self._patience_seconds):
-                            answer += await loop.sock_recv(connection, 1 << 16)
+                            while _told(answer) == _NOTHING and (data := await loop.sock_recv(connection, 1 << 16)):
+                                answer += data
                 if case.says_goodbye:
                     with suppress(OSError):  # it has ended already
                         connection.shutdown(socket.SHUT_WR)
@@ -64,6 +66,6 @@ class FrameFuzz:
         return bytes(answer)
 
 
-def _told(answer: bytes) -> str:
-    kinds = {frame.kind for frame in cut(answer)}
-    return next((word for kind, word in _KINDS.items() if kind in kinds), "nothing")
+def _told(answer: bytes | bytearray) -> str:
+    kinds = {frame.kind for frame in cut(bytes(answer))}
+    return next((word for kind, word in _KINDS.items() if kind in kinds), _NOTHING)
