@@ -14,15 +14,17 @@ from tests.http2_frames import DATA, GOAWAY, HEADERS, RST_STREAM, cut
 
 HANGING_SECONDS: Final = 60.0
 SIDE_BY_SIDE: Final = 32
-_PATIENCE_SECONDS: Final = 0.02  # for those that wait for an answer
+_NOTHING: Final = "nothing"
 _KINDS: Final = {DATA: "data", HEADERS: "headers", RST_STREAM: "reset", GOAWAY: "goodbye"}
 
 
 class FrameFuzz:
     """What has been sent so far. answers: connections by the most telling frame that came back. faults: told for a person."""
 
-    def __init__(self, host: str, port: int) -> None:
+    def __init__(self, host: str, port: int, patience_seconds: float = 0.02) -> None:
+        """patience_seconds: of connections that wait for an answer."""
         self._host, self._port = host, port
+        self._patience_seconds = patience_seconds
         self.answers: Counter[str] = Counter()
         self.faults: list[str] = []
 
@@ -53,8 +55,9 @@ class FrameFuzz:
                     await asyncio.sleep(0)
                 if case.waits:
                     with suppress(TimeoutError):
-                        async with asyncio.timeout(_PATIENCE_SECONDS):
-                            answer += await loop.sock_recv(connection, 1 << 16)
+                        async with asyncio.timeout(self._patience_seconds):
+                            while _told(answer) == _NOTHING and (data := await loop.sock_recv(connection, 1 << 16)):
+                                answer += data
                 if case.says_goodbye:
                     with suppress(OSError):  # it has ended already
                         connection.shutdown(socket.SHUT_WR)
@@ -63,6 +66,6 @@ class FrameFuzz:
         return bytes(answer)
 
 
-def _told(answer: bytes) -> str:
-    kinds = {frame.kind for frame in cut(answer)}
-    return next((word for kind, word in _KINDS.items() if kind in kinds), "nothing")
+def _told(answer: bytes | bytearray) -> str:
+    kinds = {frame.kind for frame in cut(bytes(answer))}
+    return next((word for kind, word in _KINDS.items() if kind in kinds), _NOTHING)

@@ -21,7 +21,7 @@ from tests.fuzz.frame_driving import FrameFuzz
 from tests.fuzz.questions import questions
 
 SEED = 1
-CASES = 600
+CASES = 400
 CALLS = good_calls(STEPS.name, STEPS_WIDTH)
 
 
@@ -30,7 +30,7 @@ async def test_the_front_stays_calm(tmp_path: Path, caplog: pytest.LogCaptureFix
         model.publish(Repository(tmp_path))
     settings = Settings(repository=tmp_path, host="127.0.0.1", port=0, metrics_port=0, front="http2")
     async with serving(settings) as running, grpc.aio.insecure_channel(f"127.0.0.1:{running.port}") as channel:
-        fuzz, asks = FrameFuzz("127.0.0.1", running.port), questions(channel)
+        fuzz, asks = FrameFuzz("127.0.0.1", running.port, patience_seconds=0.3), questions(channel)
         async with watched(asks) as witnesses:
             await fuzz.send(frame_cases(CALLS, CASES, SEED))
         for ask in asks:
