@@ -362,6 +362,18 @@ async def test_calls_beyond_the_grace_end_with_unavailable() -> None:
         await until(lambda: len(served.calls.cancelled) == 2)
 
 
+async def test_a_long_life_leaves_no_trail_of_timers() -> None:
+    """Of answers that the client had while it was still sending."""
+    async with serving() as served, connected(served.port) as client:
+        await client.answer(b"/s.S/Echo", b"x")
+        (connection,) = served.front._connections
+        before = len(connection._timers)
+        for _ in range(3):
+            stream = await client.reply(client.call(b"/s.S/Nothing", b"x", end=False))
+            assert stream.reset == ngh2.ErrorCode.NO_ERROR
+        assert len(connection._timers) == before
+
+
 async def test_an_old_connection_says_goodbye_lets_its_calls_end_and_closes() -> None:
     async with serving(max_connection_age_seconds=0.05) as served, connected(served.port) as client:
         resting = client.call(b"/s.S/Rest", b"")
