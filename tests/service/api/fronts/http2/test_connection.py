@@ -298,20 +298,23 @@ async def test_the_window_of_the_connection_comes_back_whoever_leaves(how: str) 
     """More goes through than the window of the connection holds, on streams that end while their data are on the way."""
     size_bytes = 900_000
     async with serving(max_message_bytes=1 << 20) as served, connected(served.port) as client:
-        for number in range(90):
-            path = {"cancelled": b"/s.S/Rests", "refused": b"/s.S/Nothing", "answered early": b"/s.S/Early"}[how]
 
-            async def early(requests: Any, context: Any) -> bytes:
-                return b"early"
+        async def early(requests: Any, context: Any) -> bytes:
+            return b"early"
 
-            served.calls.client_stream("/s.S/Early", early)
-            stream_id = client.call(path)
-            client.send(stream_id, message(bytes(size_bytes)))
+        served.calls.client_stream("/s.S/Early", early)
+        path = {"cancelled": b"/s.S/Rests", "refused": b"/s.S/Nothing", "answered early": b"/s.S/Early"}[how]
+        for number in range(3):
+            streams = [client.call(path) for _ in range(30)]
+            for stream_id in streams:
+                client.send(stream_id, message(bytes(size_bytes)))
             if how == "cancelled":
-                await until(partial(served.has_begun, number + 1))
-                client.reset(stream_id)
+                await until(partial(served.has_begun, 30 * number + 30))
+                for stream_id in streams:
+                    client.reset(stream_id)
             else:
-                await client.reply(stream_id)
+                for stream_id in streams:
+                    await client.reply(stream_id)
         for _ in range(3):
             assert (await client.answer(b"/s.S/Size", bytes(size_bytes))).messages == [str(size_bytes).encode()]
 
