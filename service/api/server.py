@@ -58,7 +58,9 @@ class ApiServer:
         self._gate = Gate()
         self._lag = LoopLag(self._on_loop)
         self._inference = OpenInferenceServicer(door, observer, totals, server_version, self._refusal_log)
-        self._turning_away = TurningAway(self._gate, door.execution.turn_away, self._refusal_log, observer)
+        self._turning_away = TurningAway(
+            self._gate, door.execution.expects, door.execution.turn_away, self._refusal_log, observer
+        )
         refusals = Refusals(self._gate, self._turning_away, self._refusal_log)
         self._methods = Methods(observer, _INFERENCE, _LIVE, _access(options), door.execution.at_door, refusals)
         open_inference_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(self._inference, self._methods)  # type: ignore[no-untyped-call]

@@ -193,6 +193,11 @@ class Engine:
                 raise InternalFailure("the server's engine has failed and takes no more work")
             return [sequence.id for _, _, sequence in admitted]
 
+    def expects(self, ticket: str) -> bool:
+        """Whether whoever has this ticket was told to come now. Any thread."""
+        with self._lock:
+            return self._workers[0].admission.expects(ticket, self._clock())
+
     def turn_away(self) -> Overloaded:
         """For a call that there is no time to read: when it should come again. Any thread."""
         worker = min(self._workers, key=lambda worker: worker.workload.outstanding_steps)

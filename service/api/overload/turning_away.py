@@ -20,10 +20,18 @@ from cellserve.service.errors import CAUSE, ServiceError
 
 
 class TurningAway:
-    """On the event loop. error: what one is told that is not read."""
+    """On the event loop. expects: whether a ticket was given for this time. error: what one is told that is not read."""
 
-    def __init__(self, gate: Gate, error: Callable[[], ServiceError], refusal_log: RefusalLog, observer: DoorObserver) -> None:
+    def __init__(
+        self,
+        gate: Gate,
+        expects: Callable[[str], bool],
+        error: Callable[[], ServiceError],
+        refusal_log: RefusalLog,
+        observer: DoorObserver,
+    ) -> None:
         self._gate = gate
+        self._expects = expects
         self._error = error
         self._log = refusal_log
         self._observer = observer
@@ -34,7 +42,8 @@ class TurningAway:
     def ending(self, method: RpcMethod, caller: Caller) -> Ending | None:
         """How a call that has come ends at once; None: it is read."""
         began_seconds = time.perf_counter()
-        if self._gate.passes(asker_of(caller).client, random.random()):
+        asker = asker_of(caller)
+        if self._gate.passes(asker.client, random.random()) or (asker.ticket and self._expects(asker.ticket)):
             return None
         error = self._error()
         ending = ending_of(error, self._ids.next())

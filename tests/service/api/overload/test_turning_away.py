@@ -23,14 +23,15 @@ class Closed(Gate):
 
 
 class Caller:
-    def __init__(self, peer: str) -> None:
+    def __init__(self, peer: str, ticket: str = "") -> None:
         self._peer = peer
+        self._ticket = ticket
 
     def peer(self) -> str:
         return self._peer
 
     def invocation_metadata(self) -> tuple[tuple[str, str], ...]:
-        return ()
+        return ((RETRY_TICKET_KEY, self._ticket),)
 
 
 class Observer:
@@ -45,11 +46,16 @@ def turning_away(observer: Observer) -> TurningAway:
     def error() -> Overloaded:
         return Overloaded("come again", retry_after_seconds=0.5, metadata={CAUSE: TURNED_AWAY}, ticket="t-1")
 
-    return TurningAway(Closed(), error, RefusalLog(), observer)  # type: ignore[arg-type]
+    return TurningAway(Closed(), lambda ticket: ticket == "now", error, RefusalLog(), observer)  # type: ignore[arg-type]
 
 
 def test_who_passes_the_gate_is_read() -> None:
     assert turning_away(Observer()).ending(METHOD, Caller("ipv4:1.2.3.4:5")) is None
+
+
+def test_who_comes_as_it_was_told_is_read() -> None:
+    assert turning_away(Observer()).ending(METHOD, Caller("ipv4:9.9.9.9:9", "now")) is None
+    assert turning_away(Observer()).ending(METHOD, Caller("ipv4:9.9.9.9:9", "another")) is not None
 
 
 def test_the_others_are_told_when_to_come_again() -> None:
