@@ -192,7 +192,7 @@ class Connection(asyncio.Protocol):
 
     def connection_lost(self, error: Exception | None) -> None:
         self._forget()
-        for timer in (*self._timers, self._tending):
+        for timer in (*self._timers, self._tending, self._stopping):
             if timer is not None:
                 timer.cancel()
         self._peers.closed(self)
@@ -469,7 +469,6 @@ class Connection(asyncio.Protocol):
             self._write()
         if self._open and self._answered and self._stopping is None:
             self._stopping = self._loop.call_later(_PATIENCE_SECONDS, self._stop_senders)
-            self._timers.append(self._stopping)
         for stream_id, sender in self._senders.items():
             if self._session.queued_body_size(stream_id) <= _WAITING_BYTES:
                 _wake(sender)

@@ -298,20 +298,23 @@ async def test_the_window_of_the_connection_comes_back_whoever_leaves(how: str) 
     """More goes through than the window of the connection holds, on streams that end while their data are on the way."""
     size_bytes = 900_000
     async with serving(max_message_bytes=1 << 20) as served, connected(served.port) as client:
-        for number in range(90):
-            path = {"cancelled": b"/s.S/Rests", "refused": b"/s.S/Nothing", "answered early": b"/s.S/Early"}[how]
 
-            async def early(requests: Any, context: Any) -> bytes:
-                return b"early"
+        async def early(requests: Any, context: Any) -> bytes:
+            return b"early"
 
-            served.calls.client_stream("/s.S/Early", early)
-            stream_id = client.call(path)
-            client.send(stream_id, message(bytes(size_bytes)))
+        served.calls.client_stream("/s.S/Early", early)
+        path = {"cancelled": b"/s.S/Rests", "refused": b"/s.S/Nothing", "answered early": b"/s.S/Early"}[how]
+        for number in range(3):
+            streams = [client.call(path) for _ in range(30)]
+            for stream_id in streams:
+                client.send(stream_id, message(bytes(size_bytes)))
             if how == "cancelled":
-                await until(partial(served.has_begun, number + 1))
-                client.reset(stream_id)
+                await until(partial(served.has_begun, 30 * number + 30))
+                for stream_id in streams:
+                    client.reset(stream_id)
             else:
-                await client.reply(stream_id)
+                for stream_id in streams:
+                    await client.reply(stream_id)
         for _ in range(3):
             assert (await client.answer(b"/s.S/Size", bytes(size_bytes))).messages == [str(size_bytes).encode()]
 
@@ -360,6 +363,18 @@ async def test_calls_beyond_the_grace_end_with_unavailable() -> None:
         assert client.streams[resting].status == UNAVAILABLE
         assert client.streams[streaming].status == UNAVAILABLE
         await until(lambda: len(served.calls.cancelled) == 2)
+
+
+async def test_a_long_life_leaves_no_trail_of_timers() -> None:
+    """Of answers that the client had while it was still sending."""
+    async with serving() as served, connected(served.port) as client:
+        await client.answer(b"/s.S/Echo", b"x")
+        (connection,) = served.front._connections
+        before = len(connection._timers)
+        for _ in range(3):
+            stream = await client.reply(client.call(b"/s.S/Nothing", b"x", end=False))
+            assert stream.reset == ngh2.ErrorCode.NO_ERROR
+        assert len(connection._timers) == before
 
 
 async def test_an_old_connection_says_goodbye_lets_its_calls_end_and_closes() -> None:
