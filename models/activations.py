@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from cellserve.models.activation_spec import Activation
+from cellserve.models.description.layers.activation import Activation
 from cellserve.models.errors import InvalidSpec
 
 Elementwise = Callable[[Tensor], Tensor]

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import Final
 
+from cellserve.models.description.shapes import minimum_time_steps, required_time_steps
 from cellserve.models.network import Network
 from cellserve.models.probe import Probe
-from cellserve.models.shapes import minimum_time_steps, required_time_steps
 from cellserve.models.traffic import MOST_SINGLE_STEPS, TRAFFIC_KINDS, TrafficKind
 
 BUDGET_SECONDS: Final = 0.2

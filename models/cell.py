@@ -13,7 +13,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from cellserve.models.gate_order import GateOrder
+from cellserve.models.description.gate_order import GateOrder
 
 Gates = tuple[Tensor, ...]  # each [B, units]
 States = tuple[Tensor, ...]  # the layer's named states in order, h first

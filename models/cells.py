@@ -9,9 +9,9 @@ from torch import Tensor
 
 from cellserve.models import gru_cells, legacy_cells, lstm_cells, simple_cells
 from cellserve.models.cell import Cell, OnnxOperator, Step, TorchKernel
+from cellserve.models.description.layers.layer import Layer
+from cellserve.models.description.layers.recurrent import RecurrentLayer
 from cellserve.models.errors import UnknownKind
-from cellserve.models.layer_spec import Layer
-from cellserve.models.recurrent_layer import RecurrentLayer
 
 CELLS: Final[Mapping[type[Layer], Cell]] = {**lstm_cells.CELLS, **gru_cells.CELLS, **simple_cells.CELLS, **legacy_cells.CELLS}
 

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from cellserve.models.description.causal_plan import Plan
+from cellserve.models.description.state_layout import StateLayout
 from cellserve.models.graph import Graph
-from cellserve.models.passes import Plan
 from cellserve.models.row_lengths import RowLengths
 from cellserve.models.state import RecurrentState
-from cellserve.models.state_layout import StateLayout
 from cellserve.models.value import Value
 
 

@@ -18,9 +18,9 @@ import numpy.typing as npt
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
 
-    from cellserve.models.passes import Plan
+    from cellserve.models.description.causal_plan import Plan
+    from cellserve.models.description.tensor_shape import TensorShape
     from cellserve.models.spec import ModelSpec
-    from cellserve.models.tensor_shape import TensorShape
 
 Array = npt.NDArray[Any]
 

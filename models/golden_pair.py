@@ -13,11 +13,11 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from cellserve.models.clock import Fed, steps_of
-from cellserve.models.input_clocks import input_clocks
-from cellserve.models.shapes import fewest_steps, required_steps
+from cellserve.models.description.input_clocks import input_clocks
+from cellserve.models.description.layers.stepwise import EmbeddingLayer, MaskingLayer
+from cellserve.models.description.shapes import fewest_steps, required_steps
+from cellserve.models.description.step_counts import Fed, steps_of
 from cellserve.models.spec import InputSpec, ModelSpec
-from cellserve.models.stepwise_layers import EmbeddingLayer, MaskingLayer
 
 Array = npt.NDArray[Any]
 SEED: Final = 20150327

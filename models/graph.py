@@ -12,9 +12,9 @@ import torch
 from torch import Tensor
 
 from cellserve.models import layers
+from cellserve.models.description.layers.recurrent import RecurrentLayer
 from cellserve.models.implementations import IMPLEMENTATIONS, LayerState, RecurrentKernel
 from cellserve.models.layers import PreparedLayer
-from cellserve.models.recurrent_layer import RecurrentLayer
 from cellserve.models.spec import LayerSpec, ModelSpec
 from cellserve.models.state import RecurrentState
 from cellserve.models.value import Value

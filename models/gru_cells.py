@@ -12,11 +12,11 @@ from typing import Final
 import torch
 from torch import Tensor, nn
 
-from cellserve.models import gate_order
 from cellserve.models.activations import Elementwise, resolve
 from cellserve.models.cell import Cell, Gates, OnnxOperator, Recurrent, States, Step, TorchKernel, wrong_function
-from cellserve.models.layer_spec import Layer
-from cellserve.models.recurrent_layers import GruLayer, MinGruLayer
+from cellserve.models.description import gate_order
+from cellserve.models.description.layers.cells import GruLayer, MinGruLayer
+from cellserve.models.description.layers.layer import Layer
 
 GATES: Final = range(3)
 UPDATE_RESET: Final = range(2)

@@ -18,12 +18,10 @@ from torch import Tensor
 
 from cellserve.models import merging, windows
 from cellserve.models.activations import Elementwise, resolve
-from cellserve.models.errors import UnknownKind
-from cellserve.models.layer_spec import Layer
-from cellserve.models.merge_layer import MergeLayer
-from cellserve.models.row_layers import FlattenLayer, LastStepLayer, RepeatVectorLayer, ReverseLayer
-from cellserve.models.row_lengths import RowLengths
-from cellserve.models.stepwise_layers import (
+from cellserve.models.description.layers.layer import Layer
+from cellserve.models.description.layers.merge import MergeLayer
+from cellserve.models.description.layers.rows import FlattenLayer, LastStepLayer, RepeatVectorLayer, ReverseLayer
+from cellserve.models.description.layers.stepwise import (
     ActivationLayer,
     BatchNormalizationLayer,
     DenseLayer,
@@ -34,6 +32,8 @@ from cellserve.models.stepwise_layers import (
     PReluLayer,
     UnitNormalizationLayer,
 )
+from cellserve.models.errors import UnknownKind
+from cellserve.models.row_lengths import RowLengths
 from cellserve.models.value import Value
 
 PreparedLayer = Callable[..., Value]

@@ -15,8 +15,8 @@ from torch import Tensor
 
 from cellserve.models.activations import Elementwise, resolve
 from cellserve.models.cell import Cell, Gates, Recurrent, States, Step
-from cellserve.models.layer_spec import Layer
-from cellserve.models.recurrent_layers import JzsLayer, SimpleDeepRnnLayer
+from cellserve.models.description.layers.cells import JzsLayer, SimpleDeepRnnLayer
+from cellserve.models.description.layers.layer import Layer
 
 UPDATE = range(1)
 RESET = range(1, 2)

@@ -12,7 +12,7 @@ from functools import partial, reduce
 import torch
 from torch import Tensor
 
-from cellserve.models.merge_layer import MergeLayer
+from cellserve.models.description.layers.merge import MergeLayer
 from cellserve.models.value import Value
 
 Mask = Tensor | None  # [T, B]; None: every step counts

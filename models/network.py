@@ -16,20 +16,20 @@ from torch import Tensor
 
 from cellserve.models.chunk_body import Advance, ChunkBody
 from cellserve.models.chunk_call import ChunkCall
-from cellserve.models.clock import Fed, steps_of
 from cellserve.models.cuda_recorder import CudaRecorder
+from cellserve.models.description.causal_plan import plan
+from cellserve.models.description.shapes import fitting, infer_shapes, minimum_time_steps, required_time_steps
+from cellserve.models.description.state_layout import StateLayout
+from cellserve.models.description.step_counts import Fed, steps_of
 from cellserve.models.errors import Unsupported
 from cellserve.models.graph import Graph
 from cellserve.models.implementations import IMPLEMENTATIONS, Implementation
 from cellserve.models.pass_network import PassNetwork
-from cellserve.models.passes import plan
 from cellserve.models.recorder import Recorder
 from cellserve.models.recordings import RECORDED_AT, Recordings
 from cellserve.models.row_lengths import RowLengths
-from cellserve.models.shapes import fitting, infer_shapes, minimum_time_steps, required_time_steps
 from cellserve.models.spec import InputSpec, ModelSpec
 from cellserve.models.state import RecurrentState
-from cellserve.models.state_layout import StateLayout
 from cellserve.models.uploads import indices
 from cellserve.models.value import Value
 from cellserve.models.weights import Weights

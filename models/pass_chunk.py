@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from cellserve.models.clock import Order
+from cellserve.models.description.step_counts import Order
 from cellserve.models.pass_memory import Array, PassMemory
 from cellserve.models.pass_plan import Pass
 

@@ -12,14 +12,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 
-from cellserve.models.clock import ONWARD, Clock
-from cellserve.models.mask_sources import mask_sources
+from cellserve.models.description.layers.recurrent import RecurrentLayer
+from cellserve.models.description.mask_sources import mask_sources
+from cellserve.models.description.shapes import infer_shapes
+from cellserve.models.description.step_counts import ONWARD, Clock
+from cellserve.models.description.tensor_shape import TensorShape
 from cellserve.models.pass_plan import Pass, PassPlan, Start, View
 from cellserve.models.pass_views import views
-from cellserve.models.recurrent_layer import RecurrentLayer
-from cellserve.models.shapes import infer_shapes
 from cellserve.models.spec import LayerSpec, ModelSpec
-from cellserve.models.tensor_shape import TensorShape
 
 _AN_ID = (2,)  # eight bytes
 

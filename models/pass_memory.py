@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from cellserve.models.clock import ONWARD, TURNED, Change, Order
+from cellserve.models.description.step_counts import ONWARD, TURNED, Change, Order
 
 Array = NDArray[np.generic]
 

@@ -11,20 +11,20 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from cellserve.models.clock import ONWARD, TURNED, Fed, Order
+from cellserve.models.description.layers.recurrent import RecurrentLayer
+from cellserve.models.description.shapes import required_steps
+from cellserve.models.description.state_layout import StateLayout
+from cellserve.models.description.step_counts import ONWARD, TURNED, Fed, Order
+from cellserve.models.description.tensor_shape import TensorShape
 from cellserve.models.graph import Graph
 from cellserve.models.implementations import LayerState
 from cellserve.models.pass_chunk import PassAdvance, PassChunk
 from cellserve.models.pass_cutting import cut
 from cellserve.models.pass_memory import Array, PassMemory
 from cellserve.models.pass_plan import Pass, View
-from cellserve.models.recurrent_layer import RecurrentLayer
 from cellserve.models.row_lengths import RowLengths
-from cellserve.models.shapes import required_steps
 from cellserve.models.spec import LayerSpec, ModelSpec
 from cellserve.models.state import RecurrentState
-from cellserve.models.state_layout import StateLayout
-from cellserve.models.tensor_shape import TensorShape
 from cellserve.models.value import Value
 from cellserve.models.windows import Windowed, reduction_of
 

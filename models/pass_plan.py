@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from cellserve.models.clock import Clock, Fed, Order
+from cellserve.models.description.step_counts import Clock, Fed, Order
 from cellserve.models.spec import LayerSpec
 
 

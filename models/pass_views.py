@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from cellserve.models.clock import ONWARD, TURNED, Order
+from cellserve.models.description.step_counts import ONWARD, TURNED, Order
+from cellserve.models.description.tensor_shape import TensorShape
 from cellserve.models.pass_plan import View
 from cellserve.models.spec import LayerSpec
-from cellserve.models.tensor_shape import TensorShape
 
 
 def views(

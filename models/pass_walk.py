@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from cellserve.models.clock import Fed, steps_of
+from cellserve.models.description.step_counts import Fed, steps_of
 from cellserve.models.network import Network
 from cellserve.models.pass_chunk import Key, gather, scatter
 from cellserve.models.pass_memory import Array

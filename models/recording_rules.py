@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
+from cellserve.models.description.causal_plan import Plan
 from cellserve.models.implementations import INTERPRETED
-from cellserve.models.passes import Plan
 
 RECORDED_LABELS: Final = INTERPRETED  # thousands of launches a chunk, each from Python
 LONGEST_PIECE: Final = 128  # time steps: recording is slow and takes memory by the step, and launching so many at once is cheap

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from cellserve.models.state_layout import StateLayout
+from cellserve.models.description.state_layout import StateLayout
 from cellserve.models.uploads import indices
 
 Rows = Sequence[int] | Tensor

@@ -16,14 +16,14 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from cellserve.models.activations import Elementwise, resolve
-from cellserve.models.clock import Change
+from cellserve.models.description.layers.layer import Layer
+from cellserve.models.description.layers.rows import GlobalPooling1dLayer
+from cellserve.models.description.layers.windowed import Conv1dLayer, Cropping1dLayer, Padding1dLayer, Pooling1dLayer
+from cellserve.models.description.step_counts import Change
 from cellserve.models.errors import UnknownKind
-from cellserve.models.layer_spec import Layer
 from cellserve.models.reductions import Average, Largest, Reduction
-from cellserve.models.row_layers import GlobalPooling1dLayer
 from cellserve.models.row_lengths import RowLengths
 from cellserve.models.value import Value
-from cellserve.models.windowed_layers import Conv1dLayer, Cropping1dLayer, Padding1dLayer, Pooling1dLayer
 
 Arrays = Mapping[str, Tensor]
 Compute = Callable[[Tensor, Tensor], Tensor]

@@ -14,10 +14,10 @@ from torch import Tensor
 
 from cellserve.models.cell import Gates
 from cellserve.models.cells import step_of
+from cellserve.models.description.layers.recurrent import RecurrentLayer
 from cellserve.models.implementations.gate_weights import Product, input_product, recurrent_product
 from cellserve.models.implementations.kernel import RecurrentKernel
 from cellserve.models.implementations.scan import ScanKernel
-from cellserve.models.recurrent_layer import RecurrentLayer
 
 
 def unsupported(layer: RecurrentLayer) -> str | None:

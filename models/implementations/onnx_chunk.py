@@ -14,15 +14,15 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import TensorProto
 
+from cellserve.models.description.causal_plan import Plan
+from cellserve.models.description.layers.recurrent import RecurrentLayer
+from cellserve.models.description.layers.rows import LastStepLayer
+from cellserve.models.description.layers.stepwise import EmbeddingLayer, MaskingLayer
+from cellserve.models.description.state_layout import SEEN, StateLayout
+from cellserve.models.description.tensor_shape import TensorShape
 from cellserve.models.implementations import onnx_graph, onnx_plain, onnx_scan
 from cellserve.models.implementations.onnx_builder import GraphBuilder
-from cellserve.models.passes import Plan
-from cellserve.models.recurrent_layer import RecurrentLayer
-from cellserve.models.row_layers import LastStepLayer
 from cellserve.models.spec import LayerSpec, ModelSpec
-from cellserve.models.state_layout import SEEN, StateLayout
-from cellserve.models.stepwise_layers import EmbeddingLayer, MaskingLayer
-from cellserve.models.tensor_shape import TensorShape
 
 Array = NDArray[np.float32]
 

@@ -8,12 +8,10 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from cellserve.models.activation_spec import Activation
-from cellserve.models.implementations.onnx_activations import KNOWN, onnx_activation
-from cellserve.models.implementations.onnx_builder import GraphBuilder
-from cellserve.models.layer_spec import Layer
-from cellserve.models.merge_layer import MergeLayer
-from cellserve.models.stepwise_layers import (
+from cellserve.models.description.layers.activation import Activation
+from cellserve.models.description.layers.layer import Layer
+from cellserve.models.description.layers.merge import MergeLayer
+from cellserve.models.description.layers.stepwise import (
     ActivationLayer,
     BatchNormalizationLayer,
     DenseLayer,
@@ -21,6 +19,8 @@ from cellserve.models.stepwise_layers import (
     EmbeddingLayer,
     MaskingLayer,
 )
+from cellserve.models.implementations.onnx_activations import KNOWN, onnx_activation
+from cellserve.models.implementations.onnx_builder import GraphBuilder
 
 Array = NDArray[np.float32]
 

@@ -14,13 +14,13 @@ from typing import Any, Final
 import numpy as np
 from onnx import NodeProto, helper
 
-from cellserve.models import gate_order
-from cellserve.models.activation_spec import Activation
+from cellserve.models.description import gate_order
+from cellserve.models.description.layers.activation import Activation
+from cellserve.models.description.layers.cells import GruLayer, LstmLayer, SimpleRnnLayer
+from cellserve.models.description.layers.layer import Layer
+from cellserve.models.description.layers.recurrent import RecurrentLayer
 from cellserve.models.implementations.onnx_activations import onnx_activation
 from cellserve.models.implementations.onnx_graph import INPUTS, Array, Piece, model, tensor
-from cellserve.models.layer_spec import Layer
-from cellserve.models.recurrent_layer import RecurrentLayer
-from cellserve.models.recurrent_layers import GruLayer, LstmLayer, SimpleRnnLayer
 
 LSTM_GATES: Final = ("i", "f", "o", "c")  # so that those with one activation stand together
 

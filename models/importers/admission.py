@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from cellserve.models.description.shapes import expected_weights
 from cellserve.models.errors import ImportRefused, InvalidSpec, InvalidWeights
 from cellserve.models.importers.imported import ImportedModel, Source
 from cellserve.models.importers.precision import SERVED, deviation_note, foreign
-from cellserve.models.shapes import expected_weights
 from cellserve.models.spec import ModelSpec
 from cellserve.models.weights import Weights
 

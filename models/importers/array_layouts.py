@@ -9,12 +9,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Final
 
+from cellserve.models.description.layers.layer import Layer
+from cellserve.models.description.layers.recurrent import RecurrentLayer
+from cellserve.models.description.layers.stepwise import (
+    BatchNormalizationLayer,
+    DenseLayer,
+    EmbeddingLayer,
+    LayerNormalizationLayer,
+)
 from cellserve.models.importers import keras_records, layout, tensorflow1_records, torch_records
 from cellserve.models.importers.description import Layout
 from cellserve.models.importers.layout import Array, Arrays, LayoutError, Listed
-from cellserve.models.layer_spec import Layer
-from cellserve.models.recurrent_layer import RecurrentLayer
-from cellserve.models.stepwise_layers import BatchNormalizationLayer, DenseLayer, EmbeddingLayer, LayerNormalizationLayer
 
 LISTED: Final[Mapping[Layout, Mapping[type[Layer], Listed]]] = {
     "keras": {kind: record.listed for kind, record in keras_records.RECORDS.items()},

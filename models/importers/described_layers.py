@@ -15,15 +15,15 @@ from typing import Any, Final, NoReturn
 import numpy.typing as npt
 from pydantic import ValidationError
 
+from cellserve.models.description.layers.cells import LstmLayer
+from cellserve.models.description.layers.recurrent import RecurrentLayer
+from cellserve.models.description.shapes import expected_weights
 from cellserve.models.errors import ImportRefused, InvalidSpec
 from cellserve.models.importers.admission import admitted
 from cellserve.models.importers.array_layouts import roles, to_canonical
 from cellserve.models.importers.description import DescribedLayer, Description
 from cellserve.models.importers.imported import ImportedModel, Source
 from cellserve.models.importers.unused import tell_unused
-from cellserve.models.recurrent_layer import RecurrentLayer
-from cellserve.models.recurrent_layers import LstmLayer
-from cellserve.models.shapes import expected_weights
 from cellserve.models.spec import LayerSpec, ModelSpec
 
 Arrays = Mapping[str, npt.NDArray[Any]]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from cellserve.models.activation_spec import Activation, ActivationName
+from cellserve.models.description.layers.activation import Activation, ActivationName
 from cellserve.models.errors import ImportRefused
 from cellserve.models.importers.keras_era import Era
 

@@ -9,9 +9,9 @@ import re
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from cellserve.models.activation_spec import ActivationName
+from cellserve.models.description.layers.activation import ActivationName
+from cellserve.models.description.layers.recurrent import MaskRule
 from cellserve.models.errors import ImportRefused
-from cellserve.models.recurrent_layer import MaskRule
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,8 @@ from typing import Any, Final
 
 import numpy as np
 
+from cellserve.models.description.layers.recurrent import RecurrentLayer
+from cellserve.models.description.layers.stepwise import MaskingLayer
 from cellserve.models.errors import ImportRefused
 from cellserve.models.importers.admission import admitted
 from cellserve.models.importers.description import Description
@@ -24,9 +26,7 @@ from cellserve.models.importers.keras_legacy import as_keras_1
 from cellserve.models.importers.keras_release import is_keras_0, likely_releases
 from cellserve.models.importers.keras_weights import collect
 from cellserve.models.importers.precision import declared
-from cellserve.models.recurrent_layer import RecurrentLayer
 from cellserve.models.spec import ModelSpec
-from cellserve.models.stepwise_layers import MaskingLayer
 
 FIELDS: Final = frozenset({"keras_version", "keras_backend", "projections"})
 

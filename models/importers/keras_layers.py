@@ -11,15 +11,10 @@ from dataclasses import replace
 from functools import partial
 from typing import Final
 
-from cellserve.models.activation_spec import Activation
-from cellserve.models.importers import legacy_layout
-from cellserve.models.importers.keras_activations import activation_layer, activation_of
-from cellserve.models.importers.keras_graph import Builder, Graph, KerasLayer, Tensor
-from cellserve.models.importers.keras_windows import WINDOWS
-from cellserve.models.importers.mask_logic import EVERYTHING, MaskLogic, all_of, any_of, where
-from cellserve.models.merge_layer import MergeLayer
-from cellserve.models.row_layers import FlattenLayer, RepeatVectorLayer
-from cellserve.models.stepwise_layers import (
+from cellserve.models.description.layers.activation import Activation
+from cellserve.models.description.layers.merge import MergeLayer
+from cellserve.models.description.layers.rows import FlattenLayer, RepeatVectorLayer
+from cellserve.models.description.layers.stepwise import (
     ActivationLayer,
     BatchNormalizationLayer,
     DenseLayer,
@@ -30,6 +25,11 @@ from cellserve.models.stepwise_layers import (
     PReluLayer,
     UnitNormalizationLayer,
 )
+from cellserve.models.importers import legacy_layout
+from cellserve.models.importers.keras_activations import activation_layer, activation_of
+from cellserve.models.importers.keras_graph import Builder, Graph, KerasLayer, Tensor
+from cellserve.models.importers.keras_windows import WINDOWS
+from cellserve.models.importers.mask_logic import EVERYTHING, MaskLogic, all_of, any_of, where
 
 
 def _dense(graph: Graph, keras: KerasLayer, inputs: Sequence[Tensor], part: tuple[str, ...]) -> Tensor:

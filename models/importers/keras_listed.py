@@ -11,11 +11,11 @@ from typing import Any, Final
 
 import numpy as np
 
-from cellserve.models.gate_order import GateOrder
+from cellserve.models.description.gate_order import GateOrder
+from cellserve.models.description.layers.cells import JzsLayer, SimpleDeepRnnLayer
+from cellserve.models.description.layers.recurrent import RecurrentLayer
 from cellserve.models.importers import layout, legacy_layout
 from cellserve.models.importers.layout import Array, Arrays, LayoutError, Listed
-from cellserve.models.recurrent_layer import RecurrentLayer
-from cellserve.models.recurrent_layers import JzsLayer, SimpleDeepRnnLayer
 
 GATE_TRIPLE: Final = ("W", "U", "b")  # Keras 0.x and 1.x
 

@@ -10,15 +10,15 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
 
-from cellserve.models import gate_order
-from cellserve.models.gate_order import GateOrder
+from cellserve.models.description import gate_order
+from cellserve.models.description.gate_order import GateOrder
+from cellserve.models.description.layers.cells import GruLayer, JzsLayer, LstmLayer, SimpleDeepRnnLayer, SimpleRnnLayer
+from cellserve.models.description.layers.layer import Layer
+from cellserve.models.description.layers.recurrent import RecurrentLayer
 from cellserve.models.importers import keras_listed, legacy_layout
 from cellserve.models.importers.keras_graph import Array, Convert, Graph, KerasLayer
 from cellserve.models.importers.keras_options import Config
 from cellserve.models.importers.layout import Listed
-from cellserve.models.layer_spec import Layer
-from cellserve.models.recurrent_layer import RecurrentLayer
-from cellserve.models.recurrent_layers import GruLayer, JzsLayer, LstmLayer, SimpleDeepRnnLayer, SimpleRnnLayer
 
 Shapes = Sequence[tuple[int, ...]]
 NO_STEPS_MISSING: Final = {

@@ -9,6 +9,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
+from cellserve.models.description.layers.merge import MergeLayer
+from cellserve.models.description.layers.recurrent import RecurrentLayer
+from cellserve.models.description.layers.rows import ReverseLayer
 from cellserve.models.importers.keras_activations import activation_of
 from cellserve.models.importers.keras_cells import cells, direction_places
 from cellserve.models.importers.keras_graph import Graph, KerasLayer, Place, Tensor
@@ -16,9 +19,6 @@ from cellserve.models.importers.keras_options import Config, check_options
 from cellserve.models.importers.keras_records import BY_CLASS, CUDNN, stored_arrays
 from cellserve.models.importers.keras_traps import stored_traps, traps
 from cellserve.models.importers.mask_logic import EVERYTHING
-from cellserve.models.merge_layer import MergeLayer
-from cellserve.models.recurrent_layer import RecurrentLayer
-from cellserve.models.row_layers import ReverseLayer
 
 CLASSES: Final = (*BY_CLASS, "RNN")
 MERGE_MODES: Final = {"concat": "concat", "sum": "sum", "mul": "multiply", "ave": "average"}

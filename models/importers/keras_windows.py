@@ -10,11 +10,11 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any, Final, Literal
 
+from cellserve.models.description.layers.rows import GlobalPooling1dLayer
+from cellserve.models.description.layers.windowed import Conv1dLayer, Cropping1dLayer, Padding1dLayer, Pooling1dLayer
 from cellserve.models.importers import legacy_layout
 from cellserve.models.importers.keras_activations import activation_of
 from cellserve.models.importers.keras_graph import Builder, Graph, KerasLayer, Tensor
-from cellserve.models.row_layers import GlobalPooling1dLayer
-from cellserve.models.windowed_layers import Conv1dLayer, Cropping1dLayer, Padding1dLayer, Pooling1dLayer
 
 POOLINGS: Final[dict[str, Literal["max", "average"]]] = {"MaxPooling1D": "max", "AveragePooling1D": "average"}
 GLOBAL_POOLINGS: Final[dict[str, Literal["max", "average"]]] = {"GlobalMaxPooling1D": "max", "GlobalAveragePooling1D": "average"}

@@ -11,11 +11,11 @@ from typing import Final
 
 import numpy as np
 
-from cellserve.models.gate_order import GateOrder
+from cellserve.models.description.gate_order import GateOrder
+from cellserve.models.description.layers.cells import JzsLayer, SimpleDeepRnnLayer
+from cellserve.models.description.layers.recurrent import RecurrentLayer
+from cellserve.models.description.layers.windowed import Conv1dLayer
 from cellserve.models.importers.layout import Array, Arrays, LayoutError, keras_1_recurrent
-from cellserve.models.recurrent_layer import RecurrentLayer
-from cellserve.models.recurrent_layers import JzsLayer, SimpleDeepRnnLayer
-from cellserve.models.windowed_layers import Conv1dLayer
 
 JZS_ARRAYS: Final = {
     1: ("W_z", "b_z", "W_r", "U_r", "b_r", "U_h", "b_h"),

@@ -14,7 +14,10 @@ from typing import Any, Final
 import torch
 from pydantic import ValidationError
 
-from cellserve.models.activation_spec import Activation, ActivationName
+from cellserve.models.description.layers.activation import Activation, ActivationName
+from cellserve.models.description.layers.merge import MergeLayer
+from cellserve.models.description.layers.rows import LastStepLayer, ReverseLayer
+from cellserve.models.description.layers.stepwise import DenseLayer, EmbeddingLayer, UnitNormalizationLayer
 from cellserve.models.errors import ImportRefused
 from cellserve.models.importers import layout
 from cellserve.models.importers.admission import admitted
@@ -31,10 +34,7 @@ from cellserve.models.importers.torch_records import BY_KIND
 from cellserve.models.importers.torch_sharing import refuse_twins, tied
 from cellserve.models.importers.unused import tell_unused
 from cellserve.models.importers.wiring import INPUT, Wiring
-from cellserve.models.merge_layer import MergeLayer
-from cellserve.models.row_layers import LastStepLayer, ReverseLayer
 from cellserve.models.spec import InputSpec, ModelSpec
-from cellserve.models.stepwise_layers import DenseLayer, EmbeddingLayer, UnitNormalizationLayer
 
 FIELDS: Final = frozenset({"head", "head_activations", "ignore", "nonlinearity", "order", "unit_length"})
 

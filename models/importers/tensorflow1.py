@@ -15,7 +15,10 @@ from typing import Any, Final
 import numpy.typing as npt
 from pydantic import ValidationError
 
-from cellserve.models.activation_spec import Activation, ActivationName
+from cellserve.models.description.layers.activation import Activation, ActivationName
+from cellserve.models.description.layers.merge import MergeLayer
+from cellserve.models.description.layers.rows import LastStepLayer, ReverseLayer
+from cellserve.models.description.layers.stepwise import DenseLayer, EmbeddingLayer
 from cellserve.models.errors import ImportRefused
 from cellserve.models.importers.admission import admitted
 from cellserve.models.importers.checkpoint import DTYPES, Checkpoint, is_of_objects
@@ -36,10 +39,7 @@ from cellserve.models.importers.tensorflow1_order import (
 from cellserve.models.importers.tensorflow1_variables import Cell, is_slot, sort_variables
 from cellserve.models.importers.unused import tell_unused
 from cellserve.models.importers.wiring import INPUT, Wiring
-from cellserve.models.merge_layer import MergeLayer
-from cellserve.models.row_layers import LastStepLayer, ReverseLayer
 from cellserve.models.spec import InputSpec, ModelSpec
-from cellserve.models.stepwise_layers import DenseLayer, EmbeddingLayer
 
 FORGET_BIAS: Final = 1.0  # TensorFlow's default
 FIELDS: Final = frozenset(

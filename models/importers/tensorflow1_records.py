@@ -9,13 +9,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from cellserve.models import gate_order
+from cellserve.models.description import gate_order
+from cellserve.models.description.layers.cells import GruLayer, LstmLayer, SimpleRnnLayer
+from cellserve.models.description.layers.layer import Layer
+from cellserve.models.description.layers.recurrent import RecurrentLayer
 from cellserve.models.importers import layout
 from cellserve.models.importers.description import Description
 from cellserve.models.importers.layout import Arrays, LayoutError, Listed
-from cellserve.models.layer_spec import Layer
-from cellserve.models.recurrent_layer import RecurrentLayer
-from cellserve.models.recurrent_layers import GruLayer, LstmLayer, SimpleRnnLayer
 
 NO_FORGET_BIAS: Final = "cudnn_compatible_lstm_cell"
 _LSTM_EXTRAS: Final = frozenset({"projection", "peephole_i", "peephole_f", "peephole_o"})

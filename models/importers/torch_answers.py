@@ -16,7 +16,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from cellserve.models.clock import steps_of
+from cellserve.models.description.step_counts import steps_of
 from cellserve.models.errors import ImportRefused
 from cellserve.models.framework_answers import FrameworkAnswers
 from cellserve.models.golden_pair import golden_inputs

@@ -11,15 +11,15 @@ from typing import Any, Final
 
 from torch import nn
 
-from cellserve.models import gate_order
-from cellserve.models.activation_spec import Activation
-from cellserve.models.gate_order import GateOrder
+from cellserve.models.description import gate_order
+from cellserve.models.description.gate_order import GateOrder
+from cellserve.models.description.layers.activation import Activation
+from cellserve.models.description.layers.cells import GruLayer, LstmLayer, SimpleRnnLayer
+from cellserve.models.description.layers.layer import Layer
+from cellserve.models.description.layers.recurrent import RecurrentLayer
 from cellserve.models.importers import layout
 from cellserve.models.importers.description import Description
 from cellserve.models.importers.layout import Array, Arrays, LayoutError, Listed
-from cellserve.models.layer_spec import Layer
-from cellserve.models.recurrent_layer import RecurrentLayer
-from cellserve.models.recurrent_layers import GruLayer, LstmLayer, SimpleRnnLayer
 
 
 @dataclass(frozen=True, slots=True)

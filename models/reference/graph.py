@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from cellserve.models.clock import Fed
-from cellserve.models.recurrent_layer import RecurrentLayer
+from cellserve.models.description.layers.recurrent import RecurrentLayer
+from cellserve.models.description.shapes import infer_shapes
+from cellserve.models.description.state_layout import StateLayout
+from cellserve.models.description.step_counts import Fed
 from cellserve.models.reference.layers import twin_of
 from cellserve.models.reference.recurrence import run_row
-from cellserve.models.shapes import infer_shapes
 from cellserve.models.spec import ModelSpec
-from cellserve.models.state_layout import StateLayout
 
 Array = npt.NDArray[Any]
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from math import prod
 from typing import Final
 
-from cellserve.models.passes import plan
-from cellserve.models.shapes import expected_weights, infer_shapes
-from cellserve.models.state_layout import StateLayout
+from cellserve.models.description.causal_plan import plan
+from cellserve.models.description.shapes import expected_weights, infer_shapes
+from cellserve.models.description.state_layout import StateLayout
 from cellserve.service.api.signature import Signature
 from cellserve.service.pb import cellserve_pb2 as pb
 from cellserve.service.registry.description import VersionDescription

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from cellserve.models.clock import steps_of
+from cellserve.models.description.step_counts import steps_of
 from cellserve.service.api.requests import RowInputs
 from cellserve.service.api.signature import OutputSignature, Signature
 from cellserve.service.api.tensors import Array

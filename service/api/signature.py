@@ -9,13 +9,13 @@ from collections.abc import Container, Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from cellserve.models.clock import Clock
-from cellserve.models.empty_rows import answers_empty_rows
-from cellserve.models.shapes import fewest_steps, required_steps
+from cellserve.models.description.empty_rows import answers_empty_rows
+from cellserve.models.description.layers.stepwise import EmbeddingLayer
+from cellserve.models.description.shapes import fewest_steps, required_steps
+from cellserve.models.description.state_layout import StateColumns, StateLayout
+from cellserve.models.description.step_counts import Clock
+from cellserve.models.description.tensor_shape import TensorShape
 from cellserve.models.spec import ModelSpec
-from cellserve.models.state_layout import StateColumns, StateLayout
-from cellserve.models.stepwise_layers import EmbeddingLayer
-from cellserve.models.tensor_shape import TensorShape
 from cellserve.service.engine.facts import VersionKey
 from cellserve.service.registry.lease import LoadedVersion
 

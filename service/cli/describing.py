@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from math import prod
 from typing import Any
 
+from cellserve.models.description.causal_plan import plan
+from cellserve.models.description.shapes import expected_weights, infer_shapes
+from cellserve.models.description.tensor_shape import TensorShape
 from cellserve.models.pass_cutting import cut
-from cellserve.models.passes import plan
-from cellserve.models.shapes import expected_weights, infer_shapes
 from cellserve.models.spec import ModelSpec
-from cellserve.models.tensor_shape import TensorShape
 from cellserve.models.traffic import TRAFFIC_KINDS, TRAFFIC_WORDS, TrafficKind
 from cellserve.service.cli.output import print_table
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from cellserve.models.clock import Fed
+from cellserve.models.description.step_counts import Fed
 from cellserve.service.engine.batch import Batch
 from cellserve.service.engine.chunk_queue import ChunkQueue
 from cellserve.service.engine.live_heap import LiveHeap

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from cellserve.models.clock import Fed
+from cellserve.models.description.step_counts import Fed
 from cellserve.service.engine.facts import VersionKey
 from cellserve.service.engine.promise import NOTHING_PROMISED, Promise
 

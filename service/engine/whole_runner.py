@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from cellserve.models.clock import steps_of
+from cellserve.models.description.step_counts import steps_of
 from cellserve.models.network import Network
 from cellserve.models.state import RecurrentState
 from cellserve.service.engine.batch import Batch

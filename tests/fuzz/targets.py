@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from cellserve.models.passes import plan
+from cellserve.models.description.causal_plan import plan
+from cellserve.models.description.layers.stepwise import EmbeddingLayer
 from cellserve.models.spec import ModelSpec
-from cellserve.models.stepwise_layers import EmbeddingLayer
 
 
 @dataclass(frozen=True, slots=True)

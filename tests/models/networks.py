@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from cellserve.models import reference
+from cellserve.models.description.shapes import expected_weights, infer_shapes, minimum_time_steps, required_time_steps
 from cellserve.models.network import Network
-from cellserve.models.shapes import expected_weights, infer_shapes, minimum_time_steps, required_time_steps
 from cellserve.models.spec import InputSpec, LayerSpec, ModelSpec
 from cellserve.models.state import RecurrentState
 from cellserve.models.weights import Weights

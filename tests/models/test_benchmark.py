@@ -7,11 +7,11 @@ import torch
 
 from cellserve.models import benchmark
 from cellserve.models.benchmark import FEWEST_CALLS, Benchmark, Measurement, Shape, contest, grid, measure, recommend
+from cellserve.models.description.layers.cells import GruLayer, LstmLayer
+from cellserve.models.description.layers.rows import FlattenLayer, ReverseLayer
+from cellserve.models.description.layers.stepwise import DenseLayer, EmbeddingLayer
 from cellserve.models.network import Network
-from cellserve.models.recurrent_layers import GruLayer, LstmLayer
-from cellserve.models.row_layers import FlattenLayer, ReverseLayer
 from cellserve.models.spec import InputSpec, ModelSpec
-from cellserve.models.stepwise_layers import DenseLayer, EmbeddingLayer
 from tests.fakes import FakeClock
 from tests.models.networks import chain, features, random_weights
 

@@ -10,12 +10,12 @@ import torch
 
 from cellserve.models import calibration
 from cellserve.models.calibration import Calibration, calibrate, choose
-from cellserve.models.merge_layer import MergeLayer
+from cellserve.models.description.layers.cells import GruLayer, LstmLayer
+from cellserve.models.description.layers.merge import MergeLayer
+from cellserve.models.description.layers.rows import FlattenLayer, ReverseLayer
+from cellserve.models.description.layers.stepwise import EmbeddingLayer, MaskingLayer
 from cellserve.models.network import Network
-from cellserve.models.recurrent_layers import GruLayer, LstmLayer
-from cellserve.models.row_layers import FlattenLayer, ReverseLayer
 from cellserve.models.spec import InputSpec, ModelSpec
-from cellserve.models.stepwise_layers import EmbeddingLayer, MaskingLayer
 from cellserve.models.traffic import TRAFFIC_KINDS
 from tests.fakes import FakeClock, FakeNetwork
 from tests.models.networks import chain, features, random_weights

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from cellserve.models.cell import Gates
 from cellserve.models.cells import step_of
-from cellserve.models.recurrent_layer import RecurrentLayer
-from cellserve.models.recurrent_layers import GruLayer, LstmLayer, MinGruLayer, SimpleRnnLayer
+from cellserve.models.description.layers.cells import GruLayer, LstmLayer, MinGruLayer, SimpleRnnLayer
+from cellserve.models.description.layers.recurrent import RecurrentLayer
 
 Array = NDArray[np.float64]
 ROWS, UNITS = 3, 4

@@ -8,15 +8,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cellserve.models.errors import Unsupported
-from cellserve.models.implementations.onnx_chunk import obstacle
-from cellserve.models.merge_layer import MergeLayer
-from cellserve.models.network import Network
-from cellserve.models.passes import plan
-from cellserve.models.recurrent_layers import GruLayer, LstmLayer, SimpleRnnLayer
-from cellserve.models.row_layers import LastStepLayer, ReverseLayer
-from cellserve.models.spec import InputSpec, LayerSpec, ModelSpec
-from cellserve.models.stepwise_layers import (
+from cellserve.models.description.causal_plan import plan
+from cellserve.models.description.layers.cells import GruLayer, LstmLayer, SimpleRnnLayer
+from cellserve.models.description.layers.merge import MergeLayer
+from cellserve.models.description.layers.rows import LastStepLayer, ReverseLayer
+from cellserve.models.description.layers.stepwise import (
     ActivationLayer,
     BatchNormalizationLayer,
     DenseLayer,
@@ -25,6 +21,10 @@ from cellserve.models.stepwise_layers import (
     LayerNormalizationLayer,
     MaskingLayer,
 )
+from cellserve.models.errors import Unsupported
+from cellserve.models.implementations.onnx_chunk import obstacle
+from cellserve.models.network import Network
+from cellserve.models.spec import InputSpec, LayerSpec, ModelSpec
 from tests.models.drawn_layers import MASK_VALUE, MERGES, VOCABULARY
 from tests.models.feeding import in_chunk_calls
 from tests.models.networks import Case, agree_with_oracle, chain, random_weights

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from cellserve.models import framework_parity, parity, reference
+from cellserve.models.description.shapes import expected_weights
 from cellserve.models.framework_answers import AnswersDoNotFit, FrameworkAnswers
 from cellserve.models.framework_parity import against_framework
 from cellserve.models.parity import ParityFailure
-from cellserve.models.shapes import expected_weights
 from cellserve.models.spec import ModelSpec
 from cellserve.models.weights import Weights
 from tests.golden.cases import GoldenCase, all_cases

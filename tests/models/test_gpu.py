@@ -15,15 +15,15 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from torch.profiler import ProfilerActivity, profile
 
+from cellserve.models.description.layers.cells import GruLayer, LstmLayer, SimpleRnnLayer
+from cellserve.models.description.layers.recurrent import RecurrentLayer
+from cellserve.models.description.layers.rows import LastStepLayer
+from cellserve.models.description.layers.stepwise import DenseLayer
 from cellserve.models.devices import wait_for_launched
 from cellserve.models.network import Network
 from cellserve.models.probe import Probe
 from cellserve.models.recording_rules import RECORDED_LABELS
 from cellserve.models.recordings import RECORDED_AT
-from cellserve.models.recurrent_layer import RecurrentLayer
-from cellserve.models.recurrent_layers import GruLayer, LstmLayer, SimpleRnnLayer
-from cellserve.models.row_layers import LastStepLayer
-from cellserve.models.stepwise_layers import DenseLayer
 from cellserve.models.uploads import indices
 from tests.models.feeding import in_chunks
 from tests.models.networks import Case, agree_with_oracle, cases, chain, random_weights, run_whole, supported

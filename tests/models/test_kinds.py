@@ -18,19 +18,19 @@ from hypothesis import strategies as st
 
 from cellserve.models import layers, spec, windows
 from cellserve.models.cells import CELLS
+from cellserve.models.description.layers.cells import SimpleRnnLayer
+from cellserve.models.description.layers.layer import Layer
+from cellserve.models.description.layers.recurrent import RecurrentLayer
+from cellserve.models.description.mask_sources import mask_sources
+from cellserve.models.description.shapes import infer_shapes
+from cellserve.models.description.state_layout import StateLayout
 from cellserve.models.graph import Graph
-from cellserve.models.layer_spec import Layer
-from cellserve.models.mask_sources import mask_sources
-from cellserve.models.recurrent_layer import RecurrentLayer
-from cellserve.models.recurrent_layers import SimpleRnnLayer
 from cellserve.models.reference.graph import Row
 from cellserve.models.reference.layers import TWINS
 from cellserve.models.reference.recurrence import STEPS
 from cellserve.models.row_lengths import RowLengths
-from cellserve.models.shapes import infer_shapes
 from cellserve.models.spec import InputSpec, ModelSpec
 from cellserve.models.state import RecurrentState
-from cellserve.models.state_layout import StateLayout
 from cellserve.models.value import Value
 from tests.golden.cases import all_cases, imported
 from tests.models.drawn_layers import RECURRENT, VOCABULARY, drawn

@@ -6,14 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from cellserve.models.errors import UnknownKind
-from cellserve.models.layers import prepare
-from cellserve.models.merge_layer import MergeLayer
-from cellserve.models.recurrent_layers import LstmLayer
-from cellserve.models.row_layers import FlattenLayer, LastStepLayer, RepeatVectorLayer, ReverseLayer
-from cellserve.models.row_lengths import RowLengths
-from cellserve.models.spec import LayerSpec
-from cellserve.models.stepwise_layers import (
+from cellserve.models.description.layers.cells import LstmLayer
+from cellserve.models.description.layers.merge import MergeLayer
+from cellserve.models.description.layers.rows import FlattenLayer, LastStepLayer, RepeatVectorLayer, ReverseLayer
+from cellserve.models.description.layers.stepwise import (
     ActivationLayer,
     BatchNormalizationLayer,
     DenseLayer,
@@ -24,6 +20,10 @@ from cellserve.models.stepwise_layers import (
     PReluLayer,
     UnitNormalizationLayer,
 )
+from cellserve.models.errors import UnknownKind
+from cellserve.models.layers import prepare
+from cellserve.models.row_lengths import RowLengths
+from cellserve.models.spec import LayerSpec
 from cellserve.models.value import Value
 
 STEPS, ROWS, WIDTH = 4, 2, 3

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from cellserve.models.cell import Gates
 from cellserve.models.cells import step_of
-from cellserve.models.recurrent_layers import JzsLayer, SimpleDeepRnnLayer
+from cellserve.models.description.layers.cells import JzsLayer, SimpleDeepRnnLayer
 
 Array = NDArray[np.float64]
 ROWS, UNITS = 3, 4

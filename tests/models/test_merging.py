@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from cellserve.models.merge_layer import MergeLayer
+from cellserve.models.description.layers.merge import MergeLayer
 from cellserve.models.merging import merge
 from cellserve.models.reference.layers import twin_of
 from cellserve.models.row_lengths import RowLengths

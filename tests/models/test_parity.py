@@ -10,10 +10,10 @@ import pytest
 
 from cellserve.models import parity
 from cellserve.models.chunk_call import ChunkCall
+from cellserve.models.description.shapes import expected_weights
 from cellserve.models.golden_pair import LENGTHS
 from cellserve.models.network import Network
 from cellserve.models.parity import GoldenPair, ParityFailure
-from cellserve.models.shapes import expected_weights
 from cellserve.models.spec import ModelSpec
 from cellserve.models.weights import Weights
 from tests.models.recording import FakeRecorder

@@ -6,15 +6,21 @@ from dataclasses import dataclass
 
 import pytest
 
-from cellserve.models.clock import ONWARD, TURNED, Window
-from cellserve.models.merge_layer import MergeLayer
+from cellserve.models.description.layers.cells import GruLayer, LstmLayer, SimpleRnnLayer
+from cellserve.models.description.layers.merge import MergeLayer
+from cellserve.models.description.layers.rows import (
+    FlattenLayer,
+    GlobalPooling1dLayer,
+    LastStepLayer,
+    RepeatVectorLayer,
+    ReverseLayer,
+)
+from cellserve.models.description.layers.stepwise import DenseLayer, EmbeddingLayer, MaskingLayer
+from cellserve.models.description.layers.windowed import Conv1dLayer
+from cellserve.models.description.step_counts import ONWARD, TURNED, Window
 from cellserve.models.pass_cutting import cut
 from cellserve.models.pass_plan import Pass
-from cellserve.models.recurrent_layers import GruLayer, LstmLayer, SimpleRnnLayer
-from cellserve.models.row_layers import FlattenLayer, GlobalPooling1dLayer, LastStepLayer, RepeatVectorLayer, ReverseLayer
 from cellserve.models.spec import InputSpec, LayerSpec, ModelSpec
-from cellserve.models.stepwise_layers import DenseLayer, EmbeddingLayer, MaskingLayer
-from cellserve.models.windowed_layers import Conv1dLayer
 from tests.models.networks import chain, features
 
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cellserve.models.clock import ONWARD, TURNED, Change, Margin, Window
+from cellserve.models.description.step_counts import ONWARD, TURNED, Change, Margin, Window
 from cellserve.models.pass_memory import PassMemory
 
 STEPS = 9

@@ -12,15 +12,21 @@ import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from cellserve.models.merge_layer import MergeLayer
+from cellserve.models.description.layers.cells import GruLayer, LstmLayer, SimpleRnnLayer
+from cellserve.models.description.layers.merge import MergeLayer
+from cellserve.models.description.layers.rows import (
+    FlattenLayer,
+    GlobalPooling1dLayer,
+    LastStepLayer,
+    RepeatVectorLayer,
+    ReverseLayer,
+)
+from cellserve.models.description.layers.stepwise import DenseLayer, EmbeddingLayer, MaskingLayer
+from cellserve.models.description.layers.windowed import Conv1dLayer, Padding1dLayer
 from cellserve.models.network import Network
 from cellserve.models.pass_chunk import gather
-from cellserve.models.recurrent_layers import GruLayer, LstmLayer, SimpleRnnLayer
-from cellserve.models.row_layers import FlattenLayer, GlobalPooling1dLayer, LastStepLayer, RepeatVectorLayer, ReverseLayer
 from cellserve.models.spec import InputSpec, ModelSpec
 from cellserve.models.state import RecurrentState
-from cellserve.models.stepwise_layers import DenseLayer, EmbeddingLayer, MaskingLayer
-from cellserve.models.windowed_layers import Conv1dLayer, Padding1dLayer
 from tests.models.drawn_layers import MASK_VALUE
 from tests.models.networks import Case, agree, cases, chain, features, public_states, random_weights, supported
 from tests.models.passing import Feeder, feeder, passes_agree_with_oracle, staged, stored

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from cellserve.models import reference
-from cellserve.models.merge_layer import MergeLayer
+from cellserve.models.description.layers.cells import GruLayer
+from cellserve.models.description.layers.merge import MergeLayer
+from cellserve.models.description.layers.rows import RepeatVectorLayer, ReverseLayer
 from cellserve.models.network import Network
 from cellserve.models.pass_walk import walk
-from cellserve.models.recurrent_layers import GruLayer
-from cellserve.models.row_layers import RepeatVectorLayer, ReverseLayer
 from cellserve.models.spec import InputSpec, ModelSpec
 from tests.models.networks import agree, public_states, random_weights
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from cellserve.models.description.layers.cells import LstmLayer
 from cellserve.models.network import Network
 from cellserve.models.probe import Probe
-from cellserve.models.recurrent_layers import LstmLayer
 from tests.models.networks import chain, random_weights
 from tests.models.recording import FakeRecorder
 

@@ -6,13 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cellserve.models.passes import plan
+from cellserve.models.description.causal_plan import plan
+from cellserve.models.description.layers.cells import LstmLayer
+from cellserve.models.description.layers.rows import LastStepLayer, ReverseLayer
+from cellserve.models.description.layers.stepwise import MaskingLayer
+from cellserve.models.description.layers.windowed import Conv1dLayer
 from cellserve.models.recording_rules import LONGEST_PIECE, RECORDED_LABELS, obstacle_to_recording, pieces, row_bucket
-from cellserve.models.recurrent_layers import LstmLayer
-from cellserve.models.row_layers import LastStepLayer, ReverseLayer
 from cellserve.models.spec import LayerSpec
-from cellserve.models.stepwise_layers import MaskingLayer
-from cellserve.models.windowed_layers import Conv1dLayer
 from tests.models.networks import chain
 
 LSTM = LstmLayer(name="lstm", inputs=("x",), units=4)

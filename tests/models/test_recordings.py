@@ -13,19 +13,19 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from cellserve.models.chunk_body import Advance, ChunkBody
+from cellserve.models.description.causal_plan import plan
+from cellserve.models.description.layers.cells import GruLayer, LstmLayer
+from cellserve.models.description.layers.rows import LastStepLayer
+from cellserve.models.description.layers.stepwise import DenseLayer, MaskingLayer
+from cellserve.models.description.state_layout import StateLayout
 from cellserve.models.device_lengths import DeviceLengths
 from cellserve.models.graph import Graph
 from cellserve.models.network import Network
-from cellserve.models.passes import plan
 from cellserve.models.recording_rules import MOST_ROWS, RECORDED_LABELS, obstacle_to_recording
 from cellserve.models.recordings import MOST_RECORDINGS, RECORDED_AT, Recordings
-from cellserve.models.recurrent_layers import GruLayer, LstmLayer
-from cellserve.models.row_layers import LastStepLayer
 from cellserve.models.row_lengths import RowLengths
 from cellserve.models.spec import ModelSpec
 from cellserve.models.state import RecurrentState
-from cellserve.models.state_layout import StateLayout
-from cellserve.models.stepwise_layers import DenseLayer, MaskingLayer
 from tests.models.feeding import in_chunks
 from tests.models.networks import Case, agree_with_oracle, cases, chain, random_weights
 from tests.models.recording import FakeRecorder, RefusedWhileRecording, Tape

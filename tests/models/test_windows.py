@@ -10,12 +10,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from cellserve.models.description.layers.rows import GlobalPooling1dLayer
+from cellserve.models.description.layers.windowed import Conv1dLayer, Padding1dLayer, Pooling1dLayer
 from cellserve.models.layers import prepare
-from cellserve.models.row_layers import GlobalPooling1dLayer
 from cellserve.models.row_lengths import RowLengths
 from cellserve.models.spec import LayerSpec
 from cellserve.models.value import Value
-from cellserve.models.windowed_layers import Conv1dLayer, Padding1dLayer, Pooling1dLayer
 
 CPU = torch.device("cpu")
 STEPS, WIDTH = 9, 3

@@ -12,15 +12,15 @@ import pytest
 import torch
 from hypothesis import HealthCheck, assume, given, settings
 
-from cellserve.models.activation_spec import Activation
+from cellserve.models.description.layers.activation import Activation
+from cellserve.models.description.layers.cells import GruLayer, JzsLayer, LstmLayer, SimpleDeepRnnLayer, SimpleRnnLayer
+from cellserve.models.description.layers.recurrent import RecurrentLayer
 from cellserve.models.graph import Graph
 from cellserve.models.implementations import IMPLEMENTATIONS, onnxruntime
 from cellserve.models.implementations.compaction import CompactingKernel
 from cellserve.models.implementations.onnx_activations import KNOWN
 from cellserve.models.implementations.onnxruntime import OnnxCall, SizedCall, unsupported
 from cellserve.models.network import Network
-from cellserve.models.recurrent_layer import RecurrentLayer
-from cellserve.models.recurrent_layers import GruLayer, JzsLayer, LstmLayer, SimpleDeepRnnLayer, SimpleRnnLayer
 from cellserve.models.row_lengths import RowLengths
 from tests.models.networks import Case, agree, agree_with_oracle, cases, chain, random_weights, run_whole, supported
 

@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 
 from cellserve.models import reference
+from cellserve.models.description.layers.merge import MergeLayer
+from cellserve.models.description.layers.windowed import Cropping1dLayer
+from cellserve.models.description.shapes import infer_shapes
 from cellserve.models.errors import ImportRefused
 from cellserve.models.importers import ImportedModel, load
 from cellserve.models.importers.keras_masks import NAMES
-from cellserve.models.merge_layer import MergeLayer
-from cellserve.models.shapes import infer_shapes
-from cellserve.models.windowed_layers import Cropping1dLayer
 from tests.golden.cases import FOLDER
 from tests.models.importers.keras_files import (
     Arrays,

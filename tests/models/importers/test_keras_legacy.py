@@ -10,12 +10,12 @@ import h5py
 import numpy as np
 import pytest
 
+from cellserve.models.description.layers.cells import GruLayer, JzsLayer, LstmLayer, SimpleDeepRnnLayer
+from cellserve.models.description.layers.stepwise import BatchNormalizationLayer
+from cellserve.models.description.layers.windowed import Conv1dLayer
 from cellserve.models.errors import ImportRefused
 from cellserve.models.importers import ImportedModel, load
 from cellserve.models.importers.keras_release import likely_releases
-from cellserve.models.recurrent_layers import GruLayer, JzsLayer, LstmLayer, SimpleDeepRnnLayer
-from cellserve.models.stepwise_layers import BatchNormalizationLayer
-from cellserve.models.windowed_layers import Conv1dLayer
 from tests.models.importers.keras_files import layer, node, sequential, write_h5
 
 Array = np.ndarray

@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 
 from cellserve.models import parity
-from cellserve.models.clock import Clock, steps_of
+from cellserve.models.description.input_clocks import input_clocks
+from cellserve.models.description.shapes import fewest_steps, fitting, required_steps
+from cellserve.models.description.step_counts import Clock, steps_of
 from cellserve.models.golden_pair import GoldenPair, golden_inputs
-from cellserve.models.input_clocks import input_clocks
 from cellserve.models.network import Network
-from cellserve.models.shapes import fewest_steps, fitting, required_steps
 from cellserve.models.spec import ModelSpec
 from tests.models.networks import random_weights
 

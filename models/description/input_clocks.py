@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from cellserve.models.clock import Clock
+from cellserve.models.description.step_counts import Clock
 from cellserve.models.spec import ModelSpec
 
 

@@ -9,12 +9,12 @@ from typing import Annotated, ClassVar, Final, Literal, Self
 
 from pydantic import Field, PositiveInt, model_validator
 
-from cellserve.models import gate_order
-from cellserve.models.activation_spec import Activation
+from cellserve.models.description import gate_order
+from cellserve.models.description.gate_order import GateOrder
+from cellserve.models.description.layers.activation import Activation
+from cellserve.models.description.layers.layer import Shapes
+from cellserve.models.description.layers.recurrent import RecurrentLayer
 from cellserve.models.errors import InvalidSpec
-from cellserve.models.gate_order import GateOrder
-from cellserve.models.layer_spec import Shapes
-from cellserve.models.recurrent_layer import RecurrentLayer
 
 Bound = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cellserve.models.clock import Change, Clock, Margin, Window
+from cellserve.models.description.step_counts import Change, Clock, Margin, Window
 
 windows = st.builds(Window, st.integers(1, 5), st.integers(1, 4), st.sampled_from(("valid", "same", "causal")))
 zeros, cuts = (st.builds(Margin, numbers, numbers) for numbers in (st.integers(0, 3), st.integers(-3, 0)))

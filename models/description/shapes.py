@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from cellserve.models.clock import Clock, Fed
-from cellserve.models.input_clocks import input_clocks
+from cellserve.models.description.input_clocks import input_clocks
+from cellserve.models.description.step_counts import Clock, Fed
+from cellserve.models.description.tensor_shape import TensorShape
 from cellserve.models.spec import InputSpec, ModelSpec
-from cellserve.models.tensor_shape import TensorShape
 
 
 def infer_shapes(spec: ModelSpec) -> dict[str, TensorShape]:

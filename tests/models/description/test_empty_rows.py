@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from cellserve.models.empty_rows import answers_empty_rows
+from cellserve.models.description.empty_rows import answers_empty_rows
 from cellserve.models.spec import ModelSpec
 
 

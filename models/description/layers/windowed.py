@@ -11,11 +11,11 @@ from typing import Final, Literal
 
 from pydantic import NonNegativeInt, PositiveInt
 
-from cellserve.models.activation_spec import Activation
-from cellserve.models.clock import ONWARD, Change, Margin, Order, Window
+from cellserve.models.description.layers.activation import Activation
+from cellserve.models.description.layers.layer import Layer, MaskFlow, Shapes
+from cellserve.models.description.step_counts import ONWARD, Change, Margin, Order, Window
+from cellserve.models.description.tensor_shape import TensorShape
 from cellserve.models.errors import InvalidSpec
-from cellserve.models.layer_spec import Layer, MaskFlow, Shapes
-from cellserve.models.tensor_shape import TensorShape
 
 
 class Windowed(Layer):

@@ -6,9 +6,9 @@ with. A masked step gives just that wherever each recurrent layer heeds the mask
 
 from __future__ import annotations
 
-from cellserve.models.mask_sources import mask_sources
-from cellserve.models.recurrent_layer import RecurrentLayer
-from cellserve.models.shapes import fewest_steps, infer_shapes, required_steps
+from cellserve.models.description.layers.recurrent import RecurrentLayer
+from cellserve.models.description.mask_sources import mask_sources
+from cellserve.models.description.shapes import fewest_steps, infer_shapes, required_steps
 from cellserve.models.spec import ModelSpec
 
 

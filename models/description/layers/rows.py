@@ -7,10 +7,10 @@ from typing import ClassVar, Final, Literal
 
 from pydantic import PositiveInt
 
-from cellserve.models.clock import TURNED, Clock, Order
+from cellserve.models.description.layers.layer import Layer, MaskFlow
+from cellserve.models.description.step_counts import TURNED, Clock, Order
+from cellserve.models.description.tensor_shape import TensorShape
 from cellserve.models.errors import InvalidSpec
-from cellserve.models.layer_spec import Layer, MaskFlow
-from cellserve.models.tensor_shape import TensorShape
 
 
 class ReverseLayer(Layer):

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from cellserve.models.mask_sources import mask_sources
-from cellserve.models.merge_layer import MergeLayer
-from cellserve.models.recurrent_layers import GruLayer
-from cellserve.models.row_layers import GlobalPooling1dLayer, ReverseLayer
-from cellserve.models.shapes import infer_shapes
+from cellserve.models.description.layers.cells import GruLayer
+from cellserve.models.description.layers.merge import MergeLayer
+from cellserve.models.description.layers.rows import GlobalPooling1dLayer, ReverseLayer
+from cellserve.models.description.layers.stepwise import DenseLayer, MaskingLayer
+from cellserve.models.description.layers.windowed import Conv1dLayer
+from cellserve.models.description.mask_sources import mask_sources
+from cellserve.models.description.shapes import infer_shapes
 from cellserve.models.spec import LayerSpec
-from cellserve.models.stepwise_layers import DenseLayer, MaskingLayer
-from cellserve.models.windowed_layers import Conv1dLayer
 from tests.models.networks import chain
 
 SEQUENCE = GruLayer(name="g", inputs=("x",), units=3, return_sequences=True)

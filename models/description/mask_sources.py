@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from cellserve.models.description.tensor_shape import TensorShape
 from cellserve.models.spec import LayerSpec, ModelSpec
-from cellserve.models.tensor_shape import TensorShape
 
 
 def mask_sources(spec: ModelSpec, shapes: Mapping[str, TensorShape]) -> dict[str, str]:

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field, field_validator
 
-from cellserve.models.activation_spec import Activation, Frozen
-from cellserve.models.clock import ONWARD, Change, Order
+from cellserve.models.description.layers.activation import Activation, Frozen
+from cellserve.models.description.step_counts import ONWARD, Change, Order
+from cellserve.models.description.tensor_shape import TensorShape
 from cellserve.models.errors import InvalidSpec
-from cellserve.models.tensor_shape import TensorShape
 
 Shapes = dict[str, tuple[int, ...]]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from cellserve.models.clock import Clock
+from cellserve.models.description.step_counts import Clock
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from cellserve.models.shapes import infer_shapes
+from cellserve.models.description.shapes import infer_shapes
 from cellserve.models.spec import LayerSpec, ModelSpec
 
 

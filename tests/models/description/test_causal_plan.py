@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import pytest
 
-from cellserve.models.merge_layer import MergeLayer
-from cellserve.models.passes import plan
-from cellserve.models.recurrent_layers import GruLayer, LstmLayer
-from cellserve.models.row_layers import FlattenLayer, GlobalPooling1dLayer, LastStepLayer, RepeatVectorLayer, ReverseLayer
+from cellserve.models.description.causal_plan import plan
+from cellserve.models.description.layers.cells import GruLayer, LstmLayer
+from cellserve.models.description.layers.merge import MergeLayer
+from cellserve.models.description.layers.rows import (
+    FlattenLayer,
+    GlobalPooling1dLayer,
+    LastStepLayer,
+    RepeatVectorLayer,
+    ReverseLayer,
+)
+from cellserve.models.description.layers.stepwise import DenseLayer
+from cellserve.models.description.layers.windowed import Conv1dLayer, Cropping1dLayer, Padding1dLayer
 from cellserve.models.spec import InputSpec, LayerSpec, ModelSpec
-from cellserve.models.stepwise_layers import DenseLayer
-from cellserve.models.windowed_layers import Conv1dLayer, Cropping1dLayer, Padding1dLayer
 from tests.models.networks import chain, features
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import ClassVar, Final, Literal
 
+from cellserve.models.description.layers.layer import Layer, MaskFlow
+from cellserve.models.description.tensor_shape import TensorShape
 from cellserve.models.errors import InvalidSpec
-from cellserve.models.layer_spec import Layer, MaskFlow
-from cellserve.models.tensor_shape import TensorShape
 
 MASKED_MODES: Final = ("multiply", "maximum", "minimum")  # of which "any" leaves inputs out
 

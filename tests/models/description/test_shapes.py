@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import pytest
 
-from cellserve.models.errors import InvalidSpec
-from cellserve.models.merge_layer import MergeLayer
-from cellserve.models.recurrent_layers import GruLayer, JzsLayer, LstmLayer, SimpleDeepRnnLayer, SimpleRnnLayer
-from cellserve.models.row_layers import FlattenLayer, GlobalPooling1dLayer, LastStepLayer, RepeatVectorLayer, ReverseLayer
-from cellserve.models.shapes import expected_weights, infer_shapes, minimum_time_steps, required_time_steps
-from cellserve.models.spec import InputSpec, LayerSpec, ModelSpec
-from cellserve.models.stepwise_layers import (
+from cellserve.models.description.layers.cells import GruLayer, JzsLayer, LstmLayer, SimpleDeepRnnLayer, SimpleRnnLayer
+from cellserve.models.description.layers.merge import MergeLayer
+from cellserve.models.description.layers.rows import (
+    FlattenLayer,
+    GlobalPooling1dLayer,
+    LastStepLayer,
+    RepeatVectorLayer,
+    ReverseLayer,
+)
+from cellserve.models.description.layers.stepwise import (
     ActivationLayer,
     BatchNormalizationLayer,
     DenseLayer,
@@ -19,8 +22,11 @@ from cellserve.models.stepwise_layers import (
     MaskingLayer,
     PReluLayer,
 )
-from cellserve.models.tensor_shape import TensorShape
-from cellserve.models.windowed_layers import Conv1dLayer, Padding1dLayer, Pooling1dLayer
+from cellserve.models.description.layers.windowed import Conv1dLayer, Padding1dLayer, Pooling1dLayer
+from cellserve.models.description.shapes import expected_weights, infer_shapes, minimum_time_steps, required_time_steps
+from cellserve.models.description.tensor_shape import TensorShape
+from cellserve.models.errors import InvalidSpec
+from cellserve.models.spec import InputSpec, LayerSpec, ModelSpec
 from tests.models.networks import chain, features
 
 IDS = InputSpec(name="ids", kind="ids", time_steps=9)

@@ -10,12 +10,12 @@ from typing import ClassVar, Literal
 
 from pydantic import PositiveInt
 
-from cellserve.models.activation_spec import Activation
-from cellserve.models.clock import ONWARD, TURNED, Order
+from cellserve.models.description.gate_order import GateOrder
+from cellserve.models.description.layers.activation import Activation
+from cellserve.models.description.layers.layer import Layer, MaskFlow, Shapes
+from cellserve.models.description.step_counts import ONWARD, TURNED, Order
+from cellserve.models.description.tensor_shape import TensorShape
 from cellserve.models.errors import InvalidSpec
-from cellserve.models.gate_order import GateOrder
-from cellserve.models.layer_spec import Layer, MaskFlow, Shapes
-from cellserve.models.tensor_shape import TensorShape
 
 MaskRule = Literal[
     "repeat",  # masked step: state kept, previous output repeated; zeros before the first valid step

@@ -10,10 +10,10 @@ from typing import ClassVar, Final, Literal
 
 from pydantic import PositiveFloat, PositiveInt
 
-from cellserve.models.activation_spec import Activation
+from cellserve.models.description.layers.activation import Activation
+from cellserve.models.description.layers.layer import Layer, MaskFlow, Shapes
+from cellserve.models.description.tensor_shape import TensorShape
 from cellserve.models.errors import InvalidSpec
-from cellserve.models.layer_spec import Layer, MaskFlow, Shapes
-from cellserve.models.tensor_shape import TensorShape
 
 
 class Stepwise(Layer):

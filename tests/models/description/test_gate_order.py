@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from cellserve.models import gate_order
+from cellserve.models.description import gate_order
 
 
 @pytest.mark.parametrize(
