@@ -13,9 +13,9 @@ from torch import Tensor
 from cellserve.models.description.causal_plan import Plan
 from cellserve.models.description.state_layout import StateLayout
 from cellserve.models.graph import Graph
-from cellserve.models.row_lengths import RowLengths
+from cellserve.models.numerics.row_lengths import RowLengths
+from cellserve.models.numerics.value import Value
 from cellserve.models.state import RecurrentState
-from cellserve.models.value import Value
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,14 +24,14 @@ from cellserve.models.description.step_counts import Fed, steps_of
 from cellserve.models.errors import Unsupported
 from cellserve.models.graph import Graph
 from cellserve.models.implementations import IMPLEMENTATIONS, Implementation
+from cellserve.models.numerics.row_lengths import RowLengths
+from cellserve.models.numerics.uploads import indices
+from cellserve.models.numerics.value import Value
 from cellserve.models.pass_network import PassNetwork
 from cellserve.models.recorder import Recorder
 from cellserve.models.recordings import RECORDED_AT, Recordings
-from cellserve.models.row_lengths import RowLengths
 from cellserve.models.spec import InputSpec, ModelSpec
 from cellserve.models.state import RecurrentState
-from cellserve.models.uploads import indices
-from cellserve.models.value import Value
 from cellserve.models.weights import Weights
 
 _PREFERENCE = {"cpu": ("onnxruntime", "fused", "2", "0", "1"), "cuda": ("fused", "2", "0", "1", "onnxruntime")}

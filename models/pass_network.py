@@ -18,15 +18,15 @@ from cellserve.models.description.step_counts import ONWARD, TURNED, Fed, Order
 from cellserve.models.description.tensor_shape import TensorShape
 from cellserve.models.graph import Graph
 from cellserve.models.implementations import LayerState
+from cellserve.models.numerics.row_lengths import RowLengths
+from cellserve.models.numerics.value import Value
+from cellserve.models.numerics.windows import Windowed, reduction_of
 from cellserve.models.pass_chunk import PassAdvance, PassChunk
 from cellserve.models.pass_cutting import cut
 from cellserve.models.pass_memory import Array, PassMemory
 from cellserve.models.pass_plan import Pass, View
-from cellserve.models.row_lengths import RowLengths
 from cellserve.models.spec import LayerSpec, ModelSpec
 from cellserve.models.state import RecurrentState
-from cellserve.models.value import Value
-from cellserve.models.windows import Windowed, reduction_of
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from cellserve.models.chunk_body import Advance, Advanced, ChunkBody
-from cellserve.models.device_lengths import DeviceLengths
+from cellserve.models.numerics.device_lengths import DeviceLengths
 from cellserve.models.recorder import Recorder
 from cellserve.models.state import RecurrentState
 

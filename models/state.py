@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from cellserve.models.description.state_layout import StateLayout
-from cellserve.models.uploads import indices
+from cellserve.models.numerics.uploads import indices
 
 Rows = Sequence[int] | Tensor
 

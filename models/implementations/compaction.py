@@ -17,7 +17,7 @@ from torch import Tensor
 from cellserve.models.description.layers.recurrent import MaskRule, RecurrentLayer
 from cellserve.models.description.state_layout import SEEN
 from cellserve.models.implementations.kernel import LayerState, advanced, effective_mask, emitted
-from cellserve.models.row_lengths import RowLengths
+from cellserve.models.numerics.row_lengths import RowLengths
 
 
 class RaggedCall(Protocol):

@@ -14,11 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import NodeProto, TensorProto, ValueInfoProto, helper, numpy_helper
 
-from cellserve.models.cells import onnx_operator
 from cellserve.models.description import gate_order
 from cellserve.models.description.layers.cells import GruLayer, LstmLayer
 from cellserve.models.description.layers.recurrent import RecurrentLayer
 from cellserve.models.implementations.onnx_activations import onnx_activation
+from cellserve.models.numerics.cells.table import onnx_operator
 
 Array = NDArray[np.float32]
 

@@ -19,11 +19,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from cellserve.models.cells import onnx_operator
 from cellserve.models.description.layers.recurrent import RecurrentLayer
 from cellserve.models.implementations.compaction import CompactingKernel, RaggedCall
 from cellserve.models.implementations.kernel import RecurrentKernel
 from cellserve.models.implementations.onnx_activations import IN_VECTORS, KNOWN
+from cellserve.models.numerics.cells.table import onnx_operator
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession

@@ -11,7 +11,6 @@ from typing import Any, Literal
 
 from hypothesis import strategies as st
 
-from cellserve.models.cells import CELLS
 from cellserve.models.description.layers.cells import (
     GruLayer,
     JzsLayer,
@@ -42,6 +41,7 @@ from cellserve.models.description.layers.stepwise import (
     UnitNormalizationLayer,
 )
 from cellserve.models.description.layers.windowed import Conv1dLayer, Cropping1dLayer, Padding1dLayer, Pooling1dLayer
+from cellserve.models.numerics.cells.table import CELLS
 
 Options = list[list[Layer]]
 VOCABULARY = 7

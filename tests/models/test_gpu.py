@@ -21,10 +21,10 @@ from cellserve.models.description.layers.rows import LastStepLayer
 from cellserve.models.description.layers.stepwise import DenseLayer
 from cellserve.models.devices import wait_for_launched
 from cellserve.models.network import Network
+from cellserve.models.numerics.uploads import indices
 from cellserve.models.probe import Probe
 from cellserve.models.recording_rules import RECORDED_LABELS
 from cellserve.models.recordings import RECORDED_AT
-from cellserve.models.uploads import indices
 from tests.models.feeding import in_chunks
 from tests.models.networks import Case, agree_with_oracle, cases, chain, random_weights, run_whole, supported
 from tests.models.passing import feeder, passes_agree_with_oracle

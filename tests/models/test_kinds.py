@@ -16,8 +16,7 @@ import torch
 from hypothesis import find
 from hypothesis import strategies as st
 
-from cellserve.models import layers, spec, windows
-from cellserve.models.cells import CELLS
+from cellserve.models import spec
 from cellserve.models.description.layers.cells import SimpleRnnLayer
 from cellserve.models.description.layers.layer import Layer
 from cellserve.models.description.layers.recurrent import RecurrentLayer
@@ -25,13 +24,15 @@ from cellserve.models.description.mask_sources import mask_sources
 from cellserve.models.description.shapes import infer_shapes
 from cellserve.models.description.state_layout import StateLayout
 from cellserve.models.graph import Graph
+from cellserve.models.numerics import layers, windows
+from cellserve.models.numerics.cells.table import CELLS
+from cellserve.models.numerics.row_lengths import RowLengths
+from cellserve.models.numerics.value import Value
 from cellserve.models.reference.graph import Row
 from cellserve.models.reference.layers import TWINS
 from cellserve.models.reference.recurrence import STEPS
-from cellserve.models.row_lengths import RowLengths
 from cellserve.models.spec import InputSpec, ModelSpec
 from cellserve.models.state import RecurrentState
-from cellserve.models.value import Value
 from tests.golden.cases import all_cases, imported
 from tests.models.drawn_layers import RECURRENT, VOCABULARY, drawn
 from tests.models.networks import agree, random_weights

@@ -18,12 +18,12 @@ from cellserve.models.description.layers.cells import GruLayer, LstmLayer
 from cellserve.models.description.layers.rows import LastStepLayer
 from cellserve.models.description.layers.stepwise import DenseLayer, MaskingLayer
 from cellserve.models.description.state_layout import StateLayout
-from cellserve.models.device_lengths import DeviceLengths
 from cellserve.models.graph import Graph
 from cellserve.models.network import Network
+from cellserve.models.numerics.device_lengths import DeviceLengths
+from cellserve.models.numerics.row_lengths import RowLengths
 from cellserve.models.recording_rules import MOST_ROWS, RECORDED_LABELS, obstacle_to_recording
 from cellserve.models.recordings import MOST_RECORDINGS, RECORDED_AT, Recordings
-from cellserve.models.row_lengths import RowLengths
 from cellserve.models.spec import ModelSpec
 from cellserve.models.state import RecurrentState
 from tests.models.feeding import in_chunks

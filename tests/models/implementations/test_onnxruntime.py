@@ -21,7 +21,7 @@ from cellserve.models.implementations.compaction import CompactingKernel
 from cellserve.models.implementations.onnx_activations import KNOWN
 from cellserve.models.implementations.onnxruntime import OnnxCall, SizedCall, unsupported
 from cellserve.models.network import Network
-from cellserve.models.row_lengths import RowLengths
+from cellserve.models.numerics.row_lengths import RowLengths
 from tests.models.networks import Case, agree, agree_with_oracle, cases, chain, random_weights, run_whole, supported
 
 CPU = torch.device("cpu")

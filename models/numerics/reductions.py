@@ -10,7 +10,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from cellserve.models.value import Value
+from cellserve.models.numerics.value import Value
 
 
 class Reduction(Protocol):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from cellserve.models.uploads import indices
+from cellserve.models.numerics.uploads import indices
 
 
 def test_indices_are_whole_numbers_on_the_device() -> None:

@@ -7,8 +7,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cellserve.models.device_lengths import DeviceLengths
-from cellserve.models.row_lengths import RowLengths
+from cellserve.models.numerics.device_lengths import DeviceLengths
+from cellserve.models.numerics.row_lengths import RowLengths
 
 CPU = torch.device("cpu")
 

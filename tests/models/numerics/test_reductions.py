@@ -7,9 +7,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cellserve.models.reductions import Average, Largest, Reduction
-from cellserve.models.row_lengths import RowLengths
-from cellserve.models.value import Value
+from cellserve.models.numerics.reductions import Average, Largest, Reduction
+from cellserve.models.numerics.row_lengths import RowLengths
+from cellserve.models.numerics.value import Value
 
 STEPS, ROWS, WIDTH = 7, 2, 3
 DEVICE = torch.device("cpu")

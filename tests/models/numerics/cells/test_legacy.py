@@ -7,9 +7,9 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from cellserve.models.cell import Gates
-from cellserve.models.cells import step_of
 from cellserve.models.description.layers.cells import JzsLayer, SimpleDeepRnnLayer
+from cellserve.models.numerics.cells.cell import Gates
+from cellserve.models.numerics.cells.table import step_of
 
 Array = NDArray[np.float64]
 ROWS, UNITS = 3, 4

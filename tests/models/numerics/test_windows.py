@@ -12,10 +12,10 @@ from torch import Tensor
 
 from cellserve.models.description.layers.rows import GlobalPooling1dLayer
 from cellserve.models.description.layers.windowed import Conv1dLayer, Padding1dLayer, Pooling1dLayer
-from cellserve.models.layers import prepare
-from cellserve.models.row_lengths import RowLengths
+from cellserve.models.numerics.layers import prepare
+from cellserve.models.numerics.row_lengths import RowLengths
+from cellserve.models.numerics.value import Value
 from cellserve.models.spec import LayerSpec
-from cellserve.models.value import Value
 
 CPU = torch.device("cpu")
 STEPS, WIDTH = 9, 3

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 import torch
 
-from cellserve.models.activations import resolve
 from cellserve.models.description.layers.activation import Activation, ActivationName
 from cellserve.models.errors import InvalidSpec
+from cellserve.models.numerics.activations import resolve
 
 POINTS = [-30.0, -4.0, -3.0, -2.6, -2.5, -1.0, -0.5, -0.3, 0.0, 0.3, 0.5, 0.7, 1.0, 2.5, 2.9, 3.0, 6.5, 30.0]
 

@@ -7,10 +7,10 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from cellserve.models.cell import Gates
-from cellserve.models.cells import step_of
 from cellserve.models.description.layers.cells import GruLayer, LstmLayer, MinGruLayer, SimpleRnnLayer
 from cellserve.models.description.layers.recurrent import RecurrentLayer
+from cellserve.models.numerics.cells.cell import Gates
+from cellserve.models.numerics.cells.table import step_of
 
 Array = NDArray[np.float64]
 ROWS, UNITS = 3, 4

@@ -9,7 +9,7 @@ from functools import cached_property
 
 from torch import Tensor
 
-from cellserve.models.row_lengths import RowLengths
+from cellserve.models.numerics.row_lengths import RowLengths
 
 
 class DeviceLengths(RowLengths):

@@ -7,10 +7,10 @@ import pytest
 import torch
 
 from cellserve.models.description.layers.merge import MergeLayer
-from cellserve.models.merging import merge
+from cellserve.models.numerics.merging import merge
+from cellserve.models.numerics.row_lengths import RowLengths
+from cellserve.models.numerics.value import Value
 from cellserve.models.reference.layers import twin_of
-from cellserve.models.row_lengths import RowLengths
-from cellserve.models.value import Value
 
 X = np.array([2.0, -3.0, 5.0, -7.0], np.float32)  # one row, one feature
 Y = np.array([11.0, 13.0, -17.0, -19.0], np.float32)

@@ -16,8 +16,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from cellserve.models import merging, windows
-from cellserve.models.activations import Elementwise, resolve
 from cellserve.models.description.layers.layer import Layer
 from cellserve.models.description.layers.merge import MergeLayer
 from cellserve.models.description.layers.rows import FlattenLayer, LastStepLayer, RepeatVectorLayer, ReverseLayer
@@ -33,8 +31,10 @@ from cellserve.models.description.layers.stepwise import (
     UnitNormalizationLayer,
 )
 from cellserve.models.errors import UnknownKind
-from cellserve.models.row_lengths import RowLengths
-from cellserve.models.value import Value
+from cellserve.models.numerics import merging, windows
+from cellserve.models.numerics.activations import Elementwise, resolve
+from cellserve.models.numerics.row_lengths import RowLengths
+from cellserve.models.numerics.value import Value
 
 PreparedLayer = Callable[..., Value]
 Arrays = Mapping[str, Tensor]

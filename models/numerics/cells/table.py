@@ -7,13 +7,13 @@ from typing import Final
 
 from torch import Tensor
 
-from cellserve.models import gru_cells, legacy_cells, lstm_cells, simple_cells
-from cellserve.models.cell import Cell, OnnxOperator, Step, TorchKernel
 from cellserve.models.description.layers.layer import Layer
 from cellserve.models.description.layers.recurrent import RecurrentLayer
 from cellserve.models.errors import UnknownKind
+from cellserve.models.numerics.cells import gru, legacy, lstm, simple_rnn
+from cellserve.models.numerics.cells.cell import Cell, OnnxOperator, Step, TorchKernel
 
-CELLS: Final[Mapping[type[Layer], Cell]] = {**lstm_cells.CELLS, **gru_cells.CELLS, **simple_cells.CELLS, **legacy_cells.CELLS}
+CELLS: Final[Mapping[type[Layer], Cell]] = {**lstm.CELLS, **gru.CELLS, **simple_rnn.CELLS, **legacy.CELLS}
 
 
 def cell_of(layer: RecurrentLayer) -> Cell:

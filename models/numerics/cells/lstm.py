@@ -12,11 +12,11 @@ from typing import Final
 
 from torch import Tensor, nn
 
-from cellserve.models.activations import Elementwise, resolve
-from cellserve.models.cell import Cell, Gates, OnnxOperator, Recurrent, States, Step, TorchKernel, wrong_function
 from cellserve.models.description import gate_order
 from cellserve.models.description.layers.cells import LstmLayer
 from cellserve.models.description.layers.layer import Layer
+from cellserve.models.numerics.activations import Elementwise, resolve
+from cellserve.models.numerics.cells.cell import Cell, Gates, OnnxOperator, Recurrent, States, Step, TorchKernel, wrong_function
 
 GATES: Final = range(4)
 

@@ -13,10 +13,10 @@ from typing import Final
 import torch
 from torch import Tensor
 
-from cellserve.models.activations import Elementwise, resolve
-from cellserve.models.cell import Cell, Gates, Recurrent, States, Step
 from cellserve.models.description.layers.cells import JzsLayer, SimpleDeepRnnLayer
 from cellserve.models.description.layers.layer import Layer
+from cellserve.models.numerics.activations import Elementwise, resolve
+from cellserve.models.numerics.cells.cell import Cell, Gates, Recurrent, States, Step
 
 UPDATE = range(1)
 RESET = range(1, 2)

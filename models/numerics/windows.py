@@ -15,15 +15,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from cellserve.models.activations import Elementwise, resolve
 from cellserve.models.description.layers.layer import Layer
 from cellserve.models.description.layers.rows import GlobalPooling1dLayer
 from cellserve.models.description.layers.windowed import Conv1dLayer, Cropping1dLayer, Padding1dLayer, Pooling1dLayer
 from cellserve.models.description.step_counts import Change
 from cellserve.models.errors import UnknownKind
-from cellserve.models.reductions import Average, Largest, Reduction
-from cellserve.models.row_lengths import RowLengths
-from cellserve.models.value import Value
+from cellserve.models.numerics.activations import Elementwise, resolve
+from cellserve.models.numerics.reductions import Average, Largest, Reduction
+from cellserve.models.numerics.row_lengths import RowLengths
+from cellserve.models.numerics.value import Value
 
 Arrays = Mapping[str, Tensor]
 Compute = Callable[[Tensor, Tensor], Tensor]

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from cellserve.models.description.layers.merge import MergeLayer
-from cellserve.models.value import Value
+from cellserve.models.numerics.value import Value
 
 Mask = Tensor | None  # [T, B]; None: every step counts
 

@@ -21,10 +21,10 @@ from cellserve.models.description.layers.stepwise import (
     UnitNormalizationLayer,
 )
 from cellserve.models.errors import UnknownKind
-from cellserve.models.layers import prepare
-from cellserve.models.row_lengths import RowLengths
+from cellserve.models.numerics.layers import prepare
+from cellserve.models.numerics.row_lengths import RowLengths
+from cellserve.models.numerics.value import Value
 from cellserve.models.spec import LayerSpec
-from cellserve.models.value import Value
 
 STEPS, ROWS, WIDTH = 4, 2, 3
 RNG = np.random.default_rng(0)

@@ -12,7 +12,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from cellserve.models.uploads import indices
+from cellserve.models.numerics.uploads import indices
 
 
 class RowLengths:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from cellserve.models.row_lengths import RowLengths
+from cellserve.models.numerics.row_lengths import RowLengths
 
 CPU = torch.device("cpu")
 BATCH = torch.tensor([[1, 10], [2, 20], [3, 30]])  # [T, B]
