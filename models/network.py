@@ -15,7 +15,6 @@ import torch
 from torch import Tensor
 
 from cellserve.models.chunk_body import Advance, ChunkBody
-from cellserve.models.chunk_call import ChunkCall
 from cellserve.models.cuda_recorder import CudaRecorder
 from cellserve.models.description.causal_plan import plan
 from cellserve.models.description.shapes import fitting, infer_shapes, minimum_time_steps, required_time_steps
@@ -24,6 +23,7 @@ from cellserve.models.description.step_counts import Fed, steps_of
 from cellserve.models.errors import Unsupported
 from cellserve.models.graph import Graph
 from cellserve.models.implementations import IMPLEMENTATIONS, Implementation
+from cellserve.models.implementations.onnxruntime.chunk_call import ChunkCall
 from cellserve.models.numerics.row_lengths import RowLengths
 from cellserve.models.numerics.uploads import indices
 from cellserve.models.numerics.value import Value

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from cellserve.models import parity
-from cellserve.models.chunk_call import ChunkCall
 from cellserve.models.description.shapes import expected_weights
 from cellserve.models.golden_pair import LENGTHS
+from cellserve.models.implementations.onnxruntime.chunk_call import ChunkCall
 from cellserve.models.network import Network
 from cellserve.models.parity import GoldenPair, ParityFailure
 from cellserve.models.spec import ModelSpec

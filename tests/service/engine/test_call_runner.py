@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 import torch
 
-from cellserve.models.chunk_call import ChunkAnswer, ChunkCall
 from cellserve.models.description.layers.cells import GruLayer, LstmLayer
 from cellserve.models.description.layers.stepwise import DenseLayer
 from cellserve.models.description.shapes import expected_weights
+from cellserve.models.implementations.onnxruntime.chunk_call import ChunkAnswer, ChunkCall
 from cellserve.models.network import Network
 from cellserve.models.spec import InputSpec, ModelSpec
 from cellserve.models.state import RecurrentState

@@ -17,7 +17,7 @@ from onnx import NodeProto, TensorProto, ValueInfoProto, helper, numpy_helper
 from cellserve.models.description import gate_order
 from cellserve.models.description.layers.cells import GruLayer, LstmLayer
 from cellserve.models.description.layers.recurrent import RecurrentLayer
-from cellserve.models.implementations.onnx_activations import onnx_activation
+from cellserve.models.implementations.onnxruntime.activations import onnx_activation
 from cellserve.models.numerics.cells.table import onnx_operator
 
 Array = NDArray[np.float32]

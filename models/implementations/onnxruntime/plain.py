@@ -19,8 +19,8 @@ from cellserve.models.description.layers.stepwise import (
     EmbeddingLayer,
     MaskingLayer,
 )
-from cellserve.models.implementations.onnx_activations import KNOWN, onnx_activation
-from cellserve.models.implementations.onnx_builder import GraphBuilder
+from cellserve.models.implementations.onnxruntime.activations import KNOWN, onnx_activation
+from cellserve.models.implementations.onnxruntime.builder import GraphBuilder
 
 Array = NDArray[np.float32]
 

@@ -42,7 +42,7 @@ class ChunkCall:
     def __init__(
         self, sessions: Mapping[int, InferenceSession], outputs: int, any_vector: bool, masked: Callable[[Array], bool] | None
     ) -> None:
-        from cellserve.models.implementations import onnx_chunk
+        from cellserve.models.implementations.onnxruntime import chunk as onnx_chunk
 
         self._masked = masked
         self._sessions = sorted(sessions.items(), key=lambda entry: entry[0], reverse=True)
@@ -52,8 +52,8 @@ class ChunkCall:
     @classmethod
     def of(cls, spec: ModelSpec, plan: Plan, shapes: Mapping[str, TensorShape], weights: Mapping[str, Array]) -> ChunkCall | None:
         """None where ONNX cannot say the whole of it. Every recurrent layer must be one that onnxruntime can run."""
-        from cellserve.models.implementations import onnx_chunk
-        from cellserve.models.implementations.onnxruntime import new_session, scanned_from
+        from cellserve.models.implementations.onnxruntime import chunk as onnx_chunk
+        from cellserve.models.implementations.onnxruntime.recurrence import new_session, scanned_from
 
         if onnx_chunk.obstacle(spec, plan) is not None:
             return None

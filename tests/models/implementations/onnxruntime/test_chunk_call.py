@@ -22,7 +22,7 @@ from cellserve.models.description.layers.stepwise import (
     MaskingLayer,
 )
 from cellserve.models.errors import Unsupported
-from cellserve.models.implementations.onnx_chunk import obstacle
+from cellserve.models.implementations.onnxruntime.chunk import obstacle
 from cellserve.models.network import Network
 from cellserve.models.spec import InputSpec, LayerSpec, ModelSpec
 from tests.models.drawn_layers import MASK_VALUE, MERGES, VOCABULARY

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import NodeProto, ValueInfoProto, helper
 
-from cellserve.models.implementations.onnx_graph import Piece, model
+from cellserve.models.implementations.onnxruntime.graph import Piece, model
 
 
 class GraphBuilder:

@@ -16,10 +16,11 @@ from cellserve.models.description.layers.activation import Activation
 from cellserve.models.description.layers.cells import GruLayer, JzsLayer, LstmLayer, SimpleDeepRnnLayer, SimpleRnnLayer
 from cellserve.models.description.layers.recurrent import RecurrentLayer
 from cellserve.models.graph import Graph
-from cellserve.models.implementations import IMPLEMENTATIONS, onnxruntime
+from cellserve.models.implementations import IMPLEMENTATIONS
 from cellserve.models.implementations.compaction import CompactingKernel
-from cellserve.models.implementations.onnx_activations import KNOWN
-from cellserve.models.implementations.onnxruntime import OnnxCall, SizedCall, unsupported
+from cellserve.models.implementations.onnxruntime import recurrence
+from cellserve.models.implementations.onnxruntime.activations import KNOWN
+from cellserve.models.implementations.onnxruntime.recurrence import OnnxCall, SizedCall, unsupported
 from cellserve.models.network import Network
 from cellserve.models.numerics.row_lengths import RowLengths
 from tests.models.networks import Case, agree, agree_with_oracle, cases, chain, random_weights, run_whole, supported
@@ -186,7 +187,7 @@ def compare(layer: RecurrentLayer, lengths: list[int], kernel: CompactingKernel 
 @given(cases(fusable=False))
 def test_scanned_stacks_agree_with_the_oracle(case: Case) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(onnxruntime, "_SCANNED_NUMBERS", 0)  # as if every batch were large
+        patch.setattr(recurrence, "_SCANNED_NUMBERS", 0)  # as if every batch were large
         network = case.network()
     assume("onnxruntime" in supported(network))
     agree_with_oracle(case, *run_whole(case, network, "onnxruntime"), "onnxruntime")

@@ -19,8 +19,8 @@ from cellserve.models.description.layers.activation import Activation
 from cellserve.models.description.layers.cells import GruLayer, LstmLayer, SimpleRnnLayer
 from cellserve.models.description.layers.layer import Layer
 from cellserve.models.description.layers.recurrent import RecurrentLayer
-from cellserve.models.implementations.onnx_activations import onnx_activation
-from cellserve.models.implementations.onnx_graph import INPUTS, Array, Piece, model, tensor
+from cellserve.models.implementations.onnxruntime.activations import onnx_activation
+from cellserve.models.implementations.onnxruntime.graph import INPUTS, Array, Piece, model, tensor
 
 LSTM_GATES: Final = ("i", "f", "o", "c")  # so that those with one activation stand together
 

@@ -1,10 +1,10 @@
 """Implementation "onnxruntime": a layer as one node of ONNX Runtime, one session run per layer and chunk. Where its operators are
-slow for the layer's activations and the rows are many, the node is a scan over plain operators (onnx_scan.py).
+slow for the layer's activations and the rows are many, the node is a scan over plain operators (scan.py).
 
 On a CPU it costs a fraction of torch's operators on few rows and short chunks, and it is the only fast kernel for activations
 beyond tanh and sigmoid. A session has no threads of its own and its runs may overlap, so the workers share it. It computes on the
 CPU: where the network lies on another device, inputs and outputs travel. Its tanh and sigmoid make numbers of NaN: an answer
-does not show that NaN was fed. Knows no equations and no ONNX (onnx_graph.py).
+does not show that NaN was fed. Knows no equations and no ONNX (graph.py).
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from torch import Tensor
 from cellserve.models.description.layers.recurrent import RecurrentLayer
 from cellserve.models.implementations.compaction import CompactingKernel, RaggedCall
 from cellserve.models.implementations.kernel import RecurrentKernel
-from cellserve.models.implementations.onnx_activations import IN_VECTORS, KNOWN
+from cellserve.models.implementations.onnxruntime.activations import IN_VECTORS, KNOWN
 from cellserve.models.numerics.cells.table import onnx_operator
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def prepare(layer: RecurrentLayer, weights: Mapping[str, Tensor]) -> RecurrentKe
 
 def scanned_from(layer: RecurrentLayer) -> int | None:
     """The number of rows from which on a scan is faster than the layer's own operator; None if it never is."""
-    from cellserve.models.implementations import onnx_scan
+    from cellserve.models.implementations.onnxruntime import scan as onnx_scan
 
     if all(function.name in IN_VECTORS for function in layer.functions.values()) or not onnx_scan.can_scan(layer):
         return None
@@ -78,7 +78,7 @@ class OnnxCall:
 
     @classmethod
     def of(cls, layer: RecurrentLayer, weights: Mapping[str, NDArray[np.float32]]) -> OnnxCall:
-        from cellserve.models.implementations import onnx_graph
+        from cellserve.models.implementations.onnxruntime import graph as onnx_graph
 
         states = onnx_graph.state_names(layer)
         return cls(
@@ -110,7 +110,8 @@ class ScanCall:
 
     @classmethod
     def of(cls, layer: RecurrentLayer, weights: Mapping[str, NDArray[np.float32]]) -> ScanCall:
-        from cellserve.models.implementations import onnx_graph, onnx_scan
+        from cellserve.models.implementations.onnxruntime import graph as onnx_graph
+        from cellserve.models.implementations.onnxruntime import scan as onnx_scan
 
         states = onnx_scan.state_names(layer)
         return cls(

@@ -20,8 +20,10 @@ from cellserve.models.description.layers.rows import LastStepLayer
 from cellserve.models.description.layers.stepwise import EmbeddingLayer, MaskingLayer
 from cellserve.models.description.state_layout import SEEN, StateLayout
 from cellserve.models.description.tensor_shape import TensorShape
-from cellserve.models.implementations import onnx_graph, onnx_plain, onnx_scan
-from cellserve.models.implementations.onnx_builder import GraphBuilder
+from cellserve.models.implementations.onnxruntime import graph as onnx_graph
+from cellserve.models.implementations.onnxruntime import plain as onnx_plain
+from cellserve.models.implementations.onnxruntime import scan as onnx_scan
+from cellserve.models.implementations.onnxruntime.builder import GraphBuilder
 from cellserve.models.spec import LayerSpec, ModelSpec
 
 Array = NDArray[np.float32]
