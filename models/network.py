@@ -15,7 +15,6 @@ import torch
 from torch import Tensor
 
 from cellserve.models.chunk_body import Advance, ChunkBody
-from cellserve.models.cuda_recorder import CudaRecorder
 from cellserve.models.description.causal_plan import plan
 from cellserve.models.description.shapes import fitting, infer_shapes, minimum_time_steps, required_time_steps
 from cellserve.models.description.state_layout import StateLayout
@@ -27,9 +26,10 @@ from cellserve.models.implementations.onnxruntime.chunk_call import ChunkCall
 from cellserve.models.numerics.row_lengths import RowLengths
 from cellserve.models.numerics.uploads import indices
 from cellserve.models.numerics.value import Value
-from cellserve.models.pass_network import PassNetwork
-from cellserve.models.recorder import Recorder
-from cellserve.models.recordings import RECORDED_AT, Recordings
+from cellserve.models.passes.network import PassNetwork
+from cellserve.models.recording.cuda_recorder import CudaRecorder
+from cellserve.models.recording.recorder import Recorder
+from cellserve.models.recording.recordings import RECORDED_AT, Recordings
 from cellserve.models.spec import InputSpec, ModelSpec
 from cellserve.models.state import RecurrentState
 from cellserve.models.weights import Weights

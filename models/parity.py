@@ -18,8 +18,8 @@ from cellserve.models.golden_pair import GoldenPair, golden_inputs
 from cellserve.models.implementations.onnxruntime.chunk_call import ChunkCall
 from cellserve.models.network import Network
 from cellserve.models.parity_bounds import BASE_BOUND, ParityFailure, largest_difference, rounding_scale, tolerance
-from cellserve.models.pass_network import PassNetwork
-from cellserve.models.pass_walk import walk
+from cellserve.models.passes.network import PassNetwork
+from cellserve.models.passes.walk import walk
 from cellserve.models.spec import ModelSpec
 from cellserve.models.state import RecurrentState
 from cellserve.models.weights import Weights

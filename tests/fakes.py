@@ -20,9 +20,9 @@ from cellserve.models.description.layers.stepwise import ActivationLayer
 from cellserve.models.description.shapes import infer_shapes
 from cellserve.models.description.state_layout import StateColumns, StateLayout
 from cellserve.models.description.tensor_shape import TensorShape
-from cellserve.models.pass_chunk import PassAdvance, PassChunk
-from cellserve.models.pass_memory import PassMemory
-from cellserve.models.pass_network import PassNetwork
+from cellserve.models.passes.chunk import PassAdvance, PassChunk
+from cellserve.models.passes.memory import PassMemory
+from cellserve.models.passes.network import PassNetwork
 from cellserve.models.spec import InputSpec, ModelSpec
 from cellserve.models.state import RecurrentState
 from cellserve.service.engine.batch import Delivery

@@ -17,7 +17,7 @@ from cellserve.service.engine.facts import VersionKey
 from cellserve.service.engine.promise import NOTHING_PROMISED, Promise
 
 if TYPE_CHECKING:
-    from cellserve.models.pass_memory import PassMemory
+    from cellserve.models.passes.memory import PassMemory
     from cellserve.service.engine.state_pool import RowHandle
 
 

@@ -10,9 +10,9 @@ import numpy as np
 import torch
 
 from cellserve.models.network import Network
-from cellserve.models.pass_chunk import Key, gather, scatter
-from cellserve.models.pass_memory import Array, PassMemory
-from cellserve.models.pass_network import PassNetwork
+from cellserve.models.passes.chunk import Key, gather, scatter
+from cellserve.models.passes.memory import Array, PassMemory
+from cellserve.models.passes.network import PassNetwork
 from cellserve.models.state import RecurrentState
 from tests.models.networks import Case, agree
 

@@ -19,7 +19,7 @@ from cellserve.models.spec import InputSpec, ModelSpec
 from cellserve.models.traffic import TRAFFIC_KINDS
 from tests.fakes import FakeClock, FakeNetwork
 from tests.models.networks import chain, features, random_weights
-from tests.models.recording import FakeRecorder
+from tests.models.recording.fakes import FakeRecorder
 
 Cost = Callable[[str, int, int], float]  # of a label, rows and steps
 

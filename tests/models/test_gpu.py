@@ -23,8 +23,8 @@ from cellserve.models.devices import wait_for_launched
 from cellserve.models.network import Network
 from cellserve.models.numerics.uploads import indices
 from cellserve.models.probe import Probe
-from cellserve.models.recording_rules import RECORDED_LABELS
-from cellserve.models.recordings import RECORDED_AT
+from cellserve.models.recording.recordings import RECORDED_AT
+from cellserve.models.recording.rules import RECORDED_LABELS
 from tests.models.feeding import in_chunks
 from tests.models.networks import Case, agree_with_oracle, cases, chain, random_weights, run_whole, supported
 from tests.models.passing import feeder, passes_agree_with_oracle

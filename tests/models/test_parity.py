@@ -16,7 +16,7 @@ from cellserve.models.network import Network
 from cellserve.models.parity import GoldenPair, ParityFailure
 from cellserve.models.spec import ModelSpec
 from cellserve.models.weights import Weights
-from tests.models.recording import FakeRecorder
+from tests.models.recording.fakes import FakeRecorder
 
 CAUSAL: dict[str, Any] = {
     "inputs": [{"name": "ids", "kind": "ids"}],

@@ -6,7 +6,7 @@ from cellserve.models.description.layers.cells import LstmLayer
 from cellserve.models.network import Network
 from cellserve.models.probe import Probe
 from tests.models.networks import chain, random_weights
-from tests.models.recording import FakeRecorder
+from tests.models.recording.fakes import FakeRecorder
 
 SPEC = chain(LstmLayer(name="l", inputs=("x",), units=2))
 

@@ -17,9 +17,9 @@ from torch import Tensor
 
 from cellserve.models.chunk_body import Advance, Advanced, ChunkBody
 from cellserve.models.numerics.row_lengths import RowLengths
-from cellserve.models.recorded_chunk import RecordedChunk
-from cellserve.models.recorder import Recorder
-from cellserve.models.recording_rules import MOST_ROWS, obstacle_to_recording, pieces, row_bucket
+from cellserve.models.recording.recorded_chunk import RecordedChunk
+from cellserve.models.recording.recorder import Recorder
+from cellserve.models.recording.rules import MOST_ROWS, obstacle_to_recording, pieces, row_bucket
 from cellserve.models.state import RecurrentState
 
 RECORDED_AT: Final = 3  # calls of a shape: recording takes as long as about three of them, so it is not made for passing ones

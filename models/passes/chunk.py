@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 
 from cellserve.models.description.step_counts import Order
-from cellserve.models.pass_memory import Array, PassMemory
-from cellserve.models.pass_plan import Pass
+from cellserve.models.passes.memory import Array, PassMemory
+from cellserve.models.passes.plan import Pass
 
 Key = tuple[Literal["sequence", "mask"], Order, str]
 Stage = Callable[[Key, Sequence[Array], int], Tensor]

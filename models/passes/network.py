@@ -21,10 +21,10 @@ from cellserve.models.implementations import LayerState
 from cellserve.models.numerics.row_lengths import RowLengths
 from cellserve.models.numerics.value import Value
 from cellserve.models.numerics.windows import Windowed, reduction_of
-from cellserve.models.pass_chunk import PassAdvance, PassChunk
-from cellserve.models.pass_cutting import cut
-from cellserve.models.pass_memory import Array, PassMemory
-from cellserve.models.pass_plan import Pass, View
+from cellserve.models.passes.chunk import PassAdvance, PassChunk
+from cellserve.models.passes.cutting import cut
+from cellserve.models.passes.memory import Array, PassMemory
+from cellserve.models.passes.plan import Pass, View
 from cellserve.models.spec import LayerSpec, ModelSpec
 from cellserve.models.state import RecurrentState
 

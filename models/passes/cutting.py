@@ -17,8 +17,8 @@ from cellserve.models.description.mask_sources import mask_sources
 from cellserve.models.description.shapes import infer_shapes
 from cellserve.models.description.step_counts import ONWARD, Clock
 from cellserve.models.description.tensor_shape import TensorShape
-from cellserve.models.pass_plan import Pass, PassPlan, Start, View
-from cellserve.models.pass_views import views
+from cellserve.models.passes.plan import Pass, PassPlan, Start, View
+from cellserve.models.passes.views import views
 from cellserve.models.spec import LayerSpec, ModelSpec
 
 _AN_ID = (2,)  # eight bytes

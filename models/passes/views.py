@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 
 from cellserve.models.description.step_counts import ONWARD, TURNED, Order
 from cellserve.models.description.tensor_shape import TensorShape
-from cellserve.models.pass_plan import View
+from cellserve.models.passes.plan import View
 from cellserve.models.spec import LayerSpec
 
 

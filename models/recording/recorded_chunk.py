@@ -12,7 +12,7 @@ from torch import Tensor
 
 from cellserve.models.chunk_body import Advance, Advanced, ChunkBody
 from cellserve.models.numerics.device_lengths import DeviceLengths
-from cellserve.models.recorder import Recorder
+from cellserve.models.recording.recorder import Recorder
 from cellserve.models.state import RecurrentState
 
 

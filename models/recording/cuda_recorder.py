@@ -16,7 +16,7 @@ from typing import Any, Final
 
 import torch
 
-from cellserve.models.recorder import Answer
+from cellserve.models.recording.recorder import Answer
 
 _WARM_UPS = 1  # libraries choose their kernels and take their workspaces then, which they may not while recording
 _ONE_AT_A_TIME: Final = Lock()  # torch allows one recording under way in a process, of whatever device

@@ -22,13 +22,13 @@ from cellserve.models.graph import Graph
 from cellserve.models.network import Network
 from cellserve.models.numerics.device_lengths import DeviceLengths
 from cellserve.models.numerics.row_lengths import RowLengths
-from cellserve.models.recording_rules import MOST_ROWS, RECORDED_LABELS, obstacle_to_recording
-from cellserve.models.recordings import MOST_RECORDINGS, RECORDED_AT, Recordings
+from cellserve.models.recording.recordings import MOST_RECORDINGS, RECORDED_AT, Recordings
+from cellserve.models.recording.rules import MOST_ROWS, RECORDED_LABELS, obstacle_to_recording
 from cellserve.models.spec import ModelSpec
 from cellserve.models.state import RecurrentState
 from tests.models.feeding import in_chunks
 from tests.models.networks import Case, agree_with_oracle, cases, chain, random_weights
-from tests.models.recording import FakeRecorder, RefusedWhileRecording, Tape
+from tests.models.recording.fakes import FakeRecorder, RefusedWhileRecording, Tape
 
 STACK = chain(
     LstmLayer(name="a", inputs=("x",), units=4, return_sequences=True),

@@ -11,7 +11,7 @@ from cellserve.models.description.layers.cells import LstmLayer
 from cellserve.models.description.layers.rows import LastStepLayer, ReverseLayer
 from cellserve.models.description.layers.stepwise import MaskingLayer
 from cellserve.models.description.layers.windowed import Conv1dLayer
-from cellserve.models.recording_rules import LONGEST_PIECE, RECORDED_LABELS, obstacle_to_recording, pieces, row_bucket
+from cellserve.models.recording.rules import LONGEST_PIECE, RECORDED_LABELS, obstacle_to_recording, pieces, row_bucket
 from cellserve.models.spec import LayerSpec
 from tests.models.networks import chain
 

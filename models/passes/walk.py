@@ -10,9 +10,9 @@ from torch import Tensor
 
 from cellserve.models.description.step_counts import Fed, steps_of
 from cellserve.models.network import Network
-from cellserve.models.pass_chunk import Key, gather, scatter
-from cellserve.models.pass_memory import Array
-from cellserve.models.pass_network import PassNetwork
+from cellserve.models.passes.chunk import Key, gather, scatter
+from cellserve.models.passes.memory import Array
+from cellserve.models.passes.network import PassNetwork
 from cellserve.models.state import RecurrentState
 
 Cuts = Callable[[int], Iterator[tuple[int, int]]]

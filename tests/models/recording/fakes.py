@@ -16,7 +16,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten, tree_map
 
 from cellserve.models.chunk_body import Advance, Advanced
-from cellserve.models.recorder import Answer
+from cellserve.models.recording.recorder import Answer
 from cellserve.models.state import RecurrentState
 
 _REFUSED = (

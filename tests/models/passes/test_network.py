@@ -24,7 +24,7 @@ from cellserve.models.description.layers.rows import (
 from cellserve.models.description.layers.stepwise import DenseLayer, EmbeddingLayer, MaskingLayer
 from cellserve.models.description.layers.windowed import Conv1dLayer, Padding1dLayer
 from cellserve.models.network import Network
-from cellserve.models.pass_chunk import gather
+from cellserve.models.passes.chunk import gather
 from cellserve.models.spec import InputSpec, ModelSpec
 from cellserve.models.state import RecurrentState
 from tests.models.drawn_layers import MASK_VALUE

@@ -18,8 +18,8 @@ from cellserve.models.description.layers.rows import (
 from cellserve.models.description.layers.stepwise import DenseLayer, EmbeddingLayer, MaskingLayer
 from cellserve.models.description.layers.windowed import Conv1dLayer
 from cellserve.models.description.step_counts import ONWARD, TURNED, Window
-from cellserve.models.pass_cutting import cut
-from cellserve.models.pass_plan import Pass
+from cellserve.models.passes.cutting import cut
+from cellserve.models.passes.plan import Pass
 from cellserve.models.spec import InputSpec, LayerSpec, ModelSpec
 from tests.models.networks import chain, features
 

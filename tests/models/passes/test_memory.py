@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cellserve.models.description.step_counts import ONWARD, TURNED, Change, Margin, Window
-from cellserve.models.pass_memory import PassMemory
+from cellserve.models.passes.memory import PassMemory
 
 STEPS = 9
 SEQUENCE = np.arange(1, STEPS + 1, dtype=np.float32).reshape(STEPS, 1)
