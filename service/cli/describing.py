@@ -10,9 +10,9 @@ from typing import Any
 from cellserve.models.description.causal_plan import plan
 from cellserve.models.description.shapes import expected_weights, infer_shapes
 from cellserve.models.description.tensor_shape import TensorShape
+from cellserve.models.measuring.traffic import TRAFFIC_KINDS, TRAFFIC_WORDS, TrafficKind
 from cellserve.models.passes.cutting import cut
 from cellserve.models.spec import ModelSpec
-from cellserve.models.traffic import TRAFFIC_KINDS, TRAFFIC_WORDS, TrafficKind
 from cellserve.service.cli.output import print_table
 
 

@@ -10,7 +10,7 @@ from typing import Final
 
 from cellserve.models.description.layers.stepwise import DenseLayer
 from cellserve.models.description.shapes import minimum_time_steps, required_time_steps
-from cellserve.models.golden_pair import vocabulary
+from cellserve.models.measuring.golden_pair import vocabulary
 from cellserve.models.spec import InputSpec, ModelSpec
 
 FILE: Final = "expect.npz"

@@ -37,8 +37,8 @@ from cellserve.service.registry.model_settings import ModelSettings
 from cellserve.service.registry.served import Served
 
 if TYPE_CHECKING:
-    from cellserve.models.framework_answers import FrameworkAnswers
     from cellserve.models.importers import ImportedModel
+    from cellserve.models.measuring.framework_answers import FrameworkAnswers
     from cellserve.models.weights import Weights
 
 log = logging.getLogger(__name__)

@@ -10,8 +10,8 @@ from dataclasses import replace
 
 import torch
 
+from cellserve.models.measuring.benchmark_call import Probe
 from cellserve.models.network import Network
-from cellserve.models.probe import Probe
 from tests.bench import table, workloads
 
 SHAPES = ((1, 1), (32, 1), (1, 16), (8, 16), (16, 16), (32, 16), (32, 64))  # rows, time steps

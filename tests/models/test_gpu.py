@@ -20,9 +20,9 @@ from cellserve.models.description.layers.recurrent import RecurrentLayer
 from cellserve.models.description.layers.rows import LastStepLayer
 from cellserve.models.description.layers.stepwise import DenseLayer
 from cellserve.models.devices import wait_for_launched
+from cellserve.models.measuring.benchmark_call import Probe
 from cellserve.models.network import Network
 from cellserve.models.numerics.uploads import indices
-from cellserve.models.probe import Probe
 from cellserve.models.recording.recordings import RECORDED_AT
 from cellserve.models.recording.rules import RECORDED_LABELS
 from tests.models.feeding import in_chunks

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from cellserve.models import parity
 from cellserve.models.description.input_clocks import input_clocks
 from cellserve.models.description.shapes import fewest_steps, fitting, required_steps
 from cellserve.models.description.step_counts import Clock, steps_of
-from cellserve.models.golden_pair import GoldenPair, golden_inputs
+from cellserve.models.measuring import parity
+from cellserve.models.measuring.golden_pair import GoldenPair, golden_inputs
 from cellserve.models.network import Network
 from cellserve.models.spec import ModelSpec
 from tests.models.networks import random_weights

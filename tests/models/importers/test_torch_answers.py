@@ -9,11 +9,11 @@ import pytest
 import torch
 from torch import nn
 
-from cellserve.models import parity
 from cellserve.models.errors import ImportRefused
-from cellserve.models.framework_parity import against_framework
 from cellserve.models.importers import layout, load
-from cellserve.models.parity import ParityFailure
+from cellserve.models.measuring import parity
+from cellserve.models.measuring.framework_parity import against_framework
+from cellserve.models.measuring.parity import ParityFailure
 
 
 def saved(folder: Path, module: nn.Module) -> Path:

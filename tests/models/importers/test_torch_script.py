@@ -13,10 +13,10 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from cellserve.models import parity
 from cellserve.models.errors import ImportRefused
-from cellserve.models.framework_parity import against_framework
 from cellserve.models.importers import ImportedModel, load
+from cellserve.models.measuring import parity
+from cellserve.models.measuring.framework_parity import against_framework
 from cellserve.models.network import Network
 
 FILES = Path(__file__).parent / "files"

@@ -14,9 +14,9 @@ from statistics import fmean
 from typing import Final
 
 from cellserve.models.description.shapes import minimum_time_steps, required_time_steps
+from cellserve.models.measuring.benchmark_call import Probe
+from cellserve.models.measuring.traffic import MOST_SINGLE_STEPS, TRAFFIC_KINDS, TrafficKind
 from cellserve.models.network import Network
-from cellserve.models.probe import Probe
-from cellserve.models.traffic import MOST_SINGLE_STEPS, TRAFFIC_KINDS, TrafficKind
 
 BUDGET_SECONDS: Final = 0.2
 RECORDING_BUDGET_SECONDS: Final = 5.0  # where chunks are recorded: it takes that long before calls show what they will cost

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from cellserve.models import reference
 from cellserve.models.errors import ModelError
-from cellserve.models.golden_pair import GoldenPair
+from cellserve.models.measuring.golden_pair import GoldenPair
 from cellserve.models.spec import ModelSpec
 from cellserve.models.weights import Weights
 

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from cellserve.models.description.shapes import infer_shapes, minimum_time_steps, required_time_steps
 from cellserve.models.errors import ModelError
-from cellserve.models.golden_pair import vocabulary
+from cellserve.models.measuring.golden_pair import vocabulary
 from cellserve.models.spec import InputSpec, ModelSpec
 
 Array = npt.NDArray[Any]

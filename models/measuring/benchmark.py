@@ -20,15 +20,16 @@ from typing import Final
 import numpy as np
 import torch
 
-from cellserve.models import reference, resident_memory
+from cellserve.models import reference
 from cellserve.models.description.shapes import expected_weights, fitting, infer_shapes, minimum_time_steps, required_time_steps
 from cellserve.models.description.step_counts import steps_of
-from cellserve.models.golden_pair import GoldenPair, golden_inputs
+from cellserve.models.measuring import resident_memory
+from cellserve.models.measuring.benchmark_call import Probe
+from cellserve.models.measuring.golden_pair import GoldenPair, golden_inputs
+from cellserve.models.measuring.parity import verify
+from cellserve.models.measuring.traffic import MANY_ROWS, TRAFFIC_KINDS, TrafficKind, kind_of
 from cellserve.models.network import Network
-from cellserve.models.parity import verify
-from cellserve.models.probe import Probe
 from cellserve.models.spec import ModelSpec
-from cellserve.models.traffic import MANY_ROWS, TRAFFIC_KINDS, TrafficKind, kind_of
 from cellserve.models.weights import Weights
 
 FEWEST_CALLS: Final = 5  # of each implementation in a cell, however slow

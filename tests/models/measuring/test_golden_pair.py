@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from cellserve.models.golden_pair import LENGTHS, golden_inputs
+from cellserve.models.measuring.golden_pair import LENGTHS, golden_inputs
 from cellserve.models.spec import ModelSpec
 
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from cellserve.models.traffic import TRAFFIC_KINDS, TRAFFIC_WORDS, kind_of
+from cellserve.models.measuring.traffic import TRAFFIC_KINDS, TRAFFIC_WORDS, kind_of
 
 
 @pytest.mark.parametrize(

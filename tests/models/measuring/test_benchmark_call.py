@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from cellserve.models.description.layers.cells import LstmLayer
+from cellserve.models.measuring.benchmark_call import Probe
 from cellserve.models.network import Network
-from cellserve.models.probe import Probe
 from tests.models.networks import chain, random_weights
 from tests.models.recording.fakes import FakeRecorder
 

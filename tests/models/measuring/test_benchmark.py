@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 import torch
 
-from cellserve.models import benchmark
-from cellserve.models.benchmark import FEWEST_CALLS, Benchmark, Measurement, Shape, contest, grid, measure, recommend
 from cellserve.models.description.layers.cells import GruLayer, LstmLayer
 from cellserve.models.description.layers.rows import FlattenLayer, ReverseLayer
 from cellserve.models.description.layers.stepwise import DenseLayer, EmbeddingLayer
+from cellserve.models.measuring import benchmark
+from cellserve.models.measuring.benchmark import FEWEST_CALLS, Benchmark, Measurement, Shape, contest, grid, measure, recommend
 from cellserve.models.network import Network
 from cellserve.models.spec import InputSpec, ModelSpec
 from tests.fakes import FakeClock

@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from cellserve.models import parity
 from cellserve.models.description.shapes import expected_weights
-from cellserve.models.golden_pair import LENGTHS
 from cellserve.models.implementations.onnxruntime.chunk_call import ChunkCall
+from cellserve.models.measuring import parity
+from cellserve.models.measuring.golden_pair import LENGTHS
+from cellserve.models.measuring.parity import GoldenPair, ParityFailure
 from cellserve.models.network import Network
-from cellserve.models.parity import GoldenPair, ParityFailure
 from cellserve.models.spec import ModelSpec
 from cellserve.models.weights import Weights
 from tests.models.recording.fakes import FakeRecorder

@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from cellserve.models import framework_parity, parity, reference
+from cellserve.models import reference
 from cellserve.models.description.shapes import expected_weights
-from cellserve.models.framework_answers import AnswersDoNotFit, FrameworkAnswers
-from cellserve.models.framework_parity import against_framework
-from cellserve.models.parity import ParityFailure
+from cellserve.models.measuring import framework_parity, parity
+from cellserve.models.measuring.framework_answers import AnswersDoNotFit, FrameworkAnswers
+from cellserve.models.measuring.framework_parity import against_framework
+from cellserve.models.measuring.parity import ParityFailure
 from cellserve.models.spec import ModelSpec
 from cellserve.models.weights import Weights
 from tests.golden.cases import GoldenCase, all_cases

@@ -15,11 +15,11 @@ import numpy.typing as npt
 
 from cellserve.models import reference
 from cellserve.models.description.shapes import infer_shapes
-from cellserve.models.framework_answers import AnswersDoNotFit, FrameworkAnswers, Reading
-from cellserve.models.golden_pair import GoldenPair
+from cellserve.models.measuring.framework_answers import AnswersDoNotFit, FrameworkAnswers, Reading
+from cellserve.models.measuring.golden_pair import GoldenPair
+from cellserve.models.measuring.parity import ParityReport, verify
+from cellserve.models.measuring.parity_bounds import BASE_BOUND, ParityFailure, largest_difference, rounding_scale
 from cellserve.models.network import Network
-from cellserve.models.parity import ParityReport, verify
-from cellserve.models.parity_bounds import BASE_BOUND, ParityFailure, largest_difference, rounding_scale
 from cellserve.models.spec import ModelSpec
 from cellserve.models.weights import Weights
 

@@ -14,7 +14,7 @@ from torch import Tensor
 from cellserve.models.description.shapes import fitting
 from cellserve.models.description.step_counts import steps_of
 from cellserve.models.devices import wait_for_launched
-from cellserve.models.golden_pair import Array, golden_inputs
+from cellserve.models.measuring.golden_pair import Array, golden_inputs
 from cellserve.models.network import Network
 
 

@@ -14,10 +14,10 @@ import numpy.typing as npt
 import torch
 
 from cellserve.models import reference
-from cellserve.models.golden_pair import GoldenPair, golden_inputs
 from cellserve.models.implementations.onnxruntime.chunk_call import ChunkCall
+from cellserve.models.measuring.golden_pair import GoldenPair, golden_inputs
+from cellserve.models.measuring.parity_bounds import BASE_BOUND, ParityFailure, largest_difference, rounding_scale, tolerance
 from cellserve.models.network import Network
-from cellserve.models.parity_bounds import BASE_BOUND, ParityFailure, largest_difference, rounding_scale, tolerance
 from cellserve.models.passes.network import PassNetwork
 from cellserve.models.passes.walk import walk
 from cellserve.models.spec import ModelSpec

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from cellserve.models.framework_answers import TIME_MAJOR, AnswersDoNotFit, FrameworkAnswers
+from cellserve.models.measuring.framework_answers import TIME_MAJOR, AnswersDoNotFit, FrameworkAnswers
 from cellserve.models.spec import ModelSpec
 
 LSTM: dict[str, Any] = {"kind": "lstm", "name": "lstm", "inputs": ["x"], "units": 4}

@@ -8,15 +8,15 @@ from typing import Any
 import pytest
 import torch
 
-from cellserve.models import calibration
-from cellserve.models.calibration import Calibration, calibrate, choose
 from cellserve.models.description.layers.cells import GruLayer, LstmLayer
 from cellserve.models.description.layers.merge import MergeLayer
 from cellserve.models.description.layers.rows import FlattenLayer, ReverseLayer
 from cellserve.models.description.layers.stepwise import EmbeddingLayer, MaskingLayer
+from cellserve.models.measuring import calibration
+from cellserve.models.measuring.calibration import Calibration, calibrate, choose
+from cellserve.models.measuring.traffic import TRAFFIC_KINDS
 from cellserve.models.network import Network
 from cellserve.models.spec import InputSpec, ModelSpec
-from cellserve.models.traffic import TRAFFIC_KINDS
 from tests.fakes import FakeClock, FakeNetwork
 from tests.models.networks import chain, features, random_weights
 from tests.models.recording.fakes import FakeRecorder

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cellserve.models import resident_memory
-from cellserve.models.resident_memory import available_bytes, peak_bytes
+from cellserve.models.measuring import resident_memory
+from cellserve.models.measuring.resident_memory import available_bytes, peak_bytes
 
 MEBIBYTE = 2**20
 
