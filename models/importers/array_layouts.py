@@ -17,8 +17,9 @@ from cellserve.models.description.layers.stepwise import (
     EmbeddingLayer,
     LayerNormalizationLayer,
 )
-from cellserve.models.importers import keras_records, layout, tensorflow1_records, torch_records
+from cellserve.models.importers import layout, tensorflow1_records, torch_records
 from cellserve.models.importers.description import Layout
+from cellserve.models.importers.keras.layers import records as keras_records
 from cellserve.models.importers.layout import Array, Arrays, LayoutError, Listed
 
 LISTED: Final[Mapping[Layout, Mapping[type[Layer], Listed]]] = {

@@ -132,13 +132,13 @@ def _is_checkpoint(look: FirstLook) -> bool:
 
 
 def _load_h5(path: Path, description: Description, architecture: Path | None) -> ImportedModel:
-    from cellserve.models.importers.keras_h5 import load_h5
+    from cellserve.models.importers.keras.files.h5 import load_h5
 
     return load_h5(path, description, architecture)
 
 
 def _load_archive(path: Path, description: Description, architecture: Path | None) -> ImportedModel:
-    from cellserve.models.importers.keras_archive import load_archive
+    from cellserve.models.importers.keras.files.archive import load_archive
 
     return load_archive(path, description)
 
@@ -148,7 +148,7 @@ def _load_checkpoint(path: Path, description: Description, architecture: Path | 
 
     prefix = locate(path) or path
     if architecture is not None:
-        from cellserve.models.importers.keras_objects import load_objects
+        from cellserve.models.importers.keras.files.objects import load_objects
 
         return load_objects(prefix, description, architecture)
     return load_checkpoint(prefix, description)
@@ -159,7 +159,7 @@ def _load_arrays(path: Path, description: Description, architecture: Path | None
     from cellserve.models.importers.ignored import without_ignored
 
     if architecture is not None:
-        from cellserve.models.importers.keras_h5 import load_lists
+        from cellserve.models.importers.keras.files.h5 import load_lists
 
         return load_lists(path, read_npz(path), description, architecture)
     from cellserve.models.importers.described_layers import from_layers

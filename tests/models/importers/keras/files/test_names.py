@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from cellserve.models.importers.keras_names import Fork, Sibling, Unclear, are_names, in_loading_order, of_part
+from cellserve.models.importers.keras.files.names import Fork, Sibling, Unclear, are_names, in_loading_order, of_part
 
 ROLES = ("kernel", "recurrent_kernel", "bias")
 

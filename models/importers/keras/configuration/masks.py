@@ -13,8 +13,8 @@ from itertools import chain
 from typing import Any, Final
 
 from cellserve.models.errors import ImportRefused
-from cellserve.models.importers.keras_graph import Graph, KerasLayer, Tensor
-from cellserve.models.importers.mask_logic import EVERYTHING, NOTHING, MaskLogic, any_of, where
+from cellserve.models.importers.keras.graph import Graph, KerasLayer, Tensor
+from cellserve.models.importers.keras.mask_logic import EVERYTHING, NOTHING, MaskLogic, any_of, where
 
 NAMES: Final = frozenset(
     {"Any", "ExpandDims", "LogicalOr", "NotEqual", "OnesLike", "ZerosLike"}

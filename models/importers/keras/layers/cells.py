@@ -10,10 +10,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from cellserve.models.importers.keras_graph import Graph, KerasLayer, Place
-from cellserve.models.importers.keras_names import Fork, Sibling
-from cellserve.models.importers.keras_records import CELLS, CUDNN
-from cellserve.models.importers.keras_tied import numbered, snake_case
+from cellserve.models.importers.keras.files.names import Fork, Sibling
+from cellserve.models.importers.keras.files.tied import numbered, snake_case
+from cellserve.models.importers.keras.graph import Graph, KerasLayer, Place
+from cellserve.models.importers.keras.layers.records import CELLS, CUDNN
 
 STACK: Final = "StackedRNNCells"
 

@@ -14,15 +14,15 @@ from typing import Any
 import h5py
 
 from cellserve.models.errors import ImportRefused
-from cellserve.models.importers.architecture import read_architecture
 from cellserve.models.importers.description import Description
 from cellserve.models.importers.hdf5 import opened
 from cellserve.models.importers.imported import ImportedModel
-from cellserve.models.importers.keras_archive import VarsStore, holds_vars
-from cellserve.models.importers.keras_graph import Array, ArrayStore
-from cellserve.models.importers.keras_h5_store import H5Store, holds_names
-from cellserve.models.importers.keras_import import import_keras
-from cellserve.models.importers.keras_lists import ListStore, holds_lists
+from cellserve.models.importers.keras.files.architecture import read_architecture
+from cellserve.models.importers.keras.files.archive import VarsStore, holds_vars
+from cellserve.models.importers.keras.files.h5_store import H5Store, holds_names
+from cellserve.models.importers.keras.files.lists import ListStore, holds_lists
+from cellserve.models.importers.keras.graph import Array, ArrayStore
+from cellserve.models.importers.keras.importing import import_keras
 
 
 def load_h5(path: Path, description: Description, architecture: Path | None = None) -> ImportedModel:

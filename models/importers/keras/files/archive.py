@@ -20,9 +20,9 @@ from cellserve.models.errors import ImportRefused
 from cellserve.models.importers.description import Description
 from cellserve.models.importers.hdf5 import ArrayReader, opened
 from cellserve.models.importers.imported import ImportedModel
-from cellserve.models.importers.keras_graph import Claim, Place
-from cellserve.models.importers.keras_import import import_keras
-from cellserve.models.importers.keras_tied import numbered, shared, snake_case
+from cellserve.models.importers.keras.files.tied import numbered, shared, snake_case
+from cellserve.models.importers.keras.graph import Claim, Place
+from cellserve.models.importers.keras.importing import import_keras
 from cellserve.models.importers.limits import MAX_EXPANSION, MAX_JSON_BYTES, MAX_TOTAL_BYTES, SMALL_BYTES
 
 ROOTS: Final = ("layers", "_layer_checkpoint_dependencies")  # the second in tf-keras 2.12

@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from cellserve.models.importers.keras_era import Era
-from cellserve.models.importers.keras_options import Config
+from cellserve.models.importers.keras.configuration.era import Era
+from cellserve.models.importers.keras.configuration.options import Config
 
 CLASSES: Final = {"TimeDistributedDense": "Dense", "Convolution1D": "Conv1D", "AtrousConvolution1D": "Conv1D"}
 SINCE_KERAS_1: Final = ("Conv1D",)

@@ -12,9 +12,9 @@ from typing import Any, Final, Literal
 
 from cellserve.models.description.layers.rows import GlobalPooling1dLayer
 from cellserve.models.description.layers.windowed import Conv1dLayer, Cropping1dLayer, Padding1dLayer, Pooling1dLayer
-from cellserve.models.importers import legacy_layout
-from cellserve.models.importers.keras_activations import activation_of
-from cellserve.models.importers.keras_graph import Builder, Graph, KerasLayer, Tensor
+from cellserve.models.importers.keras.graph import Builder, Graph, KerasLayer, Tensor
+from cellserve.models.importers.keras.layers import legacy_layout
+from cellserve.models.importers.keras.layers.activations import activation_of
 
 POOLINGS: Final[dict[str, Literal["max", "average"]]] = {"MaxPooling1D": "max", "AveragePooling1D": "average"}
 GLOBAL_POOLINGS: Final[dict[str, Literal["max", "average"]]] = {"GlobalMaxPooling1D": "max", "GlobalAveragePooling1D": "average"}

@@ -19,12 +19,12 @@ from cellserve.models.errors import ImportRefused
 from cellserve.models.importers.admission import admitted
 from cellserve.models.importers.description import Description
 from cellserve.models.importers.imported import ImportedModel, Source, file_digest
-from cellserve.models.importers.keras_config import translate
-from cellserve.models.importers.keras_era import Era
-from cellserve.models.importers.keras_graph import Array, ArrayStore, Claim
-from cellserve.models.importers.keras_legacy import as_keras_1
-from cellserve.models.importers.keras_release import is_keras_0, likely_releases
-from cellserve.models.importers.keras_weights import collect
+from cellserve.models.importers.keras.configuration.config import translate
+from cellserve.models.importers.keras.configuration.era import Era
+from cellserve.models.importers.keras.configuration.legacy import as_keras_1
+from cellserve.models.importers.keras.configuration.release import is_keras_0, likely_releases
+from cellserve.models.importers.keras.graph import Array, ArrayStore, Claim
+from cellserve.models.importers.keras.layers.weights import collect
 from cellserve.models.importers.precision import declared
 from cellserve.models.spec import ModelSpec
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cellserve.models.importers.mask_logic import EVERYTHING, NOTHING, all_of, any_of, where
+from cellserve.models.importers.keras.mask_logic import EVERYTHING, NOTHING, all_of, any_of, where
 
 A, B, C = (where("not_equal", name, 0.0) for name in "abc")
 

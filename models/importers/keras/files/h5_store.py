@@ -14,8 +14,8 @@ import numpy.typing as npt
 
 from cellserve.models.errors import ImportRefused
 from cellserve.models.importers.hdf5 import ArrayReader
-from cellserve.models.importers.keras_graph import Claim, Place
-from cellserve.models.importers.keras_names import Unclear, are_names, in_loading_order, of_part
+from cellserve.models.importers.keras.files.names import Unclear, are_names, in_loading_order, of_part
+from cellserve.models.importers.keras.graph import Claim, Place
 
 
 class H5Store:

@@ -9,9 +9,9 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from cellserve.models.description.layers.recurrent import MaskRule, RecurrentLayer
-from cellserve.models.importers.keras_era import Era
-from cellserve.models.importers.keras_options import Config
-from cellserve.models.importers.keras_records import CUDNN, RECORDS
+from cellserve.models.importers.keras.configuration.era import Era
+from cellserve.models.importers.keras.configuration.options import Config
+from cellserve.models.importers.keras.layers.records import CUDNN, RECORDS
 
 HARD_SIGMOIDS: Final = {
     "hard_sigmoid": "hard_sigmoid is clip(0.2 x + 0.5, 0, 1), as everywhere before Keras 3, which would read it otherwise",

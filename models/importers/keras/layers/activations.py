@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from cellserve.models.description.layers.activation import Activation, ActivationName
 from cellserve.models.errors import ImportRefused
-from cellserve.models.importers.keras_era import Era
+from cellserve.models.importers.keras.configuration.era import Era
 
 SAME: Final[dict[str, Activation]] = {
     name: Activation(name=name)

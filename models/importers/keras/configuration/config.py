@@ -12,15 +12,15 @@ from typing import Any, Final
 from pydantic import ValidationError
 
 from cellserve.models.errors import ImportRefused, InvalidSpec
-from cellserve.models.importers.keras_calls import Call, TensorKey, parse_calls, parse_keys
-from cellserve.models.importers.keras_era import Era
-from cellserve.models.importers.keras_graph import Array, ArrayStore, Claim, Graph, KerasLayer, Tensor
-from cellserve.models.importers.keras_inputs import declared_shape, input_spec
-from cellserve.models.importers.keras_layers import BUILDERS, DROPOUTS, MERGES
-from cellserve.models.importers.keras_legacy import MERGE_CLASSES, modernised
-from cellserve.models.importers.keras_masks import Mask, is_operation, operation, require_own_mask
-from cellserve.models.importers.keras_options import TrainingNotes
-from cellserve.models.importers.keras_recurrent import CLASSES, build_bidirectional, build_recurrent
+from cellserve.models.importers.keras.configuration.calls import Call, TensorKey, parse_calls, parse_keys
+from cellserve.models.importers.keras.configuration.era import Era
+from cellserve.models.importers.keras.configuration.inputs import declared_shape, input_spec
+from cellserve.models.importers.keras.configuration.legacy import MERGE_CLASSES, modernised
+from cellserve.models.importers.keras.configuration.masks import Mask, is_operation, operation, require_own_mask
+from cellserve.models.importers.keras.configuration.options import TrainingNotes
+from cellserve.models.importers.keras.graph import Array, ArrayStore, Claim, Graph, KerasLayer, Tensor
+from cellserve.models.importers.keras.layers.plain import BUILDERS, DROPOUTS, MERGES
+from cellserve.models.importers.keras.layers.recurrent import CLASSES, build_bidirectional, build_recurrent
 from cellserve.models.spec import ModelSpec
 
 FUNCTIONAL: Final = ("Functional", "Model")

@@ -14,7 +14,8 @@ import numpy as np
 from cellserve.models.description.gate_order import GateOrder
 from cellserve.models.description.layers.cells import JzsLayer, SimpleDeepRnnLayer
 from cellserve.models.description.layers.recurrent import RecurrentLayer
-from cellserve.models.importers import layout, legacy_layout
+from cellserve.models.importers import layout
+from cellserve.models.importers.keras.layers import legacy_layout
 from cellserve.models.importers.layout import Array, Arrays, LayoutError, Listed
 
 GATE_TRIPLE: Final = ("W", "U", "b")  # Keras 0.x and 1.x

@@ -25,11 +25,11 @@ from cellserve.models.description.layers.stepwise import (
     PReluLayer,
     UnitNormalizationLayer,
 )
-from cellserve.models.importers import legacy_layout
-from cellserve.models.importers.keras_activations import activation_layer, activation_of
-from cellserve.models.importers.keras_graph import Builder, Graph, KerasLayer, Tensor
-from cellserve.models.importers.keras_windows import WINDOWS
-from cellserve.models.importers.mask_logic import EVERYTHING, MaskLogic, all_of, any_of, where
+from cellserve.models.importers.keras.graph import Builder, Graph, KerasLayer, Tensor
+from cellserve.models.importers.keras.layers import legacy_layout
+from cellserve.models.importers.keras.layers.activations import activation_layer, activation_of
+from cellserve.models.importers.keras.layers.windows import WINDOWS
+from cellserve.models.importers.keras.mask_logic import EVERYTHING, MaskLogic, all_of, any_of, where
 
 
 def _dense(graph: Graph, keras: KerasLayer, inputs: Sequence[Tensor], part: tuple[str, ...]) -> Tensor:

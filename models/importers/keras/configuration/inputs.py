@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from typing import Final
 
 from cellserve.models.errors import ImportRefused
-from cellserve.models.importers.keras_graph import Graph, KerasLayer, Place
-from cellserve.models.importers.keras_options import Config
-from cellserve.models.importers.keras_recurrent import CLASSES, first_place
+from cellserve.models.importers.keras.configuration.options import Config
+from cellserve.models.importers.keras.graph import Graph, KerasLayer, Place
+from cellserve.models.importers.keras.layers.recurrent import CLASSES, first_place
 from cellserve.models.spec import InputSpec
 
 Shape = tuple[int | None, ...]

@@ -13,7 +13,7 @@ import h5py
 
 from cellserve.models.errors import ImportRefused
 from cellserve.models.importers.hdf5 import ArrayReader
-from cellserve.models.importers.keras_graph import Array, Claim, Place
+from cellserve.models.importers.keras.graph import Array, Claim, Place
 
 PARAMETER = re.compile(r"(layer_\d+)_param_(\d+)")
 PROJECTION = re.compile(r"(layer_\d+)_Pmat")

@@ -12,13 +12,13 @@ from typing import Any, Final
 from cellserve.models.description.layers.merge import MergeLayer
 from cellserve.models.description.layers.recurrent import RecurrentLayer
 from cellserve.models.description.layers.rows import ReverseLayer
-from cellserve.models.importers.keras_activations import activation_of
-from cellserve.models.importers.keras_cells import cells, direction_places
-from cellserve.models.importers.keras_graph import Graph, KerasLayer, Place, Tensor
-from cellserve.models.importers.keras_options import Config, check_options
-from cellserve.models.importers.keras_records import BY_CLASS, CUDNN, stored_arrays
-from cellserve.models.importers.keras_traps import stored_traps, traps
-from cellserve.models.importers.mask_logic import EVERYTHING
+from cellserve.models.importers.keras.configuration.options import Config, check_options
+from cellserve.models.importers.keras.graph import Graph, KerasLayer, Place, Tensor
+from cellserve.models.importers.keras.layers.activations import activation_of
+from cellserve.models.importers.keras.layers.cells import cells, direction_places
+from cellserve.models.importers.keras.layers.records import BY_CLASS, CUDNN, stored_arrays
+from cellserve.models.importers.keras.layers.traps import stored_traps, traps
+from cellserve.models.importers.keras.mask_logic import EVERYTHING
 
 CLASSES: Final = (*BY_CLASS, "RNN")
 MERGE_MODES: Final = {"concat": "concat", "sum": "sum", "mul": "multiply", "ave": "average"}

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from cellserve.models.errors import ImportRefused
-from cellserve.models.importers.keras_era import Era
-from cellserve.models.importers.keras_records import BY_CLASS
+from cellserve.models.importers.keras.configuration.era import Era
+from cellserve.models.importers.keras.layers.records import BY_CLASS
 
 
 def era(version: str, backend: str = "tensorflow") -> Era:

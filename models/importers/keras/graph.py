@@ -12,11 +12,11 @@ from typing import Any, NoReturn, Protocol
 import numpy.typing as npt
 
 from cellserve.models.errors import ImportRefused
-from cellserve.models.importers.keras_era import Era
-from cellserve.models.importers.keras_legacy import modernised
-from cellserve.models.importers.keras_names import Fork
-from cellserve.models.importers.keras_options import Config, TrainingNotes, check_options
-from cellserve.models.importers.mask_logic import EVERYTHING, MaskLogic
+from cellserve.models.importers.keras.configuration.era import Era
+from cellserve.models.importers.keras.configuration.legacy import modernised
+from cellserve.models.importers.keras.configuration.options import Config, TrainingNotes, check_options
+from cellserve.models.importers.keras.files.names import Fork
+from cellserve.models.importers.keras.mask_logic import EVERYTHING, MaskLogic
 from cellserve.models.spec import InputSpec, LayerSpec
 
 Array = npt.NDArray[Any]

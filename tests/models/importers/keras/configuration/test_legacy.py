@@ -15,7 +15,7 @@ from cellserve.models.description.layers.stepwise import BatchNormalizationLayer
 from cellserve.models.description.layers.windowed import Conv1dLayer
 from cellserve.models.errors import ImportRefused
 from cellserve.models.importers import ImportedModel, load
-from cellserve.models.importers.keras_release import likely_releases
+from cellserve.models.importers.keras.configuration.release import likely_releases
 from tests.models.importers.keras_files import layer, node, sequential, write_h5
 
 Array = np.ndarray

@@ -16,7 +16,7 @@ from cellserve.models.description.layers.windowed import Cropping1dLayer
 from cellserve.models.description.shapes import infer_shapes
 from cellserve.models.errors import ImportRefused
 from cellserve.models.importers import ImportedModel, load
-from cellserve.models.importers.keras_masks import NAMES
+from cellserve.models.importers.keras.configuration.masks import NAMES
 from tests.golden.cases import FOLDER
 from tests.models.importers.keras_files import (
     Arrays,

@@ -15,9 +15,9 @@ from cellserve.models.description.gate_order import GateOrder
 from cellserve.models.description.layers.cells import GruLayer, JzsLayer, LstmLayer, SimpleDeepRnnLayer, SimpleRnnLayer
 from cellserve.models.description.layers.layer import Layer
 from cellserve.models.description.layers.recurrent import RecurrentLayer
-from cellserve.models.importers import keras_listed, legacy_layout
-from cellserve.models.importers.keras_graph import Array, Convert, Graph, KerasLayer
-from cellserve.models.importers.keras_options import Config
+from cellserve.models.importers.keras.configuration.options import Config
+from cellserve.models.importers.keras.graph import Array, Convert, Graph, KerasLayer
+from cellserve.models.importers.keras.layers import legacy_layout, listed
 from cellserve.models.importers.layout import Listed
 
 Shapes = Sequence[tuple[int, ...]]
@@ -131,7 +131,7 @@ RECORDS: Final[Mapping[type[Layer], KerasRecord]] = {
     LstmLayer: KerasRecord(
         ("LSTM",),
         _lstm,
-        keras_listed.joined(gate_order.LSTM_KERAS_1_ARRAYS),
+        listed.joined(gate_order.LSTM_KERAS_1_ARRAYS),
         cell="LSTMCell",
         cudnn="CuDNNLSTM",
         triples=gate_order.LSTM_KERAS_1_ARRAYS,
@@ -139,7 +139,7 @@ RECORDS: Final[Mapping[type[Layer], KerasRecord]] = {
     GruLayer: KerasRecord(
         ("GRU",),
         _gru,
-        keras_listed.joined(gate_order.GRU_KERAS_1_ARRAYS),
+        listed.joined(gate_order.GRU_KERAS_1_ARRAYS),
         cell="GRUCell",
         cudnn="CuDNNGRU",
         triples=gate_order.GRU_KERAS_1_ARRAYS,
@@ -147,12 +147,12 @@ RECORDS: Final[Mapping[type[Layer], KerasRecord]] = {
         traps=_gru_traps,
     ),
     SimpleRnnLayer: KerasRecord(
-        ("SimpleRNN",), _simple_rnn, keras_listed.joined(), cell="SimpleRNNCell", default="sigmoid", default_recurrent=None
+        ("SimpleRNN",), _simple_rnn, listed.joined(), cell="SimpleRNNCell", default="sigmoid", default_recurrent=None
     ),
     JzsLayer: KerasRecord(
         ("JZS1", "JZS2", "JZS3"),
         _jzs,
-        keras_listed.JZS,
+        listed.JZS,
         legacy=_legacy_jzs,
         default_recurrent="sigmoid",
         stored_traps=_stored_jzs_traps,
@@ -160,7 +160,7 @@ RECORDS: Final[Mapping[type[Layer], KerasRecord]] = {
     SimpleDeepRnnLayer: KerasRecord(
         ("SimpleDeepRNN",),
         _simple_deep_rnn,
-        keras_listed.SIMPLE_DEEP_RNN,
+        listed.SIMPLE_DEEP_RNN,
         legacy=_legacy_simple_deep_rnn,
         default="sigmoid",
         traps=_simple_deep_rnn_traps,
@@ -180,7 +180,7 @@ def stored_arrays(graph: Graph, keras: KerasLayer, layer: RecurrentLayer, shapes
         return joined, None
     if record.legacy is not None:
         return record.legacy(graph, keras, layer, shapes)
-    if count := keras_listed.count_of_triples(layer, shapes, record.triples):
+    if count := listed.count_of_triples(layer, shapes, record.triples):
         return count, partial(_gate_by_gate, layer)
     return joined, None
 

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from cellserve.models.description.layers.recurrent import RecurrentLayer
 from cellserve.models.errors import ImportRefused
 from cellserve.models.importers import layout
-from cellserve.models.importers.keras_graph import ArrayStore, Claim
+from cellserve.models.importers.keras.graph import ArrayStore, Claim
 
 Arrays = dict[str, npt.NDArray[Any]]
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from cellserve.models.importers.keras_tied import numbered, shared, snake_case
+from cellserve.models.importers.keras.files.tied import numbered, shared, snake_case
 from tests.models.importers.keras_files import layer
 
 
