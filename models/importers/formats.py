@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Final
 
 from cellserve.models.errors import ImportRefused
-from cellserve.models.importers.checkpoint_location import locate
 from cellserve.models.importers.description import Description
 from cellserve.models.importers.imported import ImportedModel, Source, file_digest
+from cellserve.models.importers.tensorflow1.checkpoint_location import locate
 
 HDF5_SIGNATURE: Final = b"\x89HDF\r\n\x1a\n"
 PICKLE_PROTOCOL: Final = b"\x80"
@@ -144,7 +144,7 @@ def _load_archive(path: Path, description: Description, architecture: Path | Non
 
 
 def _load_checkpoint(path: Path, description: Description, architecture: Path | None) -> ImportedModel:
-    from cellserve.models.importers.tensorflow1 import load_checkpoint
+    from cellserve.models.importers.tensorflow1.importing import load_checkpoint
 
     prefix = locate(path) or path
     if architecture is not None:

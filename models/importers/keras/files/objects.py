@@ -14,7 +14,6 @@ from typing import Any, Final
 import numpy.typing as npt
 
 from cellserve.models.errors import ImportRefused
-from cellserve.models.importers.checkpoint import Checkpoint, is_of_objects
 from cellserve.models.importers.description import Description
 from cellserve.models.importers.imported import ImportedModel
 from cellserve.models.importers.keras.files.architecture import read_architecture
@@ -22,6 +21,7 @@ from cellserve.models.importers.keras.files.names import of_part
 from cellserve.models.importers.keras.graph import Claim, Place
 from cellserve.models.importers.keras.importing import import_keras
 from cellserve.models.importers.keras.layers.recurrent import CLASSES
+from cellserve.models.importers.tensorflow1.checkpoint import Checkpoint, is_of_objects
 
 VALUE: Final = "/.ATTRIBUTES/VARIABLE_VALUE"
 LAYER: Final = "layer_with_weights-"

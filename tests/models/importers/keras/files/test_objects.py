@@ -11,7 +11,7 @@ import pytest
 
 from cellserve.models.errors import ImportRefused
 from cellserve.models.importers import ImportedModel, load
-from cellserve.models.importers.checkpoint import OBJECT_GRAPH
+from cellserve.models.importers.tensorflow1.checkpoint import OBJECT_GRAPH
 from tests.models.importers.checkpoint_files import random, write_checkpoint
 from tests.models.importers.keras_files import layer, lstm, lstm_arrays, sequential
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from cellserve.models.errors import ImportRefused
-from cellserve.models.importers.tensorflow1_records import BY_KIND, NO_FORGET_BIAS, TensorFlow1Record
+from cellserve.models.importers.tensorflow1.records import BY_KIND, NO_FORGET_BIAS, TensorFlow1Record
 
 Shape = tuple[int, ...]
 

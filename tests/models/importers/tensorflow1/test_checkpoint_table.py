@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 
 from cellserve.models.errors import ImportRefused
 from cellserve.models.importers import load
-from cellserve.models.importers.checkpoint import OBJECT_GRAPH, Checkpoint
-from cellserve.models.importers.checkpoint_location import locate
-from cellserve.models.importers.checkpoint_table import read_table
-from cellserve.models.importers.crc32c import crc32c, unmasked
-from cellserve.models.importers.wire import Damaged
+from cellserve.models.importers.tensorflow1.checkpoint import OBJECT_GRAPH, Checkpoint
+from cellserve.models.importers.tensorflow1.checkpoint_location import locate
+from cellserve.models.importers.tensorflow1.checkpoint_table import read_table
+from cellserve.models.importers.tensorflow1.crc32c import crc32c, unmasked
+from cellserve.models.importers.tensorflow1.protobuf_wire import Damaged
 from tests.golden.cases import FOLDER
 from tests.models.importers.checkpoint_files import entry, field, masked, random, table, varint, write_checkpoint
 from tests.models.importers.keras_files import layer, sequential

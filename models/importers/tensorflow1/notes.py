@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from itertools import pairwise
 
 from cellserve.models.importers.description import Description
-from cellserve.models.importers.tensorflow1_order import Arrangement
-from cellserve.models.importers.tensorflow1_variables import Sorted
+from cellserve.models.importers.tensorflow1.order import Arrangement
+from cellserve.models.importers.tensorflow1.variables import Sorted
 
 SHOWN = 3
 

@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from cellserve.models.importers.crc32c import crc32c, unmasked
-from cellserve.models.importers.wire import Damaged, take, varint
+from cellserve.models.importers.tensorflow1.crc32c import crc32c, unmasked
+from cellserve.models.importers.tensorflow1.protobuf_wire import Damaged, take, varint
 
 FOOTER_BYTES: Final = 48
 MAGIC: Final = (0xDB4775248B80FB57).to_bytes(8, "little")

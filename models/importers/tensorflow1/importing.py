@@ -21,13 +21,13 @@ from cellserve.models.description.layers.rows import LastStepLayer, ReverseLayer
 from cellserve.models.description.layers.stepwise import DenseLayer, EmbeddingLayer
 from cellserve.models.errors import ImportRefused
 from cellserve.models.importers.admission import admitted
-from cellserve.models.importers.checkpoint import DTYPES, Checkpoint, is_of_objects
 from cellserve.models.importers.described_layers import from_layers
 from cellserve.models.importers.description import Description
 from cellserve.models.importers.ignored import without_ignored
 from cellserve.models.importers.imported import ImportedModel, Source, file_digest
-from cellserve.models.importers.tensorflow1_notes import assumptions, ignored
-from cellserve.models.importers.tensorflow1_order import (
+from cellserve.models.importers.tensorflow1.checkpoint import DTYPES, Checkpoint, is_of_objects
+from cellserve.models.importers.tensorflow1.notes import assumptions, ignored
+from cellserve.models.importers.tensorflow1.order import (
     Arrangement,
     Matrix,
     Recurrence,
@@ -36,7 +36,7 @@ from cellserve.models.importers.tensorflow1_order import (
     recurrences,
     unexplained,
 )
-from cellserve.models.importers.tensorflow1_variables import Cell, is_slot, sort_variables
+from cellserve.models.importers.tensorflow1.variables import Cell, is_slot, sort_variables
 from cellserve.models.importers.unused import tell_unused
 from cellserve.models.importers.wiring import INPUT, Wiring
 from cellserve.models.spec import InputSpec, ModelSpec

@@ -13,7 +13,7 @@ from itertools import pairwise, permutations
 from typing import Final
 
 from cellserve.models.errors import ImportRefused
-from cellserve.models.importers.tensorflow1_variables import Cell, Shape
+from cellserve.models.importers.tensorflow1.variables import Cell, Shape
 
 MAX_PERMUTED: Final = 6
 LEVEL: Final = re.compile(r"cell_(\d+)")

@@ -17,10 +17,10 @@ import numpy as np
 import numpy.typing as npt
 
 from cellserve.models.errors import ImportRefused
-from cellserve.models.importers.checkpoint_table import read_table
-from cellserve.models.importers.crc32c import crc32c, unmasked
 from cellserve.models.importers.limits import Allowance
-from cellserve.models.importers.wire import Damaged, content, fields, number
+from cellserve.models.importers.tensorflow1.checkpoint_table import read_table
+from cellserve.models.importers.tensorflow1.crc32c import crc32c, unmasked
+from cellserve.models.importers.tensorflow1.protobuf_wire import Damaged, content, fields, number
 
 MAX_INDEX_BYTES: Final = 16 << 20  # some 100,000 tensors
 MAX_SHARDS: Final = 10_000

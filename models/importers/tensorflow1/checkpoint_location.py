@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Final
 
 from cellserve.models.errors import ImportRefused
-from cellserve.models.importers.checkpoint import Checkpoint, index_file, is_of_objects
-from cellserve.models.importers.checkpoint_table import FOOTER_BYTES, is_table
+from cellserve.models.importers.tensorflow1.checkpoint import Checkpoint, index_file, is_of_objects
+from cellserve.models.importers.tensorflow1.checkpoint_table import FOOTER_BYTES, is_table
 
 LATEST: Final = "checkpoint"
 MAX_LATEST_BYTES: Final = 1 << 20
