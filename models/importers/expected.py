@@ -12,7 +12,7 @@ from typing import Any, Final
 import numpy.typing as npt
 
 from cellserve.models.errors import ImportRefused
-from cellserve.models.importers.arrays import read_npz
+from cellserve.models.importers.arrays.npz import read_npz
 from cellserve.models.measuring.framework_answers import FrameworkAnswers
 
 NAME: Final = re.compile(r"([xy])(\d+)?")

@@ -155,33 +155,33 @@ def _load_checkpoint(path: Path, description: Description, architecture: Path | 
 
 
 def _load_arrays(path: Path, description: Description, architecture: Path | None) -> ImportedModel:
-    from cellserve.models.importers.arrays import read_npz
+    from cellserve.models.importers.arrays.npz import read_npz
     from cellserve.models.importers.ignored import without_ignored
 
     if architecture is not None:
         from cellserve.models.importers.keras.files.h5 import load_lists
 
         return load_lists(path, read_npz(path), description, architecture)
-    from cellserve.models.importers.described_layers import from_layers
+    from cellserve.models.importers.arrays.described_layers import from_layers
 
     arrays, notes = without_ignored(read_npz(path), description.ignore or (), str(path))
     return from_layers(path, arrays, description, Source("arrays", "", path.name, file_digest(path)), notes)
 
 
 def _load_torch_zip(path: Path, description: Description, architecture: Path | None) -> ImportedModel:
-    from cellserve.models.importers.pytorch import from_state_dict
-    from cellserve.models.importers.torch_file import is_program, read_torch_zip
+    from cellserve.models.importers.pytorch.file import is_program, read_torch_zip
+    from cellserve.models.importers.pytorch.state_dict import from_state_dict
 
     if is_program(path):
-        from cellserve.models.importers.torch_script import load_script
+        from cellserve.models.importers.pytorch.script.importing import load_script
 
         return load_script(path, description)
     return from_state_dict(path, read_torch_zip(path).without(description.ignore or (), str(path)), description)
 
 
 def _load_safetensors(path: Path, description: Description, architecture: Path | None) -> ImportedModel:
-    from cellserve.models.importers.pytorch import from_state_dict
-    from cellserve.models.importers.torch_file import read_safetensors
+    from cellserve.models.importers.pytorch.file import read_safetensors
+    from cellserve.models.importers.pytorch.state_dict import from_state_dict
 
     return from_state_dict(path, read_safetensors(path).without(description.ignore or (), str(path)), description)
 

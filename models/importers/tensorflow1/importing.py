@@ -21,7 +21,7 @@ from cellserve.models.description.layers.rows import LastStepLayer, ReverseLayer
 from cellserve.models.description.layers.stepwise import DenseLayer, EmbeddingLayer
 from cellserve.models.errors import ImportRefused
 from cellserve.models.importers.admission import admitted
-from cellserve.models.importers.described_layers import from_layers
+from cellserve.models.importers.arrays.described_layers import from_layers
 from cellserve.models.importers.description import Description
 from cellserve.models.importers.ignored import without_ignored
 from cellserve.models.importers.imported import ImportedModel, Source, file_digest

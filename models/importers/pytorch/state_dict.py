@@ -21,17 +21,17 @@ from cellserve.models.description.layers.stepwise import DenseLayer, EmbeddingLa
 from cellserve.models.errors import ImportRefused
 from cellserve.models.importers import layout
 from cellserve.models.importers.admission import admitted
-from cellserve.models.importers.described_layers import from_layers
+from cellserve.models.importers.arrays.described_layers import from_layers
 from cellserve.models.importers.description import Description
 from cellserve.models.importers.imported import ImportedModel, Source, file_digest
 from cellserve.models.importers.precision import deviation_note, foreign, largest_difference, sentence
+from cellserve.models.importers.pytorch.answers import TorchModel
+from cellserve.models.importers.pytorch.modules import Linear, RecurrentStack, modules
+from cellserve.models.importers.pytorch.order import Arrangement, arrange
+from cellserve.models.importers.pytorch.parametrizations import plain
+from cellserve.models.importers.pytorch.records import BY_KIND
+from cellserve.models.importers.pytorch.sharing import refuse_twins, tied
 from cellserve.models.importers.stored_arrays import StoredArrays
-from cellserve.models.importers.torch_answers import TorchModel
-from cellserve.models.importers.torch_modules import Linear, RecurrentStack, modules
-from cellserve.models.importers.torch_order import Arrangement, arrange
-from cellserve.models.importers.torch_parametrizations import plain
-from cellserve.models.importers.torch_records import BY_KIND
-from cellserve.models.importers.torch_sharing import refuse_twins, tied
 from cellserve.models.importers.unused import tell_unused
 from cellserve.models.importers.wiring import INPUT, Wiring
 from cellserve.models.spec import InputSpec, ModelSpec

@@ -10,11 +10,11 @@ from pathlib import Path
 from cellserve.models.errors import ImportRefused
 from cellserve.models.importers.description import Description
 from cellserve.models.importers.imported import ImportedModel
-from cellserve.models.importers.pytorch import from_state_dict
-from cellserve.models.importers.torch_file import stored_tensors
-from cellserve.models.importers.torch_script_file import read_script
-from cellserve.models.importers.torch_script_program import follow
-from cellserve.models.importers.torch_script_values import Flow, NotFollowed
+from cellserve.models.importers.pytorch.file import stored_tensors
+from cellserve.models.importers.pytorch.script.file import read_script
+from cellserve.models.importers.pytorch.script.program import follow
+from cellserve.models.importers.pytorch.script.values import Flow, NotFollowed
+from cellserve.models.importers.pytorch.state_dict import from_state_dict
 
 
 def load_script(path: Path, description: Description) -> ImportedModel:

@@ -12,7 +12,7 @@ from itertools import pairwise
 from typing import NoReturn
 
 from cellserve.models.errors import ImportRefused
-from cellserve.models.importers.torch_modules import Linear, Module, RecurrentStack
+from cellserve.models.importers.pytorch.modules import Linear, Module, RecurrentStack
 
 
 @dataclass(frozen=True, slots=True)

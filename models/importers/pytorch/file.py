@@ -16,8 +16,8 @@ from safetensors import SafetensorError, safe_open
 
 from cellserve.models.errors import ImportRefused
 from cellserve.models.importers.limits import MAX_EXPANSION, MAX_TOTAL_BYTES, SMALL_BYTES, Allowance
+from cellserve.models.importers.pytorch.objects import refuse_objects
 from cellserve.models.importers.stored_arrays import StoredArrays
-from cellserve.models.importers.torch_objects import refuse_objects
 
 WRAPPERS: Final = ("state_dict", "model_state_dict", "model_state", "model", "net")  # what scripts file their state dict under
 PARALLEL: Final = "module."  # what DataParallel puts before every name

@@ -19,9 +19,9 @@ from torch import Tensor, nn
 from cellserve.models.description.step_counts import steps_of
 from cellserve.models.errors import ImportRefused
 from cellserve.models.importers.description import Description
-from cellserve.models.importers.torch_modules import RecurrentStack
-from cellserve.models.importers.torch_order import Arrangement
-from cellserve.models.importers.torch_records import BY_KIND
+from cellserve.models.importers.pytorch.modules import RecurrentStack
+from cellserve.models.importers.pytorch.order import Arrangement
+from cellserve.models.importers.pytorch.records import BY_KIND
 from cellserve.models.measuring.framework_answers import FrameworkAnswers
 from cellserve.models.measuring.golden_pair import golden_inputs
 from cellserve.models.spec import ModelSpec

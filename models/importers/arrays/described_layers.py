@@ -20,7 +20,7 @@ from cellserve.models.description.layers.recurrent import RecurrentLayer
 from cellserve.models.description.shapes import expected_weights
 from cellserve.models.errors import ImportRefused, InvalidSpec
 from cellserve.models.importers.admission import admitted
-from cellserve.models.importers.array_layouts import roles, to_canonical
+from cellserve.models.importers.arrays.orders import roles, to_canonical
 from cellserve.models.importers.description import DescribedLayer, Description
 from cellserve.models.importers.imported import ImportedModel, Source
 from cellserve.models.importers.unused import tell_unused

@@ -19,8 +19,8 @@ from cellserve.models.description.gate_order import GateOrder
 from cellserve.models.description.layers.recurrent import RecurrentLayer
 from cellserve.models.errors import ImportRefused
 from cellserve.models.importers import ImportedModel
-from cellserve.models.importers.array_layouts import roles, to_canonical
-from cellserve.models.importers.arrays import read_npz
+from cellserve.models.importers.arrays.npz import read_npz
+from cellserve.models.importers.arrays.orders import roles, to_canonical
 
 Array = np.ndarray
 X = np.random.default_rng(9).normal(size=(2, 5, 3)).astype(np.float32)

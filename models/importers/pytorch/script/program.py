@@ -12,8 +12,8 @@ from typing import Any, Final
 
 import torch
 
-from cellserve.models.importers.torch_script_file import Script, ScriptObject, plain_kind
-from cellserve.models.importers.torch_script_operations import (
+from cellserve.models.importers.pytorch.script.file import Script, ScriptObject, plain_kind
+from cellserve.models.importers.pytorch.script.operations import (
     FUNCTIONS,
     IN_PLACE,
     RECURRENT,
@@ -22,7 +22,7 @@ from cellserve.models.importers.torch_script_operations import (
     operation,
     recurrent,
 )
-from cellserve.models.importers.torch_script_values import (
+from cellserve.models.importers.pytorch.script.values import (
     UNKNOWN,
     ZEROS,
     Array,

@@ -10,7 +10,7 @@ from typing import Any, Final
 import numpy.typing as npt
 
 from cellserve.models.errors import ImportRefused
-from cellserve.models.importers.torch_records import BY_KIND
+from cellserve.models.importers.pytorch.records import BY_KIND
 
 Arrays = Mapping[str, npt.NDArray[Any]]
 RECURRENT_NAME: Final = re.compile(r"(weight_ih|weight_hh|bias_ih|bias_hh|weight_hr)_l(\d+)(_reverse)?")

@@ -13,7 +13,7 @@ from torch import nn
 from cellserve.models.errors import ImportRefused
 from cellserve.models.importers import load
 
-CASES = Path(__file__).parent / "files"
+CASES = Path(__file__).parents[1] / "files"
 
 
 def refusal(path: Path) -> str:

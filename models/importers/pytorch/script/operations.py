@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
-from cellserve.models.importers.torch_script_values import Array, FinalState, Flow, NotFollowed, Step, are_zeros
+from cellserve.models.importers.pytorch.script.values import Array, FinalState, Flow, NotFollowed, Step, are_zeros
 
 WHOLE: Final = (None, 9223372036854775807)  # ends of a slice that leaves nothing out
 RECURRENT: Final[Mapping[str, str | None]] = {"lstm": None, "gru": None, "rnn_tanh": "tanh", "rnn_relu": "relu"}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
-from cellserve.models.importers.torch_script_file import ScriptObject
+from cellserve.models.importers.pytorch.script.file import ScriptObject
 
 Step = tuple[Literal["embedding", "recurrent", "linear", "function", "last"], str]
 """What happens, and to it: the module's place; of a function its name."""

@@ -19,7 +19,7 @@ from cellserve.models.measuring import parity
 from cellserve.models.measuring.framework_parity import against_framework
 from cellserve.models.network import Network
 
-FILES = Path(__file__).parent / "files"
+FILES = Path(__file__).parents[2] / "files"
 Write = Callable[[nn.Module, Path], Path]
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*torch.jit.*:DeprecationWarning", "ignore::torch.jit.TracerWarning")

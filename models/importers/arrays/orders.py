@@ -17,10 +17,11 @@ from cellserve.models.description.layers.stepwise import (
     EmbeddingLayer,
     LayerNormalizationLayer,
 )
-from cellserve.models.importers import layout, torch_records
+from cellserve.models.importers import layout
 from cellserve.models.importers.description import Layout
 from cellserve.models.importers.keras.layers import records as keras_records
 from cellserve.models.importers.layout import Array, Arrays, LayoutError, Listed
+from cellserve.models.importers.pytorch import records as torch_records
 from cellserve.models.importers.tensorflow1 import records as tensorflow1_records
 
 LISTED: Final[Mapping[Layout, Mapping[type[Layer], Listed]]] = {
