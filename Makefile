@@ -36,7 +36,8 @@ test: setup ## the whole test suite
 check: setup lint types contract proto-check ## format, lint, types, import contract, generated stubs
 
 format: setup ## rewrite the code in the house style
-	@$(BIN)/ruff format . && $(BIN)/ruff check --fix .
+	@$(BIN)/ruff check --fix --quiet --exit-zero . >/dev/null; $(BIN)/ruff format . && $(BIN)/ruff check . \
+	  || { echo "make format cannot mend the above; mend it by hand"; exit 1; }
 
 lint: setup
 	@$(BIN)/ruff format --check . && $(BIN)/ruff check .

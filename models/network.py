@@ -151,8 +151,8 @@ class Network:
     ) -> tuple[tuple[Tensor, ...], RecurrentState]:
         """Whole sequences through any network: (outputs [T, B, …] or [B, …], arbitrary beyond each length; the final state).
 
-        A row of a sequence output has `shapes[…].clock.steps(length)` steps. Raises Unsupported: an implementation that cannot
-        run it. ValueError: lengths out of range, or not those that a layer needs (`required_steps`, `fewest_steps`).
+        A row of a sequence output has `shapes[…].step_count.steps(length)` steps. Raises Unsupported: an implementation that
+        cannot run it. ValueError: lengths out of range, or not those that a layer needs (`required_steps`, `fewest_steps`).
         """
         self._require(implementation)
         rows = len(lengths)

@@ -21,7 +21,7 @@ def answers_empty_rows(spec: ModelSpec) -> bool:
     masks = mask_sources(spec, shapes)
     for layer in spec.layers:
         read = shapes[layer.inputs[0]]
-        if not read.sequence or read.clock.count is not None or read.clock.source != first.clock.source:
+        if not read.sequence or read.step_count.count is not None or read.step_count.source != first.step_count.source:
             continue
         heedless = isinstance(layer, RecurrentLayer) and (layer.inputs[0] not in masks or layer.mask_rule == "reset")
         if heedless or layer.change is not None:

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from cellserve.models.description.input_clocks import input_clocks
-from cellserve.models.description.step_counts import Clock, Fed
+from cellserve.models.description.input_step_counts import input_step_counts
+from cellserve.models.description.step_counts import Fed, StepCount
 from cellserve.models.description.tensor_shape import TensorShape
 from cellserve.models.spec import InputSpec, ModelSpec
 
@@ -18,8 +18,8 @@ def infer_shapes(spec: ModelSpec) -> dict[str, TensorShape]:
 
     Raises InvalidSpec: a layer whose inputs it cannot take, in a sentence that names it.
     """
-    clocks = input_clocks(spec)
-    shapes = {entry.name: _input_shape(entry, clocks.get(entry.name, Clock())) for entry in spec.inputs}
+    step_counts = input_step_counts(spec)
+    shapes = {entry.name: _input_shape(entry, step_counts.get(entry.name, StepCount())) for entry in spec.inputs}
     for layer in spec.layers:
         shapes[layer.name] = layer.output_shape(tuple(shapes[reference] for reference in layer.inputs))
         for state, width in layer.state_widths.items():
@@ -30,24 +30,24 @@ def infer_shapes(spec: ModelSpec) -> dict[str, TensorShape]:
 def required_steps(spec: ModelSpec) -> tuple[int | None, ...]:
     """For each input the number of time steps that every row must have, None where any number will do (`fewest_steps`).
 
-    Flatten needs it, and so does a merge of sequences on different clocks, such as an input's steps with a RepeatVector's.
+    Flatten needs it, and so does a merge of sequences on different step counts, such as an input's steps with a RepeatVector's.
     Raises InvalidSpec where the layers do not fit together.
     """
-    shapes, clocks = infer_shapes(spec), input_clocks(spec)
-    if not clocks:
+    shapes, step_counts = infer_shapes(spec), input_step_counts(spec)
+    if not step_counts:
         return (1,) * len(spec.inputs)
     required: dict[int, int] = {}
     for layer in spec.layers:
         sequences = [shapes[reference] for reference in layer.inputs if shapes[reference].sequence]
-        mixed = len({shape.clock for shape in sequences}) > 1
+        mixed = len({shape.step_count for shape in sequences}) > 1
         if not (mixed or layer.needs_fixed_steps):
             continue
-        for clock in (shape.clock for shape in sequences if shape.clock.count is None):
-            fixed = [shape.time_steps for shape in sequences if shape.time_steps is not None and not shape.clock.changes]
-            if clock.changes or not fixed:
-                fixed = [entry.time_steps for entry in _fed_alike(spec, clocks, clock) if entry.time_steps is not None]
-            required.setdefault(clock.source, fixed[0])
-    return tuple(required.get(clocks[entry.name].source) if entry.name in clocks else None for entry in spec.inputs)
+        for step_count in (shape.step_count for shape in sequences if shape.step_count.count is None):
+            fixed = [shape.time_steps for shape in sequences if shape.time_steps is not None and not shape.step_count.changes]
+            if step_count.changes or not fixed:
+                fixed = [entry.time_steps for entry in _fed_alike(spec, step_counts, step_count) if entry.time_steps is not None]
+            required.setdefault(step_count.source, fixed[0])
+    return tuple(required.get(step_counts[entry.name].source) if entry.name in step_counts else None for entry in spec.inputs)
 
 
 def fewest_steps(spec: ModelSpec) -> tuple[int, ...]:
@@ -55,10 +55,12 @@ def fewest_steps(spec: ModelSpec) -> tuple[int, ...]:
 
     Raises InvalidSpec where the layers do not fit together.
     """
-    shapes, clocks = infer_shapes(spec), input_clocks(spec)
-    fed = [shape.clock for shape in shapes.values() if shape.sequence and shape.clock.count is None]
+    shapes, step_counts = infer_shapes(spec), input_step_counts(spec)
+    fed = [shape.step_count for shape in shapes.values() if shape.sequence and shape.step_count.count is None]
     return tuple(
-        max(clock.fewest for clock in fed if clock.source == clocks[entry.name].source) if entry.name in clocks else 1
+        max(step_count.fewest for step_count in fed if step_count.source == step_counts[entry.name].source)
+        if entry.name in step_counts
+        else 1
         for entry in spec.inputs
     )
 
@@ -81,8 +83,8 @@ def fitting(spec: ModelSpec, steps: int) -> Fed:
     return tuple(steps if own is None else own for own in required)
 
 
-def _fed_alike(spec: ModelSpec, clocks: Mapping[str, Clock], clock: Clock) -> list[InputSpec]:
-    return [entry for entry in spec.inputs if entry.name in clocks and clocks[entry.name].source == clock.source]
+def _fed_alike(spec: ModelSpec, step_counts: Mapping[str, StepCount], step_count: StepCount) -> list[InputSpec]:
+    return [entry for entry in spec.inputs if entry.name in step_counts and step_counts[entry.name].source == step_count.source]
 
 
 def expected_weights(spec: ModelSpec) -> dict[str, tuple[int, ...]]:
@@ -95,8 +97,8 @@ def expected_weights(spec: ModelSpec) -> dict[str, tuple[int, ...]]:
     }
 
 
-def _input_shape(entry: InputSpec, clock: Clock) -> TensorShape:
+def _input_shape(entry: InputSpec, step_count: StepCount) -> TensorShape:
     features = () if entry.width is None else (entry.width,)
     if entry.kind == "vector":
         return TensorShape(False, features)
-    return TensorShape(True, features, entry.time_steps, clock)
+    return TensorShape(True, features, entry.time_steps, step_count)

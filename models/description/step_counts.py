@@ -1,7 +1,7 @@
 """How many time steps a row has at each tensor of a network, given how many each input was fed.
 
 Convolutions and pooling make fewer of them, zeros around a row more, and a decoder starts with a number of its own. Two
-sequences can be joined step by step where their clocks are equal. Pure arithmetic: knows no layers, no torch and no values.
+sequences can be joined step by step where their step counts are equal. Pure arithmetic: knows no layers, no torch and no values.
 """
 
 from __future__ import annotations
@@ -107,7 +107,7 @@ def steps_of(fed: Fed, index: int) -> int:
 
 
 @dataclass(frozen=True, slots=True)
-class Clock:
+class StepCount:
     """`count`: a decoder's own number of steps; None: as many as the row was fed. `changes`: what happened to it since.
 
     `source`: number of the input whose steps count; the first one of those that must have equally many.
@@ -117,8 +117,8 @@ class Clock:
     changes: tuple[Change, ...] = ()
     source: int = 0
 
-    def then(self, change: Change) -> Clock:
-        """The clock behind a layer. Layers that keep every row's steps (padding `same`, no strides) leave it as it is."""
+    def then(self, change: Change) -> StepCount:
+        """The step count behind a layer. Layers that keep every row's steps (padding `same`, no strides) leave it as it is."""
         keeps = change.stride == 1 and change.padding != "valid" if isinstance(change, Window) else False
         if keeps or change in (Window(1, 1, "valid"), Margin(0, 0)):
             return self

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from cellserve.models.description.step_counts import Clock
+from cellserve.models.description.step_counts import StepCount
 
 
 @dataclass(frozen=True, slots=True)
 class TensorShape:
     """`sequence`: [B, T, *features], else a vector [B, *features]; ids have no features. `time_steps`: T where it is fixed.
 
-    `clock`: of a sequence, its steps by those that were fed.
+    `step_count`: of a sequence, its steps by those that were fed.
     """
 
     sequence: bool
     features: tuple[int, ...]
     time_steps: int | None = None
-    clock: Clock = field(default=Clock(), compare=False)
+    step_count: StepCount = field(default=StepCount(), compare=False)
 
     def __str__(self) -> str:
         time = ("time" if self.time_steps is None else str(self.time_steps),) if self.sequence else ()

@@ -24,7 +24,7 @@ from cellserve.models import reference
 from cellserve.models.description.shapes import expected_weights, fitting, infer_shapes, minimum_time_steps, required_time_steps
 from cellserve.models.description.step_counts import steps_of
 from cellserve.models.measuring import resident_memory
-from cellserve.models.measuring.benchmark_call import Probe
+from cellserve.models.measuring.benchmark_call import BenchmarkCall
 from cellserve.models.measuring.golden_pair import GoldenPair, golden_inputs
 from cellserve.models.measuring.parity import verify
 from cellserve.models.measuring.traffic import MANY_ROWS, TRAFFIC_KINDS, TrafficKind, kind_of
@@ -220,7 +220,7 @@ def _least_memory(cell: Sequence[Measurement]) -> str | None:
 
 
 def _calls(network: Network, shape: Shape, labels: Sequence[str]) -> dict[str, Callable[[], None]]:
-    probe = Probe(network, [shape.steps] * shape.rows)
+    probe = BenchmarkCall(network, [shape.steps] * shape.rows)
     return {label: partial(probe, label) for label in labels}
 
 

@@ -18,7 +18,7 @@ from cellserve.models.measuring.golden_pair import Array, golden_inputs
 from cellserve.models.network import Network
 
 
-class Probe:
+class BenchmarkCall:
     """`lengths`: time steps of each row; the batch has as many as the longest. Causal networks advance by it, others run it.
 
     As for most requests, all rows end with it: their outputs are made, their states are not asked for.

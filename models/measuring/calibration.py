@@ -14,7 +14,7 @@ from statistics import fmean
 from typing import Final
 
 from cellserve.models.description.shapes import minimum_time_steps, required_time_steps
-from cellserve.models.measuring.benchmark_call import Probe
+from cellserve.models.measuring.benchmark_call import BenchmarkCall
 from cellserve.models.measuring.traffic import MOST_SINGLE_STEPS, TRAFFIC_KINDS, TrafficKind
 from cellserve.models.network import Network
 
@@ -88,10 +88,10 @@ def _measure(
     best: dict[str, float] = {}
     for left, rows in zip(range(len(_ROWS[kind]), 0, -1), _ROWS[kind]):
         used = _bulk_steps(network, rows, candidates[0], clock) if steps is None else steps
-        probes = [Probe(network, [used] * rows)]
+        probes = [BenchmarkCall(network, [used] * rows)]
         if rows > 1 and steps is None:
             fewest = minimum_time_steps(network.spec)
-            probes.append(Probe(network, [max(fewest, used - row * used // (2 * rows)) for row in range(rows)]))
+            probes.append(BenchmarkCall(network, [max(fewest, used - row * used // (2 * rows)) for row in range(rows)]))
         now = clock()
         seconds = _contest(probes, candidates, now + (until_seconds - now) / left, clock)
         best |= {label: min(value, best.get(label, value)) for label, value in seconds.items()}
@@ -99,7 +99,7 @@ def _measure(
     return best
 
 
-def _contest(probes: Sequence[Probe], candidates: Sequence[str], until_seconds: float, clock: Clock) -> Seconds:
+def _contest(probes: Sequence[BenchmarkCall], candidates: Sequence[str], until_seconds: float, clock: Clock) -> Seconds:
     """In turns, so that a slow moment hits all; the lowest counts. The first candidate runs even if the time is up."""
     lowest: dict[str, list[float]] = {}
     for label in candidates:
@@ -117,7 +117,7 @@ def _contest(probes: Sequence[Probe], candidates: Sequence[str], until_seconds: 
     return {label: fmean(values) for label, values in lowest.items()}
 
 
-def _timed(probe: Probe, label: str, clock: Clock) -> float:
+def _timed(probe: BenchmarkCall, label: str, clock: Clock) -> float:
     started = clock()
     probe(label)
     return (clock() - started) / probe.timesteps
@@ -131,7 +131,7 @@ def _promising(seconds: Seconds) -> list[str]:
 def _bulk_steps(network: Network, rows: int, label: str, clock: Clock) -> int:
     fewest = minimum_time_steps(network.spec)
     steps = max(_FEWEST_STEPS, fewest)
-    probe = Probe(network, [steps] * rows)
+    probe = BenchmarkCall(network, [steps] * rows)
     probe(label)
     started = clock()
     probe(label)

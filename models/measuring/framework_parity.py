@@ -78,7 +78,7 @@ def _compared(spec: ModelSpec, weights: Weights, reading: Reading, by: str) -> t
                 f"{by}: y{index} is {list(found.shape)} where the import answers {list(expected.shape)}, {shapes[name]}; either "
                 "these are not this model's answers, or the import has understood the file otherwise than it was meant"
             )
-        lengths = [shapes[name].clock.steps(length) for length in reading.lengths] if shapes[name].sequence else None
+        lengths = [shapes[name].step_count.steps(length) for length in reading.lengths] if shapes[name].sequence else None
         where = f"the import does not give the framework's own answers: {by}, y{index} ({name!r})"
         largest = max(largest, largest_difference(where, expected, found, lengths, bound))
     rows = len(exact.lengths)

@@ -13,7 +13,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from cellserve.models.description.input_clocks import input_clocks
+from cellserve.models.description.input_step_counts import input_step_counts
 from cellserve.models.description.layers.stepwise import EmbeddingLayer, MaskingLayer
 from cellserve.models.description.shapes import fewest_steps, required_steps
 from cellserve.models.description.step_counts import Fed, steps_of
@@ -72,9 +72,9 @@ def golden_inputs(spec: ModelSpec) -> tuple[tuple[Array, ...], tuple[Fed, ...]]:
 
 
 def _lengths(spec: ModelSpec) -> tuple[Fed, ...]:
-    clocks = input_clocks(spec)
-    first = min((clock.source for clock in clocks.values()), default=0)
-    turns = [clocks[entry.name].source - first if entry.name in clocks else 0 for entry in spec.inputs]
+    step_counts = input_step_counts(spec)
+    first = min((step_count.source for step_count in step_counts.values()), default=0)
+    turns = [step_counts[entry.name].source - first if entry.name in step_counts else 0 for entry in spec.inputs]
     known = list(zip(turns, required_steps(spec), fewest_steps(spec)))
     feds = [
         tuple(fewest - 1 + LENGTHS[(row + turn) % len(LENGTHS)] if fixed is None else fixed for turn, fixed, fewest in known)

@@ -17,9 +17,9 @@ from cellserve.models import reference
 from cellserve.models.implementations.onnxruntime.chunk_call import ChunkCall
 from cellserve.models.measuring.golden_pair import GoldenPair, golden_inputs
 from cellserve.models.measuring.parity_bounds import BASE_BOUND, ParityFailure, largest_difference, rounding_scale, tolerance
+from cellserve.models.measuring.pass_walk import walk
 from cellserve.models.network import Network
 from cellserve.models.passes.network import PassNetwork
-from cellserve.models.passes.walk import walk
 from cellserve.models.spec import ModelSpec
 from cellserve.models.state import RecurrentState
 from cellserve.models.weights import Weights
@@ -85,7 +85,7 @@ def _difference(where: str, network: Network, golden: GoldenPair, answer: Answer
     largest, (outputs, state) = 0.0, answer
     for name, expected, found in zip(network.spec.outputs, golden.outputs, outputs, strict=True):
         shape = network.shapes[name]
-        lengths = [shape.clock.steps(length) for length in golden.lengths] if shape.sequence else None
+        lengths = [shape.step_count.steps(length) for length in golden.lengths] if shape.sequence else None
         largest = max(largest, largest_difference(f"{where}: output {name!r}", expected, found, lengths, bound))
     for key, expected in golden.state.items():
         largest = max(largest, largest_difference(f"{where}: state {key!r}", expected, state[key], None, bound))

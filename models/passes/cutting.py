@@ -15,7 +15,7 @@ from math import prod
 from cellserve.models.description.layers.recurrent import RecurrentLayer
 from cellserve.models.description.mask_sources import mask_sources
 from cellserve.models.description.shapes import infer_shapes
-from cellserve.models.description.step_counts import ONWARD, Clock
+from cellserve.models.description.step_counts import ONWARD, StepCount
 from cellserve.models.description.tensor_shape import TensorShape
 from cellserve.models.passes.plan import Pass, PassPlan, Start, View
 from cellserve.models.passes.views import views
@@ -31,14 +31,14 @@ def cut(spec: ModelSpec) -> PassPlan:
     layers = _needed(spec)
     cheap = _cheap(spec, layers, shapes)
     groups = _groups([layer for layer in layers if layer.name not in cheap], spec, shapes, set(cheap))
-    drafts = [_draft(clock, members, spec, shapes, masks, cheap) for clock, members in groups]
+    drafts = [_draft(step_count, members, spec, shapes, masks, cheap) for step_count, members in groups]
     passes = _with_lifetimes(drafts, spec, shapes)
     stored = [reference for one in passes for reference in one.stored]
     return PassPlan(
         passes,
         masks,
         {reference: prod(shapes[reference].features or _AN_ID) for reference in stored},
-        {reference: shapes[reference].clock for reference in stored},
+        {reference: shapes[reference].step_count for reference in stored},
     )
 
 
@@ -67,34 +67,34 @@ def _cheap(spec: ModelSpec, layers: Iterable[LayerSpec], shapes: Mapping[str, Te
 
 def _groups(
     layers: Iterable[LayerSpec], spec: ModelSpec, shapes: Mapping[str, TensorShape], cheap: set[str]
-) -> list[tuple[Clock, list[LayerSpec]]]:
-    """The layers of each pass: as early as what they read allows, sequences of different clocks apart."""
+) -> list[tuple[StepCount, list[LayerSpec]]]:
+    """The layers of each pass: as early as what they read allows, sequences of different step counts apart."""
     levels = dict.fromkeys({entry.name for entry in spec.inputs} | cheap, -1)
-    places: dict[tuple[int, Clock], list[LayerSpec]] = {}
+    places: dict[tuple[int, StepCount], list[LayerSpec]] = {}
     vectors: list[LayerSpec] = []
     for layer in layers:
         if _over_vectors(layer, shapes):
             levels[layer.name] = max(levels[_owner(reference)] for reference in layer.inputs)
             vectors.append(layer)
         else:
-            clock = shapes[layer.name if shapes[layer.name].sequence else layer.inputs[0]].clock
-            levels[layer.name] = _level(layer, clock, shapes, levels)
-            places.setdefault((levels[layer.name], clock), []).append(layer)
+            step_count = shapes[layer.name if shapes[layer.name].sequence else layer.inputs[0]].step_count
+            levels[layer.name] = _level(layer, step_count, shapes, levels)
+            places.setdefault((levels[layer.name], step_count), []).append(layer)
     if not places or any(levels[layer.name] < 0 for layer in vectors):
-        places[-1, Clock(1)] = []
+        places[-1, StepCount(1)] = []
     ordered = sorted(places.items(), key=lambda place: place[0][0])
     index = {layer.name: number for number, (_, members) in enumerate(ordered) for layer in members}
     for layer in vectors:
         index[layer.name] = max(index.get(_owner(reference), 0) for reference in layer.inputs)
         ordered[index[layer.name]][1].append(layer)
-    return [(clock, members) for (_, clock), members in ordered]
+    return [(step_count, members) for (_, step_count), members in ordered]
 
 
-def _level(layer: LayerSpec, clock: Clock, shapes: Mapping[str, TensorShape], levels: Mapping[str, int]) -> int:
+def _level(layer: LayerSpec, step_count: StepCount, shapes: Mapping[str, TensorShape], levels: Mapping[str, int]) -> int:
     level = 0
     for reference in layer.inputs:
         shape, below = shapes[reference], levels[_owner(reference)]
-        beside = shape.sequence and layer.order == ONWARD and shape.clock == clock
+        beside = shape.sequence and layer.order == ONWARD and shape.step_count == step_count
         level = max(level, below if beside else below + 1)
     return level
 
@@ -108,7 +108,7 @@ def _over_vectors(layer: LayerSpec, shapes: Mapping[str, TensorShape]) -> bool:
 class _Draft:
     """A pass before anybody knows who reads what it makes."""
 
-    clock: Clock
+    step_count: StepCount
     views: tuple[View, ...]
     entries: tuple[LayerSpec, ...]
     body: tuple[LayerSpec, ...]
@@ -131,7 +131,7 @@ class _Draft:
 
 
 def _draft(
-    clock: Clock,
+    step_count: StepCount,
     members: Sequence[LayerSpec],
     spec: ModelSpec,
     shapes: Mapping[str, TensorShape],
@@ -142,7 +142,7 @@ def _draft(
     over_time = [layer for layer in members if not _over_vectors(layer, shapes)]
     waits = [layer.order != ONWARD or layer.repeats for layer in over_time]
     return _Draft(
-        clock,
+        step_count,
         views(over_time, shapes, masks, cheap, {entry.name for entry in spec.inputs}),
         tuple(_alone(layer) for layer, entry in zip(over_time, waits) if entry),
         tuple(_alone(layer) for layer, entry in zip(over_time, waits) if not entry and not layer.sums_up),
@@ -184,7 +184,7 @@ def _with_lifetimes(drafts: Sequence[_Draft], spec: ModelSpec, shapes: Mapping[s
         stored, stored_masks = stored + new, stored_masks + new_masks
         passes.append(
             Pass(
-                draft.clock,
+                draft.step_count,
                 draft.views,
                 draft.entries,
                 draft.body,

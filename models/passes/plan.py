@@ -1,6 +1,6 @@
 """What a pass is: layers that can be fed a chunk at a time, what they read of what is stored, and what they leave. Facts only.
 
-Any network is a list of passes (pass_cutting.py makes it). Within a pass each step of what is made needs only the steps so far of
+Any network is a list of passes (cutting.py makes it). Within a pass each step of what is made needs only the steps so far of
 what is read; the sequences that a later pass reads otherwise are stored whole.
 """
 
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from cellserve.models.description.step_counts import Clock, Fed, Order
+from cellserve.models.description.step_counts import Fed, Order, StepCount
 from cellserve.models.spec import LayerSpec
 
 
@@ -37,14 +37,14 @@ class Start:
 
 @dataclass(frozen=True, slots=True)
 class Pass:
-    """Layers of one clock, in an order in which each one's inputs come before it.
+    """Layers of one step count, in an order in which each one's inputs come before it.
 
     entries: the layers that read stored tensors otherwise than step by step; a recurrent one among them reads its input turned.
     body: those that work step by step (recurrent ones without initial states: these are the `starts`). pooled: those that sum up
     a row step by step. head: those over vectors, for rows that end; `whole` names the stored sequences that they flatten.
     """
 
-    clock: Clock
+    step_count: StepCount
     views: tuple[View, ...]
     entries: tuple[LayerSpec, ...]
     body: tuple[LayerSpec, ...]
@@ -68,11 +68,11 @@ class PassPlan:
     passes: tuple[Pass, ...]
     masks: Mapping[str, str]
     widths: Mapping[str, int]
-    clocks: Mapping[str, Clock]
+    step_counts: Mapping[str, StepCount]
 
     def steps(self, fed: Fed) -> tuple[int, ...]:
         """The time steps of each pass for a row of `fed`; 0 where the row is too short for a window."""
-        return tuple(one.clock.steps(fed) for one in self.passes)
+        return tuple(one.step_count.steps(fed) for one in self.passes)
 
     def most_stored(self, fed: Fed) -> int:
         """The most numbers of four bytes that a row of `fed` time steps has stored at any time, its inputs not counted."""
@@ -84,4 +84,4 @@ class PassPlan:
         return most
 
     def _numbers(self, reference: str, fed: Fed) -> int:
-        return self.widths[reference] * self.clocks[reference].steps(fed)
+        return self.widths[reference] * self.step_counts[reference].steps(fed)

@@ -111,7 +111,7 @@ def _owner(array_name: str) -> str:
 def _padded_steps(spec: ModelSpec, inputs: tuple[Array, ...]) -> dict[str, int]:
     """The time axis of every tensor that has one, as long as the inputs' time axis makes it."""
     fed = tuple(1 if entry.kind == "vector" else array.shape[1] for entry, array in zip(spec.inputs, inputs))
-    return {name: shape.clock.steps(fed) for name, shape in infer_shapes(spec).items() if shape.sequence}
+    return {name: shape.step_count.steps(fed) for name, shape in infer_shapes(spec).items() if shape.sequence}
 
 
 def _stack(rows: list[Array], padded_steps: int | None) -> Array:

@@ -36,7 +36,7 @@ def answers(output: OutputSignature, position: int, rows: RowInputs, done: Seque
     arrays = [delivery.outputs[position] for delivery in done]
     if not output.per_step or rows.masks is None:
         return arrays
-    return [array if steps_of(fed, 0) else array[: output.clock.steps(fed)] for array, fed in zip(arrays, rows.lengths)]
+    return [array if steps_of(fed, 0) else array[: output.step_count.steps(fed)] for array, fed in zip(arrays, rows.lengths)]
 
 
 def _stand_in(row: Array) -> Array:  # [T, …]

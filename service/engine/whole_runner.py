@@ -46,7 +46,7 @@ class WholeRunner:
         states = state.data.numpy(force=True)
         for row, (sequence, length) in enumerate(zip(batch.sequences, lengths)):
             sequence.outputs = [
-                (array[: shape.clock.steps(length), row] if shape.sequence else array[row]).copy()
+                (array[: shape.step_count.steps(length), row] if shape.sequence else array[row]).copy()
                 for array, shape in zip(arrays, self._outputs)
             ]
             if sequence.work.want_state:

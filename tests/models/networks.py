@@ -117,7 +117,7 @@ def outputs_agree_with_oracle(case: Case, outputs: Sequence[Array], label: str) 
             agree(actual, oracle, f"implementation {label}: output {name}")
             continue
         for row, length in enumerate(case.lengths):
-            steps = shapes[name].clock.steps(length)
+            steps = shapes[name].step_count.steps(length)
             agree(actual[row, :steps], oracle[row, :steps], f"implementation {label}: output {name}, row {row}")
 
 

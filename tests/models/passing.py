@@ -104,6 +104,6 @@ def passes_agree_with_oracle(case: Case, made: Feeder, label: str) -> None:
     for row, length in enumerate(case.lengths):
         for name, actual, oracle in zip(case.spec.outputs, made.outputs(row), expected, strict=True):
             shape = made.network.shapes[name]
-            right = oracle[row, : shape.clock.steps(length)] if shape.sequence else oracle[row]
+            right = oracle[row, : shape.step_count.steps(length)] if shape.sequence else oracle[row]
             assert actual.shape == right.shape
             agree(actual, right, f"implementation {label}: output {name}, row {row}")

@@ -121,7 +121,7 @@ def agree_on(members: Sequence[Layer]) -> None:
         for layer in members:
             value, what = made[layer.name], f"{layer.kind} {layer.name!r}, row {row}"
             sequence = shapes[layer.name].sequence
-            steps = shapes[layer.name].clock.steps(length)
+            steps = shapes[layer.name].step_count.steps(length)
             right, counted = oracle.values[layer.name], oracle.masks.get(layer.name)
             if sequence:
                 assert len(right) == steps, f"{what}: the oracle makes {len(right)} steps, the description says {steps}"

@@ -45,18 +45,22 @@ class MergeLayer(Layer):
             raise InvalidSpec(
                 f"layer {self.name!r} (merge) cannot merge tensors of different kinds or numbers of steps: {listed}"
             )
-        self._require_one_clock(inputs)
+        self._require_one_step_count(inputs)
         common = {shape.features[:-1] if self.mode == "concat" else shape.features for shape in inputs}
         if len(common) > 1 or len({len(shape.features) for shape in inputs}) > 1:
             raise InvalidSpec(f"layer {self.name!r} (merge, {self.mode}) takes tensors of one shape, but its inputs are {listed}")
         last = sum(shape.features[-1] for shape in inputs) if self.mode == "concat" else first.features[-1]
         return replace(first, features=(*first.features[:-1], last), time_steps=next(iter(steps), None))
 
-    def _require_one_clock(self, inputs: tuple[TensorShape, ...]) -> None:
-        """Sequences on different clocks have equally many steps only where the model's time dimension is fixed."""
-        clocks = {shape.clock for shape in inputs if shape.sequence}
+    def _require_one_step_count(self, inputs: tuple[TensorShape, ...]) -> None:
+        """Sequences on different step counts have equally many steps only where the model's time dimension is fixed."""
+        step_counts = {shape.step_count for shape in inputs if shape.sequence}
         unknown = [shape for shape in inputs if shape.sequence and shape.time_steps is None]
-        if len(clocks) > 1 and unknown and (any(clock.changes for clock in clocks) or len(unknown) == len(inputs)):
+        if (
+            len(step_counts) > 1
+            and unknown
+            and (any(step_count.changes for step_count in step_counts) or len(unknown) == len(inputs))
+        ):
             raise InvalidSpec(
                 f"layer {self.name!r} (merge) joins sequences of which one was shortened or lengthened on the way; their numbers "
                 "of steps agree only for one length: fix the time dimension of the model's input (time_steps)"

@@ -8,7 +8,7 @@ from typing import ClassVar, Final, Literal
 from pydantic import PositiveInt
 
 from cellserve.models.description.layers.layer import Layer, MaskFlow
-from cellserve.models.description.step_counts import TURNED, Clock, Order
+from cellserve.models.description.step_counts import TURNED, Order, StepCount
 from cellserve.models.description.tensor_shape import TensorShape
 from cellserve.models.errors import InvalidSpec
 
@@ -112,7 +112,7 @@ class RepeatVectorLayer(Layer):
         vector = self.arity(inputs)
         if vector.sequence:
             raise InvalidSpec(f"layer {self.name!r} (repeat_vector) takes a vector, but its input is a sequence {vector}")
-        return TensorShape(True, vector.features, self.count, Clock(self.count))
+        return TensorShape(True, vector.features, self.count, StepCount(self.count))
 
     @property
     def keeps_time(self) -> bool:

@@ -34,7 +34,7 @@ class Windowed(Layer):
             raise InvalidSpec(
                 f"layer {self.name!r} ({self.kind}) needs {change.needed(1)} time steps or more, and is given {shape.time_steps}"
             )
-        return replace(shape, time_steps=steps, clock=shape.clock.then(change))
+        return replace(shape, time_steps=steps, step_count=shape.step_count.then(change))
 
     @property
     def order(self) -> Order:

@@ -1,6 +1,6 @@
 """The network under construction: what Keras's layers have become so far, and which stored arrays each one claims.
 
-Knows neither the translation of any one layer (keras_layers, keras_recurrent) nor where the arrays lie (keras_h5, keras_archive).
+Knows neither the translation of any one layer (layers/) nor where the arrays lie (files/).
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """A Keras configuration and its stored arrays into a network, under the release that wrote them or every one that may have.
 
 A model that does not say its release is translated under each that may have written it; where they agree, it does not matter,
-and where they do not, a person must say. Knows no places in files (keras_h5, keras_archive, keras_lists).
+and where they do not, a person must say. Knows no places in files (files/).
 """
 
 from __future__ import annotations

@@ -203,7 +203,7 @@ def test_steps_behind_windows() -> None:
     assert shapes["flat"] == TensorShape(False, (16,))
     assert required_time_steps(spec) == 11
     open_ended = chain(conv, pool)
-    assert infer_shapes(open_ended)["pool"].clock.steps(11) == 4
+    assert infer_shapes(open_ended)["pool"].step_count.steps(11) == 4
     assert (required_time_steps(open_ended), minimum_time_steps(open_ended)) == (None, 5)
     with pytest.raises(InvalidSpec, match=r"'conv' \(conv1d\) needs 5 time steps or more, and is given 4"):
         infer_shapes(network(conv, time_steps=4))

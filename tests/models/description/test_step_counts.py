@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cellserve.models.description.step_counts import Change, Clock, Margin, Window
+from cellserve.models.description.step_counts import Change, Margin, StepCount, Window
 
 windows = st.builds(Window, st.integers(1, 5), st.integers(1, 4), st.sampled_from(("valid", "same", "causal")))
 zeros, cuts = (st.builds(Margin, numbers, numbers) for numbers in (st.integers(0, 3), st.integers(-3, 0)))
@@ -41,20 +41,20 @@ def test_a_padded_window_lies_over_the_row(window: Window, before: int) -> None:
 
 @given(st.lists(changes, max_size=4), st.integers(1, 40))
 def test_the_fewest_steps_are_just_enough(made: list[Change], fed: int) -> None:
-    clock = Clock()
+    step_count = StepCount()
     for change in made:
-        clock = clock.then(change)
-    assert clock.steps(clock.fewest) >= 1
-    assert (clock.steps(fed) >= 1) == (fed >= clock.fewest)
+        step_count = step_count.then(change)
+    assert step_count.steps(step_count.fewest) >= 1
+    assert (step_count.steps(fed) >= 1) == (fed >= step_count.fewest)
 
 
 def test_what_keeps_every_step_keeps_the_clock() -> None:
     for change in (Window(3, 1, "same"), Window(9, 1, "causal"), Window(1, 1, "valid"), Margin(0, 0)):
-        assert Clock().then(change) == Clock()
-    assert Clock().then(Window(2, 2, "same")) != Clock()
-    assert Clock().then(Margin(1, 0)) != Clock().then(Margin(0, 1))
+        assert StepCount().then(change) == StepCount()
+    assert StepCount().then(Window(2, 2, "same")) != StepCount()
+    assert StepCount().then(Margin(1, 0)) != StepCount().then(Margin(0, 1))
 
 
 def test_a_decoders_clock_does_not_depend_on_what_was_fed() -> None:
-    decoder = Clock(6).then(Window(2, 2, "valid"))
+    decoder = StepCount(6).then(Window(2, 2, "valid"))
     assert {decoder.steps(fed) for fed in (1, 7, 100)} == {3}

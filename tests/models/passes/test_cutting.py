@@ -104,7 +104,7 @@ TABLE: dict[str, tuple[ModelSpec, list[Row]]] = {
             Row(entries="one_t", body="one", stored="one", freed="one_b one_f"),
         ],
     ),
-    "a decoder waits for the encoder's vector and has a clock of its own": (
+    "a decoder waits for the encoder's vector and has a step_count of its own": (
         ModelSpec(
             inputs=(*features(3), VECTOR),
             layers=(
@@ -159,7 +159,7 @@ TABLE: dict[str, tuple[ModelSpec, list[Row]]] = {
         ),
         [Row(body="r", head="f d", stored="r", freed="r", kept="d")],
     ),
-    "sequences of different clocks are made apart": (
+    "sequences of different step counts are made apart": (
         ModelSpec(
             inputs=features(3, time_steps=4),
             layers=(

@@ -134,7 +134,7 @@ SPECS = {
         ),
         outputs=("d", "raw"),
     ),
-    "sequences of two clocks that meet": ModelSpec(
+    "sequences of two step_counts that meet": ModelSpec(
         inputs=features(3, time_steps=5),
         layers=(
             SimpleRnnLayer(name="r", inputs=("x",), units=3),
@@ -268,7 +268,7 @@ def test_a_chunk_leaves_the_given_state_as_it_was() -> None:
 
 @pytest.mark.parametrize("steps", [4, 6])
 def test_sequences_of_other_steps_than_a_layer_needs_are_refused(steps: int) -> None:
-    spec = SPECS["sequences of two clocks that meet"]
+    spec = SPECS["sequences of two step_counts that meet"]
     network = Network(spec, random_weights(spec))
     with pytest.raises(ValueError, match=f"the network needs sequences of 5 time steps; one has {steps}"):
         Feeder(network, rows_of(spec, [steps], masked=False), network.initial_state(1))

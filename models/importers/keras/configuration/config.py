@@ -1,6 +1,6 @@
 """A Keras model's configuration (Sequential or functional) into a ModelSpec, and who claims which stored arrays.
 
-Knows the graph forms of every version; the layers themselves are keras_layers and keras_recurrent, the arrays a store's.
+Knows the graph forms of every version; the layers themselves are in layers/, the arrays a store's.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Which options of a Keras layer matter at inference, which only in training, and which are unknown and so refused.
 
-Knows no arithmetic: the translation of the options that matter is keras_layers.py.
+Knows no arithmetic: the translation of the options that matter is in layers/.
 """
 
 from __future__ import annotations

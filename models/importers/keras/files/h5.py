@@ -1,7 +1,7 @@
 """Keras .h5 files: whole models, and weights alone beside an architecture.
 
 Source: keras/engine/saving.py 2.2.4, tf-keras and Keras 3 legacy h5 format. Knows where the configuration and the release are
-written; the arrays are a store's (keras_h5_store, keras_archive, keras_lists).
+written; the arrays are a store's (h5_store, archive, lists).
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The arrays of a Keras .h5 file: one list for each layer, in which the arrays are told apart by their names.
 
-The order of a list depends on what was frozen when the file was saved (keras_names). Names are attributes, split in numbered
+The order of a list depends on what was frozen when the file was saved (names). Names are attributes, split in numbered
 pieces above 64 kB. Source: keras/engine/saving.py 2.2.4. Knows the places in the file, not what the layers mean.
 """
 

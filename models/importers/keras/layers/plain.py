@@ -1,7 +1,7 @@
 """Keras's layers around the recurrence, each as canonical layers and a claim on its arrays.
 
-Options come under the names of Keras 2 (keras_legacy). Sources: keras-team/keras 0.1.0 to 2.3.1, tf-keras, Keras 3. Knows no
-files, no recurrence (keras_recurrent) and no windows of time (keras_windows).
+Options come under the names of Keras 2 (configuration/legacy). Sources: keras-team/keras 0.1.0 to 2.3.1, tf-keras, Keras 3. Knows
+no files, no recurrence (recurrent) and no windows of time (windows).
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """What of a recurrent layer of Keras other releases, or today's, would compute otherwise: each found, and said in a note.
 
-Pure: decides from the layer, its options and the release. Sources: as keras_era. Knows no arrays but their shapes.
+Pure: decides from the layer, its options and the release. Sources: as configuration/era. Knows no arrays but their shapes.
 """
 
 from __future__ import annotations

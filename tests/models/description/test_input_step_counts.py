@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from cellserve.models.description.input_clocks import input_clocks
+from cellserve.models.description.input_step_counts import input_step_counts
 from cellserve.models.description.shapes import fewest_steps, fitting, required_steps
-from cellserve.models.description.step_counts import Clock, steps_of
+from cellserve.models.description.step_counts import StepCount, steps_of
 from cellserve.models.measuring import parity
 from cellserve.models.measuring.golden_pair import GoldenPair, golden_inputs
 from cellserve.models.network import Network
@@ -40,7 +40,7 @@ DECODING = network(gru("encoder", "a", return_sequences=False), gru("decoder", "
 
 
 def sources(spec: ModelSpec) -> dict[str, int]:
-    return {name: clock.source for name, clock in input_clocks(spec).items()}
+    return {name: step_count.source for name, step_count in input_step_counts(spec).items()}
 
 
 def test_sequences_that_only_meet_as_vectors_have_lengths_of_their_own() -> None:
@@ -58,9 +58,9 @@ def test_a_later_merge_joins_whole_groups() -> None:
 
 
 def test_a_clock_counts_the_steps_of_its_own_input() -> None:
-    assert Clock(source=2).steps((9, 8, 7)) == 7
-    assert Clock(source=2).steps(5) == 5
-    assert Clock(count=3, source=1).steps((9, 8)) == 3
+    assert StepCount(source=2).steps((9, 8, 7)) == 7
+    assert StepCount(source=2).steps(5) == 5
+    assert StepCount(count=3, source=1).steps((9, 8)) == 3
 
 
 def test_fixed_numbers_and_windows_belong_to_their_own_input() -> None:

@@ -11,8 +11,8 @@ from cellserve.models import reference
 from cellserve.models.description.layers.cells import GruLayer
 from cellserve.models.description.layers.merge import MergeLayer
 from cellserve.models.description.layers.rows import RepeatVectorLayer, ReverseLayer
+from cellserve.models.measuring.pass_walk import walk
 from cellserve.models.network import Network
-from cellserve.models.passes.walk import walk
 from cellserve.models.spec import InputSpec, ModelSpec
 from tests.models.networks import agree, public_states, random_weights
 
