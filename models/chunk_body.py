@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from cellserve.models.description.causal_plan import Plan
+from cellserve.models.description.causal_plan import CausalPlan
 from cellserve.models.description.state_layout import StateLayout
 from cellserve.models.graph import Graph
 from cellserve.models.numerics.row_lengths import RowLengths
@@ -32,7 +32,7 @@ Advanced = tuple[Advance, RecurrentState]
 @dataclass(frozen=True, slots=True)
 class ChunkBody:
     graph: Graph
-    plan: Plan
+    plan: CausalPlan
     input_name: str
     layout: StateLayout
 

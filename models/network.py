@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from cellserve.models.chunk_body import Advance, ChunkBody
-from cellserve.models.description.causal_plan import plan
+from cellserve.models.description.causal_plan import causal_plan
 from cellserve.models.description.shapes import fitting, infer_shapes, minimum_time_steps, required_time_steps
 from cellserve.models.description.state_layout import StateLayout
 from cellserve.models.description.step_counts import Fed, steps_of
@@ -58,7 +58,7 @@ class Network:
             {label: _refusal(spec, label, implementation) for label, implementation in IMPLEMENTATIONS.items()}
         )
         supported = [label for label, refusal in self.implementations.items() if refusal is None]
-        self._plan = plan(spec)
+        self._plan = causal_plan(spec)
         self._graph = Graph.prepare(spec, weights, self.device, supported)
         self._body = ChunkBody(self._graph, self._plan, spec.inputs[0].name, self.state_layout)
         self._recordings = None if recorder is None else Recordings(recorder, self._body, supported)

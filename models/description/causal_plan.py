@@ -14,7 +14,7 @@ from cellserve.models.spec import LayerSpec, ModelSpec
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class CausalPlan:
     """`obstacle`: None for a causal network, else why it is not one (all layers are then body).
 
     `carried`: the tensors of the body, or the input itself, which the head or the outputs read.
@@ -30,12 +30,12 @@ class Plan:
         return self.obstacle is None
 
 
-def plan(spec: ModelSpec) -> Plan:
+def causal_plan(spec: ModelSpec) -> CausalPlan:
     """Raises InvalidSpec where the layers do not fit together."""
     shapes = infer_shapes(spec)
     obstacle = _obstacle(spec, {name for name, shape in shapes.items() if shape.sequence})
     if obstacle is not None:
-        return Plan(spec.layers, (), spec.outputs, obstacle)
+        return CausalPlan(spec.layers, (), spec.outputs, obstacle)
     needed, head = dict.fromkeys(spec.outputs), list[LayerSpec]()
     for layer in reversed(spec.layers):
         if layer.name in needed and not shapes[layer.inputs[0]].sequence:
@@ -43,7 +43,7 @@ def plan(spec: ModelSpec) -> Plan:
             needed |= dict.fromkeys(layer.inputs)
     made = {layer.name for layer in head}
     body = tuple(layer for layer in spec.layers if shapes[layer.inputs[0]].sequence)
-    return Plan(body, tuple(head), tuple(reference for reference in needed if reference not in made), None)
+    return CausalPlan(body, tuple(head), tuple(reference for reference in needed if reference not in made), None)
 
 
 def _obstacle(spec: ModelSpec, sequences: set[str]) -> str | None:
@@ -52,6 +52,6 @@ def _obstacle(spec: ModelSpec, sequences: set[str]) -> str | None:
     if spec.inputs[0].name not in sequences:
         return f"its input {spec.inputs[0].name!r} is not a sequence"
     for layer in spec.layers:
-        if (why := layer.noncausal(over_time=layer.inputs[0] in sequences)) is not None:
+        if (why := layer.why_not_causal(over_time=layer.inputs[0] in sequences)) is not None:
             return f"layer {layer.name!r} {why}"
     return None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from cellserve.models.description.causal_plan import Plan
+from cellserve.models.description.causal_plan import CausalPlan
 from cellserve.models.implementations import INTERPRETED
 
 RECORDED_LABELS: Final = INTERPRETED  # thousands of launches a chunk, each from Python
@@ -13,7 +13,7 @@ MOST_ROWS: Final = 256  # beyond, each operation takes longer than its launch, a
 _MOST_WASTE = 1 / 8  # of a piece, beyond the last step: a repetition takes its time by the step, but each costs some copies too
 
 
-def obstacle_to_recording(plan: Plan, implementation: str) -> str | None:
+def obstacle_to_recording(plan: CausalPlan, implementation: str) -> str | None:
     """None, or why a network's chunks cannot be recorded under an implementation. A mask given with a chunk is another reason."""
     if plan.obstacle is not None:
         return plan.obstacle

@@ -78,23 +78,23 @@ class Layer(Frozen):
         """Whether its numbers depend on the masks of its inputs."""
         return False
 
-    def noncausal(self, *, over_time: bool) -> str | None:
+    def why_not_causal(self, *, over_time: bool) -> str | None:
         """Why it cannot be fed a chunk at a time, as the end of a sentence about it; `over_time`: what it reads is a sequence."""
         return None
 
-    def arity(self, inputs: tuple[TensorShape, ...]) -> TensorShape:
+    def only_input(self, inputs: tuple[TensorShape, ...]) -> TensorShape:
         """The one shape that it reads. Raises InvalidSpec."""
         if len(inputs) != 1:
             raise InvalidSpec(f"layer {self.name!r} ({self.kind}) takes one input, not {len(inputs)}")
         return inputs[0]
 
-    def sequence(self, shape: TensorShape) -> TensorShape:
+    def require_sequence(self, shape: TensorShape) -> TensorShape:
         """Raises InvalidSpec for a vector."""
         if not shape.sequence:
             raise InvalidSpec(f"layer {self.name!r} ({self.kind}) takes a sequence, but its input is a vector {shape}")
         return shape
 
-    def features(self, shape: TensorShape) -> TensorShape:
+    def require_features(self, shape: TensorShape) -> TensorShape:
         """Raises InvalidSpec for ids."""
         if not shape.features:
             raise InvalidSpec(f"layer {self.name!r} ({self.kind}) takes features, but its input is ids {shape}; embed them first")

@@ -39,7 +39,7 @@ class MergeLayer(Layer):
             raise InvalidSpec(f"layer {self.name!r} (merge) takes two inputs or more, not {len(inputs)}")
         if self.mode == "subtract" and len(inputs) != 2:
             raise InvalidSpec(f"layer {self.name!r} (merge, subtract) takes two inputs, not {len(inputs)}")
-        first, steps = self.features(inputs[0]), {shape.time_steps for shape in inputs if shape.time_steps is not None}
+        first, steps = self.require_features(inputs[0]), {shape.time_steps for shape in inputs if shape.time_steps is not None}
         listed = ", ".join(map(str, inputs))
         if len({shape.sequence for shape in inputs}) > 1 or len(steps) > 1:
             raise InvalidSpec(

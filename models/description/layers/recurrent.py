@@ -79,7 +79,7 @@ class RecurrentLayer(Layer):
     def heeds_mask(self) -> bool:
         return self.mask_rule != "ignore"
 
-    def noncausal(self, *, over_time: bool) -> str | None:
+    def why_not_causal(self, *, over_time: bool) -> str | None:
         if self.go_backwards:
             return "runs backwards"
         return "starts from states that the network computes" if len(self.inputs) > 1 else None
@@ -92,7 +92,7 @@ class RecurrentLayer(Layer):
         return arrays | ({"bias": (columns,)} if self.use_bias else {})
 
     def output_shape(self, inputs: tuple[TensorShape, ...]) -> TensorShape:
-        sequence = self.features(self.sequence(inputs[0]))
+        sequence = self.require_features(self.require_sequence(inputs[0]))
         initial, widths = inputs[1:], self.state_widths
         if initial and len(initial) != len(widths):
             raise InvalidSpec(

@@ -19,13 +19,13 @@ class ReverseLayer(Layer):
     kind: Literal["reverse"] = "reverse"
 
     def output_shape(self, inputs: tuple[TensorShape, ...]) -> TensorShape:
-        return self.sequence(self.arity(inputs))
+        return self.require_sequence(self.only_input(inputs))
 
     @property
     def order(self) -> Order:
         return TURNED
 
-    def noncausal(self, *, over_time: bool) -> str | None:
+    def why_not_causal(self, *, over_time: bool) -> str | None:
         return "turns the sequence round"
 
 
@@ -35,7 +35,7 @@ class LastStepLayer(Layer):
     kind: Literal["last_step"] = "last_step"
 
     def output_shape(self, inputs: tuple[TensorShape, ...]) -> TensorShape:
-        return TensorShape(False, self.features(self.sequence(self.arity(inputs))).features)
+        return TensorShape(False, self.require_features(self.require_sequence(self.only_input(inputs))).features)
 
     @property
     def keeps_time(self) -> bool:
@@ -55,7 +55,7 @@ class GlobalPooling1dLayer(Layer):
     sums_up: ClassVar[bool] = True
 
     def output_shape(self, inputs: tuple[TensorShape, ...]) -> TensorShape:
-        return TensorShape(False, self.features(self.sequence(self.arity(inputs))).features)
+        return TensorShape(False, self.require_features(self.require_sequence(self.only_input(inputs))).features)
 
     @property
     def keeps_time(self) -> bool:
@@ -69,7 +69,7 @@ class GlobalPooling1dLayer(Layer):
     def heeds_mask(self) -> bool:
         return self.mode == "average"
 
-    def noncausal(self, *, over_time: bool) -> str | None:
+    def why_not_causal(self, *, over_time: bool) -> str | None:
         return "needs all time steps at once" if over_time else None
 
 
@@ -81,7 +81,7 @@ class FlattenLayer(Layer):
     needs_fixed_steps: ClassVar[bool] = True
 
     def output_shape(self, inputs: tuple[TensorShape, ...]) -> TensorShape:
-        shape = self.features(self.arity(inputs))
+        shape = self.require_features(self.only_input(inputs))
         if not shape.sequence:
             return TensorShape(False, (prod(shape.features),))
         if shape.time_steps is None:
@@ -96,7 +96,7 @@ class FlattenLayer(Layer):
     def mask_flow(self) -> MaskFlow:
         return "ends"
 
-    def noncausal(self, *, over_time: bool) -> str | None:
+    def why_not_causal(self, *, over_time: bool) -> str | None:
         return "needs all time steps at once" if over_time else None
 
 
@@ -109,7 +109,7 @@ class RepeatVectorLayer(Layer):
     repeats: ClassVar[bool] = True
 
     def output_shape(self, inputs: tuple[TensorShape, ...]) -> TensorShape:
-        vector = self.arity(inputs)
+        vector = self.only_input(inputs)
         if vector.sequence:
             raise InvalidSpec(f"layer {self.name!r} (repeat_vector) takes a vector, but its input is a sequence {vector}")
         return TensorShape(True, vector.features, self.count, StepCount(self.count))
@@ -122,7 +122,7 @@ class RepeatVectorLayer(Layer):
     def mask_flow(self) -> MaskFlow:
         return "ends"
 
-    def noncausal(self, *, over_time: bool) -> str | None:
+    def why_not_causal(self, *, over_time: bool) -> str | None:
         return "starts a second pass from a vector"
 
 

@@ -22,7 +22,7 @@ class Stepwise(Layer):
     cheap: ClassVar[bool] = True
 
     def output_shape(self, inputs: tuple[TensorShape, ...]) -> TensorShape:
-        return self.features(self.arity(inputs))
+        return self.require_features(self.only_input(inputs))
 
 
 class EmbeddingLayer(Stepwise):
@@ -34,7 +34,7 @@ class EmbeddingLayer(Stepwise):
     mask_zero: bool = False
 
     def output_shape(self, inputs: tuple[TensorShape, ...]) -> TensorShape:
-        shape = self.sequence(self.arity(inputs))
+        shape = self.require_sequence(self.only_input(inputs))
         if shape.features:
             raise InvalidSpec(f"layer {self.name!r} (embedding) takes ids [batch, time], but its input is {shape}")
         return replace(shape, features=(self.units,))
@@ -128,7 +128,7 @@ class MaskingLayer(Stepwise):
     mask_value: float = 0.0
 
     def output_shape(self, inputs: tuple[TensorShape, ...]) -> TensorShape:
-        return self.features(self.sequence(self.arity(inputs)))
+        return self.require_features(self.require_sequence(self.only_input(inputs)))
 
     @property
     def mask_flow(self) -> MaskFlow:

@@ -26,7 +26,7 @@ class Windowed(Layer):
     def change(self) -> Change: ...
 
     def output_shape(self, inputs: tuple[TensorShape, ...]) -> TensorShape:
-        shape, change = self.features(self.sequence(self.arity(inputs))), self.change
+        shape, change = self.require_features(self.require_sequence(self.only_input(inputs))), self.change
         if len(shape.features) != 1:
             raise InvalidSpec(f"layer {self.name!r} ({self.kind}) takes [batch, time, features], but its input is {shape}")
         steps = None if shape.time_steps is None else change.steps(shape.time_steps)
@@ -44,7 +44,7 @@ class Windowed(Layer):
     def mask_flow(self) -> MaskFlow:
         return "ends"
 
-    def noncausal(self, *, over_time: bool) -> str | None:
+    def why_not_causal(self, *, over_time: bool) -> str | None:
         return None if self.change.keeps_each_step else self.change.effect
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import TensorProto
 
-from cellserve.models.description.causal_plan import Plan
+from cellserve.models.description.causal_plan import CausalPlan
 from cellserve.models.description.layers.recurrent import RecurrentLayer
 from cellserve.models.description.layers.rows import LastStepLayer
 from cellserve.models.description.layers.stepwise import EmbeddingLayer, MaskingLayer
@@ -35,7 +35,7 @@ ENDING: Final = "ending"  # [E] int64: the rows whose vectors are wanted
 NEW_STATE: Final = "new_state"  # [1, B, width]
 
 
-def obstacle(spec: ModelSpec, plan: Plan) -> str | None:
+def obstacle(spec: ModelSpec, plan: CausalPlan) -> str | None:
     """None, or why this network cannot be one ONNX model. onnxruntime.unsupported lets each of its recurrent layers through."""
     if plan.obstacle is not None:
         return plan.obstacle
@@ -76,7 +76,7 @@ def output_name(index: int) -> str:
 
 def serialized(
     spec: ModelSpec,
-    plan: Plan,
+    plan: CausalPlan,
     shapes: Mapping[str, TensorShape],
     weights: Mapping[str, Array],
     scanned: frozenset[str] = frozenset(),
@@ -91,7 +91,7 @@ class _Chunk:
     def __init__(
         self,
         spec: ModelSpec,
-        plan: Plan,
+        plan: CausalPlan,
         shapes: Mapping[str, TensorShape],
         weights: Mapping[str, Array],
         scanned: frozenset[str],

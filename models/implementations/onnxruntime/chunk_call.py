@@ -18,7 +18,7 @@ import numpy.typing as npt
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
 
-    from cellserve.models.description.causal_plan import Plan
+    from cellserve.models.description.causal_plan import CausalPlan
     from cellserve.models.description.tensor_shape import TensorShape
     from cellserve.models.spec import ModelSpec
 
@@ -50,7 +50,9 @@ class ChunkCall:
         self._any_vector = any_vector
 
     @classmethod
-    def of(cls, spec: ModelSpec, plan: Plan, shapes: Mapping[str, TensorShape], weights: Mapping[str, Array]) -> ChunkCall | None:
+    def of(
+        cls, spec: ModelSpec, plan: CausalPlan, shapes: Mapping[str, TensorShape], weights: Mapping[str, Array]
+    ) -> ChunkCall | None:
         """None where ONNX cannot say the whole of it. Every recurrent layer must be one that onnxruntime can run."""
         from cellserve.models.implementations.onnxruntime import chunk as onnx_chunk
         from cellserve.models.implementations.onnxruntime.recurrence import new_session, scanned_from

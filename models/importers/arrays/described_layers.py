@@ -19,8 +19,8 @@ from cellserve.models.description.layers.cells import LstmLayer
 from cellserve.models.description.layers.recurrent import RecurrentLayer
 from cellserve.models.description.shapes import expected_weights
 from cellserve.models.errors import ImportRefused, InvalidSpec
-from cellserve.models.importers.admission import admitted
 from cellserve.models.importers.arrays.orders import roles, to_canonical
+from cellserve.models.importers.completeness import complete
 from cellserve.models.importers.description import DescribedLayer, Description
 from cellserve.models.importers.imported import ImportedModel, Source
 from cellserve.models.importers.unused import tell_unused
@@ -81,7 +81,7 @@ def from_layers(
     unused = {name: array.shape for name, array in arrays.items() if name not in claims.taken}
     widths = {entry.width for entry in description.inputs if entry.width is not None}
     told = tell_unused(unused, str(path), "as no described layer takes them", read_widths=widths)
-    return admitted(spec, canonical, source, (*notes, *told, *_notes(description, spec)), path, precisions)
+    return complete(spec, canonical, source, (*notes, *told, *_notes(description, spec)), path, precisions)
 
 
 def _spec(description: Description, source: str) -> ModelSpec:

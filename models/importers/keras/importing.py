@@ -16,7 +16,7 @@ import numpy as np
 from cellserve.models.description.layers.recurrent import RecurrentLayer
 from cellserve.models.description.layers.stepwise import MaskingLayer
 from cellserve.models.errors import ImportRefused
-from cellserve.models.importers.admission import admitted
+from cellserve.models.importers.completeness import complete
 from cellserve.models.importers.description import Description
 from cellserve.models.importers.imported import ImportedModel, Source, file_digest
 from cellserve.models.importers.keras.configuration.config import translate
@@ -68,7 +68,7 @@ def import_keras(
     chosen = _agreed(readings, str(path))
     said = () if version or description.keras_version else (_assumption(chosen.era, versions),)
     source = Source(chosen.era.framework, chosen.era.version, path.name, file_digest(*(files or (path,))))
-    return admitted(chosen.spec, chosen.arrays, source, (*said, *chosen.notes), path, declared(model))
+    return complete(chosen.spec, chosen.arrays, source, (*said, *chosen.notes), path, declared(model))
 
 
 def _keras_1_form(model: Mapping[str, Any], source: str) -> Mapping[str, Any]:

@@ -20,8 +20,8 @@ from cellserve.models.description.layers.rows import LastStepLayer, ReverseLayer
 from cellserve.models.description.layers.stepwise import DenseLayer, EmbeddingLayer, UnitNormalizationLayer
 from cellserve.models.errors import ImportRefused
 from cellserve.models.importers import layout
-from cellserve.models.importers.admission import admitted
 from cellserve.models.importers.arrays.described_layers import from_layers
+from cellserve.models.importers.completeness import complete
 from cellserve.models.importers.description import Description
 from cellserve.models.importers.imported import ImportedModel, Source, file_digest
 from cellserve.models.importers.precision import deviation_note, foreign, largest_difference, sentence
@@ -67,7 +67,7 @@ def from_state_dict(path: Path, stored: StoredArrays, description: Description) 
         spec = _wire(wiring, arrangement)
     except ValidationError as error:
         raise ImportRefused(source, f"the modules do not make a network: {error.errors()[0]['msg']}") from error
-    imported = admitted(spec, wiring.arrays, origin, tuple(wiring.notes), path)
+    imported = complete(spec, wiring.arrays, origin, tuple(wiring.notes), path)
     model = TorchModel(arrangement, description, source)
     answers, precision = model.answers(spec), foreign(stored.precisions)
     told = () if precision is None else (f"The file holds weights in {precision}. {_deviation(imported, model, precision)}",)

@@ -20,8 +20,8 @@ from cellserve.models.description.layers.merge import MergeLayer
 from cellserve.models.description.layers.rows import LastStepLayer, ReverseLayer
 from cellserve.models.description.layers.stepwise import DenseLayer, EmbeddingLayer
 from cellserve.models.errors import ImportRefused
-from cellserve.models.importers.admission import admitted
 from cellserve.models.importers.arrays.described_layers import from_layers
+from cellserve.models.importers.completeness import complete
 from cellserve.models.importers.description import Description
 from cellserve.models.importers.ignored import without_ignored
 from cellserve.models.importers.imported import ImportedModel, Source, file_digest
@@ -94,7 +94,7 @@ def load_checkpoint(prefix: Path, description: Description) -> ImportedModel:
     unused = {name: shape for name, shape in shapes.items() if name in {*cells, *found.others} - used}
     told = tell_unused(unused, source, "as `order` does not name them", cells=cells)
     notes = (*put_aside, *told, *assumptions(arrangement, description), *ignored(found))
-    return admitted(spec, wiring.arrays, origin, notes, prefix)
+    return complete(spec, wiring.arrays, origin, notes, prefix)
 
 
 def _numbers(checkpoint: Checkpoint) -> dict[str, npt.NDArray[Any]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from cellserve.models.description.causal_plan import plan
+from cellserve.models.description.causal_plan import causal_plan
 from cellserve.models.description.layers.cells import GruLayer, LstmLayer
 from cellserve.models.description.layers.merge import MergeLayer
 from cellserve.models.description.layers.rows import (
@@ -25,7 +25,7 @@ def names(layers: tuple[LayerSpec, ...]) -> list[str]:
 
 
 def test_the_head_is_what_follows_the_rows_end() -> None:
-    split = plan(
+    split = causal_plan(
         chain(
             LstmLayer(name="one", inputs=("x",), units=2, return_sequences=True),
             DenseLayer(name="steps", inputs=("one",), units=2),
@@ -43,7 +43,7 @@ def test_the_head_is_what_follows_the_rows_end() -> None:
 
 
 def test_head_layers_that_no_output_needs_are_left_out_but_their_recurrence_is_not() -> None:
-    split = plan(
+    split = causal_plan(
         chain(
             LstmLayer(name="lstm", inputs=("x",), units=2),
             DenseLayer(name="unused", inputs=("lstm",), units=2),
@@ -75,7 +75,7 @@ def test_head_layers_that_no_output_needs_are_left_out_but_their_recurrence_is_n
     ],
 )
 def test_what_stands_in_the_way_is_named(layers: list[LayerSpec], obstacle: str) -> None:
-    split = plan(ModelSpec(inputs=features(3, time_steps=4), layers=tuple(layers), outputs=(layers[-1].name,)))
+    split = causal_plan(ModelSpec(inputs=features(3, time_steps=4), layers=tuple(layers), outputs=(layers[-1].name,)))
     assert not split.causal
     assert split.obstacle == obstacle
     assert split.body == tuple(layers)
@@ -84,21 +84,21 @@ def test_what_stands_in_the_way_is_named(layers: list[LayerSpec], obstacle: str)
 def test_a_second_input_or_none_in_time_stands_in_the_way() -> None:
     vector = InputSpec(name="v", kind="vector", width=2)
     gru = GruLayer(name="rnn", inputs=("x", "v"), units=2)
-    assert plan(ModelSpec(inputs=(*features(), vector), layers=(gru,), outputs=("rnn",))).obstacle == "it has 2 inputs"
+    assert causal_plan(ModelSpec(inputs=(*features(), vector), layers=(gru,), outputs=("rnn",))).obstacle == "it has 2 inputs"
     dense = DenseLayer(name="dense", inputs=("v",), units=2)
-    only = plan(ModelSpec(inputs=(vector,), layers=(dense,), outputs=("dense",)))
+    only = causal_plan(ModelSpec(inputs=(vector,), layers=(dense,), outputs=("dense",)))
     assert only.obstacle == "its input 'v' is not a sequence"
 
 
 def test_a_convolution_of_single_steps_runs_chunk_by_chunk() -> None:
     conv = Conv1dLayer(name="conv", inputs=("x",), units=2, kernel_size=1, padding="same")
-    split = plan(chain(conv, GruLayer(name="rnn", inputs=("conv",), units=2)))
+    split = causal_plan(chain(conv, GruLayer(name="rnn", inputs=("conv",), units=2)))
     assert split.causal
     assert names(split.body) == ["conv", "rnn"]
 
 
 def test_branches_and_skips_are_one_pass() -> None:
-    split = plan(
+    split = causal_plan(
         chain(
             LstmLayer(name="left", inputs=("x",), units=2, return_sequences=True),
             GruLayer(name="right", inputs=("x",), units=2, return_sequences=True),
@@ -113,6 +113,6 @@ def test_branches_and_skips_are_one_pass() -> None:
 
 
 def test_flatten_of_a_vector_belongs_to_the_head() -> None:
-    split = plan(chain(GruLayer(name="rnn", inputs=("x",), units=2), FlattenLayer(name="flat", inputs=("rnn",))))
+    split = causal_plan(chain(GruLayer(name="rnn", inputs=("x",), units=2), FlattenLayer(name="flat", inputs=("rnn",))))
     assert split.causal
     assert names(split.head) == ["flat"]

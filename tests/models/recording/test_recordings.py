@@ -13,7 +13,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from cellserve.models.chunk_body import Advance, ChunkBody
-from cellserve.models.description.causal_plan import plan
+from cellserve.models.description.causal_plan import causal_plan
 from cellserve.models.description.layers.cells import GruLayer, LstmLayer
 from cellserve.models.description.layers.rows import LastStepLayer
 from cellserve.models.description.layers.stepwise import DenseLayer, MaskingLayer
@@ -41,7 +41,7 @@ CPU = torch.device("cpu")
 
 
 def body_of(spec: ModelSpec, device: torch.device = CPU) -> ChunkBody:
-    made = plan(spec)
+    made = causal_plan(spec)
     graph = Graph.prepare(spec, random_weights(spec), device, RECORDED_LABELS)
     return ChunkBody(graph, made, spec.inputs[0].name, StateLayout.of(spec))
 
@@ -96,7 +96,7 @@ def test_the_same_as_unrecorded_at_any_length_and_number_of_rows(data: st.DataOb
 @given(cases(fusable=True, causal=True) | cases(fusable=False, causal=True))
 def test_nothing_recorded_waits_for_the_device_or_reads_the_host(case: Case) -> None:
     """On tensors that have shapes and a device but no numbers: an operation that mixes devices or needs a value is found."""
-    device, made = torch.device("meta"), plan(case.spec)
+    device, made = torch.device("meta"), causal_plan(case.spec)
     labels = [label for label in RECORDED_LABELS if obstacle_to_recording(made, label) is None]
     with torch.inference_mode():
         body = body_of(case.spec, device)
@@ -234,4 +234,4 @@ def test_several_threads_share_the_memory_of_a_recording() -> None:
 @settings(deadline=None, max_examples=5)
 def test_cases_that_can_be_recorded_are_drawn(case: Case) -> None:
     assume(case.mask is None)
-    assert obstacle_to_recording(plan(case.spec), "2") is None
+    assert obstacle_to_recording(causal_plan(case.spec), "2") is None

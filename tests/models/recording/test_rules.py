@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cellserve.models.description.causal_plan import plan
+from cellserve.models.description.causal_plan import causal_plan
 from cellserve.models.description.layers.cells import LstmLayer
 from cellserve.models.description.layers.rows import LastStepLayer, ReverseLayer
 from cellserve.models.description.layers.stepwise import MaskingLayer
@@ -19,7 +19,7 @@ LSTM = LstmLayer(name="lstm", inputs=("x",), units=4)
 
 
 def obstacle(*layers: LayerSpec, label: str = "2") -> str | None:
-    return obstacle_to_recording(plan(chain(*layers)), label)
+    return obstacle_to_recording(causal_plan(chain(*layers)), label)
 
 
 @pytest.mark.parametrize("label", RECORDED_LABELS)

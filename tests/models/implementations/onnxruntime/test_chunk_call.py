@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cellserve.models.description.causal_plan import plan
+from cellserve.models.description.causal_plan import causal_plan
 from cellserve.models.description.layers.cells import GruLayer, LstmLayer, SimpleRnnLayer
 from cellserve.models.description.layers.merge import MergeLayer
 from cellserve.models.description.layers.rows import LastStepLayer, ReverseLayer
@@ -161,14 +161,14 @@ def test_a_state_that_met_a_step_says_so() -> None:
 def test_what_one_run_cannot_say_goes_layer_by_layer(layer: LayerSpec, reason: str) -> None:
     between = ActivationLayer(name="between", inputs=("x",), activation="tanh")
     spec = chain(between, layer, LstmLayer(name="a", inputs=(layer.name,), units=2))
-    assert obstacle(spec, plan(spec)) == reason
+    assert obstacle(spec, causal_plan(spec)) == reason
     assert Network(spec, random_weights(spec)).chunk_call("onnxruntime") is None
 
 
 def test_ids_that_are_an_output_go_layer_by_layer() -> None:
     layers = (EmbeddingLayer(name="e", inputs=("x",), vocabulary=5, units=3), LstmLayer(name="a", inputs=("e",), units=4))
     spec = ModelSpec(inputs=(IDS,), layers=layers, outputs=("a", "x"))
-    assert obstacle(spec, plan(spec)) == "an output is ids"
+    assert obstacle(spec, causal_plan(spec)) == "an output is ids"
     network = Network(spec, random_weights(spec))
     made, _ = network.advance(torch.tensor([[1], [4]]), [2], network.initial_state(1), implementation="onnxruntime")
     assert network.finish(made, [0])[1].tolist() == [[1], [4]]
@@ -178,9 +178,9 @@ def test_a_layer_that_masks_its_own_inputs_goes_layer_by_layer() -> None:
     """Where there is a mask at all: then it adds the steps whose inputs are all zero."""
     masking = MaskingLayer(name="m", inputs=("x",), mask_value=MASK_VALUE)
     spec = chain(masking, LstmLayer(name="a", inputs=("m",), units=2, mask_rule="zero_or_empty"))
-    assert obstacle(spec, plan(spec)) == "layer 'a' masks steps of its own inputs"
+    assert obstacle(spec, causal_plan(spec)) == "layer 'a' masks steps of its own inputs"
     alone = chain(LstmLayer(name="a", inputs=("x",), units=2, mask_rule="zero_or_empty"))
-    assert obstacle(alone, plan(alone)) is None
+    assert obstacle(alone, causal_plan(alone)) is None
 
 
 @pytest.mark.parametrize(

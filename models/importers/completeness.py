@@ -20,7 +20,7 @@ from cellserve.models.spec import ModelSpec
 from cellserve.models.weights import Weights
 
 
-def admitted(
+def complete(
     spec: ModelSpec,
     arrays: Mapping[str, npt.NDArray[Any]],  # by canonical name
     source: Source,
