@@ -37,7 +37,7 @@ def _no_stored_traps(layer: Any, shapes: Shapes, pmat_given: bool) -> Iterator[s
 
 @dataclass(frozen=True, slots=True)
 class KerasRecord:
-    """make: (graph, layer as written, the options that all have) -> the canonical layer.
+    """make: (graph, layer as written, the options that all have) -> the canonical layer. listed: its arrays, where a list is all.
 
     cell: the class of its cell in RNN(…); cudnn: that of its twin on a GPU. triples: the order of the gates in files of Keras 0
     and 1, which keep W, U and b for each. legacy: (graph, layer as written, layer, shapes of the arrays that follow) -> how many
