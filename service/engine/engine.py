@@ -13,9 +13,9 @@ from threading import Event, Lock
 
 from torch import device, set_num_threads
 
-from cellserve.models.calibration import Calibration, calibrate
+from cellserve.models.measuring.calibration import Calibration, calibrate
+from cellserve.models.measuring.traffic import TrafficKind
 from cellserve.models.network import Network
-from cellserve.models.traffic import TrafficKind
 from cellserve.service.engine.admission.admission import check_deadline
 from cellserve.service.engine.admission.appointments import Appointments
 from cellserve.service.engine.asker import ANYBODY, Asker

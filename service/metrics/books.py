@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
-from cellserve.models.traffic import TrafficKind
+from cellserve.models.measuring.traffic import TrafficKind
 from cellserve.service.api.facts import CONNECTION_ENDS, ConnectionFact, RequestFact, RpcMethod, TurnedAway
 from cellserve.service.engine.facts import IterationFact, SequenceFact, VersionKey
 from cellserve.service.errors import Overloaded

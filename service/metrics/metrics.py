@@ -14,7 +14,7 @@ from typing import Final
 from prometheus_client import CollectorRegistry
 from prometheus_client.metrics_core import Metric
 
-from cellserve.models.traffic import TrafficKind
+from cellserve.models.measuring.traffic import TrafficKind
 from cellserve.service.api.facts import ConnectionFact, RequestFact, RpcMethod, TurnedAway
 from cellserve.service.engine.facts import IterationFact, LaneFact, SequenceFact, VersionKey
 from cellserve.service.metrics.books import Books

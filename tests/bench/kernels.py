@@ -10,8 +10,8 @@ from dataclasses import replace
 
 import torch
 
+from cellserve.models.measuring.benchmark_call import BenchmarkCall
 from cellserve.models.network import Network
-from cellserve.models.probe import Probe
 from tests.bench import table, workloads
 
 SHAPES = ((1, 1), (32, 1), (1, 16), (8, 16), (16, 16), (32, 16), (32, 64))  # rows, time steps
@@ -33,7 +33,7 @@ def run() -> None:
 
 
 def _row(network: Network, rows: int, steps: int, ragged: bool) -> list[str]:
-    probe = Probe(network, _lengths(rows, steps, ragged))
+    probe = BenchmarkCall(network, _lengths(rows, steps, ragged))
     lowest = _lowest({label: (probe, label) for label in network.offered})
     fastest = min(lowest.values())
     cells = [f"{lowest[label]:.3f} ({lowest[label] / fastest:.1f})" for label in network.implementations]
@@ -41,12 +41,12 @@ def _row(network: Network, rows: int, steps: int, ragged: bool) -> list[str]:
 
 
 def _activations(networks: dict[str, Network], rows: int, steps: int) -> list[str]:
-    lowest = _lowest({name: (Probe(network, [steps] * rows), "onnxruntime") for name, network in networks.items()})
+    lowest = _lowest({name: (BenchmarkCall(network, [steps] * rows), "onnxruntime") for name, network in networks.items()})
     hard = max(lowest["hard_sigmoid"], lowest["hard_sigmoid_relu6"])
     return [f"{rows} x {steps}", *(f"{value:.3f}" for value in lowest.values()), f"{hard / lowest['sigmoid']:.2f}"]
 
 
-def _lowest(contenders: dict[str, tuple[Probe, str]]) -> dict[str, float]:
+def _lowest(contenders: dict[str, tuple[BenchmarkCall, str]]) -> dict[str, float]:
     """Milliseconds by contender."""
     seconds: dict[str, list[float]] = {name: [] for name in contenders}
     for turn in range(TURNS):

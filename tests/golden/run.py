@@ -10,10 +10,10 @@ import numpy.typing as npt
 import torch
 
 from cellserve.models import reference
+from cellserve.models.description.state_layout import SEEN
 from cellserve.models.importers import ImportedModel
 from cellserve.models.network import Network
 from cellserve.models.state import RecurrentState
-from cellserve.models.state_layout import SEEN
 from tests.golden.cases import GoldenCall, GoldenCase
 from tests.models.passing import Feeder
 

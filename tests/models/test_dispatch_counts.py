@@ -9,9 +9,9 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from cellserve.models.description.layers.cells import GruLayer, JzsLayer, LstmLayer, SimpleDeepRnnLayer, SimpleRnnLayer
+from cellserve.models.description.layers.recurrent import RecurrentLayer
 from cellserve.models.network import Network
-from cellserve.models.recurrent_layer import RecurrentLayer
-from cellserve.models.recurrent_layers import GruLayer, JzsLayer, LstmLayer, SimpleDeepRnnLayer, SimpleRnnLayer
 from tests.models.networks import chain, random_weights
 
 PRODUCTS = ("mm", "addmm", "bmm", "baddbmm", "addbmm", "matmul", "linear", "mv", "addmv", "dot")

@@ -7,8 +7,8 @@ from functools import cache
 import numpy as np
 import pytest
 
-from cellserve.models import parity
 from cellserve.models.importers import ImportedModel
+from cellserve.models.measuring import parity
 from cellserve.models.network import Network
 from tests.golden.cases import GoldenCase, all_cases, imported
 from tests.golden.run import Answer, by_network, by_network_in_calls, by_network_in_chunks, by_network_in_passes, by_oracle, pairs

@@ -7,11 +7,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cellserve.models.description.layers.cells import GruLayer, LstmLayer, SimpleDeepRnnLayer, SimpleRnnLayer
+from cellserve.models.description.layers.recurrent import RecurrentLayer
 from cellserve.models.graph import Graph
 from cellserve.models.implementations import IMPLEMENTATIONS, LABELS, RecurrentKernel
-from cellserve.models.recurrent_layer import RecurrentLayer
-from cellserve.models.recurrent_layers import GruLayer, LstmLayer, SimpleDeepRnnLayer, SimpleRnnLayer
-from cellserve.models.row_lengths import RowLengths
+from cellserve.models.numerics.row_lengths import RowLengths
 from tests.models.drawn_layers import RULES, recurrent_layers
 from tests.models.networks import agree, chain, random_weights
 

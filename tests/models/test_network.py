@@ -11,13 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cellserve.models import reference
+from cellserve.models.description.layers.cells import GruLayer, LstmLayer
+from cellserve.models.description.layers.rows import FlattenLayer, LastStepLayer, RepeatVectorLayer
+from cellserve.models.description.layers.stepwise import DenseLayer, EmbeddingLayer
 from cellserve.models.errors import InvalidWeights, Unsupported
 from cellserve.models.implementations import LABELS
 from cellserve.models.network import Network
-from cellserve.models.recurrent_layers import GruLayer, LstmLayer
-from cellserve.models.row_layers import FlattenLayer, LastStepLayer, RepeatVectorLayer
 from cellserve.models.spec import InputSpec, ModelSpec
-from cellserve.models.stepwise_layers import DenseLayer, EmbeddingLayer
 from cellserve.models.weights import Weights
 from tests.models.feeding import in_chunks
 from tests.models.networks import (

@@ -12,8 +12,8 @@ import grpc
 import numpy as np
 import pytest
 
+from cellserve.models.description.shapes import expected_weights
 from cellserve.models.network import Network
-from cellserve.models.shapes import expected_weights
 from cellserve.models.spec import ModelSpec
 from cellserve.models.weights import Weights
 from cellserve.service.api.door import Door

@@ -22,7 +22,7 @@ from cellserve.models.network import Network
 from cellserve.service.engine.engine import Engine, EngineSettings
 from cellserve.service.errors import Cancelled, DeadlineExpired, Draining, InternalFailure, Overloaded
 from tests.fakes import POISON, DeliveryBox, FakeClock, FakeNetwork, RecordingObserver, running_sum
-from tests.models.recording import FakeRecorder
+from tests.models.recording.fakes import FakeRecorder
 from tests.service.engine.deferring import FakeDevice
 from tests.service.engine.driving import KEY, HandDriven, steps, work
 from tests.service.engine.test_lane import WIDTH, sequences

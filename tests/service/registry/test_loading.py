@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from cellserve.models import parity
+from cellserve.models.measuring import parity
 from cellserve.models.network import Network
 from cellserve.service.config import Settings
 from cellserve.service.engine.facts import VersionKey
