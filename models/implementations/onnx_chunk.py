@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto
 
 from cellserve.models.implementations import onnx_graph, onnx_plain, onnx_scan
+from cellserve.models.implementations.masked_steps import masks
 from cellserve.models.implementations.onnx_builder import GraphBuilder
 from cellserve.models.passes import Plan
 from cellserve.models.recurrent_layer import RecurrentLayer
@@ -41,21 +42,6 @@ def obstacle(spec: ModelSpec, plan: Plan) -> str | None:
         return "an output is ids"
     reasons = (_layer_obstacle(spec, layer) for layer in spec.layers)
     return next((reason for reason in reasons if reason is not None), None)
-
-
-def masked(spec: ModelSpec, steps: Array | NDArray[np.int64]) -> bool:
-    """Whether a layer masks any of these steps [N, F], or ids [N], of the input."""
-    for layer in spec.layers:
-        if isinstance(layer, EmbeddingLayer) and layer.mask_zero and not steps.all():
-            return True
-        if isinstance(layer, MaskingLayer) and bool((steps == layer.mask_value).all(axis=1).any()):
-            return True
-    return False
-
-
-def masks(spec: ModelSpec) -> bool:
-    """Whether any layer may mask steps."""
-    return any(layer.mask_flow == "begins" for layer in spec.layers)
 
 
 def _layer_obstacle(spec: ModelSpec, layer: LayerSpec) -> str | None:
