@@ -22,7 +22,7 @@ from setuptools.command.build_ext import build_ext
 NATIVE = Path("models", "implementations", "packed", "native")
 LIBRARY = "cellserve.models.implementations.packed.libpacked"
 FLAGS = [
-    *("-std=c++17", "-O3", "-fPIC", "-pthread", "-fvisibility=hidden", "-fno-exceptions", "-fno-rtti"),
+    *("-std=c++17", "-O3", "-fPIC", "-pthread", "-fvisibility=hidden", "-fno-exceptions", "-fno-rtti", "-g0"),
     *("-ffp-contract=off", "-fno-math-errno"),  # a number must not depend on where the compiler fuses
 ]
 PATHS = {  # one compilation of path.cpp for each instruction set, the plain one last
@@ -43,7 +43,8 @@ def compilers() -> list[list[str]]:
     """The commands to try, in order. $CXX comes first, as everywhere."""
     named = [shlex.split(os.environ["CXX"])] if os.environ.get("CXX") else []
     found = [[path] for name in COMPILERS if (path := shutil.which(name)) is not None]
-    zig = [[sys.executable, "-m", "ziglang", "c++"]] if find_spec("ziglang") is not None else []
+    # Its c++ would compile a C++ library first, and without -mcpu it compiles for the processor at hand alone.
+    zig = [[sys.executable, "-m", "ziglang", "cc", "-mcpu=baseline"]] if find_spec("ziglang") is not None else []
     return named + found + zig
 
 

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from cellserve.models.implementations.packed import library
 from cellserve.models.implementations.packed.description import Array
 from cellserve.models.implementations.packed.layer import PackedLayer
+from cellserve.models.implementations.packed.library import address
 from cellserve.models.implementations.packed.operations import ChunkCallDescription, Operations
 from cellserve.models.passes import Plan
 from cellserve.models.spec import ModelSpec
@@ -57,12 +58,11 @@ class PackedChunk:
         ending = given.get("ending", _NOBODY)
         rows, longest = steps.shape[:2]
         made = [
-            np.zeros((rows, longest, width), np.float32) if sequence else np.empty((len(ending), width), np.float32)
-            for sequence, width in self._widths
+            np.empty((rows, longest, width) if sequence else (len(ending), width), np.float32) for sequence, width in self._widths
         ]
-        addresses = (ctypes.c_void_p * len(made))(*(_address(array) for array in made))
+        addresses = (ctypes.c_void_p * len(made))(*(address(array) for array in made))
         call = ChunkCallDescription(
-            *(rows, len(ending), longest, _address(lengths), _address(steps), _address(state), _address(ending)),
+            *(rows, len(ending), longest, address(lengths), address(steps), address(state), address(ending)),
             ctypes.addressof(addresses),
         )
         if self._run(self._handle, call):
@@ -71,7 +71,3 @@ class PackedChunk:
 
 
 _NOBODY = np.zeros(0, np.int64)
-
-
-def _address(array: NDArray[Any]) -> int:
-    return int(array.__array_interface__["data"][0])

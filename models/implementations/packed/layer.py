@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from cellserve.models.implementations.packed.description import Array, CellDescription, contiguous
-from cellserve.models.implementations.packed.library import paths
+from cellserve.models.implementations.packed.library import address, paths
 from cellserve.models.recurrent_layer import RecurrentLayer
 
 
@@ -43,9 +43,9 @@ class PackedLayer:
         h, c = states[0], states[-1]
         x_step, x_row = (stride // 4 for stride in inputs.strides[:2])
         failed = self._library.packed_run_layer(
-            *(self.handle, rows, given.ctypes.data, inputs.ctypes.data, x_step, x_row),
-            *(h.ctypes.data, h.shape[1], c.ctypes.data, c.shape[1]),
-            *(outputs.ctypes.data, rows * self._width, self._width),
+            *(self.handle, rows, address(given), inputs.ctypes.data, x_step, x_row),
+            *(address(h), h.shape[1], address(c), c.shape[1]),
+            *(address(outputs), rows * self._width, self._width),
         )
         if failed:
             raise MemoryError(f"there is no memory for a call of {rows} rows and {steps} steps")

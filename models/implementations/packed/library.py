@@ -8,7 +8,9 @@ from __future__ import annotations
 import ctypes
 from functools import cache
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
+
+from numpy.typing import NDArray
 
 from cellserve.models.implementations.packed.description import CellDescription
 from cellserve.models.implementations.packed.operations import ChunkCallDescription, ChunkDescription, OperationDescription
@@ -54,6 +56,13 @@ def loaded(file: Path = FILE) -> ctypes.CDLL:
     library.packed_run_chunk.restype = ctypes.c_int
     library.packed_run_chunk.argtypes = [_HANDLE, ctypes.POINTER(ChunkCallDescription)]
     return library
+
+
+def address(array: NDArray[Any]) -> int:
+    """Of a contiguous array's first number. NumPy's own way takes four times as long, as long as a call of a small network."""
+    if array.flags.writeable and array.size:
+        return ctypes.addressof(ctypes.c_char.from_buffer(array.data))
+    return int(array.ctypes.data)
 
 
 def paths(library: ctypes.CDLL) -> tuple[bytes, ...]:

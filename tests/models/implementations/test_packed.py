@@ -175,7 +175,9 @@ def numbers(layer: RecurrentLayer, lengths: list[int], width: int) -> tuple[torc
 @needs_kernel
 @pytest.mark.parametrize("path", PATHS)
 @pytest.mark.parametrize(
-    "functions", [("tanh", "sigmoid"), ("tanh", "hard_sigmoid"), ("softmax", "softmax"), ("gelu", "softsign")], ids=str
+    "functions",
+    [("tanh", "sigmoid"), ("tanh", "hard_sigmoid"), ("tanh", "hard_sigmoid_relu6"), ("softmax", "softmax"), ("gelu", "softsign")],
+    ids=str,
 )
 @pytest.mark.parametrize("name", LAYERS)
 def test_any_units_rows_and_lengths(name: str, functions: tuple[str, str], path: str) -> None:

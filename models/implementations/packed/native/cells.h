@@ -8,7 +8,7 @@ namespace PACKED_PATH {
 // What is constant in a cell besides its matrices. peepholes: packed [3][blocks * LANES], or null.
 struct Gating {
     Function activation, recurrent_activation;
-    float cell_clip;
+    float cell_clip, hard_slope;
     const float* peepholes;
     long blocks;
 };
@@ -19,7 +19,7 @@ struct SigmoidTanh {
     INLINE Ratio value(const Gating&, V x) { return tanh_ratio(x); }
 };
 struct HardSigmoidTanh {
-    INLINE V gate(const Gating&, V x) { return clamped(x * all(0.2f) + all(0.5f), 0.0f, 1.0f); }
+    INLINE V gate(const Gating& g, V x) { return hard_sigmoid(x, g.hard_slope); }
     INLINE Ratio value(const Gating&, V x) { return tanh_ratio(x); }
 };
 struct Any {

@@ -69,6 +69,9 @@ static inline float mish_one(float x, float) { return x * tanhf(softplus_(x)); }
 static inline float exponential_one(float x, float) { return expf(x); }
 static inline float gelu_one(float x, float) { return 0.5f * x * (1.0f + erff(x * 0.70710678118654752f)); }
 
+constexpr float HARD_SLOPE = 0.2f, HARD_SLOPE_RELU6 = 1.0f / 6.0f;
+INLINE V hard_sigmoid(V x, float slope) { return clamped(x * all(slope) + all(0.5f), 0.0f, 1.0f); }
+
 INLINE V softsign(V x) { return x / (all(1.0f) + larger(zero() - x, x)); }
 
 static inline V activated(Function f, V x) {
@@ -77,8 +80,8 @@ static inline V activated(Function f, V x) {
         case LINEAR: return x;
         case TANH: return hyperbolic_tangent(x);
         case SIGMOID: return sigmoid(x);
-        case HARD_SIGMOID: return clamped(x * all(0.2f) + all(0.5f), 0.0f, 1.0f);
-        case HARD_SIGMOID_RELU6: return clamped(x + all(3.0f), 0.0f, 6.0f) / all(6.0f);
+        case HARD_SIGMOID: return hard_sigmoid(x, HARD_SLOPE);
+        case HARD_SIGMOID_RELU6: return hard_sigmoid(x, HARD_SLOPE_RELU6);
         case RELU: return larger(none, x);
         case RELU6: return clamped(x, 0.0f, 6.0f);
         case LEAKY_RELU: return where_above(x, none, x, x * alpha);

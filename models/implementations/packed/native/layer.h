@@ -21,7 +21,10 @@ struct Rows {
 };
 
 enum Inlined { SIGMOID_TANH, HARD_SIGMOID_TANH, ANY, WIDE };
-enum : long { SUMS_FLOATS = 32768 };  // of one product of inputs: they should stay in the second cache until they are used
+enum : long {
+    SUMS_FLOATS = 32768,  // of one product of inputs: they should stay in the second cache until they are used
+    TOGETHER_ROWS = 4,    // from which on each step multiplies its inputs itself: then weights are used often enough for that
+};
 
 struct Layer {
     int kind, units, width;  // width: of h
@@ -44,6 +47,7 @@ struct Layer {
     }
     long row_sums() const { return input.blocks * slots * LANES; }
     void run(const Rows& rows, Arena& arena) const;
+    long inputs_of_steps(const Rows& rows, long begin, long active, const float** in, float* const* sums) const;
 };
 
 inline bool Layer::make(const CellDescription& d) {
@@ -99,12 +103,15 @@ inline bool Layer::make(const CellDescription& d) {
         for (int gate = 0; gate < 3; gate++)
             memcpy(peepholes + gate * blocks * LANES, d.peepholes + (long)gate * u, u * sizeof(float));
     }
-    gating = Gating{d.activation, d.recurrent_activation, d.cell_clip, peepholes, blocks};
-    int gate = d.recurrent_activation.name, value = d.activation.name;
-    inlined = gate == SOFTMAX || value == SOFTMAX           ? WIDE
-              : value == TANH && gate == SIGMOID            ? SIGMOID_TANH
-              : value == TANH && gate == HARD_SIGMOID       ? HARD_SIGMOID_TANH
-                                                            : ANY;
+    const int gate = d.recurrent_activation.name, value = d.activation.name;
+    const bool hard = gate == HARD_SIGMOID || gate == HARD_SIGMOID_RELU6;
+    const float slope = gate == HARD_SIGMOID ? HARD_SLOPE : HARD_SLOPE_RELU6;
+    gating = Gating{d.activation, d.recurrent_activation, d.cell_clip, slope, peepholes, blocks};
+    inlined = ANY;
+    if (gate == SOFTMAX || value == SOFTMAX)
+        inlined = WIDE;
+    else if (value == TANH && (gate == SIGMOID || hard))
+        inlined = hard ? HARD_SIGMOID_TANH : SIGMOID_TANH;
     return true;
 }
 
@@ -114,6 +121,7 @@ struct Work {
     float* const* c;
     float* const* besides;  // the unprojected h; r h of a GRU that resets before the product
     float* wide;            // for the cells of wide.h
+    float* tile;            // sums of a few blocks of a tile
 };
 
 template <class F>
@@ -139,25 +147,28 @@ static inline void wide_cell(const Layer& l, const float* sums, float* c, const 
     }
 }
 
-// `product` into the sums, then the cell, block by block: sums are read while they are still near.
+// The recurrent product, then the cell, block by block: sums are read while they are still near. x: the inputs of this step, where
+// their product is made here too, before the recurrent one; otherwise null, and the sums hold it already.
 template <class F>
 static void blocks_of_step(
-    const Layer& l, const Matrix* matrix, int slot, long rows, const float* const* in, float* const* sums, const Work& w, int now,
-    float* const* made) {
-    long block_sums = l.slots * LANES, blocks = l.input.blocks;
-    long tiles = matrix ? tiles_of(rows, matrix->parts) : 1, step = !matrix ? blocks : tiles == 1 ? 2 : 1;
-    if (matrix && matrix->parts == 1) step = 4;
+    const Layer& l, const Matrix* matrix, int slot, long rows, const float* const* in, const float* const* x, float* const* sums,
+    const Work& w, int now, float* const* made) {
+    const long block_sums = l.slots * LANES, blocks = l.input.blocks;
+    const long tiles = matrix ? tiles_of(rows, matrix->parts) : 1;
+    const long step = !matrix ? blocks : matrix->parts == 1 ? 4 : tiles == 1 ? 2 : 1;
     for (long first = 0; first < blocks; first += step) {
-        long count = first + step <= blocks ? step : blocks - first;
+        const long count = first + step <= blocks ? step : blocks - first;
         for (long tile = 0; tile < tiles; tile++) {
-            long start = tile_start(rows, tiles, tile), stop = tile_start(rows, tiles, tile + 1);
-            if (matrix) {
-                float* here[MOST_ROWS];
-                for (long row = start; row < stop; row++) here[row - start] = sums[row] + slot * LANES;
-                multiply(*matrix, (int)(stop - start), first, count, false, in + start, here, block_sums);
-            }
+            const long start = tile_start(rows, tiles, tile), stop = tile_start(rows, tiles, tile + 1);
+            float* here[MOST_ROWS];
+            for (long row = start; matrix && row < stop; row++)
+                here[row - start] = x ? w.tile + ((row - start) * step - first) * block_sums : sums[row] + slot * LANES;
+            if (x)
+                multiply(Tile{&l.input, x + start, matrix, in + start, true, here, block_sums, first, count}, (int)(stop - start));
+            else if (matrix)
+                multiply(Tile{matrix, in + start, nullptr, nullptr, false, here, block_sums, first, count}, (int)(stop - start));
             for (long row = start; row < stop; row++)
-                cell<F>(l, sums[row], first, count, w.c[row], w.h[now][row], made[row]);
+                cell<F>(l, x ? here[row - start] : sums[row], first, count, w.c[row], w.h[now][row], made[row]);
         }
     }
 }
@@ -172,9 +183,10 @@ static inline void all_of_step(
     for (long row = 0; row < rows; row++) wide_cell(l, sums[row], w.c[row], w.h[now][row], made[row], w.wide);
 }
 
-// One time step of the first `rows`: from w.h[now] to w.h[1 - now]. here: room for a pointer for each row.
+// One time step of the first `rows`: from w.h[now] to w.h[1 - now]. x: as in blocks_of_step. here: room for a pointer for each row.
 template <class F>
-static void step(const Layer& l, long rows, float* const* sums, const Work& w, int now, float** here, bool wide) {
+static void step(
+    const Layer& l, long rows, const float* const* x, float* const* sums, const Work& w, int now, float** here, bool wide) {
     const float* const* old = (const float* const*)w.h[now];
     const Matrix* matrix = l.has_recurrent ? &l.recurrent : nullptr;
     const float* const* in = old;
@@ -192,7 +204,7 @@ static void step(const Layer& l, long rows, float* const* sums, const Work& w, i
     if (wide)
         all_of_step(l, matrix, slot, rows, in, sums, w, now, made, here);
     else
-        blocks_of_step<F>(l, matrix, slot, rows, in, sums, w, now, made);
+        blocks_of_step<F>(l, matrix, slot, rows, in, x, sums, w, now, made);
     if (!l.projected) return;
     multiply_all(l.second, rows, true, (const float* const*)made, w.h[1 - now], LANES);
     if (l.projection_clip > 0)
@@ -218,6 +230,18 @@ static inline void begin_constants(const Layer& l, float* const* sums, long item
                 sums[item] + (block * l.slots + l.constant_slot) * LANES, load(m.bias + (block * m.parts + m.parts - 1) * LANES));
 }
 
+// The products of the inputs of as many steps as SUMS_FLOATS allow, at least one; returns the step after them.
+inline long Layer::inputs_of_steps(const Rows& rows, long begin, long active, const float** in, float* const* sums) const {
+    long items = 0, left = active, end = begin;
+    for (; end < rows.steps[0] && (items == 0 || items * row_sums() < SUMS_FLOATS); end++) {
+        while (rows.steps[left - 1] <= end) left--;
+        for (long row = 0; row < left; row++) in[items++] = rows.x[row] + end * rows.x_step;
+    }
+    multiply_all(input, items, true, in, sums, slots * LANES);
+    if (constant_slot >= 0) begin_constants(*this, sums, items);
+    return end;
+}
+
 inline void Layer::run(const Rows& rows, Arena& arena) const {
     if (rows.count == 0) return;
     long n = rows.count, longest = rows.steps[0], padded = whole_vectors(width) * LANES, unit_pad = input.blocks * LANES;
@@ -227,6 +251,7 @@ inline void Layer::run(const Rows& rows, Arena& arena) const {
     work.c = row_pointers(arena, n, kind == LSTM ? unit_pad : (long)LANES);
     work.besides = row_pointers(arena, n, projected || kind == GRU_RESET_BEFORE ? unit_pad : (long)LANES);
     work.wide = arena.take<float>(5 * unit_pad);
+    work.tile = arena.take<float>(MOST_ROWS * 4 * slots * LANES);
     long most = SUMS_FLOATS / row_sums() + n, all_items = longest * n;
     if (most > all_items) most = all_items;
     const float** in = arena.take<const float*>(most);
@@ -241,20 +266,22 @@ inline void Layer::run(const Rows& rows, Arena& arena) const {
     for (long item = 0; item < most; item++) sums[item] = memory + item * row_sums();
     long active = n, now = 0;
     for (long begin = 0, end; begin < longest; begin = end) {
-        long items = 0, left = active;
-        for (end = begin; end < longest && (items == 0 || items * row_sums() < SUMS_FLOATS); end++) {
-            while (rows.steps[left - 1] <= end) left--;
-            for (long row = 0; row < left; row++) in[items++] = rows.x[row] + end * rows.x_step;
+        while (rows.steps[active - 1] <= begin) active--;
+        const bool together = active >= TOGETHER_ROWS && (kind == LSTM || kind == SIMPLE_RNN) && inlined != WIDE;
+        end = begin + 1;
+        if (together) {
+            for (long row = 0; row < active; row++) in[row] = rows.x[row] + begin * rows.x_step;
+        } else {
+            end = inputs_of_steps(rows, begin, active, in, sums);
         }
-        multiply_all(input, items, true, in, sums, slots * LANES);
-        if (constant_slot >= 0) begin_constants(*this, sums, items);
         float** here_sums = sums;
         for (long at = begin; at < end; at++) {
             while (rows.steps[active - 1] <= at) active--;
+            const float* const* x = together ? in : nullptr;
             switch (inlined) {
-                case SIGMOID_TANH: step<SigmoidTanh>(*this, active, here_sums, work, (int)now, here, false); break;
-                case HARD_SIGMOID_TANH: step<HardSigmoidTanh>(*this, active, here_sums, work, (int)now, here, false); break;
-                default: step<Any>(*this, active, here_sums, work, (int)now, here, inlined == WIDE);
+                case SIGMOID_TANH: step<SigmoidTanh>(*this, active, x, here_sums, work, (int)now, here, false); break;
+                case HARD_SIGMOID_TANH: step<HardSigmoidTanh>(*this, active, x, here_sums, work, (int)now, here, false); break;
+                default: step<Any>(*this, active, x, here_sums, work, (int)now, here, inlined == WIDE);
             }
             here_sums += active;
             now = 1 - now;

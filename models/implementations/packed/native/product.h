@@ -48,24 +48,21 @@ struct Matrix {
     long block_weights() const { return (long)inputs * parts * LANES; }
 };
 
-// sums[row] += in[row] times NB blocks; or, with `bias`, sums[row] = bias + that. A block's parts lie side by side in `sums`.
+// Packed weights from a block on, and the rows that they are multiplied by.
+struct Factors {
+    const float* weights;
+    long block_weights;
+    int inputs;
+    const float* const* in;
+};
+
 template <int ROWS, int PARTS, int NB>
-static __attribute__((noinline)) void product(
-    const float* weights, long block_weights, const float* bias, int inputs, const float* const* in, float* const* sums,
-    long block_sums) {
-    V sum[ROWS][NB * PARTS];
-    const float* x[ROWS];
+INLINE void add_products(V (&sum)[ROWS][NB * PARTS], const Factors& f) {
+    const float *weights = f.weights, *x[ROWS];
+    const long block_weights = f.block_weights;
 #pragma GCC unroll 8
-    for (int row = 0; row < ROWS; row++) {
-        x[row] = in[row];
-#pragma GCC unroll 8
-        for (int block = 0; block < NB; block++)
-#pragma GCC unroll 8
-            for (int part = 0; part < PARTS; part++)
-                sum[row][block * PARTS + part] = load(
-                    bias ? bias + (block * PARTS + part) * LANES : sums[row] + block * block_sums + part * LANES);
-    }
-    for (int k = 0; k < inputs; k++) {
+    for (int row = 0; row < ROWS; row++) x[row] = f.in[row];
+    for (int k = 0; k < f.inputs; k++) {
         V factor[ROWS];
 #pragma GCC unroll 8
         for (int row = 0; row < ROWS; row++) factor[row] = all(x[row][k]);
@@ -80,6 +77,23 @@ static __attribute__((noinline)) void product(
             }
         weights += PARTS * LANES;
     }
+}
+
+// sums[row] += first, then second, times NB blocks; or, with `bias`, sums[row] = bias + that. A block's parts lie side by side.
+template <int ROWS, int PARTS, int NB>
+static __attribute__((noinline)) void product(
+    const Factors& first, const Factors* second, const float* bias, float* const* sums, long block_sums) {
+    V sum[ROWS][NB * PARTS];
+#pragma GCC unroll 8
+    for (int row = 0; row < ROWS; row++)
+#pragma GCC unroll 8
+        for (int block = 0; block < NB; block++)
+#pragma GCC unroll 8
+            for (int part = 0; part < PARTS; part++)
+                sum[row][block * PARTS + part] = load(
+                    bias ? bias + (block * PARTS + part) * LANES : sums[row] + block * block_sums + part * LANES);
+    add_products<ROWS, PARTS, NB>(sum, first);
+    if (second) add_products<ROWS, PARTS, NB>(sum, *second);
 #pragma GCC unroll 8
     for (int row = 0; row < ROWS; row++)
 #pragma GCC unroll 8
@@ -98,52 +112,62 @@ INLINE constexpr int blocks_at_once(int parts, int rows) {
 }
 INLINE constexpr int rows_at_once(int parts) { return MOST_SUMS / parts < MOST_ROWS ? MOST_SUMS / parts : MOST_ROWS; }
 
+// Some blocks of some rows: at most rows_at_once(parts). second: after that; null for none. sums: where block 0 of each row begins.
+struct Tile {
+    const Matrix* first;
+    const float* const* first_in;
+    const Matrix* second;
+    const float* const* second_in;
+    bool with_bias;  // of the first
+    float* const* sums;
+    long block_sums;
+    long begin, count;  // blocks
+};
+
 template <int ROWS, int PARTS>
-static inline void rows_product(
-    const Matrix& m, long first, long count, bool with_bias, const float* const* in, float* const* sums, long block_sums) {
+static inline void rows_product(const Tile& t) {
     constexpr int NB = blocks_at_once(PARTS, ROWS);
     float* here[ROWS];
-    for (int row = 0; row < ROWS; row++) here[row] = sums[row] + first * block_sums;
-    const float* weights = m.weights + first * m.block_weights();
-    const float* bias = with_bias ? m.bias + first * PARTS * LANES : nullptr;
-    long block = 0;
-    for (; block + NB <= count; block += NB) {
-        product<ROWS, PARTS, NB>(weights, m.block_weights(), bias, m.inputs, in, here, block_sums);
-        for (int row = 0; row < ROWS; row++) here[row] += NB * block_sums;
-        weights += NB * m.block_weights();
-        if (bias) bias += NB * PARTS * LANES;
+    for (int row = 0; row < ROWS; row++) here[row] = t.sums[row] + t.begin * t.block_sums;
+    const Matrix &m = *t.first, *more = t.second;
+    Factors first{m.weights + t.begin * m.block_weights(), m.block_weights(), m.inputs, t.first_in}, second{};
+    if (more) second = Factors{more->weights + t.begin * more->block_weights(), more->block_weights(), more->inputs, t.second_in};
+    const Factors* then = more ? &second : nullptr;
+    const float* bias = t.with_bias ? m.bias + t.begin * PARTS * LANES : nullptr;
+    for (long block = 0; block < t.count;) {
+        const bool whole = block + NB <= t.count;
+        const int taken = whole ? NB : 1;
+        if (whole)
+            product<ROWS, PARTS, NB>(first, then, bias, here, t.block_sums);
+        else
+            product<ROWS, PARTS, 1>(first, then, bias, here, t.block_sums);
+        for (int row = 0; row < ROWS; row++) here[row] += taken * t.block_sums;
+        first.weights += taken * first.block_weights;
+        second.weights += taken * second.block_weights;
+        if (bias) bias += taken * PARTS * LANES;
+        block += taken;
     }
-    if (NB > 1)
-        for (; block < count; block++) {
-            product<ROWS, PARTS, 1>(weights, m.block_weights(), bias, m.inputs, in, here, block_sums);
-            for (int row = 0; row < ROWS; row++) here[row] += block_sums;
-            weights += m.block_weights();
-            if (bias) bias += PARTS * LANES;
-        }
 }
 
 template <int PARTS>
-static inline void parts_product(
-    const Matrix& m, int rows, long first, long count, bool with_bias, const float* const* in, float* const* sums, long block_sums) {
+static inline void parts_product(const Tile& t, int rows) {
     constexpr int MOST = rows_at_once(PARTS);
     switch (rows) {
-        case 1: return rows_product<1, PARTS>(m, first, count, with_bias, in, sums, block_sums);
-        case 2: return rows_product<MOST < 2 ? 1 : 2, PARTS>(m, first, count, with_bias, in, sums, block_sums);
-        case 3: return rows_product<MOST < 3 ? 1 : 3, PARTS>(m, first, count, with_bias, in, sums, block_sums);
-        case 4: return rows_product<MOST < 4 ? 1 : 4, PARTS>(m, first, count, with_bias, in, sums, block_sums);
-        case 5: return rows_product<MOST < 5 ? 1 : 5, PARTS>(m, first, count, with_bias, in, sums, block_sums);
-        case 6: return rows_product<MOST < 6 ? 1 : 6, PARTS>(m, first, count, with_bias, in, sums, block_sums);
+        case 1: return rows_product<1, PARTS>(t);
+        case 2: return rows_product<MOST < 2 ? 1 : 2, PARTS>(t);
+        case 3: return rows_product<MOST < 3 ? 1 : 3, PARTS>(t);
+        case 4: return rows_product<MOST < 4 ? 1 : 4, PARTS>(t);
+        case 5: return rows_product<MOST < 5 ? 1 : 5, PARTS>(t);
+        case 6: return rows_product<MOST < 6 ? 1 : 6, PARTS>(t);
     }
 }
 
-// rows: at most rows_at_once(m.parts), of blocks first … first + count. sums: where block 0 of each row begins.
-static inline void multiply(
-    const Matrix& m, int rows, long first, long count, bool with_bias, const float* const* in, float* const* sums, long block_sums) {
-    switch (m.parts) {
-        case 1: return parts_product<1>(m, rows, first, count, with_bias, in, sums, block_sums);
-        case 2: return parts_product<2>(m, rows, first, count, with_bias, in, sums, block_sums);
-        case 3: return parts_product<3>(m, rows, first, count, with_bias, in, sums, block_sums);
-        case 4: return parts_product<4>(m, rows, first, count, with_bias, in, sums, block_sums);
+static inline void multiply(const Tile& t, int rows) {
+    switch (t.first->parts) {
+        case 1: return parts_product<1>(t, rows);
+        case 2: return parts_product<2>(t, rows);
+        case 3: return parts_product<3>(t, rows);
+        case 4: return parts_product<4>(t, rows);
     }
 }
 
@@ -161,7 +185,8 @@ static inline void multiply_all(
         long count = first + step <= m.blocks ? step : m.blocks - first;
         for (long tile = 0; tile < tiles; tile++) {
             long start = tile_start(rows, tiles, tile), stop = tile_start(rows, tiles, tile + 1);
-            multiply(m, (int)(stop - start), first, count, with_bias, in + start, sums + start, block_sums);
+            Tile t{&m, in + start, nullptr, nullptr, with_bias, sums + start, block_sums, first, count};
+            multiply(t, (int)(stop - start));
         }
     }
 }
