@@ -34,7 +34,10 @@ from cellserve.models.spec import InputSpec, ModelSpec
 from cellserve.models.state import RecurrentState
 from cellserve.models.weights import Weights
 
-_PREFERENCE = {"cpu": ("onnxruntime", "fused", "2", "0", "1"), "cuda": ("fused", "2", "0", "1", "onnxruntime")}
+_PREFERENCE = {
+    "cpu": ("onnxruntime", "packed", "fused", "2", "0", "1"),
+    "cuda": ("fused", "2", "0", "1", "packed", "onnxruntime"),
+}
 
 
 class Network:
@@ -65,9 +68,10 @@ class Network:
         self.passes: PassNetwork | None = None
         if not self._plan.causal:
             self.passes = PassNetwork(spec, self.shapes, self._graph, self.state_layout, self.device)
-        self._chunk_call: ChunkCall | None = None
-        if self.device.type == "cpu" and "onnxruntime" in supported:
-            self._chunk_call = ChunkCall.of(spec, self._plan, self.shapes, weights.arrays)
+        makers = {"onnxruntime": ChunkCall.of, "packed": ChunkCall.packed} if self.device.type == "cpu" else {}
+        self._chunk_calls = {
+            label: make(spec, self._plan, self.shapes, weights.arrays) for label, make in makers.items() if label in supported
+        }
 
     @property
     def causal(self) -> bool:
@@ -125,7 +129,7 @@ class Network:
         None where this implementation has no such way. Raises Unsupported as `advance` does.
         """
         self._require(implementation)
-        return self._chunk_call if implementation == "onnxruntime" else None
+        return self._chunk_calls.get(implementation)
 
     @torch.inference_mode()
     def finish(self, advance: Advance, rows: Sequence[int]) -> tuple[Tensor, ...]:

@@ -31,7 +31,7 @@ GrpcSeconds = Annotated[float, Field(gt=0, le=_LONGEST_GRPC_SECONDS, allow_inf_n
 GrpcSecondsOrZero = Annotated[float, Field(ge=0, le=_LONGEST_GRPC_SECONDS, allow_inf_nan=False)]
 
 FrontChoice = Literal["auto", "grpc", "http2"]
-ImplementationChoice = Literal["auto", "0", "1", "2", "fused", "onnxruntime"]
+ImplementationChoice = Literal["auto", "0", "1", "2", "fused", "onnxruntime", "packed"]
 
 
 class Settings(BaseSettings):

@@ -29,6 +29,10 @@ def resolve(activation: Activation) -> Elementwise:
     return _PLAIN[activation.name]
 
 
+def takes_alpha(name: str) -> bool:
+    return name in _WITH_ALPHA
+
+
 def default_alpha(name: str) -> float:
     """Of an activation that takes one. Raises KeyError for any other."""
     return _WITH_ALPHA[name][1]

@@ -173,5 +173,6 @@ def test_fused_under_a_mask_is_still_one_operator() -> None:
 
 @pytest.mark.parametrize("name", LAYERS)
 @pytest.mark.parametrize("lengths", [[STEPS, STEPS], [STEPS, 2]], ids=["full", "ragged"])
-def test_onnxruntime_leaves_no_product_to_torch(name: str, lengths: list[int]) -> None:
-    assert dispatched(LAYERS[name], "onnxruntime", lengths).products == 0
+@pytest.mark.parametrize("label", ["onnxruntime", "packed"])
+def test_kernels_in_host_memory_leave_no_product_to_torch(name: str, lengths: list[int], label: str) -> None:
+    assert dispatched(LAYERS[name], label, lengths).products == 0

@@ -32,7 +32,7 @@ def fresh(layer: RecurrentLayer, rows: int, seen: float, generator: torch.Genera
 
 
 def test_labels_in_the_order_that_people_read_them() -> None:
-    assert LABELS == ("0", "1", "2", "fused", "onnxruntime")
+    assert LABELS == ("0", "1", "2", "fused", "onnxruntime", "packed")
 
 
 @pytest.mark.parametrize(
@@ -208,7 +208,7 @@ def test_a_mask_of_all_true_is_no_mask(label: str) -> None:
     assert plain[1]["seen"].flatten().tolist() == masked[1]["seen"].flatten().tolist() == [1, 1, 1]
 
 
-@pytest.mark.parametrize("label", ["fused", "onnxruntime"])
+@pytest.mark.parametrize("label", ["fused", "onnxruntime", "packed"])
 def test_long_rows_stay_in_order_under_a_mask(label: str) -> None:
     layer = LstmLayer(name="l", inputs=("x",), units=3)
     generator = torch.Generator().manual_seed(3)

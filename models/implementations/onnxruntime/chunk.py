@@ -20,6 +20,7 @@ from cellserve.models.description.layers.rows import LastStepLayer
 from cellserve.models.description.layers.stepwise import EmbeddingLayer, MaskingLayer
 from cellserve.models.description.state_layout import SEEN, StateLayout
 from cellserve.models.description.tensor_shape import TensorShape
+from cellserve.models.implementations.masked_steps import masks
 from cellserve.models.implementations.onnxruntime import graph as onnx_graph
 from cellserve.models.implementations.onnxruntime import plain as onnx_plain
 from cellserve.models.implementations.onnxruntime import scan as onnx_scan
@@ -43,21 +44,6 @@ def obstacle(spec: ModelSpec, plan: CausalPlan) -> str | None:
         return "an output is ids"
     reasons = (_layer_obstacle(spec, layer) for layer in spec.layers)
     return next((reason for reason in reasons if reason is not None), None)
-
-
-def masked(spec: ModelSpec, steps: Array | NDArray[np.int64]) -> bool:
-    """Whether a layer masks any of these steps [N, F], or ids [N], of the input."""
-    for layer in spec.layers:
-        if isinstance(layer, EmbeddingLayer) and layer.mask_zero and not steps.all():
-            return True
-        if isinstance(layer, MaskingLayer) and bool((steps == layer.mask_value).all(axis=1).any()):
-            return True
-    return False
-
-
-def masks(spec: ModelSpec) -> bool:
-    """Whether any layer may mask steps."""
-    return any(layer.mask_flow == "begins" for layer in spec.layers)
 
 
 def _layer_obstacle(spec: ModelSpec, layer: LayerSpec) -> str | None:

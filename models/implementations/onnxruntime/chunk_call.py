@@ -1,4 +1,4 @@
-"""A chunk of a whole causal network in one run of ONNX Runtime, from arrays to arrays in host memory.
+"""A chunk of a whole causal network in one run of ONNX Runtime or of the packed kernel, from arrays to arrays in host memory.
 
 The steps of all rows stand side by side, each row from its first step on. Beside the run there is nearly nothing: each operation
 of a library on more than a few numbers hands the interpreter over, and a server has another thread waiting for it. It cannot
@@ -10,14 +10,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 if TYPE_CHECKING:
-    from onnxruntime import InferenceSession
-
     from cellserve.models.description.causal_plan import CausalPlan
     from cellserve.models.description.tensor_shape import TensorShape
     from cellserve.models.spec import ModelSpec
@@ -36,17 +34,24 @@ class ChunkAnswer:
     state: npt.NDArray[np.float32]
 
 
+class Session(Protocol):
+    def run(self, names: Sequence[str], given: Mapping[str, Array]) -> list[Array]:
+        """given: "steps", "lengths", "state" [1, B, width] and, if it has outputs that are vectors, "ending".
+
+        The new state [1, B, width] and the outputs, as `ChunkAnswer` has them. Runs may overlap.
+        """
+        ...
+
+
 class ChunkCall:
-    """`sessions`: by the number of rows from which on each is used, which begins at 1. Runs may overlap."""
+    """`sessions`: by the number of rows from which on each is used, which begins at 1. names: of what they make, for them."""
 
     def __init__(
-        self, sessions: Mapping[int, InferenceSession], outputs: int, any_vector: bool, masked: Callable[[Array], bool] | None
+        self, sessions: Mapping[int, Session], names: Sequence[str], any_vector: bool, masked: Callable[[Array], bool] | None
     ) -> None:
-        from cellserve.models.implementations.onnxruntime import chunk as onnx_chunk
-
         self._masked = masked
         self._sessions = sorted(sessions.items(), key=lambda entry: entry[0], reverse=True)
-        self._names = [onnx_chunk.NEW_STATE, *(onnx_chunk.output_name(index) for index in range(outputs))]
+        self._names = names
         self._any_vector = any_vector
 
     @classmethod
@@ -68,9 +73,20 @@ class ChunkCall:
             )
             for rows in {1, *scanned.values()}
         }
-        masked = partial(onnx_chunk.masked, spec) if onnx_chunk.masks(spec) else None
-        any_vector = not all(shapes[reference].sequence for reference in spec.outputs)
-        return cls(sessions, len(spec.outputs), any_vector, masked)
+        names = [onnx_chunk.NEW_STATE, *(onnx_chunk.output_name(index) for index in range(len(spec.outputs)))]
+        return cls(sessions, names, _any_vector(spec, shapes), _masked(spec))
+
+    @classmethod
+    def packed(
+        cls, spec: ModelSpec, plan: CausalPlan, shapes: Mapping[str, TensorShape], weights: Mapping[str, Array]
+    ) -> ChunkCall | None:
+        """None where the packed kernel cannot do the whole of it. It must know every recurrent layer."""
+        from cellserve.models.implementations.packed import library, operations
+        from cellserve.models.implementations.packed.chunk import PackedChunk
+
+        if library.missing() is not None or operations.obstacle(spec, plan) is not None:
+            return None
+        return cls({1: PackedChunk(spec, plan, shapes, weights)}, (), _any_vector(spec, shapes), _masked(spec))
 
     @property
     def masks(self) -> bool:
@@ -101,3 +117,13 @@ class ChunkCall:
         session = next(session for least, session in self._sessions if rows >= least)
         new_state, *outputs = session.run(self._names, given)
         return ChunkAnswer(tuple(outputs), new_state[0])
+
+
+def _any_vector(spec: ModelSpec, shapes: Mapping[str, TensorShape]) -> bool:
+    return not all(shapes[reference].sequence for reference in spec.outputs)
+
+
+def _masked(spec: ModelSpec) -> Callable[[Array], bool] | None:
+    from cellserve.models.implementations.masked_steps import masked, masks
+
+    return partial(masked, spec) if masks(spec) else None

@@ -16,6 +16,7 @@ from cellserve.models.measuring.parity import GoldenPair, ParityFailure
 from cellserve.models.network import Network
 from cellserve.models.spec import ModelSpec
 from cellserve.models.weights import Weights
+from tests.compiled import PACKED
 from tests.models.recording.fakes import FakeRecorder
 
 CAUSAL: dict[str, Any] = {
@@ -38,7 +39,7 @@ def model(description: dict[str, Any], scale: float = 0.5) -> tuple[ModelSpec, W
 
 def test_every_implementation_is_compared_or_says_why_not() -> None:
     report = parity.check(*model(CAUSAL))
-    assert set(report.differences) == {"0", "1", "2", "fused", "onnxruntime"}
+    assert set(report.differences) == {"0", "1", "2", "fused", "onnxruntime", *PACKED}
     assert report.refused == {}
     assert report.bound == parity.BASE_BOUND
     assert max(report.differences.values()) < parity.BASE_BOUND
@@ -76,7 +77,7 @@ VECTORS: dict[str, Any] = {
 def test_a_network_that_is_fed_vectors_alone_is_compared_like_any_other(description: dict[str, Any]) -> None:
     report = parity.check(*model(description))
     assert report.golden.lengths == (1, 1, 1)
-    assert set(report.differences) == {"0", "1", "2", "fused", "onnxruntime"}
+    assert set(report.differences) == {"0", "1", "2", "fused", "onnxruntime", *PACKED}
     network = Network(*model(description))
     for label in report.differences:
         network.warm_up(label)

@@ -32,7 +32,7 @@ LENGTHS = [5, 2, 7]
 
 
 @pytest.mark.parametrize("chunk", [1, 3, 100])
-@pytest.mark.parametrize("label", ["0", "2", "fused", "onnxruntime"])
+@pytest.mark.parametrize("label", ["0", "2", "fused", "onnxruntime", "packed"])
 def test_rows_of_any_lengths(label: str, chunk: int) -> None:
     def cuts(steps: int) -> Iterator[tuple[int, int]]:
         return ((start, min(start + chunk, steps)) for start in range(0, steps, chunk))

@@ -32,6 +32,7 @@ def test_loops_are_recorded_with_masks_that_layers_make(label: str) -> None:
 def test_what_decides_on_the_host_is_not() -> None:
     assert "by the lengths of rows" in str(obstacle(LSTM, label="fused"))
     assert "by the lengths of rows" in str(obstacle(LSTM, label="onnxruntime"))
+    assert "by the lengths of rows" in str(obstacle(LSTM, label="packed"))
     conv = Conv1dLayer(name="conv", inputs=("x",), units=3, kernel_size=1)
     assert "'conv'" in str(obstacle(conv, LstmLayer(name="lstm", inputs=("conv",), units=4)))
     assert "'turned'" in str(

@@ -124,15 +124,19 @@ def drawn(spec: ModelSpec, lengths: tuple[int, ...], seed: int) -> Case:
     return Case(spec, random_weights(spec, 3), inputs, lengths, None, state)
 
 
+CALLED = ("onnxruntime", "packed")
 NETWORKS = {name: Network(spec, random_weights(spec, 3)) for name, spec in SPECS.items()}
 
 
+@pytest.mark.parametrize("label", CALLED)
 @pytest.mark.parametrize("name", SPECS)
 @settings(max_examples=25)
 @given(lengths=st.lists(st.integers(1, 6), min_size=1, max_size=6).map(tuple), seed=st.integers(0, 99), data=st.data())
-def test_calls_give_the_numbers_of_the_oracle(name: str, lengths: tuple[int, ...], seed: int, data: st.DataObject) -> None:
+def test_calls_give_the_numbers_of_the_oracle(
+    name: str, label: str, lengths: tuple[int, ...], seed: int, data: st.DataObject
+) -> None:
     case = drawn(SPECS[name], lengths, seed)
-    agree_with_oracle(case, *in_chunk_calls(case, NETWORKS[name], data), "in calls")
+    agree_with_oracle(case, *in_chunk_calls(case, NETWORKS[name], label, data), "in calls")
 
 
 @pytest.mark.parametrize("name", SPECS)
@@ -141,8 +145,9 @@ def test_the_library_finds_nothing_to_remark(name: str, capfd: pytest.CaptureFix
     assert capfd.readouterr().err == ""
 
 
-def test_a_state_that_met_a_step_says_so() -> None:
-    call, layout = NETWORKS["ids"].chunk_call("onnxruntime"), NETWORKS["ids"].state_layout
+@pytest.mark.parametrize("label", CALLED)
+def test_a_state_that_met_a_step_says_so(label: str) -> None:
+    call, layout = NETWORKS["ids"].chunk_call(label), NETWORKS["ids"].state_layout
     assert call is not None
     answer = call(np.array([[1, 0], [2, 3]]), [1, 2], np.zeros((2, layout.width), np.float32), [])
     seen = next(columns.start for columns in layout.columns if not columns.public)
@@ -193,13 +198,14 @@ def test_a_layer_that_masks_its_own_inputs_goes_layer_by_layer() -> None:
         ("ids", np.array([0, 0]), False),
     ],
 )
-def test_steps_that_a_layer_masks_are_refused(name: str, steps: np.ndarray, refused: bool) -> None:
-    call = NETWORKS[name].chunk_call("onnxruntime")
+@pytest.mark.parametrize("label", CALLED)
+def test_steps_that_a_layer_masks_are_refused(name: str, steps: np.ndarray, refused: bool, label: str) -> None:
+    call = NETWORKS[name].chunk_call(label)
     assert call is not None
     assert call.refuses(steps) == refused
 
 
-def test_only_onnxruntime_has_this_way() -> None:
+def test_only_kernels_in_host_memory_have_this_way() -> None:
     network = NETWORKS["vector"]
     assert [network.chunk_call(label) for label in ("0", "1", "2", "fused")] == [None] * 4
     with pytest.raises(Unsupported, match="no implementation 'quantum'"):
@@ -209,12 +215,13 @@ def test_only_onnxruntime_has_this_way() -> None:
         Network(legacy, random_weights(legacy)).chunk_call("onnxruntime")
 
 
-def test_it_is_the_network_s_own_answer() -> None:
+@pytest.mark.parametrize("label", CALLED)
+def test_it_is_the_network_s_own_answer(label: str) -> None:
     """Not only within the tolerance of the oracle: both ways of one implementation agree closely."""
     network, case = NETWORKS["vector"], drawn(SPECS["vector"], (5, 3), 1)
-    call = network.chunk_call("onnxruntime")
+    call = network.chunk_call(label)
     assert call is not None
     start = case.start(network)
     answer = call(case.inputs, (5, 3), start.data.numpy(), (1, 0))
-    made, _ = network.advance(torch.tensor(case.inputs.swapaxes(0, 1)), (5, 3), start, implementation="onnxruntime")
+    made, _ = network.advance(torch.tensor(case.inputs.swapaxes(0, 1)), (5, 3), start, implementation=label)
     np.testing.assert_allclose(answer.outputs[0], network.finish(made, (1, 0))[0].numpy(), atol=1e-6)

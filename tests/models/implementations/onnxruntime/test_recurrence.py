@@ -23,6 +23,7 @@ from cellserve.models.implementations.onnxruntime.activations import KNOWN
 from cellserve.models.implementations.onnxruntime.recurrence import OnnxCall, SizedCall, unsupported
 from cellserve.models.network import Network
 from cellserve.models.numerics.row_lengths import RowLengths
+from tests.compiled import PACKED
 from tests.models.networks import Case, agree, agree_with_oracle, cases, chain, random_weights, run_whole, supported
 
 CPU = torch.device("cpu")
@@ -63,7 +64,7 @@ def test_without_the_package_everything_else_is_offered(package: str, monkeypatc
     assert network.implementations["onnxruntime"] == (
         f"implementation 'onnxruntime' cannot run layer 'l': {package} is not installed"
     )
-    assert [label for label, refusal in network.implementations.items() if refusal is None] == ["0", "1", "2", "fused"]
+    assert [label for label, refusal in network.implementations.items() if refusal is None] == ["0", "1", "2", "fused", *PACKED]
 
 
 def test_the_packages_are_imported_only_where_a_layer_is_prepared() -> None:
