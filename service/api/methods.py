@@ -112,6 +112,9 @@ class Methods:
             self._at_door.tell(self._moved_seconds)
         return self._handlers.get(name)
 
+    def not_offered(self, name: str) -> Ending:
+        return ending_of(NotOffered(f"this server does not offer {name[:256]}"), self._ids.next())
+
     def gated(self, name: str) -> bool:
         return not self._refusals.gate.open and name in self._gated
 

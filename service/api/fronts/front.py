@@ -41,6 +41,9 @@ class Calls(Protocol):
     def handler(self, name: str) -> Any:
         """By "/package.Service/Method"; None for one that is not offered."""
 
+    def not_offered(self, name: str) -> Ending:
+        """How a call ends whose method is none of ours."""
+
     def gated(self, name: str) -> bool:
         """Whether calls of this method may be turned away at present."""
 

@@ -335,8 +335,7 @@ class Connection(asyncio.Protocol):
                 return
         handler = self._methods.handler(head.path)
         if handler is None:
-            unknown = trailers(grpc.StatusCode.UNIMPLEMENTED, f"this server does not offer {head.path[:256]}", ())
-            self.send_only_trailers(stream_id, (*REPLY_HEADERS, *unknown))
+            self.send_only_trailers(stream_id, (*REPLY_HEADERS, *trailers(*self._methods.not_offered(head.path))))
             return
         if self._narrow:
             self._widen(stream_id)

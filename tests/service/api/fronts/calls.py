@@ -33,6 +33,9 @@ class ScriptedCalls:
     def gated(self, name: str) -> bool:
         return self.closed
 
+    def not_offered(self, name: str) -> Ending:
+        return Ending(grpc.StatusCode.UNIMPLEMENTED, f"there is no {name}", ())
+
     def turned_away(self, name: str, caller: Caller) -> Ending | None:
         return Ending(grpc.StatusCode.RESOURCE_EXHAUSTED, "too many", (("why", "closed"),))
 
