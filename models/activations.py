@@ -1,7 +1,8 @@
 """Names of activations to functions on tensors; the two hard_sigmoids are told apart.
 
-Every function takes and returns a tensor of any shape; softmax acts on the last axis. Defaults of `alpha` are those of the
-framework that has the name: leaky_relu 0.2, thresholded_relu, elu and celu 1, the shrinks 0.5, squareplus 4. Knows no layers.
+Every function takes and returns a tensor of any shape; softmax and its logarithm act on the last axis. Defaults of `alpha` are
+those of the framework that has the name: leaky_relu 0.2, thresholded_relu, elu and celu 1, the shrinks 0.5, squareplus 4. Knows
+no layers.
 """
 
 from __future__ import annotations
@@ -50,6 +51,10 @@ def _softmax(x: Tensor) -> Tensor:
     return x.softmax(dim=-1)
 
 
+def _log_softmax(x: Tensor) -> Tensor:
+    return x.log_softmax(dim=-1)
+
+
 def _tanh_shrink(x: Tensor) -> Tensor:
     return x - x.tanh()
 
@@ -92,6 +97,7 @@ _PLAIN: Mapping[str, Elementwise] = {
     "relu6": F.relu6,
     "selu": torch.selu,
     "softmax": _softmax,
+    "log_softmax": _log_softmax,
     "softplus": F.softplus,
     "softsign": F.softsign,
     "exponential": torch.exp,
