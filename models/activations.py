@@ -30,9 +30,18 @@ def resolve(activation: Activation) -> Elementwise:
     return _PLAIN[activation.name]
 
 
+def within(bound: float | None, function: Elementwise) -> Elementwise:
+    """The function of its argument bounded to ± `bound`; None: not bounded."""
+    return function if bound is None else partial(_bounded, function=function, bound=bound)
+
+
 def default_alpha(name: str) -> float:
     """Of an activation that takes one. Raises KeyError for any other."""
     return _WITH_ALPHA[name][1]
+
+
+def _bounded(x: Tensor, function: Elementwise, bound: float) -> Tensor:
+    return function(x.clamp(-bound, bound))
 
 
 def _linear(x: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ from typing import Final
 from torch import Tensor, nn
 
 from cellserve.models import gate_order
-from cellserve.models.activations import Elementwise, resolve
+from cellserve.models.activations import Elementwise, resolve, within
 from cellserve.models.cell import Cell, Gates, OnnxOperator, Recurrent, States, Step, TorchKernel, wrong_function
 from cellserve.models.layer_spec import Layer
 from cellserve.models.recurrent_layers import SimpleRnnLayer
@@ -42,12 +42,17 @@ def simple_rnn_multiplied(
 
 
 def _step(layer: SimpleRnnLayer, weights: Mapping[str, Tensor]) -> Step:
-    return partial(simple_rnn if layer.combine == "add" else simple_rnn_multiplied, activation=resolve(layer.activation))
+    return partial(
+        simple_rnn if layer.combine == "add" else simple_rnn_multiplied,
+        activation=within(layer.gate_clip, resolve(layer.activation)),
+    )
 
 
 def _torch_lacks(layer: SimpleRnnLayer) -> str | None:
     if layer.combine != "add":
         return "it multiplies where torch's simple_rnn kernel adds"
+    if layer.gate_clip is not None:
+        return "it clips what goes into its activation; torch's simple_rnn kernel does not"
     return wrong_function(layer, {"activation": ("tanh", "relu")})
 
 

@@ -18,7 +18,7 @@ from cellserve.models import gate_order
 from cellserve.models.cells import onnx_operator
 from cellserve.models.implementations.onnx_activations import onnx_activation
 from cellserve.models.recurrent_layer import RecurrentLayer
-from cellserve.models.recurrent_layers import GruLayer, LstmLayer
+from cellserve.models.recurrent_layers import GruLayer, LstmLayer, SimpleRnnLayer
 
 Array = NDArray[np.float32]
 
@@ -106,6 +106,8 @@ def _attributes(layer: RecurrentLayer) -> dict[str, Any]:
         made["activation_alpha"] = alphas
     if betas := [beta for *_, beta in spoken if beta is not None]:
         made["activation_beta"] = betas
+    if isinstance(layer, LstmLayer | GruLayer | SimpleRnnLayer) and layer.gate_clip is not None:
+        made["clip"] = layer.gate_clip
     if isinstance(layer, GruLayer):
         made["linear_before_reset"] = int(layer.reset_after)
     return made

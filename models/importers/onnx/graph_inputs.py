@@ -14,7 +14,7 @@ from typing import Any, Final, Literal
 
 import numpy as np
 import numpy.typing as npt
-from onnx import NodeProto, TensorProto, ValueInfoProto, helper, numpy_helper
+from onnx import NodeProto, TensorProto, ValueInfoProto, helper
 
 from cellserve.models.errors import ImportRefused
 from cellserve.models.importers.onnx.onnx_file import OnnxFile, all_nodes
@@ -29,6 +29,7 @@ ROWS: Final = (3, 5)  # of the two trials; primes that no size of a layer is a m
 STEPS: Final = (4093, 5003)
 MOST_READINGS: Final = 600
 MOST_LENGTHS: Final = 12
+LONGEST: Final = 1 << 14
 LARGEST_RANK: Final = 4
 FLOATS: Final = frozenset({TensorProto.FLOAT, TensorProto.DOUBLE, TensorProto.FLOAT16, TensorProto.BFLOAT16})
 WHOLE: Final = frozenset({TensorProto.INT32, TensorProto.INT64, TensorProto.INT16, TensorProto.INT8, TensorProto.UINT8})
@@ -167,10 +168,10 @@ def _lengths(file: OnnxFile, inputs: Sequence[GraphInput]) -> list[int]:
     ]
     arrays = list(file.constants.values())
     for node in all_nodes(file.graph, str(file.path)):
-        arrays += [numpy_helper.to_array(one.t) for one in node.attribute if one.name == "value" and _is_shape(one.t)]
+        arrays += [file.reader.read(one.t) for one in node.attribute if one.name == "value" and _is_shape(one.t)]
     for array in arrays:
         if array.dtype == np.int64 and array.ndim <= 1 and array.size <= 8:
-            found += [int(size) for size in np.ravel(array) if 1 < size < 1 << 20]
+            found += [int(size) for size in np.ravel(array) if 1 < size <= LONGEST]
     return list(dict.fromkeys(found))[:MOST_LENGTHS]
 
 

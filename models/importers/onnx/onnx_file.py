@@ -78,6 +78,7 @@ def read_onnx(path: Path) -> OnnxFile:
     nodes = list(all_nodes(model.graph, source))
     if len(nodes) > MOST_NODES:
         raise ImportRefused(source, f"its graph has {len(nodes):,} nodes; the limit is {MOST_NODES:,}")
+    _refuse_broken_names(model.graph, nodes, source)
     _refuse_foreign(nodes, source)
     tensors = TensorReader(source, path.parent)
     constants = {tensor.name: tensors.read(tensor) for tensor in model.graph.initializer}
@@ -128,6 +129,15 @@ def _parsed(path: Path, source: str) -> ModelProto:
     except (DecodeError, RecursionError, ValueError) as error:
         raise ImportRefused(source, "the ONNX file is damaged or cut short; copy it again, or export the model again") from error
     return model
+
+
+def _refuse_broken_names(graph: GraphProto, nodes: list[NodeProto], source: str) -> None:
+    """Text that is no text, which the library hands over as bytes, and nodes that make nothing."""
+    names = [entry.name for entry in (*graph.input, *graph.output)] + [tensor.name for tensor in graph.initializer]
+    names += [one.name for node in nodes for one in node.attribute]
+    names += [name for node in nodes for name in (node.name, node.op_type, node.domain, *node.input, *node.output)]
+    if not all(isinstance(name, str) for name in names) or not all(node.output for node in nodes):
+        raise ImportRefused(source, "names in this ONNX file are no text, or nodes make nothing; it is damaged, copy it again")
 
 
 def _refuse_foreign(nodes: list[NodeProto], source: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +52,8 @@ def load_onnx(path: Path, description: Description) -> ImportedModel:
     inputs = graph_inputs(file)
     options = _options(inputs, description, source)
     wanted = _outputs(file, description, source)
-    done = _translated(file, inputs, options, wanted)
+    with np.errstate(all="ignore"):  # what is not finite in the end is refused by name
+        done = _translated(file, inputs, options, wanted)
     spec = _spec(done, inputs, source)
     origin = Source("onnx", _producer(file), path.name, file_digest(path))
     model = admitted(spec, done.draft.arrays, origin, (), path, file.precisions)
@@ -68,7 +69,7 @@ def load_onnx(path: Path, description: Description) -> ImportedModel:
 
 
 def _producer(file: OnnxFile) -> str:
-    said = " ".join(word for word in (file.model.producer_name, file.model.producer_version) if word)
+    said = " ".join(str(word) for word in (file.model.producer_name, file.model.producer_version) if word)
     return f"opset {file.opset}" + (f", {said[:60]}" if said else "")
 
 
@@ -114,7 +115,7 @@ def _translated(file: OnnxFile, inputs: Sequence[GraphInput], options: Mapping[s
     for reading in readings(file, inputs):
         names = _names(inputs)
         draft = Draft(len(reading.trials), set(names.values()))
-        walk = Walk(file, draft, values(inputs, reading, names, options), folding)
+        walk = Walk(replace(file, reader=file.reader.afresh()), draft, values(inputs, reading, names, options), folding)
         try:
             return _concluded(walk, reading, names, walk.run(wanted), wanted)
         except NotTranslated as stopped:

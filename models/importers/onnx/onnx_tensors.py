@@ -26,6 +26,10 @@ class TensorReader:
         self._folder = folder
         self._allowance = Allowance(source)
 
+    def afresh(self) -> TensorReader:
+        """Another one for the same file with its whole allowance: each way to follow the graph reads its constants."""
+        return TensorReader(self._source, self._folder)
+
     def read(self, tensor: TensorProto) -> Array:
         """Narrower floats widened to float32. Raises ImportRefused: damaged, too large, no numbers, its data elsewhere."""
         name, shape = tensor.name or "a constant", tuple(tensor.dims)

@@ -50,7 +50,6 @@ def recurrent(node: Node) -> list[Value]:
     turns = DIRECTIONS.get(str(node.attributes.get("direction", "forward")).lower())
     if turns is None:
         raise NotTranslated(f"the direction {node.attributes['direction']!r} is not known")
-    _refuse_clip(node)
     batch_first = bool(node.attributes.get("layout", 0))
     x, time, rows = _input(node, batch_first)
     node.require_whole_rows(node.input(4), x)
@@ -150,13 +149,10 @@ EXACT: Final[Mapping[str, Mapping[str, tuple[float, float]]]] = {
 }
 
 
-def _refuse_clip(node: Node) -> None:
+def _clip(node: Node) -> dict[str, Any]:
+    """0 or less, or infinite: none."""
     clip = float(node.attributes.get("clip", 0.0))
-    if clip > 0 and np.isfinite(clip):
-        raise NotTranslated(
-            f"it clips what goes into its gates to ±{clip:g} (clip), which no cell here does; export the model without, if its "
-            "numbers stay within that"
-        )
+    return {"gate_clip": clip} if clip > 0 and np.isfinite(clip) else {}
 
 
 def _start(node: Node, place: int, directions: int, units: int, batch_first: bool) -> list[str | Given | None]:
@@ -222,7 +218,7 @@ def _layer(
         "kernel": reorder(stored["W"].T, operator.order, canonical),
         "recurrent_kernel": reorder(stored["R"].T, operator.order, canonical),
     }
-    options: dict[str, Any] = {"use_bias": "B" in stored, "activation": functions[-1]}
+    options: dict[str, Any] = {"use_bias": "B" in stored, "activation": functions[-1], **_clip(node)}
     reset_after = operator.kind is GruLayer and bool(node.attributes.get("linear_before_reset", 0))
     if "B" in stored:
         bias, recurrent_bias = (reorder(half, operator.order, canonical) for half in np.split(stored["B"], 2))

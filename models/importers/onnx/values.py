@@ -104,8 +104,8 @@ class Known:
     @property
     def fill(self) -> float | None:
         """The one number that fills it in all trials."""
-        values = {value for array in self.arrays for value in np.unique(array).tolist()[:2]}
-        return float(next(iter(values))) if len(values) == 1 else None
+        values = {float(bound) for array in self.arrays if array.size for bound in (array.min(), array.max())}
+        return values.pop() if len(values) == 1 else None
 
 
 @dataclass(frozen=True, slots=True)

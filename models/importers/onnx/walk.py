@@ -57,6 +57,9 @@ class Walk:
             except (ValidationError, InvalidSpec) as error:
                 what = error.errors()[0]["msg"] if isinstance(error, ValidationError) else str(error)
                 raise NotTranslated(str(what), f"{name} ({node.op_type})") from error
+            except (TypeError, ValueError, LookupError, AttributeError, ArithmeticError) as error:  # an attribute left out or odd
+                what = f"it is of a form not known here ({type(error).__name__}: {error}); the file may be damaged"
+                raise NotTranslated(what, f"{name} ({node.op_type})") from error
             own |= {output: value for output, value in zip(node.output, made) if output}
             self.followed += 1
         for output in outputs:

@@ -40,6 +40,7 @@ class Drawn:
     zeros: bool
     bias: bool
     extras: bool
+    clip: float | None
     functions: tuple[tuple[str, tuple[float, ...]], ...] | None
     forms: tuple[str, ...]
     before: str
@@ -63,6 +64,7 @@ def drawn_graphs(draw: st.DrawFn) -> Drawn:
         draw(st.booleans()) if opset >= 9 else False,
         draw(st.booleans()),
         draw(st.booleans()),
+        draw(st.sampled_from([None, None, 0.3])),
         draw(st.sampled_from([None, own])),
         tuple(draw(st.lists(st.sampled_from(FORMS), min_size=4, max_size=4))),
         draw(st.sampled_from(["nothing", "dense", "conv"])),
@@ -96,6 +98,8 @@ class Writer:
         options: dict[str, Any] = {"hidden_size": units, "direction": drawn.direction}
         if drawn.functions is not None and not plain:
             options |= self.functions(sides)
+        if drawn.clip is not None:
+            options["clip"] = drawn.clip
         if operator == "GRU":
             options["linear_before_reset"] = int(drawn.extras)
         if operator == "LSTM" and drawn.extras and not plain:
