@@ -106,7 +106,10 @@ class Description(BaseModel):
     """Its layers in order. Each reads the one before it unless its `inputs` say otherwise."""
 
     outputs: tuple[str, ...] | None = None
-    """Its outputs; default: the last layer."""
+    """Its outputs; default: the last layer. ONNX: those of the graph's that are served; default: all."""
+
+    constants: dict[str, float | int | bool] | None = None
+    """ONNX: inputs of the graph that are one number each, such as a sample rate, with the number that the model is served for."""
 
     layout: Layout | None = None
     """The framework in whose order and orientation the arrays come."""

@@ -23,7 +23,7 @@ PICKLE_PROTOCOL: Final = b"\x80"
 LARGEST_SAFETENSORS_HEADER_BYTES: Final = 100 << 20  # the format's own limit
 ACCEPTED: Final = (
     "Keras .h5 or .keras files, PyTorch state dicts as .pt or .safetensors, TensorFlow 1 checkpoints by their prefix or folder "
-    "(of TensorFlow 2, beside a Keras --architecture), and .npz arrays with a --description"
+    "(of TensorFlow 2, beside a Keras --architecture), .npz arrays with a --description, and .onnx files"
 )
 NO_ARCHITECTURE: Final = (
     "a Keras architecture goes with weights that Keras saved; this file holds none, and a --description may help"
@@ -44,15 +44,16 @@ class FirstLook:
 class Format:
     """told: whether a file is of this format. load: reads it, given a description and, where one goes with it, an architecture.
 
-    no_architecture: why none goes with it; None where one does. holds_hdf5: whether the HDF5 library, which trusts what it reads,
-    reads parts of it.
+    no_architecture: why none goes with it; None where one does. isolated: whether a library that trusts what it reads (HDF5's,
+    ONNX Runtime) reads parts of it, so that it is read in a process of its own. bytes_beside: of files that belong to it.
     """
 
     name: str
     told: Callable[[FirstLook], bool]
     load: Callable[[Path, Description, Path | None], ImportedModel]
     no_architecture: str | None = NO_ARCHITECTURE
-    holds_hdf5: bool = False
+    isolated: bool = False
+    bytes_beside: Callable[[Path], int] = lambda path: 0
 
 
 def detect(path: Path) -> Format:
@@ -131,6 +132,12 @@ def _is_checkpoint(look: FirstLook) -> bool:
     return look.members is None and locate(look.path) is not None
 
 
+def _is_onnx(look: FirstLook) -> bool:
+    from cellserve.models.importers.onnx.first_look import is_onnx
+
+    return is_onnx(look.path, look.size_bytes, look.head)
+
+
 def _load_h5(path: Path, description: Description, architecture: Path | None) -> ImportedModel:
     from cellserve.models.importers.keras.files.h5 import load_h5
 
@@ -186,17 +193,30 @@ def _load_safetensors(path: Path, description: Description, architecture: Path |
     return from_state_dict(path, read_safetensors(path).without(description.ignore or (), str(path)), description)
 
 
+def _load_onnx(path: Path, description: Description, architecture: Path | None) -> ImportedModel:
+    from cellserve.models.importers.onnx.onnx_import import load_onnx
+
+    return load_onnx(path, description)
+
+
+def _onnx_data_bytes(path: Path) -> int:
+    from cellserve.models.importers.onnx.onnx_file import data_bytes
+
+    return data_bytes(path)
+
+
 FORMATS: Final = (
-    Format("keras_h5", lambda look: look.head.startswith(HDF5_SIGNATURE), _load_h5, None, holds_hdf5=True),
+    Format("keras_h5", lambda look: look.head.startswith(HDF5_SIGNATURE), _load_h5, None, isolated=True),
     Format(
         "keras_archive",
         lambda look: "config.json" in (look.members or ()),
         _load_archive,
         "this file needs none: it says everything itself",
-        holds_hdf5=True,
+        isolated=True,
     ),
     Format("torch_zip", _is_torch_zip, _load_torch_zip),
     Format("arrays", _is_arrays, _load_arrays, None),
     Format("safetensors", _is_safetensors, _load_safetensors),
     Format("checkpoint", _is_checkpoint, _load_checkpoint, None),
+    Format("onnx", _is_onnx, _load_onnx, "this file needs none: it says everything itself", True, _onnx_data_bytes),
 )

@@ -1,7 +1,7 @@
 """Importing in a process of its own: a file that crashes or hangs the C library under it costs a sentence, not the caller.
 
-That is HDF5's, which damaged files can make do both; the other kinds of files are read here. The process leaves its answer in a
-folder: the network with its weights, or the refusal. Knows no formats.
+That is HDF5's, which damaged files can make do both, and ONNX Runtime's; the other kinds of files are read here. The process
+leaves its answer in a folder: the network with its weights and the framework's answers, or the refusal. Knows no formats.
 """
 
 from __future__ import annotations
@@ -9,21 +9,24 @@ from __future__ import annotations
 import errno
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Final
+from typing import Any, Final
+
+import numpy as np
 
 from cellserve.models.errors import ImportRefused
 from cellserve.models.importers import load
 from cellserve.models.importers.formats import detect
 from cellserve.models.importers.imported import ImportedModel, Source
 from cellserve.models.importers.supervision import NO_ROOM, WHAT_TO_DO, Confinement, supervise
+from cellserve.models.measuring.framework_answers import FrameworkAnswers
 from cellserve.models.spec import ModelSpec
 from cellserve.models.weights import Weights
 
-ANSWER, ARRAYS, REFUSAL = "model.json", "weights.safetensors", "refusal.json"
+ANSWER, ARRAYS, ASKED, REFUSAL = "model.json", "weights.safetensors", "answers.npz", "refusal.json"
 COMMAND: Final = (sys.executable, "-P", "-m", "cellserve.models.importers.isolated")
 
 
@@ -38,9 +41,10 @@ def load_isolated(
 
     Raises OSError too: the system's folder for temporary files is full.
     """
-    if not detect(path).holds_hdf5:
+    found = detect(path)
+    if not found.isolated:
         return load(path, architecture=architecture, description=description)
-    bounds = confinement or Confinement.for_files_of(path.stat().st_size)
+    bounds = confinement or Confinement.for_files_of(path.stat().st_size + found.bytes_beside(path))
     with TemporaryDirectory(prefix="cellserve-import-") as folder:
         job = {
             "path": str(path),
@@ -58,6 +62,7 @@ def answer(read: Callable[[], ImportedModel], source: Path, folder: Path) -> Non
     try:
         model = read()
         model.weights.save(folder / ARRAYS)
+        np.savez(folder / ASKED, **_arrays(model.answers))
     except ImportRefused as error:
         refusal = {"source": error.source, "what": error.what, "layer": error.layer, "option": error.option}
         (folder / REFUSAL).write_text(json.dumps(refusal))
@@ -65,7 +70,22 @@ def answer(read: Callable[[], ImportedModel], source: Path, folder: Path) -> Non
         what = f"reading it takes far more memory than the file is large; {WHAT_TO_DO}"
         (folder / REFUSAL).write_text(json.dumps({"source": str(source), "what": what, "layer": None, "option": None}))
     else:
-        content = {"spec": model.spec.model_dump(mode="json"), "source": asdict(model.source), "notes": model.notes}
+        answers = [
+            {
+                "by": one.by,
+                "lengths": one.lengths,
+                "time_major": one.time_major,
+                "inputs": len(one.inputs),
+                "outputs": len(one.outputs),
+            }
+            for one in model.answers
+        ]
+        content = {
+            "spec": model.spec.model_dump(mode="json"),
+            "source": asdict(model.source),
+            "notes": model.notes,
+            "answers": answers,
+        }
         (folder / ANSWER).write_text(json.dumps(content))
 
 
@@ -79,7 +99,27 @@ def _read_answer(folder: Path) -> ImportedModel:
         weights=Weights.load(folder / ARRAYS),
         source=Source(**content["source"]),
         notes=tuple(content["notes"]),
+        answers=_answers(folder, content["answers"]),
     )
+
+
+def _arrays(answers: Sequence[FrameworkAnswers]) -> dict[str, Any]:
+    named = {f"x{i}_{j}": array for i, one in enumerate(answers) for j, array in enumerate(one.inputs)}
+    return named | {f"y{i}_{j}": array for i, one in enumerate(answers) for j, array in enumerate(one.outputs)}
+
+
+def _answers(folder: Path, told: Sequence[Mapping[str, Any]]) -> tuple[FrameworkAnswers, ...]:
+    with np.load(folder / ASKED, allow_pickle=False) as arrays:
+        return tuple(
+            FrameworkAnswers(
+                one["by"],
+                tuple(arrays[f"x{i}_{j}"] for j in range(one["inputs"])),
+                tuple(arrays[f"y{i}_{j}"] for j in range(one["outputs"])),
+                None if one["lengths"] is None else tuple(one["lengths"]),
+                one["time_major"],
+            )
+            for i, one in enumerate(told)
+        )
 
 
 def main(job_text: str) -> None:

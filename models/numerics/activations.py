@@ -1,7 +1,8 @@
 """Names of activations to functions on tensors; the two hard_sigmoids are told apart.
 
-Every function takes and returns a tensor of any shape; softmax acts on the last axis. Defaults of `alpha` are those of the
-framework that has the name: leaky_relu 0.2, thresholded_relu, elu and celu 1, the shrinks 0.5, squareplus 4. Knows no layers.
+Every function takes and returns a tensor of any shape; softmax and its logarithm act on the last axis. Defaults of `alpha` are
+those of the framework that has the name: leaky_relu 0.2, thresholded_relu, elu and celu 1, the shrinks 0.5, squareplus 4. Knows
+no layers.
 """
 
 from __future__ import annotations
@@ -33,9 +34,18 @@ def takes_alpha(name: str) -> bool:
     return name in _WITH_ALPHA
 
 
+def within(bound: float | None, function: Elementwise) -> Elementwise:
+    """The function of its argument bounded to ± `bound`; None: not bounded."""
+    return function if bound is None else partial(_bounded, function=function, bound=bound)
+
+
 def default_alpha(name: str) -> float:
     """Of an activation that takes one. Raises KeyError for any other."""
     return _WITH_ALPHA[name][1]
+
+
+def _bounded(x: Tensor, function: Elementwise, bound: float) -> Tensor:
+    return function(x.clamp(-bound, bound))
 
 
 def _linear(x: Tensor) -> Tensor:
@@ -52,6 +62,10 @@ def _hard_tanh(x: Tensor) -> Tensor:
 
 def _softmax(x: Tensor) -> Tensor:
     return x.softmax(dim=-1)
+
+
+def _log_softmax(x: Tensor) -> Tensor:
+    return x.log_softmax(dim=-1)
 
 
 def _tanh_shrink(x: Tensor) -> Tensor:
@@ -96,6 +110,7 @@ _PLAIN: Mapping[str, Elementwise] = {
     "relu6": F.relu6,
     "selu": torch.selu,
     "softmax": _softmax,
+    "log_softmax": _log_softmax,
     "softplus": F.softplus,
     "softsign": F.softsign,
     "exponential": torch.exp,

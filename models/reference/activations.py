@@ -51,6 +51,12 @@ def _softmax(x: Array) -> Array:
     return shares
 
 
+def _log_softmax(x: Array) -> Array:
+    shifted = x - x.max(axis=-1, keepdims=True)
+    logarithms: Array = shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
+    return logarithms
+
+
 def _elu(x: Array, alpha: float) -> Array:
     return np.where(x > 0, x, alpha * np.expm1(np.minimum(x, 0)))
 
@@ -74,6 +80,7 @@ _FUNCTIONS: dict[str, Callable[[Array, float], Array]] = {
     "selu": lambda x, alpha: SELU_SCALE * _elu(x, SELU_ALPHA),
     "celu": lambda x, alpha: np.where(x > 0, x, alpha * np.expm1(np.minimum(x, 0) / alpha)),
     "softmax": lambda x, alpha: _softmax(x),
+    "log_softmax": lambda x, alpha: _log_softmax(x),
     "softplus": lambda x, alpha: _softplus(x),
     "softsign": lambda x, alpha: x / (1 + np.abs(x)),
     "exponential": lambda x, alpha: np.exp(x),

@@ -80,7 +80,8 @@ def _step(layer: RecurrentLayer, arrays: Mapping[str, Array], x: Array, state: S
 
 def _simple_rnn(layer: SimpleRnnLayer, arrays: Mapping[str, Array], x: Array, state: State) -> State:
     given, carried = x @ arrays["kernel"] + arrays.get("bias", 0), state["h"] @ arrays["recurrent_kernel"]
-    return {"h": apply(layer.activation, given * carried if layer.combine == "multiply" else given + carried)}
+    total = given * carried if layer.combine == "multiply" else given + carried
+    return {"h": apply(layer.activation, _clipped(total, layer.gate_clip))}
 
 
 def _lstm(layer: LstmLayer, arrays: Mapping[str, Array], x: Array, state: State) -> State:
@@ -90,12 +91,13 @@ def _lstm(layer: LstmLayer, arrays: Mapping[str, Array], x: Array, state: State)
     if layer.peepholes:
         i = i + arrays["peephole_i"] * c
         f = f + arrays["peephole_f"] * c
+    i, f, candidate = (_clipped(gate, layer.gate_clip) for gate in (i, f, candidate))
     kept = apply(layer.recurrent_activation, f) * c
     added = apply(layer.recurrent_activation, i) * apply(layer.activation, candidate)
     new_c = _clipped(kept + added, layer.cell_clip)
     if layer.peepholes:
         o = o + arrays["peephole_o"] * new_c
-    new_h = apply(layer.recurrent_activation, o) * apply(layer.activation, new_c)
+    new_h = apply(layer.recurrent_activation, _clipped(o, layer.gate_clip)) * apply(layer.activation, new_c)
     if layer.projection_units is not None:
         new_h = _clipped(new_h @ arrays["projection"], layer.projection_clip)
     return {"h": new_h, "c": new_c}
@@ -111,13 +113,14 @@ def _gru(layer: GruLayer, arrays: Mapping[str, Array], x: Array, state: State) -
     U = arrays["recurrent_kernel"]
     projected = x @ arrays["kernel"] + arrays.get("bias", 0)
     recurrent_bias = arrays.get("recurrent_bias", np.zeros(3 * units, dtype=h.dtype))
-    z = apply(layer.recurrent_activation, projected[update] + h @ U[:, update] + recurrent_bias[update])
-    r = apply(layer.recurrent_activation, projected[reset] + h @ U[:, reset] + recurrent_bias[reset])
+    bound = layer.gate_clip
+    z = apply(layer.recurrent_activation, _clipped(projected[update] + h @ U[:, update] + recurrent_bias[update], bound))
+    r = apply(layer.recurrent_activation, _clipped(projected[reset] + h @ U[:, reset] + recurrent_bias[reset], bound))
     if layer.reset_after:
         carried = r * (h @ U[:, new] + recurrent_bias[new])
     else:
         carried = (r * h) @ U[:, new]
-    candidate = apply(layer.activation, projected[new] + carried)
+    candidate = apply(layer.activation, _clipped(projected[new] + carried, bound))
     return {"h": z * h + (1 - z) * candidate}
 
 

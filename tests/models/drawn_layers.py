@@ -60,11 +60,13 @@ def _lstm(draw: Draw, common: Common, fusable: bool) -> RecurrentLayer:
     if not fusable and draw(st.booleans()):
         common |= {"peepholes": draw(st.booleans()), "cell_clip": draw(st.sampled_from((None, 0.3)))}
         common["projection_clip"] = draw(st.sampled_from((None, 0.2))) if common["projection_units"] else None
-    return LstmLayer(**common, **_activations(draw, fusable))
+    return LstmLayer(**common, **_activations(draw, fusable), gate_clip=_gate_clip(draw, fusable))
 
 
 def _gru(draw: Draw, common: Common, fusable: bool) -> RecurrentLayer:
-    return GruLayer(**common, **_activations(draw, fusable), reset_after=fusable or draw(st.booleans()))
+    return GruLayer(
+        **common, **_activations(draw, fusable), reset_after=fusable or draw(st.booleans()), gate_clip=_gate_clip(draw, fusable)
+    )
 
 
 def _min_gru(draw: Draw, common: Common, fusable: bool) -> RecurrentLayer:
@@ -73,7 +75,8 @@ def _min_gru(draw: Draw, common: Common, fusable: bool) -> RecurrentLayer:
 
 def _simple_rnn(draw: Draw, common: Common, fusable: bool) -> RecurrentLayer:
     common["activation"] = draw(st.sampled_from(("tanh", "relu") if fusable else BOUNDED))
-    return SimpleRnnLayer(**common, combine="add" if fusable else draw(st.sampled_from(("add", "multiply"))))
+    combine = "add" if fusable else draw(st.sampled_from(("add", "multiply")))
+    return SimpleRnnLayer(**common, combine=combine, gate_clip=_gate_clip(draw, fusable))
 
 
 def _jzs(draw: Draw, common: Common, fusable: bool) -> RecurrentLayer:
@@ -83,6 +86,10 @@ def _jzs(draw: Draw, common: Common, fusable: bool) -> RecurrentLayer:
 def _simple_deep_rnn(draw: Draw, common: Common, fusable: bool) -> RecurrentLayer:
     missing = draw(st.sampled_from(("absent", "zero")))
     return SimpleDeepRnnLayer(**common, **_activations(draw, fusable), depth=draw(st.integers(1, 3)), missing_steps=missing)
+
+
+def _gate_clip(draw: Draw, fusable: bool) -> float | None:
+    return None if fusable else draw(st.sampled_from((None, None, 0.4)))
 
 
 def _activations(draw: Draw, fusable: bool) -> dict[str, Any]:

@@ -68,6 +68,7 @@ def test_fused_refuses_what_the_loops_run_and_says_why(layer: RecurrentLayer, re
     [
         ({"peepholes": True}, "it has peepholes; torch's lstm kernel has none"),
         ({"cell_clip": 1.0}, "it clips its state; torch's lstm kernel does not"),
+        ({"gate_clip": 1.0}, "it clips its gates; torch's lstm kernel does not"),
         ({"projection_units": 1, "projection_clip": 1.0}, "it clips its state; torch's lstm kernel does not"),
     ],
 )

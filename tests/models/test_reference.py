@@ -314,6 +314,7 @@ def test_norms_by_hand() -> None:
         ("celu", 2.0, [-2 * math.log(2), 1.0], [-1.0, 1.0]),
         ("selu", None, [-1.0, 1.0], [-1.11133074, 1.05070099]),
         ("softmax", None, [0.0, math.log(3)], [0.25, 0.75]),
+        ("log_softmax", None, [0.0, math.log(3)], [math.log(0.25), math.log(0.75)]),
         ("softplus", None, [0.0, 1000.0], [math.log(2), 1000.0]),
         ("softsign", None, [-1.0, 3.0], [-0.5, 0.75]),
         ("sigmoid", None, [-1000.0, 0.0, 1000.0], [0.0, 0.5, 1.0]),

@@ -20,6 +20,7 @@ ActivationName = Literal[
     "selu",
     "celu",
     "softmax",
+    "log_softmax",
     "softplus",
     "softsign",
     "exponential",
@@ -42,7 +43,7 @@ class Frozen(BaseModel):
 
 
 class Activation(Frozen):
-    """A named elementwise function (softmax: over the last axis); `alpha` is its slope, scale or threshold where it has one."""
+    """A named elementwise function (softmax, log_softmax: over the last axis); `alpha`: its slope, scale or threshold, if any."""
 
     name: ActivationName
     alpha: float | None = None

@@ -23,7 +23,8 @@ class LstmLayer(RecurrentLayer):
     """i,f,o = recurrent_activation(x W + h U + b); c' = f c + i activation(..); h' = o activation(c') [projected by P].
 
     `peepholes`: before their activation, i and f also get a vector times c, and o one times c'. `cell_clip` bounds c' and
-    `projection_clip` the projected h' to ± itself (TensorFlow 1's LSTMCell).
+    `projection_clip` the projected h' to ± itself (TensorFlow 1's LSTMCell), `gate_clip` what goes into the activation of each
+    gate and of the candidate (ONNX's clip).
     """
 
     kind: Literal["lstm"] = "lstm"
@@ -32,6 +33,7 @@ class LstmLayer(RecurrentLayer):
     peepholes: bool = False
     cell_clip: Bound | None = None
     projection_clip: Bound | None = None
+    gate_clip: Bound | None = None
 
     gates: ClassVar[GateOrder] = gate_order.LSTM
 
@@ -59,11 +61,15 @@ class LstmLayer(RecurrentLayer):
 
 
 class GruLayer(RecurrentLayer):
-    """z,r = recurrent_activation(..); h' = z h + (1 - z) candidate. `reset_after`: the reset gate acts after the product."""
+    """z,r = recurrent_activation(..); h' = z h + (1 - z) candidate. `reset_after`: the reset gate acts after the product.
+
+    `gate_clip` bounds what goes into each activation to ± itself (ONNX's clip).
+    """
 
     kind: Literal["gru"] = "gru"
     recurrent_activation: Activation = Activation(name="sigmoid")
     reset_after: bool = False
+    gate_clip: Bound | None = None
 
     gates: ClassVar[GateOrder] = gate_order.GRU
 
@@ -90,10 +96,14 @@ class MinGruLayer(RecurrentLayer):
 
 
 class SimpleRnnLayer(RecurrentLayer):
-    """h' = activation(x W + b + h U); `combine` "multiply": activation((x W + b) h U), as Keras 0.3.0 computed it."""
+    """h' = activation(x W + b + h U); `combine` "multiply": activation((x W + b) h U), as Keras 0.3.0 computed it.
+
+    `gate_clip` bounds what goes into the activation to ± itself (ONNX's clip).
+    """
 
     kind: Literal["simple_rnn"] = "simple_rnn"
     combine: Literal["add", "multiply"] = "add"
+    gate_clip: Bound | None = None
 
     gates: ClassVar[GateOrder] = gate_order.SIMPLE_RNN
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from onnx import NodeProto, TensorProto, ValueInfoProto, helper, numpy_helper
 
 from cellserve.models.description import gate_order
-from cellserve.models.description.layers.cells import GruLayer, LstmLayer
+from cellserve.models.description.layers.cells import GruLayer, LstmLayer, SimpleRnnLayer
 from cellserve.models.description.layers.recurrent import RecurrentLayer
 from cellserve.models.implementations.onnxruntime.activations import onnx_activation
 from cellserve.models.numerics.cells.table import onnx_operator
@@ -106,6 +106,8 @@ def _attributes(layer: RecurrentLayer) -> dict[str, Any]:
         made["activation_alpha"] = alphas
     if betas := [beta for *_, beta in spoken if beta is not None]:
         made["activation_beta"] = betas
+    if isinstance(layer, LstmLayer | GruLayer | SimpleRnnLayer) and layer.gate_clip is not None:
+        made["clip"] = layer.gate_clip
     if isinstance(layer, GruLayer):
         made["linear_before_reset"] = int(layer.reset_after)
     return made

@@ -25,6 +25,7 @@ from cellserve.models.implementations.onnxruntime.builder import GraphBuilder
 Array = NDArray[np.float32]
 
 _MERGES: Final[Mapping[str, str]] = {"sum": "Sum", "average": "Mean", "maximum": "Max", "minimum": "Min"}
+OVER_FEATURES: Final[Mapping[str, str]] = {"softmax": "Softmax", "log_softmax": "LogSoftmax"}
 _PAIRWISE: Final[Mapping[str, str]] = {"multiply": "Mul", "subtract": "Sub"}
 
 
@@ -32,7 +33,7 @@ def obstacle(layer: Layer) -> str | None:
     """None, or why `add` cannot add it. Maskings and embeddings are added without their masks."""
     if type(layer) not in _NODES:
         return f"layer {layer.name!r} is a {layer.kind}"
-    if isinstance(layer, DenseLayer | ActivationLayer) and (name := layer.activation.name) not in (*KNOWN, "softmax"):
+    if isinstance(layer, DenseLayer | ActivationLayer) and (name := layer.activation.name) not in (*KNOWN, *OVER_FEATURES):
         return f"layer {layer.name!r} has the activation {name}"
     return None
 
@@ -76,8 +77,8 @@ def _embedding(
 
 
 def _activated(graph: GraphBuilder, activation: Activation, inputs: str, made: str) -> None:
-    if activation.name == "softmax":
-        graph.add("Softmax", [inputs], made, axis=-1)
+    if activation.name in OVER_FEATURES:
+        graph.add(OVER_FEATURES[activation.name], [inputs], made, axis=-1)
     elif activation.name == "linear":
         graph.add("Identity", [inputs], made)
     else:

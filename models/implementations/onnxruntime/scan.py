@@ -31,11 +31,14 @@ def state_names(layer: RecurrentLayer) -> tuple[tuple[str, str, str], ...]:
 
 
 def can_scan(layer: RecurrentLayer) -> bool:
+    """Not with peepholes or clips."""
+    if isinstance(layer, LstmLayer | GruLayer | SimpleRnnLayer) and layer.gate_clip is not None:
+        return False
     return type(layer) in _BODIES and not (isinstance(layer, LstmLayer) and layer.peepholes)
 
 
 def serialized(layer: RecurrentLayer, weights: Mapping[str, Array]) -> bytes:
-    """The model of a layer without peepholes that onnxruntime.unsupported lets through; `weights`: its canonical arrays."""
+    """Of a layer without peepholes and clips that onnxruntime.unsupported lets through; `weights`: its canonical arrays."""
     states, units = state_names(layer), layer.units
     made = piece(
         layer,

@@ -29,7 +29,7 @@ from cellserve.models.description.shapes import infer_shapes
 from cellserve.models.description.state_layout import SEEN, StateLayout
 from cellserve.models.description.tensor_shape import TensorShape
 from cellserve.models.implementations.masked_steps import masks
-from cellserve.models.implementations.packed.description import Array, Function
+from cellserve.models.implementations.packed.description import FUNCTIONS, Array, Function
 from cellserve.models.spec import LayerSpec, ModelSpec
 
 # In the order of OperationKind and MergeMode in native/description.h.
@@ -94,6 +94,8 @@ def _layer_obstacle(spec: ModelSpec, layer: LayerSpec) -> str | None:
         return f"layer {layer.name!r} masks steps of its own inputs"
     if isinstance(layer, EmbeddingLayer | MaskingLayer) and layer.inputs[0] != spec.inputs[0].name:
         return f"layer {layer.name!r} reads another layer"
+    if isinstance(layer, ActivationLayer | DenseLayer) and layer.activation.name not in FUNCTIONS:
+        return f"layer {layer.name!r} is a {layer.activation.name}"
     return None if isinstance(layer, _KNOWN) else f"layer {layer.name!r} is a {layer.kind}"
 
 

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from cellserve.models.description import gate_order
 from cellserve.models.description.layers.cells import GruLayer, MinGruLayer
 from cellserve.models.description.layers.layer import Layer
-from cellserve.models.numerics.activations import Elementwise, resolve
+from cellserve.models.numerics.activations import Elementwise, resolve, within
 from cellserve.models.numerics.cells.cell import Cell, Gates, OnnxOperator, Recurrent, States, Step, TorchKernel, wrong_function
 
 GATES: Final = range(3)
@@ -78,7 +78,9 @@ def _mix(z: Tensor, old: Tensor, new: Tensor) -> Tensor:
 
 def _step(layer: GruLayer, weights: Mapping[str, Tensor]) -> Step:
     gru = gru_reset_after if layer.reset_after else gru_reset_before
-    return partial(gru, activation=resolve(layer.activation), recurrent_activation=resolve(layer.recurrent_activation))
+    activation, recurrent_activation = resolve(layer.activation), resolve(layer.recurrent_activation)
+    bound = layer.gate_clip
+    return partial(gru, activation=within(bound, activation), recurrent_activation=within(bound, recurrent_activation))
 
 
 def _min_gru_step(layer: MinGruLayer, weights: Mapping[str, Tensor]) -> Step:
@@ -88,6 +90,8 @@ def _min_gru_step(layer: MinGruLayer, weights: Mapping[str, Tensor]) -> Step:
 def _torch_lacks(layer: GruLayer) -> str | None:
     if (wrong := wrong_function(layer, {"activation": ("tanh",), "recurrent_activation": ("sigmoid",)})) is not None:
         return wrong
+    if layer.gate_clip is not None:
+        return "it clips its gates; torch's gru kernel does not"
     return None if layer.reset_after else "its reset gate acts before the product; torch's gru kernel has it after"
 
 

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from cellserve.models.description import gate_order
 from cellserve.models.description.layers.cells import LstmLayer
 from cellserve.models.description.layers.layer import Layer
-from cellserve.models.numerics.activations import Elementwise, resolve
+from cellserve.models.numerics.activations import Elementwise, resolve, within
 from cellserve.models.numerics.cells.cell import Cell, Gates, OnnxOperator, Recurrent, States, Step, TorchKernel, wrong_function
 
 GATES: Final = range(4)
@@ -48,23 +48,27 @@ def lstm_with_extras(
     state: States,  # h [B, output_units], c [B, units]
     *,
     activation: Elementwise,
-    recurrent_activation: Elementwise,
+    candidate_activation: Elementwise,
+    gate: Elementwise,
     peepholes: Gates | None,  # of i, f and o, each [units]
     cell_clip: float | None,
     projection: Tensor | None,  # [units, projection_units]
     projection_clip: float | None,
 ) -> States:
-    """As `lstm`; i and f also see c, and o sees c', each through its peephole; c' and the projected h' are clipped."""
+    """As `lstm`; i and f also see c, and o sees c', each through its peephole; c' and the projected h' are clipped.
+
+    `gate` and `candidate_activation` are what becomes of a gate's sum and of the candidate's, clips of these included.
+    """
     h, c = state
     i, f, candidate, o = (x + product for x, product in zip(projected, recurrent(h, GATES)))
     if peepholes is not None:
         i, f = i + peepholes[0] * c, f + peepholes[1] * c
-    c = recurrent_activation(f) * c + recurrent_activation(i) * activation(candidate)
+    c = gate(f) * c + gate(i) * candidate_activation(candidate)
     if cell_clip is not None:
         c = c.clamp(-cell_clip, cell_clip)
     if peepholes is not None:
         o = o + peepholes[2] * c
-    h = recurrent_activation(o) * activation(c)
+    h = gate(o) * activation(c)
     if projection is not None:
         h = h @ projection
         if projection_clip is not None:
@@ -75,12 +79,14 @@ def lstm_with_extras(
 def _step(layer: LstmLayer, weights: Mapping[str, Tensor]) -> Step:
     activation, recurrent_activation = resolve(layer.activation), resolve(layer.recurrent_activation)
     projection = weights.get("projection")
-    if not layer.peepholes and layer.cell_clip is None and layer.projection_clip is None:
+    clips = (layer.cell_clip, layer.projection_clip, layer.gate_clip)
+    if not layer.peepholes and all(clip is None for clip in clips):
         return partial(lstm, activation=activation, recurrent_activation=recurrent_activation, projection=projection)
     return partial(
         lstm_with_extras,
         activation=activation,
-        recurrent_activation=recurrent_activation,
+        candidate_activation=within(layer.gate_clip, activation),
+        gate=within(layer.gate_clip, recurrent_activation),
         peepholes=tuple(weights[f"peephole_{gate}"] for gate in "ifo") if layer.peepholes else None,
         cell_clip=layer.cell_clip,
         projection=projection,
@@ -95,6 +101,8 @@ def _torch_lacks(layer: LstmLayer) -> str | None:
         return "it has peepholes; torch's lstm kernel has none"
     if layer.cell_clip is not None or layer.projection_clip is not None:
         return "it clips its state; torch's lstm kernel does not"
+    if layer.gate_clip is not None:
+        return "it clips its gates; torch's lstm kernel does not"
     if (layer.projection_units or 0) >= layer.units:
         return f"its projection_units are not fewer than its {layer.units} units, as torch's lstm kernel needs"
     return None

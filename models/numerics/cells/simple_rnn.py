@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from cellserve.models.description import gate_order
 from cellserve.models.description.layers.cells import SimpleRnnLayer
 from cellserve.models.description.layers.layer import Layer
-from cellserve.models.numerics.activations import Elementwise, resolve
+from cellserve.models.numerics.activations import Elementwise, resolve, within
 from cellserve.models.numerics.cells.cell import Cell, Gates, OnnxOperator, Recurrent, States, Step, TorchKernel, wrong_function
 
 GATES: Final = range(1)
@@ -42,12 +42,17 @@ def simple_rnn_multiplied(
 
 
 def _step(layer: SimpleRnnLayer, weights: Mapping[str, Tensor]) -> Step:
-    return partial(simple_rnn if layer.combine == "add" else simple_rnn_multiplied, activation=resolve(layer.activation))
+    return partial(
+        simple_rnn if layer.combine == "add" else simple_rnn_multiplied,
+        activation=within(layer.gate_clip, resolve(layer.activation)),
+    )
 
 
 def _torch_lacks(layer: SimpleRnnLayer) -> str | None:
     if layer.combine != "add":
         return "it multiplies where torch's simple_rnn kernel adds"
+    if layer.gate_clip is not None:
+        return "it clips what goes into its activation; torch's simple_rnn kernel does not"
     return wrong_function(layer, {"activation": ("tanh", "relu")})
 
 

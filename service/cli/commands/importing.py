@@ -21,7 +21,9 @@ def import_models(
     sources: Annotated[
         list[Path],
         typer.Argument(
-            metavar="SOURCE...", help="Trained files: .h5, .keras, .pt, .safetensors, .npz, a checkpoint.", show_default=False
+            metavar="SOURCE...",
+            help="Trained files: .h5, .keras, .pt, .safetensors, .onnx, .npz, a checkpoint.",
+            show_default=False,
         ),
     ],
     name: Annotated[
@@ -112,7 +114,7 @@ def _import_one(
 def _checked(manifest: Manifest, source: Path, *, expected: bool) -> str:
     """Who has confirmed the version's answers; where it was not the program that has them, how to let it do so."""
     agreed = describing.agreement(manifest.parity.framework)
-    if expected:
+    if expected or manifest.source.framework == "onnx":
         return f"checked against {agreed}."
     said = f"checked against {agreed}; how the program wires its modules is not" if agreed else "not"
     first, second = recipe(manifest.spec, manifest.source.framework)

@@ -69,6 +69,9 @@ WITH_ALPHA: dict[str, Callable[[float], float]] = {
 }
 
 
+OVER_FEATURES = ("softmax", "log_softmax")
+
+
 def compare(activation: Activation, definition: Callable[[float], float]) -> None:
     actual = resolve(activation)(torch.tensor(POINTS)).numpy()
     np.testing.assert_allclose(actual, [definition(x) for x in POINTS], rtol=2e-6, atol=1e-6)
@@ -85,7 +88,7 @@ def test_alpha(name: ActivationName) -> None:
 
 
 def test_every_name_of_the_description_has_a_definition_here() -> None:
-    assert {*DEFINITIONS, "softmax"} == set(get_args(ActivationName))
+    assert {*DEFINITIONS, *OVER_FEATURES} == set(get_args(ActivationName))
 
 
 def test_softmax_is_over_the_last_axis() -> None:
@@ -94,14 +97,22 @@ def test_softmax_is_over_the_last_axis() -> None:
     np.testing.assert_allclose(resolve(Activation(name="softmax"))(rows).numpy(), expected, rtol=1e-6)
 
 
-@pytest.mark.parametrize("name", sorted({*DEFINITIONS, "softmax"}))
+def test_log_softmax_is_the_logarithm_of_softmax() -> None:
+    rows = torch.tensor([[0.0, 1.0, 2.0], [500.0, 5.0, -500.0]])
+    expected = rows.double().softmax(dim=1).numpy()
+    found = resolve(Activation(name="log_softmax"))(rows)
+    np.testing.assert_allclose(found[0].exp().numpy(), expected[0], rtol=1e-6)
+    assert found[1].tolist() == [0.0, -495.0, -1000.0]  # where a softmax is zero its logarithm is none
+
+
+@pytest.mark.parametrize("name", sorted({*DEFINITIONS, *OVER_FEATURES}))
 def test_the_argument_is_left_as_it_was(name: ActivationName) -> None:
     x = torch.tensor(POINTS)
     resolve(Activation(name=name))(x)
     assert x.tolist() == torch.tensor(POINTS).tolist()
 
 
-@pytest.mark.parametrize("name", sorted({*DEFINITIONS, "softmax"} - WITH_ALPHA.keys()))
+@pytest.mark.parametrize("name", sorted({*DEFINITIONS, *OVER_FEATURES} - WITH_ALPHA.keys()))
 def test_an_alpha_where_there_is_none_is_refused(name: ActivationName) -> None:
     with pytest.raises(InvalidSpec, match=f"activation {name!r} takes no alpha, but 0.3 was given"):
         resolve(Activation(name=name, alpha=0.3))

@@ -1,0 +1,278 @@
+"""ONNX's products, sums, norms and functions as layers. Knows no graphs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from cellserve.models.description.layers.activation import Activation
+from cellserve.models.description.layers.merge import MergeLayer
+from cellserve.models.description.layers.stepwise import BatchNormalizationLayer, DenseLayer, LayerNormalizationLayer, PReluLayer
+from cellserve.models.importers.onnx.node import Node, axis_number
+from cellserve.models.importers.onnx.values import Flow, Known, NotTranslated, Part, Value
+
+Array = npt.NDArray[Any]
+NEVER_FEWER: Final = 13  # the operator set since which Softmax means its axis, and not all from there on
+
+
+def matmul(node: Node) -> list[Value]:
+    """Of features with a matrix, from either side."""
+    left, right = node.input(0), node.input(1)
+    if isinstance(left, Flow) and isinstance(right, Flow):
+        raise NotTranslated("it multiplies what the network computes with itself, as attention does")
+    if isinstance(right, Flow):
+        kernel = _matrix(node.constant(0, "matrix")).T
+        return [_dense(node, node.features(1), len(right.axes) - 2, kernel, None)]
+    flow = node.features(0)
+    return [_dense(node, flow, len(flow.axes) - 1, _matrix(node.constant(1, "matrix")), None)]
+
+
+def gemm(node: Node) -> list[Value]:
+    if node.attributes.get("transA"):
+        raise NotTranslated("it turns its input round (transA)")
+    flow, kernel = node.features(0), node.constant(1, "matrix")
+    if len(flow.axes) != 2:
+        raise NotTranslated("it reads something else than rows of features")
+    kernel = (kernel.T if node.attributes.get("transB") else kernel) * np.float32(node.attributes.get("alpha", 1.0))
+    bias, beta = node.input(2), np.float32(node.attributes.get("beta", 1.0))
+    if bias is None or not beta:
+        return [_dense(node, flow, 1, kernel, None)]
+    array = node.constant(2, "bias")
+    if array.size not in (1, kernel.shape[-1]) or array.shape[:-1] not in ((), (1,)):
+        raise NotTranslated(f"its bias is {list(array.shape)}")
+    return [_dense(node, flow, 1, kernel, np.broadcast_to(np.ravel(array) * beta, kernel.shape[-1:]))]
+
+
+def _matrix(array: Array) -> Array:
+    if array.ndim < 2 or any(size != 1 for size in array.shape[:-2]):
+        raise NotTranslated(f"it multiplies with an array of {list(array.shape)}, which is no matrix")
+    return array.reshape(array.shape[-2:])
+
+
+def _dense(node: Node, flow: Flow, axis: int, kernel: Array, bias: Array | None) -> Flow:
+    flow = node.draft.lined_up(flow, f"{node.name}_in", axis)
+    if len(kernel) != flow.width:
+        raise NotTranslated(f"its matrix is {list(kernel.shape)}, for {flow.width} features")
+    units = kernel.shape[1]
+    arrays = {"kernel": kernel} | ({} if bias is None else {"bias": bias})
+    source = node.draft.reference(flow, f"{node.name}_in")
+    made = node.draft.add(DenseLayer, node.name, [source], arrays, units=units, use_bias=bias is not None)
+    return node.draft.widened(flow, axis, (Part(made, units),))
+
+
+def combine(node: Node) -> list[Value]:
+    """Add, Sub, Mul, Div, Max, Min, Mean and Sum: with constants, feature by feature, or of several tensors of one shape."""
+    flows = [value for value in node.given if isinstance(value, Flow)]
+    if len(flows) == len(node.given):
+        return [_merged(node)]
+    if len(node.given) != 2 or len(flows) != 1:
+        raise NotTranslated("it joins constants with more than one tensor")
+    place = 0 if isinstance(node.given[0], Flow) else 1
+    flow = node.features(place)
+    flow, array = _per_feature(node, flow, node.constant(1 - place, "constant"))
+    return [_with_constant(node, flow, array, constant_first=place == 1)]
+
+
+def _with_constant(node: Node, flow: Flow, array: Array, *, constant_first: bool) -> Flow:  # [width]
+    draft, name = node.draft, node.name
+    if node.operator in ("Add", "Sum"):
+        return draft.affine(flow, None, array, name)
+    if node.operator == "Mul":
+        return draft.affine(flow, array, None, name)
+    if node.operator == "Sub":
+        return draft.affine(flow, -np.ones_like(array), array, name) if constant_first else draft.affine(flow, None, -array, name)
+    if node.operator == "Div" and not constant_first and array.all():
+        return draft.affine(flow, (1 / array.astype(np.float64)).astype(np.float32), None, name)
+    if node.operator == "Max" and not array.any():
+        return draft.activated(flow, Activation(name="relu"), name)
+    raise NotTranslated(f"{node.operator} with this constant is no layer")
+
+
+def _per_feature(node: Node, flow: Flow, array: Array) -> tuple[Flow, Array]:
+    """(the flow, one number for each of its features in their order)."""
+    if array.ndim > len(flow.axes):
+        if any(size != 1 for size in array.shape[: array.ndim - len(flow.axes)]):
+            raise NotTranslated(f"its constant, {list(array.shape)}, has more axes than what it is joined with")
+        array = array.reshape(array.shape[array.ndim - len(flow.axes) :])
+    array = array.reshape((1,) * (len(flow.axes) - array.ndim) + array.shape)
+    sizes: list[int] = []
+    for place, axis in enumerate(flow.axes):
+        own = [one.sizes[0] for one in axis if one.role == "feature"]
+        if len(own) != len(axis) and array.shape[place] != 1:
+            raise NotTranslated(f"its constant, {list(array.shape)}, has numbers of their own for rows or time steps")
+        if array.shape[place] not in (1, int(np.prod(own))):
+            raise NotTranslated(f"its constant, {list(array.shape)}, does not fit what it is joined with")
+        sizes += own
+    axes = [int(np.prod([one.sizes[0] for one in axis if one.role == "feature"])) for axis in flow.axes]
+    whole = np.broadcast_to(array, axes).reshape(sizes).astype(np.float32)
+    order = [flow.ordered.index(one) for one in flow.features]
+    return flow, np.ascontiguousarray(whole.transpose(order).ravel())
+
+
+MERGES: Final[Mapping[str, str]] = {
+    "Add": "sum", "Sum": "sum", "Sub": "subtract", "Mul": "multiply", "Max": "maximum", "Min": "minimum", "Mean": "average",
+}  # fmt: skip
+
+
+def _merged(node: Node) -> Flow:
+    flows = [node.features(place) for place in range(len(node.given))]
+    first = node.draft.lined_up(flows[0], f"{node.name}_in")
+    if len(flows) == 1:
+        return first
+    if node.operator not in MERGES:
+        raise NotTranslated(f"{node.operator} of two computed tensors is no layer")
+    references = [node.draft.reference(first, f"{node.name}_in")]
+    for flow in flows[1:]:
+        flow = node.draft.lined_up(flow, f"{node.name}_in")
+        roles = [[(one.role, one.sizes) for one in axis] for axis in flow.axes]
+        if roles != [[(one.role, one.sizes) for one in axis] for axis in first.axes]:
+            raise NotTranslated("it joins tensors of different shapes, one of which would have to be repeated")
+        references.append(node.draft.reference(flow, f"{node.name}_in"))
+    made = node.draft.add(MergeLayer, node.name, references, mode=MERGES[node.operator])
+    return replace(first, parts=(Part(made, first.width),), shared=False)
+
+
+def power(node: Node) -> list[Value]:
+    flow, exponent = node.features(0), node.constant(1, "exponent")
+    if exponent.size != 1 or float(np.ravel(exponent)[0]) not in (1.0, 2.0):
+        raise NotTranslated("a power other than the square is no layer")
+    if float(np.ravel(exponent)[0]) == 1.0:
+        return [flow]
+    reference = node.draft.reference(flow, f"{node.name}_in")
+    made = node.draft.add(MergeLayer, node.name, [reference, reference], mode="multiply")
+    return [replace(flow, parts=(Part(made, flow.width),), shared=False)]
+
+
+def negative(node: Node) -> list[Value]:
+    flow = node.features(0)
+    return [node.draft.affine(flow, -np.ones(flow.width, np.float32), None, node.name)]
+
+
+def softmax(node: Node) -> list[Value]:
+    flow = node.features(0)
+    newer = node.opset >= NEVER_FEWER
+    axis = axis_number(int(node.attributes.get("axis", -1 if newer else 1)), len(flow.axes))
+    if not newer and any(flow.axes[axis + 1 :]):
+        raise NotTranslated(f"before operator set 13, {node.operator} at axis {axis} is over all axes from there on")
+    flow = node.draft.lined_up(flow, f"{node.name}_in", axis)
+    return [node.draft.activated(flow, Activation.model_validate({"name": SOFTMAXES[node.operator]}), node.name)]
+
+
+SOFTMAXES: Final = {"Softmax": "softmax", "LogSoftmax": "log_softmax"}
+
+
+def batch_normalization(node: Node) -> list[Value]:
+    if node.attributes.get("training_mode", 0) or not node.attributes.get("spatial", 1):
+        raise NotTranslated("it normalizes as in training; export the model for inference")
+    flow = node.features(0)
+    flow = node.draft.lined_up(flow, f"{node.name}_in", min(1, len(flow.axes) - 1))
+    names = ("gamma", "beta", "moving_mean", "moving_variance")
+    arrays = {name: np.ravel(node.constant(place, name)) for place, name in enumerate(names, start=1)}
+    return [
+        node.draft.then(flow, BatchNormalizationLayer, node.name, arrays, epsilon=float(node.attributes.get("epsilon", 1e-5)))
+    ]
+
+
+def layer_normalization(node: Node) -> list[Value]:
+    flow = node.features(0)
+    axis = axis_number(int(node.attributes.get("axis", -1)), len(flow.axes))
+    if any(node.used[1:]) or any(flow.axes[axis + 1 :]):
+        raise NotTranslated("it normalizes over more than the last axis, or gives the mean")
+    flow = node.draft.lined_up(flow, f"{node.name}_in", axis)
+    gamma, beta = node.optional(1, "scale"), node.optional(2, "bias")
+    arrays = {name: np.ravel(array) for name, array in (("gamma", gamma), ("beta", beta)) if array is not None}
+    options = {"scale": gamma is not None, "center": beta is not None, "epsilon": float(node.attributes.get("epsilon", 1e-5))}
+    return [node.draft.then(flow, LayerNormalizationLayer, node.name, arrays, **options)]
+
+
+def prelu(node: Node) -> list[Value]:
+    flow, alpha = _per_feature(node, node.features(0), node.constant(1, "slope"))
+    return [node.draft.then(flow, PReluLayer, node.name, {"alpha": alpha})]
+
+
+def clip(node: Node) -> list[Value]:
+    low, high = (_bound(node, name, place) for place, name in enumerate(("min", "max"), start=1))
+    name = CLIPS.get((low, high))
+    if name is None:
+        raise NotTranslated(f"a clip to [{low:g}, {high:g}] is no layer")
+    return [node.draft.activated(node.features(0), Activation.model_validate({"name": name}), node.name)]
+
+
+CLIPS: Final = {(0.0, 6.0): "relu6", (-1.0, 1.0): "hard_tanh", (0.0, np.inf): "relu", (-np.inf, np.inf): "linear"}
+
+
+def _bound(node: Node, name: str, place: int) -> float:
+    array = node.optional(place, name)
+    value = (
+        float(np.ravel(array)[0]) if array is not None else float(node.attributes.get(name, -np.inf if name == "min" else np.inf))
+    )
+    return float(np.sign(value)) * np.inf if abs(value) >= float(np.finfo(np.float32).max) else value
+
+
+def function(node: Node) -> list[Value]:
+    """Of each number alone."""
+    flow = node.features(0)
+    name = FUNCTIONS[node.operator](node)
+    return [node.draft.activated(flow, Activation.model_validate(name), node.name)]
+
+
+def _alpha(name: str, default: float) -> Callable[[Node], dict[str, Any]]:
+    return lambda node: {"name": name, "alpha": float(node.attributes.get("alpha", default))}
+
+
+def _plain(name: str) -> Callable[[Node], dict[str, Any]]:
+    return lambda node: {"name": name}
+
+
+def _hard_sigmoid(node: Node) -> dict[str, Any]:
+    alpha, beta = float(node.attributes.get("alpha", 0.2)), float(node.attributes.get("beta", 0.5))
+    for name, own in (("hard_sigmoid", 0.2), ("hard_sigmoid_relu6", 1 / 6)):
+        if np.isclose(alpha, own, atol=1e-6) and beta == 0.5:
+            return {"name": name}
+    raise NotTranslated(f"a hard sigmoid of alpha {alpha:g} and beta {beta:g} is no activation here")
+
+
+def _selu(node: Node) -> dict[str, Any]:
+    alpha, gamma = node.attributes.get("alpha", 1.67326324), node.attributes.get("gamma", 1.05070102)
+    if not np.isclose(alpha, 1.67326324, atol=1e-5) or not np.isclose(gamma, 1.05070102, atol=1e-5):
+        raise NotTranslated(f"a selu of alpha {alpha:g} and gamma {gamma:g} is no activation here")
+    return {"name": "selu"}
+
+
+def _shrink(node: Node) -> dict[str, Any]:
+    threshold, bias = float(node.attributes.get("lambd", 0.5)), float(node.attributes.get("bias", 0.0))
+    if bias not in (0.0, threshold):
+        raise NotTranslated(f"a shrink by {bias:g} from {threshold:g} on is no activation here")
+    return {"name": "soft_shrink" if bias else "hard_shrink", "alpha": threshold}
+
+
+def _gelu(node: Node) -> dict[str, Any]:
+    return {"name": "gelu_tanh" if node.attributes.get("approximate", "none") == "tanh" else "gelu"}
+
+
+FUNCTIONS: Final[Mapping[str, Callable[[Node], dict[str, Any]]]] = {
+    "Relu": _plain("relu"),
+    "Tanh": _plain("tanh"),
+    "Sigmoid": _plain("sigmoid"),
+    "Softplus": _plain("softplus"),
+    "Softsign": _plain("softsign"),
+    "Exp": _plain("exponential"),
+    "Mish": _plain("mish"),
+    "HardSwish": _plain("hard_silu"),
+    "Selu": _selu,
+    "Gelu": _gelu,
+    "Shrink": _shrink,
+    "HardSigmoid": _hard_sigmoid,
+    "LeakyRelu": _alpha("leaky_relu", 0.01),
+    "Elu": _alpha("elu", 1.0),
+    "Celu": _alpha("celu", 1.0),
+    "ThresholdedRelu": _alpha("thresholded_relu", 1.0),
+}
+
+
+def known(value: Value | None) -> bool:
+    return value is None or isinstance(value, Known)

@@ -1,0 +1,224 @@
+"""ONNX files as canonical networks: read, followed under the reading of their inputs that fits, and held against onnxruntime."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import ValidationError
+
+from cellserve.models.description.layers.recurrent import RecurrentLayer
+from cellserve.models.errors import ImportRefused
+from cellserve.models.importers.completeness import complete
+from cellserve.models.importers.description import Description
+from cellserve.models.importers.imported import ImportedModel, Source, file_digest
+from cellserve.models.importers.onnx.draft import Draft
+from cellserve.models.importers.onnx.folding import Folding
+from cellserve.models.importers.onnx.graph_inputs import GraphInput, Reading, graph_inputs, readings, values
+from cellserve.models.importers.onnx.onnx_file import OnnxFile, read_onnx
+from cellserve.models.importers.onnx.operators import LOOP_HELP, LOOPS
+from cellserve.models.importers.onnx.runtime import NotRun, Runtime
+from cellserve.models.importers.onnx.truth import Truth
+from cellserve.models.importers.onnx.values import Flow, Given, NotTranslated, Value
+from cellserve.models.importers.onnx.walk import Walk, needed
+from cellserve.models.spec import InputSpec, ModelSpec
+
+Array = npt.NDArray[Any]
+FIELDS = frozenset({"constants", "outputs"})
+
+
+@dataclass(frozen=True, slots=True)
+class Translation:
+    """`outputs`: of the graph, those that the network answers; `states`: those that are final states of its layers."""
+
+    reading: Reading
+    names: Mapping[str, str]
+    draft: Draft
+    outputs: Mapping[str, Flow]
+    references: Sequence[str]
+    states: Mapping[str, Flow]
+    starts: Mapping[tuple[str, str], Given]
+
+
+def load_onnx(path: Path, description: Description) -> ImportedModel:
+    """Raises ImportRefused naming the node, what of it is no layer, and what to do."""
+    source = str(path)
+    description.refuse_all_but(FIELDS, source, "an ONNX file, which says the rest itself")
+    file = read_onnx(path)
+    inputs = graph_inputs(file)
+    options = _options(inputs, description, source)
+    wanted = _outputs(file, description, source)
+    with np.errstate(all="ignore"):  # what is not finite in the end is refused by name
+        done = _translated(file, inputs, options, wanted)
+    spec = _spec(done, inputs, source)
+    origin = Source("onnx", _producer(file), path.name, file_digest(path))
+    model = complete(spec, done.draft.arrays, origin, (), path, file.precisions)
+    keys = {layer.name: str(index) for index, layer in enumerate(spec.recurrent_layers)}
+    starts = {f"{keys[layer]}.{state}": given for (layer, state), given in done.starts.items()}
+    runtime = _runtime(file, [*done.outputs, *done.states])
+    truth = Truth(
+        source, runtime, spec, model.weights, inputs, done.reading, done.names, done.outputs, done.states, starts, options
+    )
+    answers, contradictions = truth.answers()
+    notes = (*_notes(done, inputs, starts, keys, options), *contradictions, *model.notes)
+    return ImportedModel(spec, model.weights, origin, notes, answers)
+
+
+def _producer(file: OnnxFile) -> str:
+    said = " ".join(str(word) for word in (file.model.producer_name, file.model.producer_version) if word)
+    return f"opset {file.opset}" + (f", {said[:60]}" if said else "")
+
+
+def _runtime(file: OnnxFile, outputs: Sequence[str]) -> Runtime:
+    try:
+        return Runtime(file, outputs)
+    except NotRun as error:
+        raise ImportRefused(
+            str(file.path), f"onnxruntime does not load it, so that nothing tells what it answers: {error}"
+        ) from error
+
+
+def _options(inputs: Sequence[GraphInput], description: Description, source: str) -> dict[str, Array]:
+    """The numbers that the description binds inputs to, as the graph takes them."""
+    said = description.constants or {}
+    known = {entry.name: entry for entry in inputs}
+    for name in said:
+        if name not in known:
+            raise ImportRefused(source, f"the graph has no input {name!r}; it has {', '.join(known)}", option="constants")
+    for entry in inputs:
+        if entry.role == "option" and entry.name not in said:
+            raise ImportRefused(
+                source,
+                f"its input {entry.name!r} is one number, which its graph may depend on as a whole; say it in a --description: "
+                f"`constants: {{{entry.name}: 16000}}`",
+            )
+    return {name: np.full([size or 1 for size in known[name].dims], value, known[name].dtype) for name, value in said.items()}
+
+
+def _outputs(file: OnnxFile, description: Description, source: str) -> list[str]:
+    own = [entry.name for entry in file.graph.output]
+    for name in description.outputs or ():
+        if name not in own:
+            raise ImportRefused(source, f"the graph has no output {name!r}; it has {', '.join(own)}", option="outputs")
+    return list(description.outputs or own)
+
+
+def _translated(file: OnnxFile, inputs: Sequence[GraphInput], options: Mapping[str, Array], wanted: Sequence[str]) -> Translation:
+    """Under the first reading that the whole graph agrees with. Raises ImportRefused as the reading that came farthest does."""
+    _refuse_loose_ends(file, wanted)
+    best: tuple[int, NotTranslated] | None = None
+    folding = Folding(file.opset)
+    for reading in readings(file, inputs):
+        names = _names(inputs)
+        draft = Draft(len(reading.trials), set(names.values()))
+        walk = Walk(replace(file, reader=file.reader.afresh()), draft, values(inputs, reading, names, options), folding)
+        try:
+            return _concluded(walk, reading, names, walk.run(wanted), wanted)
+        except NotTranslated as stopped:
+            if best is None or walk.followed > best[0]:
+                best = walk.followed, stopped
+    if best is None:
+        raise ImportRefused(
+            str(file.path), "none of its inputs is a sequence: features or ids of at most three axes, one of them time"
+        )
+    raise ImportRefused(str(file.path), f"{best[1].what}{_advice(best[1].what)}", layer=best[1].node)
+
+
+def _refuse_loose_ends(file: OnnxFile, wanted: Sequence[str]) -> None:
+    """What no reading of the inputs could mend."""
+    made = {*file.constants, *(entry.name for entry in file.graph.input)}
+    for node in needed(file.graph, wanted):
+        place = f"{node.name or node.output[0]} ({node.op_type})"
+        if node.op_type in LOOPS:
+            raise ImportRefused(str(file.path), LOOP_HELP, layer=place)
+        for name in node.input:
+            if name and name not in made:
+                raise ImportRefused(
+                    str(file.path), f"it reads {name!r}, which no earlier node makes; the file is damaged", layer=place
+                )
+        made.update(node.output)
+    for name in wanted:
+        if name not in made:
+            raise ImportRefused(str(file.path), f"nothing makes its output {name!r}; the file is damaged")
+
+
+def _advice(what: str) -> str:
+    if what.endswith((".", ")")) or ";" in what:
+        return ""
+    return "; cellserve serves ONNX graphs that are layers as a whole. Where the model was trained, its own file may say more"
+
+
+def _names(inputs: Sequence[GraphInput]) -> dict[str, str]:
+    draft = Draft(1, set())
+    return {entry.name: draft.name(entry.name) for entry in inputs if entry.role in ("features", "ids")}
+
+
+def _concluded(
+    walk: Walk, reading: Reading, names: Mapping[str, str], made: Sequence[Value], wanted: Sequence[str]
+) -> Translation:
+    flows: dict[str, Flow] = {}
+    for name, value in zip(wanted, made):
+        if not isinstance(value, Flow) or value.ids:
+            raise NotTranslated(f"its output {name!r} is not computed from its inputs")
+        flows[name] = value
+    if not any(isinstance(layer, RecurrentLayer) for layer in walk.draft.layers):
+        raise NotTranslated("it has no LSTM, GRU or RNN node: it is not recurrent, or its cells were unrolled by the exporter")
+    answered = {name: flow for name, flow in flows.items() if not flow.is_state} or flows
+    states = {name: flow for name, flow in flows.items() if name not in answered}
+    outputs, references = {}, []
+    for name, flow in answered.items():
+        outputs[name] = walk.draft.lined_up(flow, name)
+        references.append(walk.draft.reference(outputs[name], name))
+    if any(reference in names.values() for reference in references):
+        raise NotTranslated("one of its outputs is an input")
+    return Translation(reading, names, walk.draft, outputs, references, states, walk.starts)
+
+
+def _spec(done: Translation, inputs: Sequence[GraphInput], source: str) -> ModelSpec:
+    try:
+        return ModelSpec(
+            inputs=tuple(_input(entry, done) for entry in inputs if entry.name in done.names),
+            layers=tuple(done.draft.layers),
+            outputs=tuple(done.references),
+        )
+    except ValidationError as error:
+        raise ImportRefused(source, f"its layers do not fit together: {error.errors()[0]['msg']}") from error
+
+
+def _input(entry: GraphInput, done: Translation) -> InputSpec:
+    layout, name = done.reading.layouts[entry.name], done.names[entry.name]
+    steps = done.reading.steps or (entry.dims[layout.index("t")] if "t" in layout else None)
+    if entry.role == "ids":
+        return InputSpec(name=name, kind="ids", time_steps=steps)
+    width = entry.dims[layout.index("f")] if "f" in layout else 1
+    if "t" not in layout:
+        return InputSpec(name=name, kind="vector", width=width)
+    return InputSpec(name=name, width=width, time_steps=steps)
+
+
+def _notes(
+    done: Translation,
+    inputs: Sequence[GraphInput],
+    starts: Mapping[str, Given],
+    keys: Mapping[str, str],
+    options: Mapping[str, Array],
+) -> list[str]:
+    notes = list(done.draft.notes)
+    for entry in inputs:
+        if entry.role == "state":
+            held = ", ".join(f"state.{key}" for key, given in starts.items() if given.name == entry.name)
+            notes.append(f"The graph's input {entry.name} is {held or 'read by no layer'}: zeros unless a request gives it.")
+        elif entry.role == "lengths":
+            notes.append(f"The graph's input {entry.name} is the rows' own lengths, which every request tells.")
+        elif entry.role == "unused":
+            notes.append(f"The graph's input {entry.name} is read by nothing that its outputs need.")
+        elif entry.role == "option":
+            notes.append(f"The graph's input {entry.name} is {np.ravel(options[entry.name])[0]}, as the description says.")
+    for name, flow in done.states.items():
+        held = ", ".join(f"state.{keys[part.state[0]]}.{part.state[1]}" for part in flow.parts if part.state is not None)
+        notes.append(f"The graph's output {name} is {held}, the state that a reply can hold.")
+    return notes

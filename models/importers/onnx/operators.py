@@ -1,0 +1,62 @@
+"""Which function follows which operator of ONNX. What is not listed here ends the reading with the operator's name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from cellserve.models.importers.onnx import arithmetic, movement, recurrent, windows
+from cellserve.models.importers.onnx.node import Node
+from cellserve.models.importers.onnx.values import Value
+
+Follow = Callable[[Node], list[Value]]
+
+MOVING: Final[Mapping[str, Follow]] = {
+    "Identity": movement.identity,
+    "Cast": movement.cast,
+    "Transpose": movement.transpose,
+    "Squeeze": movement.squeeze,
+    "Unsqueeze": movement.unsqueeze,
+    "Flatten": movement.flatten,
+    "Reshape": movement.reshape,
+    "Expand": movement.expand,
+    "Tile": movement.tile,
+    "Slice": movement.slice_,
+    "Gather": movement.gather,
+    "Split": movement.split,
+    "Concat": movement.concat,
+}
+"""Those that compute nothing: states and lengths may go through them as well."""
+
+OPERATORS: Final[Mapping[str, Follow]] = {
+    **MOVING,
+    "Dropout": movement.identity,
+    "Pad": movement.pad,
+    "ReverseSequence": movement.reverse_sequence,
+    **dict.fromkeys(recurrent.OPERATORS, recurrent.recurrent),
+    "Conv": windows.conv,
+    "MaxPool": windows.pool,
+    "AveragePool": windows.pool,
+    "GlobalMaxPool": windows.global_pool,
+    "GlobalAveragePool": windows.global_pool,
+    "ReduceMean": windows.reduce,
+    "ReduceMax": windows.reduce,
+    "MatMul": arithmetic.matmul,
+    "Gemm": arithmetic.gemm,
+    **dict.fromkeys(("Add", "Sub", "Mul", "Div", "Max", "Min", "Mean", "Sum"), arithmetic.combine),
+    "Pow": arithmetic.power,
+    "Neg": arithmetic.negative,
+    "Softmax": arithmetic.softmax,
+    "LogSoftmax": arithmetic.softmax,
+    "BatchNormalization": arithmetic.batch_normalization,
+    "LayerNormalization": arithmetic.layer_normalization,
+    "PRelu": arithmetic.prelu,
+    "Clip": arithmetic.clip,
+    **dict.fromkeys(arithmetic.FUNCTIONS, arithmetic.function),
+}
+
+LOOPS: Final = frozenset({"Loop", "Scan"})
+LOOP_HELP: Final = (
+    "it runs a graph step by step, as exporters write a recurrent layer that ONNX's own LSTM, GRU and RNN do not fit; import the "
+    "model's own file instead (.keras, .h5 or its state dict)"
+)

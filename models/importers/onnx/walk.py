@@ -1,0 +1,195 @@
+"""An ONNX graph followed node by node, with known numbers folded and branches resolved, until its outputs are told in layers."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+from onnx import AttributeProto, GraphProto, NodeProto
+from pydantic import ValidationError
+
+from cellserve.models.errors import InvalidSpec
+from cellserve.models.importers.onnx.draft import Draft
+from cellserve.models.importers.onnx.folding import Folding
+from cellserve.models.importers.onnx.node import Node
+from cellserve.models.importers.onnx.normalization import Normalization, normalizations
+from cellserve.models.importers.onnx.onnx_file import OnnxFile, attributes
+from cellserve.models.importers.onnx.operators import LOOP_HELP, LOOPS, MOVING, OPERATORS
+from cellserve.models.importers.onnx.values import Flow, Given, Known, NotTranslated, Value
+
+
+@dataclass
+class Walk:
+    """`inputs`: what the graph's inputs stand for; `draft`: what is made. `followed`: how many nodes were understood."""
+
+    file: OnnxFile
+    draft: Draft
+    inputs: Mapping[str, Value]
+    folding: Folding
+    starts: dict[tuple[str, str], Given] = field(default_factory=dict)
+    heeds_lengths: set[str] = field(default_factory=set)
+    followed: int = 0
+
+    def run(self, outputs: Sequence[str]) -> list[Value]:
+        """What these tensors stand for. Raises NotTranslated naming the node."""
+        scope: dict[str, Value] = {name: Known((array,) * self.draft.trials) for name, array in self.file.constants.items()}
+        scope |= self.inputs
+        return self._graph(self.file.graph, outputs, scope)
+
+    def _graph(self, graph: GraphProto, outputs: Sequence[str], scope: Mapping[str, Value]) -> list[Value]:
+        own = {**scope}
+        nodes = needed(graph, outputs)
+        uses = Counter(name for node in nodes for name in read_by(node)) + Counter(outputs)
+        normal = normalizations(nodes, uses)
+        within = {name for one in normal.values() for name in one.inner}
+        for node in nodes:
+            if node.output[0] in within:
+                continue
+            name = node.name or next((one for one in node.output if one), node.op_type)
+            try:
+                made = self._node(node, name, own, uses, normal.get(node.output[0]))
+            except NotTranslated as stopped:
+                stopped.node = stopped.node or f"{name} ({node.op_type})"
+                raise
+            except (ValidationError, InvalidSpec) as error:
+                what = error.errors()[0]["msg"] if isinstance(error, ValidationError) else str(error)
+                raise NotTranslated(str(what), f"{name} ({node.op_type})") from error
+            except (TypeError, ValueError, LookupError, AttributeError, ArithmeticError) as error:  # an attribute left out or odd
+                what = f"it is of a form not known here ({type(error).__name__}: {error}); the file may be damaged"
+                raise NotTranslated(what, f"{name} ({node.op_type})") from error
+            own |= {output: value for output, value in zip(node.output, made) if output}
+            self.followed += 1
+        for output in outputs:
+            if output not in own:
+                raise NotTranslated(f"nothing makes its output {output!r}; the file is damaged")
+        return [own[output] for output in outputs]
+
+    def _node(
+        self, node: NodeProto, name: str, scope: Mapping[str, Value], uses: Counter[str], normal: Normalization | None
+    ) -> list[Value]:
+        read = node.input if normal is None else [normal.read]
+        given = [self._read(one, scope, uses) for one in read]
+        if node.op_type in LOOPS:
+            raise NotTranslated(LOOP_HELP)
+        if node.op_type == "If":
+            return self._branch(node, given, scope)
+        if node.op_type in ("Shape", "Size"):
+            return self._shape(node, given[0])
+        if node.op_type not in OPERATORS or all(one is None or isinstance(one, Known) for one in given):
+            return self._folded(node, given)
+        if node.op_type in MOVING and any(isinstance(one, Given) for one in given):
+            return self._moved(node, given)
+        facts = Node(
+            node.op_type, name, attributes(node, self.file.reader), given, [bool(one) and uses[one] > 0 for one in node.output],
+            self.file.opset, self.draft, self.starts, self.heeds_lengths,
+        )  # fmt: skip
+        if normal is not None:
+            return [normal.layer(facts, given[0], scope)]
+        return OPERATORS[node.op_type](facts)
+
+    def _read(self, name: str, scope: Mapping[str, Value], uses: Counter[str]) -> Value | None:
+        if not name:
+            return None
+        if name not in scope:
+            raise NotTranslated(f"it reads {name!r}, which no earlier node makes; the file is damaged")
+        value = scope[name]
+        return replace(value, shared=True) if isinstance(value, Flow) and uses[name] > 1 else value
+
+    def _branch(self, node: NodeProto, given: Sequence[Value | None], scope: Mapping[str, Value]) -> list[Value]:
+        condition = given[0] if given else None
+        chosen = condition.constant if isinstance(condition, Known) else None
+        if chosen is None or chosen.size != 1:
+            raise NotTranslated("which of its branches runs depends on what the model is given")
+        side = "then_branch" if bool(np.ravel(chosen)[0]) else "else_branch"
+        graph = next((one.g for one in node.attribute if one.name == side), None)
+        if graph is None or len(graph.output) != len(node.output):
+            raise NotTranslated(f"it has no {side}; the file is damaged")
+        trials = self.draft.trials
+        inner = {tensor.name: Known((self.file.reader.read(tensor),) * trials) for tensor in graph.initializer}
+        return self._graph(graph, [one.name for one in graph.output], {**scope, **inner})
+
+    def _shape(self, node: NodeProto, value: Value | None) -> list[Value]:
+        if value is None:
+            raise NotTranslated("it has no input; the file is damaged")
+        shapes = []
+        for trial in range(self.draft.trials):
+            if isinstance(value, Flow):
+                shapes.append(value.shape(trial))
+            else:
+                shapes.append((value.arrays if isinstance(value, Known) else value.places)[trial].shape)
+        if node.op_type == "Size":
+            return [Known(tuple(np.array(int(np.prod(shape)), np.int64) for shape in shapes))]
+        options = attributes(node)
+        part = slice(options.get("start", 0), options.get("end"))
+        return [Known(tuple(np.array(shape[part], np.int64) for shape in shapes))]
+
+    def _folded(self, node: NodeProto, given: Sequence[Value | None]) -> list[Value]:
+        known: list[Known | None] = []
+        for one in given:
+            if one is not None and not isinstance(one, Known):
+                raise NotTranslated(f"{node.op_type} is no operator that a layer is made of")
+            known.append(one)
+        if any(attribute.type == AttributeProto.GRAPH for attribute in node.attribute):
+            raise NotTranslated(f"{node.op_type} runs a graph of its own, which is not followed")
+        if node.op_type == "Constant":
+            return [self._constant(node)]
+        rows = [[None if one is None else one.arrays[trial] for one in known] for trial in range(self.draft.trials)]
+        if all(one is None or one.constant is not None for one in known):
+            rows = rows[:1]
+        made = [self.folding.fold(node, row) for row in rows]
+        made *= self.draft.trials // len(made)
+        return [Known(tuple(_plain(trial[place]) for trial in made)) for place in range(len(node.output))]
+
+    def _constant(self, node: NodeProto) -> Known:
+        found = attributes(node, self.file.reader)
+        value = next(iter(found.values()), None)
+        if value is None or isinstance(value, str) or any(key in found for key in ("sparse_value", "value_strings")):
+            raise NotTranslated("it is a constant that is no array of numbers")
+        array = np.asarray(value)
+        if array.dtype == np.float64 and "value" not in found:
+            array = array.astype(np.float32)
+        return Known((array,) * self.draft.trials)
+
+    def _moved(self, node: NodeProto, given: Sequence[Value | None]) -> list[Value]:
+        """States and lengths, element by element."""
+        states = [one for one in given if isinstance(one, Given)]
+        names = {one.name for one in states}
+        if len(names) != 1 or any(isinstance(one, Flow) for one in given):
+            raise NotTranslated(f"it joins the inputs {' and '.join(sorted(names))} of the graph with something else")
+        if node.op_type == "Cast":
+            return [states[0]]
+        made = []
+        for trial in range(self.draft.trials):
+            row = [
+                one.places[trial] if isinstance(one, Given) else one.arrays[trial] if isinstance(one, Known) else None
+                for one in given
+            ]
+            made.append(self.folding.fold(node, row))
+        return [replace(states[0], places=tuple(trial[place] for trial in made)) for place in range(len(node.output))]
+
+
+def _plain(array: Any) -> Any:
+    return array.astype(np.float32) if array.dtype == np.float16 else array
+
+
+def needed(graph: GraphProto, outputs: Sequence[str]) -> list[NodeProto]:
+    """The nodes on the way to these tensors, in their order."""
+    wanted, kept = set(outputs), []
+    for node in reversed(graph.node):
+        if wanted & set(node.output):
+            kept.append(node)
+            wanted |= set(read_by(node))
+    return kept[::-1]
+
+
+def read_by(node: NodeProto) -> list[str]:
+    """The tensors that it reads, those that its branches read of the graph around included."""
+    names = [name for name in node.input if name]
+    for attribute in node.attribute:
+        if attribute.type == AttributeProto.GRAPH:
+            names += [name for inner in attribute.g.node for name in read_by(inner)]
+            names += [one.name for one in attribute.g.output]
+    return names

@@ -1,0 +1,310 @@
+"""ONNX files as exporters and people write them: what becomes of states, lengths, options and precisions, and what is refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from onnx import TensorProto, external_data_helper, helper, numpy_helper
+
+from cellserve.models import importers, reference
+from cellserve.models.errors import ImportRefused
+from cellserve.models.importers.isolated import load_isolated
+from tests.models.importers.onnx.onnx_graphs import OnnxGraph, asked, saved
+
+Array = npt.NDArray[Any]
+FILES = Path(__file__).parent / "files"
+RANDOM = np.random.default_rng(5)
+WIDTH, UNITS = 4, 6
+X = {"x": (TensorProto.FLOAT, ["batch", "time", WIDTH])}
+
+
+def numbers(*shape: int) -> Array:
+    return (RANDOM.standard_normal(shape) * 0.4).astype(np.float32)
+
+
+def lstm(graph: OnnxGraph, x: str = "x", more: tuple[str, ...] = (), outputs: int = 1, **options: Any) -> Any:
+    """Of [B, T, F], without an initial state unless `more` says one: [T, 1, B, H] and so on."""
+    turned = graph.add("Transpose", [x], perm=[1, 0, 2])
+    arrays = [
+        graph.constant(array) for array in (numbers(1, 4 * UNITS, WIDTH), numbers(1, 4 * UNITS, UNITS), numbers(1, 8 * UNITS))
+    ]
+    return graph.add("LSTM", [turned, *arrays, *more], outputs, hidden_size=UNITS, **options)
+
+
+def sequence(graph: OnnxGraph, y: str) -> str:
+    """[T, 1, B, H] as [B, T, H]."""
+    return str(graph.add("Transpose", [graph.squeeze(y, [1])], perm=[1, 0, 2]))
+
+
+def simple(tmp_path: Path, opset: int = 17, **options: Any) -> Path:
+    graph = OnnxGraph(opset)
+    made = sequence(graph, lstm(graph))
+    return saved(tmp_path / "model.onnx", graph.model(X, [made], **options))
+
+
+def described(tmp_path: Path, text: str) -> Path:
+    path = tmp_path / "description.yaml"
+    path.write_text(text)
+    return path
+
+
+def refusal(path: Path, description: Path | None = None) -> str:
+    with pytest.raises(ImportRefused) as caught:
+        importers.load(path, description=description)
+    return str(caught.value)
+
+
+def stored(case: str) -> dict[str, Array]:
+    with np.load(FILES / f"{case}.npz") as arrays:
+        return dict(arrays)
+
+
+def test_states_of_the_graph_are_those_of_the_layers() -> None:
+    imported = importers.load(FILES / "onnx_legacy_lstm_states_in_out.onnx")
+    asked_of = stored("onnx_legacy_lstm_states_in_out")
+    state = {"0.h": asked_of["x1"][0], "0.c": asked_of["x2"][0]}
+    x = asked_of["x0"].swapaxes(0, 1)
+    outputs, final = reference.run(imported.spec, imported.weights.arrays, (x,), [x.shape[1]], state=state)
+    np.testing.assert_allclose(outputs[0].swapaxes(0, 1), asked_of["y0"], rtol=1e-5, atol=2e-6)
+    np.testing.assert_allclose(final["0.h"], asked_of["y1"][0], rtol=1e-5, atol=2e-6)
+    np.testing.assert_allclose(final["0.c"], asked_of["y2"][0], rtol=1e-5, atol=2e-6)
+    assert [entry.name for entry in imported.spec.inputs] == ["x"]
+    assert "The graph's input h is state.0.h: zeros unless a request gives it." in imported.notes
+    assert "The graph's output cn is state.0.c, the state that a reply can hold." in imported.notes
+
+
+def test_both_states_in_one_tensor_go_to_their_places_call_after_call() -> None:
+    imported = importers.load(FILES / "onnx_step_conv_lstm_state.onnx")
+    asked_of = stored("onnx_step_conv_lstm_state")
+    state: dict[str, Array] = {}
+    for samples, expected in zip(asked_of["x0"], asked_of["y0"], strict=True):
+        outputs, state = reference.run(imported.spec, imported.weights.arrays, (samples[..., None],), [32], state=state)
+        np.testing.assert_allclose(outputs[0], expected, rtol=1e-5, atol=2e-6)
+    np.testing.assert_allclose(np.stack([state["0.h"], state["0.c"]]), asked_of["y1"], rtol=1e-5, atol=2e-6)
+
+
+def test_states_of_several_layers_are_cut_out_of_one_input(tmp_path: Path) -> None:
+    graph = OnnxGraph()
+    first, second = (
+        graph.add("Slice", ["h", *(graph.constant(np.array([n], np.int64)) for n in (at, at + 1, 0))]) for at in (0, 1)
+    )
+    gates = [
+        (numbers(1, 3 * UNITS, WIDTH), numbers(1, 3 * UNITS, UNITS)),
+        (numbers(1, 3 * UNITS, UNITS), numbers(1, 3 * UNITS, UNITS)),
+    ]
+    x = graph.add("Transpose", ["x"], perm=[1, 0, 2])
+    finals = []
+    for arrays, start in zip(gates, (second, first)):  # the first layer's is the second in the input
+        y, h = graph.add("GRU", [x, *(graph.constant(array) for array in arrays), "", "", start], 2, hidden_size=UNITS)
+        x = graph.squeeze(y, [1])
+        finals.append(h)
+    model = graph.model({**X, "h": (TensorProto.FLOAT, [2, "batch", UNITS])}, [x, graph.add("Concat", finals, axis=0)])
+    imported = importers.load(saved(tmp_path / "two.onnx", model))
+    x, h = numbers(3, 5, WIDTH), numbers(2, 3, UNITS)
+    outputs, final = reference.run(imported.spec, imported.weights.arrays, (x,), [5] * 3, state={"0.h": h[1], "1.h": h[0]})
+    expected, states = asked(model, {"x": x, "h": h})
+    np.testing.assert_allclose(outputs[0].swapaxes(0, 1), expected, rtol=1e-5, atol=2e-6)
+    np.testing.assert_allclose(np.stack([final["0.h"], final["1.h"]]), states, rtol=1e-5, atol=2e-6)
+    assert "The graph's input h is state.0.h, state.1.h: zeros unless a request gives it." in imported.notes
+
+
+def test_a_file_is_told_by_what_it_holds_and_read_in_a_process_of_its_own(tmp_path: Path) -> None:
+    path = simple(tmp_path).rename(tmp_path / "model.bin")
+    imported = load_isolated(path)
+    assert imported.source.framework == "onnx"
+    assert [one.by.partition(", ")[2] for one in imported.answers] == ["3 rows at once", "row by row"]
+    alone = importers.load(path)
+    for one, other in zip(imported.answers, alone.answers, strict=True):
+        assert one.lengths == other.lengths
+        np.testing.assert_array_equal(one.outputs[0], other.outputs[0])
+
+
+@pytest.mark.parametrize("ir_version", [3, 8, 14, 99])
+def test_every_version_of_the_file_format(tmp_path: Path, ir_version: int) -> None:
+    assert [layer.kind for layer in importers.load(simple(tmp_path, ir_version=ir_version)).spec.layers] == ["lstm"]
+
+
+def test_an_operator_set_that_is_too_old_or_too_new(tmp_path: Path) -> None:
+    assert "it is of operator set 6; cellserve reads 7 to" in refusal(simple(tmp_path, 6))
+    assert "it is of operator set 999; cellserve reads 7 to" in refusal(simple(tmp_path, 999))
+
+
+@pytest.mark.parametrize("kind", [TensorProto.FLOAT16, TensorProto.BFLOAT16])
+def test_narrow_numbers_are_served_in_float32_and_told(tmp_path: Path, kind: int) -> None:
+    graph = OnnxGraph()
+    made = sequence(graph, lstm(graph))
+    model = graph.model(X, [made])
+    dtype = helper.tensor_dtype_to_np_dtype(kind)
+    for tensor in model.graph.initializer:
+        array = numpy_helper.to_array(tensor)
+        if array.dtype == np.float32:
+            tensor.CopyFrom(numpy_helper.from_array(array.astype(dtype), tensor.name))
+    model.graph.input[0].type.tensor_type.elem_type = kind
+    imported = importers.load(saved(tmp_path / "narrow.onnx", model))
+    assert any("It is served in float32" in note for note in imported.notes)
+
+
+def test_arrays_beside_the_file(tmp_path: Path) -> None:
+    path, graph = tmp_path / "model.onnx", OnnxGraph()
+    model = graph.model(X, [sequence(graph, lstm(graph))])
+    inside = importers.load(saved(path, model))
+    external_data_helper.convert_model_to_external_data(model, location="model.data", size_threshold=0)
+    for tensor in model.graph.initializer:
+        external_data_helper.save_external_data(tensor, str(tmp_path))
+        tensor.ClearField("raw_data")
+    beside = load_isolated(saved(path, model))
+    assert beside.weights.digest == inside.weights.digest
+    (tmp_path / "model.data").write_bytes(b"short")
+    assert "'model.data' holds" in refusal(path) or "end too early" in refusal(path)
+    (tmp_path / "model.data").unlink()
+    assert "which is missing; copy it into the same folder as the model" in refusal(path)
+
+
+def branching(tmp_path: Path) -> Path:
+    """Two branches of other weights, chosen by whether sr is 16000."""
+    graph = OnnxGraph()
+    condition = graph.add("Equal", ["sr", graph.constant(np.array(16000, np.int64))])
+    branches = []
+    for side in ("then", "else"):
+        inner = OnnxGraph(prefix=side)
+        made = sequence(inner, lstm(inner))
+        branch = inner.model({}, [made]).graph
+        branches.append(branch)
+    made = graph.add("If", [condition], then_branch=branches[0], else_branch=branches[1])
+    return saved(tmp_path / "rates.onnx", graph.model({**X, "sr": (TensorProto.INT64, [])}, [made]))
+
+
+def test_a_branch_on_an_option_is_the_one_of_the_number_that_is_declared(tmp_path: Path) -> None:
+    path = branching(tmp_path)
+    assert "say it in a --description: `constants: {sr: 16000}`" in refusal(path)
+    fast, slow = (importers.load(path, description=described(tmp_path, f"constants: {{sr: {rate}}}")) for rate in (16000, 8000))
+    assert fast.weights.digest != slow.weights.digest
+    assert "The graph's input sr is 16000, as the description says." in fast.notes
+    assert "the graph has no input 'rate'; it has x, sr" in refusal(path, described(tmp_path, "constants: {rate: 1}"))
+
+
+def test_one_of_several_outputs(tmp_path: Path) -> None:
+    graph = OnnxGraph()
+    made = sequence(graph, lstm(graph))
+    best = graph.add("ArgMax", [made], axis=2)
+    path = saved(tmp_path / "both.onnx", graph.model(X, [made, best]))
+    assert "ArgMax is no operator that a layer is made of" in refusal(path)
+    assert importers.load(path, description=described(tmp_path, f"outputs: [{made}]")).spec.outputs
+    assert "the graph has no output 'z'" in refusal(path, described(tmp_path, "outputs: [z]"))
+
+
+def test_ids_are_embedded_and_a_norm_written_out_is_one_layer(tmp_path: Path) -> None:
+    graph = OnnxGraph(opset=11)
+    x = graph.add("Gather", [graph.constant(numbers(9, WIDTH)), "ids"])
+    mean = graph.add("ReduceMean", [x], axes=[-1], keepdims=1)
+    centred = graph.add("Sub", [x, mean])
+    squares = graph.add("Pow", [centred, graph.constant(np.array(2.0, np.float32))])
+    variance = graph.add(
+        "Add", [graph.add("ReduceMean", [squares], axes=[-1], keepdims=1), graph.constant(np.array(1e-5, np.float32))]
+    )
+    normal = graph.add("Div", [centred, graph.add("Sqrt", [variance])])
+    scaled = graph.add("Add", [graph.add("Mul", [normal, graph.constant(numbers(WIDTH))]), graph.constant(numbers(WIDTH))])
+    made = sequence(graph, lstm(graph, scaled))
+    logits = graph.add("LogSoftmax", [graph.add("MatMul", [made, graph.constant(numbers(UNITS, 3))])], axis=2)
+    path = saved(tmp_path / "ids.onnx", graph.model({"ids": (TensorProto.INT64, ["batch", "time"])}, [logits]))
+    spec = importers.load(path).spec
+    kinds = ["embedding", "layer_normalization", "batch_normalization", "batch_normalization", "lstm", "dense"]
+    assert [layer.kind for layer in spec.layers] == kinds
+    assert spec.inputs[0].kind == "ids"
+
+
+def test_a_length_that_an_exporter_fixed_is_told(tmp_path: Path) -> None:
+    graph = OnnxGraph()
+    made = sequence(graph, lstm(graph))
+    fixed = graph.reshape(made, [-1, 6, UNITS])
+    last = graph.add("Gather", [fixed, graph.constant(np.array(5, np.int64))], axis=1)
+    imported = importers.load(saved(tmp_path / "fixed.onnx", graph.model(X, [last])))
+    assert [layer.kind for layer in imported.spec.layers] == ["lstm", "last_step"]
+    assert any(note.startswith("The file answers as its layers do at 6 steps only") for note in imported.notes)
+    assert imported.answers[-1].lengths == (6,)
+
+
+def test_a_number_of_rows_that_an_exporter_fixed(tmp_path: Path) -> None:
+    graph = OnnxGraph()
+    made = graph.squeeze(lstm(graph), [1, 2])  # one row: [T, H]
+    path = saved(tmp_path / "row.onnx", graph.model({"x": (TensorProto.FLOAT, [1, "time", WIDTH])}, [made]))
+    imported = importers.load(path)
+    assert [layer.kind for layer in imported.spec.layers] == ["lstm"]
+    assert [one.by.partition(", ")[2] for one in imported.answers] == ["row by row"]
+
+
+def test_a_state_that_the_network_computes(tmp_path: Path) -> None:
+    graph = OnnxGraph()
+    _, h, c = lstm(graph, outputs=3)
+    turned = graph.add("Transpose", ["z"], perm=[1, 0, 2])
+    arrays = [graph.constant(array) for array in (numbers(1, 4 * UNITS, WIDTH), numbers(1, 4 * UNITS, UNITS))]
+    decoded = graph.add("LSTM", [turned, *arrays, "", "", h, c], hidden_size=UNITS)
+    inputs = {**X, "z": (TensorProto.FLOAT, ["batch", "time", WIDTH])}
+    spec = importers.load(saved(tmp_path / "seq2seq.onnx", graph.model(inputs, [sequence(graph, decoded)]))).spec
+    encoder, decoder = spec.layers
+    assert decoder.inputs[1:] == (f"{encoder.name}", f"{encoder.name}:c") or decoder.inputs[1:] == (
+        f"{encoder.name}:h",
+        f"{encoder.name}:c",
+    )
+
+
+REFUSED: dict[str, tuple[dict[str, Any], str]] = {
+    "functions": ({"activations": ["Sigmoid", "Tanh", "Relu"]}, "its candidate has the activation tanh, its output relu"),
+    "affine": (
+        {"activations": ["Affine", "Tanh", "Tanh"]},
+        "the activation Affine with alpha 0 and beta 0 is none that a cell has",
+    ),
+    "coupled": ({"activations": ["Tanh"] * 3, "input_forget": 1}, "it couples its input and forget gates (input_forget)"),
+    "unknown": ({"activations": ["Sine"] * 3}, "the activation 'Sine' is not known"),
+    "direction": ({"direction": "sideways"}, "the direction 'sideways' is not known"),
+    "hidden": ({}, "its hidden_size is 7"),
+}
+
+
+@pytest.mark.parametrize("name", sorted(REFUSED))
+def test_what_no_cell_does_is_refused_by_name(tmp_path: Path, name: str) -> None:
+    options, expected = REFUSED[name]
+    graph = OnnxGraph()
+    made = sequence(graph, lstm(graph, **options))
+    if name == "hidden":
+        next(a for node in graph.nodes if node.op_type == "LSTM" for a in node.attribute if a.name == "hidden_size").i = 7
+    assert expected in refusal(saved(tmp_path / "refused.onnx", graph.model(X, [made])))
+
+
+def test_a_first_state_that_is_a_constant_is_refused_with_what_to_do(tmp_path: Path) -> None:
+    graph = OnnxGraph()
+    start = graph.constant(numbers(1, 1, UNITS))
+    made = sequence(graph, lstm(graph, more=("", start, start)))
+    said = refusal(saved(tmp_path / "start.onnx", graph.model(X, [made])))
+    assert "Make the state an input of the graph, and send it as state.* with the first request" in said
+
+
+def test_loops_quantised_nodes_and_foreign_domains_are_refused_with_what_to_do(tmp_path: Path) -> None:
+    assert "import the model's own file instead (.keras, .h5 or its state dict)" in refusal(
+        FILES / "keras3_onnx_export_lstm_gru.onnx"
+    )
+    said = refusal(FILES / "onnx_quant_dynamic_lstm2.onnx")
+    assert "DynamicQuantizeLSTM" in said
+    assert "in float32" in said
+    graph = OnnxGraph()
+    made = graph.add("Twist", [sequence(graph, lstm(graph))], domain="com.example")
+    assert "the domain 'com.example' (Twist)" in refusal(saved(tmp_path / "custom.onnx", graph.model(X, [made])))
+
+
+def test_a_graph_without_a_recurrence_is_refused(tmp_path: Path) -> None:
+    graph = OnnxGraph()
+    made = graph.add("MatMul", ["x", graph.constant(numbers(WIDTH, 3))])
+    assert "it has no LSTM, GRU or RNN node" in refusal(saved(tmp_path / "dense.onnx", graph.model(X, [made])))
+
+
+def test_attention_is_refused_by_its_node(tmp_path: Path) -> None:
+    graph = OnnxGraph()
+    made = sequence(graph, lstm(graph))
+    scores = graph.add("MatMul", [made, graph.add("Transpose", [made], perm=[0, 2, 1])])
+    said = refusal(saved(tmp_path / "attention.onnx", graph.model(X, [scores])))
+    assert "(MatMul)" in said
+    assert "as attention does" in said
