@@ -18,11 +18,12 @@ help: ## this list
 
 setup: $(READY) ## install everything into .venv (done by every other target when needed)
 
-$(READY): requirements.lock pyproject.toml
+$(READY): requirements.lock pyproject.toml setup.py $(wildcard models/implementations/packed/native/*)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "cellserve needs Python 3.11 or newer; this is $$($(PYTHON) --version). Set PYTHON=python3.11."; exit 1; }
 	@test -x $(BIN)/python || { echo "creating $(VENV)"; $(PYTHON) -m venv $(VENV); }
 	@echo "installing the pinned packages (a few minutes the first time)"
 	@$(BIN)/pip install --quiet --disable-pip-version-check $(if $(TORCH_INDEX_URL),--extra-index-url $(TORCH_INDEX_URL)) -r requirements.lock
+	@command -v c++ g++ clang++ >/dev/null || $(BIN)/pip install --quiet --disable-pip-version-check ziglang || echo "no C++ compiler: installing without the packed kernel"
 	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@mkdir -p .typing/cellserve && ln -sfn ../../service .typing/cellserve/service && ln -sfn ../../models .typing/cellserve/models
 	@touch $@
@@ -81,4 +82,4 @@ down: ## stop what `make up` started
 	docker compose -f deploy/compose.yaml down
 
 clean: ## remove what the targets above made
-	rm -rf $(VENV) .e2e .typing .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache *.egg-info
+	rm -rf $(VENV) .e2e .typing .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache *.egg-info build models/implementations/packed/libpacked.so

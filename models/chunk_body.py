@@ -10,12 +10,12 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from cellserve.models.description.causal_plan import CausalPlan
+from cellserve.models.description.state_layout import StateLayout
 from cellserve.models.graph import Graph
-from cellserve.models.passes import Plan
-from cellserve.models.row_lengths import RowLengths
+from cellserve.models.numerics.row_lengths import RowLengths
+from cellserve.models.numerics.value import Value
 from cellserve.models.state import RecurrentState
-from cellserve.models.state_layout import StateLayout
-from cellserve.models.value import Value
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,7 @@ Advanced = tuple[Advance, RecurrentState]
 @dataclass(frozen=True, slots=True)
 class ChunkBody:
     graph: Graph
-    plan: Plan
+    plan: CausalPlan
     input_name: str
     layout: StateLayout
 

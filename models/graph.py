@@ -11,13 +11,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from cellserve.models import layers
+from cellserve.models.description.layers.recurrent import RecurrentLayer
 from cellserve.models.implementations import IMPLEMENTATIONS, LayerState, RecurrentKernel
-from cellserve.models.layers import PreparedLayer
-from cellserve.models.recurrent_layer import RecurrentLayer
+from cellserve.models.numerics import layers
+from cellserve.models.numerics.layers import PreparedLayer
+from cellserve.models.numerics.value import Value
 from cellserve.models.spec import LayerSpec, ModelSpec
 from cellserve.models.state import RecurrentState
-from cellserve.models.value import Value
 from cellserve.models.weights import Weights
 
 

@@ -15,26 +15,29 @@ import torch
 from torch import Tensor
 
 from cellserve.models.chunk_body import Advance, ChunkBody
-from cellserve.models.chunk_call import ChunkCall
-from cellserve.models.clock import Fed, steps_of
-from cellserve.models.cuda_recorder import CudaRecorder
+from cellserve.models.description.causal_plan import causal_plan
+from cellserve.models.description.shapes import fitting, infer_shapes, minimum_time_steps, required_time_steps
+from cellserve.models.description.state_layout import StateLayout
+from cellserve.models.description.step_counts import Fed, steps_of
 from cellserve.models.errors import Unsupported
 from cellserve.models.graph import Graph
 from cellserve.models.implementations import IMPLEMENTATIONS, Implementation
-from cellserve.models.pass_network import PassNetwork
-from cellserve.models.passes import plan
-from cellserve.models.recorder import Recorder
-from cellserve.models.recordings import RECORDED_AT, Recordings
-from cellserve.models.row_lengths import RowLengths
-from cellserve.models.shapes import fitting, infer_shapes, minimum_time_steps, required_time_steps
+from cellserve.models.implementations.onnxruntime.chunk_call import ChunkCall
+from cellserve.models.numerics.row_lengths import RowLengths
+from cellserve.models.numerics.uploads import indices
+from cellserve.models.numerics.value import Value
+from cellserve.models.passes.network import PassNetwork
+from cellserve.models.recording.cuda_recorder import CudaRecorder
+from cellserve.models.recording.recorder import Recorder
+from cellserve.models.recording.recordings import RECORDED_AT, Recordings
 from cellserve.models.spec import InputSpec, ModelSpec
 from cellserve.models.state import RecurrentState
-from cellserve.models.state_layout import StateLayout
-from cellserve.models.uploads import indices
-from cellserve.models.value import Value
 from cellserve.models.weights import Weights
 
-_PREFERENCE = {"cpu": ("onnxruntime", "fused", "2", "0", "1"), "cuda": ("fused", "2", "0", "1", "onnxruntime")}
+_PREFERENCE = {
+    "cpu": ("onnxruntime", "packed", "fused", "2", "0", "1"),
+    "cuda": ("fused", "2", "0", "1", "packed", "onnxruntime"),
+}
 
 
 class Network:
@@ -58,16 +61,17 @@ class Network:
             {label: _refusal(spec, label, implementation) for label, implementation in IMPLEMENTATIONS.items()}
         )
         supported = [label for label, refusal in self.implementations.items() if refusal is None]
-        self._plan = plan(spec)
+        self._plan = causal_plan(spec)
         self._graph = Graph.prepare(spec, weights, self.device, supported)
         self._body = ChunkBody(self._graph, self._plan, spec.inputs[0].name, self.state_layout)
         self._recordings = None if recorder is None else Recordings(recorder, self._body, supported)
         self.passes: PassNetwork | None = None
         if not self._plan.causal:
             self.passes = PassNetwork(spec, self.shapes, self._graph, self.state_layout, self.device)
-        self._chunk_call: ChunkCall | None = None
-        if self.device.type == "cpu" and "onnxruntime" in supported:
-            self._chunk_call = ChunkCall.of(spec, self._plan, self.shapes, weights.arrays)
+        makers = {"onnxruntime": ChunkCall.of, "packed": ChunkCall.packed} if self.device.type == "cpu" else {}
+        self._chunk_calls = {
+            label: make(spec, self._plan, self.shapes, weights.arrays) for label, make in makers.items() if label in supported
+        }
 
     @property
     def causal(self) -> bool:
@@ -125,7 +129,7 @@ class Network:
         None where this implementation has no such way. Raises Unsupported as `advance` does.
         """
         self._require(implementation)
-        return self._chunk_call if implementation == "onnxruntime" else None
+        return self._chunk_calls.get(implementation)
 
     @torch.inference_mode()
     def finish(self, advance: Advance, rows: Sequence[int]) -> tuple[Tensor, ...]:
@@ -151,8 +155,8 @@ class Network:
     ) -> tuple[tuple[Tensor, ...], RecurrentState]:
         """Whole sequences through any network: (outputs [T, B, …] or [B, …], arbitrary beyond each length; the final state).
 
-        A row of a sequence output has `shapes[…].clock.steps(length)` steps. Raises Unsupported: an implementation that cannot
-        run it. ValueError: lengths out of range, or not those that a layer needs (`required_steps`, `fewest_steps`).
+        A row of a sequence output has `shapes[…].step_count.steps(length)` steps. Raises Unsupported: an implementation that
+        cannot run it. ValueError: lengths out of range, or not those that a layer needs (`required_steps`, `fewest_steps`).
         """
         self._require(implementation)
         rows = len(lengths)

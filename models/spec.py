@@ -17,20 +17,20 @@ from typing import TYPE_CHECKING, Annotated, Final, Literal, Self, Union
 
 from pydantic import Field, PositiveInt, model_validator
 
-from cellserve.models import merge_layer, recurrent_layers, row_layers, stepwise_layers, windowed_layers
-from cellserve.models.activation_spec import Frozen
+from cellserve.models.description.layers import cells, merge, rows, stepwise, windowed
+from cellserve.models.description.layers.activation import Frozen
+from cellserve.models.description.layers.layer import Layer
+from cellserve.models.description.layers.recurrent import RecurrentLayer
 from cellserve.models.errors import InvalidSpec
-from cellserve.models.layer_spec import Layer
-from cellserve.models.recurrent_layer import RecurrentLayer
 
 SCHEMA_VERSION: Final = 1
 
 KINDS: Final[tuple[type[Layer], ...]] = (
-    *recurrent_layers.KINDS,
-    *stepwise_layers.KINDS,
-    *windowed_layers.KINDS,
-    *row_layers.KINDS,
-    *merge_layer.KINDS,
+    *cells.KINDS,
+    *stepwise.KINDS,
+    *windowed.KINDS,
+    *rows.KINDS,
+    *merge.KINDS,
 )
 """Every kind of layer. Each family lists its own; whoever needs them all asks here."""
 

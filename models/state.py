@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from cellserve.models.state_layout import StateLayout
-from cellserve.models.uploads import indices
+from cellserve.models.description.state_layout import StateLayout
+from cellserve.models.numerics.uploads import indices
 
 Rows = Sequence[int] | Tensor
 

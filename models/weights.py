@@ -21,8 +21,8 @@ from numpy.typing import ArrayLike, NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
+from cellserve.models.description.shapes import expected_weights
 from cellserve.models.errors import InvalidWeights
-from cellserve.models.shapes import expected_weights
 from cellserve.models.spec import ModelSpec
 
 _OS_ERROR: Final = re.compile(r"\(os error (\d+)\)")  # how the library tells what the system said

@@ -21,7 +21,7 @@ from cellserve.models.devices import resolve_device
 from cellserve.models.errors import Unsupported
 from cellserve.service.api.access.administration import is_loopback
 from cellserve.service.api.door import Door
-from cellserve.service.api.fronts.choice import NoSuchFront
+from cellserve.service.api.fronts.choice import NoSuchFront, chosen_front
 from cellserve.service.api.fronts.options import CannotListen, ServerOptions
 from cellserve.service.api.requests.row_inputs import Limits
 from cellserve.service.api.server import ApiServer
@@ -128,7 +128,8 @@ class _Server:
         self._showing = False
         self._page: MetricsPage | None = None
         self._working = False  # the engine has been started
-        self._metrics = Metrics(version, self._loop.call_soon_threadsafe)
+        options = _server_options(settings)
+        self._metrics = Metrics(version, chosen_front(options.front), self._loop.call_soon_threadsafe)
         inbox = Inbox(self._loop)
         self._engine = Engine(inbox.deliver, self._metrics, _engine_settings(settings), self._on_death)
         self._execution = Execution(self._engine, inbox)
@@ -138,7 +139,7 @@ class _Server:
         self._calibrations = Calibrations(repository, self._engine, cache, settings.device, self._metrics.on_choice)
         self._sessions = Sessions(self._execution.feed, self._catalog, _session_settings(settings), self._metrics)
         door = Door(self._catalog, self._execution, _limits(settings), self._sessions)
-        self._api = ApiServer(door, self._metrics, self._metrics.statistics, _server_options(settings), version)
+        self._api = ApiServer(door, self._metrics, self._metrics.statistics, options, version)
 
     async def start(self) -> Running:
         """Ports first, so that a taken one is told before anything is loaded."""
@@ -259,6 +260,7 @@ def _server_options(settings: Settings) -> ServerOptions:
         min_ping_interval_seconds=settings.min_ping_interval_seconds,
         max_connection_age_seconds=settings.max_connection_age_seconds,
         max_connection_age_grace_seconds=settings.max_connection_age_grace_seconds,
+        connection_memory_bytes=settings.connection_memory_bytes,
         tls=settings.tls,
         tokens=settings.tokens,
         administration_from=parsed_networks(settings.administration_from),

@@ -31,7 +31,7 @@ GrpcSeconds = Annotated[float, Field(gt=0, le=_LONGEST_GRPC_SECONDS, allow_inf_n
 GrpcSecondsOrZero = Annotated[float, Field(ge=0, le=_LONGEST_GRPC_SECONDS, allow_inf_nan=False)]
 
 FrontChoice = Literal["auto", "grpc", "http2"]
-ImplementationChoice = Literal["auto", "0", "1", "2", "fused", "onnxruntime"]
+ImplementationChoice = Literal["auto", "0", "1", "2", "fused", "onnxruntime", "packed"]
 
 
 class Settings(BaseSettings):
@@ -122,6 +122,11 @@ class Settings(BaseSettings):
     )
     max_connection_age_grace_seconds: GrpcSeconds = Field(
         default=60.0, description="Longest that calls and streams on such a connection may still take."
+    )
+    connection_memory_bytes: PositiveInt = Field(
+        default=2 * 1024 * 1024 * 1024,
+        description="Memory that clients may make the http2 front hold: requests that have not come whole and replies that they "
+        "do not take; beyond, the connection that holds most is ended.",
     )
     max_rows_per_request: PositiveInt = Field(default=4096, description="Most rows of one request.")
     max_steps_per_sequence: PositiveInt = Field(default=1_000_000, description="Most time steps of one row.")

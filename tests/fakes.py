@@ -14,17 +14,17 @@ from weakref import WeakSet
 import numpy as np
 import torch
 
-from cellserve.models.pass_chunk import PassAdvance, PassChunk
-from cellserve.models.pass_memory import PassMemory
-from cellserve.models.pass_network import PassNetwork
-from cellserve.models.recurrent_layers import SimpleRnnLayer
-from cellserve.models.row_layers import LastStepLayer, ReverseLayer
-from cellserve.models.shapes import infer_shapes
+from cellserve.models.description.layers.cells import SimpleRnnLayer
+from cellserve.models.description.layers.rows import LastStepLayer, ReverseLayer
+from cellserve.models.description.layers.stepwise import ActivationLayer
+from cellserve.models.description.shapes import infer_shapes
+from cellserve.models.description.state_layout import StateColumns, StateLayout
+from cellserve.models.description.tensor_shape import TensorShape
+from cellserve.models.passes.chunk import PassAdvance, PassChunk
+from cellserve.models.passes.memory import PassMemory
+from cellserve.models.passes.network import PassNetwork
 from cellserve.models.spec import InputSpec, ModelSpec
 from cellserve.models.state import RecurrentState
-from cellserve.models.state_layout import StateColumns, StateLayout
-from cellserve.models.stepwise_layers import ActivationLayer
-from cellserve.models.tensor_shape import TensorShape
 from cellserve.service.engine.batch import Delivery
 from cellserve.service.engine.facts import IterationFact, SequenceFact
 

@@ -62,6 +62,11 @@ class Server:
         if kind is None and code != 0:
             raise ServerFailed(f"the server ended with code {code} when asked to stop.\n{self._tail()}")
 
+    @property
+    def pid(self) -> int:
+        assert self._process is not None, "the server runs only inside the block"
+        return self._process.pid
+
     def ask_to_stop(self) -> None:
         """SIGTERM, once, without waiting; leaving the block then only waits: a second signal would cut the drain short."""
         if self._process is not None and not self._asked:

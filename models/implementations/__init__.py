@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from cellserve.models.implementations import fused, hoisted, joined, onnxruntime, per_gate
+from cellserve.models.implementations import fused, hoisted, joined, onnxruntime, packed, per_gate
 from cellserve.models.implementations.kernel import Implementation, LayerState, RecurrentKernel
 
 IMPLEMENTATIONS: Final[Mapping[str, Implementation]] = {
@@ -17,6 +17,7 @@ IMPLEMENTATIONS: Final[Mapping[str, Implementation]] = {
     "2": joined,
     "fused": fused,
     "onnxruntime": onnxruntime,
+    "packed": packed,
 }
 LABELS: Final = tuple(IMPLEMENTATIONS)
 INTERPRETED: Final = ("0", "1", "2")  # loops of Python operations (scan.py), which hold the interpreter on a processor

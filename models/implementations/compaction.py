@@ -14,10 +14,10 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from cellserve.models.description.layers.recurrent import MaskRule, RecurrentLayer
+from cellserve.models.description.state_layout import SEEN
 from cellserve.models.implementations.kernel import LayerState, advanced, effective_mask, emitted
-from cellserve.models.recurrent_layer import MaskRule, RecurrentLayer
-from cellserve.models.row_lengths import RowLengths
-from cellserve.models.state_layout import SEEN
+from cellserve.models.numerics.row_lengths import RowLengths
 
 
 class RaggedCall(Protocol):

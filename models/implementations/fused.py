@@ -14,11 +14,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-from cellserve.models import gate_order
-from cellserve.models.cells import torch_kernel
+from cellserve.models.description import gate_order
+from cellserve.models.description.layers.recurrent import RecurrentLayer
 from cellserve.models.implementations.compaction import CompactingKernel
 from cellserve.models.implementations.kernel import RecurrentKernel
-from cellserve.models.recurrent_layer import RecurrentLayer
+from cellserve.models.numerics.cells.table import torch_kernel
 
 
 def unsupported(layer: RecurrentLayer) -> str | None:

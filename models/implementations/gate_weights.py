@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from cellserve.models.recurrent_layer import RecurrentLayer
+from cellserve.models.description.layers.recurrent import RecurrentLayer
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,9 +12,9 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from cellserve.models.recurrent_layer import MaskRule, RecurrentLayer
-from cellserve.models.row_lengths import RowLengths
-from cellserve.models.state_layout import SEEN
+from cellserve.models.description.layers.recurrent import MaskRule, RecurrentLayer
+from cellserve.models.description.state_layout import SEEN
+from cellserve.models.numerics.row_lengths import RowLengths
 
 LayerState = Mapping[str, Tensor]  # the named states, each [B, width], and "seen" [B, 1]
 

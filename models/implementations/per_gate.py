@@ -11,12 +11,12 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from cellserve.models.cell import Gates
-from cellserve.models.cells import step_of
+from cellserve.models.description.layers.recurrent import RecurrentLayer
 from cellserve.models.implementations.gate_weights import Product, each_input_product, each_recurrent_product
 from cellserve.models.implementations.kernel import RecurrentKernel
 from cellserve.models.implementations.scan import ScanKernel
-from cellserve.models.recurrent_layer import RecurrentLayer
+from cellserve.models.numerics.cells.cell import Gates
+from cellserve.models.numerics.cells.table import step_of
 
 
 def unsupported(layer: RecurrentLayer) -> str | None:

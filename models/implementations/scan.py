@@ -13,11 +13,11 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from cellserve.models.cell import Gates, States, Step
+from cellserve.models.description.layers.recurrent import MaskRule, RecurrentLayer
+from cellserve.models.description.state_layout import SEEN
 from cellserve.models.implementations.kernel import LayerState, advanced, effective_mask, emitted, valid_steps
-from cellserve.models.recurrent_layer import MaskRule, RecurrentLayer
-from cellserve.models.row_lengths import RowLengths
-from cellserve.models.state_layout import SEEN
+from cellserve.models.numerics.cells.cell import Gates, States, Step
+from cellserve.models.numerics.row_lengths import RowLengths
 
 
 class Arrangement(Protocol):

@@ -1,6 +1,6 @@
 """The framework's own answers from a file (`--expect`): .npz arrays x0, x1 … that it was asked and y0, y1 … that it answered.
 
-Knows no networks: whether they are this model's answers is decided in models/framework_parity.py.
+Knows no networks: whether they are this model's answers is decided in models/measuring/framework_parity.py.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from typing import Any, Final
 import numpy.typing as npt
 
 from cellserve.models.errors import ImportRefused
-from cellserve.models.framework_answers import FrameworkAnswers
-from cellserve.models.importers.arrays import read_npz
+from cellserve.models.importers.arrays.npz import read_npz
+from cellserve.models.measuring.framework_answers import FrameworkAnswers
 
 NAME: Final = re.compile(r"([xy])(\d+)?")
 LARGEST_BYTES: Final = 256 << 20  # a few rows show as much as many

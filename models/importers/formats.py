@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Final
 
 from cellserve.models.errors import ImportRefused
-from cellserve.models.importers.checkpoint_location import locate
 from cellserve.models.importers.description import Description
 from cellserve.models.importers.imported import ImportedModel, Source, file_digest
+from cellserve.models.importers.tensorflow1.checkpoint_location import locate
 
 HDF5_SIGNATURE: Final = b"\x89HDF\r\n\x1a\n"
 PICKLE_PROTOCOL: Final = b"\x80"
@@ -139,56 +139,56 @@ def _is_onnx(look: FirstLook) -> bool:
 
 
 def _load_h5(path: Path, description: Description, architecture: Path | None) -> ImportedModel:
-    from cellserve.models.importers.keras_h5 import load_h5
+    from cellserve.models.importers.keras.files.h5 import load_h5
 
     return load_h5(path, description, architecture)
 
 
 def _load_archive(path: Path, description: Description, architecture: Path | None) -> ImportedModel:
-    from cellserve.models.importers.keras_archive import load_archive
+    from cellserve.models.importers.keras.files.archive import load_archive
 
     return load_archive(path, description)
 
 
 def _load_checkpoint(path: Path, description: Description, architecture: Path | None) -> ImportedModel:
-    from cellserve.models.importers.tensorflow1 import load_checkpoint
+    from cellserve.models.importers.tensorflow1.importing import load_checkpoint
 
     prefix = locate(path) or path
     if architecture is not None:
-        from cellserve.models.importers.keras_objects import load_objects
+        from cellserve.models.importers.keras.files.objects import load_objects
 
         return load_objects(prefix, description, architecture)
     return load_checkpoint(prefix, description)
 
 
 def _load_arrays(path: Path, description: Description, architecture: Path | None) -> ImportedModel:
-    from cellserve.models.importers.arrays import read_npz
+    from cellserve.models.importers.arrays.npz import read_npz
     from cellserve.models.importers.ignored import without_ignored
 
     if architecture is not None:
-        from cellserve.models.importers.keras_h5 import load_lists
+        from cellserve.models.importers.keras.files.h5 import load_lists
 
         return load_lists(path, read_npz(path), description, architecture)
-    from cellserve.models.importers.described_layers import from_layers
+    from cellserve.models.importers.arrays.described_layers import from_layers
 
     arrays, notes = without_ignored(read_npz(path), description.ignore or (), str(path))
     return from_layers(path, arrays, description, Source("arrays", "", path.name, file_digest(path)), notes)
 
 
 def _load_torch_zip(path: Path, description: Description, architecture: Path | None) -> ImportedModel:
-    from cellserve.models.importers.pytorch import from_state_dict
-    from cellserve.models.importers.torch_file import is_program, read_torch_zip
+    from cellserve.models.importers.pytorch.file import is_program, read_torch_zip
+    from cellserve.models.importers.pytorch.state_dict import from_state_dict
 
     if is_program(path):
-        from cellserve.models.importers.torch_script import load_script
+        from cellserve.models.importers.pytorch.script.importing import load_script
 
         return load_script(path, description)
     return from_state_dict(path, read_torch_zip(path).without(description.ignore or (), str(path)), description)
 
 
 def _load_safetensors(path: Path, description: Description, architecture: Path | None) -> ImportedModel:
-    from cellserve.models.importers.pytorch import from_state_dict
-    from cellserve.models.importers.torch_file import read_safetensors
+    from cellserve.models.importers.pytorch.file import read_safetensors
+    from cellserve.models.importers.pytorch.state_dict import from_state_dict
 
     return from_state_dict(path, read_safetensors(path).without(description.ignore or (), str(path)), description)
 

@@ -6,7 +6,7 @@ import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
-from cellserve.models.framework_answers import FrameworkAnswers
+from cellserve.models.measuring.framework_answers import FrameworkAnswers
 from cellserve.models.spec import ModelSpec
 from cellserve.models.weights import Weights
 

@@ -18,11 +18,11 @@ from typing import Any, Final
 import numpy as np
 
 from cellserve.models.errors import ImportRefused
-from cellserve.models.framework_answers import FrameworkAnswers
 from cellserve.models.importers import load
 from cellserve.models.importers.formats import detect
 from cellserve.models.importers.imported import ImportedModel, Source
 from cellserve.models.importers.supervision import NO_ROOM, WHAT_TO_DO, Confinement, supervise
+from cellserve.models.measuring.framework_answers import FrameworkAnswers
 from cellserve.models.spec import ModelSpec
 from cellserve.models.weights import Weights
 

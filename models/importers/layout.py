@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from cellserve.models import gate_order
-from cellserve.models.gate_order import GateOrder
-from cellserve.models.recurrent_layer import RecurrentLayer
-from cellserve.models.recurrent_layers import LstmLayer
+from cellserve.models.description import gate_order
+from cellserve.models.description.gate_order import GateOrder
+from cellserve.models.description.layers.cells import LstmLayer
+from cellserve.models.description.layers.recurrent import RecurrentLayer
 
 Array = npt.NDArray[Any]
 Arrays = dict[str, Array]

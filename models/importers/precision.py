@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cellserve.models import reference
-from cellserve.models.golden_pair import golden_inputs
+from cellserve.models.measuring.golden_pair import golden_inputs
 from cellserve.models.spec import ModelSpec
 from cellserve.models.weights import Weights
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from cellserve.models.activation_spec import Activation
+from cellserve.models.description.layers.activation import Activation
 
 Array = npt.NDArray[Any]
 

@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from cellserve.models.clock import Fed
-from cellserve.models.recurrent_layer import RecurrentLayer
+from cellserve.models.description.layers.recurrent import RecurrentLayer
+from cellserve.models.description.shapes import infer_shapes
+from cellserve.models.description.state_layout import StateLayout
+from cellserve.models.description.step_counts import Fed
 from cellserve.models.reference.layers import twin_of
 from cellserve.models.reference.recurrence import run_row
-from cellserve.models.shapes import infer_shapes
 from cellserve.models.spec import ModelSpec
-from cellserve.models.state_layout import StateLayout
 
 Array = npt.NDArray[Any]
 
@@ -111,7 +111,7 @@ def _owner(array_name: str) -> str:
 def _padded_steps(spec: ModelSpec, inputs: tuple[Array, ...]) -> dict[str, int]:
     """The time axis of every tensor that has one, as long as the inputs' time axis makes it."""
     fed = tuple(1 if entry.kind == "vector" else array.shape[1] for entry, array in zip(spec.inputs, inputs))
-    return {name: shape.clock.steps(fed) for name, shape in infer_shapes(spec).items() if shape.sequence}
+    return {name: shape.step_count.steps(fed) for name, shape in infer_shapes(spec).items() if shape.sequence}
 
 
 def _stack(rows: list[Array], padded_steps: int | None) -> Array:

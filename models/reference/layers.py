@@ -7,14 +7,10 @@ from typing import Final
 
 import numpy as np
 
-from cellserve.models.errors import UnknownKind
-from cellserve.models.layer_spec import Layer
-from cellserve.models.merge_layer import MergeLayer
-from cellserve.models.reference import windows
-from cellserve.models.reference.activations import apply
-from cellserve.models.reference.twin import Array, Mask, Masks, Twin, ends, travels
-from cellserve.models.row_layers import FlattenLayer, LastStepLayer, RepeatVectorLayer, ReverseLayer
-from cellserve.models.stepwise_layers import (
+from cellserve.models.description.layers.layer import Layer
+from cellserve.models.description.layers.merge import MergeLayer
+from cellserve.models.description.layers.rows import FlattenLayer, LastStepLayer, RepeatVectorLayer, ReverseLayer
+from cellserve.models.description.layers.stepwise import (
     ActivationLayer,
     BatchNormalizationLayer,
     DenseLayer,
@@ -25,6 +21,10 @@ from cellserve.models.stepwise_layers import (
     PReluLayer,
     UnitNormalizationLayer,
 )
+from cellserve.models.errors import UnknownKind
+from cellserve.models.reference import windows
+from cellserve.models.reference.activations import apply
+from cellserve.models.reference.twin import Array, Mask, Masks, Twin, ends, travels
 
 Arrays = Mapping[str, Array]
 

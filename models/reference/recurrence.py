@@ -12,10 +12,17 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from cellserve.models.description.layers.cells import (
+    GruLayer,
+    JzsLayer,
+    LstmLayer,
+    MinGruLayer,
+    SimpleDeepRnnLayer,
+    SimpleRnnLayer,
+)
+from cellserve.models.description.layers.layer import Layer
+from cellserve.models.description.layers.recurrent import RecurrentLayer
 from cellserve.models.errors import UnknownKind
-from cellserve.models.layer_spec import Layer
-from cellserve.models.recurrent_layer import RecurrentLayer
-from cellserve.models.recurrent_layers import GruLayer, JzsLayer, LstmLayer, MinGruLayer, SimpleDeepRnnLayer, SimpleRnnLayer
 from cellserve.models.reference.activations import apply
 
 Array = npt.NDArray[Any]

@@ -7,11 +7,11 @@ from typing import Final
 
 import numpy as np
 
-from cellserve.models.layer_spec import Layer
+from cellserve.models.description.layers.layer import Layer
+from cellserve.models.description.layers.rows import GlobalPooling1dLayer
+from cellserve.models.description.layers.windowed import Conv1dLayer, Cropping1dLayer, Padding1dLayer, Pooling1dLayer
 from cellserve.models.reference.activations import apply
 from cellserve.models.reference.twin import Array, Masks, Twin, ends
-from cellserve.models.row_layers import GlobalPooling1dLayer
-from cellserve.models.windowed_layers import Conv1dLayer, Cropping1dLayer, Padding1dLayer, Pooling1dLayer
 
 Arrays = Mapping[str, Array]
 

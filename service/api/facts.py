@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple, Protocol
+from typing import Final, Literal, NamedTuple, Protocol, get_args
 
 from cellserve.service.engine.facts import VersionKey
 
@@ -45,13 +45,45 @@ class RequestFact(NamedTuple):
         return self.queue_seconds is not None and self.compute_seconds is not None
 
 
+class TurnedAway(NamedTuple):
+    """So many inference calls of a method were answered from their headers alone, each within `seconds` on average.
+
+    code, cause: as in RequestFact.
+    """
+
+    method: RpcMethod
+    code: str
+    cause: str
+    seconds: float
+    number: int
+
+
+ConnectionEnd = Literal["client", "server", "flood", "pings", "protocol", "not_http2", "silent", "memory", "handshake"]
+CONNECTION_ENDS: Final[tuple[ConnectionEnd, ...]] = get_args(ConnectionEnd)
+
+
+class ConnectionFact(NamedTuple):
+    """A connection was opened, or ended. Told by the front on frames; gRPC's own server tells of none.
+
+    open_connections: now. end: who or what ended it, None for one that was opened: client, it has left; server, told to go
+    elsewhere; the others: docs/security.md.
+    """
+
+    open_connections: int
+    end: ConnectionEnd | None
+
+
 class DoorObserver(Protocol):
     """Called on the event loop; must not block."""
+
+    def on_connection(self, fact: ConnectionFact) -> None: ...
 
     def on_rpc_started(self, method: RpcMethod) -> None: ...
 
     def on_rpc_handled(self, method: RpcMethod, code: str, seconds: float) -> None: ...
 
     def on_request(self, fact: RequestFact) -> None: ...
+
+    def on_turned_away(self, fact: TurnedAway) -> None: ...
 
     def on_loop(self, lag_seconds: float) -> None: ...

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from typing import NamedTuple, TypeVar
 
-from cellserve.models.clock import steps_of
+from cellserve.models.description.step_counts import steps_of
 from cellserve.service.api.calls import CURRENT
 from cellserve.service.api.door import CheckedRequest, Door
 from cellserve.service.api.requests.signature import Signature

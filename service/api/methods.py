@@ -12,7 +12,6 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
-import random
 import time
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import aclosing
@@ -23,19 +22,18 @@ import grpc
 from google.protobuf.message import DecodeError
 
 from cellserve.service.api.access.rights import Access, Guard
+from cellserve.service.api.call_context import Caller, Ending
 from cellserve.service.api.calls import Call, RequestIds, enter
 from cellserve.service.api.facts import DoorObserver, RpcMethod, RpcType
 from cellserve.service.api.failures import told
-from cellserve.service.api.fronts.front import CallContext
 from cellserve.service.api.overload.askers import asker_of
 from cellserve.service.api.overload.gate import Gate
 from cellserve.service.api.overload.refusal_log import RefusalLog
-from cellserve.service.api.status import DETAILS_KEY, REQUEST_ID_KEY, status_of
+from cellserve.service.api.overload.turning_away import TurningAway
+from cellserve.service.api.status import REQUEST_ID_KEY, ending_of
 from cellserve.service.api.submission.requests_at_door import RequestsAtDoor
 from cellserve.service.errors import (
     CAUSE,
-    RETRY_TICKET_KEY,
-    TURNED_AWAY,
     Cancelled,
     DeadlineExpired,
     InvalidInput,
@@ -49,7 +47,6 @@ _log = logging.getLogger(__name__)
 Behaviour = Callable[..., Any]
 Parse = Callable[[bytes], Any]
 Handler = Any  # grpc.RpcMethodHandler; its fields are not typed
-Trailers = tuple[tuple[str, str | bytes], ...]
 
 _NO_REPLY: Final = None  # of a call that ends with a status other than OK: gRPC sends no message then
 
@@ -62,10 +59,10 @@ class _Kind(NamedTuple):
 
 
 class Refusals(NamedTuple):
-    """gate: says which calls are read. turn_away: what one is told that is not. refusal_log: told of each refusal."""
+    """gate: says which calls are read. turning_away: answers the others. refusal_log: told of each refusal."""
 
     gate: Gate
-    turn_away: Callable[[], ServiceError]
+    turning_away: TurningAway
     refusal_log: RefusalLog
 
 
@@ -115,25 +112,23 @@ class Methods:
             self._at_door.tell(self._moved_seconds)
         return self._handlers.get(name)
 
+    def not_offered(self, name: str) -> Ending:
+        return ending_of(NotOffered(f"this server does not offer {name[:256]}"), self._ids.next())
+
     def gated(self, name: str) -> bool:
         return not self._refusals.gate.open and name in self._gated
 
-    def turned_away(self, name: str, context: CallContext) -> bool:
-        gate, turn_away, _ = self._refusals
+    def turned_away(self, name: str, caller: Caller) -> Ending | None:
         kind, guard = self._gated[name]
-        error: ServiceError | None = None
         try:
             if guard is not None:
-                guard(context)
-        except ServiceError as denied:
-            error = denied
-        if error is None:
-            if gate.passes(asker_of(context).client, random.random()):
-                self._at_door.tell(self._moved_seconds)
-                return False
-            error = turn_away()
-        self._begun(context, kind).refused(error)
-        return True
+                guard(caller)
+        except ServiceError as error:
+            return ending_of(error, self._ids.next())
+        ending = self._refusals.turning_away.ending(kind.method, caller)
+        if ending is None:
+            self._at_door.tell(self._moved_seconds)
+        return ending
 
     async def quiet(self, seconds: float, longest_seconds: float) -> None:
         """Waits until no call has come or been answered for so long; at most `longest_seconds`."""
@@ -230,7 +225,7 @@ class _Rpc:
 
     def refused(self, error: Exception) -> None:
         """Lets a unary call end with a status once its handler has returned: cheaper than an abort, which raises through gRPC."""
-        code, message, trailers = self._status(error)
+        code, message, trailers = self._ending(error)
         self._context.set_code(code)
         self._context.set_details(message)
         self._context.set_trailing_metadata(trailers)
@@ -243,20 +238,19 @@ class _Rpc:
         elif isinstance(error, grpc.aio.AbortError):
             self._tell(_name(self._context.code()), None)
         else:
-            await self._context.abort(*self._status(error))
+            await self._context.abort(*self._ending(error))
 
-    def _status(self, error: BaseException) -> tuple[grpc.StatusCode, str, Trailers]:
+    def _ending(self, error: BaseException) -> Ending:
         """What the client is told of it; the observer, the gate and the log are told too."""
         request_id = self._call.request_id
         known = told(error, request_id)
-        status = status_of(known, request_id)
+        ending = ending_of(known, request_id)
         cause = known.metadata.get(CAUSE)
         if cause is not None:
             self._refusals.refusal_log.refused(cause)
-        self._tell(status.code.name, known.reason, cause)
-        _log.debug("%s: %s", self._kind.method.method, status.message)
-        trailers: Trailers = ((REQUEST_ID_KEY, request_id), (DETAILS_KEY, status.details))
-        return status.code, status.message, trailers if known.ticket is None else (*trailers, (RETRY_TICKET_KEY, known.ticket))
+        self._tell(ending.code.name, known.reason, cause)
+        _log.debug("%s: %s", self._kind.method.method, ending.details)
+        return ending
 
     def _tell(self, code: str, reason: str | None, cause: str | None = None) -> None:
         seconds = time.perf_counter() - self._started_seconds
@@ -264,7 +258,7 @@ class _Rpc:
         if not self._kind.inference:
             return
         gate, refused = self._refusals.gate, reason == Overloaded.reason
-        if cause != TURNED_AWAY and (refused or gate.watching):
+        if refused or gate.watching:
             gate.read(self._call.asker().client, refused)
         self._observer.on_request(self._call.fact(code, reason, seconds, cause))
 

@@ -21,6 +21,7 @@ from cellserve.service.api.open_inference.statistics import StatisticsSource
 from cellserve.service.api.overload.gate import Gate
 from cellserve.service.api.overload.loop_lag import LoopLag
 from cellserve.service.api.overload.refusal_log import RefusalLog
+from cellserve.service.api.overload.turning_away import TurningAway
 from cellserve.service.api.typed.registry import ModelRegistryServicer
 from cellserve.service.api.typed.sequences import TypedSequencesServicer
 from cellserve.service.errors import ServiceError
@@ -57,7 +58,10 @@ class ApiServer:
         self._gate = Gate()
         self._lag = LoopLag(self._on_loop)
         self._inference = OpenInferenceServicer(door, observer, totals, server_version, self._refusal_log)
-        refusals = Refusals(self._gate, door.execution.turn_away, self._refusal_log)
+        self._turning_away = TurningAway(
+            self._gate, door.execution.expects, door.execution.turn_away, self._refusal_log, observer
+        )
+        refusals = Refusals(self._gate, self._turning_away, self._refusal_log)
         self._methods = Methods(observer, _INFERENCE, _LIVE, _access(options), door.execution.at_door, refusals)
         open_inference_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(self._inference, self._methods)  # type: ignore[no-untyped-call]
         sequences = TypedSequencesServicer(door, observer, self._refusal_log)
@@ -66,7 +70,7 @@ class ApiServer:
         health_pb2_grpc.add_HealthServicer_to_server(self.health, self._methods)
         describing = reflection.aio.ReflectionServicer(_REFLECTED)  # type: ignore[attr-defined]
         reflection_pb2_grpc.add_ServerReflectionServicer_to_server(describing, self._methods)
-        self._front = front_of(self._methods, options)
+        self._front = front_of(self._methods, options, observer)
 
     def bind(self) -> int:
         """Takes the port, and returns it: the system has chosen it if 0 was asked for. Raises CannotListen."""
@@ -119,6 +123,7 @@ class ApiServer:
     def _on_loop(self, now_seconds: float, busy: float, lag_seconds: float) -> None:
         self._gate.measured(now_seconds, busy, lag_seconds)
         self._front.press(not self._gate.open)
+        self._turning_away.settle()
         self._refusal_log.settle()
         self._observer.on_loop(lag_seconds)
 

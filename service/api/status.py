@@ -1,6 +1,6 @@
 """The one table from error reasons to gRPC statuses, and the google.rpc details that go with them.
 
-Knows no request and no transport: it makes a code, a sentence and bytes.
+Knows no request and no transport: it makes a code, a sentence and trailers.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ from google.protobuf import duration_pb2
 from google.protobuf.message import Message
 from google.rpc import error_details_pb2, status_pb2
 
-from cellserve.service.errors import ServiceError
+from cellserve.service.api.call_context import Ending, Metadata
+from cellserve.service.errors import RETRY_TICKET_KEY, ServiceError
 
 DOMAIN: Final = "cellserve"
 DETAILS_KEY: Final = "grpc-status-details-bin"  # the trailer in which gRPC carries a google.rpc.Status
@@ -82,6 +83,15 @@ def status_of(error: ServiceError, request_id: str) -> ErrorStatus:
         seconds, nanos = divmod(round(hint_seconds * 1e9), 10**9)
         _add(status, error_details_pb2.RetryInfo(retry_delay=duration_pb2.Duration(seconds=seconds, nanos=nanos)))
     return ErrorStatus(code, message, status.SerializeToString())
+
+
+def ending_of(error: ServiceError, request_id: str) -> Ending:
+    """The same as a call is told it: with the details, and what else its client needs, in the trailers."""
+    status = status_of(error, request_id)
+    trailing: Metadata = ((REQUEST_ID_KEY, request_id), (DETAILS_KEY, status.details))
+    if error.ticket is not None:
+        trailing = (*trailing, (RETRY_TICKET_KEY, error.ticket))
+    return Ending(status.code, status.message, trailing)
 
 
 def retry_after_seconds(error: ServiceError) -> float | None:

@@ -7,12 +7,12 @@ from collections.abc import Mapping
 from math import prod
 from typing import Any
 
-from cellserve.models.pass_cutting import cut
-from cellserve.models.passes import plan
-from cellserve.models.shapes import expected_weights, infer_shapes
+from cellserve.models.description.causal_plan import causal_plan
+from cellserve.models.description.shapes import expected_weights, infer_shapes
+from cellserve.models.description.tensor_shape import TensorShape
+from cellserve.models.measuring.traffic import TRAFFIC_KINDS, TRAFFIC_WORDS, TrafficKind
+from cellserve.models.passes.cutting import cut
 from cellserve.models.spec import ModelSpec
-from cellserve.models.tensor_shape import TensorShape
-from cellserve.models.traffic import TRAFFIC_KINDS, TRAFFIC_WORDS, TrafficKind
 from cellserve.service.cli.output import print_table
 
 
@@ -25,7 +25,7 @@ def parameters(spec: ModelSpec) -> Counter[str]:
 
 
 def as_data(spec: ModelSpec) -> dict[str, Any]:
-    shapes, counts, steps = infer_shapes(spec), parameters(spec), plan(spec)
+    shapes, counts, steps = infer_shapes(spec), parameters(spec), causal_plan(spec)
     return {
         "inputs": {wire: _shape(shapes[entry.name]) for wire, entry in zip(spec.input_names(), spec.inputs, strict=True)},
         "outputs": {wire: _shape(shapes[name]) for wire, name in zip(spec.output_names(), spec.outputs, strict=True)},

@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from cellserve.models.golden_pair import vocabulary
-from cellserve.models.shapes import minimum_time_steps, required_time_steps
+from cellserve.models.description.layers.stepwise import DenseLayer
+from cellserve.models.description.shapes import minimum_time_steps, required_time_steps
+from cellserve.models.measuring.golden_pair import vocabulary
 from cellserve.models.spec import InputSpec, ModelSpec
-from cellserve.models.stepwise_layers import DenseLayer
 
 FILE: Final = "expect.npz"
 ROWS: Final = 3

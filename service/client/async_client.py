@@ -14,9 +14,10 @@ import grpc
 from cellserve.service.client.call import Call, CallSettings, RunOptions
 from cellserve.service.client.channel import Endpoint
 from cellserve.service.client.live.async_sequence import AsyncLiveSequence
+from cellserve.service.client.live.conversation import Ask, Talk, asking
 from cellserve.service.client.live.info import SequenceInfo, sequence_infos
 from cellserve.service.client.live.replay import ReplayLimits
-from cellserve.service.client.live.sequence import Ask, Course, Talk, asking
+from cellserve.service.client.live.sequence import Course
 from cellserve.service.client.prediction import Prediction
 from cellserve.service.client.registry import (
     ModelDescription,

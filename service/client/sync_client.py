@@ -16,9 +16,10 @@ import grpc
 from cellserve.service.client.call import CallSettings, RunOptions
 from cellserve.service.client.channel import HEALTH_CHECK, Endpoint, is_serving
 from cellserve.service.client.errors import FailedCall, is_answered, mirrored
+from cellserve.service.client.live.conversation import Ask, Talk, asking
 from cellserve.service.client.live.info import SequenceInfo, sequence_infos
 from cellserve.service.client.live.replay import ReplayLimits
-from cellserve.service.client.live.sequence import Ask, Course, Talk, asking
+from cellserve.service.client.live.sequence import Course
 from cellserve.service.client.live.sync_sequence import LiveSequence
 from cellserve.service.client.prediction import Prediction
 from cellserve.service.client.registry import (

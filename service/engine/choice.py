@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from cellserve.models.traffic import FEW_ROWS, MANY_ROWS, TrafficKind, kind_of
+from cellserve.models.measuring.traffic import FEW_ROWS, MANY_ROWS, TrafficKind, kind_of
 
 
 class Choice:

@@ -13,9 +13,9 @@ from threading import Event, Lock
 
 from torch import device, set_num_threads
 
-from cellserve.models.calibration import Calibration, calibrate
+from cellserve.models.measuring.calibration import Calibration, calibrate
+from cellserve.models.measuring.traffic import TrafficKind
 from cellserve.models.network import Network
-from cellserve.models.traffic import TrafficKind
 from cellserve.service.engine.admission.admission import check_deadline
 from cellserve.service.engine.admission.appointments import Appointments
 from cellserve.service.engine.asker import ANYBODY, Asker
@@ -192,6 +192,11 @@ class Engine:
             if not all(worker.post(Submit(lane, sequence)) for worker, lane, sequence in admitted):
                 raise InternalFailure("the server's engine has failed and takes no more work")
             return [sequence.id for _, _, sequence in admitted]
+
+    def expects(self, ticket: str) -> bool:
+        """Whether whoever has this ticket was told to come now. Any thread."""
+        with self._lock:
+            return self._workers[0].admission.expects(ticket, self._clock())
 
     def turn_away(self) -> Overloaded:
         """For a call that there is no time to read: when it should come again. Any thread."""

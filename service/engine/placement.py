@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from cellserve.models.implementations import INTERPRETED
+from cellserve.models.measuring.traffic import TrafficKind
 from cellserve.models.network import Network
-from cellserve.models.traffic import TrafficKind
 from cellserve.service.engine.admission.workload import Workload
 from cellserve.service.engine.choice import Choice
 from cellserve.service.engine.facts import VersionKey

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from cellserve.models.clock import Fed
+from cellserve.models.description.step_counts import Fed
 from cellserve.service.engine.estimate import NO_ESTIMATE, Estimate
 from cellserve.service.engine.facts import VersionKey
 
 if TYPE_CHECKING:
-    from cellserve.models.pass_memory import PassMemory
+    from cellserve.models.passes.memory import PassMemory
     from cellserve.service.engine.state_pool import RowHandle
 
 

@@ -14,7 +14,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from cellserve.models.uploads import indices
+from cellserve.models.numerics.uploads import indices
 
 
 class RowHandle(NamedTuple):

@@ -13,9 +13,10 @@ from typing import Any, Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
-from cellserve.models.traffic import TrafficKind
-from cellserve.service.api.facts import RequestFact, RpcMethod
+from cellserve.models.measuring.traffic import TrafficKind
+from cellserve.service.api.facts import CONNECTION_ENDS, ConnectionFact, RequestFact, RpcMethod, TurnedAway
 from cellserve.service.engine.facts import IterationFact, SequenceFact, VersionKey
+from cellserve.service.errors import Overloaded
 from cellserve.service.metrics.facts import Fact, LoopFact, RpcEnd, SessionChange, SessionStep
 from cellserve.service.metrics.group_by import group_by
 from cellserve.service.metrics.histograms import Histogram
@@ -64,7 +65,7 @@ _REFUSALS: Final = frozenset(
 class Books:
     """For one thread at a time. Makes its families in `registry`."""
 
-    def __init__(self, registry: CollectorRegistry, statistics: Statistics, server_version: str) -> None:
+    def __init__(self, registry: CollectorRegistry, statistics: Statistics, server_version: str, front: str) -> None:
         self._statistics = statistics
         self._unloaded: set[VersionKey] = set()
         self._runs: dict[tuple[VersionKey | None, str], RunSeries] = {}
@@ -74,7 +75,9 @@ class Books:
             RequestFact: self._book_requests,
             RpcMethod: self._book_rpc_starts,
             RpcEnd: self._book_rpc_ends,
+            ConnectionFact: self._book_connections,
             LoopFact: self._book_loop,
+            TurnedAway: self._book_turned_away,
             SessionChange: self._book_session_changes,
             SessionStep: self._book_session_steps,
         }
@@ -117,6 +120,10 @@ class Books:
         self._session_events = counter("cellserve_session_events", "What became of live sequences.", (*_VERSION, "event"))
         self._rejected = counter("cellserve_rejected", "Inference requests turned away at the door.", ("reason",))
         self._overload = counter("cellserve_overload_refused", "Requests refused for overload, by what was short.", ("cause",))
+        self._connections = Gauge("cellserve_connections", "Connections open at the front on frames.", registry=registry)
+        self._connection_ends = counter("cellserve_connections_ended", "Connections ended, by who or what did.", ("cause",))
+        for end in CONNECTION_ENDS:
+            self._connection_ends.labels(end)
         self._loop_lag = histogram(
             "event_loop_lag_seconds", "How late the event loop comes to what is due.", SECONDS, ()
         ).labels()
@@ -125,7 +132,8 @@ class Books:
             counter("grpc_server_handled", "RPCs ended, by gRPC status.", (*_RPC, "grpc_code")),
             Histogram("grpc_server_handling_seconds", "RPCs handled.", _RPC, SECONDS, registry),
         )
-        Gauge("cellserve_build_info", "The server's version.", ("version",), registry=registry).labels(server_version).set(1)
+        built = Gauge("cellserve_build_info", "The server's version, and its front.", ("version", "front"), registry=registry)
+        built.labels(server_version, front).set(1)
 
     def book(self, facts: list[Fact]) -> None:
         for kind, alike in group_by(facts, type).items():
@@ -187,6 +195,17 @@ class Books:
     def _book_rpc_ends(self, ends: list[RpcEnd]) -> None:
         for method, of_method in group_by(ends, attrgetter("method")).items():
             self._by_method.add_ends(method, of_method)
+
+    def _book_turned_away(self, facts: list[TurnedAway]) -> None:
+        for method, code, cause, seconds, number in facts:
+            self._by_method.add_started(method, number)
+            self._by_method.add_ends(method, [RpcEnd(method, code, seconds)] * number)
+            self._book_requests([RequestFact(None, "", code, Overloaded.reason, seconds, cause=cause)] * number)
+
+    def _book_connections(self, facts: list[ConnectionFact]) -> None:
+        self._connections.set(facts[-1].open_connections)
+        for end, number in Tally([fact.end for fact in facts if fact.end is not None]).items():
+            self._connection_ends.labels(end).inc(number)
 
     def _book_loop(self, facts: list[LoopFact]) -> None:
         self._loop_lag.add([fact.lag_seconds for fact in facts])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from cellserve.service.api.facts import RequestFact, RpcMethod
+from cellserve.service.api.facts import ConnectionFact, RequestFact, RpcMethod, TurnedAway
 from cellserve.service.engine.facts import IterationFact, SequenceFact, VersionKey
 from cellserve.service.sessions.observer import SessionEvent
 
@@ -38,4 +38,15 @@ class LoopFact(NamedTuple):
 
 
 # A method stands for one rpc of it that has started.
-Fact = IterationFact | SequenceFact | RequestFact | RpcMethod | RpcEnd | LoopFact | SessionChange | SessionStep
+Fact = (
+    IterationFact
+    | SequenceFact
+    | RequestFact
+    | RpcMethod
+    | RpcEnd
+    | ConnectionFact
+    | LoopFact
+    | TurnedAway
+    | SessionChange
+    | SessionStep
+)

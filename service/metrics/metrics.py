@@ -14,8 +14,8 @@ from typing import Final
 from prometheus_client import CollectorRegistry
 from prometheus_client.metrics_core import Metric
 
-from cellserve.models.traffic import TrafficKind
-from cellserve.service.api.facts import RequestFact, RpcMethod
+from cellserve.models.measuring.traffic import TrafficKind
+from cellserve.service.api.facts import ConnectionFact, RequestFact, RpcMethod, TurnedAway
 from cellserve.service.engine.facts import IterationFact, LaneFact, SequenceFact, VersionKey
 from cellserve.service.metrics.books import Books
 from cellserve.service.metrics.facts import Fact, LoopFact, RpcEnd, SessionChange, SessionStep
@@ -35,11 +35,11 @@ class Metrics:
     soon: has a function called when it delays no request, such as an event loop's call_soon_threadsafe.
     """
 
-    def __init__(self, server_version: str, soon: Soon = now) -> None:
+    def __init__(self, server_version: str, front: str = "", soon: Soon = now) -> None:
         self._ledger = Ledger[Fact](lambda facts: self._books.book(facts), _FACTS, soon)
         self.registry = _Registry(self._ledger.settled)
         self.statistics = Statistics(self._ledger.settled)  # the same facts as totals
-        self._books = Books(self.registry, self.statistics, server_version)
+        self._books = Books(self.registry, self.statistics, server_version, front)
 
     def watch(
         self,
@@ -72,6 +72,12 @@ class Metrics:
         self._ledger.tell(RpcEnd(method, code, seconds))
 
     def on_request(self, fact: RequestFact) -> None:
+        self._ledger.tell(fact)
+
+    def on_turned_away(self, fact: TurnedAway) -> None:
+        self._ledger.tell(fact)
+
+    def on_connection(self, fact: ConnectionFact) -> None:
         self._ledger.tell(fact)
 
     def on_loop(self, lag_seconds: float) -> None:

@@ -66,7 +66,7 @@ def failure_words(error: Exception) -> str:
 
 
 def _withdraw_what_fails(network: Network, manifest: Manifest) -> dict[str, str]:
-    from cellserve.models.parity import GoldenPair, ParityFailure, verify
+    from cellserve.models.measuring.parity import GoldenPair, ParityFailure, verify
 
     try:
         golden = GoldenPair.from_json(manifest.golden)

@@ -1,4 +1,4 @@
-"""Every sequence that is live: by id, by how long it has been idle, by age. Begins and ends them, and says why they ended.
+"""Every sequence that is live: by id, by age, and which are idle. Begins and ends them, and says why they ended.
 
 Whoever works with a sequence has its turn (session.py); only sequences that nobody works with expire, are evicted or retire.
 Runs on the event loop; knows no feeds, no disk and no timers.
@@ -16,6 +16,7 @@ import numpy.typing as npt
 from cellserve.service.engine.facts import VersionKey
 from cellserve.service.registry.model_settings import ModelSettings
 from cellserve.service.sessions.epochs import Epochs
+from cellserve.service.sessions.idle import IdleSessions
 from cellserve.service.sessions.observer import SessionCount, SessionEvent, SessionObserver
 from cellserve.service.sessions.session import Session
 from cellserve.service.sessions.settings import SessionSettings
@@ -51,9 +52,7 @@ class LiveSessions:
         self._clock = clock
         self.on_change: Callable[[SessionKey], None] = _nobody_asks
         self._sessions: dict[SessionKey, Session] = {}
-        self._idle: dict[str, OrderedDict[Session, None]] = {}  # by model, longest idle first; states in memory
-        self._parked: dict[str, OrderedDict[Session, None]] = {}  # the same; states on disk, as they were parked
-        self._looked_at: dict[str, OrderedDict[Session, None]] = {}  # the same; worked with since, without their states
+        self._idle = IdleSessions()
         self._ages: OrderedDict[Session, None] = OrderedDict()  # oldest first; empty where age has no limit
 
     def __len__(self) -> int:
@@ -87,7 +86,7 @@ class LiveSessions:
     async def take(self, session: Session) -> None:
         """The caller's turn; it must call `give`."""
         if not session.busy and session.pin is not None:
-            self._remove_from_idle(session)
+            self._idle.remove(session)
         await session.take_turn(self.give)
 
     def give(self, session: Session) -> None:
@@ -106,7 +105,7 @@ class LiveSessions:
     def rest(self, session: Session, used_seconds: float) -> None:
         """It is idle since then: nobody's turn, and after all others that are idle."""
         session.used_seconds = used_seconds
-        self._add(session, self._idle if session.parked is None else self._looked_at)
+        self._idle.add(session)
 
     # --- lives ---
 
@@ -141,7 +140,7 @@ class LiveSessions:
         if pin is None:
             return
         if not session.busy:
-            self._remove_from_idle(session)
+            self._idle.remove(session)
             del self._sessions[session.key]
         self._ages.pop(session, None)
         if session.row is not None:
@@ -162,9 +161,8 @@ class LiveSessions:
     def reap(self) -> None:
         """Ends what is due: idle or alive for too long, or on a version whose time is over."""
         now = self._clock()
-        for lives in (self._idle, self._parked, self._looked_at):
-            for model in list(lives):
-                self._reap_idle(model, lives[model], now)
+        for model, queue in self._idle.queues():
+            self._reap_idle(model, queue, now)
         for session in list(takewhile(lambda session: self._is_old(session, now), self._ages)):
             if not session.busy:
                 self._bury(session, Ending.AGE)
@@ -176,11 +174,10 @@ class LiveSessions:
     def next_due_seconds(self) -> float | None:
         """When `reap` will have something to do, on the clock; None for never. Too early at times, never too late."""
         due = [pin.ends_seconds for pin in self.pins if pin.ends_seconds is not None and pin.idle + pin.parked]
-        for lives in (self._idle, self._parked, self._looked_at):
-            for model, sessions in lives.items():
-                idle_seconds = self.idle_seconds(model)
-                if sessions and idle_seconds:
-                    due.append(next(iter(sessions)).used_seconds + idle_seconds)
+        for model, queue in self._idle.queues():
+            idle_seconds = self.idle_seconds(model)
+            if idle_seconds:
+                due.append(next(iter(queue)).used_seconds + idle_seconds)
         oldest = next((session for session in self._ages if not session.busy), None)
         if oldest is not None:
             due.append(oldest.created_seconds + self._settings.max_age_seconds)
@@ -192,12 +189,10 @@ class LiveSessions:
 
     def evict_longest_idle(self, *, in_memory: bool = False) -> bool:
         """in_memory: of those whose states are there. False if there is none that nobody works with."""
-        places = (self._idle,) if in_memory else (self._parked, self._looked_at, self._idle)
-        heads = [next(iter(sessions)) for lives in places for sessions in lives.values() if sessions]
-        if not heads:
-            return False
-        self._bury(min(heads, key=lambda session: session.used_seconds), Ending.EVICTED)
-        return True
+        longest = self._idle.longest(in_memory=in_memory)
+        if longest is not None:
+            self._bury(longest, Ending.EVICTED)
+        return longest is not None
 
     def retire(self, key: VersionKey) -> None:
         """The version is on its way out: its sequences have the drain time to end."""
@@ -228,27 +223,23 @@ class LiveSessions:
 
     def coldest(self, rows: int) -> list[Session]:
         """Up to `rows` idle sequences whose states are in memory, longest idle first (those of one model together)."""
-        heads = [(next(iter(sessions)).used_seconds, model) for model, sessions in self._idle.items() if sessions]
-        if not heads:
-            return []
-        sessions = self._idle[min(heads)[1]]
-        return [session for session, _ in zip(sessions, range(rows))]
+        return self._idle.coldest(rows)
 
     def mark_parked(self, session: Session, parked: ParkedRow) -> None:
         """An idle sequence's state is on disk now, and no longer in memory."""
         if session.pin is None or session.row is None or session.busy:
             raise RuntimeError(f"{session.key} cannot be parked")
-        self._remove_from_idle(session)
+        self._idle.remove(session)
         session.pin.slab.free(session.row)
         session.row, session.parked = None, parked
-        self._add(session, self._parked)
+        self._idle.add_parked(session)
 
     # --- the work behind them ---
 
-    def _reap_idle(self, model: str, sessions: OrderedDict[Session, None], now: float) -> None:
+    def _reap_idle(self, model: str, queue: OrderedDict[Session, None], now: float) -> None:
         idle_seconds = self.idle_seconds(model)
-        while idle_seconds and sessions:
-            longest = next(iter(sessions))
+        while idle_seconds and queue:
+            longest = next(iter(queue))
             if longest.used_seconds + idle_seconds > now:
                 return
             self._bury(longest, Ending.IDLE)
@@ -272,34 +263,6 @@ class LiveSessions:
 
     def _bury(self, session: Session, ending: Ending) -> None:
         self.end(session, _EVENTS[ending], ending)
-
-    def _add(self, session: Session, lives: dict[str, OrderedDict[Session, None]]) -> None:
-        """After all others there, none of which was used later."""
-        pin = session.pin
-        if pin is None:
-            return
-        lives.setdefault(session.key.model, OrderedDict())[session] = None
-        if session.parked is None:
-            pin.idle += 1
-        else:
-            pin.parked += 1
-
-    def _remove_from_idle(self, session: Session) -> None:
-        pin = session.pin
-        if pin is None:
-            return
-        model = session.key.model
-        lives = self._idle
-        if session.parked is not None:
-            lives = self._parked if session in self._parked.get(model, ()) else self._looked_at
-        sessions = lives[model]
-        del sessions[session]
-        if not sessions:
-            del lives[model]
-        if session.parked is None:
-            pin.idle -= 1
-        else:
-            pin.parked -= 1
 
 
 def _nobody_asks(key: SessionKey) -> None:

@@ -32,7 +32,7 @@ async def serve(
 ) -> None:
     """Prints its port, serves until standard input is closed. engine_of: what has the methods of an Engine that requests use."""
     settings = Settings(repository=Path(folder), host="127.0.0.1", port=0, metrics_port=0, front=front)
-    metrics = Metrics("bench", asyncio.get_running_loop().call_soon_threadsafe)
+    metrics = Metrics("bench", front, asyncio.get_running_loop().call_soon_threadsafe)
     inbox = Inbox(asyncio.get_running_loop())
     engine = engine_of(inbox, metrics)
     catalog = Catalog(Repository(settings.repository), engine, settings, observer=metrics)

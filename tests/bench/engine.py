@@ -19,6 +19,7 @@ from tests.bench.measure import interleaved_cpu_seconds
 from tests.bench.workloads import Workload
 
 COUNTS = {"stack-a": 512, "seed-tf": 192, "tiny": 2048}
+KERNELS = ("onnxruntime", "packed")
 ROUNDS = 5
 PERFECT_ROWS = 32
 SETTINGS = EngineSettings(
@@ -36,12 +37,12 @@ def run() -> None:
     for workload in workloads.ALL:
         network, sequences = workload.network(), workload.sequences(COUNTS[workload.name])
         contenders = {"products": lambda w=workload, s=sequences: _products(w, s)}
-        for label in ("fused", "onnxruntime"):
+        for label in ("fused", *KERNELS):
             contenders[f"perfect batcher, {label}"] = lambda n=network, s=sequences, i=label: _perfect_batcher(n, s, i)
         with _Engines(network) as engines, _Engines(network) as keeping:
             contenders["engine, fused, states wanted"] = lambda e=keeping, s=sequences: e.answer_all(s, "fused", want_state=True)
             for label, reason in network.implementations.items():
-                if reason is None and (label in ("fused", "onnxruntime") or workload is workloads.TINY):
+                if reason is None and (label in ("fused", *KERNELS) or workload is workloads.TINY):
                     contenders[f"engine, {label}"] = lambda e=engines, s=sequences, i=label: e.answer_all(s, i)
             contenders["engine, auto"] = lambda e=engines, s=sequences: e.answer_all(s, None)
             seconds = interleaved_cpu_seconds(contenders, ROUNDS)

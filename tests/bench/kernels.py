@@ -1,4 +1,4 @@
-"""One call of a network, `advance`, under each implementation: rows x time steps, even and ragged; and what hard_sigmoid costs.
+"""One call of a network under each implementation: rows x time steps, even and ragged; packed against onnxruntime; hard_sigmoid.
 
 Milliseconds of the calling thread, the lowest of several turns: what is left of a call when nobody disturbs it.
 """
@@ -10,13 +10,15 @@ from dataclasses import replace
 
 import torch
 
+from cellserve.models.measuring.benchmark_call import BenchmarkCall
 from cellserve.models.network import Network
-from cellserve.models.probe import Probe
 from tests.bench import table, workloads
 
 SHAPES = ((1, 1), (32, 1), (1, 16), (8, 16), (16, 16), (32, 16), (32, 64))  # rows, time steps
 TURNS = 12
 SLOW_SECONDS = 0.02  # of a call: two turns are enough
+KERNEL_SHAPES = tuple((rows, steps) for rows in (1, 8, 32) for steps in (16, 64, 510))
+KERNELS = ("onnxruntime", "packed")
 ACTIVATIONS = ("sigmoid", "hard_sigmoid", "hard_sigmoid_relu6")
 
 
@@ -26,27 +28,44 @@ def run() -> None:
         network = workload.network()
         rows = [_row(network, rows, steps, ragged) for rows, steps in SHAPES for ragged in (False, True)[: min(rows, steps)]]
         table.show(f"one call, {workload.name}: ms, and times the fastest", ["rows x steps", *network.implementations], rows)
+    packed_against_onnxruntime()
     for workload in workloads.ALL:
         networks = {name: replace(workload, recurrent_activation=name).network() for name in ACTIVATIONS}
-        rows = [_activations(networks, rows, steps) for rows, steps in SHAPES]
-        table.show(f"onnxruntime, {workload.name}, by recurrent_activation: ms", ["rows x steps", *ACTIVATIONS, "ratio"], rows)
+        for label in KERNELS:
+            rows = [_activations(networks, label, rows, steps) for rows, steps in SHAPES]
+            table.show(f"{label}, {workload.name}, by recurrent_activation: ms", ["rows x steps", *ACTIVATIONS, "ratio"], rows)
+
+
+def packed_against_onnxruntime() -> None:
+    """A chunk in one call, in turns."""
+    torch.set_num_threads(1)
+    networks = {workload.name: workload.network() for workload in workloads.ALL}
+    rows = []
+    for count, steps in KERNEL_SHAPES:
+        cells = []
+        for network in networks.values():
+            probe = BenchmarkCall(network, [steps] * count)
+            lowest = _lowest({label: (probe, label) for label in KERNELS})
+            cells.append(f"{lowest['packed']:.3f} / {lowest['onnxruntime']:.3f} = {lowest['packed'] / lowest['onnxruntime']:.2f}")
+        rows.append([f"{count} x {steps}", *cells])
+    table.show("one call, packed / onnxruntime: ms", ["rows x steps", *networks], rows)
 
 
 def _row(network: Network, rows: int, steps: int, ragged: bool) -> list[str]:
-    probe = Probe(network, _lengths(rows, steps, ragged))
+    probe = BenchmarkCall(network, _lengths(rows, steps, ragged))
     lowest = _lowest({label: (probe, label) for label in network.offered})
     fastest = min(lowest.values())
     cells = [f"{lowest[label]:.3f} ({lowest[label] / fastest:.1f})" for label in network.implementations]
     return [f"{rows} x {steps}{' ragged' if ragged else ''}", *cells]
 
 
-def _activations(networks: dict[str, Network], rows: int, steps: int) -> list[str]:
-    lowest = _lowest({name: (Probe(network, [steps] * rows), "onnxruntime") for name, network in networks.items()})
+def _activations(networks: dict[str, Network], label: str, rows: int, steps: int) -> list[str]:
+    lowest = _lowest({name: (BenchmarkCall(network, [steps] * rows), label) for name, network in networks.items()})
     hard = max(lowest["hard_sigmoid"], lowest["hard_sigmoid_relu6"])
     return [f"{rows} x {steps}", *(f"{value:.3f}" for value in lowest.values()), f"{hard / lowest['sigmoid']:.2f}"]
 
 
-def _lowest(contenders: dict[str, tuple[Probe, str]]) -> dict[str, float]:
+def _lowest(contenders: dict[str, tuple[BenchmarkCall, str]]) -> dict[str, float]:
     """Milliseconds by contender."""
     seconds: dict[str, list[float]] = {name: [] for name in contenders}
     for turn in range(TURNS):

@@ -34,7 +34,7 @@ from tests.bench.workloads import SEED_TF, STACK_A, Workload
 FACTORS = (2, 5, 10, 20)
 FURTHER = (2, 10)  # with the other deadlines
 SECONDS = 6.0
-MOST_PER_SECOND = 2500.0  # calls that one generator can send on these cores and not be late
+MOST_PER_SECOND = 8000.0  # calls that one generator can send on these cores and not be late
 SHORT_TO_LONG = 9
 SESSIONS = 8
 

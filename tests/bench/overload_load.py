@@ -14,16 +14,19 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import grpc
 import numpy as np
+import uvloop
+from google.rpc import error_details_pb2, status_pb2
 
-from cellserve.service.client.errors import mirrored
 from cellserve.service.errors import RETRY_TICKET_KEY
-from tests.bench import door_traffic
+from tests.bench import door_traffic, http2_calls
+from tests.bench.http2_calls import Connection, Reply
 
-_CHANNELS = 4
+_CONNECTIONS = 4
+_OK, _REFUSED = grpc.StatusCode.OK.value[0], grpc.StatusCode.RESOURCE_EXHAUSTED.value[0]
+_NAMES = {code.value[0]: code.name for code in grpc.StatusCode}
 _INFER = "/inference.GRPCInferenceService/ModelInfer"
 
 
@@ -64,10 +67,8 @@ class Outcome:
 
 
 class _Caller:
-    def __init__(self, plan: Plan) -> None:
-        options = [("grpc.use_local_subchannel_pool", 1)]
-        self._channels = [grpc.aio.insecure_channel(plan.address, options=options) for _ in range(_CHANNELS)]
-        self._calls = [channel.unary_unary(_INFER) for channel in self._channels]
+    def __init__(self, plan: Plan, connections: list[Connection]) -> None:
+        self._connections = connections
         random = np.random.default_rng(1)
         sequences = [random.standard_normal((steps, plan.width), dtype=np.float32) for steps in sorted(set(plan.lengths))]
         self._payloads = {len(each): door_traffic.infer_request(plan.model, each).SerializeToString() for each in sequences}
@@ -77,40 +78,42 @@ class _Caller:
         self.outcome = Outcome()
 
     async def ask(self, steps: int, counted: bool) -> None:
-        error = await self._once(steps, counted, ())
-        if error is None or not self._plan.following:
+        reply = await self._once(steps, counted, ())
+        if reply.code == _OK or not self._plan.following:
             return
-        told = mirrored(error, self._plan.address)
-        ticket = next((value for key, value in error.trailing_metadata() or () if key == RETRY_TICKET_KEY), None)
-        if told.retry_after_seconds is None or ticket is None or told.retry_after_seconds > self._plan.seconds:
+        hint_seconds, ticket = _hint_seconds(reply), reply.trailers.get(RETRY_TICKET_KEY)
+        if hint_seconds is None or ticket is None or hint_seconds > self._plan.seconds:
             return
-        await asyncio.sleep(told.retry_after_seconds)
-        again = await self._once(steps, False, ((RETRY_TICKET_KEY, ticket),))
+        await asyncio.sleep(hint_seconds)
+        again = await self._once(steps, False, ((RETRY_TICKET_KEY, ticket.decode()),))
         self.outcome.returned += 1
-        self.outcome.returned_answered += again is None
+        self.outcome.returned_answered += again.code == _OK
 
-    async def _once(self, steps: int, counted: bool, metadata: Sequence[tuple[str, Any]]) -> Any:
+    async def _once(self, steps: int, counted: bool, metadata: Sequence[tuple[str, str]]) -> Reply:
         self._number += 1
         began = time.monotonic()
-        call = self._calls[self._number % _CHANNELS]
+        connection = self._connections[self._number % _CONNECTIONS]
+        reply = await connection.call(_INFER, self._payloads[steps], self._plan.deadline_seconds, metadata)
         if counted:
             self.outcome.calls[steps] += 1
-        try:
-            await call(self._payloads[steps], timeout=self._plan.deadline_seconds, metadata=metadata)
-        except grpc.aio.AioRpcError as error:
-            if counted:
-                self.outcome.codes[error.code().name] += 1
-                if any(key == RETRY_TICKET_KEY or key == "grpc-status-details-bin" for key, _ in error.trailing_metadata() or ()):
-                    self.outcome.hinted += error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+            if reply.code == _OK:
+                self.outcome.answered[steps] += 1
+            else:
+                self.outcome.codes[_NAMES[reply.code]] += 1
+                if reply.code == _REFUSED:
+                    self.outcome.hinted += _hint_seconds(reply) is not None
                     self.refusals.append(time.monotonic() - began)
-            return error
-        if counted:
-            self.outcome.answered[steps] += 1
-        return None
+        return reply
 
-    async def close(self) -> None:
-        for channel in self._channels:
-            await channel.close()
+
+def _hint_seconds(reply: Reply) -> float | None:
+    """When to come again, as google.rpc has it."""
+    status = status_pb2.Status.FromString(reply.trailers.get("grpc-status-details-bin", b""))
+    for detail in status.details:
+        hint = error_details_pb2.RetryInfo()
+        if detail.Unpack(hint):
+            return hint.retry_delay.seconds + hint.retry_delay.nanos * 1e-9
+    return None
 
 
 async def _closed(plan: Plan, caller: _Caller, begin: float) -> None:
@@ -146,7 +149,8 @@ async def _open(plan: Plan, caller: _Caller, begin: float) -> list[float]:
 
 
 async def run(plan: Plan) -> Outcome:
-    caller = _Caller(plan)
+    connections = [await http2_calls.connect(plan.address) for _ in range(_CONNECTIONS)]
+    caller = _Caller(plan, connections)
     begin, cpu = time.monotonic(), time.process_time()
     late = await _open(plan, caller, begin) if plan.rate_per_second else await _closed(plan, caller, begin)
     outcome = caller.outcome
@@ -154,9 +158,10 @@ async def run(plan: Plan) -> Outcome:
     outcome.busy = (time.process_time() - cpu) / (time.monotonic() - begin)
     outcome.late_seconds = float(np.percentile(late, 99)) if late else 0.0
     outcome.refusal_p99_seconds = float(np.percentile(caller.refusals, 99)) if caller.refusals else 0.0
-    await caller.close()
+    for connection in connections:
+        connection.close()
     return outcome
 
 
 if __name__ == "__main__":
-    print(json.dumps(vars(asyncio.run(run(Plan(**json.loads(sys.argv[1])))))))
+    print(json.dumps(vars(uvloop.run(run(Plan(**json.loads(sys.argv[1])))))))

@@ -21,6 +21,9 @@ class StandIn:
     def submit_all(self, works: Rows[Work], asker: Asker) -> list[int]:
         return [self.submit(work) for work in works]
 
+    def expects(self, ticket: str) -> bool:
+        return False
+
     def turn_away(self) -> Overloaded:
         return Overloaded("more requests come than can be read")
 

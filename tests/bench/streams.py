@@ -22,9 +22,9 @@ from threading import Thread
 import grpc
 import numpy as np
 
+from cellserve.models.description.layers.cells import LstmLayer
+from cellserve.models.description.shapes import expected_weights
 from cellserve.models.importers.imported import ImportedModel, Source
-from cellserve.models.recurrent_layers import LstmLayer
-from cellserve.models.shapes import expected_weights
 from cellserve.models.spec import InputSpec, ModelSpec
 from cellserve.models.weights import Weights
 from cellserve.service.client import AsyncClient, Client

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cellserve.models.merge_layer import MergeLayer
+from cellserve.models.description.layers.cells import LstmLayer
+from cellserve.models.description.layers.merge import MergeLayer
+from cellserve.models.description.layers.rows import ReverseLayer
+from cellserve.models.description.layers.stepwise import DenseLayer
+from cellserve.models.description.shapes import expected_weights
 from cellserve.models.network import Network
-from cellserve.models.recurrent_layers import LstmLayer
-from cellserve.models.row_layers import ReverseLayer
-from cellserve.models.shapes import expected_weights
 from cellserve.models.spec import InputSpec, LayerSpec, ModelSpec
-from cellserve.models.stepwise_layers import DenseLayer
 from cellserve.models.weights import Weights
 
 

@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 
 from cellserve.models import importers, reference
+from cellserve.models.description.shapes import expected_weights
 from cellserve.models.importers import ImportedModel, Source
-from cellserve.models.shapes import expected_weights
 from cellserve.models.spec import ModelSpec
 from cellserve.models.weights import Weights
 from cellserve.service.registry.model_settings import SETTINGS_FILE

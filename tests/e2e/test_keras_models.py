@@ -14,9 +14,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from cellserve.models import importers, parity, reference
+from cellserve.models import importers, reference
 from cellserve.models.errors import ImportRefused
 from cellserve.models.importers import ImportedModel
+from cellserve.models.measuring import parity
 from tests.e2e.foreign import ForeignClient
 from tests.e2e.venvs import interpreter
 

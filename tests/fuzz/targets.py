@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from cellserve.models.passes import plan
+from cellserve.models.description.causal_plan import causal_plan
+from cellserve.models.description.layers.stepwise import EmbeddingLayer
 from cellserve.models.spec import ModelSpec
-from cellserve.models.stepwise_layers import EmbeddingLayer
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,5 +33,10 @@ class Target:
             for name, width in layer.state_widths.items()
         }
         return cls(
-            model, spec.inputs[0].width, vocabularies[0] if vocabularies else None, states, plan(spec).causal, weights_digest
+            model,
+            spec.inputs[0].width,
+            vocabularies[0] if vocabularies else None,
+            states,
+            causal_plan(spec).causal,
+            weights_digest,
         )

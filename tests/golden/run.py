@@ -10,10 +10,10 @@ import numpy.typing as npt
 import torch
 
 from cellserve.models import reference
+from cellserve.models.description.state_layout import SEEN
 from cellserve.models.importers import ImportedModel
 from cellserve.models.network import Network
 from cellserve.models.state import RecurrentState
-from cellserve.models.state_layout import SEEN
 from tests.golden.cases import GoldenCall, GoldenCase
 from tests.models.passing import Feeder
 
@@ -62,12 +62,12 @@ def by_network_in_chunks(case: GoldenCase, network: Network, implementation: str
     return answers
 
 
-def by_network_in_calls(case: GoldenCase, network: Network) -> list[Answer]:
+def by_network_in_calls(case: GoldenCase, network: Network, implementation: str) -> list[Answer]:
     """As by_network_in_chunks, each chunk in one call, if none of its steps is masked.
 
     Networks that offer it only.
     """
-    run = network.chunk_call("onnxruntime")
+    run = network.chunk_call(implementation)
     assert run is not None
     answers: list[Answer] = []
     state = network.initial_state(len(case.calls[0].inputs[0]))
@@ -80,7 +80,7 @@ def by_network_in_calls(case: GoldenCase, network: Network) -> list[Answer]:
             steps = [inputs[start : start + count, row] for row, count in zip(live, counts)]
             if any(run.refuses(row) for row in steps):
                 chunk = torch.from_numpy(inputs[start : start + CHUNK_STEPS, live])
-                made, advanced = network.advance(chunk, counts, state.take(live), implementation="onnxruntime")
+                made, advanced = network.advance(chunk, counts, state.take(live), implementation=implementation)
                 state.put(live, advanced)
                 parts.append((live, counts, network.finish(made, list(range(len(live))))))
                 continue

@@ -5,11 +5,11 @@ from pathlib import Path
 import numpy as np
 
 from cellserve.models import importers
+from cellserve.models.description.layers.cells import LstmLayer
+from cellserve.models.description.layers.stepwise import DenseLayer
+from cellserve.models.description.shapes import expected_weights
 from cellserve.models.importers.imported import ImportedModel, Source
-from cellserve.models.recurrent_layers import LstmLayer
-from cellserve.models.shapes import expected_weights
 from cellserve.models.spec import InputSpec, ModelSpec
-from cellserve.models.stepwise_layers import DenseLayer
 from cellserve.models.weights import Weights
 from cellserve.service.registry.repository.repository import Repository
 

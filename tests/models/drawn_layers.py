@@ -11,13 +11,25 @@ from typing import Any, Literal
 
 from hypothesis import strategies as st
 
-from cellserve.models.cells import CELLS
-from cellserve.models.layer_spec import Layer
-from cellserve.models.merge_layer import MergeLayer
-from cellserve.models.recurrent_layer import RecurrentLayer
-from cellserve.models.recurrent_layers import GruLayer, JzsLayer, LstmLayer, MinGruLayer, SimpleDeepRnnLayer, SimpleRnnLayer
-from cellserve.models.row_layers import FlattenLayer, GlobalPooling1dLayer, LastStepLayer, RepeatVectorLayer, ReverseLayer
-from cellserve.models.stepwise_layers import (
+from cellserve.models.description.layers.cells import (
+    GruLayer,
+    JzsLayer,
+    LstmLayer,
+    MinGruLayer,
+    SimpleDeepRnnLayer,
+    SimpleRnnLayer,
+)
+from cellserve.models.description.layers.layer import Layer
+from cellserve.models.description.layers.merge import MergeLayer
+from cellserve.models.description.layers.recurrent import RecurrentLayer
+from cellserve.models.description.layers.rows import (
+    FlattenLayer,
+    GlobalPooling1dLayer,
+    LastStepLayer,
+    RepeatVectorLayer,
+    ReverseLayer,
+)
+from cellserve.models.description.layers.stepwise import (
     ActivationLayer,
     BatchNormalizationLayer,
     DenseLayer,
@@ -28,7 +40,8 @@ from cellserve.models.stepwise_layers import (
     PReluLayer,
     UnitNormalizationLayer,
 )
-from cellserve.models.windowed_layers import Conv1dLayer, Cropping1dLayer, Padding1dLayer, Pooling1dLayer
+from cellserve.models.description.layers.windowed import Conv1dLayer, Cropping1dLayer, Padding1dLayer, Pooling1dLayer
+from cellserve.models.numerics.cells.table import CELLS
 
 Options = list[list[Layer]]
 VOCABULARY = 7

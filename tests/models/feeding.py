@@ -76,9 +76,9 @@ def _joined(answers: list[list[list[Array]]], index: int, sequence: bool) -> Arr
     return padded
 
 
-def in_chunk_calls(case: Case, network: Network, data: st.DataObject) -> tuple[list[Array], dict[str, Array]]:
+def in_chunk_calls(case: Case, network: Network, label: str, data: st.DataObject) -> tuple[list[Array], dict[str, Array]]:
     """As `in_chunks`, by one call for each; vectors are asked for only where rows end."""
-    call = network.chunk_call("onnxruntime")
+    call = network.chunk_call(label)
     assert call is not None
     pool = case.start(network).data.numpy().copy()
     position = [0] * len(case.lengths)

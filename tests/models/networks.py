@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from cellserve.models import reference
+from cellserve.models.description.shapes import expected_weights, infer_shapes, minimum_time_steps, required_time_steps
 from cellserve.models.network import Network
-from cellserve.models.shapes import expected_weights, infer_shapes, minimum_time_steps, required_time_steps
 from cellserve.models.spec import InputSpec, LayerSpec, ModelSpec
 from cellserve.models.state import RecurrentState
 from cellserve.models.weights import Weights
@@ -117,7 +117,7 @@ def outputs_agree_with_oracle(case: Case, outputs: Sequence[Array], label: str) 
             agree(actual, oracle, f"implementation {label}: output {name}")
             continue
         for row, length in enumerate(case.lengths):
-            steps = shapes[name].clock.steps(length)
+            steps = shapes[name].step_count.steps(length)
             agree(actual[row, :steps], oracle[row, :steps], f"implementation {label}: output {name}, row {row}")
 
 

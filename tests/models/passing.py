@@ -10,9 +10,9 @@ import numpy as np
 import torch
 
 from cellserve.models.network import Network
-from cellserve.models.pass_chunk import Key, gather, scatter
-from cellserve.models.pass_memory import Array, PassMemory
-from cellserve.models.pass_network import PassNetwork
+from cellserve.models.passes.chunk import Key, gather, scatter
+from cellserve.models.passes.memory import Array, PassMemory
+from cellserve.models.passes.network import PassNetwork
 from cellserve.models.state import RecurrentState
 from tests.models.networks import Case, agree
 
@@ -104,6 +104,6 @@ def passes_agree_with_oracle(case: Case, made: Feeder, label: str) -> None:
     for row, length in enumerate(case.lengths):
         for name, actual, oracle in zip(case.spec.outputs, made.outputs(row), expected, strict=True):
             shape = made.network.shapes[name]
-            right = oracle[row, : shape.clock.steps(length)] if shape.sequence else oracle[row]
+            right = oracle[row, : shape.step_count.steps(length)] if shape.sequence else oracle[row]
             assert actual.shape == right.shape
             agree(actual, right, f"implementation {label}: output {name}, row {row}")

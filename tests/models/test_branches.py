@@ -6,14 +6,15 @@ import numpy as np
 import pytest
 import torch
 
-from cellserve.models import parity, reference
-from cellserve.models.merge_layer import MergeLayer
+from cellserve.models import reference
+from cellserve.models.description.layers.cells import GruLayer, LstmLayer
+from cellserve.models.description.layers.merge import MergeLayer
+from cellserve.models.description.layers.rows import GlobalPooling1dLayer
+from cellserve.models.description.layers.stepwise import DenseLayer, EmbeddingLayer, MaskingLayer
+from cellserve.models.description.layers.windowed import Conv1dLayer, Pooling1dLayer
+from cellserve.models.measuring import parity
 from cellserve.models.network import Network
-from cellserve.models.recurrent_layers import GruLayer, LstmLayer
-from cellserve.models.row_layers import GlobalPooling1dLayer
 from cellserve.models.spec import InputSpec, LayerSpec, ModelSpec
-from cellserve.models.stepwise_layers import DenseLayer, EmbeddingLayer, MaskingLayer
-from cellserve.models.windowed_layers import Conv1dLayer, Pooling1dLayer
 from tests.models.networks import agree, chain, features, random_weights, supported
 
 LENGTHS = (6, 2, 4)

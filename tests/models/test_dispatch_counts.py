@@ -9,9 +9,9 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from cellserve.models.description.layers.cells import GruLayer, JzsLayer, LstmLayer, SimpleDeepRnnLayer, SimpleRnnLayer
+from cellserve.models.description.layers.recurrent import RecurrentLayer
 from cellserve.models.network import Network
-from cellserve.models.recurrent_layer import RecurrentLayer
-from cellserve.models.recurrent_layers import GruLayer, JzsLayer, LstmLayer, SimpleDeepRnnLayer, SimpleRnnLayer
 from tests.models.networks import chain, random_weights
 
 PRODUCTS = ("mm", "addmm", "bmm", "baddbmm", "addbmm", "matmul", "linear", "mv", "addmv", "dot")
@@ -173,5 +173,6 @@ def test_fused_under_a_mask_is_still_one_operator() -> None:
 
 @pytest.mark.parametrize("name", LAYERS)
 @pytest.mark.parametrize("lengths", [[STEPS, STEPS], [STEPS, 2]], ids=["full", "ragged"])
-def test_onnxruntime_leaves_no_product_to_torch(name: str, lengths: list[int]) -> None:
-    assert dispatched(LAYERS[name], "onnxruntime", lengths).products == 0
+@pytest.mark.parametrize("label", ["onnxruntime", "packed"])
+def test_kernels_in_host_memory_leave_no_product_to_torch(name: str, lengths: list[int], label: str) -> None:
+    assert dispatched(LAYERS[name], label, lengths).products == 0

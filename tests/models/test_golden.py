@@ -7,14 +7,15 @@ from functools import cache
 import numpy as np
 import pytest
 
-from cellserve.models import parity
 from cellserve.models.importers import ImportedModel
+from cellserve.models.measuring import parity
 from cellserve.models.network import Network
+from tests.compiled import PACKED
 from tests.golden.cases import GoldenCase, all_cases, imported
 from tests.golden.run import Answer, by_network, by_network_in_calls, by_network_in_chunks, by_network_in_passes, by_oracle, pairs
 
 CASES = {case.name: case for case in all_cases()}
-LABELS = ("0", "1", "2", "fused", "onnxruntime")
+LABELS = ("0", "1", "2", "fused", "onnxruntime", *PACKED)
 
 # Torch's kernels know tanh and sigmoid, and a reset gate after the product; ONNX's know neither projections nor every activation.
 # Everything else they must refuse, and say why.
@@ -101,7 +102,7 @@ REFUSED_BY_ONNXRUNTIME = {
     ],
     "projection": ["pt_lstm2_bi_proj.pt", "pt_lstm2_bi_proj.safetensors", "tf1_lstmcell_peephole_proj.ckpt.d/model.ckpt"],
 }
-REFUSED_BY_BOTH = {
+REFUSED_BY_ALL_KERNELS = {
     "a masked step resets its state": [
         "k013_mask_gru_stack.h5",
         "k020_normalization.h5",
@@ -132,14 +133,20 @@ REFUSED_BY_BOTH = {
         "k020_jzs2_square_hardsig.h5",
         "k020_jzs2_square_hardsig.weights.npz",
     ],
-    "a min_gru layer": ["pt_min_gru.pt"],
     "a simple_deep_rnn layer": ["k010_simpledeeprnn_seq.h5", "k020_mask_simpledeeprnn_seq.h5"],
+}
+REFUSED_BY_BOTH = {
+    "a min_gru layer": ["pt_min_gru.pt"],
     "it multiplies": ["k030_simplernn_bug_seq.h5", "k030_simplernn_bug_seq.weights.npz"],
 }
 REFUSED = {
     (label, name): reason
-    for label, refused in (("fused", REFUSED_BY_FUSED), ("onnxruntime", REFUSED_BY_ONNXRUNTIME))
-    for reason, names in (refused | REFUSED_BY_BOTH).items()
+    for label, refused in (
+        ("fused", REFUSED_BY_FUSED | REFUSED_BY_BOTH),
+        ("onnxruntime", REFUSED_BY_ONNXRUNTIME | REFUSED_BY_BOTH),
+        *((label, {}) for label in PACKED),
+    )
+    for reason, names in (refused | REFUSED_BY_ALL_KERNELS).items()
     for name in names
 }
 SUPPORTED = [(name, label) for name in CASES for label in LABELS if (label, name) not in REFUSED]
@@ -198,18 +205,21 @@ def test_chunks_leave_no_trace(name: str, label: str) -> None:
     assert_as_the_framework(CASES[name], run(CASES[name], network(name), label))
 
 
-IN_CALLS = [name for name, label in SUPPORTED if label == "onnxruntime" and network(name).chunk_call(label) is not None]
+IN_CALLS = [(name, label) for name, label in SUPPORTED if network(name).chunk_call(label) is not None]
 
 
-@pytest.mark.parametrize("name", IN_CALLS)
-def test_chunks_of_one_call_each_give_the_numbers_of_the_framework(name: str) -> None:
-    assert_as_the_framework(CASES[name], by_network_in_calls(CASES[name], network(name)))
+@pytest.mark.parametrize(("name", "label"), IN_CALLS)
+def test_chunks_of_one_call_each_give_the_numbers_of_the_framework(name: str, label: str) -> None:
+    assert_as_the_framework(CASES[name], by_network_in_calls(CASES[name], network(name), label))
 
 
 def test_the_usual_models_take_one_call() -> None:
     """Those of the plain kinds, whatever their activations; with layers that mask, where no step is masked."""
-    assert len(IN_CALLS) == 94
-    assert {"k205tf_lstm_impl2_seq.h5", "k224tf_gru_ra1_bias1.h5", "k224tf_lstm_relu_hard_sigmoid.h5"} <= set(IN_CALLS)
+    usual = {"k205tf_lstm_impl2_seq.h5", "k224tf_gru_ra1_bias1.h5", "k224tf_lstm_relu_hard_sigmoid.h5"}
+    for label, count in {"onnxruntime": 94, **dict.fromkeys(PACKED, 101)}.items():
+        names = [name for name, other in IN_CALLS if other == label]
+        assert len(names) == count
+        assert usual <= set(names)
 
 
 def test_what_is_refused_and_why() -> None:

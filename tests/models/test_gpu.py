@@ -15,16 +15,16 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from torch.profiler import ProfilerActivity, profile
 
+from cellserve.models.description.layers.cells import GruLayer, LstmLayer, SimpleRnnLayer
+from cellserve.models.description.layers.recurrent import RecurrentLayer
+from cellserve.models.description.layers.rows import LastStepLayer
+from cellserve.models.description.layers.stepwise import DenseLayer
 from cellserve.models.devices import wait_for_launched
+from cellserve.models.measuring.benchmark_call import BenchmarkCall
 from cellserve.models.network import Network
-from cellserve.models.probe import Probe
-from cellserve.models.recording_rules import RECORDED_LABELS
-from cellserve.models.recordings import RECORDED_AT
-from cellserve.models.recurrent_layer import RecurrentLayer
-from cellserve.models.recurrent_layers import GruLayer, LstmLayer, SimpleRnnLayer
-from cellserve.models.row_layers import LastStepLayer
-from cellserve.models.stepwise_layers import DenseLayer
-from cellserve.models.uploads import indices
+from cellserve.models.numerics.uploads import indices
+from cellserve.models.recording.recordings import RECORDED_AT
+from cellserve.models.recording.rules import RECORDED_LABELS
 from tests.models.feeding import in_chunks
 from tests.models.networks import Case, agree_with_oracle, cases, chain, random_weights, run_whole, supported
 from tests.models.passing import feeder, passes_agree_with_oracle
@@ -102,7 +102,7 @@ def test_any_length_and_number_of_rows_fits_recordings(data: st.DataObject, labe
 @pytest.mark.parametrize("label", RECORDED_LABELS)
 def test_a_recording_is_one_launch(label: str) -> None:
     network = Network(STACK, random_weights(STACK), DEVICE)
-    probe = Probe(network, [64] * 4)
+    probe = BenchmarkCall(network, [64] * 4)
     before = _called(lambda: probe(label))
     probe.settle(label)
     after = _called(lambda: probe(label))
@@ -134,7 +134,7 @@ def test_one_thread_records_while_others_compute() -> None:
     for thread in threads:
         thread.join(120)
     assert wrong == []
-    probe = Probe(shared, [16] * 3)
+    probe = BenchmarkCall(shared, [16] * 3)
     probe.settle("2")
     assert _called(lambda: probe("2"))["cudaGraphLaunch"] == 1  # it was not given up
 
@@ -152,7 +152,7 @@ def test_fused_is_cudnn(layer: RecurrentLayer) -> None:
     spec = chain(layer)
     network = Network(spec, random_weights(spec), DEVICE)
     for lengths in ([8, 8], [8, 3]):
-        probe = Probe(network, lengths)
+        probe = BenchmarkCall(network, lengths)
         assert _called(partial(probe, "fused"))["aten::_cudnn_rnn"] == 1
 
 

@@ -7,11 +7,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cellserve.models.description.layers.cells import GruLayer, LstmLayer, SimpleDeepRnnLayer, SimpleRnnLayer
+from cellserve.models.description.layers.recurrent import RecurrentLayer
 from cellserve.models.graph import Graph
 from cellserve.models.implementations import IMPLEMENTATIONS, LABELS, RecurrentKernel
-from cellserve.models.recurrent_layer import RecurrentLayer
-from cellserve.models.recurrent_layers import GruLayer, LstmLayer, SimpleDeepRnnLayer, SimpleRnnLayer
-from cellserve.models.row_lengths import RowLengths
+from cellserve.models.numerics.row_lengths import RowLengths
 from tests.models.drawn_layers import RULES, recurrent_layers
 from tests.models.networks import agree, chain, random_weights
 
@@ -32,7 +32,7 @@ def fresh(layer: RecurrentLayer, rows: int, seen: float, generator: torch.Genera
 
 
 def test_labels_in_the_order_that_people_read_them() -> None:
-    assert LABELS == ("0", "1", "2", "fused", "onnxruntime")
+    assert LABELS == ("0", "1", "2", "fused", "onnxruntime", "packed")
 
 
 @pytest.mark.parametrize(
@@ -209,7 +209,7 @@ def test_a_mask_of_all_true_is_no_mask(label: str) -> None:
     assert plain[1]["seen"].flatten().tolist() == masked[1]["seen"].flatten().tolist() == [1, 1, 1]
 
 
-@pytest.mark.parametrize("label", ["fused", "onnxruntime"])
+@pytest.mark.parametrize("label", ["fused", "onnxruntime", "packed"])
 def test_long_rows_stay_in_order_under_a_mask(label: str) -> None:
     layer = LstmLayer(name="l", inputs=("x",), units=3)
     generator = torch.Generator().manual_seed(3)

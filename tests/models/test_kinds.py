@@ -16,22 +16,23 @@ import torch
 from hypothesis import find
 from hypothesis import strategies as st
 
-from cellserve.models import layers, spec, windows
-from cellserve.models.cells import CELLS
+from cellserve.models import spec
+from cellserve.models.description.layers.cells import SimpleRnnLayer
+from cellserve.models.description.layers.layer import Layer
+from cellserve.models.description.layers.recurrent import RecurrentLayer
+from cellserve.models.description.mask_sources import mask_sources
+from cellserve.models.description.shapes import infer_shapes
+from cellserve.models.description.state_layout import StateLayout
 from cellserve.models.graph import Graph
-from cellserve.models.layer_spec import Layer
-from cellserve.models.mask_sources import mask_sources
-from cellserve.models.recurrent_layer import RecurrentLayer
-from cellserve.models.recurrent_layers import SimpleRnnLayer
+from cellserve.models.numerics import layers, windows
+from cellserve.models.numerics.cells.table import CELLS
+from cellserve.models.numerics.row_lengths import RowLengths
+from cellserve.models.numerics.value import Value
 from cellserve.models.reference.graph import Row
 from cellserve.models.reference.layers import TWINS
 from cellserve.models.reference.recurrence import STEPS
-from cellserve.models.row_lengths import RowLengths
-from cellserve.models.shapes import infer_shapes
 from cellserve.models.spec import InputSpec, ModelSpec
 from cellserve.models.state import RecurrentState
-from cellserve.models.state_layout import StateLayout
-from cellserve.models.value import Value
 from tests.golden.cases import all_cases, imported
 from tests.models.drawn_layers import RECURRENT, VOCABULARY, drawn
 from tests.models.networks import agree, random_weights
@@ -52,20 +53,27 @@ def defined(base: type[Layer] = Layer) -> Iterator[type[Layer]]:
 
 
 def test_every_class_of_layer_is_listed_once() -> None:
-    assert sorted(map(by_name, spec.KINDS)) == sorted(map(by_name, set(defined())))
+    forgotten = [layer.__name__ for layer in defined() if layer not in spec.KINDS]
+    assert not forgotten, f"{', '.join(forgotten)} is missing in the kinds (KINDS of its file)"
     names = [kind.model_fields["kind"].default for kind in spec.KINDS]
     assert len(set(names)) == len(names)
 
 
 @pytest.mark.parametrize("kind", spec.KINDS, ids=by_name)
-def test_a_kind_stands_in_each_table(kind: type[Layer]) -> None:
+def test_a_kind_is_built_to_its_end(kind: type[Layer]) -> None:
+    """Also that oracle, network and description agree on it: on steps, numbers, and where masks end."""
     assert not isabstract(kind), f"{kind.__name__} does not say {sorted(kind.__abstractmethods__)}"
     missing = [place for place, kinds in places(kind).items() if kind not in kinds]
     assert not missing, f"{kind.__name__} is missing in {', '.join(missing)}"
+    for members in examples(kind):
+        agree_on(members)
 
 
 def places(kind: type[Layer]) -> Mapping[str, Any]:
-    common = {"the random stacks (tests/models/drawn_layers.py)": drawn_kinds(), "the golden cases": golden_kinds()}
+    common = {
+        "the random stacks (tests/models/drawn_layers.py)": drawn_kinds(),
+        "the golden cases (tests/golden)": golden_kinds(),
+    }
     if issubclass(kind, RecurrentLayer):
         return {"the cells (CELLS)": CELLS, "the oracle's cells (STEPS)": STEPS, **common}
     tables: dict[str, Any] = {"the layers (PREPARE)": layers.PREPARE, "the oracle's layers (TWINS)": TWINS}
@@ -96,14 +104,6 @@ def examples(kind: type[Layer]) -> Iterator[list[Layer]]:
         yield from (list(members) for members in drawn() if any(type(layer) is kind for layer in members))
 
 
-@pytest.mark.parametrize("kind", spec.KINDS, ids=by_name)
-def test_oracle_network_and_description_agree_on_steps_numbers_and_where_masks_end(kind: type[Layer]) -> None:
-    found = list(examples(kind))
-    assert found
-    for members in found:
-        agree_on(members)
-
-
 def agree_on(members: Sequence[Layer]) -> None:
     """Two rows of which some steps are masked, through a chain that begins at "x"."""
     model = network(members)
@@ -121,7 +121,7 @@ def agree_on(members: Sequence[Layer]) -> None:
         for layer in members:
             value, what = made[layer.name], f"{layer.kind} {layer.name!r}, row {row}"
             sequence = shapes[layer.name].sequence
-            steps = shapes[layer.name].clock.steps(length)
+            steps = shapes[layer.name].step_count.steps(length)
             right, counted = oracle.values[layer.name], oracle.masks.get(layer.name)
             if sequence:
                 assert len(right) == steps, f"{what}: the oracle makes {len(right)} steps, the description says {steps}"

@@ -11,14 +11,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cellserve.models import reference
+from cellserve.models.description.layers.cells import GruLayer, LstmLayer
+from cellserve.models.description.layers.rows import FlattenLayer, LastStepLayer, RepeatVectorLayer
+from cellserve.models.description.layers.stepwise import DenseLayer, EmbeddingLayer
 from cellserve.models.errors import InvalidWeights, Unsupported
 from cellserve.models.implementations import LABELS
 from cellserve.models.network import Network
-from cellserve.models.recurrent_layers import GruLayer, LstmLayer
-from cellserve.models.row_layers import FlattenLayer, LastStepLayer, RepeatVectorLayer
 from cellserve.models.spec import InputSpec, ModelSpec
-from cellserve.models.stepwise_layers import DenseLayer, EmbeddingLayer
 from cellserve.models.weights import Weights
+from tests.compiled import PACKED
 from tests.models.feeding import in_chunks
 from tests.models.networks import (
     Case,
@@ -43,7 +44,7 @@ modest = settings(deadline=None, max_examples=60)
 def test_fusable_stacks_agree_with_the_oracle_in_all_implementations(case: Case) -> None:
     network = case.network()
     projected = any(isinstance(layer, LstmLayer) and layer.projection_units for layer in case.spec.recurrent_layers)
-    assert supported(network) == ["0", "1", "2", "fused", *([] if projected else ["onnxruntime"])]
+    assert supported(network) == ["0", "1", "2", "fused", *([] if projected else ["onnxruntime"]), *PACKED]
     for label in supported(network):
         agree_with_oracle(case, *run_whole(case, network, label), label)
 
@@ -202,7 +203,7 @@ def test_an_implementation_that_cannot_run_it_says_which_layer_and_why() -> None
     assert network.implementations["2"] is None
     with pytest.raises(Unsupported, match="'fused' cannot run layer 'old': its reset gate acts before the product"):
         network.run((torch.zeros(2, 1, 3),), [2], implementation="fused")
-    with pytest.raises(Unsupported, match="no implementation 'quantum'; there are 0, 1, 2, fused, onnxruntime"):
+    with pytest.raises(Unsupported, match="no implementation 'quantum'; there are 0, 1, 2, fused, onnxruntime, packed"):
         network.run((torch.zeros(2, 1, 3),), [2], implementation="quantum")
 
 
@@ -211,6 +212,8 @@ def test_a_withdrawn_implementation_is_refused_and_no_longer_the_default() -> No
     network = Network(spec, random_weights(spec))
     assert network.default_implementation == "onnxruntime"
     network.withdraw("onnxruntime", "its numbers are wrong on this device")
+    assert network.default_implementation in (*PACKED, "fused")
+    network.withdraw("packed", "so are these")
     assert network.default_implementation == "fused"
     with pytest.raises(Unsupported, match="its numbers are wrong on this device"):
         network.run((torch.zeros(2, 1, 3),), [2], implementation="onnxruntime")

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cellserve.models import parity
 from cellserve.models.errors import ImportRefused
 from cellserve.models.implementations import LABELS
 from cellserve.models.importers import ImportedModel, load
+from cellserve.models.measuring import parity
 from cellserve.models.network import Network
 from tests.golden.cases import GoldenCall, GoldenCase
 from tests.golden.run import Answer, by_network, by_network_in_chunks, by_oracle, pairs

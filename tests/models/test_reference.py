@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from cellserve.models import reference
-from cellserve.models.activation_spec import Activation
+from cellserve.models.description.layers.activation import Activation
+from cellserve.models.description.shapes import expected_weights
 from cellserve.models.reference.activations import apply
-from cellserve.models.shapes import expected_weights
 from cellserve.models.spec import ModelSpec
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 
-from cellserve.models.recurrent_layers import GruLayer, LstmLayer
+from cellserve.models.description.layers.cells import GruLayer, LstmLayer
+from cellserve.models.description.layers.stepwise import DenseLayer
+from cellserve.models.description.state_layout import StateLayout
 from cellserve.models.state import RecurrentState
-from cellserve.models.state_layout import StateLayout
-from cellserve.models.stepwise_layers import DenseLayer
 from tests.models.networks import chain
 
 LAYOUT = StateLayout.of(

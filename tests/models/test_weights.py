@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
+from cellserve.models.description.layers.stepwise import DenseLayer
 from cellserve.models.errors import InvalidWeights
-from cellserve.models.stepwise_layers import DenseLayer
 from cellserve.models.weights import Weights
 from tests.models.networks import chain
 

@@ -11,8 +11,8 @@ from typing import Any
 import grpc
 import numpy as np
 
+from cellserve.models.description.shapes import expected_weights
 from cellserve.models.importers import ImportedModel, Source
-from cellserve.models.shapes import expected_weights
 from cellserve.models.spec import ModelSpec
 from cellserve.models.weights import Weights
 from cellserve.service.app import Running, serving

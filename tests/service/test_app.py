@@ -20,10 +20,11 @@ from cellserve.service.client import AsyncClient
 from cellserve.service.config import Settings
 from cellserve.service.engine.engine import Engine
 from cellserve.service.pb import open_inference_pb2_grpc
+from tests.compiled import PACKED
 from tests.service.processes import HELD, LIMIT_SECONDS, SERVE, Process, sample, scrape, wait_for_rows
 from tests.service.served import ARRAYS, SPEC, infer_request, publish
 
-IMPLEMENTATIONS = ("0", "1", "2", "fused", "onnxruntime")
+IMPLEMENTATIONS = ("0", "1", "2", "fused", "onnxruntime", *PACKED)
 BROKEN = "from cellserve.service.api.submission.inbox import Inbox; Inbox.deliver = lambda inbox, deliveries: 1 / 0; " + SERVE
 
 

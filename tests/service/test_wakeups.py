@@ -87,7 +87,7 @@ def test_where_the_system_forbids_it_everything_goes_on(
 
 def test_in_a_server_it_is_grpc_s_threads_and_not_the_event_loop(tmp_path: Path) -> None:
     publish(tmp_path / "repository")
-    server = Process(tmp_path / "repository", "--front", "grpc")
+    server = Process(tmp_path / "repository", front="grpc")
     try:
         server.ready()
         policies = {int(task): os.sched_getscheduler(int(task)) for task in os.listdir(f"/proc/{server.process.pid}/task")}

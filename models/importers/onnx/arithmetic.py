@@ -9,11 +9,11 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from cellserve.models.activation_spec import Activation
+from cellserve.models.description.layers.activation import Activation
+from cellserve.models.description.layers.merge import MergeLayer
+from cellserve.models.description.layers.stepwise import BatchNormalizationLayer, DenseLayer, LayerNormalizationLayer, PReluLayer
 from cellserve.models.importers.onnx.node import Node, axis_number
 from cellserve.models.importers.onnx.values import Flow, Known, NotTranslated, Part, Value
-from cellserve.models.merge_layer import MergeLayer
-from cellserve.models.stepwise_layers import BatchNormalizationLayer, DenseLayer, LayerNormalizationLayer, PReluLayer
 
 Array = npt.NDArray[Any]
 NEVER_FEWER: Final = 13  # the operator set since which Softmax means its axis, and not all from there on

@@ -10,13 +10,13 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from cellserve.models.activation_spec import Activation
+from cellserve.models.description.layers.activation import Activation
+from cellserve.models.description.layers.layer import Layer
+from cellserve.models.description.layers.merge import MergeLayer
+from cellserve.models.description.layers.rows import FlattenLayer
+from cellserve.models.description.layers.stepwise import ActivationLayer, BatchNormalizationLayer, DenseLayer
+from cellserve.models.description.layers.windowed import Conv1dLayer
 from cellserve.models.importers.onnx.values import Atom, Flow, NotTranslated, Part, feature
-from cellserve.models.layer_spec import Layer
-from cellserve.models.merge_layer import MergeLayer
-from cellserve.models.row_layers import FlattenLayer
-from cellserve.models.stepwise_layers import ActivationLayer, BatchNormalizationLayer, DenseLayer
-from cellserve.models.windowed_layers import Conv1dLayer
 
 Array = npt.NDArray[Any]
 LARGEST_SELECTION: Final = 1 << 24  # numbers of a matrix that takes features

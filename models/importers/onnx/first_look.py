@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import BinaryIO, Final
 
-from cellserve.models.importers.wire import BYTES, VARINT, Damaged, varint
+from cellserve.models.importers.tensorflow1.protobuf_wire import BYTES, VARINT, Damaged, varint
 
 FIELDS: Final = {
     1: VARINT,

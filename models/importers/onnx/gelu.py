@@ -9,7 +9,7 @@ from math import isclose, sqrt
 
 from onnx import NodeProto
 
-from cellserve.models.activation_spec import Activation
+from cellserve.models.description.layers.activation import Activation
 from cellserve.models.importers.onnx.node import Node
 from cellserve.models.importers.onnx.values import Flow, Known, NotTranslated, Value
 

@@ -10,11 +10,11 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from cellserve.models.description.layers.rows import LastStepLayer, ReverseLayer
+from cellserve.models.description.layers.stepwise import EmbeddingLayer
+from cellserve.models.description.layers.windowed import Cropping1dLayer, Padding1dLayer
 from cellserve.models.importers.onnx.node import Node, atom, axis_number
 from cellserve.models.importers.onnx.values import Atom, Axis, Flow, NotTranslated, Part, Value, feature
-from cellserve.models.row_layers import LastStepLayer, ReverseLayer
-from cellserve.models.stepwise_layers import EmbeddingLayer
-from cellserve.models.windowed_layers import Cropping1dLayer, Padding1dLayer
 
 Array = npt.NDArray[Any]
 FAR: Final = 1 << 31  # beyond any axis: "to its end"

@@ -12,9 +12,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 from onnx import NodeProto, helper
 
+from cellserve.models.description.layers.stepwise import LayerNormalizationLayer
 from cellserve.models.importers.onnx.node import Node, axis_number
 from cellserve.models.importers.onnx.values import Flow, Known, NotTranslated, Value
-from cellserve.models.stepwise_layers import LayerNormalizationLayer
 
 
 @dataclass(frozen=True, slots=True)

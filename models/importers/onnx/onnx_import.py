@@ -11,8 +11,9 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import ValidationError
 
+from cellserve.models.description.layers.recurrent import RecurrentLayer
 from cellserve.models.errors import ImportRefused
-from cellserve.models.importers.admission import admitted
+from cellserve.models.importers.completeness import complete
 from cellserve.models.importers.description import Description
 from cellserve.models.importers.imported import ImportedModel, Source, file_digest
 from cellserve.models.importers.onnx.draft import Draft
@@ -25,7 +26,6 @@ from cellserve.models.importers.onnx.runtime import NotRun, Runtime
 from cellserve.models.importers.onnx.truth import Truth
 from cellserve.models.importers.onnx.values import Flow, Given, NotTranslated, Value
 from cellserve.models.importers.onnx.walk import Walk, needed
-from cellserve.models.recurrent_layer import RecurrentLayer
 from cellserve.models.spec import InputSpec, ModelSpec
 
 Array = npt.NDArray[Any]
@@ -61,7 +61,7 @@ def load_onnx(path: Path, description: Description) -> ImportedModel:
         done = _translated(file, inputs, options, wanted)
     spec = _spec(done, inputs, source)
     origin = Source("onnx", _producer(file), path.name, file_digest(path))
-    model = admitted(spec, done.draft.arrays, origin, (), path, file.precisions)
+    model = complete(spec, done.draft.arrays, origin, (), path, file.precisions)
     keys = {layer.name: str(index) for index, layer in enumerate(spec.recurrent_layers)}
     starts = {f"{keys[layer]}.{state}": given for (layer, state), given in done.starts.items()}
     runtime = _runtime(file, [*done.outputs, *done.states])

@@ -13,14 +13,14 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from cellserve.models import gate_order
-from cellserve.models.activation_spec import Activation
-from cellserve.models.gate_order import GateOrder, reorder
+from cellserve.models.description import gate_order
+from cellserve.models.description.gate_order import GateOrder, reorder
+from cellserve.models.description.layers.activation import Activation
+from cellserve.models.description.layers.cells import GruLayer, LstmLayer, SimpleRnnLayer
+from cellserve.models.description.layers.layer import Layer
+from cellserve.models.description.layers.rows import ReverseLayer
 from cellserve.models.importers.onnx.node import Node
 from cellserve.models.importers.onnx.values import Atom, Axis, Flow, Given, Known, NotTranslated, Part, Value, feature
-from cellserve.models.layer_spec import Layer
-from cellserve.models.recurrent_layers import GruLayer, LstmLayer, SimpleRnnLayer
-from cellserve.models.row_layers import ReverseLayer
 
 Array = npt.NDArray[Any]
 DIRECTIONS: Final[Mapping[str, tuple[bool, ...]]] = {"forward": (False,), "reverse": (True,), "bidirectional": (False, True)}

@@ -14,13 +14,13 @@ import numpy.typing as npt
 import onnxruntime
 
 from cellserve.models import reference
+from cellserve.models.description.shapes import infer_shapes, minimum_time_steps, required_time_steps
 from cellserve.models.errors import ImportRefused
-from cellserve.models.framework_answers import FrameworkAnswers
-from cellserve.models.golden_pair import vocabulary
 from cellserve.models.importers.onnx.graph_inputs import GraphInput, Reading
 from cellserve.models.importers.onnx.runtime import NotRun, Runtime
 from cellserve.models.importers.onnx.values import Flow, Given
-from cellserve.models.shapes import infer_shapes, minimum_time_steps, required_time_steps
+from cellserve.models.measuring.framework_answers import FrameworkAnswers
+from cellserve.models.measuring.golden_pair import vocabulary
 from cellserve.models.spec import InputSpec, ModelSpec
 from cellserve.models.weights import Weights
 
@@ -85,7 +85,7 @@ class Truth:
                 for entry, array in zip(self.spec.inputs, inputs)
             ]
             wanted = [
-                one[row : row + 1, : shapes[name].clock.steps(length)] if shapes[name].sequence else one[row : row + 1]
+                one[row : row + 1, : shapes[name].step_count.steps(length)] if shapes[name].sequence else one[row : row + 1]
                 for name, one in zip(self.spec.outputs, expected)
             ]
             try:
@@ -142,7 +142,7 @@ class Truth:
         expected, _ = reference.run(self.spec, self.weights.arrays, inputs, lengths)
         for name, graph_name, one in zip(self.spec.outputs, self.outputs, expected):
             for row, length in enumerate(lengths):
-                steps = slice(shapes[name].clock.steps(length) if shapes[name].sequence else None)
+                steps = slice(shapes[name].step_count.steps(length) if shapes[name].sequence else None)
                 if (what := _apart([one[row][steps]], [answer[graph_name][row][steps]])) is not None:
                     raise ImportRefused(
                         self.source,

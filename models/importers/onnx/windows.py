@@ -8,10 +8,10 @@ from typing import Any, Final, Literal
 import numpy as np
 import numpy.typing as npt
 
+from cellserve.models.description.layers.rows import GlobalPooling1dLayer
+from cellserve.models.description.layers.windowed import Conv1dLayer, Padding1dLayer, Pooling1dLayer
 from cellserve.models.importers.onnx.node import Node, atom
 from cellserve.models.importers.onnx.values import Axis, Flow, NotTranslated, Part, Value, feature
-from cellserve.models.row_layers import GlobalPooling1dLayer
-from cellserve.models.windowed_layers import Conv1dLayer, Padding1dLayer, Pooling1dLayer
 
 Array = npt.NDArray[Any]
 LARGEST_KERNEL: Final = 1 << 26

@@ -5,12 +5,10 @@ A front looks a method up by its full name, runs the handler that it is given, a
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, NoReturn, Protocol
+from typing import Any, Protocol
 
-import grpc
-
-Metadata = Sequence[tuple[str, str | bytes]]
+from cellserve.service.api.call_context import Caller, Ending
+from cellserve.service.api.facts import ConnectionFact
 
 
 class Front(Protocol):
@@ -31,31 +29,10 @@ class Front(Protocol):
         """Told whether more calls come than are read, at every measurement of the loop."""
 
 
-class CallContext(Protocol):
-    """What a handler may ask of its call, and tell it: the part of grpc.aio.ServicerContext that is used here."""
+class Watcher(Protocol):
+    """Who is told of connections. On the event loop."""
 
-    def peer(self) -> str:
-        """As gRPC writes it: "ipv4:127.0.0.1:40000"."""
-
-    def time_remaining(self) -> float | None:
-        """Seconds until the deadline; None without one."""
-
-    def invocation_metadata(self) -> Metadata | None: ...
-
-    async def send_initial_metadata(self, metadata: Metadata) -> None: ...
-
-    def set_trailing_metadata(self, metadata: Metadata) -> None: ...
-
-    def trailing_metadata(self) -> Metadata | None: ...
-
-    def set_code(self, code: grpc.StatusCode) -> None: ...
-
-    def code(self) -> Any: ...
-
-    def set_details(self, details: str) -> None: ...
-
-    async def abort(self, code: grpc.StatusCode, details: str = "", trailing_metadata: Metadata = ()) -> NoReturn:
-        """Ends the call. Raises grpc.aio.AbortError."""
+    def on_connection(self, fact: ConnectionFact) -> None: ...
 
 
 class Calls(Protocol):
@@ -64,8 +41,11 @@ class Calls(Protocol):
     def handler(self, name: str) -> Any:
         """By "/package.Service/Method"; None for one that is not offered."""
 
+    def not_offered(self, name: str) -> Ending:
+        """How a call ends whose method is none of ours."""
+
     def gated(self, name: str) -> bool:
         """Whether calls of this method may be turned away at present."""
 
-    def turned_away(self, name: str, context: CallContext) -> bool:
-        """Whether a call that has come is answered from its headers alone: then `context` has been told the status."""
+    def turned_away(self, name: str, caller: Caller) -> Ending | None:
+        """How a call of such a method that has come ends, by its headers alone; None: it is read."""

@@ -21,9 +21,9 @@ class RefusalLog:
         self._refused: Counter[str] = Counter()
         self._told_seconds = float("-inf")
 
-    def refused(self, cause: str) -> None:
-        """The first is told at once, those after it together a second later, with whoever comes then or by `settle`."""
-        self._refused[cause] += 1
+    def refused(self, cause: str, number: int = 1) -> None:
+        """The first are told at once, those after it together a second later, with whoever comes then or by `settle`."""
+        self._refused[cause] += number
         self.settle()
 
     def settle(self) -> None:

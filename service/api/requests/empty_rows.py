@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from cellserve.models.clock import steps_of
+from cellserve.models.description.step_counts import steps_of
 from cellserve.service.api.requests.row_inputs import RowInputs
 from cellserve.service.api.requests.signature import OutputSignature, Signature
 from cellserve.service.api.requests.tensors import Array
@@ -36,7 +36,7 @@ def answers(output: OutputSignature, position: int, rows: RowInputs, done: Seque
     arrays = [delivery.outputs[position] for delivery in done]
     if not output.per_step or rows.masks is None:
         return arrays
-    return [array if steps_of(fed, 0) else array[: output.clock.steps(fed)] for array, fed in zip(arrays, rows.lengths)]
+    return [array if steps_of(fed, 0) else array[: output.step_count.steps(fed)] for array, fed in zip(arrays, rows.lengths)]
 
 
 def _stand_in(row: Array) -> Array:  # [T, …]

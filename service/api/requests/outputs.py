@@ -66,7 +66,7 @@ def reply_shape(signature: Signature, name: str, rows: RowInputs) -> tuple[int, 
     output = signature.outputs[signature.output_names.index(name)]
     if not output.per_step:
         return (batch, *output.features)
-    return (batch, output.time_steps or output.clock.steps(rows.time_steps), *output.features)
+    return (batch, output.time_steps or output.step_count.steps(rows.time_steps), *output.features)
 
 
 def state_bytes(done: Sequence[Delivery], start: int, width: int) -> bytes:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from cellserve.models.clock import Fed
+from cellserve.models.description.step_counts import Fed
 from cellserve.service.api.requests.tensors import Array
 from cellserve.service.engine.facts import VersionKey
 from cellserve.service.engine.sequence import Work

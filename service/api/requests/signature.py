@@ -9,13 +9,13 @@ from collections.abc import Container, Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from cellserve.models.clock import Clock
-from cellserve.models.empty_rows import answers_empty_rows
-from cellserve.models.shapes import fewest_steps, required_steps
+from cellserve.models.description.empty_rows import answers_empty_rows
+from cellserve.models.description.layers.stepwise import EmbeddingLayer
+from cellserve.models.description.shapes import fewest_steps, required_steps
+from cellserve.models.description.state_layout import StateColumns, StateLayout
+from cellserve.models.description.step_counts import StepCount
+from cellserve.models.description.tensor_shape import TensorShape
 from cellserve.models.spec import ModelSpec
-from cellserve.models.state_layout import StateColumns, StateLayout
-from cellserve.models.stepwise_layers import EmbeddingLayer
-from cellserve.models.tensor_shape import TensorShape
 from cellserve.service.engine.facts import VersionKey
 from cellserve.service.registry.lease import LoadedVersion
 
@@ -65,14 +65,14 @@ class InputSignature:
 class OutputSignature:
     """A vector [batch, *features], or steps [batch, time, *features].
 
-    time_steps: None where it follows from the row's own (`clock`), else a number of the model's own (a decoder's).
+    time_steps: None where it follows from the row's own (`step_count`), else a number of the model's own (a decoder's).
     """
 
     name: str
     per_step: bool
     features: tuple[int, ...]
     time_steps: int | None
-    clock: Clock
+    step_count: StepCount
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -138,7 +138,7 @@ def _inputs(spec: ModelSpec, shapes: Mapping[str, TensorShape]) -> tuple[InputSi
     made: list[InputSignature] = []
     for number, (name, entry) in enumerate(zip(spec.input_names(), spec.inputs)):
         readers = [layer for layer in spec.layers if isinstance(layer, EmbeddingLayer) and entry.name in layer.inputs]
-        source = shapes[entry.name].clock.source if entry.kind != "vector" else number
+        source = shapes[entry.name].step_count.source if entry.kind != "vector" else number
         lengths_name = None
         if entry.kind != "vector" or not stepped:
             lengths_name = f"{LENGTHS}_{number}" if any(each.lengths_name for each in made) else LENGTHS
@@ -159,6 +159,6 @@ def _inputs(spec: ModelSpec, shapes: Mapping[str, TensorShape]) -> tuple[InputSi
 
 def _output(name: str, shape: TensorShape, fed: tuple[int | None, ...]) -> OutputSignature:
     """fed: the time steps of every row of each input, where the model fixes them."""
-    known = shape.sequence and (shape.clock.count is not None or fed[shape.clock.source] is not None)
-    time_steps = shape.clock.steps(tuple(steps or 1 for steps in fed)) if known else None
-    return OutputSignature(name, shape.sequence, shape.features, time_steps, shape.clock)
+    known = shape.sequence and (shape.step_count.count is not None or fed[shape.step_count.source] is not None)
+    time_steps = shape.step_count.steps(tuple(steps or 1 for steps in fed)) if known else None
+    return OutputSignature(name, shape.sequence, shape.features, time_steps, shape.step_count)

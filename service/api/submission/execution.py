@@ -29,6 +29,8 @@ class WorkTaker(Protocol):
 
     def cancel(self, sequence_id: int) -> None: ...
 
+    def expects(self, ticket: str) -> bool: ...
+
     def turn_away(self) -> ServiceError: ...
 
 
@@ -77,6 +79,10 @@ class Execution:
         """Raises the error that `close` was given, by default Draining."""
         if self._closed is not None:
             raise self._closed
+
+    def expects(self, ticket: str) -> bool:
+        """Whether a call with this ticket was told to come now: then there is time to read it."""
+        return self._engine.expects(ticket)
 
     def turn_away(self) -> ServiceError:
         """What a call is told that there is no time to read."""

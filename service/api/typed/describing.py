@@ -5,9 +5,9 @@ from __future__ import annotations
 from math import prod
 from typing import Final
 
-from cellserve.models.passes import plan
-from cellserve.models.shapes import expected_weights, infer_shapes
-from cellserve.models.state_layout import StateLayout
+from cellserve.models.description.causal_plan import causal_plan
+from cellserve.models.description.shapes import expected_weights, infer_shapes
+from cellserve.models.description.state_layout import StateLayout
 from cellserve.service.api.requests.signature import Signature
 from cellserve.service.pb import cellserve_pb2 as pb
 from cellserve.service.registry.description import VersionDescription
@@ -66,7 +66,7 @@ def show_reply(version: VersionDescription) -> pb.ShowReply:
             )
             for label, obstacle in version.implementations.items()
         ],
-        causal=plan(spec).causal,
+        causal=causal_plan(spec).causal,
         parity_bound=manifest.parity.bound,
         source=pb.Source(framework=source.framework, version=source.version, file=source.file, digest=source.digest),
         notes=manifest.notes,

@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from cellserve.models.clock import steps_of
+from cellserve.models.description.step_counts import steps_of
 from cellserve.service.api.door import CheckedRequest
 from cellserve.service.api.requests import checks, outputs
 from cellserve.service.api.requests.empty_rows import answers

@@ -1,4 +1,4 @@
-"""`cellserve bench`: a published model measured here, without a server. The measuring itself is cellserve.models.benchmark."""
+"""`cellserve bench`: a published model measured here, without a server. The measuring itself is models/measuring/benchmark.py."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from cellserve.service.registry.calibration import machine
 from cellserve.service.registry.manifest import ModelRef
 
 if TYPE_CHECKING:
-    from cellserve.models.benchmark import Benchmark, Recommendation, Shape
+    from cellserve.models.measuring.benchmark import Benchmark, Recommendation, Shape
     from cellserve.models.network import Network
     from cellserve.models.spec import ModelSpec
 
@@ -62,7 +62,7 @@ def bench(
     key = store.resolve(ModelRef.parse(ref))
     manifest, weights = store.manifest(key.model, key.version), store.weights(key.model, key.version)
 
-    from cellserve.models import benchmark
+    from cellserve.models.measuring import benchmark
     from cellserve.models.network import Network
 
     shapes = benchmark.grid(manifest.spec, counts, lengths)
@@ -97,7 +97,7 @@ def parse_counts(option: str, text: str) -> tuple[int, ...]:
 
 def require_memory(spec: ModelSpec, shapes: Sequence[Shape]) -> None:
     """Before anything of that size is made. Raises InvalidInput: the largest call does not fit into the memory that is free."""
-    from cellserve.models import benchmark, resident_memory
+    from cellserve.models.measuring import benchmark, resident_memory
 
     free = resident_memory.available_bytes()
     largest = max(shapes, key=lambda shape: benchmark.bytes_needed(spec, shape))

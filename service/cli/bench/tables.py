@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
-from cellserve.models.traffic import TRAFFIC_WORDS
+from cellserve.models.measuring.traffic import TRAFFIC_WORDS
 
 MEBIBYTE: Final = 2**20
 

@@ -95,10 +95,10 @@ def _import_one(
     """What was assumed is told of a file whose answers are not the framework's too: it is why, more often than not."""
     with step_bar(source.name, _STEPS) as begin:
         begin("reading")
-        from cellserve.models.framework_answers import AnswersDoNotFit
         from cellserve.models.importers.expected import read_expected
         from cellserve.models.importers.isolated import load_isolated
-        from cellserve.models.parity import ParityFailure
+        from cellserve.models.measuring.framework_answers import AnswersDoNotFit
+        from cellserve.models.measuring.parity import ParityFailure
 
         check_model_name(name)
         expected = () if expect is None else (read_expected(expect),)

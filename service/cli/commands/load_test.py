@@ -63,7 +63,9 @@ def load(
     ] = None,
     implementation: Annotated[
         str,
-        typer.Option("--implementation", help="Force one: 0, 1, 2, fused or onnxruntime.", show_default="the server's choice"),
+        typer.Option(
+            "--implementation", help="Force one: 0, 1, 2, fused, onnxruntime or packed.", show_default="the server's choice"
+        ),
     ] = "",
     check: Annotated[
         bool, typer.Option(help="Compare each answer with the expected one, or with what the same input got alone beforehand.")

@@ -39,7 +39,9 @@ def predict(
     ] = None,
     implementation: Annotated[
         str,
-        typer.Option("--implementation", help="Force one: 0, 1, 2, fused or onnxruntime.", show_default="the server's choice"),
+        typer.Option(
+            "--implementation", help="Force one: 0, 1, 2, fused, onnxruntime or packed.", show_default="the server's choice"
+        ),
     ] = "",
     lengths: Annotated[
         str | None, typer.Option("--lengths", help="True time steps of each row of a padded batch, as in 8,5,7.")

@@ -7,9 +7,10 @@ from collections.abc import Awaitable, Callable
 from types import TracebackType
 from typing import Any, Literal, Protocol, Self, TypeVar, Unpack, overload
 
+from cellserve.service.client.live.conversation import Talk
 from cellserve.service.client.live.facts import SequenceFacts
 from cellserve.service.client.live.feed import FeedOptions, feed_question
-from cellserve.service.client.live.sequence import Course, Talk
+from cellserve.service.client.live.sequence import Course
 from cellserve.service.client.prediction import Prediction
 from cellserve.service.client.tensors import Array, WireDtype
 from cellserve.service.errors import InvalidInput, ServiceError

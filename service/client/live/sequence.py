@@ -8,21 +8,19 @@ the server applies it once however often it comes.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Generator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any, Final, TypeVar, cast
+from typing import Final, cast
 
 import numpy as np
 
 from cellserve.service.client.errors import BadReply, FeedUnsettled
+from cellserve.service.client.live.conversation import REFUSED, Ask, Talk
 from cellserve.service.client.live.replay import Fed, Replay, ReplayLimits
 from cellserve.service.client.prediction import Prediction, prediction
 from cellserve.service.client.requests import Question, Reference
 from cellserve.service.client.tensors import Array, to_wire
 from cellserve.service.errors import (
-    InvalidInput,
-    NotOffered,
-    Overloaded,
     SequenceEvicted,
     SequenceExists,
     SequenceExpired,
@@ -30,42 +28,11 @@ from cellserve.service.errors import (
     SequencePosition,
     SequenceUnknown,
     ServiceError,
-    UnknownImplementation,
-    UnsupportedImplementation,
-    VersionUnavailable,
 )
 from cellserve.service.pb import cellserve_pb2 as pb
 
 GONE: Final = (SequenceUnknown, SequenceExpired, SequenceEvicted, SequenceLost)
-REFUSED: Final = (  # before anything was done
-    InvalidInput,
-    NotOffered,
-    Overloaded,
-    UnknownImplementation,
-    UnsupportedImplementation,
-    VersionUnavailable,
-)
 _MOST_FALLS: Final = 3  # how often a server may lose steps again while one feed is delivered
-
-Result = TypeVar("Result")
-
-
-class Ask:
-    """One request. maybe_applied: set by the client when it sends it again and does not know what became of an earlier copy."""
-
-    __slots__ = ("maybe_applied", "request")
-
-    def __init__(self, request: Any) -> None:
-        self.request = request
-        self.maybe_applied = False
-
-    def failed(self, error: ServiceError) -> None:
-        """A copy was answered with `error`, and it will be sent again."""
-        if not isinstance(error, REFUSED):
-            self.maybe_applied = True
-
-
-Talk = Generator[Ask, Any, Result]
 
 
 class Course:
@@ -310,8 +277,3 @@ class Course:
 
 def _same(one: pb.FeedRequest, other: pb.FeedRequest) -> bool:
     return (one.inputs, one.mask, list(one.more_inputs)) == (other.inputs, other.mask, list(other.more_inputs))
-
-
-def asking(request: Any) -> Talk[Any]:
-    """The conversation of one request and its reply."""
-    return (yield Ask(request))

@@ -24,6 +24,7 @@ from cellserve.service.errors import CAUSE, TURNED_AWAY, DeadlineExpired, Overlo
 _UNMEASURED_RETRY_SECONDS: Final = 0.1
 _LEAST_RETRY_SECONDS: Final = 0.01
 _GIVEN_WAY: Final = 0.1  # of what is ahead: after so much others of its length may have caught up
+_KEPT: Final = 0.15  # of a newcomer's time, where all come again as they are told: for those who come early or late
 _BUSY_ROWS: Final = 32  # with fewer under way nobody gives way to another length: the worker would have too little
 
 
@@ -74,9 +75,16 @@ class Admission:
         estimate = foresight.estimate
         if outstanding > 0:
             self._check_steps(steps, outstanding, backlog)
+        returning = bool(asker.ticket) and self._appointments.redeem(asker.ticket, now_seconds)
         if (backlog.sequences > 0 or shared) and not asker.live and not unasked:
-            returning = bool(asker.ticket) and self._appointments.redeem(asker.ticket, now_seconds)
-            self._check(steps, deadline_seconds, now_seconds, foresight, backlog, returning)
+            try:
+                self._check(steps, deadline_seconds, now_seconds, foresight, backlog, returning)
+            except Overloaded:
+                if returning:
+                    self._appointments.met(let_in=False)
+                raise
+            if returning:
+                self._appointments.met(let_in=True)
         if not asker.live:
             self._proportion.saw(steps, now_seconds, let_in=True)
         self._work_seconds += 0.05 * (estimate.work_seconds - self._work_seconds)
@@ -115,6 +123,10 @@ class Admission:
             ticket=ticket,
         )
 
+    def expects(self, ticket: str, now_seconds: float) -> bool:
+        """Whether a call was told to come now."""
+        return self._appointments.expects(ticket, now_seconds)
+
     def turn_away(self, now_seconds: float, sentence: str) -> Overloaded:
         """For a call of which nothing is known but that there is no time to read it."""
         return self.refusal(TURNED_AWAY, sentence, now_seconds, _UNMEASURED_RETRY_SECONDS, self._work_seconds)
@@ -151,7 +163,9 @@ class Admission:
     ) -> None:
         ahead, estimate = foresight
         done = estimate.stretched_seconds
-        booked = 0.0 if returning else self._appointments.due_work_seconds(now_seconds, done)
+        booked = 0.0
+        if not returning:
+            booked = self._appointments.due_work_seconds(now_seconds, done) + _KEPT * self._appointments.returning * done
         if deadline_seconds is None:
             late = ahead + booked - self._max_waiting_seconds
             why = f"{ahead:.3g} s of work are ahead of this sequence, more than the {self._max_waiting_seconds:g} s that may wait"

@@ -14,10 +14,16 @@ from typing import Final, NamedTuple
 
 _BOOKED: Final = 0.7  # of the pace: the rest is for newcomers
 _EARLY: Final = 0.1  # of the wait that was asked for: so much before its time a ticket is good
+_PROMPT_SECONDS: Final = 0.3  # after their time most have come who come at all
+_MOST_JUDGED: Final = 100  # slots, after a long silence
 _LATE_SECONDS: Final = 2.0  # after its time it is good for so long
 _SLOT_SECONDS: Final = 0.1
+_APART: Final = 0.03  # for each that found no room
+_CLOSER: Final = 0.003  # for each that did: together, one in eleven finds none
+_SPARSEST: Final = 4.0
 _LEARNING: Final = 0.2  # weight of the newest slot
 _FIRST_RETURNING: Final = 0.05
+_LEAST_COMING: Final = 0.25  # times are so far apart even where nobody comes: else, all who do would come at once
 _LONGEST_SECONDS: Final = 60.0
 _SPREAD: Final = 0.2
 
@@ -44,9 +50,10 @@ class Appointments:
         self._key = secrets.token_bytes(16)
         self._number = 0
         self._slots: dict[int, _Slot] = {}
-        self._oldest = 0
+        self._oldest = self._judged = 0
         self._free_seconds = float("-inf")  # from when on nothing is booked
         self._returning = _FIRST_RETURNING
+        self._sparser = 1.0  # times apart as the work would have it
 
     @property
     def returning(self) -> float:
@@ -58,9 +65,8 @@ class Appointments:
         self._settle(now_seconds)
         free = max(self._free_seconds, now_seconds + earliest_seconds)
         wait = min((free - now_seconds) * (1.0 + _SPREAD * dice), _LONGEST_SECONDS)
-        self._free_seconds = min(
-            free + work_seconds * self._returning / (_BOOKED * self._workers), now_seconds + _LONGEST_SECONDS
-        )
+        coming = max(self._returning, _LEAST_COMING) * self._sparser
+        self._free_seconds = min(free + work_seconds * coming / (_BOOKED * self._workers), now_seconds + _LONGEST_SECONDS)
         self._number += 1
         due = now_seconds + wait
         slot = self._slots.setdefault(int(due / _SLOT_SECONDS), _Slot())
@@ -70,20 +76,37 @@ class Appointments:
         body = "-".join([f"{field:x}" for field in fields])
         return Appointment(wait, f"{body}-{self._signature(body)}")
 
+    def expects(self, ticket: str, now_seconds: float) -> bool:
+        """Whether this ticket is good now; it stays so."""
+        return self._slot_of(ticket, now_seconds) is not None
+
     def redeem(self, ticket: str, now_seconds: float) -> bool:
         """Whether this ticket is good now. It is good no more after that."""
+        found = self._slot_of(ticket, now_seconds)
+        if found is None:
+            return False
+        slot, number, work_seconds = found
+        slot.redeemed.add(number)
+        slot.came += 1
+        slot.came_seconds += work_seconds
+        return True
+
+    def _slot_of(self, ticket: str, now_seconds: float) -> tuple[_Slot, int, float] | None:
+        """Of a ticket that is good now: the slot, the ticket's number in it, the work that it stands for in seconds."""
         self._settle(now_seconds)
         body, _, signature = ticket.rpartition("-")
         if not secrets.compare_digest(signature.encode(), self._signature(body).encode()):
-            return False
+            return None
         number, due, good_from, work = [int(field, 16) for field in body.split("-")]
         slot = self._slots.get(int(due / 1e6 / _SLOT_SECONDS))
         if slot is None or now_seconds < good_from / 1e6 or number in slot.redeemed:
-            return False
-        slot.redeemed.add(number)
-        slot.came += 1
-        slot.came_seconds += work / 1e6
-        return True
+            return None
+        return slot, number, work / 1e6
+
+    def met(self, let_in: bool) -> None:
+        """What became of one that came with a good ticket. Where there was no room, times were too close to each other."""
+        factor = 1.0 - _CLOSER if let_in else 1.0 + _APART * self._returning  # where few are expected, that is what was wrong
+        self._sparser = min(max(self._sparser * factor, 1.0), _SPARSEST)
 
     def due_work_seconds(self, now_seconds: float, horizon_seconds: float) -> float:
         """For each worker: work of those who should come until then, as far as they will."""
@@ -93,7 +116,13 @@ class Appointments:
         return self._returning * sum(due) / self._workers
 
     def _settle(self, now_seconds: float) -> None:
-        """Forgets the slots whose tickets are good no more, and learns from them how many came."""
+        """Forgets the slots whose tickets are good no more, and learns from them how many came; of more than thought, earlier."""
+        prompt = int((now_seconds - _PROMPT_SECONDS) / _SLOT_SECONDS)
+        for number in range(max(self._judged, prompt - _MOST_JUDGED), prompt):
+            slot = self._slots.get(number)
+            if slot is not None:
+                self._returning += _LEARNING * max(slot.came / slot.told - self._returning, 0.0)
+        self._judged = max(self._judged, prompt)
         good = int((now_seconds - _LATE_SECONDS) / _SLOT_SECONDS)
         if good <= self._oldest:
             return

@@ -16,7 +16,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from cellserve.models.chunk_call import ChunkCall
+from cellserve.models.implementations.onnxruntime.chunk_call import ChunkCall
 from cellserve.models.network import Network
 from cellserve.service.engine.batch import Delivery
 from cellserve.service.engine.facts import IterationFact, Observer, SequenceFact, VersionKey

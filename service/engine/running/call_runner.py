@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from cellserve.models.chunk_call import ChunkAnswer, ChunkCall
+from cellserve.models.implementations.onnxruntime.chunk_call import ChunkAnswer, ChunkCall
 from cellserve.models.network import Network
 from cellserve.service.engine.batch import Batch
 from cellserve.service.engine.running.host_copies import bytes_of, copied, side_by_side, write

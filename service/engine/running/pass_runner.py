@@ -15,9 +15,9 @@ from torch import Tensor
 
 from cellserve.models.devices import wait_for_launched
 from cellserve.models.network import Network
-from cellserve.models.pass_chunk import Key, gather, scatter
-from cellserve.models.pass_memory import Array
-from cellserve.models.pass_network import PassNetwork
+from cellserve.models.passes.chunk import Key, gather, scatter
+from cellserve.models.passes.memory import Array
+from cellserve.models.passes.network import PassNetwork
 from cellserve.models.state import RecurrentState
 from cellserve.service.engine.batch import Batch
 from cellserve.service.engine.running.staging import TimeMajorBuffer

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from cellserve.models.clock import steps_of
+from cellserve.models.description.step_counts import steps_of
 from cellserve.models.network import Network
 from cellserve.models.state import RecurrentState
 from cellserve.service.engine.batch import Batch
@@ -46,7 +46,7 @@ class WholeRunner:
         states = state.data.numpy(force=True)
         for row, (sequence, length) in enumerate(zip(batch.sequences, lengths)):
             sequence.outputs = [
-                (array[: shape.clock.steps(length), row] if shape.sequence else array[row]).copy()
+                (array[: shape.step_count.steps(length), row] if shape.sequence else array[row]).copy()
                 for array, shape in zip(arrays, self._outputs)
             ]
             if sequence.work.want_state:

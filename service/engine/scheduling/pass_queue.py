@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from cellserve.models.clock import Fed
+from cellserve.models.description.step_counts import Fed
 from cellserve.service.engine.batch import Batch
 from cellserve.service.engine.costs.pass_costs import PassCosts, at_once
 from cellserve.service.engine.scheduling.chunk_queue import ChunkQueue

@@ -16,7 +16,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from cellserve.models.traffic import TrafficKind
+from cellserve.models.measuring.traffic import TrafficKind
 from cellserve.service.registry.manifest import Manifest
 
 log = logging.getLogger(__name__)

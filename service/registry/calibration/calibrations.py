@@ -11,7 +11,7 @@ import logging
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Protocol
 
-from cellserve.models.traffic import TrafficKind
+from cellserve.models.measuring.traffic import TrafficKind
 from cellserve.service.engine.facts import VersionKey
 from cellserve.service.errors import ServiceError
 from cellserve.service.registry.calibration.cache import CalibrationCache
@@ -19,7 +19,7 @@ from cellserve.service.registry.repository.repository import Repository
 from cellserve.service.registry.status import VersionState, VersionStatus
 
 if TYPE_CHECKING:
-    from cellserve.models.calibration import Calibration
+    from cellserve.models.measuring.calibration import Calibration
 
 log = logging.getLogger(__name__)
 

@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from cellserve.models.framework_answers import FrameworkAnswers
-    from cellserve.models.parity import ParityReport
+    from cellserve.models.measuring.framework_answers import FrameworkAnswers
+    from cellserve.models.measuring.parity import ParityReport
     from cellserve.models.spec import ModelSpec
     from cellserve.models.weights import Weights
 
@@ -16,7 +16,7 @@ PublishGate = Callable[["ModelSpec", "Weights"], "ParityReport"]
 
 def parity_gate(spec: ModelSpec, weights: Weights) -> ParityReport:
     """Every supported implementation against the float64 oracle. Raises ParityFailure."""
-    from cellserve.models import parity
+    from cellserve.models.measuring import parity
 
     return parity.check(spec, weights)
 
@@ -28,7 +28,7 @@ def with_answers(
 
     Raises ParityFailure, AnswersDoNotFit.
     """
-    from cellserve.models.framework_parity import against_framework
+    from cellserve.models.measuring.framework_parity import against_framework
 
     agreement = against_framework(report, spec, weights, answers)
     return agreement.report, agreement.differences

@@ -39,8 +39,8 @@ from cellserve.service.registry.repository.publish_gate import PublishGate, pari
 from cellserve.service.registry.repository.served import Served
 
 if TYPE_CHECKING:
-    from cellserve.models.framework_answers import FrameworkAnswers
     from cellserve.models.importers import ImportedModel
+    from cellserve.models.measuring.framework_answers import FrameworkAnswers
     from cellserve.models.weights import Weights
 
 log = logging.getLogger(__name__)

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
-from cellserve.models.state_layout import StateLayout
+from cellserve.models.description.state_layout import StateLayout
 
 _TENSORS = {"states": "f4", "positions": "i8", "created": "f8", "used": "f8", "confirmed": "b1", "names": "u1"}
 

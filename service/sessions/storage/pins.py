@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 
-from cellserve.models.state_layout import SEEN
+from cellserve.models.description.state_layout import SEEN
 from cellserve.service.engine.facts import VersionKey
 from cellserve.service.registry.lease import Lease, LoadedVersion
 from cellserve.service.sessions.storage.slab import StateSlab

@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from safetensors import SafetensorError, deserialize
 from safetensors.numpy import save
 
-from cellserve.models.state_layout import StateLayout
+from cellserve.models.description.state_layout import StateLayout
 from cellserve.service.errors import InvalidInput
 from cellserve.service.registry.lease import LoadedVersion
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from cellserve.models.importers.crc32c import crc32c
+from cellserve.models.importers.tensorflow1.crc32c import crc32c
 
 MAGIC = (0xDB4775248B80FB57).to_bytes(8, "little")
 KINDS = {"float32": 1, "float64": 2, "int32": 3, "int64": 9, "float16": 19}

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from cellserve.models import gate_order
+from cellserve.models.description import gate_order
+from cellserve.models.description.layers.cells import GruLayer, LstmLayer, SimpleRnnLayer
 from cellserve.models.importers.layout import LayoutError, keras_recurrent, torch_linear, torch_recurrent
-from cellserve.models.recurrent_layers import GruLayer, LstmLayer, SimpleRnnLayer
 
 LSTM = LstmLayer(name="a", inputs=("x",), units=2)
 GRU = GruLayer(name="a", inputs=("x",), units=2)

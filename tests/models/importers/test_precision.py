@@ -13,9 +13,9 @@ from safetensors.torch import save_file
 from torch import nn
 
 from cellserve.models import reference
-from cellserve.models.golden_pair import golden_inputs
 from cellserve.models.importers import load
 from cellserve.models.importers.precision import declared, foreign
+from cellserve.models.measuring.golden_pair import golden_inputs
 from tests.models.importers.keras_files import lstm_arrays, one_lstm, write_h5
 
 SIZE = re.compile(r"what is computed in (\w+) lies (about|up to) (\d\.?\d*e[-+]\d+) from that")

@@ -12,12 +12,12 @@ import grpc
 import numpy as np
 import pytest
 
+from cellserve.models.description.shapes import expected_weights
 from cellserve.models.network import Network
-from cellserve.models.shapes import expected_weights
 from cellserve.models.spec import ModelSpec
 from cellserve.models.weights import Weights
 from cellserve.service.api.door import Door
-from cellserve.service.api.facts import RequestFact, RpcMethod
+from cellserve.service.api.facts import ConnectionFact, RequestFact, RpcMethod, TurnedAway
 from cellserve.service.api.fronts.options import ServerOptions
 from cellserve.service.api.requests.row_inputs import Limits
 from cellserve.service.api.server import ApiServer
@@ -85,7 +85,9 @@ class RecordingDoorObserver:
         self.started: list[RpcMethod] = []
         self.handled: list[tuple[RpcMethod, str]] = []
         self.requests: list[RequestFact] = []
+        self.turned_away: list[TurnedAway] = []
         self.loop_told = False
+        self.connections: list[ConnectionFact] = []
 
     def on_rpc_started(self, method: RpcMethod) -> None:
         self.started.append(method)
@@ -96,8 +98,14 @@ class RecordingDoorObserver:
     def on_request(self, fact: RequestFact) -> None:
         self.requests.append(fact)
 
+    def on_turned_away(self, fact: TurnedAway) -> None:
+        self.turned_away.append(fact)
+
     def on_loop(self, lag_seconds: float) -> None:
         self.loop_told = True
+
+    def on_connection(self, fact: ConnectionFact) -> None:
+        self.connections.append(fact)
 
 
 @dataclass

@@ -56,7 +56,7 @@ def test_there_are_stateful_cases() -> None:
     assert len({case.name.partition("_")[0] for case in STATEFUL}) >= 4
 
 
-@pytest.mark.parametrize("implementation", ["0", "1", "2", "fused", "onnxruntime"])
+@pytest.mark.parametrize("implementation", ["0", "1", "2", "fused", "onnxruntime", "packed"])
 async def test_fed_step_by_step_it_answers_as_at_once(harness: Harness, stack: np.ndarray, implementation: str) -> None:
     whole = outputs_of(await harness.infer(infer_request("stack", inputs=stack)))
     for step in range(stack.shape[1]):

@@ -90,7 +90,7 @@ async def test_each_sequence_has_its_own_lengths(harness: Harness, source: np.nd
     agree(found["outputs_1"], state)
 
 
-@pytest.mark.parametrize("implementation", ["0", "2", "fused", "onnxruntime"])
+@pytest.mark.parametrize("implementation", ["0", "2", "fused", "onnxruntime", "packed"])
 async def test_each_row_is_answered_as_if_alone(
     harness: Harness, source: np.ndarray, target: np.ndarray, implementation: str
 ) -> None:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from cellserve.models.merge_layer import MergeLayer
-from cellserve.models.recurrent_layers import GruLayer
-from cellserve.models.row_layers import ReverseLayer
+from cellserve.models.description.layers.cells import GruLayer
+from cellserve.models.description.layers.merge import MergeLayer
+from cellserve.models.description.layers.rows import ReverseLayer
 from cellserve.models.spec import LayerSpec
 from cellserve.service.cli.describing import as_data
 from tests.models.networks import chain

@@ -10,8 +10,8 @@ import pytest
 import torch
 from torch import nn
 
-from cellserve.models.framework_answers import FrameworkAnswers
 from cellserve.models.importers.expected import read_expected
+from cellserve.models.measuring.framework_answers import FrameworkAnswers
 from cellserve.models.spec import ModelSpec
 from cellserve.service.cli.recipes import recipe
 

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from cellserve.models.traffic import TRAFFIC_KINDS, TrafficKind
+from cellserve.models.measuring.traffic import TRAFFIC_KINDS, TrafficKind
 from cellserve.service.engine.choice import Choice
 
 BY_KIND: dict[TrafficKind, str] = {kind: kind for kind in TRAFFIC_KINDS}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from cellserve.models.traffic import TRAFFIC_KINDS, TrafficKind
+from cellserve.models.measuring.traffic import TRAFFIC_KINDS, TrafficKind
 from cellserve.service.engine.asker import Asker
 from cellserve.service.engine.facts import VersionKey
 from cellserve.service.errors import (

@@ -13,17 +13,17 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cellserve.models.description.layers.cells import GruLayer, LstmLayer, SimpleRnnLayer
+from cellserve.models.description.layers.merge import MergeLayer
+from cellserve.models.description.layers.rows import GlobalPooling1dLayer, RepeatVectorLayer, ReverseLayer
+from cellserve.models.description.layers.stepwise import DenseLayer, EmbeddingLayer, MaskingLayer
+from cellserve.models.description.layers.windowed import Conv1dLayer
+from cellserve.models.description.shapes import expected_weights
 from cellserve.models.implementations import LABELS
-from cellserve.models.merge_layer import MergeLayer
 from cellserve.models.network import Network
-from cellserve.models.recurrent_layers import GruLayer, LstmLayer, SimpleRnnLayer
-from cellserve.models.row_layers import GlobalPooling1dLayer, RepeatVectorLayer, ReverseLayer
-from cellserve.models.shapes import expected_weights
 from cellserve.models.spec import InputSpec, LayerSpec, ModelSpec
 from cellserve.models.state import RecurrentState
-from cellserve.models.stepwise_layers import DenseLayer, EmbeddingLayer, MaskingLayer
 from cellserve.models.weights import Weights
-from cellserve.models.windowed_layers import Conv1dLayer
 from cellserve.service.engine.sequence import Work
 from tests.fakes import FakeClock
 from tests.service.engine.driving import KEY, HandDriven

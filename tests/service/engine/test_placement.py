@@ -8,7 +8,7 @@ from typing import Any, cast
 import numpy as np
 import pytest
 
-from cellserve.models.traffic import TRAFFIC_KINDS
+from cellserve.models.measuring.traffic import TRAFFIC_KINDS
 from cellserve.service.engine.admission.workload import Workload
 from cellserve.service.engine.facts import VersionKey
 from cellserve.service.engine.lane import Lane

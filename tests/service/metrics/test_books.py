@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 from hypothesis import given
 from hypothesis import strategies as st
-from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
-from cellserve.service.api.facts import RequestFact, RpcMethod
+from cellserve.service.api.facts import CONNECTION_ENDS, ConnectionFact, RequestFact, RpcMethod
 from cellserve.service.engine.facts import IterationFact, SequenceFact, VersionKey
 from cellserve.service.metrics.books import PREDICTED, RATIO, ROWS, SECONDS, STEPS, Books
 from cellserve.service.metrics.facts import Fact, LoopFact, RpcEnd, SessionChange, SessionStep
@@ -35,6 +35,7 @@ facts = st.one_of(
         lambda fields: RequestFact(*fields[:-1], cause=fields[-1])
     ),
     seconds.map(LoopFact),
+    st.tuples(st.integers(0, 9), st.none() | st.sampled_from(CONNECTION_ENDS)).map(lambda fields: ConnectionFact(*fields)),
     methods,
     st.tuples(methods, codes, seconds).map(lambda fields: RpcEnd(*fields)),
     st.tuples(versions | st.none(), st.sampled_from(EVENTS)).map(lambda fields: SessionChange(*fields)),
@@ -59,6 +60,10 @@ class OneByOne:
         names = ("timesteps", "goodput_timesteps", "cancelled")
         self._timesteps, self._goodput, self._cancelled = (self._counter(f"cellserve_{name}", RUN) for name in names)
         self._overload = self._counter("cellserve_overload_refused", ("cause",))
+        self._connections = Gauge("cellserve_connections", "?", registry=self.registry)
+        self._ends = self._counter("cellserve_connections_ended", ("cause",))
+        for end in CONNECTION_ENDS:
+            self._ends.labels(end)
         self._lag = self._histogram("event_loop_lag_seconds", SECONDS, ())
         self._requests = self._counter("cellserve_requests", (*RUN, "code"))
         self._sequences = self._counter("cellserve_sequence_ended", (*RUN, "reason"))
@@ -84,6 +89,10 @@ class OneByOne:
                     self._goodput.labels(*run).inc(fact.steps)
                 if fact.prediction_ratio is not None:
                     self._run_histograms["prediction_ratio"].labels(*run).observe(fact.prediction_ratio)
+            case ConnectionFact(number, end):
+                self._connections.set(number)
+                if end is not None:
+                    self._ends.labels(end).inc()
             case LoopFact(lag):
                 self._lag.observe(lag)
             case RequestFact():
@@ -136,7 +145,7 @@ def samples(registry: CollectorRegistry) -> set[str]:
 @given(st.lists(st.lists(facts, max_size=12), max_size=3))
 def test_the_samples_are_those_of_facts_told_one_by_one(portions: list[list[Fact]]) -> None:
     registry, expected = CollectorRegistry(), OneByOne()
-    books = Books(registry, Statistics(), "1")
+    books = Books(registry, Statistics(), "1", "http2")
     for portion in portions:
         books.book(portion)
         for fact in portion:
@@ -147,7 +156,7 @@ def test_the_samples_are_those_of_facts_told_one_by_one(portions: list[list[Fact
 @given(st.lists(facts, max_size=40), st.lists(st.integers(0, 40), max_size=3))
 def test_samples_and_statistics_agree_however_facts_are_cut(told: list[Fact], cuts: list[int]) -> None:
     registry, statistics = CollectorRegistry(), Statistics()
-    books = Books(registry, statistics, "1")
+    books = Books(registry, statistics, "1", "http2")
     for begin, end in zip((0, *sorted(cuts)), (*sorted(cuts), len(told))):
         books.book(told[begin:end])
 
@@ -174,7 +183,7 @@ def test_a_version_that_was_closed_shows_only_what_came_after_it_was_opened_agai
     before: list[Fact], late: list[Fact], after: list[Fact]
 ) -> None:
     registry, statistics, expected = CollectorRegistry(), Statistics(), OneByOne()
-    books, key = Books(registry, statistics, "1"), VERSIONS[0]
+    books, key = Books(registry, statistics, "1", "http2"), VERSIONS[0]
 
     def shown(of: CollectorRegistry) -> set[str]:
         return {line for line in samples(of) if f'model="{key.model}",version="{key.version}"' in line}

@@ -10,7 +10,7 @@ from threading import Thread
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from cellserve.service.api.facts import RequestFact, RpcMethod
+from cellserve.service.api.facts import RequestFact, RpcMethod, TurnedAway
 from cellserve.service.engine.facts import IterationFact, LaneFact, SequenceFact, VersionKey
 from cellserve.service.metrics.books import SECONDS
 from cellserve.service.metrics.metrics import Metrics
@@ -115,7 +115,7 @@ def test_facts_of_before_an_unload_and_late_ones_do_not_count_for_the_version_wh
 
 def test_whoever_looks_sees_what_waits_to_be_booked() -> None:
     later: list[Callable[[], None]] = []
-    metrics = Metrics("1", later.append)
+    metrics = Metrics("1", soon=later.append)
     for _ in range(2000):
         metrics.on_request(answered())
     assert len(later) == 1
@@ -225,10 +225,10 @@ def test_rpcs_are_counted_under_the_usual_names(metrics: Metrics) -> None:
 
 
 def test_two_registries_share_nothing() -> None:
-    first, second = Metrics("1"), Metrics("2")
+    first, second = Metrics("1"), Metrics("2", "http2")
     first.on_request(answered())
     assert value(second, "cellserve_requests_total", **RUN, code="OK") is None
-    assert value(second, "cellserve_build_info", version="2") == 1
+    assert value(second, "cellserve_build_info", version="2", front="http2") == 1
 
 
 def test_the_page_shows_metrics_and_nothing_else(metrics: Metrics) -> None:
@@ -272,3 +272,14 @@ def test_aliases_and_those_that_fall_back_are_shown() -> None:
         for one in aliases
     ]
     assert told == [[1, 1], [0, 3], [0, 0]]
+
+
+def test_calls_that_are_turned_away_count_as_others_that_are_refused() -> None:
+    metrics = Metrics("1")
+    method = RpcMethod("unary", "some.Service", "Method")
+    metrics.on_turned_away(TurnedAway(method, "RESOURCE_EXHAUSTED", "loop", 1e-5, 3))
+    labels = {"grpc_type": "unary", "grpc_service": "some.Service", "grpc_method": "Method"}
+    assert value(metrics, "grpc_server_started_total", **labels) == 3
+    assert value(metrics, "grpc_server_handled_total", grpc_code=grpc_code("RESOURCE_EXHAUSTED"), **labels) == 3
+    assert value(metrics, "cellserve_rejected_total", reason="OVERLOADED") == 3
+    assert value(metrics, "cellserve_overload_refused_total", cause="loop") == 3

@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
+from cellserve.models.description.layers.cells import LstmLayer
+from cellserve.models.description.layers.stepwise import DenseLayer
+from cellserve.models.description.shapes import expected_weights
 from cellserve.models.errors import ModelError
-from cellserve.models.recurrent_layers import LstmLayer
-from cellserve.models.shapes import expected_weights
 from cellserve.models.spec import InputSpec, ModelSpec
-from cellserve.models.stepwise_layers import DenseLayer
 from cellserve.models.weights import Weights
 from cellserve.service.registry.repository.repository import Repository
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from cellserve.models.shapes import infer_shapes
-from cellserve.models.state_layout import StateLayout
+from cellserve.models.description.shapes import infer_shapes
+from cellserve.models.description.state_layout import StateLayout
 from cellserve.service.config import Settings
 from cellserve.service.engine.facts import VersionKey
 from cellserve.service.errors import (

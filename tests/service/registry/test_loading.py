@@ -7,13 +7,14 @@ from typing import Any
 
 import pytest
 
-from cellserve.models import parity
+from cellserve.models.measuring import parity
 from cellserve.models.network import Network
 from cellserve.service.config import Settings
 from cellserve.service.engine.facts import VersionKey
 from cellserve.service.errors import RepositoryError
 from cellserve.service.registry.loading import load_version
 from cellserve.service.registry.repository.repository import Repository
+from tests.compiled import PACKED
 from tests.service.registry.fakes import imported
 
 KEY = VersionKey("digits", 1)
@@ -39,7 +40,7 @@ def test_a_published_version_loads_with_what_it_can_run(store: Repository) -> No
     version, network = load_version(store, KEY, CPU)
     assert version.key == KEY
     offered = {label for label, refusal in version.implementations.items() if refusal is None}
-    assert offered == {"0", "1", "2", "fused", "onnxruntime"}
+    assert offered == {"0", "1", "2", "fused", "onnxruntime", *PACKED}
     assert version.default_implementation == network.default_implementation == "onnxruntime"
     assert version.causal
     assert version.state_layout.width == 4 + 4 + 1
@@ -55,7 +56,7 @@ def test_a_wish_that_cannot_be_met_is_told_and_does_not_fail_the_version(
     monkeypatch.setitem(sys.modules, "onnxruntime", None)  # as if it were not installed
     with caplog.at_level(logging.WARNING):
         version, _ = load_version(store, KEY, Settings(device="cpu", implementation="onnxruntime"))
-    assert version.default_implementation == "fused"
+    assert version.default_implementation in (*PACKED, "fused")
     assert "cannot run under implementation onnxruntime" in caplog.text
 
 
@@ -78,7 +79,7 @@ def test_an_implementation_that_differs_on_this_device_is_withdrawn(
         version, network = load_version(store, KEY, CPU)
     assert "the oracle says 1.0" in str(version.implementations["onnxruntime"])
     assert version.implementations == network.implementations
-    assert version.default_implementation == "fused"
+    assert version.default_implementation in (*PACKED, "fused")
     assert "digits/1 does not offer implementation onnxruntime here" in caplog.text
 
 

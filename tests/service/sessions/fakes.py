@@ -11,10 +11,10 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from cellserve.models.recurrent_layers import LstmLayer
+from cellserve.models.description.layers.cells import LstmLayer
+from cellserve.models.description.state_layout import SEEN, StateColumns, StateLayout
+from cellserve.models.description.tensor_shape import TensorShape
 from cellserve.models.spec import InputSpec, ModelSpec
-from cellserve.models.state_layout import SEEN, StateColumns, StateLayout
-from cellserve.models.tensor_shape import TensorShape
 from cellserve.service.engine.batch import Delivery
 from cellserve.service.engine.facts import VersionKey
 from cellserve.service.engine.sequence import Work

@@ -13,9 +13,9 @@ import numpy as np
 import torch
 
 from cellserve.models import reference
+from cellserve.models.description.layers.cells import GruLayer, LstmLayer
+from cellserve.models.description.shapes import expected_weights
 from cellserve.models.network import Network
-from cellserve.models.recurrent_layers import GruLayer, LstmLayer
-from cellserve.models.shapes import expected_weights
 from cellserve.models.spec import InputSpec, ModelSpec
 from cellserve.models.state import RecurrentState
 from cellserve.models.weights import Weights

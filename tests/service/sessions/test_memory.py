@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from cellserve.models.state_layout import SEEN, StateColumns, StateLayout
+from cellserve.models.description.state_layout import SEEN, StateColumns, StateLayout
 from cellserve.service.engine.batch import Delivery
 from cellserve.service.engine.sequence import Work
 from cellserve.service.sessions.sessions import Sessions

@@ -34,7 +34,11 @@ class GatedHandlers(grpc.GenericRpcHandler):  # type: ignore[type-arg]
         """The handler of a unary method as one that has not received the message yet."""
 
         async def call(requests: AsyncIterator[bytes], context: Any) -> Any:
-            if self._calls.turned_away(name, context):
+            ending = self._calls.turned_away(name, context)
+            if ending is not None:
+                context.set_code(ending.code)
+                context.set_details(ending.details)
+                context.set_trailing_metadata(ending.trailing)
                 return _NO_REPLY
             async for request in requests:
                 return await handler.unary_unary(request, context)

@@ -12,7 +12,7 @@ from typing import Any, Final, NoReturn, Protocol
 
 import grpc
 
-from cellserve.service.api.fronts.front import Metadata
+from cellserve.service.api.call_context import Metadata
 from cellserve.service.api.fronts.http2 import headers
 from cellserve.service.api.fronts.http2.headers import RequestHead, Unreadable
 from cellserve.service.api.fronts.http2.incoming import IncomingMessages
@@ -21,6 +21,10 @@ from cellserve.service.api.fronts.http2.messages import MessageReader
 _log = logging.getLogger(__name__)
 
 _OK: Final = grpc.StatusCode.OK
+
+
+class Unsendable(Exception):
+    """A reply is larger than messages may be. str(error) is for the client."""
 
 
 class Wire(Protocol):
@@ -68,14 +72,19 @@ class Call:
     )
 
     def __init__(
-        self, wire: Wire, stream_id: int, head: RequestHead, most_message_bytes: int, loop: asyncio.AbstractEventLoop
+        self,
+        wire: Wire,
+        stream_id: int,
+        head: RequestHead,
+        most_message_bytes: int,
+        loop: asyncio.AbstractEventLoop,
     ) -> None:
         self._wire = wire
         self._stream_id = stream_id
         self._head = head
         self._loop = loop
         self._most_message_bytes = most_message_bytes
-        self._reader: Any = None
+        self._reader = MessageReader(head.encoding, most_message_bytes)
         self._handler: Any = None
         self._incoming: IncomingMessages | None = None
         self._message: bytes | None = None  # of a call that has one
@@ -88,19 +97,24 @@ class Call:
         self._timer: asyncio.TimerHandle | None = None
         if head.timeout_seconds is not None:
             self._deadline_seconds = loop.time() + head.timeout_seconds
+            self._timer = loop.call_at(self._deadline_seconds, self._expire)
 
     @property
     def is_over(self) -> bool:
         return self._ended
+
+    @property
+    def held_bytes(self) -> int:
+        """Of messages that have come and not been taken, in part or whole."""
+        incoming_bytes = 0 if self._incoming is None else self._incoming.held_bytes
+        partial_bytes = 0 if self._reader is None else self._reader.held_bytes
+        return partial_bytes + incoming_bytes + len(self._message or b"")
 
     # --- what comes ---
 
     def begin(self, handler: Any) -> None:
         """A handler of one message runs once that has come, one of a stream at once."""
         self._handler = handler
-        self._reader = MessageReader(self._head.encoding, self._most_message_bytes)
-        if self._deadline_seconds is not None:
-            self._timer = self._loop.call_at(self._deadline_seconds, self._expire)
         if handler.request_streaming:
             self._incoming = IncomingMessages(self._reader, handler.request_deserializer, self._acknowledge, self._loop)
             self._run(self._incoming)
@@ -210,6 +224,8 @@ class Call:
             self.finish(grpc.StatusCode.CANCELLED, "the server has cancelled the call")
         except grpc.aio.AbortError as abort:
             _log.debug("%s: %s", self._head.path, abort)
+        except Unsendable as error:
+            self.finish(grpc.StatusCode.RESOURCE_EXHAUSTED, str(error), self._trailing)
         except Exception:
             _log.exception("%s failed", self._head.path)
             self.finish(grpc.StatusCode.UNKNOWN, "the server failed to answer this call")
@@ -222,27 +238,36 @@ class Call:
         if self._code is not None and self._code is not _OK:
             self.finish_as_told()
         elif not self._ended:
+            message = self._serialized(reply)
             fields = headers.trailers(_OK, self._details, self._trailing)
             self._end()
             if self._headers_sent:
-                self._wire.send_message(self._stream_id, self._serialized(reply))
+                self._wire.send_message(self._stream_id, message)
                 self._wire.send_trailers(self._stream_id, fields)
             else:
-                self._wire.send_unary(self._stream_id, self._serialized(reply), fields)
+                self._wire.send_unary(self._stream_id, message, fields)
 
     async def _streamed(self, behaviour: Callable[..., AsyncIterator[Any]], request: Any) -> None:
         deserialize = self._handler.request_deserializer
         if deserialize is not None and not self._handler.request_streaming:
             request = deserialize(request)
         async for reply in behaviour(request, self):
+            message = self._serialized(reply)
             self._send_headers(())
-            self._wire.send_message(self._stream_id, self._serialized(reply))
+            self._wire.send_message(self._stream_id, message)
             await self._wire.room_to_send(self._stream_id)
         self.finish_as_told()
 
     def _serialized(self, reply: Any) -> bytes:
+        """Raises Unsendable."""
         serialize = self._handler.response_serializer
         message: bytes = reply if serialize is None else serialize(reply)
+        if not isinstance(message, bytes):
+            raise TypeError(f"a reply of {self._head.path} was not made into bytes but into {type(message).__name__}")
+        if len(message) > self._most_message_bytes:
+            raise Unsendable(
+                f"the reply has {len(message)} bytes, and at most {self._most_message_bytes} are sent; ask for less at a time"
+            )
         return message
 
     def _send_headers(self, metadata: Metadata) -> None:
@@ -266,3 +291,4 @@ class Call:
             self._timer.cancel()
         if self._incoming is not None:
             self._incoming.drop()
+            self._incoming = None  # no circle of the two: what they hold is given back at once

@@ -10,18 +10,30 @@ import asyncio
 import logging
 import random
 from collections.abc import Callable
-from typing import Any, Final, Protocol
+from contextlib import suppress
+from typing import Any, Final, NamedTuple, Protocol
 
 import grpc
 import ngh2
 
+from cellserve.service.api.call_context import Ending, Metadata
+from cellserve.service.api.facts import ConnectionEnd
 from cellserve.service.api.fronts.front import Calls
 from cellserve.service.api.fronts.http2.call import Call
-from cellserve.service.api.fronts.http2.headers import REPLY_HEADERS, Fields, NotGrpc, Unreadable, read_head, trailers
+from cellserve.service.api.fronts.http2.headers import (
+    REPLY_HEADERS,
+    Fields,
+    NotGrpc,
+    RequestHead,
+    Unreadable,
+    read_head,
+    trailers,
+)
 from cellserve.service.api.fronts.http2.keepalive import Keepalive
 from cellserve.service.api.fronts.http2.messages import prefix
 from cellserve.service.api.fronts.http2.peer import peer_of
 from cellserve.service.api.fronts.http2.ping_limit import PingLimit
+from cellserve.service.api.fronts.http2.rate_limit import RateLimit
 from cellserve.service.api.fronts.options import ServerOptions
 
 _log = logging.getLogger(__name__)
@@ -32,8 +44,13 @@ _FRAME_BYTES: Final = 1 << 16
 _WRITTEN_AT_ONCE_BYTES: Final = 1 << 18  # to the socket, before it is asked whether it wants more
 _WAITING_BYTES: Final = 1 << 16  # of replies of a stream, before the next is made
 _HEADER_BYTES: Final = 1 << 16  # beyond this the connection ends; headers.py refuses a call before
-_RESETS: Final = (10_000, 1_000)  # at once, and in a second: who gives up that many calls is no client
-_GATHERED_SECONDS: Final = 0.004  # under overload: what is refused meanwhile leaves in one write
+_RESETS: Final = (20_000, 4_000)  # at once, and in a second: clients that hedge give up half of all their calls
+_SETTINGS: Final = (1_000, 10)  # the same; each changes the windows of all streams
+_FLOODS: Final = (ngh2.ErrorCode.INTERNAL_ERROR, ngh2.ErrorCode.ENHANCE_YOUR_CALM)  # as which nghttp2 tells resets, and the rest
+_GATHERED_SECONDS: Final = 0.004  # what is turned away meanwhile leaves in one write
+_FIRST_MESSAGE_SECONDS: Final = 0.002  # after the headers of a call
+_PATIENCE_SECONDS: Final = 0.2  # with a client that has its answer and is still sending
+_RELAXED_SECONDS: Final = 0.5  # after the last call that was turned away
 _NOTICE_SECONDS: Final = 0.05  # for calls that crossed the word that there shall be no more
 _LINGER_SECONDS: Final = 1.0  # for the last bytes on their way out
 _AGE_SPREAD: Final = 0.1  # either way, so that clients that came together do not come again together
@@ -55,8 +72,24 @@ class Peers(Protocol):
 
     def closed(self, connection: Connection) -> None: ...
 
-    def cut(self, cause: str) -> None:
-        """A connection was ended for what its client did."""
+    def cut(self, connection: Connection, why: str) -> None:
+        """It was ended for what its client did: its `end_cause`."""
+
+    def moved(self, moved_bytes: int) -> None:
+        """So many were received, or given to be sent."""
+
+
+class _Arrival(NamedTuple):
+    """A Caller, of a call that may never begin."""
+
+    connection: Connection
+    head: RequestHead
+
+    def peer(self) -> str:
+        return self.connection.peer
+
+    def invocation_metadata(self) -> Metadata:
+        return self.head.metadata
 
 
 class Connection(asyncio.Protocol):
@@ -67,16 +100,24 @@ class Connection(asyncio.Protocol):
         self._options = options
         self._peers = peers
         self._loop = loop
-        self._session = ngh2.Connection(ngh2.Role.SERVER, _configuration())
+        self._session: Any = ngh2.Connection(ngh2.Role.SERVER, _configuration())
         self._transport: Any = None
         self.peer = ""
+        self.end_cause: ConnectionEnd = "client"
         self._calls: dict[int, Call] = {}
-        self._answered: set[int] = set()  # streams whose client may still be sending
+        self._silent: set[int] = set()  # streams of which nothing but headers has come
+        self._answered: dict[int, float] = {}  # when; streams whose client may still be sending
+        self._turned_away: set[int] = set()  # the same, of one message that is not wanted
+        self._stopping: asyncio.TimerHandle | None = None
         self._senders: dict[int, asyncio.Future[None]] = {}  # who waits for room
-        self._flushing = self._writable = self._open = self._leaving = self._greeted = self._narrow = False
+        self._receiving = self._flush_due = self._writable = self._open = self._leaving = self._greeted = False
+        self._gathering = self._narrow = False
+        self._turned_away_seconds = float("-inf")
         self._pings = PingLimit(options.min_ping_interval_seconds)
+        self._settings = RateLimit(*_SETTINGS, loop.time())
         self._keepalive = Keepalive(options.keepalive_seconds, options.keepalive_timeout_seconds, loop.time())
-        self._timers: list[asyncio.TimerHandle] = []
+        self._timers: list[asyncio.TimerHandle] = []  # of uvloop, those that are due at once do not tell their time
+        self._tending: asyncio.TimerHandle | None = None
         self._on: dict[type, Callable[[Any], None]] = {
             ngh2.RequestReceived: self._on_request,
             ngh2.DataReceived: self._on_data,
@@ -91,6 +132,14 @@ class Connection(asyncio.Protocol):
     @property
     def idle(self) -> bool:
         return not self._calls
+
+    @property
+    def held_bytes(self) -> int:
+        """What the client makes this side hold: messages that have not come whole or are not taken, both ways."""
+        if not self._open:
+            return 0
+        unsent_bytes: int = self._session.queued_body_size() + self._transport.get_write_buffer_size()
+        return unsent_bytes + sum(call.held_bytes for call in self._calls.values())
 
     # --- the transport ---
 
@@ -120,7 +169,8 @@ class Connection(asyncio.Protocol):
         if not self._open:
             return
         self._keepalive.heard(self._loop.time())
-        later, self._flushing = self._flushing and self._narrow, True  # at the end of this
+        self._peers.moved(len(data))
+        self._receiving = True  # what is sent meanwhile leaves at the end of this
         try:
             self._session.receive_data(data)
         except ngh2.DenialOfServiceError as error:
@@ -129,12 +179,9 @@ class Connection(asyncio.Protocol):
             self._cut("protocol" if self._greeted else "not_http2", str(error))
         else:
             self._take_events()
-            if later:
-                return
-            if self._narrow:
-                self._loop.call_later(_GATHERED_SECONDS, self._flush)
-            else:
+            if self._flush_due or not self._gathering:
                 self._flush()
+        self._receiving = False
 
     def pause_writing(self) -> None:
         self._writable = False
@@ -145,15 +192,35 @@ class Connection(asyncio.Protocol):
 
     def connection_lost(self, error: Exception | None) -> None:
         self._forget()
-        for timer in self._timers:
-            timer.cancel()
+        for timer in (*self._timers, self._tending, self._stopping):
+            if timer is not None:
+                timer.cancel()
         self._peers.closed(self)
+        self._on.clear()  # no circles: what the session holds is given back now, and not when garbage is collected
+        self._session = None
 
     # --- under overload ---
 
-    def narrow(self, narrow: bool) -> None:
-        """Whether clients shall wait with the messages of new calls until these are let in: of the others, none is sent."""
-        if self._open and narrow != self._narrow:
+    def relax(self, now_seconds: float) -> None:
+        """To be called every few hundredths of a second: once nobody was turned away for a while, messages come as before."""
+        if self._narrow and now_seconds - self._turned_away_seconds > _RELAXED_SECONDS:
+            self._set_narrow(False)
+
+    def _turn_away(self, stream_id: int, ending: Ending) -> None:
+        """What is refused within a few milliseconds leaves in one write, and no further message comes unasked."""
+        self._turned_away_seconds = self._loop.time()
+        if not self._narrow:
+            self._set_narrow(True)
+        if not self._gathering:
+            self._gathering = True
+            self._loop.call_later(_GATHERED_SECONDS, self._flush)
+        fields = (*REPLY_HEADERS, *trailers(*ending))
+        self._turned_away.add(stream_id)
+        self._act(stream_id, lambda session: session.send_response(stream_id, fields, end_stream=True))
+
+    def _set_narrow(self, narrow: bool) -> None:
+        """Whether the client shall wait with the messages of new calls until these are let in: of the others, none is sent."""
+        if self._open:
             self._narrow = narrow
             self._session.update_settings({ngh2.Setting.INITIAL_WINDOW_SIZE: 0 if narrow else _STREAM_WINDOW_BYTES})
             self._flush()
@@ -174,6 +241,7 @@ class Connection(asyncio.Protocol):
         """The client is told to go elsewhere with new calls; the connection ends with its last one."""
         if self._open and not self._leaving:
             self._leaving = True
+            self.end_cause = "server"
             self._session.send_shutdown_notice()
             self._flush()
             self._timers.append(self._loop.call_later(_NOTICE_SECONDS, self._take_no_more))
@@ -181,6 +249,7 @@ class Connection(asyncio.Protocol):
     def end(self) -> None:
         """At once, whatever is under way."""
         if self._open:
+            self.end_cause = "server"
             for call in list(self._calls.values()):
                 call.refuse(Unreadable(grpc.StatusCode.UNAVAILABLE, "the server ends this connection"))
             self._flush()
@@ -195,15 +264,23 @@ class Connection(asyncio.Protocol):
         self.leave()
         self._timers.append(self._loop.call_later(self._options.max_connection_age_grace_seconds, self.end))
 
-    def _cut(self, cause: str, why: str) -> None:
-        _log.info("a connection from %s was ended (%s): %s", self.peer, cause, why)
-        self._peers.cut(cause)
+    def cut_for_memory(self, held_bytes: int) -> None:
+        """At once: what waits to be sent is dropped."""
+        if self._open:
+            self._cut(
+                "memory", f"it made the server hold {held_bytes} bytes of requests that are not whole and replies not taken"
+            )
+            self._transport.abort()
+
+    def _cut(self, cause: ConnectionEnd, why: str) -> None:
+        self.end_cause = cause
+        self._peers.cut(self, why)
         self._close()
 
     def _close(self) -> None:
         self._forget()
         self._transport.close()
-        self._loop.call_later(_LINGER_SECONDS, self._transport.abort)  # of a client that does not read
+        self._timers.append(self._loop.call_later(_LINGER_SECONDS, self._transport.abort))  # of a client that does not read
 
     def _forget(self) -> None:
         """Nothing can be sent any more."""
@@ -227,19 +304,20 @@ class Connection(asyncio.Protocol):
             case "ask":
                 self._session.ping()
                 self._flush()
-        self._timers = [timer for timer in self._timers if timer.when() > now_seconds]
-        self._timers.append(self._loop.call_at(self._keepalive.next_seconds(), self._tend))
+        self._tending = self._loop.call_at(self._keepalive.next_seconds(now_seconds), self._tend)
 
     # --- what comes ---
 
     def _take_events(self) -> None:
         for event in self._session.events():
             handle = self._on.get(type(event))
-            if handle is not None:
+            if handle is not None and self._open:  # what came behind the offence that ended it is not looked at
                 handle(event)
 
     def _on_request(self, event: ngh2.RequestReceived) -> None:
         stream_id = event.stream_id
+        if not event.end_stream:
+            self._silent.add(stream_id)
         try:
             head = read_head(event.headers)
         except NotGrpc as error:
@@ -247,20 +325,27 @@ class Connection(asyncio.Protocol):
         except Unreadable as error:
             self.send_only_trailers(stream_id, (*REPLY_HEADERS, *trailers(error.code, str(error), ())))
         else:
-            call = self._calls[stream_id] = Call(self, stream_id, head, self._options.max_message_bytes, self._loop)
-            handler = self._methods.handler(head.path)
-            if handler is None:
-                call.refuse(Unreadable(grpc.StatusCode.UNIMPLEMENTED, f"this server does not offer {head.path[:256]}"))
-            elif self._methods.gated(head.path) and self._methods.turned_away(head.path, call):
-                call.finish_as_told()
-            else:
-                if self._narrow:
-                    self._widen(stream_id)
-                call.begin(handler)
-                if event.end_stream:
-                    call.end_of_messages()
+            self._begin(stream_id, head, event.end_stream)
+
+    def _begin(self, stream_id: int, head: RequestHead, is_all: bool) -> None:
+        if self._methods.gated(head.path):
+            turned_away = self._methods.turned_away(head.path, _Arrival(self, head))
+            if turned_away is not None:
+                self._turn_away(stream_id, turned_away)
+                return
+        handler = self._methods.handler(head.path)
+        if handler is None:
+            self.send_only_trailers(stream_id, (*REPLY_HEADERS, *trailers(*self._methods.not_offered(head.path))))
+            return
+        if self._narrow:
+            self._widen(stream_id)
+        call = self._calls[stream_id] = Call(self, stream_id, head, self._options.max_message_bytes, self._loop)
+        call.begin(handler)
+        if is_all:
+            call.end_of_messages()
 
     def _on_data(self, event: ngh2.DataReceived) -> None:
+        self._silent.discard(event.stream_id)
         call = self._calls.get(event.stream_id)
         if call is None or call.is_over:
             self.acknowledge(event.stream_id, len(event.data))
@@ -276,7 +361,9 @@ class Connection(asyncio.Protocol):
             call.end_of_messages()
 
     def _on_closed_stream(self, event: ngh2.StreamClosed) -> None:
-        self._answered.discard(event.stream_id)
+        self._silent.discard(event.stream_id)
+        self._answered.pop(event.stream_id, None)
+        self._turned_away.discard(event.stream_id)
         call = self._calls.pop(event.stream_id, None)
         if call is not None and not call.is_over:
             call.cut()
@@ -286,6 +373,8 @@ class Connection(asyncio.Protocol):
 
     def _on_settings(self, event: ngh2.SettingsReceived) -> None:
         self._greeted = True
+        if self._settings.exceeded_by(self._loop.time()):
+            self._cut("flood", "it changes its settings without end")
 
     def _on_ping(self, event: ngh2.PingReceived) -> None:
         if self._open and self._pings.exceeded_by(self._loop.time()):
@@ -296,8 +385,10 @@ class Connection(asyncio.Protocol):
     def _on_closed(self, event: ngh2.ConnectionClosed) -> None:
         if not self._open:
             return
-        if event.error_code:
-            self._cut("protocol", f"HTTP/2 error {event.error_code}")
+        if event.error_code in _FLOODS:
+            self._cut("flood", f"more resets or useless frames than any client sends (HTTP/2 error {event.error_code})")
+        elif event.error_code:
+            self._cut("protocol", f"HTTP/2 error {event.error_code}: {event.debug_data[:100].decode('ascii', 'replace')}")
         else:
             self._close()
 
@@ -309,15 +400,21 @@ class Connection(asyncio.Protocol):
 
     def send_message(self, stream_id: int, message: bytes) -> None:
         self._pings.answered()
+        self._peers.moved(len(message))
         self._send(stream_id, lambda session: session.send_data(stream_id, prefix(len(message)) + message))
 
     def send_trailers(self, stream_id: int, fields: Fields) -> None:
-        self._answered.add(stream_id)
+        self._answered[stream_id] = self._loop.time()
         self._send(stream_id, lambda session: session.send_trailers(stream_id, fields))
 
     def send_only_trailers(self, stream_id: int, fields: Fields) -> None:
+        """Of a call whose first message is on its way, a little later: gRPC's client tells its own failure to send it instead."""
+        if stream_id in self._silent:
+            self._silent.discard(stream_id)
+            self._loop.call_later(_FIRST_MESSAGE_SECONDS, self.send_only_trailers, stream_id, fields)
+            return
         self._pings.answered()
-        self._answered.add(stream_id)
+        self._answered[stream_id] = self._loop.time()
         self._send(stream_id, lambda session: session.send_response(stream_id, fields, end_stream=True))
 
     def send_unary(self, stream_id: int, message: bytes, fields: Fields) -> None:
@@ -327,7 +424,8 @@ class Connection(asyncio.Protocol):
             session.send_trailers(stream_id, fields)
 
         self._pings.answered()
-        self._answered.add(stream_id)
+        self._peers.moved(len(message))
+        self._answered[stream_id] = self._loop.time()
         self._send(stream_id, act)
 
     def acknowledge(self, stream_id: int, received_bytes: int) -> None:
@@ -342,29 +440,34 @@ class Connection(asyncio.Protocol):
                 del self._senders[stream_id]
 
     def _send(self, stream_id: int, act: Callable[[ngh2.Connection], None]) -> None:
+        """Leaves in the event loop's next turn, with whatever else is sent until then."""
+        if self._open:
+            self._act(stream_id, act)
+            if not self._flush_due:
+                self._flush_due = True
+                if not self._receiving:
+                    self._loop.call_soon(self._flush)
+
+    def _act(self, stream_id: int, act: Callable[[ngh2.Connection], None]) -> None:
         """Of a stream that the client has left meanwhile, nothing is sent."""
-        if not self._open:
-            return
         try:
             act(self._session)
-        except ngh2.NGH2Error as error:
+        except ngh2.NGH2Error as error:  # of a stream that is gone, it does nothing
             _log.debug("stream %d of %s: %s", stream_id, self.peer, error)
-        if not self._flushing:
-            self._flushing = True
-            if self._narrow:
-                self._loop.call_later(_GATHERED_SECONDS, self._flush)
-            else:
-                self._loop.call_soon(self._flush)
+            with suppress(ngh2.ConnectionStateError):  # of a session that is about to end
+                self._session.reset_stream(stream_id, ngh2.ErrorCode.INTERNAL_ERROR)
 
     def _flush(self) -> None:
         """Hands the socket what may be sent now; the rest waits for the client's window or the socket."""
-        self._flushing = False
+        self._flush_due = self._gathering = False
         if not self._open:
             return
         self._write()
-        if self._answered and self._writable:
-            self._stop_senders()
+        if self._open and self._turned_away and self._writable:
+            self._turned_away = self._reset(self._turned_away)
             self._write()
+        if self._open and self._answered and self._stopping is None:
+            self._stopping = self._loop.call_later(_PATIENCE_SECONDS, self._stop_senders)
         for stream_id, sender in self._senders.items():
             if self._session.queued_body_size(stream_id) <= _WAITING_BYTES:
                 _wake(sender)
@@ -383,14 +486,21 @@ class Connection(asyncio.Protocol):
             self._take_events()
 
     def _stop_senders(self) -> None:
-        """Answers that have left while the client goes on sending: it is told to stop."""
-        waiting = set()
-        for stream_id in self._answered:
-            if self._session.queued_body_size(stream_id):
-                waiting.add(stream_id)
-            else:
-                self._session.reset_stream(stream_id, ngh2.ErrorCode.NO_ERROR)
-        self._answered = waiting
+        """Clients that have their answer and go on sending. At once, it would fail what they are in the midst of sending."""
+        self._stopping = None
+        if self._open and self._writable:
+            latest_seconds = self._loop.time() - _PATIENCE_SECONDS / 2
+            due = {stream_id for stream_id, seconds in self._answered.items() if seconds <= latest_seconds}
+            for stream_id in due - self._reset(due):
+                del self._answered[stream_id]
+        self._flush()
+
+    def _reset(self, streams: set[int]) -> set[int]:
+        """Those of which something waits to be sent are left, and returned: it would be lost."""
+        waiting = {stream_id for stream_id in streams if self._session.queued_body_size(stream_id)}
+        for stream_id in streams - waiting:
+            self._session.reset_stream(stream_id, ngh2.ErrorCode.NO_ERROR)
+        return waiting
 
 
 def _wake(sender: asyncio.Future[None]) -> None:

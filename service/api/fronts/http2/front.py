@@ -8,15 +8,17 @@ import ssl
 from typing import Final
 
 from cellserve.service.api.access.tls import server_context
-from cellserve.service.api.fronts.front import Calls
+from cellserve.service.api.facts import ConnectionEnd, ConnectionFact
+from cellserve.service.api.fronts.front import Calls, Watcher
 from cellserve.service.api.fronts.http2.connection import Connection
-from cellserve.service.api.fronts.http2.listening import listen
-from cellserve.service.api.fronts.http2.tls import PROTOCOL, TlsHandshake
+from cellserve.service.api.fronts.http2.holdings import Holdings
+from cellserve.service.api.fronts.http2.listening import BACKLOG, listen
+from cellserve.service.api.fronts.http2.offences import Offences
+from cellserve.service.api.fronts.http2.tls import PROTOCOL, TlsListener
 from cellserve.service.api.fronts.options import ServerOptions
 from cellserve.service.followed_files import FollowedFiles
 
 _LOOKED_SECONDS: Final = 0.02  # how often it is seen whether the last call has ended
-_RELAXED_SECONDS: Final = 0.5  # after all calls were read again
 _LAST_WORDS_SECONDS: Final = 0.2
 
 
@@ -25,13 +27,17 @@ class Http2Front:
 
     name = "http2"
 
-    def __init__(self, calls: Calls, options: ServerOptions) -> None:
+    def __init__(self, calls: Calls, options: ServerOptions, watcher: Watcher) -> None:
         """Raises UnusableFile: one of `options`."""
+        self._watcher = watcher
+        self._offences = Offences()
+        self._holdings = Holdings(options.connection_memory_bytes)
+        self._encrypted: list[TlsListener] = []
+        self._stopping = False
         self._calls = calls
         self._options = options
         self._loop = asyncio.get_running_loop()
         self._connections: set[Connection] = set()
-        self._pressed_seconds = float("-inf")
         self._sockets: list[socket.socket] = []
         self._servers: list[asyncio.Server] = []
         self._identity: FollowedFiles[ssl.SSLContext] | None = (
@@ -44,22 +50,25 @@ class Http2Front:
         return port
 
     async def start(self) -> None:
-        accept = self._plain if self._identity is None else self._encrypted
         for one in self._sockets:
-            self._servers.append(await self._loop.create_server(accept, sock=one))
+            if self._identity is None:
+                self._servers.append(await self._loop.create_server(self._made, sock=one, backlog=BACKLOG))
+            else:
+                self._encrypted.append(TlsListener(one, self._identity.current, self._made, self._failed, self._loop))
 
     def press(self, pressed: bool) -> None:
-        """While not all calls are read, clients send messages only of those that are."""
+        """Connections know by what they turn away; they learn here that time passes."""
+        self._offences.settle()
         now_seconds = self._loop.time()
-        if pressed:
-            self._pressed_seconds = now_seconds
-        narrow = now_seconds - self._pressed_seconds < _RELAXED_SECONDS
         for connection in self._connections:
-            connection.narrow(narrow)
+            connection.relax(now_seconds)
 
     async def stop(self, grace_seconds: float) -> None:
+        self._stopping = True
         for server in self._servers:
             server.close()
+        for listener in self._encrypted:
+            listener.close()
         for connection in list(self._connections):
             connection.leave()
         end_seconds = self._loop.time() + grace_seconds
@@ -75,15 +84,33 @@ class Http2Front:
 
     def opened(self, connection: Connection) -> None:
         self._connections.add(connection)
+        self._tell(None)
+        if self._stopping:
+            connection.leave()
 
     def closed(self, connection: Connection) -> None:
         self._connections.discard(connection)
+        self._tell(connection.end_cause)
 
-    def cut(self, cause: str) -> None: ...
+    def cut(self, connection: Connection, why: str) -> None:
+        self._offences.told(connection.end_cause, connection.peer, why)
 
-    def _plain(self) -> asyncio.Protocol:
+    def moved(self, moved_bytes: int) -> None:
+        if self._holdings.due(moved_bytes):
+            self._loop.call_soon(self._look_at_holdings)
+
+    def _failed(self, peer: str, why: str) -> None:
+        """No encrypted connection came about."""
+        self._tell("handshake")
+        self._offences.told("handshake", peer, why)
+
+    def _look_at_holdings(self) -> None:
+        held = [(connection.held_bytes, connection) for connection in self._connections]
+        for held_bytes, connection in self._holdings.beyond(held):
+            connection.cut_for_memory(held_bytes)
+
+    def _tell(self, end: ConnectionEnd | None) -> None:
+        self._watcher.on_connection(ConnectionFact(len(self._connections), end))
+
+    def _made(self) -> asyncio.Protocol:
         return Connection(self._calls, self._options, self, self._loop)
-
-    def _encrypted(self) -> asyncio.Protocol:
-        assert self._identity is not None
-        return TlsHandshake(self._identity.current, self._plain, self._loop)

@@ -24,6 +24,7 @@ _MOST_DIGITS: Final = 8
 _PLAIN: Final = "".join(chr(code) for code in range(0x20, 0x7F) if chr(code) != "%")  # of a status message
 _RESERVED: Final = frozenset((b"te", b"content-type", b"grpc-timeout", b"grpc-encoding", b"grpc-accept-encoding"))
 _BINARY: Final = b"-bin"
+_FURTHER_TYPES: Final = (CONTENT_TYPE + b"+", CONTENT_TYPE + b";")  # and not gRPC-Web, whose trailers are otherwise
 _MOST_METADATA_BYTES: Final = 16_384  # as much as gRPC's own server takes; a field counts 32 more, as HTTP/2 has it
 _FIELD_BYTES: Final = 32
 
@@ -58,7 +59,8 @@ def read_head(fields: Fields) -> RequestHead:
     head = dict(fields)
     if head.get(b":method") != b"POST":
         raise NotGrpc(405)
-    if not head.get(b"content-type", b"").startswith(CONTENT_TYPE):
+    content_type = head.get(b"content-type", b"")
+    if content_type != CONTENT_TYPE and not content_type.startswith(_FURTHER_TYPES):
         raise NotGrpc(415)
     timeout = head.get(b"grpc-timeout")
     return RequestHead(
@@ -99,7 +101,10 @@ def _metadata(fields: Fields) -> tuple[tuple[str, str | bytes], ...]:
             continue
         size_bytes += len(name) + len(value) + _FIELD_BYTES
         key = name.decode("ascii", "replace")
-        found.append((key, _decoded(key, value) if name.endswith(_BINARY) else value.decode("ascii", "replace")))
+        if name.endswith(_BINARY):
+            found += [(key, _decoded(key, part)) for part in value.split(b",")]  # values may be joined on their way
+        else:
+            found.append((key, value.decode("ascii", "replace")))
     if size_bytes > _MOST_METADATA_BYTES:
         raise Unreadable(
             grpc.StatusCode.RESOURCE_EXHAUSTED,
@@ -109,9 +114,8 @@ def _metadata(fields: Fields) -> tuple[tuple[str, str | bytes], ...]:
 
 
 def _decoded(key: str, value: bytes) -> bytes:
-    first = value.split(b",", 1)[0]
     try:
-        return b64decode(first + b"=" * (-len(first) % 4), validate=True)
+        return b64decode(value + b"=" * (-len(value) % 4), validate=True)
     except binascii.Error as error:
         raise Unreadable(grpc.StatusCode.INVALID_ARGUMENT, f"metadata {key!r} is not in base64, as its name says") from error
 
@@ -119,4 +123,8 @@ def _decoded(key: str, value: bytes) -> bytes:
 def _written(key: str, value: str | bytes) -> bytes:
     if key.endswith("-bin"):
         return b64encode(value if isinstance(value, bytes) else value.encode()).rstrip(b"=")
-    return value if isinstance(value, bytes) else value.encode("ascii", "backslashreplace")
+    if isinstance(value, bytes):
+        return value
+    if not value.isprintable():  # a line break would have the client reset the stream (ngh2 sends it)
+        value = value.encode("unicode_escape").decode("ascii")
+    return value.encode("ascii", "backslashreplace")

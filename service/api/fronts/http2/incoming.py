@@ -33,6 +33,11 @@ class IncomingMessages:
         self._held_bytes = 0
         self._ended = False
 
+    @property
+    def held_bytes(self) -> int:
+        """Of whole messages that nobody has taken."""
+        return sum(map(len, self._waiting))
+
     def feed(self, data: bytes) -> None:
         """Raises Unreadable."""
         self._held_bytes += len(data)

@@ -30,8 +30,8 @@ class Keepalive:
         self._asked_seconds = now_seconds
         return "ask"
 
-    def next_seconds(self) -> float:
-        """When to ask for the next step, if nothing is heard until then."""
+    def next_seconds(self, now_seconds: float) -> float:
+        """When to ask for the next step. While an answer is waited for, also when silence after it would have lasted."""
         if self._asked_seconds is not None:
-            return self._asked_seconds + self._patience_seconds
+            return min(self._asked_seconds + self._patience_seconds, now_seconds + self._silent_seconds)
         return self._heard_seconds + self._silent_seconds

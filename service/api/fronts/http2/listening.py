@@ -8,7 +8,7 @@ from typing import Final
 
 from cellserve.service.api.fronts.options import CannotListen
 
-_BACKLOG: Final = 1024
+BACKLOG: Final = 1024  # connections that wait to be taken
 
 
 def listen(host: str, port: int) -> list[socket.socket]:
@@ -25,7 +25,7 @@ def listen(host: str, port: int) -> list[socket.socket]:
                     one.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, int(address[0] != "::"))
                 chosen = sockets[0].getsockname()[1] if sockets else port
                 one.bind((address[0], chosen, *address[2:]))
-                one.listen(_BACKLOG)  # and not only bound: a second server on the port would not notice otherwise
+                one.listen(BACKLOG)  # and not only bound: a second server on the port would not notice otherwise
                 one.setblocking(False)
                 sockets.append(one)
         except OSError as error:

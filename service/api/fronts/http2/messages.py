@@ -33,6 +33,11 @@ class MessageReader:
         self._buffer = bytearray()
         self._wanted_bytes = 0  # of the message that has begun, with its prefix; 0 until its length is known
 
+    @property
+    def held_bytes(self) -> int:
+        """Of a message that is not whole yet."""
+        return len(self._buffer)
+
     def feed(self, data: bytes) -> list[bytes]:
         """The messages that are whole now. Raises Unreadable."""
         if not self._buffer and len(data) >= PREFIX_BYTES:  # as nearly all come

@@ -17,9 +17,9 @@ from hypothesis import strategies as st
 from onnx import TensorProto
 
 from cellserve.models import importers
-from cellserve.models.framework_answers import FrameworkAnswers
-from cellserve.models.framework_parity import against_framework
-from cellserve.models.parity import check
+from cellserve.models.measuring.framework_answers import FrameworkAnswers
+from cellserve.models.measuring.framework_parity import against_framework
+from cellserve.models.measuring.parity import check
 from tests.models.importers.onnx.onnx_graphs import OnnxGraph, asked, saved
 
 Array = npt.NDArray[Any]

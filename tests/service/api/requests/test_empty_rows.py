@@ -37,7 +37,7 @@ BOTH = [
 ]
 
 
-@pytest.mark.parametrize("implementation", ["0", "1", "2", "fused", "onnxruntime"])
+@pytest.mark.parametrize("implementation", ["0", "1", "2", "fused", "onnxruntime", "packed"])
 async def test_its_output_is_that_of_zeros_and_its_state_the_initial_one(harness: Harness, implementation: str) -> None:
     network, arrays = network_of(layered(LSTM, GRU, DENSE, outputs=["dense", "lstm", "lstm:h"]))
     harness.add("stack", network)

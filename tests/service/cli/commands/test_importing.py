@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from cellserve.models.golden_pair import GoldenPair
+from cellserve.models.measuring.golden_pair import GoldenPair
 from cellserve.service.config import Settings
 from cellserve.service.engine.facts import VersionKey
 from cellserve.service.registry.loading import load_version

@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from cellserve.models.traffic import TRAFFIC_KINDS
+from cellserve.models.measuring.traffic import TRAFFIC_KINDS
 from cellserve.service.config import Settings
 from cellserve.service.registry.calibration import machine
 from cellserve.service.registry.calibration.cache import CalibrationCache

@@ -16,9 +16,10 @@ from hypothesis import strategies as st
 
 from cellserve.service import errors
 from cellserve.service.client import FeedUnsettled, ReplayLimits, StreamBroken
+from cellserve.service.client.live.conversation import Talk
 from cellserve.service.client.live.feed import FeedOptions, feed_question
 from cellserve.service.client.live.replay import Fed, Replay
-from cellserve.service.client.live.sequence import Course, Talk
+from cellserve.service.client.live.sequence import Course
 from cellserve.service.client.requests import Reference
 from cellserve.service.client.tensors import from_wire, to_wire
 from cellserve.service.pb import cellserve_pb2 as pb

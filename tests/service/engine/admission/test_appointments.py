@@ -52,6 +52,24 @@ def test_a_ticket_is_good_once_and_about_its_time() -> None:
     assert not appointments.redeem(late, 30.0)
 
 
+def test_a_ticket_that_is_looked_at_stays_good() -> None:
+    appointments = Appointments()
+    wait, ticket = appointments.book(10.0, 1.0, 0.1, dice=0.0)
+    assert not appointments.expects(ticket, 10.5)
+    assert appointments.expects(ticket, 10.0 + wait)
+    assert appointments.redeem(ticket, 10.0 + wait)
+    assert not appointments.expects(ticket, 10.0 + wait)
+
+
+def test_that_all_come_is_learnt_before_their_tickets_are_old() -> None:
+    appointments = Appointments()
+    for tenth in range(20):
+        booked = [appointments.book(tenth / 10, 0.1, 0.001, dice=0.0) for _ in range(10)]
+        for wait, ticket in booked:
+            assert appointments.redeem(ticket, tenth / 10 + wait)
+    assert appointments.returning > 0.9
+
+
 @pytest.mark.parametrize("ticket", ["", "-", "1-2-3-4", "zz-zz-zz-zz-zz", "é", "1" * 500])
 def test_what_is_no_ticket_of_ours_is_none(ticket: str) -> None:
     assert not Appointments().redeem(ticket, 10.0)

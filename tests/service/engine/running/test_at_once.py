@@ -10,13 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cellserve.models import reference
-from cellserve.models.chunk_call import ChunkAnswer, ChunkCall
+from cellserve.models.description.layers.cells import LstmLayer
+from cellserve.models.description.layers.rows import ReverseLayer
+from cellserve.models.description.layers.stepwise import DenseLayer
+from cellserve.models.description.shapes import expected_weights
+from cellserve.models.implementations.onnxruntime.chunk_call import ChunkAnswer, ChunkCall
 from cellserve.models.network import Network
-from cellserve.models.recurrent_layers import LstmLayer
-from cellserve.models.row_layers import ReverseLayer
-from cellserve.models.shapes import expected_weights
 from cellserve.models.spec import InputSpec, ModelSpec
-from cellserve.models.stepwise_layers import DenseLayer
 from cellserve.models.weights import Weights
 from cellserve.service.engine.engine import Engine
 from cellserve.service.engine.running.at_once import AtOnce, CallCosts, groups_of, most_steps

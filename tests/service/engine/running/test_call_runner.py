@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 import torch
 
-from cellserve.models.chunk_call import ChunkAnswer, ChunkCall
+from cellserve.models.description.layers.cells import GruLayer, LstmLayer
+from cellserve.models.description.layers.stepwise import DenseLayer
+from cellserve.models.description.shapes import expected_weights
+from cellserve.models.implementations.onnxruntime.chunk_call import ChunkAnswer, ChunkCall
 from cellserve.models.network import Network
-from cellserve.models.recurrent_layers import GruLayer, LstmLayer
-from cellserve.models.shapes import expected_weights
 from cellserve.models.spec import InputSpec, ModelSpec
 from cellserve.models.state import RecurrentState
-from cellserve.models.stepwise_layers import DenseLayer
 from cellserve.models.weights import Weights
 from cellserve.service.engine.batch import Batch
 from cellserve.service.engine.facts import VersionKey

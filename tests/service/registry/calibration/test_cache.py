@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from cellserve.models.traffic import TRAFFIC_KINDS, TrafficKind
+from cellserve.models.measuring.traffic import TRAFFIC_KINDS, TrafficKind
 from cellserve.service.registry.calibration.cache import CalibrationCache
 from cellserve.service.registry.manifest import Manifest
 from cellserve.service.registry.repository.repository import Repository

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from cellserve.models.calibration import Calibration
-from cellserve.models.traffic import TRAFFIC_KINDS, TrafficKind
+from cellserve.models.measuring.calibration import Calibration
+from cellserve.models.measuring.traffic import TRAFFIC_KINDS, TrafficKind
 from cellserve.service.engine.facts import VersionKey
 from cellserve.service.errors import UnknownVersion, UnsupportedImplementation
 from cellserve.service.registry.calibration.cache import CalibrationCache

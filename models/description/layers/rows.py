@@ -1,0 +1,129 @@
+"""The layers of a description that read a row otherwise than step by step, or as a whole, or begin one. Knows no weights."""
+
+from __future__ import annotations
+
+from math import prod
+from typing import ClassVar, Final, Literal
+
+from pydantic import PositiveInt
+
+from cellserve.models.description.layers.layer import Layer, MaskFlow
+from cellserve.models.description.step_counts import TURNED, Order, StepCount
+from cellserve.models.description.tensor_shape import TensorShape
+from cellserve.models.errors import InvalidSpec
+
+
+class ReverseLayer(Layer):
+    """Turns each row round in time, within the row's own length."""
+
+    kind: Literal["reverse"] = "reverse"
+
+    def output_shape(self, inputs: tuple[TensorShape, ...]) -> TensorShape:
+        return self.require_sequence(self.only_input(inputs))
+
+    @property
+    def order(self) -> Order:
+        return TURNED
+
+    def why_not_causal(self, *, over_time: bool) -> str | None:
+        return "turns the sequence round"
+
+
+class LastStepLayer(Layer):
+    """The last step of each row, at the row's own length: [B,T,F] to [B,F]."""
+
+    kind: Literal["last_step"] = "last_step"
+
+    def output_shape(self, inputs: tuple[TensorShape, ...]) -> TensorShape:
+        return TensorShape(False, self.require_features(self.require_sequence(self.only_input(inputs))).features)
+
+    @property
+    def keeps_time(self) -> bool:
+        return False
+
+    @property
+    def mask_flow(self) -> MaskFlow:
+        return "ends"
+
+
+class GlobalPooling1dLayer(Layer):
+    """The maximum or average of all steps: [B,T,F] to [B,F]. The average is that of the valid steps (NaN where none is)."""
+
+    kind: Literal["global_pooling_1d"] = "global_pooling_1d"
+    mode: Literal["max", "average"]
+
+    sums_up: ClassVar[bool] = True
+
+    def output_shape(self, inputs: tuple[TensorShape, ...]) -> TensorShape:
+        return TensorShape(False, self.require_features(self.require_sequence(self.only_input(inputs))).features)
+
+    @property
+    def keeps_time(self) -> bool:
+        return False
+
+    @property
+    def mask_flow(self) -> MaskFlow:
+        return "ends"
+
+    @property
+    def heeds_mask(self) -> bool:
+        return self.mode == "average"
+
+    def why_not_causal(self, *, over_time: bool) -> str | None:
+        return "needs all time steps at once" if over_time else None
+
+
+class FlattenLayer(Layer):
+    """[B,T,F] to [B, T F]; the model's time dimension must be fixed."""
+
+    kind: Literal["flatten"] = "flatten"
+
+    needs_fixed_steps: ClassVar[bool] = True
+
+    def output_shape(self, inputs: tuple[TensorShape, ...]) -> TensorShape:
+        shape = self.require_features(self.only_input(inputs))
+        if not shape.sequence:
+            return TensorShape(False, (prod(shape.features),))
+        if shape.time_steps is None:
+            raise InvalidSpec(f"layer {self.name!r} (flatten) needs a fixed number of time steps, but its input is {shape}")
+        return TensorShape(False, (shape.time_steps * prod(shape.features),))
+
+    @property
+    def keeps_time(self) -> bool:
+        return False
+
+    @property
+    def mask_flow(self) -> MaskFlow:
+        return "ends"
+
+    def why_not_causal(self, *, over_time: bool) -> str | None:
+        return "needs all time steps at once" if over_time else None
+
+
+class RepeatVectorLayer(Layer):
+    """[B,F] to [B,count,F]: the start of a decoder's pass."""
+
+    kind: Literal["repeat_vector"] = "repeat_vector"
+    count: PositiveInt
+
+    repeats: ClassVar[bool] = True
+
+    def output_shape(self, inputs: tuple[TensorShape, ...]) -> TensorShape:
+        vector = self.only_input(inputs)
+        if vector.sequence:
+            raise InvalidSpec(f"layer {self.name!r} (repeat_vector) takes a vector, but its input is a sequence {vector}")
+        return TensorShape(True, vector.features, self.count, StepCount(self.count))
+
+    @property
+    def keeps_time(self) -> bool:
+        return False
+
+    @property
+    def mask_flow(self) -> MaskFlow:
+        return "ends"
+
+    def why_not_causal(self, *, over_time: bool) -> str | None:
+        return "starts a second pass from a vector"
+
+
+KINDS: Final = (ReverseLayer, LastStepLayer, GlobalPooling1dLayer, FlattenLayer, RepeatVectorLayer)

@@ -1,0 +1,1 @@
+"""Arrays, and anything else that a person describes layer by layer, into canonical networks."""

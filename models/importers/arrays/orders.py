@@ -1,0 +1,68 @@
+"""Which arrays a layer has in the list of each framework, in which order, and how they become the canonical ones.
+
+A layout is "keras", "torch" or "tensorflow1"; only recurrent layers (and torch's matrices) differ between them, and each
+framework's records say how. Knows no files.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from cellserve.models.description.layers.layer import Layer
+from cellserve.models.description.layers.recurrent import RecurrentLayer
+from cellserve.models.description.layers.stepwise import (
+    BatchNormalizationLayer,
+    DenseLayer,
+    EmbeddingLayer,
+    LayerNormalizationLayer,
+)
+from cellserve.models.importers import layout
+from cellserve.models.importers.description import Layout
+from cellserve.models.importers.keras.layers import records as keras_records
+from cellserve.models.importers.layout import Array, Arrays, LayoutError, Listed
+from cellserve.models.importers.pytorch import records as torch_records
+from cellserve.models.importers.tensorflow1 import records as tensorflow1_records
+
+LISTED: Final[Mapping[Layout, Mapping[type[Layer], Listed]]] = {
+    "keras": {kind: record.listed for kind, record in keras_records.RECORDS.items()},
+    "torch": torch_records.LISTED,
+    "tensorflow1": tensorflow1_records.LISTED,
+}
+NAMES: Final[Mapping[Layout, str]] = {"keras": "Keras", "torch": "torch", "tensorflow1": "TensorFlow 1"}
+SAME_IN_TORCH: Final = (EmbeddingLayer, DenseLayer, BatchNormalizationLayer, LayerNormalizationLayer)  # but for a transpose
+
+
+def roles(layer: Layer, layout: Layout, canonical: Sequence[str], following: Sequence[Array]) -> tuple[str, ...]:
+    """The layer's arrays in the order of its framework.
+
+    `canonical`: the layer's own canonical arrays; `following`: those next in the list, whose shapes tell Keras's triple per gate
+    from its joined arrays. Raises LayoutError: a layer that the framework does not have.
+    """
+    if isinstance(layer, RecurrentLayer):
+        return _listed(layer, layout).roles(layer, following)
+    if layout == "torch" and canonical and not isinstance(layer, SAME_IN_TORCH):
+        raise LayoutError(f"the layout {layout} knows no {layer.kind}; give its arrays as keras has them")
+    return tuple(canonical)
+
+
+def to_canonical(layer: Layer, framework: Layout, stored: Arrays, forget_bias: float) -> Arrays:
+    """`stored`: by the names of `roles`; `forget_bias` is added to a TensorFlow 1 LSTM's. Raises LayoutError."""
+    if isinstance(layer, RecurrentLayer):
+        return _listed(layer, framework).canonical(layer, stored, forget_bias)
+    if framework == "torch" and isinstance(layer, DenseLayer):
+        return layout.torch_linear({"weight": stored["kernel"], **({"bias": stored["bias"]} if layer.use_bias else {})})
+    return stored
+
+
+def _listed(layer: RecurrentLayer, framework: Layout) -> Listed:
+    """A cell that no framework has is written by hand, in torch."""
+    if (own := LISTED[framework].get(type(layer))) is not None:
+        return own
+    having = [other for other, table in LISTED.items() if type(layer) in table]
+    if having:
+        names = " and ".join(NAMES[one] for one in having)
+        raise LayoutError(f"only {names} had {layer.kind} layers; their layout is {having[0]}")
+    if framework != "torch":
+        raise LayoutError(f"{NAMES[framework]} has no {layer.kind} layers; the layout torch takes those of a program's own")
+    return torch_records.BY_HAND

@@ -1,0 +1,1 @@
+"""Files of Keras, of any release, into canonical networks."""

@@ -1,0 +1,234 @@
+"""A Keras model's configuration (Sequential or functional) into a ModelSpec, and who claims which stored arrays.
+
+Knows the graph forms of every version; the layers themselves are in layers/, the arrays a store's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Final
+
+from pydantic import ValidationError
+
+from cellserve.models.errors import ImportRefused, InvalidSpec
+from cellserve.models.importers.keras.configuration.calls import Call, TensorKey, parse_calls, parse_keys
+from cellserve.models.importers.keras.configuration.era import Era
+from cellserve.models.importers.keras.configuration.inputs import declared_shape, input_spec
+from cellserve.models.importers.keras.configuration.legacy import MERGE_CLASSES, modernised
+from cellserve.models.importers.keras.configuration.masks import Mask, is_operation, operation, require_own_mask
+from cellserve.models.importers.keras.configuration.options import TrainingNotes
+from cellserve.models.importers.keras.graph import Array, ArrayStore, Claim, Graph, KerasLayer, Tensor
+from cellserve.models.importers.keras.layers.plain import BUILDERS, DROPOUTS, MERGES
+from cellserve.models.importers.keras.layers.recurrent import CLASSES, build_bidirectional, build_recurrent
+from cellserve.models.spec import ModelSpec
+
+FUNCTIONAL: Final = ("Functional", "Model")
+WIDTH_KEEPING: Final = frozenset({"Masking", *DROPOUTS})  # what follows them tells how wide the model's input is
+ACCEPTED_KEYWORDS: Final = ("training", "mask", "initial_state")
+
+Made = dict[TensorKey, Tensor | Mask]
+
+
+def translate(
+    model: Mapping[str, Any], era: Era, store: ArrayStore, source: str, projections: Mapping[str, Array] | None = None
+) -> tuple[ModelSpec, list[Claim], tuple[str, ...]]:
+    """The network of a model {"class_name": …, "config": …} as saved, its claims on the stored arrays, and notes.
+    `projections`: of JZS layers whose weight files lack them, by layer.
+
+    Raises ImportRefused naming the layer and the option.
+    """
+    class_name, config = model.get("class_name"), model.get("config")
+    graph = Graph(source, era, store, TrainingNotes(source), projections or {})
+    try:
+        graph.names = frozenset(_names(config))
+        if class_name == "Sequential":
+            outputs = _sequential(graph, config if isinstance(config, list) else _mapping(graph, config)["layers"])
+        elif class_name in FUNCTIONAL:
+            outputs = _functional(graph, _mapping(graph, config))
+        else:
+            raise ImportRefused(source, f"the model is of class {class_name!r}; Sequential and functional models are supported")
+        spec = ModelSpec(inputs=tuple(graph.inputs), layers=tuple(graph.layers), outputs=tuple(one.reference for one in outputs))
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise ImportRefused(
+            source, f"the configuration does not make a network: {first['msg']}", option=".".join(map(str, first["loc"])) or None
+        ) from error
+    except InvalidSpec as error:
+        raise ImportRefused(source, f"the configuration does not make a network: {error}") from error
+    except (KeyError, TypeError, AttributeError, IndexError, RecursionError) as error:
+        raise ImportRefused(
+            source, f"the model's configuration is damaged or of a form not known here ({type(error).__name__}: {error})"
+        ) from error
+    return spec, graph.claims, graph.notes.sentences()
+
+
+def _names(config: object) -> Iterator[str]:
+    """Of a model's layers, and of its branches'."""
+    raws = config.get("layers") if isinstance(config, Mapping) else config
+    for raw in raws if isinstance(raws, list) else ():
+        if isinstance(raw, Mapping):
+            inner = raw.get("config")
+            yield str(raw.get("name") or (inner.get("name") if isinstance(inner, Mapping) else None))
+            yield from _names(inner)
+
+
+def _mapping(graph: Graph, config: object) -> Mapping[str, Any]:
+    if not isinstance(config, Mapping):
+        raise ImportRefused(graph.source, "the model's configuration holds no layers")
+    return config
+
+
+def _sequential(graph: Graph, layers: Sequence[Mapping[str, Any]]) -> list[Tensor]:
+    if not layers:
+        raise ImportRefused(graph.source, "the model has no layers")
+    first = _keras_layer(graph, layers[0], 0)
+    rest = list(layers[1:]) if first.class_name == "InputLayer" else list(layers)
+    if not rest:
+        raise ImportRefused(graph.source, "the model has an input and no layers")
+    if first.class_name in ("Merge", *MERGES) and graph.era.is_legacy:
+        current, rest = _merged_branches(graph, first, layers[0]["config"].get("layers")), rest[1:]
+    else:
+        name = first.name if first.class_name == "InputLayer" else f"{first.name}_input"
+        layers_in_order = [_keras_layer(graph, raw, 0) for raw in rest]
+        reader = next((one for one in layers_in_order if one.class_name not in WIDTH_KEEPING), layers_in_order[0])
+        current = [_add_input(graph, name, declared_shape(first.config) or declared_shape(reader.config), [reader])]
+    for raw in rest:
+        keras = _keras_layer(graph, raw, 0)
+        if len(current) > 1:
+            graph.refuse(
+                keras,
+                "the layer before it returns several tensors (return_state, or merge_mode None), which Sequential cannot pass on",
+            )
+        current = _build(graph, keras, current, Call(()), {})
+    return current
+
+
+def _merged_branches(graph: Graph, merge: KerasLayer, branches: object) -> list[Tensor]:
+    """Sequential([Merge([branch, branch], mode), …]): how Keras 1 joins several inputs without a functional model."""
+    if merge.class_name not in MERGES:
+        graph.refuse(merge, _unsupported(merge.class_name))
+    if not isinstance(branches, list) or any(one.get("class_name") != "Sequential" for one in branches):
+        graph.refuse(merge, "it merges something else than Sequential branches, which is not supported; use a functional model")
+    ends = [_sequential(graph, one["config"]) for one in branches]
+    if any(len(end) != 1 for end in ends):
+        graph.refuse(merge, "one of its branches ends in several tensors")
+    options = {name: value for name, value in merge.config.items() if name != "layers"}
+    return [BUILDERS[merge.class_name](graph, replace(merge, config=options), [end[0] for end in ends], ())]
+
+
+def _functional(graph: Graph, config: Mapping[str, Any]) -> list[Tensor]:
+    raws: dict[str, Mapping[str, Any]] = {raw.get("name") or raw["config"]["name"]: raw for raw in config["layers"]}
+    calls = {name: parse_calls(raw.get("inbound_nodes", []), graph.source, name) for name, raw in raws.items()}
+    made: Made = {}
+    for key in parse_keys(config["input_layers"], graph.source, "inputs"):
+        readers = [
+            _keras_layer(graph, raws[name], node)
+            for name, uses in calls.items()
+            for node, call in enumerate(uses)
+            if _reads(call, key, raws[name])
+        ]
+        made[key] = _add_input(graph, key.layer, declared_shape(raws[key.layer]["config"]), readers)
+    waiting = [(name, node, call) for name, uses in calls.items() for node, call in enumerate(uses)]
+    while waiting:
+        ready = [entry for entry in waiting if all(key in made for key in entry[2].needs())]
+        if not ready:
+            raise ImportRefused(graph.source, _why_stuck(waiting, raws), layer=waiting[0][0])
+        for name, node, call in ready:
+            _make(graph, _keras_layer(graph, raws[name], node), node, call, raws[name], made)
+        waiting = [entry for entry in waiting if entry not in ready]
+    outputs = [made[key] for key in parse_keys(config["output_layers"], graph.source, "outputs")]
+    return [_expect_tensor(graph, one, "the model's output") for one in outputs]
+
+
+def _why_stuck(waiting: Sequence[tuple[str, int, Call]], raws: Mapping[str, Any]) -> str:
+    for name, _, call in waiting:
+        for key in call.needs():
+            if key.layer not in raws:
+                return f"its graph is damaged: layer {name!r} reads {key.layer!r}, which is not in the file"
+    names = ", ".join(dict.fromkeys(name for name, _, _ in waiting))
+    return f"its graph is cyclic or damaged: each of {names} waits for another of them, so none can be computed first"
+
+
+def _reads(call: Call, key: TensorKey, raw: Mapping[str, Any]) -> bool:
+    """Whether the input is this layer's data; the comparison that makes a mask does not count."""
+    return key in call.needs() and not is_operation(raw)
+
+
+def _make(graph: Graph, keras: KerasLayer, node: int, call: Call, raw: Mapping[str, Any], made: Made) -> None:
+    if is_operation(raw) or any(isinstance(made[key], Mask) for key in call.inputs):
+        made[TensorKey(keras.name, node, 0)] = operation(graph, keras, [made[key] for key in call.inputs], call.constants)
+        return
+    inputs = [_expect_tensor(graph, made[key], f"an input of layer {keras.name!r}") for key in call.inputs]
+    for index, tensor in enumerate(_build(graph, keras, inputs, call, made)):
+        made[TensorKey(keras.name, node, index)] = tensor
+
+
+def _build(graph: Graph, keras: KerasLayer, inputs: Sequence[Tensor], call: Call, made: Made) -> list[Tensor]:
+    for keyword, value in call.keywords.items():
+        if keyword not in ACCEPTED_KEYWORDS and value is not None:
+            graph.refuse(keras, f"it is called with the argument {keyword!r}, which is not supported")
+    require_own_mask(graph, keras, inputs, call.keywords.get("mask"), made)
+    initial = [
+        _expect_tensor(graph, made[key], "an initial state") for key in _states(graph, keras, call.keywords.get("initial_state"))
+    ]
+    if graph.era.forgets_masks_beside_states and initial and call.keywords.get("mask") is None:
+        keras = replace(keras, given_masks=False)
+    try:
+        if keras.class_name in CLASSES:
+            return build_recurrent(graph, keras, inputs[:1], [*inputs[1:], *initial])
+        if keras.class_name == "Bidirectional":
+            return build_bidirectional(graph, keras, inputs[:1], [*inputs[1:], *initial])
+        if keras.class_name not in BUILDERS:
+            graph.refuse(keras, _unsupported(keras.class_name))
+        return [BUILDERS[keras.class_name](graph, keras, inputs, ())]
+    except KeyError as error:
+        graph.refuse(keras, f"its configuration lacks the option {error}; the file is damaged")
+    except ValidationError as error:
+        first = error.errors()[0]
+        graph.refuse(keras, f"its configuration makes no layer: {first['msg']}", ".".join(map(str, first["loc"])) or None)
+
+
+def _unsupported(class_name: str) -> str:
+    if class_name == "Merge":
+        return f"only the modes {', '.join(MERGE_CLASSES)} of Merge are supported"
+    if class_name == "Lambda":
+        return "a Lambda layer holds code, which is never run; write it as standard layers and save the model again"
+    if class_name in ("Sequential", "Functional", "Model"):
+        return f"a model inside a model ({class_name}) is not supported yet; save it with its layers in one model"
+    known = ", ".join(sorted([*BUILDERS, *CLASSES, "Bidirectional"]))
+    return f"layers of class {class_name} are not supported yet, nor are custom layers; the supported ones are {known}"
+
+
+def _states(graph: Graph, keras: KerasLayer, value: Any) -> list[TensorKey]:
+    if value is None:
+        return []
+    keys = value if isinstance(value, list) else [value]
+    if not all(isinstance(key, TensorKey) for key in keys):
+        graph.refuse(
+            keras,
+            "its initial state is a constant of the code; only states that are tensors of the model are supported",
+            "initial_state",
+        )
+    return keys
+
+
+def _expect_tensor(graph: Graph, value: Tensor | Mask, what: str) -> Tensor:
+    if not isinstance(value, Tensor):
+        raise ImportRefused(graph.source, f"{what} is a mask, which is not supported")
+    return value
+
+
+def _keras_layer(graph: Graph, raw: Mapping[str, Any], node: int) -> KerasLayer:
+    config = raw.get("config") or {}
+    name = str(raw.get("name") or config.get("name") or raw.get("class_name"))
+    registered = raw.get("registered_name")
+    class_name = str(registered) if isinstance(registered, str) and ">" in registered else str(raw.get("class_name"))
+    class_name, config = modernised(class_name, config, graph.era)
+    return KerasLayer(class_name, name, config, name if node == 0 else graph.free(f"{name}_call_{node}"))
+
+
+def _add_input(graph: Graph, name: str, shape: tuple[int | None, ...] | None, readers: Sequence[KerasLayer]) -> Tensor:
+    entry = input_spec(graph, name, shape, readers)
+    graph.inputs.append(entry)
+    return Tensor(entry.name, sequence=entry.kind != "vector")

@@ -1,0 +1,90 @@
+"""The arrays of a Keras .h5 file: one list for each layer, in which the arrays are told apart by their names.
+
+The order of a list depends on what was frozen when the file was saved (names). Names are attributes, split in numbered
+pieces above 64 kB. Source: keras/engine/saving.py 2.2.4. Knows the places in the file, not what the layers mean.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import h5py
+import numpy.typing as npt
+
+from cellserve.models.errors import ImportRefused
+from cellserve.models.importers.hdf5 import ArrayReader
+from cellserve.models.importers.keras.files.names import Unclear, are_names, in_loading_order, of_part
+from cellserve.models.importers.keras.graph import Claim, Place
+
+
+class H5Store:
+    """Arrays that nothing names are taken in the order of get_weights()."""
+
+    def __init__(self, group: h5py.Group, source: str) -> None:
+        self._group = group
+        self._source = source
+        self._reader = ArrayReader(group.file, source)
+        self._names = {layer: _names(group[layer], "weight_names") for layer in _names(group, "layer_names") if layer in group}
+
+    def shapes(self, place: Place) -> list[tuple[int, ...]]:
+        group = self._group[place.keras_layer] if place.keras_layer in self._names else {}
+        return [tuple(self._reader.dataset(group.get(name), name, place.keras_layer).shape) for name in self._names_at(place)]
+
+    def arrays(self, claim: Claim) -> list[npt.NDArray[Any]]:
+        names, layer = self._names_of(claim), claim.place.keras_layer
+        if len(names) != claim.count:
+            raise ImportRefused(
+                self._source, f"it needs {claim.count} weight arrays and the file holds {len(names)} for it", layer=layer
+            )
+        return [self._reader.read(self._group[layer].get(name), name, layer) for name in names]
+
+    def misplaced_by_loading(self, claims: Sequence[Claim]) -> list[str]:
+        return [
+            layer
+            for layer, names in self._names.items()
+            if (own := [claim for claim in claims if claim.place.keras_layer == layer])
+            and are_names(names)
+            and names != in_loading_order([(self._names_of(claim), claim.place.frozen) for claim in own])
+        ]
+
+    def require_all_used(self, claims: Sequence[Claim]) -> None:
+        for layer, names in self._names.items():
+            used = {name for claim in claims if claim.place.keras_layer == layer for name in self._names_of(claim)}
+            if set(names) - used and layer != "top_level_model_weights":
+                raise ImportRefused(
+                    self._source,
+                    f"the file holds {len(names)} weight arrays for it, {len(used)} are expected: {', '.join(names)}",
+                    layer=layer,
+                )
+
+    def _names_of(self, claim: Claim) -> list[str]:
+        names = self._names_at(claim.place)
+        return names if are_names(names) else names[: claim.count]
+
+    def _names_at(self, place: Place) -> list[str]:
+        if place.keras_layer not in self._names:
+            raise ImportRefused(self._source, "the file holds no weights for it", layer=place.keras_layer)
+        names = self._names[place.keras_layer]
+        if not are_names(names):
+            return names[place.offset :]
+        try:
+            return of_part(names, place.forks)
+        except Unclear as error:
+            raise ImportRefused(self._source, str(error), layer=place.keras_layer) from error
+
+
+def holds_names(group: h5py.Group) -> bool:
+    """Whether it names layers, as every such file does."""
+    return "layer_names" in group.attrs or "layer_names0" in group.attrs
+
+
+def _names(group: h5py.Group, attribute: str) -> list[str]:
+    """A list of names, whole or in numbered pieces."""
+    if attribute in group.attrs:
+        pieces = [group.attrs[attribute]]
+    else:
+        pieces = []
+        while f"{attribute}{len(pieces)}" in group.attrs:
+            pieces.append(group.attrs[f"{attribute}{len(pieces)}"])
+    return [name.decode("utf-8") if isinstance(name, bytes) else str(name) for piece in pieces for name in piece]

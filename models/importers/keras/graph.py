@@ -1,0 +1,166 @@
+"""The network under construction: what Keras's layers have become so far, and which stored arrays each one claims.
+
+Knows neither the translation of any one layer (layers/) nor where the arrays lie (files/).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, NoReturn, Protocol
+
+import numpy.typing as npt
+
+from cellserve.models.errors import ImportRefused
+from cellserve.models.importers.keras.configuration.era import Era
+from cellserve.models.importers.keras.configuration.legacy import modernised
+from cellserve.models.importers.keras.configuration.options import Config, TrainingNotes, check_options
+from cellserve.models.importers.keras.files.names import Fork
+from cellserve.models.importers.keras.mask_logic import EVERYTHING, MaskLogic
+from cellserve.models.spec import InputSpec, LayerSpec
+
+Array = npt.NDArray[Any]
+Convert = Callable[[Sequence[Array]], dict[str, Array]]
+
+
+@dataclass(frozen=True, slots=True)
+class Tensor:
+    """A tensor of the graph. `masks`: of what the mask that travels with it is made; empty for none."""
+
+    reference: str
+    sequence: bool
+    masks: MaskLogic = EVERYTHING
+
+
+@dataclass(frozen=True, slots=True)
+class KerasLayer:
+    """One layer as its file describes it. `spec_name`: its name in our graph (each further use of a shared layer has its own).
+
+    `around_frozen`: whether a layer around it is not trained.
+    `given_masks`: whether Keras hands the mask of its input to it.
+    """
+
+    class_name: str
+    name: str
+    config: Config
+    spec_name: str
+    given_masks: bool = True
+    around_frozen: bool = False
+
+    @property
+    def frozen(self) -> bool:
+        return self.around_frozen or not self.config.get("trainable", True)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where the arrays of one part of a Keras layer are, for every kind of store.
+
+    `part`: where in the layer a .keras archive files them: ("forward_layer", "cell"). `forks`: how their names tell them from
+    those of the layer's other parts. `offset`: how many arrays of it come before them, should there be no names.
+    """
+
+    keras_layer: str
+    part: tuple[str, ...] = ()
+    forks: tuple[Fork, ...] = ()
+    offset: int = 0
+    frozen: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """`layer` takes the `count` arrays at `place`.
+
+    `convert`: what makes canonical ones of them where they are not as Keras 2 stores them; it raises LayoutError.
+    """
+
+    layer: LayerSpec
+    place: Place
+    count: int
+    cudnn: bool = False
+    convert: Convert | None = None
+
+
+class ArrayStore(Protocol):
+    """The arrays of one file. Raises ImportRefused naming the layer where they are missing or unreadable."""
+
+    def shapes(self, place: Place) -> list[tuple[int, ...]]:
+        """Of the arrays there: in a store that names none, of those and of the layer's later ones."""
+        ...
+
+    def arrays(self, claim: Claim) -> list[Array]: ...
+
+    def misplaced_by_loading(self, claims: Sequence[Claim]) -> list[str]:
+        """The layers whose arrays lie in another order than the one in which their own Keras would take them."""
+        ...
+
+    def require_all_used(self, claims: Sequence[Claim]) -> None:
+        """An array that nobody claims means that the layer is not what its configuration says."""
+        ...
+
+
+@dataclass
+class Graph:
+    source: str
+    era: Era
+    store: ArrayStore
+    notes: TrainingNotes
+    projections: Mapping[str, Array] = field(default_factory=dict)  # of JZS layers, which old weight files lack
+    names: Collection[str] = ()  # of the file's layers
+    inputs: list[InputSpec] = field(default_factory=list)
+    layers: list[LayerSpec] = field(default_factory=list)
+    claims: list[Claim] = field(default_factory=list)
+
+    def add(self, layer: LayerSpec, *, sequence: bool, masks: MaskLogic = EVERYTHING) -> Tensor:
+        self.layers.append(layer)
+        return Tensor(layer.name, sequence, masks)
+
+    def free(self, name: str) -> str:
+        """For a layer that the file does not have: this name, or one like it if a layer of the file has it."""
+        return self.free(f"{name}_") if name in self.names else name
+
+    def claim(
+        self,
+        layer: LayerSpec,
+        keras: KerasLayer,
+        count: int,
+        part: Sequence[str] = (),
+        *,
+        convert: Convert | None = None,
+    ) -> None:
+        self.claim_at(Place(keras.name, tuple(part), frozen=keras.frozen), layer, count, convert=convert)
+
+    def claim_at(
+        self, place: Place, layer: LayerSpec, count: int, *, cudnn: bool = False, convert: Convert | None = None
+    ) -> None:
+        if count:
+            self.claims.append(Claim(layer, place, count, cudnn, convert))
+
+    def inside(self, keras: KerasLayer, inner: Mapping[str, Any]) -> KerasLayer:
+        """The layer that a wrapper holds, {"class_name": …, "config": …}, under the wrapper's name."""
+        class_name, config = modernised(str(inner.get("class_name")), inner["config"], self.era)
+        return replace(keras, class_name=class_name, config=config, around_frozen=keras.frozen)
+
+    def check(self, keras: KerasLayer, *used: str) -> None:
+        """Refuses an option that is set, is none of `used`, and that nobody here knows."""
+        check_options(keras.class_name, keras.name, keras.config, used, self.notes)
+
+    def only(self, keras: KerasLayer, inputs: Sequence[Tensor]) -> Tensor:
+        if len(inputs) != 1:
+            self.refuse(keras, f"{keras.class_name} takes one input, and here it has {len(inputs)}")
+        return inputs[0]
+
+    def end_of_mask(self, keras: KerasLayer, source: Tensor) -> None:
+        """For a layer that knows no masks: standalone Keras did not run it on a masked sequence, later ones drop the mask."""
+        if not source.masks:
+            return
+        if self.era.is_standalone:
+            self.refuse(keras, f"it reads a masked sequence, which {keras.class_name} of Keras {self.era.version} does not take")
+        self.notes.say(f"{keras.name}: the mask of its input ends here, as it does in {self.era.framework} {self.era.version}.")
+
+    def refuse(self, keras: KerasLayer, what: str, option: str | None = None) -> NoReturn:
+        raise ImportRefused(self.source, what, layer=keras.name, option=option)
+
+
+Builder = Callable[[Graph, KerasLayer, Sequence[Tensor], tuple[str, ...]], Tensor]
+"""(graph, layer, inputs, part of the archive's layer that holds the arrays) -> output."""

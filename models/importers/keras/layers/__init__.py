@@ -1,0 +1,1 @@
+"""What each layer of Keras becomes, and how its arrays become canonical."""

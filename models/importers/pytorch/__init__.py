@@ -1,0 +1,1 @@
+"""Files of PyTorch, state dicts and TorchScript programs, into canonical networks. Nothing in them is run."""

@@ -1,0 +1,197 @@
+"""The gate of publishing: each implementation that can run a network must give the oracle's numbers, whole and however it is cut.
+
+How far they may lie apart is decided in parity_bounds.py. Knows no repository and no service.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from cellserve.models import reference
+from cellserve.models.implementations.onnxruntime.chunk_call import ChunkCall
+from cellserve.models.measuring.golden_pair import GoldenPair, golden_inputs
+from cellserve.models.measuring.parity_bounds import BASE_BOUND, ParityFailure, largest_difference, rounding_scale, tolerance
+from cellserve.models.measuring.pass_walk import walk
+from cellserve.models.network import Network
+from cellserve.models.passes.network import PassNetwork
+from cellserve.models.spec import ModelSpec
+from cellserve.models.state import RecurrentState
+from cellserve.models.weights import Weights
+
+__all__ = ["BASE_BOUND", "GoldenPair", "ParityFailure", "ParityReport", "check", "tolerance", "verify"]
+
+Array = npt.NDArray[Any]
+Answer = tuple[tuple[Array, ...], Mapping[str, Array]]
+
+CHUNKS: Final = (1, 3, 2)  # uneven cuts, repeated
+
+
+@dataclass(frozen=True, slots=True)
+class ParityReport:
+    """`bound`: |difference| was at most bound (1 + 5 |value|). `differences`: the largest one of each implementation."""
+
+    golden: GoldenPair
+    bound: float
+    differences: Mapping[str, float]
+    refused: Mapping[str, str]
+
+
+def check(spec: ModelSpec, weights: Weights, device: str = "cpu") -> ParityReport:
+    """Runs everything on one small input of a fixed seed. Raises ParityFailure, and what Network raises."""
+    inputs, lengths = golden_inputs(spec)
+    outputs, state = reference.run(spec, weights.arrays, inputs, lengths)
+    golden = GoldenPair(inputs, lengths, outputs, state)
+    bound = BASE_BOUND * rounding_scale(spec, weights, golden)
+    network = Network(spec, weights, device)
+    differences: dict[str, float] = {}
+    refused: dict[str, str] = {}
+    for label, refusal in network.implementations.items():
+        if refusal is None:
+            differences[label] = verify(network, golden, bound, label)
+        else:
+            refused[label] = refusal
+    kept = GoldenPair(
+        inputs, lengths, tuple(_float32(array) for array in outputs), {key: _float32(a) for key, a in state.items()}
+    )
+    return ParityReport(kept, bound, differences, refused)
+
+
+def verify(network: Network, golden: GoldenPair, bound: float, implementation: str) -> float:
+    """The largest difference of one implementation from a golden pair, whole and in chunks. Raises ParityFailure."""
+    answers = [("whole", _whole(network, golden, implementation))]
+    if network.causal:
+        for _ in range(1 + network.settling_calls):  # unrecorded, and as recorded, where chunks are
+            answers.append(("in chunks", _in_chunks(network, golden, implementation)))
+    if network.passes is not None:
+        answers.append(("in passes", _in_passes(network, network.passes, golden, implementation)))
+    where = f"implementation {implementation!r}, run"
+    largest = max(_difference(f"{where} {manner}", network, golden, answer, bound) for manner, answer in answers)
+    call = network.chunk_call(implementation)
+    plain = None if call is None else _unmasked(network, golden, call, implementation)
+    if call is not None and plain is not None:
+        called = _in_chunk_calls(network, plain, call)
+        largest = max(largest, _difference(f"{where} in chunks of one call each", network, plain, called, bound))
+    return largest
+
+
+def _difference(where: str, network: Network, golden: GoldenPair, answer: Answer, bound: float) -> float:
+    """The largest of an answer. Raises ParityFailure."""
+    largest, (outputs, state) = 0.0, answer
+    for name, expected, found in zip(network.spec.outputs, golden.outputs, outputs, strict=True):
+        shape = network.shapes[name]
+        lengths = [shape.step_count.steps(length) for length in golden.lengths] if shape.sequence else None
+        largest = max(largest, largest_difference(f"{where}: output {name!r}", expected, found, lengths, bound))
+    for key, expected in golden.state.items():
+        largest = max(largest, largest_difference(f"{where}: state {key!r}", expected, state[key], None, bound))
+    return largest
+
+
+def _whole(network: Network, golden: GoldenPair, implementation: str) -> Answer:
+    inputs = tuple(_time_major(network, index, array) for index, array in enumerate(golden.inputs))
+    outputs, state = network.run(inputs, golden.lengths, implementation=implementation)
+    return tuple(_batch_major(network, index, tensor) for index, tensor in enumerate(outputs)), _states(network, state)
+
+
+def _in_chunks(network: Network, golden: GoldenPair, implementation: str) -> Answer:
+    """Rows leave as they end; every chunk is as long as the next of CHUNKS."""
+    inputs = _time_major(network, 0, golden.inputs[0])
+    lengths, rows = golden.first_lengths, list(range(len(golden.lengths)))
+    state, final = network.initial_state(len(rows)), network.initial_state(len(rows))
+    outputs = tuple(np.zeros(array.shape, dtype=np.float32) for array in golden.outputs)
+    for start, stop in _chunks(max(lengths)):
+        steps = [min(lengths[row], stop) - start for row in rows]
+        made, state = network.advance(inputs[start:stop, rows], steps, state, implementation=implementation)
+        ended = [place for place, row in enumerate(rows) if lengths[row] <= stop]
+        for index, tensor in enumerate(network.finish(made, list(range(len(rows))))):
+            found = _batch_major(network, index, tensor)
+            if network.shapes[network.spec.outputs[index]].sequence:
+                for place, row in enumerate(rows):
+                    outputs[index][row, start : start + steps[place]] = found[place, : steps[place]]
+            else:
+                for place in ended:
+                    outputs[index][rows[place]] = found[place]
+        final.put([rows[place] for place in ended], state.take(ended))
+        going = [place for place in range(len(rows)) if place not in ended]
+        state, rows = state.take(going), [rows[place] for place in going]
+    return outputs, _states(network, final)
+
+
+def _in_passes(network: Network, passes: PassNetwork, golden: GoldenPair, implementation: str) -> Answer:
+    """Pass by pass, each cut as in `_in_chunks`."""
+    rows, state = walk(network, passes, golden.inputs, golden.lengths, _chunks, implementation)
+    outputs = tuple(np.zeros(array.shape, dtype=np.float32) for array in golden.outputs)
+    for row, found in enumerate(rows):
+        for name, whole, part in zip(network.spec.outputs, outputs, found):
+            if network.shapes[name].sequence:
+                whole[row, : len(part)] = part
+            else:
+                whole[row] = part
+    return outputs, _states(network, state)
+
+
+def _unmasked(network: Network, golden: GoldenPair, call: ChunkCall, implementation: str) -> GoldenPair | None:
+    """The golden pair; if layers mask steps of it, one without such steps, answered whole. None if there are no other steps."""
+    inputs = golden.inputs[0]
+    flat = inputs.reshape(-1, *inputs.shape[2:])
+    if not call.refuses(flat):
+        return golden
+    other = np.stack([step + 1 if call.refuses(step[np.newaxis]) else step for step in flat]).astype(inputs.dtype)
+    if call.refuses(other) or (inputs.ndim == 2 and other.max() > inputs.max()):
+        return None
+    plain = replace(golden, inputs=(other.reshape(inputs.shape),))
+    outputs, state = _whole(network, plain, implementation)
+    return replace(plain, outputs=outputs, state=state)
+
+
+def _in_chunk_calls(network: Network, golden: GoldenPair, call: ChunkCall) -> Answer:
+    """As `_in_chunks`, where the network has one run for it."""
+    lengths, rows = golden.first_lengths, list(range(len(golden.lengths)))
+    state = network.initial_state(len(rows)).data.numpy()
+    outputs = tuple(np.zeros(array.shape, dtype=np.float32) for array in golden.outputs)
+    for start, stop in _chunks(max(lengths)):
+        stops = [min(lengths[row], stop) for row in rows]
+        ended = [place for place, row in enumerate(rows) if lengths[row] <= stop]
+        steps = np.ascontiguousarray(golden.inputs[0][rows, start : max(stops)])
+        answer = call(steps, [end - start for end in stops], state[rows], ended)
+        state[rows] = answer.state
+        for name, whole, found in zip(network.spec.outputs, outputs, answer.outputs):
+            if network.shapes[name].sequence:
+                for row, end, part in zip(rows, stops, found):
+                    whole[row, start:end] = part[: end - start]
+            else:
+                whole[[rows[place] for place in ended]] = found
+        rows = [row for row in rows if lengths[row] > stop]
+    return outputs, _states(network, RecurrentState(network.state_layout, torch.from_numpy(state)))
+
+
+def _chunks(steps: int) -> Iterator[tuple[int, int]]:
+    start, turn = 0, 0
+    while start < steps:
+        stop = min(start + CHUNKS[turn % len(CHUNKS)], steps)
+        yield start, stop
+        start, turn = stop, turn + 1
+
+
+def _time_major(network: Network, index: int, array: Array) -> torch.Tensor:
+    tensor = torch.from_numpy(np.ascontiguousarray(array)).to(network.device)
+    return tensor if network.spec.inputs[index].kind == "vector" else tensor.transpose(0, 1).contiguous()
+
+
+def _batch_major(network: Network, index: int, tensor: torch.Tensor) -> Array:
+    sequence = network.shapes[network.spec.outputs[index]].sequence
+    return (tensor.transpose(0, 1) if sequence else tensor).cpu().numpy()
+
+
+def _states(network: Network, state: RecurrentState) -> dict[str, Array]:
+    columns = network.state_layout.public
+    return {one.key: state.view(one.layer_index, one.state).cpu().numpy() for one in columns}
+
+
+def _float32(array: Array) -> Array:
+    return array.astype(np.float32)

@@ -1,0 +1,110 @@
+"""One time step of a GRU, with its reset gate before or after the product, and of a minGRU, which has none.
+
+Equations: Cho et al. 2014 as Keras 2 has them; Feng et al. 2024. Knows no time, no masks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Final
+
+import torch
+from torch import Tensor, nn
+
+from cellserve.models.description import gate_order
+from cellserve.models.description.layers.cells import GruLayer, MinGruLayer
+from cellserve.models.description.layers.layer import Layer
+from cellserve.models.numerics.activations import Elementwise, resolve, within
+from cellserve.models.numerics.cells.cell import Cell, Gates, OnnxOperator, Recurrent, States, Step, TorchKernel, wrong_function
+
+GATES: Final = range(3)
+UPDATE_RESET: Final = range(2)
+CANDIDATE: Final = range(2, 3)
+
+
+def gru_reset_before(
+    projected: Gates,  # z, r, candidate, each [B, units]
+    recurrent: Recurrent,
+    state: States,  # h [B, units]
+    *,
+    activation: Elementwise,
+    recurrent_activation: Elementwise,
+) -> States:
+    """candidate = activation(x W + b + (r h) U); h' = z h + (1 - z) candidate."""
+    (h,) = state
+    x_z, x_r, x_n = projected
+    h_z, h_r = recurrent(h, UPDATE_RESET)
+    z = recurrent_activation(x_z + h_z)
+    r = recurrent_activation(x_r + h_r)
+    (h_n,) = recurrent(r * h, CANDIDATE)
+    return (_mix(z, h, activation(x_n + h_n)),)
+
+
+def gru_reset_after(
+    projected: Gates,  # z, r, candidate, each [B, units]
+    recurrent: Recurrent,  # with the recurrent biases
+    state: States,  # h [B, units]
+    *,
+    activation: Elementwise,
+    recurrent_activation: Elementwise,
+) -> States:
+    """candidate = activation(x W + b + r (h U + recurrent bias)); h' = z h + (1 - z) candidate."""
+    (h,) = state
+    x_z, x_r, x_n = projected
+    h_z, h_r, h_n = recurrent(h, GATES)
+    z = recurrent_activation(x_z + h_z)
+    r = recurrent_activation(x_r + h_r)
+    return (_mix(z, h, activation(x_n + r * h_n)),)
+
+
+def min_gru(
+    projected: Gates,  # z, candidate, each [B, units]
+    recurrent: Recurrent,
+    state: States,  # h [B, units]
+    *,
+    activation: Elementwise,
+    recurrent_activation: Elementwise,
+) -> States:
+    """h' = (1 - z) h + z candidate: here z takes the new. No recurrent product."""
+    (h,), (x_z, x_n) = state, projected
+    return (_mix(recurrent_activation(x_z), activation(x_n), h),)
+
+
+def _mix(z: Tensor, old: Tensor, new: Tensor) -> Tensor:
+    """z old + (1 - z) new, in one operation."""
+    return torch.lerp(new, old, z)
+
+
+def _step(layer: GruLayer, weights: Mapping[str, Tensor]) -> Step:
+    gru = gru_reset_after if layer.reset_after else gru_reset_before
+    activation, recurrent_activation = resolve(layer.activation), resolve(layer.recurrent_activation)
+    bound = layer.gate_clip
+    return partial(gru, activation=within(bound, activation), recurrent_activation=within(bound, recurrent_activation))
+
+
+def _min_gru_step(layer: MinGruLayer, weights: Mapping[str, Tensor]) -> Step:
+    return partial(min_gru, activation=resolve(layer.activation), recurrent_activation=resolve(layer.recurrent_activation))
+
+
+def _torch_lacks(layer: GruLayer) -> str | None:
+    if (wrong := wrong_function(layer, {"activation": ("tanh",), "recurrent_activation": ("sigmoid",)})) is not None:
+        return wrong
+    if layer.gate_clip is not None:
+        return "it clips its gates; torch's gru kernel does not"
+    return None if layer.reset_after else "its reset gate acts before the product; torch's gru kernel has it after"
+
+
+CELLS: Final[Mapping[type[Layer], Cell]] = {
+    GruLayer: Cell(
+        _step,
+        TorchKernel(
+            lambda inputs, layer, options: nn.GRU(inputs, layer.units, **options),
+            gate_order.GRU_TORCH,
+            packed_cost=1.2,
+            lacks=_torch_lacks,
+        ),
+        OnnxOperator("GRU", gate_order.GRU_ONNX, ("recurrent_activation", "activation"), lambda layer: None),
+    ),
+    MinGruLayer: Cell(_min_gru_step),
+}

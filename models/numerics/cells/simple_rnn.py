@@ -1,0 +1,74 @@
+"""One time step of a SimpleRNN, as Keras 2 has it, or as exactly Keras 0.3.0 had it. Knows no time, no masks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Final
+
+from torch import Tensor, nn
+
+from cellserve.models.description import gate_order
+from cellserve.models.description.layers.cells import SimpleRnnLayer
+from cellserve.models.description.layers.layer import Layer
+from cellserve.models.numerics.activations import Elementwise, resolve, within
+from cellserve.models.numerics.cells.cell import Cell, Gates, OnnxOperator, Recurrent, States, Step, TorchKernel, wrong_function
+
+GATES: Final = range(1)
+
+
+def simple_rnn(
+    projected: Gates,  # one [B, units]
+    recurrent: Recurrent,
+    state: States,  # h [B, units]
+    *,
+    activation: Elementwise,
+) -> States:
+    """h' = activation(x W + b + h U)."""
+    (x,), (product,) = projected, recurrent(state[0], GATES)
+    return (activation(x + product),)
+
+
+def simple_rnn_multiplied(
+    projected: Gates,  # one [B, units]
+    recurrent: Recurrent,
+    state: States,  # h [B, units]
+    *,
+    activation: Elementwise,
+) -> States:
+    """h' = activation((x W + b) h U): what exactly Keras 0.3.0 computed."""
+    (x,), (product,) = projected, recurrent(state[0], GATES)
+    return (activation(x * product),)
+
+
+def _step(layer: SimpleRnnLayer, weights: Mapping[str, Tensor]) -> Step:
+    return partial(
+        simple_rnn if layer.combine == "add" else simple_rnn_multiplied,
+        activation=within(layer.gate_clip, resolve(layer.activation)),
+    )
+
+
+def _torch_lacks(layer: SimpleRnnLayer) -> str | None:
+    if layer.combine != "add":
+        return "it multiplies where torch's simple_rnn kernel adds"
+    if layer.gate_clip is not None:
+        return "it clips what goes into its activation; torch's simple_rnn kernel does not"
+    return wrong_function(layer, {"activation": ("tanh", "relu")})
+
+
+def _onnx_lacks(layer: SimpleRnnLayer) -> str | None:
+    return None if layer.combine == "add" else "it multiplies where ONNX's RNN adds"
+
+
+CELLS: Final[Mapping[type[Layer], Cell]] = {
+    SimpleRnnLayer: Cell(
+        _step,
+        TorchKernel(
+            lambda inputs, layer, options: nn.RNN(inputs, layer.units, nonlinearity=layer.activation.name, **options),
+            gate_order.SIMPLE_RNN,
+            packed_cost=1.2,
+            lacks=_torch_lacks,
+        ),
+        OnnxOperator("RNN", gate_order.SIMPLE_RNN, ("activation",), _onnx_lacks),
+    )
+}

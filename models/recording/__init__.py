@@ -1,0 +1,1 @@
+"""What comes again on a GPU: chunks recorded once and repeated in one launch."""

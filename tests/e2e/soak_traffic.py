@@ -1,0 +1,127 @@
+"""Everything at once, for minutes: good clients, hedging ones, streams, live sequences, slow readers, damaged frames.
+
+Each kind runs by itself until it is cancelled, and counts what it has done. Knows the address of a server, and its models.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+
+import grpc
+import numpy as np
+
+from cellserve.service.pb import open_inference_pb2 as oip
+from tests.e2e.models import STEPS, STEPS_WIDTH
+from tests.fuzz.cases import INFER, STREAMS
+from tests.fuzz.driving import watched
+from tests.fuzz.frame_calls import good_calls
+from tests.fuzz.frame_cases import frame_cases
+from tests.fuzz.frame_driving import FrameFuzz
+from tests.fuzz.questions import questions
+from tests.http2_frames import PREFACE, call, settings
+
+_PAUSE_SECONDS = 0.02  # between one thing and the next of a kind: the machine is shared
+_NO_WINDOW = settings((4, 0))
+
+
+class Traffic:
+    """done: how often, by kind. wrong: told for a person."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._host, _, port = url.rpartition(":")
+        self._port = int(port)
+        self.done: Counter[str] = Counter()
+        self.wrong: list[str] = []
+
+    async def run(self, seconds: float) -> None:
+        """Ends with every connection closed."""
+        async with self._channel() as channel, watched(questions(channel)) as witnesses:
+            kinds = (self.connections, self.hedging, self.streams, self.readers, self.stalled, self.damaged, self.large)
+            tasks = [asyncio.create_task(self._repeated(kind)) for kind in kinds]
+            await asyncio.sleep(seconds)
+            for task in tasks:
+                task.cancel()
+            ends = await asyncio.gather(*tasks, return_exceptions=True)
+        self.wrong += [repr(end) for end in ends if not isinstance(end, asyncio.CancelledError)]
+        self.done["good answers"] += sum(witness.answers for witness in witnesses)
+
+    async def _repeated(self, kind: Callable[[int], Awaitable[None]]) -> None:
+        for number in itertools.count():
+            await kind(number)
+            self.done[kind.__name__] += 1
+            await asyncio.sleep(_PAUSE_SECONDS)
+
+    async def connections(self, number: int) -> None:
+        """Opened, asked once, and closed."""
+        async with self._channel() as channel:
+            await channel.unary_unary(INFER)(_request(3), timeout=60)
+
+    async def hedging(self, number: int) -> None:
+        """Twenty calls of which only the first answer is wanted."""
+        async with self._channel() as channel:
+            calls = [channel.unary_unary(INFER)(_request(50), timeout=60) for _ in range(20)]
+            await asyncio.wait([asyncio.ensure_future(_of(each)) for each in calls], return_when=asyncio.FIRST_COMPLETED)
+            for each in calls:
+                each.cancel()
+
+    async def streams(self, number: int) -> None:
+        async with self._channel() as channel:
+            stream = channel.stream_stream(STREAMS[0])(iter([_request(1 + each % 9, str(each)) for each in range(30)]))
+            replies = [oip.ModelStreamInferResponse.FromString(reply) async for reply in stream]
+            if [reply.infer_response.id for reply in replies] != [str(each) for each in range(30)]:
+                self.wrong.append(f"a stream was answered with {[reply.infer_response.id for reply in replies]}")
+
+    async def readers(self, number: int) -> None:
+        """Take their replies late, or only half of them."""
+        async with self._channel() as channel:
+            stream = channel.stream_stream(STREAMS[0])(iter([_request(2000)] * 10))
+            await stream.read()
+            await asyncio.sleep(0.2)
+            for _ in range(4 + 5 * (number % 2)):
+                await stream.read()
+
+    async def stalled(self, number: int) -> None:
+        """Never open their window, and leave after a while."""
+        _, writer = await asyncio.open_connection(self._host, self._port)
+        try:
+            calls = b"".join(call(2 * each + 1, INFER.encode(), _request(1000)) for each in range(10))
+            writer.write(PREFACE + _NO_WINDOW + calls)
+            await asyncio.sleep(0.3)
+        finally:
+            writer.transport.abort()
+
+    async def damaged(self, number: int) -> None:
+        fuzz = FrameFuzz(self._host, self._port)
+        await fuzz.send(frame_cases(good_calls(STEPS.name, STEPS_WIDTH), 40, number))
+        self.wrong += fuzz.faults
+
+    async def large(self, number: int) -> None:
+        async with self._channel() as channel:
+            reply = oip.ModelInferResponse.FromString(await channel.unary_unary(INFER)(_request(200_000), timeout=300))
+            if reply.model_name != STEPS.name:
+                self.wrong.append("a large request was not answered")
+        await asyncio.sleep(1.0)
+
+    @asynccontextmanager
+    async def _channel(self) -> AsyncIterator[grpc.aio.Channel]:
+        """A connection of its own."""
+        options = [("grpc.use_local_subchannel_pool", 1), ("grpc.max_receive_message_length", -1)]
+        async with grpc.aio.insecure_channel(self._url, options=options) as channel:
+            yield channel
+
+
+async def _of(call: Awaitable[bytes]) -> None:
+    with suppress(grpc.aio.AioRpcError, asyncio.CancelledError):
+        await call
+
+
+def _request(steps: int, request_id: str = "") -> bytes:
+    inputs = np.zeros((1, steps, STEPS_WIDTH), np.float32)
+    request = oip.ModelInferRequest(model_name=STEPS.name, id=request_id, raw_input_contents=[inputs.tobytes()])
+    request.inputs.add(name="inputs", datatype="FP32", shape=inputs.shape)
+    return request.SerializeToString()

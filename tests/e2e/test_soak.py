@@ -1,0 +1,65 @@
+"""Mixed traffic for minutes: at the end memory, descriptors, threads, connections and calls are as at the begin.
+
+SOAK_MINUTES in the environment soaks for longer; CELLSERVE_FRONT, another front.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from pathlib import Path
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from deploy.demo.server import Server
+from tests.e2e.metrics import scrape
+from tests.e2e.processes import Footprint, footprint
+from tests.e2e.soak_traffic import Traffic
+
+pytestmark = pytest.mark.e2e
+
+SECONDS = 60.0 * float(os.environ.get("SOAK_MINUTES", 0.5))
+WARM_SHARE = 0.2
+GROWTH_BYTES = 48 * 1024 * 1024
+SETTLED_LOOKS = 300
+
+
+async def test_nothing_stays_behind(repository: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    log, server = tmp_path / "server.log", Server(repository, tmp_path / "server.log")
+    with server as address:
+        traffic = Traffic(address.url)
+        await traffic.run(SECONDS * WARM_SHARE)
+        before = await _settled(server.pid, address.metrics_url)
+        await traffic.run(SECONDS * (1 - WARM_SHARE))
+        after = await _settled(server.pid, address.metrics_url)
+        series = scrape(address.metrics_url)
+    with capsys.disabled():
+        print(f"\n{SECONDS:.0f} s: {', '.join(f'{kind} {count}' for kind, count in traffic.done.most_common())}")
+        print(f"{before} after a fifth, {after} at the end")
+        print("\n".join(line for line in series.splitlines() if line.startswith(("cellserve_connections", "cellserve_build"))))
+    assert not traffic.wrong, traffic.wrong[:5]
+    assert "Traceback" not in log.read_text()
+    assert _under_way(series) == 0
+    assert after.resident_bytes - before.resident_bytes < GROWTH_BYTES
+    assert after.descriptors <= before.descriptors + 2
+    assert after.threads <= before.threads + 2
+
+
+async def _settled(pid: int, metrics_url: str) -> Footprint:
+    """Once every connection is closed and every call has ended; the limit only keeps a broken server from hanging the test."""
+    for _ in range(SETTLED_LOOKS):
+        if not _under_way(scrape(metrics_url)):
+            break
+        await asyncio.sleep(0.1)
+    return footprint(pid)
+
+
+def _under_way(series: str) -> float:
+    """Connections and calls."""
+    sums: dict[str, float] = {}
+    for family in text_string_to_metric_families(series):
+        for sample in family.samples:
+            sums[sample.name] = sums.get(sample.name, 0.0) + sample.value
+    calls = sums["grpc_server_started_total"] - sums["grpc_server_handled_total"]
+    return sums["cellserve_connections"] + calls + sums["cellserve_active_sequences"]
