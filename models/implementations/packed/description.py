@@ -79,10 +79,10 @@ def contiguous(weights: Mapping[str, Array]) -> dict[str, Array]:
 def obstacle(layer: RecurrentLayer) -> str | None:
     """None, or why the kernel does not know this layer, as the end of a sentence about it."""
     if isinstance(layer, LstmLayer | GruLayer | SimpleRnnLayer) and layer.gate_clip is not None:
-        return "its gates are bounded (clip), which the packed kernel does not know"
-    unknown = next((one.name for one in layer.functions.values() if one.name not in FUNCTIONS), None)
-    if unknown is not None:
-        return f"the packed kernel does not know {unknown}"
+        return "it clips what goes into its gates; the packed kernel does not"
+    for option, activation in layer.functions.items():
+        if activation.name not in FUNCTIONS:
+            return f"its {option} is {activation.name}; the packed kernel does not have it"
     if isinstance(layer, LstmLayer | GruLayer | SimpleRnnLayer | MinGruLayer):
         return None
     return f"it is a {layer.kind} layer; the packed kernel knows lstm, gru, simple_rnn and min_gru only"

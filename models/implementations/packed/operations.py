@@ -94,8 +94,8 @@ def _layer_obstacle(spec: ModelSpec, layer: LayerSpec) -> str | None:
         return f"layer {layer.name!r} masks steps of its own inputs"
     if isinstance(layer, EmbeddingLayer | MaskingLayer) and layer.inputs[0] != spec.inputs[0].name:
         return f"layer {layer.name!r} reads another layer"
-    if isinstance(layer, ActivationLayer | DenseLayer) and layer.activation.name not in FUNCTIONS:
-        return f"layer {layer.name!r} is a {layer.activation.name}"
+    if isinstance(layer, DenseLayer | ActivationLayer) and (function := layer.activation.name) not in FUNCTIONS:
+        return f"layer {layer.name!r} has the activation {function}"
     return None if isinstance(layer, _KNOWN) else f"layer {layer.name!r} is a {layer.kind}"
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -19,8 +19,9 @@ from cellserve.models.importers.imported import ImportedModel, Source, file_dige
 from cellserve.models.importers.onnx.draft import Draft
 from cellserve.models.importers.onnx.folding import Folding
 from cellserve.models.importers.onnx.graph_inputs import GraphInput, Reading, graph_inputs, readings, values
-from cellserve.models.importers.onnx.onnx_file import OnnxFile, read_onnx
+from cellserve.models.importers.onnx.onnx_file import OnnxFile, all_nodes, read_onnx
 from cellserve.models.importers.onnx.operators import LOOP_HELP, LOOPS
+from cellserve.models.importers.onnx.recurrent import OPERATORS as RECURRENT
 from cellserve.models.importers.onnx.runtime import NotRun, Runtime
 from cellserve.models.importers.onnx.truth import Truth
 from cellserve.models.importers.onnx.values import Flow, Given, NotTranslated, Value
@@ -28,7 +29,11 @@ from cellserve.models.importers.onnx.walk import Walk, needed
 from cellserve.models.spec import InputSpec, ModelSpec
 
 Array = npt.NDArray[Any]
-FIELDS = frozenset({"constants", "outputs"})
+FIELDS: Final = frozenset({"constants", "outputs"})
+NOT_RECURRENT: Final = (
+    "it has no LSTM, GRU or RNN node: it is not recurrent, or the exporter unrolled its cells into single steps; export it with "
+    "these nodes (of torch's nn.RNN the exporter with dynamo=False makes one), or import the model's own file"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +135,8 @@ def _translated(file: OnnxFile, inputs: Sequence[GraphInput], options: Mapping[s
 
 def _refuse_loose_ends(file: OnnxFile, wanted: Sequence[str]) -> None:
     """What no reading of the inputs could mend."""
+    if not any(node.op_type in RECURRENT or node.op_type in LOOPS for node in all_nodes(file.graph, str(file.path))):
+        raise ImportRefused(str(file.path), NOT_RECURRENT)
     made = {*file.constants, *(entry.name for entry in file.graph.input)}
     for node in needed(file.graph, wanted):
         place = f"{node.name or node.output[0]} ({node.op_type})"
@@ -166,7 +173,7 @@ def _concluded(
             raise NotTranslated(f"its output {name!r} is not computed from its inputs")
         flows[name] = value
     if not any(isinstance(layer, RecurrentLayer) for layer in walk.draft.layers):
-        raise NotTranslated("it has no LSTM, GRU or RNN node: it is not recurrent, or its cells were unrolled by the exporter")
+        raise NotTranslated(NOT_RECURRENT)
     answered = {name: flow for name, flow in flows.items() if not flow.is_state} or flows
     states = {name: flow for name, flow in flows.items() if name not in answered}
     outputs, references = {}, []

@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from cellserve.models.errors import InvalidSpec
 from cellserve.models.importers.onnx.draft import Draft
 from cellserve.models.importers.onnx.folding import Folding
+from cellserve.models.importers.onnx.gelu import Gelu, gelus
 from cellserve.models.importers.onnx.node import Node
 from cellserve.models.importers.onnx.normalization import Normalization, normalizations
 from cellserve.models.importers.onnx.onnx_file import OnnxFile, attributes
@@ -43,14 +44,14 @@ class Walk:
         own = {**scope}
         nodes = needed(graph, outputs)
         uses = Counter(name for node in nodes for name in read_by(node)) + Counter(outputs)
-        normal = normalizations(nodes, uses)
-        within = {name for one in normal.values() for name in one.inner}
+        whole: dict[str, Normalization | Gelu] = {**normalizations(nodes, uses), **gelus(nodes, uses)}
+        within = {name for one in whole.values() for name in one.inner}
         for node in nodes:
             if node.output[0] in within:
                 continue
             name = node.name or next((one for one in node.output if one), node.op_type)
             try:
-                made = self._node(node, name, own, uses, normal.get(node.output[0]))
+                made = self._node(node, name, own, uses, whole.get(node.output[0]))
             except NotTranslated as stopped:
                 stopped.node = stopped.node or f"{name} ({node.op_type})"
                 raise
@@ -68,9 +69,9 @@ class Walk:
         return [own[output] for output in outputs]
 
     def _node(
-        self, node: NodeProto, name: str, scope: Mapping[str, Value], uses: Counter[str], normal: Normalization | None
+        self, node: NodeProto, name: str, scope: Mapping[str, Value], uses: Counter[str], whole: Normalization | Gelu | None
     ) -> list[Value]:
-        read = node.input if normal is None else [normal.read]
+        read = node.input if whole is None else [whole.read]
         given = [self._read(one, scope, uses) for one in read]
         if node.op_type in LOOPS:
             raise NotTranslated(LOOP_HELP)
@@ -86,8 +87,8 @@ class Walk:
             node.op_type, name, attributes(node, self.file.reader), given, [bool(one) and uses[one] > 0 for one in node.output],
             self.file.opset, self.draft, self.starts, self.heeds_lengths,
         )  # fmt: skip
-        if normal is not None:
-            return [normal.layer(facts, given[0], scope)]
+        if whole is not None:
+            return [whole.layer(facts, given[0], scope)]
         return OPERATORS[node.op_type](facts)
 
     def _read(self, name: str, scope: Mapping[str, Value], uses: Counter[str]) -> Value | None:

@@ -139,7 +139,8 @@ def test_a_matrix_that_is_too_large_to_reorder_features_with(tmp_path: Path) -> 
     graph = OnnxGraph()
     turned = graph.add("Transpose", [graph.reshape("x", [-1, 2000, 200])], perm=[0, 2, 1])
     made = graph.add("MatMul", [graph.add("Flatten", [turned]), graph.constant(np.ones((400_000, 1), np.float32))])
-    path = saved(tmp_path / "wide.onnx", graph.model({"x": (TensorProto.FLOAT, ["batch", 400_000])}, [made]))
+    inputs = {"x": (TensorProto.FLOAT, ["batch", 400_000]), "z": X["x"]}
+    path = saved(tmp_path / "wide.onnx", graph.model(inputs, [made, sequence(graph, lstm(graph, "z"))]))
     with pytest.raises(ImportRefused, match="in another order, more than a matrix is good for"):
         importers.load(path)
 

@@ -217,6 +217,25 @@ def test_ids_are_embedded_and_a_norm_written_out_is_one_layer(tmp_path: Path) ->
     assert spec.inputs[0].kind == "ids"
 
 
+@pytest.mark.parametrize("form", ["torch", "tensorflow", "other"])
+def test_a_gelu_written_out_is_one_activation(tmp_path: Path, form: str) -> None:
+    graph = OnnxGraph(opset=13)
+    half, one = (graph.constant(np.array(value, np.float32)) for value in (0.5, 1.0))
+    x = graph.add("MatMul", [sequence(graph, lstm(graph)), graph.constant(numbers(UNITS, 3))])
+    root = graph.constant(np.array(2.0 if form == "other" else 2**0.5 if form == "torch" else 0.5**0.5, np.float32))
+    scaled = graph.add("Mul" if form == "tensorflow" else "Div", [x, root])
+    error = graph.add("Add", [graph.add("Erf", [scaled]), one])
+    if form == "tensorflow":
+        made = graph.add("Mul", [error, graph.add("Mul", [half, x])])
+    else:
+        made = graph.add("Mul", [graph.add("Mul", [x, error]), half])
+    path = saved(tmp_path / "gelu.onnx", graph.model(X, [made]))
+    if form == "other":
+        assert "a function of erf other than gelu is no layer" in refusal(path)
+    else:
+        assert [layer.kind for layer in importers.load(path).spec.layers] == ["lstm", "dense", "activation"]
+
+
 def test_a_length_that_an_exporter_fixed_is_told(tmp_path: Path) -> None:
     graph = OnnxGraph()
     made = sequence(graph, lstm(graph))
