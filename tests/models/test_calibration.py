@@ -156,6 +156,7 @@ class RecordingNetwork(Network):
         self.recorder = FakeRecorder()
         super().__init__(spec, random_weights(spec), recorder=self.recorder)
         self.withdraw("onnxruntime", "it has no part in this")
+        self.withdraw("packed", "nor has it")
         self.ticking = FakeClock()
 
     def advance(self, *given: Any, implementation: str, **options: Any) -> Any:
