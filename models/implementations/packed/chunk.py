@@ -50,7 +50,7 @@ class PackedChunk:
         self._handle = loaded.packed_new_chunk(path, operations.description, operations.operations)
         if self._handle is None:
             raise MemoryError("there is no memory for the packed weights of a network")
-        weakref.finalize(self, loaded.packed_free_chunk, self._handle)
+        weakref.finalize(self, loaded.packed_free_chunk, self._handle).atexit = False  # at exit a thread may still compute
 
     def run(self, names: Sequence[str], given: Mapping[str, NDArray[Any]]) -> list[NDArray[Any]]:
         """The new state [1, B, width] and the outputs, as ChunkCall asks a session for them."""

@@ -29,7 +29,7 @@ class PackedLayer:
         self.handle: int | None = library.packed_new_layer(self.path, CellDescription.of(layer, arrays))
         if self.handle is None:
             raise MemoryError(f"there is no memory for the packed weights of layer {layer.name!r}")
-        weakref.finalize(self, library.packed_free_layer, self.handle)
+        weakref.finalize(self, library.packed_free_layer, self.handle).atexit = False  # at exit a thread may still compute
 
     def run(
         self,
