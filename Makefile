@@ -11,7 +11,7 @@ STUBS := service/pb
 # Where pip finds torch: empty takes the default index, whose Linux build carries CUDA; https://download.pytorch.org/whl/cpu is the CPU build.
 TORCH_INDEX_URL ?=
 
-.PHONY: help setup demo test check format lint types contract e2e test-gpu bench load proto proto-check serve image up down clean
+.PHONY: help setup demo test check format lint types contract e2e test-gpu bench load proto proto-check wheels serve image up down clean
 
 help: ## this list
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -68,6 +68,13 @@ proto-check: setup
 	@tmp=$$(mktemp -d) && mkdir -p $$tmp/cellserve/service/pb \
 	  && $(BIN)/python -m grpc_tools.protoc -Icellserve/service/pb=proto --python_out=$$tmp --pyi_out=$$tmp --grpc_python_out=$$tmp proto/*.proto \
 	  && for f in $$tmp/cellserve/service/pb/*; do diff -q $$f $(STUBS)/$$(basename $$f) >/dev/null || { echo "$(STUBS)/$$(basename $$f) is not what proto/ generates: run make proto"; exit 1; }; done; rm -rf $$tmp
+
+wheels: setup ## wheels for Linux on x86-64 and aarch64, in dist/
+	@$(BIN)/pip install --quiet --disable-pip-version-check "ziglang>=0.13"
+	@for machine in x86_64 aarch64; do \
+	  CXX="$(CURDIR)/$(BIN)/python -m ziglang cc -target $$machine-linux-gnu.2.17 -mcpu=baseline" \
+	  $(BIN)/pip wheel --quiet --disable-pip-version-check --no-deps --no-build-isolation -w dist \
+	  --config-settings "--build-option=--plat-name=manylinux2014_$$machine" . ; done
 
 serve: setup ## serve ./model-repository
 	@$(BIN)/cellserve serve

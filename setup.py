@@ -40,12 +40,13 @@ ZIG_MACHINES = {
 
 
 def compilers() -> list[list[str]]:
-    """The commands to try, in order. $CXX comes first, as everywhere."""
-    named = [shlex.split(os.environ["CXX"])] if os.environ.get("CXX") else []
+    """The commands to try, in order; $CXX alone, where it is set: it may compile for another machine than the others."""
+    if os.environ.get("CXX"):
+        return [shlex.split(os.environ["CXX"])]
     found = [[path] for name in COMPILERS if (path := shutil.which(name)) is not None]
     # Its c++ would compile a C++ library first, and without -mcpu it compiles for the processor at hand alone.
     zig = [[sys.executable, "-m", "ziglang", "cc", "-mcpu=baseline"]] if find_spec("ziglang") is not None else []
-    return named + found + zig
+    return found + zig
 
 
 def compile_library(compiler: list[str], temporary: Path, library: Path) -> None:
@@ -54,7 +55,7 @@ def compile_library(compiler: list[str], temporary: Path, library: Path) -> None
     library.parent.mkdir(parents=True, exist_ok=True)
     objects = [temporary / "packed.o"]
     subprocess.run([*compiler, *FLAGS, "-c", NATIVE / "packed.cpp", "-o", objects[0]], check=True)
-    x86 = target(compiler).startswith(("x86_64", "amd64"))
+    x86 = compiles_for_x86(compiler)
     for name, flags in PATHS.items():
         if x86 or name == "plain":
             objects.append(temporary / f"{name}.o")
@@ -65,9 +66,10 @@ def compile_library(compiler: list[str], temporary: Path, library: Path) -> None
     made.replace(library)  # never written over: a process may have it loaded
 
 
-def target(compiler: list[str]) -> str:
-    """The machine that the compiler compiles for, as it names it: "x86_64-linux-gnu"."""
-    return subprocess.run([*compiler, "-dumpmachine"], check=True, capture_output=True, text=True).stdout.strip()
+def compiles_for_x86(compiler: list[str]) -> bool:
+    """Whether the machine that it compiles for is an x86-64, by the macros that it defines."""
+    command = [*compiler, "-dM", "-E", "-x", "c++", os.devnull]
+    return "__x86_64__" in subprocess.run(command, check=True, capture_output=True, text=True).stdout
 
 
 class BuildKernel(build_ext):
@@ -78,6 +80,7 @@ class BuildKernel(build_ext):
 
     def build_extension(self, ext: Extension) -> None:
         library = Path(self.get_ext_fullpath(ext.name))
+        library.unlink(missing_ok=True)  # what was compiled before must not pass for what cannot be compiled now
         for compiler in compilers():
             try:
                 compile_library(compiler, Path(self.build_temp), library)

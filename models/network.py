@@ -21,7 +21,7 @@ from cellserve.models.description.state_layout import StateLayout
 from cellserve.models.description.step_counts import Fed, steps_of
 from cellserve.models.errors import Unsupported
 from cellserve.models.graph import Graph
-from cellserve.models.implementations import IMPLEMENTATIONS, Implementation
+from cellserve.models.implementations import IMPLEMENTATIONS, Implementation, packed
 from cellserve.models.implementations.onnxruntime.chunk_call import ChunkCall
 from cellserve.models.numerics.row_lengths import RowLengths
 from cellserve.models.numerics.uploads import indices
@@ -68,10 +68,12 @@ class Network:
         self.passes: PassNetwork | None = None
         if not self._plan.causal:
             self.passes = PassNetwork(spec, self.shapes, self._graph, self.state_layout, self.device)
-        makers = {"onnxruntime": ChunkCall.of, "packed": ChunkCall.packed} if self.device.type == "cpu" else {}
-        self._chunk_calls = {
-            label: make(spec, self._plan, self.shapes, weights.arrays) for label, make in makers.items() if label in supported
-        }
+        self._chunk_calls: dict[str, ChunkCall | None] = {}
+        if self.device.type == "cpu" and "onnxruntime" in supported:
+            self._chunk_calls["onnxruntime"] = ChunkCall.of(spec, self._plan, self.shapes, weights.arrays)
+        if self.device.type == "cpu" and "packed" in supported:
+            layers = {layer.name: packed.layer_of(self._graph.kernels["packed", layer.name]) for layer in spec.recurrent_layers}
+            self._chunk_calls["packed"] = ChunkCall.packed(spec, self._plan, self.shapes, weights.arrays, layers)
 
     @property
     def causal(self) -> bool:

@@ -18,5 +18,5 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.skip(reason="the packed kernel needs a C++ compiler, and there is none"))
 
 
-def _parameters(item: pytest.Function) -> list[object]:
-    return list(item.callspec.params.values()) if hasattr(item, "callspec") else []
+def _parameters(item: pytest.Function) -> list[str]:
+    return [value for value in item.callspec.params.values() if isinstance(value, str)] if hasattr(item, "callspec") else []

@@ -51,3 +51,13 @@ def test_where_no_compiler_works_the_rest_is_installed_all_the_same(source: Path
     _, files = wheel(source, PATH=str(nothing), CXX="", PYTHONPATH=str(nothing))
     assert LIBRARY not in files
     assert "cellserve/models/implementations/packed/library.py" in files
+
+
+def test_a_library_of_an_earlier_build_does_not_pass_for_one_that_cannot_be_compiled(source: Path) -> None:
+    fails = str(source / "no_compiler")
+    wheel(source, CXX=fails)
+    (built,) = (source / "build").glob("lib*")
+    shutil.rmtree(source / "wheels")
+    (built / LIBRARY).write_bytes(b"of an earlier build")
+    _, files = wheel(source, CXX=fails)
+    assert LIBRARY not in files

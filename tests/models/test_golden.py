@@ -234,5 +234,5 @@ def test_what_is_refused_and_why() -> None:
 @pytest.mark.parametrize("name", CASES)
 def test_the_publishing_gate_lets_every_case_through(name: str) -> None:
     report = parity.check(loaded(name).spec, loaded(name).weights)
-    assert set(report.differences) | set(report.refused) == set(LABELS)
+    assert set(report.differences) | set(report.refused) >= set(LABELS)
     assert max(report.differences.values()) < 1e-5

@@ -18,6 +18,7 @@ import numpy.typing as npt
 if TYPE_CHECKING:
     from cellserve.models.description.causal_plan import CausalPlan
     from cellserve.models.description.tensor_shape import TensorShape
+    from cellserve.models.implementations.packed.layer import PackedLayer
     from cellserve.models.spec import ModelSpec
 
 Array = npt.NDArray[Any]
@@ -44,11 +45,20 @@ class Session(Protocol):
 
 
 class ChunkCall:
-    """`sessions`: by the number of rows from which on each is used, which begins at 1. names: of what they make, for them."""
+    """`sessions`: by the number of rows from which on each is used, which begins at 1. names: of what they make, for them.
+
+    `pads`: whether it computes every row up to the longest.
+    """
 
     def __init__(
-        self, sessions: Mapping[int, Session], names: Sequence[str], any_vector: bool, masked: Callable[[Array], bool] | None
+        self,
+        sessions: Mapping[int, Session],
+        names: Sequence[str],
+        any_vector: bool,
+        masked: Callable[[Array], bool] | None,
+        pads: bool,
     ) -> None:
+        self.pads = pads
         self._masked = masked
         self._sessions = sorted(sessions.items(), key=lambda entry: entry[0], reverse=True)
         self._names = names
@@ -74,19 +84,26 @@ class ChunkCall:
             for rows in {1, *scanned.values()}
         }
         names = [onnx_chunk.NEW_STATE, *(onnx_chunk.output_name(index) for index in range(len(spec.outputs)))]
-        return cls(sessions, names, _any_vector(spec, shapes), _masked(spec))
+        return cls(sessions, names, _any_vector(spec, shapes), _masked(spec), pads=True)
 
     @classmethod
     def packed(
-        cls, spec: ModelSpec, plan: CausalPlan, shapes: Mapping[str, TensorShape], weights: Mapping[str, Array]
+        cls,
+        spec: ModelSpec,
+        plan: CausalPlan,
+        shapes: Mapping[str, TensorShape],
+        weights: Mapping[str, Array],
+        layers: Mapping[str, PackedLayer],
     ) -> ChunkCall | None:
-        """None where the packed kernel cannot do the whole of it. It must know every recurrent layer."""
+        """None where the packed kernel cannot do the whole of it. layers: every recurrent layer, packed, by name."""
         from cellserve.models.implementations.packed import library, operations
         from cellserve.models.implementations.packed.chunk import PackedChunk
 
         if library.missing() is not None or operations.obstacle(spec, plan) is not None:
             return None
-        return cls({1: PackedChunk(spec, plan, shapes, weights)}, (), _any_vector(spec, shapes), _masked(spec))
+        return cls(
+            {1: PackedChunk(spec, plan, shapes, weights, layers)}, (), _any_vector(spec, shapes), _masked(spec), pads=False
+        )
 
     @property
     def masks(self) -> bool:

@@ -38,6 +38,13 @@ def prepare(layer: RecurrentLayer, weights: Mapping[str, Tensor]) -> RecurrentKe
     return CompactingKernel.of(layer, PackedCall(PackedLayer(library.loaded(), layer, arrays)), ragged_cost=0.0)
 
 
+def layer_of(kernel: RecurrentKernel) -> PackedLayer:
+    """The packed weights in what `prepare` made. Raises TypeError for another kernel."""
+    if isinstance(kernel, CompactingKernel) and isinstance(kernel.call, PackedCall):
+        return kernel.call.layer
+    raise TypeError(f"{kernel!r} is not a packed kernel")
+
+
 @dataclass(frozen=True, slots=True)
 class PackedCall:
     """A RaggedCall: one call of the library, over the tensors' own memory on the way in."""

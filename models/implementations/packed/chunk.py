@@ -24,7 +24,7 @@ from cellserve.models.spec import ModelSpec
 
 
 class PackedChunk:
-    """Of a network without an obstacle (operations.py), all of whose recurrent layers the kernel knows."""
+    """Of a network without an obstacle (operations.py). layers: its recurrent ones, packed for `path`, as in PackedLayer."""
 
     def __init__(
         self,
@@ -32,16 +32,17 @@ class PackedChunk:
         plan: CausalPlan,
         shapes: Mapping[str, TensorShape],
         weights: Mapping[str, Array],
+        layers: Mapping[str, PackedLayer],
         path: bytes | None = None,
     ) -> None:
         loaded = library.loaded()
         path = path or library.paths(loaded)[0]
-        own: dict[str, dict[str, Array]] = {layer.name: {} for layer in spec.layers}
-        for name, array in weights.items():
-            layer_name, _, part = name.rpartition(".")
-            own[layer_name][part] = array
-        self._layers = {layer.name: PackedLayer(loaded, layer, own[layer.name], path) for layer in spec.recurrent_layers}
-        handles = {name: layer.handle for name, layer in self._layers.items() if layer.handle is not None}
+        if others := [name for name, layer in layers.items() if layer.path != path]:
+            raise ValueError(
+                f"the weights of layer {others[0]!r} are packed for another set of instructions than {path.decode()}"
+            )
+        self._layers = layers  # whose weights the chunk reads
+        handles = {name: layer.handle for name, layer in layers.items() if layer.handle is not None}
         operations = Operations(spec, plan, shapes, weights, handles)
         self._run = loaded.packed_run_chunk
         self._widths = [(shapes[name].sequence, shapes[name].features[-1]) for name in spec.outputs]
@@ -49,7 +50,7 @@ class PackedChunk:
         self._handle = loaded.packed_new_chunk(path, operations.description, operations.operations)
         if self._handle is None:
             raise MemoryError("there is no memory for the packed weights of a network")
-        weakref.finalize(self, loaded.packed_free_chunk, self._handle)
+        weakref.finalize(self, loaded.packed_free_chunk, self._handle).atexit = False  # at exit a thread may still compute
 
     def run(self, names: Sequence[str], given: Mapping[str, NDArray[Any]]) -> list[NDArray[Any]]:
         """The new state [1, B, width] and the outputs, as ChunkCall asks a session for them."""

@@ -24,11 +24,12 @@ class PackedLayer:
     ) -> None:
         arrays = contiguous(weights)
         self._library = library
+        self.path = path or paths(library)[0]
         self._width = layer.output_units
-        self.handle: int | None = library.packed_new_layer(path or paths(library)[0], CellDescription.of(layer, arrays))
+        self.handle: int | None = library.packed_new_layer(self.path, CellDescription.of(layer, arrays))
         if self.handle is None:
             raise MemoryError(f"there is no memory for the packed weights of layer {layer.name!r}")
-        weakref.finalize(self, library.packed_free_layer, self.handle)
+        weakref.finalize(self, library.packed_free_layer, self.handle).atexit = False  # at exit a thread may still compute
 
     def run(
         self,

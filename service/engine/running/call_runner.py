@@ -35,7 +35,7 @@ class CallRunner:
 
     def run(self, batch: Batch, call: ChunkCall) -> bool:
         """As ChunkRunner.run, by calls of `call`. False, and nothing is done, if it refuses any of the steps."""
-        parts = [(part, _next_steps(part)) for part in _parts(batch)]
+        parts = [(part, _next_steps(part)) for part in (_parts(batch) if call.pads else [batch])]
         if call.masks and any(call.refuses(row) for _, rows in parts for row in rows):
             return False
         for part, rows in parts:
@@ -96,7 +96,7 @@ def _next_steps(batch: Batch) -> list[Array]:
 
 
 def _parts(batch: Batch) -> list[Batch]:
-    """The batch itself, or, where much of it would be padding, two: the kernel computes every row up to the longest."""
+    """The batch itself, or, where much of it would be padding, two: for a kernel that computes every row up to the longest."""
     rows = rows_of_first_call(batch.lengths) if batch.ragged else 0
     if rows == 0:
         return [batch]

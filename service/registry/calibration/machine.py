@@ -32,12 +32,12 @@ def identity() -> dict[str, str]:
 
 
 def code_digest(folder: Path | None = None) -> str:
-    """Of the Python files in a folder, by default of the networks' own: builds of one version may compute in different ways."""
+    """Of the Python files and libraries in a folder, by default of the networks' own: builds of one version may differ."""
     if folder is None:
         found = find_spec("cellserve.models")
         folder = Path(next(iter(found.submodule_search_locations or ()), "")) if found is not None else Path()
     digest = hashlib.sha256()
-    for path in sorted(folder.rglob("*.py")):
+    for path in sorted([*folder.rglob("*.py"), *folder.rglob("*.so")]):
         digest.update(f"{path.relative_to(folder)}\n".encode() + path.read_bytes())
     return digest.hexdigest()[:16]
 

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from cellserve.models.description.causal_plan import causal_plan
 from cellserve.models.description.layers.activation import Activation, ActivationName
 from cellserve.models.description.layers.cells import (
     GruLayer,
@@ -23,9 +24,12 @@ from cellserve.models.description.layers.cells import (
     SimpleRnnLayer,
 )
 from cellserve.models.description.layers.recurrent import RecurrentLayer
+from cellserve.models.description.layers.stepwise import DenseLayer
+from cellserve.models.description.shapes import infer_shapes
 from cellserve.models.graph import Graph
 from cellserve.models.implementations import IMPLEMENTATIONS
 from cellserve.models.implementations.packed import library, unsupported
+from cellserve.models.implementations.packed.chunk import PackedChunk
 from cellserve.models.implementations.packed.description import FUNCTIONS
 from cellserve.models.implementations.packed.layer import PackedLayer
 from cellserve.models.network import Network
@@ -252,6 +256,48 @@ def test_a_row_is_the_same_to_the_last_bit_alone_among_others_and_in_any_chunks(
         at += count
     for one, every in zip(alone, together):
         assert one[0].tobytes() == every[row].tobytes()
+
+
+@needs_kernel
+@pytest.mark.parametrize("path", PATHS)
+def test_a_chunk_in_one_call_is_what_its_layers_give(path: str) -> None:
+    """On every set of instructions; test_chunk_call.py has all kinds of networks, on the best."""
+    spec = chain(
+        LstmLayer(name="a", inputs=("x",), units=19, return_sequences=True),
+        GruLayer(name="b", inputs=("a",), units=6, recurrent_activation="hard_sigmoid"),
+        DenseLayer(name="each", inputs=("a",), units=5, activation="softmax"),
+        DenseLayer(name="end", inputs=("b",), units=7, activation="tanh"),
+        outputs=("each", "end"),
+    )
+    weights = random_weights(spec)
+    own: dict[str, dict[str, Array]] = {layer.name: {} for layer in spec.layers}
+    for name, array in weights.arrays.items():
+        own[name.partition(".")[0]][name.partition(".")[2]] = np.asarray(array, np.float32)
+    loaded, code = library.loaded(), path.encode()
+    layers = {layer.name: PackedLayer(loaded, layer, own[layer.name], code) for layer in spec.recurrent_layers}
+    chunk = PackedChunk(spec, causal_plan(spec), infer_shapes(spec), weights.arrays, layers, code)
+    network, lengths = Network(spec, weights), [1 + row % 40 for row in range(200)]
+    inputs, _ = numbers(spec.recurrent_layers[0], lengths, 3)
+    steps = np.ascontiguousarray(inputs.numpy().swapaxes(0, 1))
+    given = {"steps": steps, "lengths": np.array(lengths, np.int32), "ending": np.array([5, 180, 0])}
+    state, each, end = chunk.run((), {**given, "state": np.zeros((1, 200, network.state_layout.width), np.float32)})
+    made, expected = network.advance(torch.nan_to_num(inputs), lengths, network.initial_state(200), implementation="2")
+    all_steps, ends = network.finish(made, [5, 180, 0])
+    agree(end, ends.numpy(), "the ends")
+    agree(state[0], expected.data.numpy(), "the state")
+    for place, row in enumerate((5, 180, 0)):
+        agree(each[row, : lengths[row]], all_steps[: lengths[row], place].numpy(), "each step")
+
+
+@needs_kernel
+def test_weights_packed_for_other_instructions_are_told() -> None:
+    if len(PATHS) < 2:
+        pytest.skip("this processor knows one set of instructions only")
+    spec = chain(LstmLayer(name="a", inputs=("x",), units=2))
+    own = {name.partition(".")[2]: np.asarray(array, np.float32) for name, array in random_weights(spec).arrays.items()}
+    layers = {"a": PackedLayer(library.loaded(), spec.recurrent_layers[0], own, b"plain")}
+    with pytest.raises(ValueError, match="layer 'a' are packed for another set of instructions than"):
+        PackedChunk(spec, causal_plan(spec), infer_shapes(spec), random_weights(spec).arrays, layers)
 
 
 @needs_kernel

@@ -6,13 +6,30 @@
 
 namespace PACKED_PATH {
 
-// The longest first, as Layer::run wants them; those of one length keep their order. Most batches are nearly in order, or few.
-static inline void longest_first(const int32_t* lengths, int count, int* order) {
+enum { FEW_ROWS = 128 };  // that are in order soonest by being put in one by one
+
+static inline int ascending(const void* a, const void* b) {
+    int64_t first = *(const int64_t*)a, second = *(const int64_t*)b;
+    return first < second ? -1 : first > second;
+}
+
+// Rows with the longest first, as Layer::run wants them; those of one length keep their order. Null: memory ran out.
+static inline int* longest_first(const int32_t* lengths, int count, Arena& arena) {
+    int* order = arena.take<int>(count);
+    int64_t* keys = arena.take<int64_t>(count > FEW_ROWS ? count : 0);
+    if (arena.failed) return nullptr;
+    if (count > FEW_ROWS) {
+        for (int row = 0; row < count; row++) keys[row] = ((int64_t)(INT32_MAX - lengths[row]) << 32) | row;
+        qsort(keys, count, sizeof(int64_t), ascending);
+        for (int place = 0; place < count; place++) order[place] = (int)(keys[place] & INT32_MAX);
+        return order;
+    }
     for (int row = 0; row < count; row++) {
         int place = row;
         for (; place > 0 && lengths[order[place - 1]] < lengths[row]; place--) order[place] = order[place - 1];
         order[place] = row;
     }
+    return order;
 }
 
 struct Operation {
@@ -133,11 +150,11 @@ static inline void dense(
 
 inline bool Chunk::run(const ChunkCall& call, Arena& arena) const {
     const int rows = call.rows;
-    int *order = arena.take<int>(rows), *counts = arena.take<int>(rows);
+    const int* order = longest_first(call.lengths, rows, arena);
+    int* counts = arena.take<int>(rows);
     float** memory = arena.take<float*>(tensors + 1);
     const float** in = nullptr;
     if (arena.failed) return false;
-    longest_first(call.lengths, rows, order);
     long longest = call.lengths[order[0]], width_of_all = 0, block = longest;
     for (int t = 1; t < tensors; t++)
         if (tensor[t].sequence) width_of_all += tensor[t].width;

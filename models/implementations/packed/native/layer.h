@@ -147,7 +147,8 @@ static inline void wide_cell(const Layer& l, const float* sums, float* c, const 
     }
 }
 
-// The recurrent product, then the cell, block by block: sums are read while they are still near. x: the inputs of this step, where
+// The recurrent product, then the cell, block by block: sums are read while they are still near. Every other step goes through the
+// blocks from the last to the first, whose weights are still near, where all of them do not fit into a cache. x: the inputs of this step, where
 // their product is made here too, before the recurrent one; otherwise null, and the sums hold it already.
 template <class F>
 static void blocks_of_step(
@@ -156,8 +157,9 @@ static void blocks_of_step(
     const long block_sums = l.slots * LANES, blocks = l.input.blocks;
     const long tiles = matrix ? tiles_of(rows, matrix->parts) : 1;
     const long step = !matrix ? blocks : matrix->parts == 1 ? 4 : tiles == 1 ? 2 : 1;
-    for (long first = 0; first < blocks; first += step) {
-        const long count = first + step <= blocks ? step : blocks - first;
+    const long turns = (blocks + step - 1) / step;
+    for (long turn = 0; turn < turns; turn++) {
+        const long first = (now ? turns - 1 - turn : turn) * step, count = first + step <= blocks ? step : blocks - first;
         for (long tile = 0; tile < tiles; tile++) {
             const long start = tile_start(rows, tiles, tile), stop = tile_start(rows, tiles, tile + 1);
             float* here[MOST_ROWS];

@@ -37,7 +37,7 @@ static void identify(unsigned leaf, unsigned part, unsigned* out) {
 }
 
 // The widest set that both the processor and the operating system, which keeps its registers, have.
-static const Path* widest() {
+static const Path* found_widest() {
     unsigned leaf[4];
     identify(0, 0, leaf);
     if (leaf[0] < 7) return &path_plain;
@@ -55,9 +55,17 @@ static const Path* widest() {
 
 static const Path* const known[] = {&path_avx512, &path_avx2, &path_plain};
 #else
-static const Path* widest() { return &path_plain; }
+static const Path* found_widest() { return &path_plain; }
 static const Path* const known[] = {&path_plain};
 #endif
+
+// Asked once: a virtual machine takes its time to answer.
+static const Path* widest() {
+    static const Path* found;
+    const Path* known_already = __atomic_load_n(&found, __ATOMIC_RELAXED);
+    if (!known_already) __atomic_store_n(&found, known_already = found_widest(), __ATOMIC_RELAXED);
+    return known_already;
+}
 
 // From the widest that this machine has on to the plainest.
 extern "C" const char* packed_path(int index) {

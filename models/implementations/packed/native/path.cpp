@@ -24,10 +24,8 @@ static int run_layer(
     int* steps = arena->take<int>(count);
     const float** xs = arena->take<const float*>(count);
     float **hs = arena->take<float*>(count), **cs = arena->take<float*>(count), **outs = arena->take<float*>(count);
+    const int* order = longest_first(lengths, count, *arena);
     if (arena->failed) return -1;
-    int* order = arena->take<int>(count);
-    if (!order) return -1;
-    longest_first(lengths, count, order);
     for (int place = 0; place < count; place++) {
         long row = order[place];
         steps[place] = lengths[row];

@@ -42,7 +42,7 @@ class Counted:
     def __init__(self, call: ChunkCall) -> None:
         self._call = call
         self.rows: list[int] = []
-        self.masks = call.masks
+        self.masks, self.pads = call.masks, call.pads
 
     def refuses(self, steps: Any) -> bool:
         return self._call.refuses(steps)
@@ -55,11 +55,11 @@ class Counted:
 class Bench:
     """A runner over a pool, and sequences of given lengths, some with a state of their own."""
 
-    def __init__(self, totals: list[int]) -> None:
+    def __init__(self, totals: list[int], label: str = "onnxruntime") -> None:
         chance = np.random.default_rng(3)
         shapes = expected_weights(SPEC)
         self.network = Network(SPEC, Weights.of({k: chance.normal(0, 0.4, s).astype(np.float32) for k, s in shapes.items()}))
-        call = self.network.chunk_call("onnxruntime")
+        call = self.network.chunk_call(label)
         assert call is not None
         self.call = Counted(call)
         layout = self.network.state_layout
@@ -111,6 +111,14 @@ def test_rows_of_very_unequal_lengths_go_in_two_calls_and_each_is_right(lengths:
     bench = Bench(lengths)
     bench.run(lengths)
     assert bench.call.rows == calls
+    assert all(bench.agrees(sequence) for sequence in bench.sequences)
+
+
+@pytest.mark.parametrize("label", ["packed"])
+def test_a_kernel_without_padding_takes_rows_of_any_lengths_in_one_call(label: str) -> None:
+    bench = Bench([3] * 20 + [40] * 10, label)
+    bench.run([3] * 20 + [40] * 10)
+    assert bench.call.rows == [30]
     assert all(bench.agrees(sequence) for sequence in bench.sequences)
 
 

@@ -40,4 +40,7 @@ def test_another_build_of_the_networks_is_another_machine(tmp_path: Path) -> Non
     assert machine.code_digest(tmp_path) == before
     kernel.write_text("slow = False")
     assert machine.code_digest(tmp_path) != before
+    without = machine.code_digest(tmp_path)
+    (tmp_path / "libpacked.so").write_bytes(b"compiled since")
+    assert machine.code_digest(tmp_path) != without
     assert machine.identity()["code"] == machine.code_digest() != machine.code_digest(tmp_path)
