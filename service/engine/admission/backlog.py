@@ -18,6 +18,7 @@ from cellserve.service.engine.admission.workload import Workload
 from cellserve.service.engine.estimate import MEANINGFUL_SECONDS
 
 _FORGETTING: Final = 0.9  # for each iteration
+_BELIEVED: Final = 8.0  # times what iterations took lately
 _OWED: Final = 3.0  # as in chunk_queue.py: what whoever is passed over has for each second of it
 _REACH: Final = 2.0  # times the longest that was computed lately: so far what its own steps take is believed
 _SHRINKING: Final = 0.99  # of that longest one, for each end of a sequence
@@ -43,7 +44,7 @@ class Backlog:
         self._submitted: dict[int, int] = {}  # time steps, by the octave of their sequence's length
         self._ended: dict[int, int] = {}
         self._workload = Workload(_FORGETTING)
-        self._recent_iterations = 0.0
+        self._recent_iterations = self._recent_seconds = 0.0
         self._recent_rows = 0.0
         self._recent_live = 0.0
         self._longest_steps = 0.0
@@ -77,8 +78,15 @@ class Backlog:
         self._count(steps, -1)
 
     def computed(self, timesteps: int, steps: int, seconds: float) -> None:
-        """An iteration of so many steps, `timesteps` of all rows together, took so long."""
+        """An iteration of so many steps, `timesteps` of all rows together, took so long.
+
+        One that took many times as long as those before it was kept from the processor: it counts as some, and only more like it
+        as what they took.
+        """
+        if self._recent_iterations:
+            seconds = min(seconds, _BELIEVED * self._recent_seconds / self._recent_iterations)
         self._workload.computed(timesteps, seconds)
+        self._recent_seconds = _FORGETTING * self._recent_seconds + seconds
         self._recent_iterations = _FORGETTING * self._recent_iterations + 1.0
         self._recent_rows = _FORGETTING * self._recent_rows + timesteps / steps
         self._recent_live = _FORGETTING * self._recent_live + max(1, min(self.sequences, self._most_rows))

@@ -90,3 +90,26 @@ def test_short_predictions_say_nothing() -> None:
     backlog = Backlog(64)
     backlog.learn(1, 0.001, 10.0)
     assert backlog.stretch(1) == 1.0
+
+
+def test_an_iteration_that_was_kept_from_the_processor_hardly_counts() -> None:
+    backlog = Backlog(64)
+    for _ in range(64):
+        backlog.submit(1000)
+    for _ in range(50):
+        backlog.computed(640, 10, 0.002)
+    before = backlog.prospect(1000).ahead_seconds
+    backlog.computed(640, 10, 1.0)
+    assert backlog.prospect(1000).ahead_seconds < 2.0 * before
+
+
+def test_iterations_that_stay_slow_are_believed_soon() -> None:
+    backlog = Backlog(64)
+    for _ in range(64):
+        backlog.submit(1000)
+    for _ in range(50):
+        backlog.computed(640, 10, 0.002)
+    before = backlog.seconds_per_step
+    for _ in range(25):
+        backlog.computed(640, 10, 0.04)
+    assert backlog.seconds_per_step == pytest.approx(20.0 * before, rel=0.15)
