@@ -26,7 +26,7 @@ from cellserve.models.description.layers.recurrent import RecurrentLayer
 from cellserve.models.graph import Graph
 from cellserve.models.implementations import IMPLEMENTATIONS
 from cellserve.models.implementations.packed import library, unsupported
-from cellserve.models.implementations.packed.description import FUNCTIONS
+from cellserve.models.implementations.packed.description import FUNCTIONS, obstacle
 from cellserve.models.implementations.packed.layer import PackedLayer
 from cellserve.models.network import Network
 from cellserve.models.numerics.activations import resolve, takes_alpha
@@ -50,7 +50,8 @@ LAYERS: dict[str, tuple[type[RecurrentLayer], dict[str, Any]]] = {
     "simple_rnn": (SimpleRnnLayer, {}),
     "simple_rnn multiplied": (SimpleRnnLayer, {"combine": "multiply"}),
 }
-NAMED = [Activation(name=name) for name in get_args(ActivationName)]
+REFUSED = frozenset({"log_softmax"})
+NAMED = [Activation(name=name) for name in get_args(ActivationName) if name not in REFUSED]
 WITH_ALPHA = [Activation(name=name, alpha=0.7) for name in get_args(ActivationName) if takes_alpha(name)]
 
 needs_kernel = pytest.mark.skipif(MISSING, reason="the packed kernel needs a C++ compiler, and there is none")
@@ -109,7 +110,17 @@ def test_both_sides_name_the_same_version_functions_and_cells() -> None:
     assert f"#define PACKED_VERSION {library.VERSION}\n" in header
     (listed,) = re.findall(r"enum FunctionName : int32_t \{(.*?)\}", functions, re.DOTALL)
     assert tuple(re.findall(r"\b[A-Z0-9_]+\b", listed)) == ("FUNCTIONS", *(name.upper() for name in FUNCTIONS))
-    assert set(FUNCTIONS) == set(get_args(ActivationName))
+    assert {*FUNCTIONS, *REFUSED} == set(get_args(ActivationName))
+
+
+def test_clips_of_gates_and_functions_that_it_does_not_have_are_refused_by_name() -> None:
+    layer = LstmLayer(name="l", inputs=("x",), units=2)
+    clipped, other = (
+        layer.model_copy(update={"gate_clip": 1.0}),
+        GruLayer(name="g", inputs=("x",), units=2, activation="log_softmax"),
+    )
+    assert obstacle(clipped) == "it clips what goes into its gates; the packed kernel does not"
+    assert obstacle(other) == "its activation is log_softmax; the packed kernel does not have it"
 
 
 @needs_kernel
