@@ -30,13 +30,13 @@ def resolve(activation: Activation) -> Elementwise:
     return _PLAIN[activation.name]
 
 
+def takes_alpha(name: str) -> bool:
+    return name in _WITH_ALPHA
+
+
 def within(bound: float | None, function: Elementwise) -> Elementwise:
     """The function of its argument bounded to ± `bound`; None: not bounded."""
     return function if bound is None else partial(_bounded, function=function, bound=bound)
-
-
-def takes_alpha(name: str) -> bool:
-    return name in _WITH_ALPHA
 
 
 def default_alpha(name: str) -> float:

@@ -155,7 +155,8 @@ class RecordingNetwork(Network):
     def __init__(self, spec: ModelSpec) -> None:
         self.recorder = FakeRecorder()
         super().__init__(spec, random_weights(spec), recorder=self.recorder)
-        self.withdraw("onnxruntime", "it has no part in this")
+        for label in ("onnxruntime", "packed"):
+            self.withdraw(label, "it has no part in this")
         self.ticking = FakeClock()
 
     def advance(self, *given: Any, implementation: str, **options: Any) -> Any:
