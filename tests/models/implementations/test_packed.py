@@ -30,7 +30,7 @@ from cellserve.models.graph import Graph
 from cellserve.models.implementations import IMPLEMENTATIONS
 from cellserve.models.implementations.packed import library, unsupported
 from cellserve.models.implementations.packed.chunk import PackedChunk
-from cellserve.models.implementations.packed.description import FUNCTIONS
+from cellserve.models.implementations.packed.description import FUNCTIONS, obstacle
 from cellserve.models.implementations.packed.layer import PackedLayer
 from cellserve.models.network import Network
 from cellserve.models.numerics.activations import resolve, takes_alpha
@@ -114,6 +114,16 @@ def test_both_sides_name_the_same_version_functions_and_cells() -> None:
     (listed,) = re.findall(r"enum FunctionName : int32_t \{(.*?)\}", functions, re.DOTALL)
     assert tuple(re.findall(r"\b[A-Z0-9_]+\b", listed)) == ("FUNCTIONS", *(name.upper() for name in FUNCTIONS))
     assert set(get_args(ActivationName)) - set(FUNCTIONS) == {"log_softmax"}
+
+
+def test_clips_of_gates_and_functions_that_it_does_not_have_are_refused_by_name() -> None:
+    layer = LstmLayer(name="l", inputs=("x",), units=2)
+    clipped, other = (
+        layer.model_copy(update={"gate_clip": 1.0}),
+        GruLayer(name="g", inputs=("x",), units=2, activation="log_softmax"),
+    )
+    assert obstacle(clipped) == "it clips what goes into its gates; the packed kernel does not"
+    assert obstacle(other) == "its activation is log_softmax; the packed kernel does not have it"
 
 
 @needs_kernel
