@@ -13,7 +13,7 @@ from cellserve.models.description.layers.activation import Activation
 from cellserve.models.description.layers.merge import MergeLayer
 from cellserve.models.description.layers.stepwise import BatchNormalizationLayer, DenseLayer, LayerNormalizationLayer, PReluLayer
 from cellserve.models.importers.onnx.node import Node, axis_number
-from cellserve.models.importers.onnx.values import Flow, Known, NotTranslated, Part, Value
+from cellserve.models.importers.onnx.values import Flow, NotTranslated, Part, Value
 
 Array = npt.NDArray[Any]
 NEVER_FEWER: Final = 13  # the operator set since which Softmax means its axis, and not all from there on
@@ -272,7 +272,3 @@ FUNCTIONS: Final[Mapping[str, Callable[[Node], dict[str, Any]]]] = {
     "Celu": _alpha("celu", 1.0),
     "ThresholdedRelu": _alpha("thresholded_relu", 1.0),
 }
-
-
-def known(value: Value | None) -> bool:
-    return value is None or isinstance(value, Known)

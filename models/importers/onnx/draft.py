@@ -24,13 +24,12 @@ LARGEST_SELECTION: Final = 1 << 24  # numbers of a matrix that takes features
 
 @dataclass
 class Draft:
-    """`trials`: how many the graph is followed for; `taken`: names of inputs and layers; `notes`: what was assumed."""
+    """`trials`: how many the graph is followed for; `taken`: names of inputs and layers."""
 
     trials: int
     taken: set[str]
     layers: list[Layer] = field(default_factory=list)
     arrays: dict[str, Array] = field(default_factory=dict)
-    notes: list[str] = field(default_factory=list)
 
     def name(self, wanted: str) -> str:
         """A free one like it, that descriptions allow."""

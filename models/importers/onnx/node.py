@@ -114,10 +114,6 @@ def axis_number(axis: int, rank: int) -> int:
     return axis % rank
 
 
-def constants(array: Array, trials: int) -> Known:
-    return Known((array,) * trials)
-
-
 def atom(role: Any, sizes: Sequence[int]) -> Atom:
     return Atom(role, tuple(sizes))
 

@@ -214,7 +214,7 @@ def _notes(
     keys: Mapping[str, str],
     options: Mapping[str, Array],
 ) -> list[str]:
-    notes = list(done.draft.notes)
+    notes: list[str] = []
     for entry in inputs:
         if entry.role == "state":
             held = ", ".join(f"state.{key}" for key, given in starts.items() if given.name == entry.name)

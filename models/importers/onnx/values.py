@@ -125,9 +125,3 @@ Value = Flow | Known | Given
 
 def feature(size: int, trials: int) -> Atom:
     return Atom("feature", (size,) * trials)
-
-
-def whole(count: int, trials: int) -> tuple[Axis, tuple[Atom, ...]]:
-    """(the axis, the atoms) of features that are all in one axis; none for a single one."""
-    atoms = (feature(count, trials),) if count > 1 else ()
-    return atoms, atoms
