@@ -53,7 +53,9 @@ def publish(repository: Path) -> str:
     return command("import", str(GOLDEN / "k3_lstm_hard_sigmoid.keras"), "--name", "hard", "--repository", str(repository))
 
 
-@pytest.mark.parametrize("first", ["models.network", "models.chunk_call", "models.importers.isolated", "service.app"])
+@pytest.mark.parametrize(
+    "first", ["models.network", "models.implementations.onnxruntime.chunk_call", "models.importers.isolated", "service.app"]
+)
 def test_the_library_is_silenced_whatever_is_imported_first(home: Path, first: str) -> None:
     said = run("-c", f"import cellserve.{first}\n{SESSION}")
     assert (kept(home), said) == ([], "")
