@@ -130,10 +130,6 @@ class Connection(asyncio.Protocol):
         }
 
     @property
-    def idle(self) -> bool:
-        return not self._calls
-
-    @property
     def held_bytes(self) -> int:
         """What the client makes this side hold: messages that have not come whole or are not taken, both ways."""
         if not self._open:
@@ -208,6 +204,7 @@ class Connection(asyncio.Protocol):
 
     def _turn_away(self, stream_id: int, ending: Ending) -> None:
         """What is refused within a few milliseconds leaves in one write, and no further message comes unasked."""
+        self._pings.answered()
         self._turned_away_seconds = self._loop.time()
         if not self._narrow:
             self._set_narrow(True)

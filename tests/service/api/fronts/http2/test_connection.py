@@ -466,3 +466,12 @@ async def test_what_comes_behind_an_offence_is_not_begun() -> None:
         await client.until_ended()
         await asyncio.sleep(0.05)
         assert len(served.calls.begun) == len(served.calls.ended)
+
+
+async def test_a_client_that_is_turned_away_and_measures_its_way_there_is_not_cut() -> None:
+    async with serving() as served, connected(served.port) as client:
+        served.calls.closed = True
+        for _ in range(6):
+            client.session.ping()
+            stream = await client.reply(client.call(b"/s.S/Echo"))
+            assert stream.status == EXHAUSTED
