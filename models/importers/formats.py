@@ -194,13 +194,13 @@ def _load_safetensors(path: Path, description: Description, architecture: Path |
 
 
 def _load_onnx(path: Path, description: Description, architecture: Path | None) -> ImportedModel:
-    from cellserve.models.importers.onnx.onnx_import import load_onnx
+    from cellserve.models.importers.onnx.importing import load_onnx
 
     return load_onnx(path, description)
 
 
 def _onnx_data_bytes(path: Path) -> int:
-    from cellserve.models.importers.onnx.onnx_file import data_bytes
+    from cellserve.models.importers.onnx.file import data_bytes
 
     return data_bytes(path)
 

@@ -17,9 +17,9 @@ import numpy.typing as npt
 from onnx import NodeProto, TensorProto, ValueInfoProto, helper
 
 from cellserve.models.errors import ImportRefused
-from cellserve.models.importers.onnx.onnx_file import OnnxFile, all_nodes
+from cellserve.models.importers.onnx.file import OnnxFile, all_nodes
+from cellserve.models.importers.onnx.layers.recurrent import OPERATORS
 from cellserve.models.importers.onnx.operators import MOVING
-from cellserve.models.importers.onnx.recurrent import OPERATORS
 from cellserve.models.importers.onnx.values import Atom, Axis, Flow, Given, Known, Part, Value, feature
 
 Array = npt.NDArray[Any]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from cellserve.models.importers.onnx import arithmetic, movement, recurrent, windows
+from cellserve.models.importers.onnx.layers import arithmetic, movement, recurrent, windows
 from cellserve.models.importers.onnx.node import Node
 from cellserve.models.importers.onnx.values import Value
 

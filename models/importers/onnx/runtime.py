@@ -14,9 +14,9 @@ import numpy.typing as npt
 import onnxruntime
 from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto, helper, numpy_helper
 
+from cellserve.models.importers.onnx.file import OWN_DOMAINS, OnnxFile
 from cellserve.models.importers.onnx.folding import NEWEST_OPSET, options
-from cellserve.models.importers.onnx.onnx_file import OWN_DOMAINS, OnnxFile
-from cellserve.models.importers.onnx.recurrent import OPERATORS
+from cellserve.models.importers.onnx.layers.recurrent import OPERATORS
 
 Array = npt.NDArray[Any]
 NEWEST_IR: Final = 10

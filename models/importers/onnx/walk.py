@@ -13,11 +13,11 @@ from pydantic import ValidationError
 
 from cellserve.models.errors import InvalidSpec
 from cellserve.models.importers.onnx.draft import Draft
+from cellserve.models.importers.onnx.file import OnnxFile, attributes
 from cellserve.models.importers.onnx.folding import Folding
-from cellserve.models.importers.onnx.gelu import Gelu, gelus
+from cellserve.models.importers.onnx.layers.gelu import Gelu, gelus
+from cellserve.models.importers.onnx.layers.normalization import Normalization, normalizations
 from cellserve.models.importers.onnx.node import Node
-from cellserve.models.importers.onnx.normalization import Normalization, normalizations
-from cellserve.models.importers.onnx.onnx_file import OnnxFile, attributes
 from cellserve.models.importers.onnx.operators import LOOP_HELP, LOOPS, MOVING, OPERATORS
 from cellserve.models.importers.onnx.values import Flow, Given, Known, NotTranslated, Value
 

@@ -17,11 +17,11 @@ from cellserve.models.importers.completeness import complete
 from cellserve.models.importers.description import Description
 from cellserve.models.importers.imported import ImportedModel, Source, file_digest
 from cellserve.models.importers.onnx.draft import Draft
+from cellserve.models.importers.onnx.file import OnnxFile, all_nodes, read_onnx
 from cellserve.models.importers.onnx.folding import Folding
 from cellserve.models.importers.onnx.graph_inputs import GraphInput, Reading, graph_inputs, readings, values
-from cellserve.models.importers.onnx.onnx_file import OnnxFile, all_nodes, read_onnx
+from cellserve.models.importers.onnx.layers.recurrent import OPERATORS as RECURRENT
 from cellserve.models.importers.onnx.operators import LOOP_HELP, LOOPS
-from cellserve.models.importers.onnx.recurrent import OPERATORS as RECURRENT
 from cellserve.models.importers.onnx.runtime import NotRun, Runtime
 from cellserve.models.importers.onnx.truth import Truth
 from cellserve.models.importers.onnx.values import Flow, Given, NotTranslated, Value

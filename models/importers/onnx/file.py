@@ -16,7 +16,7 @@ from google.protobuf.message import DecodeError
 from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto, helper, inliner
 
 from cellserve.models.errors import ImportRefused
-from cellserve.models.importers.onnx.onnx_tensors import NARROW, TensorReader
+from cellserve.models.importers.onnx.tensors import NARROW, TensorReader
 
 Array = npt.NDArray[Any]
 OLDEST_OPSET: Final = 7
