@@ -49,7 +49,7 @@ from cellserve.service.sessions.sessions import Sessions
 from cellserve.service.sessions.settings import SessionSettings
 
 if TYPE_CHECKING:
-    from cellserve.models.network import Network
+    from cellserve.models.served import Served
 
 log = logging.getLogger(__name__)
 
@@ -197,7 +197,7 @@ class _Server:
             log.warning("not everything accepted was finished within %g s", seconds)
             self._execution.fail(Draining("the server is stopping and could not finish this request in time"))
 
-    def _load(self, repository: Repository, key: VersionKey, settings: Settings) -> tuple[LoadedVersion, Network]:
+    def _load(self, repository: Repository, key: VersionKey, settings: Settings) -> tuple[LoadedVersion, Served]:
         """In a thread of the catalog's."""
         version, network = load_version(repository, key, settings)
         self._metrics.on_offer(key, [label for label, obstacle in version.implementations.items() if obstacle is None])

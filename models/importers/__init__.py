@@ -10,12 +10,12 @@ from pathlib import Path
 from cellserve.models.errors import ImportRefused
 from cellserve.models.importers.description import Description, load_description
 from cellserve.models.importers.formats import detect
-from cellserve.models.importers.imported import ImportedModel, Source
+from cellserve.models.importers.imported import Imported, ImportedModel, ImportedStepModel, Source
 
-__all__ = ["ImportedModel", "Source", "load"]
+__all__ = ["Imported", "ImportedModel", "ImportedStepModel", "Source", "load"]
 
 
-def load(path: Path, *, architecture: Path | None = None, description: Path | None = None) -> ImportedModel:
+def load(path: Path, *, architecture: Path | None = None, description: Path | None = None) -> Imported:
     """The model of one file, whatever framework wrote it: its format is told from its content.
 
     `architecture`: Keras JSON or YAML for an .h5 file that holds weights alone, for the arrays of one in an .npz, or for a

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError
 
 from cellserve.models.description.layers.activation import ActivationName
 from cellserve.models.errors import ImportRefused
@@ -17,6 +17,7 @@ from cellserve.models.importers.limits import MAX_JSON_BYTES
 from cellserve.models.spec import InputSpec
 
 Layout = Literal["keras", "torch", "tensorflow1"]
+Start = Annotated[float, Field(allow_inf_nan=False)] | list[Any]
 Bound = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
@@ -110,6 +111,24 @@ class Description(BaseModel):
 
     constants: dict[str, float | int | bool] | None = None
     """ONNX: inputs of the graph that are one number each, such as a sample rate, with the number that the model is served for."""
+
+    step: bool | None = None
+    """ONNX: whether the graph is called as it is, once for each feed, with the states that it gives back; default: if need be."""
+
+    states: dict[str, str] | None = None
+    """ONNX, of a step model: inputs of the graph that are states, each with the output that is its next value; default: found."""
+
+    initial: dict[str, Start] | None = None
+    """ONNX, of a step model: what states begin with, one number each or all, in nested lists or one; default: zeros."""
+
+    axes: dict[str, tuple[Literal["batch", "time"] | PositiveInt, ...]] | None = None
+    """ONNX, of a step model: what the axes of inputs are: batch, time, or a size; default: found."""
+
+    frames: dict[str, PositiveInt] | None = None
+    """ONNX, of a step model: inputs that are fed frame by frame, with its steps; default: whole feeds where time is free."""
+
+    context: dict[str, PositiveInt] | None = None
+    """ONNX, of a step model: inputs before which the last so many values of the feed before stand, zeros at first."""
 
     layout: Layout | None = None
     """The framework in whose order and orientation the arrays come."""

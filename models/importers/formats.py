@@ -15,7 +15,7 @@ from typing import Final
 
 from cellserve.models.errors import ImportRefused
 from cellserve.models.importers.description import Description
-from cellserve.models.importers.imported import ImportedModel, Source, file_digest
+from cellserve.models.importers.imported import Imported, ImportedModel, Source, file_digest
 from cellserve.models.importers.tensorflow1.checkpoint_location import locate
 
 HDF5_SIGNATURE: Final = b"\x89HDF\r\n\x1a\n"
@@ -50,7 +50,7 @@ class Format:
 
     name: str
     told: Callable[[FirstLook], bool]
-    load: Callable[[Path, Description, Path | None], ImportedModel]
+    load: Callable[[Path, Description, Path | None], Imported]
     no_architecture: str | None = NO_ARCHITECTURE
     isolated: bool = False
     bytes_beside: Callable[[Path], int] = lambda path: 0
@@ -193,10 +193,10 @@ def _load_safetensors(path: Path, description: Description, architecture: Path |
     return from_state_dict(path, read_safetensors(path).without(description.ignore or (), str(path)), description)
 
 
-def _load_onnx(path: Path, description: Description, architecture: Path | None) -> ImportedModel:
-    from cellserve.models.importers.onnx.importing import load_onnx
+def _load_onnx(path: Path, description: Description, architecture: Path | None) -> Imported:
+    from cellserve.models.importers.onnx.choice import load_graph
 
-    return load_onnx(path, description)
+    return load_graph(path, description)
 
 
 def _onnx_data_bytes(path: Path) -> int:

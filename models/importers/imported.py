@@ -6,8 +6,10 @@ import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
+from cellserve.models.description.step_model import StepModel
 from cellserve.models.measuring.framework_answers import FrameworkAnswers
 from cellserve.models.spec import ModelSpec
+from cellserve.models.steps.graph_file import GraphFile
 from cellserve.models.weights import Weights
 
 
@@ -36,6 +38,20 @@ class ImportedModel:
     source: Source
     notes: tuple[str, ...] = ()
     answers: tuple[FrameworkAnswers, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ImportedStepModel:
+    """A graph that is called as it is; `weights` is its bytes. `notes`: as of an ImportedModel. `answers`: none."""
+
+    spec: StepModel
+    weights: GraphFile
+    source: Source
+    notes: tuple[str, ...] = ()
+    answers: tuple[FrameworkAnswers, ...] = ()
+
+
+Imported = ImportedModel | ImportedStepModel
 
 
 def file_digest(*paths: Path) -> str:

@@ -17,16 +17,18 @@ from typing import Any, Final
 
 import numpy as np
 
+from cellserve.models.description.step_model import StepModel
 from cellserve.models.errors import ImportRefused
 from cellserve.models.importers import load
 from cellserve.models.importers.formats import detect
-from cellserve.models.importers.imported import ImportedModel, Source
+from cellserve.models.importers.imported import Imported, ImportedModel, ImportedStepModel, Source
 from cellserve.models.importers.supervision import NO_ROOM, WHAT_TO_DO, Confinement, supervise
 from cellserve.models.measuring.framework_answers import FrameworkAnswers
 from cellserve.models.spec import ModelSpec
+from cellserve.models.steps.graph_file import GraphFile
 from cellserve.models.weights import Weights
 
-ANSWER, ARRAYS, ASKED, REFUSAL = "model.json", "weights.safetensors", "answers.npz", "refusal.json"
+ANSWER, ARRAYS, GRAPH, ASKED, REFUSAL = "model.json", "weights.safetensors", "graph.onnx", "answers.npz", "refusal.json"
 COMMAND: Final = (sys.executable, "-P", "-m", "cellserve.models.importers.isolated")
 
 
@@ -36,7 +38,7 @@ def load_isolated(
     architecture: Path | None = None,
     description: Path | None = None,
     confinement: Confinement | None = None,
-) -> ImportedModel:
+) -> Imported:
     """As `importers.load`, and ImportRefused for files that crash, hang, or want more memory than files of their size can.
 
     Raises OSError too: the system's folder for temporary files is full.
@@ -57,11 +59,11 @@ def load_isolated(
         return _read_answer(Path(folder))
 
 
-def answer(read: Callable[[], ImportedModel], source: Path, folder: Path) -> None:
+def answer(read: Callable[[], Imported], source: Path, folder: Path) -> None:
     """Leaves in the folder what `read` gives or refuses."""
     try:
         model = read()
-        model.weights.save(folder / ARRAYS)
+        model.weights.save(folder / (GRAPH if isinstance(model.weights, GraphFile) else ARRAYS))
         np.savez(folder / ASKED, **_arrays(model.answers))
     except ImportRefused as error:
         refusal = {"source": error.source, "what": error.what, "layer": error.layer, "option": error.option}
@@ -89,11 +91,16 @@ def answer(read: Callable[[], ImportedModel], source: Path, folder: Path) -> Non
         (folder / ANSWER).write_text(json.dumps(content))
 
 
-def _read_answer(folder: Path) -> ImportedModel:
+def _read_answer(folder: Path) -> Imported:
     if (folder / REFUSAL).is_file():
         refusal = json.loads((folder / REFUSAL).read_text())
         raise ImportRefused(refusal["source"], refusal["what"], layer=refusal["layer"], option=refusal["option"])
     content = json.loads((folder / ANSWER).read_text())
+    if (folder / GRAPH).is_file():
+        graph = GraphFile.load(folder / GRAPH)
+        return ImportedStepModel(
+            StepModel.model_validate(content["spec"]), graph, Source(**content["source"]), tuple(content["notes"])
+        )
     return ImportedModel(
         spec=ModelSpec.model_validate(content["spec"]),
         weights=Weights.load(folder / ARRAYS),

@@ -2,32 +2,22 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping
-from math import prod
 from typing import Any
 
-from cellserve.models.description.causal_plan import causal_plan
-from cellserve.models.description.shapes import expected_weights, infer_shapes
+from cellserve.models.description.described import Described, inputs_of, obstacle_of, parameters_of, shapes_of
+from cellserve.models.description.state_layout import StateLayout
+from cellserve.models.description.step_model import StepModel
 from cellserve.models.description.tensor_shape import TensorShape
 from cellserve.models.measuring.traffic import TRAFFIC_KINDS, TRAFFIC_WORDS, TrafficKind
 from cellserve.models.passes.cutting import cut
-from cellserve.models.spec import ModelSpec
 from cellserve.service.cli.output import print_table
 
 
-def parameters(spec: ModelSpec) -> Counter[str]:
-    """Numbers that each layer holds."""
-    counts: Counter[str] = Counter()
-    for name, shape in expected_weights(spec).items():
-        counts[name.rpartition(".")[0]] += prod(shape)
-    return counts
-
-
-def as_data(spec: ModelSpec) -> dict[str, Any]:
-    shapes, counts, steps = infer_shapes(spec), parameters(spec), causal_plan(spec)
+def as_data(spec: Described) -> dict[str, Any]:
+    shapes, counts, obstacle = shapes_of(spec), parameters_of(spec), obstacle_of(spec)
     return {
-        "inputs": {wire: _shape(shapes[entry.name]) for wire, entry in zip(spec.input_names(), spec.inputs, strict=True)},
+        "inputs": {wire: _shape(shapes[name]) for wire, name in zip(spec.input_names(), inputs_of(spec), strict=True)},
         "outputs": {wire: _shape(shapes[name]) for wire, name in zip(spec.output_names(), spec.outputs, strict=True)},
         "layers": [
             {
@@ -39,13 +29,16 @@ def as_data(spec: ModelSpec) -> dict[str, Any]:
             }
             for layer in spec.layers
         ],
+        "states": {columns.key: columns.width for columns in StateLayout.of(spec).public},
         "parameters": counts.total(),
-        "causal": steps.causal,
-        "passes": _passes(spec, steps.obstacle),
+        "causal": obstacle is None,
+        "passes": _passes(spec, obstacle),
     }
 
 
-def _passes(spec: ModelSpec, obstacle: str | None) -> str:
+def _passes(spec: Described, obstacle: str | None) -> str:
+    if isinstance(spec, StepModel):
+        return "one call of its graph for each feed" if spec.whole_feeds else "one call of its graph for each time step"
     if obstacle is None:
         return "one forward pass, advanced chunk by chunk"
     count = len(cut(spec).passes)

@@ -14,8 +14,9 @@ from threading import Event, Lock
 from torch import device, set_num_threads
 
 from cellserve.models.measuring.calibration import Calibration, calibrate
-from cellserve.models.measuring.traffic import TrafficKind
-from cellserve.models.network import Network
+from cellserve.models.measuring.traffic import TRAFFIC_KINDS, TrafficKind
+from cellserve.models.served import Served
+from cellserve.models.steps.network import StepNetwork
 from cellserve.service.engine.admission.admission import check_deadline
 from cellserve.service.engine.admission.appointments import Appointments
 from cellserve.service.engine.asker import ANYBODY, Asker
@@ -93,7 +94,7 @@ class Engine:
         for worker in self._workers:
             worker.start()
 
-    def add_version(self, key: VersionKey, network: Network, implementation: str | None = None) -> None:
+    def add_version(self, key: VersionKey, network: Served, implementation: str | None = None) -> None:
         """Makes a version ready for `submit`, with a state pool on every worker. Any thread, at any time.
 
         implementation: for work that names none; None means the network's own default.
@@ -128,6 +129,8 @@ class Engine:
         """Measures a version's implementations on the calling thread, which takes about 0.2 s. Raises UnknownVersion."""
         with self._lock:
             network = self._known(key).lanes[0].network
+        if isinstance(network, StepNetwork):
+            return Calibration(dict.fromkeys(TRAFFIC_KINDS, network.default_implementation), {})
         set_num_threads(1)
         return calibrate(network)
 

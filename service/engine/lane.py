@@ -11,11 +11,12 @@ import logging
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 
 import torch
 
-from cellserve.models.network import Network
+from cellserve.models.served import Served
+from cellserve.models.steps.network import StepNetwork
 from cellserve.service.engine.admission.admission import Admission
 from cellserve.service.engine.admission.backlog import Backlog
 from cellserve.service.engine.admission.workload import Workload
@@ -28,8 +29,10 @@ from cellserve.service.engine.running.chunk_runner import ChunkRunner
 from cellserve.service.engine.running.in_flight import InFlight
 from cellserve.service.engine.running.launch import Launch
 from cellserve.service.engine.running.pass_runner import PassRunner
+from cellserve.service.engine.running.step_runner import StepRunner
 from cellserve.service.engine.running.transfers import Transfers
 from cellserve.service.engine.scheduling.chunk_queue import ChunkQueue
+from cellserve.service.engine.scheduling.feed_queue import FeedQueue
 from cellserve.service.engine.scheduling.overlapped_budget import OverlappedBudget
 from cellserve.service.engine.scheduling.pass_queue import PassQueue
 from cellserve.service.engine.scheduling.scheduler import Budget, Queue, Scheduler
@@ -39,6 +42,8 @@ from cellserve.service.engine.state_pool import StatePool
 from cellserve.service.errors import Cancelled, DeadlineExpired, InternalFailure, ServiceError
 
 log = logging.getLogger(__name__)
+
+FAILED: Final = "the computation of this sequence failed on the server"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +62,7 @@ class LaneHost:
 
 
 class Runner(Protocol):
-    """ChunkRunner or PassRunner."""
+    """ChunkRunner, PassRunner or StepRunner."""
 
     def run(self, batch: Batch) -> Launch | None:
         """None: every sequence of the batch is advanced. Otherwise that is under way, and is to be collected."""
@@ -70,7 +75,7 @@ class Lane:
     def __init__(
         self,
         key: VersionKey,
-        network: Network,
+        network: Served,
         implementation: str,
         host: LaneHost,
     ) -> None:
@@ -90,9 +95,7 @@ class Lane:
         self._in_flight: InFlight | None = None
         transfers = host.transfers_of(network.device)
         budget = OverlappedBudget(host.budget) if passes is None and transfers.deferred else host.budget
-        self._runner: Runner = (
-            ChunkRunner(network, self._pool, transfers) if passes is None else PassRunner(network, passes, self._pool)
-        )
+        self._runner = _runner(network, self._pool, transfers)
         self._scheduler = Scheduler(
             self._queue, budget, 1 if passes is None else len(passes.passes) + 1, self._least_left_seconds
         )
@@ -167,8 +170,13 @@ class Lane:
         self._count(batch, seconds)
         completed = self._scheduler.retire(batch, started, seconds, self._cost_clock() - cost_started)
         self._tell(batch, seconds)
+        for sequence in batch.sequences:
+            if sequence.failed:
+                self._scheduler.cancel(sequence.id)
+                self._end(sequence, "failed", InternalFailure(FAILED))
         for sequence in completed:
-            self._end(sequence, "done", None)
+            if not sequence.failed:
+                self._end(sequence, "done", None)
 
     def end_all(self, reason: str, error: ServiceError) -> None:
         """Ends everybody live with one error, but for those whose last steps are under way."""
@@ -232,6 +240,8 @@ class Lane:
 
     def _queue(self, implementation: str, costs: PassCosts) -> Queue:
         rows, patience_seconds = self._host.settings.max_batch_rows, self._host.settings.join_latency_seconds
+        if isinstance(self.network, StepNetwork) and self.network.spec.whole_feeds:
+            return FeedQueue(implementation, costs[0], rows)
         if self.network.passes is None:
             return ChunkQueue(implementation, costs[0], rows, patience_seconds)
         return PassQueue(implementation, costs, rows, patience_seconds, self.network.passes.most_stored_bytes)
@@ -298,7 +308,7 @@ class Lane:
         for sequence in batch.sequences:
             if sequence.id in self._owed:
                 self._scheduler.cancel(sequence.id)
-                self._end(sequence, "failed", InternalFailure("the computation of this sequence failed on the server"))
+                self._end(sequence, "failed", InternalFailure(FAILED))
 
     def _end(self, sequence: Sequence, reason: str, error: ServiceError | None) -> None:
         self._release(sequence)
@@ -309,3 +319,11 @@ class Lane:
         if sequence.row is not None:
             handle, sequence.row = sequence.row, None
             self._pool.release(handle)
+
+
+def _runner(network: Served, pool: StatePool, transfers: Transfers) -> Runner:
+    if isinstance(network, StepNetwork):
+        return StepRunner(network, pool)
+    if network.passes is None:
+        return ChunkRunner(network, pool, transfers)
+    return PassRunner(network, network.passes, pool)

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 
 from cellserve.models.implementations import INTERPRETED
 from cellserve.models.measuring.traffic import TrafficKind
-from cellserve.models.network import Network
+from cellserve.models.served import Served
 from cellserve.service.engine.admission.workload import Workload
 from cellserve.service.engine.choice import Choice
 from cellserve.service.engine.facts import VersionKey
@@ -62,7 +62,7 @@ class Placement:
         return worker, label
 
 
-def check_implementation(key: VersionKey, network: Network, label: str) -> None:
+def check_implementation(key: VersionKey, network: Served, label: str) -> None:
     """Raises UnknownImplementation, UnsupportedImplementation."""
     known = network.implementations
     if label not in known:

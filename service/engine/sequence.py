@@ -89,6 +89,7 @@ class Sequence:
     memory: PassMemory | None = None
     outputs: list[npt.NDArray[np.generic]] = field(default_factory=list)
     state: npt.NDArray[np.float32] | None = None
+    failed: bool = False  # while its mates did not: to be ended after the iteration
 
     def __post_init__(self) -> None:
         self.order = -self.work.priority

@@ -33,13 +33,13 @@ from cellserve.service.registry.status import AliasStatus, VersionState, Version
 from cellserve.service.registry.watch import changes
 
 if TYPE_CHECKING:
-    from cellserve.models.network import Network
+    from cellserve.models.served import Served
 
 log = logging.getLogger(__name__)
 
 _RETRY_SECONDS = 1.0
 
-Loader = Callable[[Repository, VersionKey, Settings], tuple[LoadedVersion, "Network"]]
+Loader = Callable[[Repository, VersionKey, Settings], tuple[LoadedVersion, "Served"]]
 
 
 class Catalog:

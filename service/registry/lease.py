@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
+from cellserve.models.description.described import Described
 from cellserve.models.description.state_layout import StateLayout
 from cellserve.models.description.tensor_shape import TensorShape
-from cellserve.models.spec import ModelSpec
 from cellserve.service.engine.facts import VersionKey
 from cellserve.service.registry.manifest import Manifest
 
@@ -23,7 +23,7 @@ class LoadedVersion:
 
     key: VersionKey
     manifest: Manifest
-    spec: ModelSpec
+    spec: Described
     shapes: Mapping[str, TensorShape]
     state_layout: StateLayout
     implementations: Mapping[str, str | None]

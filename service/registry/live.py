@@ -23,7 +23,7 @@ from cellserve.service.registry.repository.layout import Fingerprint
 from cellserve.service.registry.status import VersionState
 
 if TYPE_CHECKING:
-    from cellserve.models.network import Network
+    from cellserve.models.served import Served
 
 log = logging.getLogger(__name__)
 
@@ -31,7 +31,7 @@ log = logging.getLogger(__name__)
 class Lanes(Protocol):
     """The part of the engine that the registry drives."""
 
-    def add_version(self, key: VersionKey, network: Network, implementation: str | None = None) -> None: ...
+    def add_version(self, key: VersionKey, network: Served, implementation: str | None = None) -> None: ...
 
     def remove_version(self, key: VersionKey) -> None: ...
 
@@ -67,7 +67,7 @@ class LiveVersions:
     def __init__(
         self,
         engine: Lanes,
-        load: Callable[[VersionKey], tuple[LoadedVersion, Network]],
+        load: Callable[[VersionKey], tuple[LoadedVersion, Served]],
         observer: CatalogObserver | None,
         on_change: Callable[[VersionKey], None],
         clock: Callable[[], float] = time.monotonic,

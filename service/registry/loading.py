@@ -18,12 +18,12 @@ from cellserve.service.registry.manifest import Manifest
 from cellserve.service.registry.repository.repository import Repository
 
 if TYPE_CHECKING:
-    from cellserve.models.network import Network
+    from cellserve.models.served import Served
 
 log = logging.getLogger(__name__)
 
 
-def load_version(repository: Repository, key: VersionKey, settings: Settings) -> tuple[LoadedVersion, Network]:
+def load_version(repository: Repository, key: VersionKey, settings: Settings) -> tuple[LoadedVersion, Served]:
     """Verifies the digest, then recomputes the golden pair on the serving device under every implementation.
 
     An implementation that misses it is withdrawn, with its reason; if none is left, or the files are damaged, raises
@@ -48,15 +48,15 @@ def load_version(repository: Repository, key: VersionKey, settings: Settings) ->
     return version, network
 
 
-def prove(repository: Repository, key: VersionKey, device: str) -> tuple[Manifest, Network, Mapping[str, str]]:
+def prove(repository: Repository, key: VersionKey, device: str) -> tuple[Manifest, Served, Mapping[str, str]]:
     """The network of a version, whose digest and golden pair hold on `device`, without the implementations that miss the pair;
     those and why. Raises UnknownModel, UnknownVersion, RepositoryError, ModelError: it cannot be served.
     """
     from cellserve.models.devices import resolve_device
-    from cellserve.models.network import Network
+    from cellserve.models.served import served
 
     manifest = repository.manifest(key.model, key.version)
-    network = Network(manifest.spec, repository.weights(key.model, key.version), resolve_device(device))
+    network = served(manifest.spec, repository.weights(key.model, key.version), resolve_device(device))
     return manifest, network, _withdraw_what_fails(network, manifest)
 
 
@@ -65,8 +65,9 @@ def failure_words(error: Exception) -> str:
     return str(error) if isinstance(error, ServiceError | ModelError) else f"{type(error).__name__}: {error}"
 
 
-def _withdraw_what_fails(network: Network, manifest: Manifest) -> dict[str, str]:
-    from cellserve.models.measuring.parity import GoldenPair, ParityFailure, verify
+def _withdraw_what_fails(network: Served, manifest: Manifest) -> dict[str, str]:
+    from cellserve.models.measuring.gate import verify
+    from cellserve.models.measuring.parity import GoldenPair, ParityFailure
 
     try:
         golden = GoldenPair.from_json(manifest.golden)
@@ -85,11 +86,11 @@ def _withdraw_what_fails(network: Network, manifest: Manifest) -> dict[str, str]
     return withdrawn
 
 
-def _offered(network: Network) -> list[str]:
+def _offered(network: Served) -> list[str]:
     return [label for label, refusal in network.implementations.items() if refusal is None]
 
 
-def _default(network: Network, wished: str, key: VersionKey) -> str:
+def _default(network: Served, wished: str, key: VersionKey) -> str:
     offered = _offered(network)
     if wished in offered:
         return wished

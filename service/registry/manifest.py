@@ -9,10 +9,11 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Annotated, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, JsonValue, PositiveInt
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Discriminator, Field, JsonValue, PositiveInt, Tag
 
+from cellserve.models.description.step_model import StepModel
 from cellserve.models.spec import ModelSpec
 from cellserve.service.engine.facts import VersionKey
 from cellserve.service.errors import InvalidInput
@@ -114,6 +115,17 @@ class ParityRecord(_Frozen):
     framework: Mapping[str, float] = Field(default_factory=dict)
 
 
+def _kind(spec: Any) -> str:
+    """Layers, or a graph that is called as it is."""
+    return "step" if isinstance(spec, StepModel) or (isinstance(spec, dict) and spec.get("kind") == "step") else "layers"
+
+
+Spec = Annotated[
+    Annotated[ModelSpec, Tag("layers")] | Annotated[StepModel, Tag("step")],
+    Discriminator(_kind),
+]
+
+
 class Manifest(_Frozen):
     """Everything about one version except its numbers. Immutable once published."""
 
@@ -121,7 +133,7 @@ class Manifest(_Frozen):
     model: Annotated[str, AfterValidator(check_model_name)]
     version: PositiveInt
     created: AwareDatetime = Field(default_factory=lambda: datetime.now(UTC))
-    spec: ModelSpec
+    spec: Spec
     weights_digest: str = Field(pattern=r"^sha256:[0-9a-f]{64}$")
     source: SourceRecord
     notes: tuple[str, ...] = ()

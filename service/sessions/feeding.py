@@ -113,8 +113,8 @@ class Feeding:
                 state = delivery.state
             restarted = session.pin is not None
             self._live.end(session, None)
-            zeros = np.zeros(pin.slab.width, np.float32)
-            self._live.begin(session, pin, zeros if state is None else state, checked.steps)
+            first = pin.version.state_layout.first_rows(1)[0] if state is None else state
+            self._live.begin(session, pin, first, checked.steps)
         self._observer.on_session_event(pin.key, "restarted" if restarted else "started")
         reply = self._reply(session, checked, checked.steps, self._live.epoch(session), pin.version, delivery)
         self._replies.put(session.key, feed, checked, 0, reply)

@@ -60,7 +60,7 @@ def opset_of(model: ModelProto) -> int:
 def read_onnx(path: Path) -> OnnxFile:
     """Raises ImportRefused: damaged, of an unknown version, with operators of other domains, or far too large."""
     source = str(path)
-    model = _parsed(path, source)
+    model = parsed(path, source)
     if not model.graph.node or not model.graph.output:
         raise ImportRefused(source, "this ONNX file holds no graph: it is cut short, damaged, or of another kind")
     if model.functions:
@@ -78,7 +78,7 @@ def read_onnx(path: Path) -> OnnxFile:
     nodes = list(all_nodes(model.graph, source))
     if len(nodes) > MOST_NODES:
         raise ImportRefused(source, f"its graph has {len(nodes):,} nodes; the limit is {MOST_NODES:,}")
-    _refuse_broken_names(model.graph, nodes, source)
+    refuse_broken_names(model.graph, nodes, source)
     _refuse_foreign(nodes, source)
     tensors = TensorReader(source, path.parent)
     constants = {tensor.name: tensors.read(tensor) for tensor in model.graph.initializer}
@@ -92,7 +92,7 @@ def data_bytes(path: Path) -> int:
     try:
         if b"location" not in path.read_bytes():
             return 0
-        model = _parsed(path, str(path))
+        model = parsed(path, str(path))
     except (OSError, ImportRefused):
         return 0
     said = {entry.value for tensor in model.graph.initializer for entry in tensor.external_data if entry.key == "location"}
@@ -111,7 +111,8 @@ def all_nodes(graph: GraphProto, source: str, depth: int = 0) -> Iterator[NodePr
                 yield from all_nodes(attribute.g, source, depth + 1)
 
 
-def _parsed(path: Path, source: str) -> ModelProto:
+def parsed(path: Path, source: str) -> ModelProto:
+    """Raises ImportRefused: damaged, too large, or of onnxruntime's own format."""
     try:
         size = path.stat().st_size
         if size > LARGEST_FILE_BYTES:
@@ -131,7 +132,7 @@ def _parsed(path: Path, source: str) -> ModelProto:
     return model
 
 
-def _refuse_broken_names(graph: GraphProto, nodes: list[NodeProto], source: str) -> None:
+def refuse_broken_names(graph: GraphProto, nodes: list[NodeProto], source: str) -> None:
     """Text that is no text, which the library hands over as bytes, and nodes that make nothing."""
     names = [entry.name for entry in (*graph.input, *graph.output)] + [tensor.name for tensor in graph.initializer]
     names += [one.name for node in nodes for one in node.attribute]

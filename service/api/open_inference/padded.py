@@ -116,7 +116,7 @@ def _lengths(signature: Signature, arrays: Mapping[str, Array], batch: int, time
             lengths = None
         elif lengths is None and timed in said and time == times[timed]:
             lengths = _checked(given, said[timed], batch, time)
-        elif lengths is None and (time < given.fewest_steps or given.time_steps not in (None, time)):
+        elif lengths is None and (time < given.fewest_steps or given.time_steps not in (None, time) or time % given.multiple_of):
             checks.require_lengths(np.full(batch, time), time, given, field_of(given.name))
         columns.append(lengths)
     return columns

@@ -29,6 +29,8 @@ def require_shape(given: InputSignature, array: Array, field: str, expected: tup
 
 def require_mask(signature: Signature, mask: Array, expected: tuple[int, ...], note: str, field: str) -> None:
     """note: what the error message adds to the shape expected."""
+    if not signature.maskable:
+        raise InvalidInput("this model is a graph that is called as it is, which knows no masks; send lengths", field=field)
     if signature.inputs[0].kind == "vector":
         raise InvalidInput(f"a mask is that of {signature.inputs[0].name!r}, which is a vector in this model", field=field)
     if mask.shape != expected:
@@ -62,6 +64,11 @@ def require_lengths(lengths: NDArray[np.int64], longest: int | None, given: Inpu
         raise InvalidInput(
             f"row {row} has {low} time steps, but the windows of this model's layers need at least {given.fewest_steps}",
             field=field,
+        )
+    if given.multiple_of > 1 and (lengths % given.multiple_of).any():
+        row = int(np.argmax(lengths % given.multiple_of != 0))
+        raise InvalidInput(
+            f"row {row} has {int(lengths[row])} time steps; this model takes multiples of {given.multiple_of}", field=field
         )
     steps = given.time_steps
     if steps is not None and (low != steps or high != steps):
@@ -113,13 +120,15 @@ def ids(given: InputSignature, values: Array, valid: Array | None, field: str) -
 
 
 def states(signature: Signature, given: dict[str, tuple[str, Array]], rows: int) -> NDArray[np.float32] | None:
-    """Initial states side by side, [rows, state width] with zeros for those not given; None if there are none.
+    """Initial states side by side, [rows, state width], as sequences begin where they are not given; None if there are none.
 
     given: by key ("0.h"), the field's path and the array, FP32.
     """
     if not given:
         return None
     joined = np.zeros((rows, signature.state_width), np.float32)
+    if signature.start is not None:
+        joined[:] = signature.start
     for key, (field, array) in given.items():
         columns = signature.states[key]
         if array.shape != (rows, columns.width):

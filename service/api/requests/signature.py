@@ -9,13 +9,17 @@ from collections.abc import Container, Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
 
+import numpy as np
+from numpy.typing import NDArray
+
+from cellserve.models.description.described import Described
 from cellserve.models.description.empty_rows import answers_empty_rows
 from cellserve.models.description.layers.stepwise import EmbeddingLayer
 from cellserve.models.description.shapes import fewest_steps, required_steps
 from cellserve.models.description.state_layout import StateColumns, StateLayout
 from cellserve.models.description.step_counts import StepCount
+from cellserve.models.description.step_model import StepModel
 from cellserve.models.description.tensor_shape import TensorShape
-from cellserve.models.spec import ModelSpec
 from cellserve.service.engine.facts import VersionKey
 from cellserve.service.registry.lease import LoadedVersion
 
@@ -29,7 +33,8 @@ ANY: Final = -1  # a dimension of any size
 class InputSignature:
     """features: [batch, time, width] float32; ids: [batch, time] integers in 0..vocabulary-1; vector: [batch, width] float32.
 
-    time_steps: that every row must have; None: any number. fewest_steps: that a row may have. source: number of the first input
+    time_steps: that every row must have; None: any number. fewest_steps: that a row may have. multiple_of: that a row's must be.
+    source: number of the first input
     that must have as many as this one. lengths_name: of the input that says how many each row has; None for a vector. Where all
     inputs are vectors, each is one step.
     """
@@ -42,6 +47,7 @@ class InputSignature:
     fewest_steps: int = 1
     source: int = 0
     lengths_name: str | None = None
+    multiple_of: int = 1
 
     @property
     def rank(self) -> int:
@@ -91,9 +97,11 @@ class Signature:
     state_width: int
     timed: int  # number of the first input that is a sequence; 0 where none is, and every row is one step
     dense: InputSignature | None  # the only input, if it is features of any number of steps
+    maskable: bool = True  # whether a request may mask steps
+    start: NDArray[np.float32] | None = None  # the states that a sequence begins with, [state_width]; None: zeros
 
     @classmethod
-    def of(cls, spec: ModelSpec, shapes: Mapping[str, TensorShape], layout: StateLayout) -> Signature:
+    def of(cls, spec: Described, shapes: Mapping[str, TensorShape], layout: StateLayout) -> Signature:
         """shapes: by tensor reference. layout: of the recurrent states."""
         inputs = _inputs(spec, shapes)
         fed = tuple(each.time_steps for each in inputs)
@@ -104,13 +112,15 @@ class Signature:
             {columns.key: columns for columns in layout.public},
             layout.width,
             next((number for number, each in enumerate(inputs) if each.kind != "vector"), 0),
-            inputs[0] if len(inputs) == 1 and inputs[0].kind == "features" and inputs[0].time_steps is None else None,
+            inputs[0] if len(inputs) == 1 and inputs[0].kind == "features" and _any_steps(inputs[0]) else None,
+            not isinstance(spec, StepModel),
+            layout.start,
         )
 
     def optional_inputs(self) -> tuple[str, ...]:
         """Names that a padded request may add."""
         lengths = [each.lengths_name for each in self.inputs if each.lengths_name is not None] or [LENGTHS]
-        mask = () if self.inputs[0].kind == "vector" else (MASK,)
+        mask = (MASK,) if self.inputs[0].kind != "vector" and self.maskable else ()
         return (*lengths, *mask, *(STATE_PREFIX + key for key in self.states))
 
 
@@ -118,7 +128,7 @@ class Signatures:
     """Signatures of the versions in use, each made once. One whose description has changed is made anew."""
 
     def __init__(self) -> None:
-        self._made: dict[VersionKey, tuple[ModelSpec, Signature]] = {}
+        self._made: dict[VersionKey, tuple[Described, Signature]] = {}
 
     def of(self, version: LoadedVersion) -> Signature:
         made = self._made.get(version.key)
@@ -132,7 +142,31 @@ class Signatures:
         self._made = {key: made for key, made in self._made.items() if key in keys}
 
 
-def _inputs(spec: ModelSpec, shapes: Mapping[str, TensorShape]) -> tuple[InputSignature, ...]:
+def _any_steps(given: InputSignature) -> bool:
+    return given.time_steps is None and given.multiple_of == 1
+
+
+def _fed(model: StepModel) -> tuple[InputSignature, ...]:
+    """All sequences have the steps of the first."""
+    return tuple(
+        InputSignature(
+            name,
+            entry.kind,
+            entry.width,
+            entry.vocabulary,
+            None,
+            1 if entry.kind == "vector" else model.fewest_steps,
+            number if entry.kind == "vector" else model.timed,
+            LENGTHS if number == model.timed else f"{LENGTHS}_{number}" if entry.kind != "vector" else None,
+            1 if entry.kind == "vector" else model.multiple_of,
+        )
+        for number, (name, entry) in enumerate(zip(model.input_names(), model.inputs))
+    )
+
+
+def _inputs(spec: Described, shapes: Mapping[str, TensorShape]) -> tuple[InputSignature, ...]:
+    if isinstance(spec, StepModel):
+        return _fed(spec)
     required, fewest, empty = required_steps(spec), fewest_steps(spec), answers_empty_rows(spec)
     stepped = any(entry.kind != "vector" for entry in spec.inputs)
     made: list[InputSignature] = []

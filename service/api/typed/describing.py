@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from math import prod
 from typing import Final
 
-from cellserve.models.description.causal_plan import causal_plan
-from cellserve.models.description.shapes import expected_weights, infer_shapes
+from cellserve.models.description.described import obstacle_of, parameters_of, shapes_of
 from cellserve.models.description.state_layout import StateLayout
 from cellserve.service.api.requests.signature import Signature
 from cellserve.service.pb import cellserve_pb2 as pb
@@ -32,7 +30,7 @@ def status_message(status: VersionStatus) -> pb.VersionStatus:
 
 def show_reply(version: VersionDescription) -> pb.ShowReply:
     manifest, spec = version.manifest, version.manifest.spec
-    signature = Signature.of(spec, infer_shapes(spec), StateLayout.of(spec))
+    signature = Signature.of(spec, shapes_of(spec), StateLayout.of(spec))
     source = manifest.source
     return pb.ShowReply(
         status=status_message(version.status),
@@ -66,12 +64,12 @@ def show_reply(version: VersionDescription) -> pb.ShowReply:
             )
             for label, obstacle in version.implementations.items()
         ],
-        causal=causal_plan(spec).causal,
+        causal=obstacle_of(spec) is None,
         parity_bound=manifest.parity.bound,
         source=pb.Source(framework=source.framework, version=source.version, file=source.file, digest=source.digest),
         notes=manifest.notes,
         weights_digest=manifest.weights_digest,
         created_unix_seconds=manifest.created.timestamp(),
         tags=manifest.tags,
-        parameters=sum(prod(shape) for shape in expected_weights(spec).values()),
+        parameters=parameters_of(spec).total(),
     )

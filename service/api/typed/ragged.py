@@ -117,7 +117,7 @@ def _check(
     given = signature.inputs[number]
     if given.kind == "vector" and given.time_steps is None:
         return
-    if min(lengths) < given.fewest_steps or min(lengths) < 0 or given.time_steps is not None:
+    if min(lengths) < given.fewest_steps or min(lengths) < 0 or given.time_steps is not None or given.multiple_of > 1:
         checks.require_lengths(np.asarray(lengths, np.int64), None, given, field)
     checks.require_step_count(max(lengths), given, limits, field)
     if given.source < number and lengths != before[given.source]:

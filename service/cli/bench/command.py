@@ -62,9 +62,13 @@ def bench(
     key = store.resolve(ModelRef.parse(ref))
     manifest, weights = store.manifest(key.model, key.version), store.weights(key.model, key.version)
 
+    from cellserve.models.description.step_model import StepModel
     from cellserve.models.measuring import benchmark
     from cellserve.models.network import Network
+    from cellserve.models.steps.graph_file import GraphFile
 
+    if isinstance(manifest.spec, StepModel) or isinstance(weights, GraphFile):
+        raise InvalidInput(f"{key} is a step model, which has one implementation; measure it with `cellserve load`")
     shapes = benchmark.grid(manifest.spec, counts, lengths)
     require_memory(manifest.spec, shapes)
     labels = chosen(Network(manifest.spec, weights), implementation or ())

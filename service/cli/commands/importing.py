@@ -7,6 +7,7 @@ from typing import Annotated, Final
 
 import typer
 
+from cellserve.models.description.step_model import StepModel
 from cellserve.service.cli import describing, failures
 from cellserve.service.cli.options import ArchitectureOption, DescriptionOption, JsonOption, RepositoryOption, open_repository
 from cellserve.service.cli.output import complain, note, print_json, step_bar
@@ -114,7 +115,7 @@ def _import_one(
 def _checked(manifest: Manifest, source: Path, *, expected: bool) -> str:
     """Who has confirmed the version's answers; where it was not the program that has them, how to let it do so."""
     agreed = describing.agreement(manifest.parity.framework)
-    if expected or manifest.source.framework == "onnx":
+    if expected or manifest.source.framework == "onnx" or isinstance(manifest.spec, StepModel):
         return f"checked against {agreed}."
     said = f"checked against {agreed}; how the program wires its modules is not" if agreed else "not"
     first, second = recipe(manifest.spec, manifest.source.framework)

@@ -25,12 +25,12 @@ def inspect(
     cellserve inspect digits.keras
     """
     from cellserve.models.importers.isolated import load_isolated
-    from cellserve.models.network import Network
+    from cellserve.models.served import served
 
     imported = load_isolated(file, architecture=architecture, description=description)
     network = describing.as_data(imported.spec)
     implementations = {
-        label: refusal or "can run it" for label, refusal in Network(imported.spec, imported.weights).implementations.items()
+        label: refusal or "can run it" for label, refusal in served(imported.spec, imported.weights).implementations.items()
     }
     if as_json:
         source = imported.source

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
-from cellserve.service.cli import describing
+from cellserve.models.description.described import parameters_of
 from cellserve.service.cli.options import JsonOption, RepositoryOption, open_repository
 from cellserve.service.cli.output import note, print_json, print_table
 from cellserve.service.cli.server_options import Server, asks_a_server
@@ -75,7 +75,7 @@ def _version(store: Repository, model: ModelOnDisk, version: int) -> dict[str, A
         return row | {"problem": str(error)}
     return row | {
         "framework": f"{manifest.source.framework} {manifest.source.version}".rstrip(),
-        "parameters": describing.parameters(manifest.spec).total(),
+        "parameters": parameters_of(manifest.spec).total(),
         "created": manifest.created.isoformat(timespec="seconds"),
     }
 

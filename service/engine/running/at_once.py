@@ -17,7 +17,8 @@ import numpy as np
 import numpy.typing as npt
 
 from cellserve.models.implementations.onnxruntime.chunk_call import ChunkCall
-from cellserve.models.network import Network
+from cellserve.models.served import Served
+from cellserve.models.steps.network import FrameCall
 from cellserve.service.engine.batch import Delivery
 from cellserve.service.engine.facts import IterationFact, Observer, SequenceFact, VersionKey
 from cellserve.service.engine.notify import notify
@@ -60,7 +61,7 @@ class AtOnce:
     def __init__(
         self,
         key: VersionKey,
-        network: Network,
+        network: Served,
         observer: Observer,
         longest_seconds: float,
         alone_seconds: float,
@@ -72,7 +73,7 @@ class AtOnce:
         self._clock = clock
         self._together_seconds = _TOGETHER * longest_seconds
         self._dtype = np.dtype(np.int64 if network.spec.inputs[0].kind == "ids" else np.float32)
-        self._width = network.state_layout.width
+        self._layout = network.state_layout
         self._per_step = [network.shapes[reference].sequence for reference in network.spec.outputs]
         calls = {label: network.chunk_call(label) for label in network.offered} if longest_seconds > 0 and network.causal else {}
         self._calls = {label: call for label, call in calls.items() if call is not None}
@@ -120,6 +121,9 @@ class AtOnce:
             steps = side_by_side([work.inputs[0] for work in works], self._dtype)
             answer = self._calls[implementation](steps, lengths, self._states(works), range(len(works)))
         except Exception:
+            if len(works) > 1:  # whoever is to blame must not fail its mates
+                alone = [self._together([work], implementation, [arrived]) for work, arrived in zip(works, arrived_seconds)]
+                return [delivery for deliveries in alone for delivery in deliveries]
             log.exception("%s: %d sequences failed under implementation %r", self._key, len(works), implementation)
             return self._ended(lengths, implementation, arrived_seconds, started, None)
         timesteps, seconds = sum(lengths), self._clock() - started
@@ -162,7 +166,7 @@ class AtOnce:
 
     def _states(self, works: Sequence[Work]) -> npt.NDArray[np.float32]:
         """[B, width]."""
-        states = np.zeros((len(works), self._width), np.float32)
+        states = self._layout.first_rows(len(works))
         for place, work in enumerate(works):
             if work.state is not None:
                 states[place] = work.state
@@ -173,9 +177,9 @@ class AtOnce:
         return sum(costs.seconds(len(group), lengths[group[-1]]) for group in groups_of(lengths, costs))
 
     def _seconds(
-        self, call: ChunkCall, features: tuple[int, ...], processor_clock: Callable[[], float], rows: int, steps: int
+        self, call: ChunkCall | FrameCall, features: tuple[int, ...], processor_clock: Callable[[], float], rows: int, steps: int
     ) -> float:
-        inputs, states = np.zeros((rows, steps, *features), self._dtype), np.zeros((rows, self._width), np.float32)
+        inputs, states = np.zeros((rows, steps, *features), self._dtype), self._layout.first_rows(rows)
         lowest = float("inf")
         for _ in range(_RUNS):
             started = processor_clock()

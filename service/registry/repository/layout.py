@@ -12,6 +12,7 @@ from cellserve.service.registry.manifest import check_model_name, parse_version
 
 MANIFEST_FILE: Final = "manifest.json"
 WEIGHTS_FILE: Final = "weights.safetensors"
+GRAPH_FILE: Final = "graph.onnx"  # of a step model, in their place
 ALIASES_FILE: Final = "aliases.json"
 HIGHEST_FILE: Final = ".highest-version"  # written when a version is removed
 REMOVED: Final = "removed"
@@ -23,7 +24,7 @@ Fingerprint = tuple[tuple[int, int, int], ...]
 def fingerprint(folder: Path) -> Fingerprint:
     """Changes when the files of a version's folder change. Empty if they are gone."""
     marks = []
-    for name in (MANIFEST_FILE, WEIGHTS_FILE):
+    for name in (MANIFEST_FILE, WEIGHTS_FILE, GRAPH_FILE):
         try:
             stat = (folder / name).stat()
         except OSError:

@@ -10,17 +10,18 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from cellserve.models.description.step_model import StepModel
 from cellserve.service import disk
 from cellserve.service.registry.manifest import Manifest
 from cellserve.service.registry.repository import layout, leftovers
 
 if TYPE_CHECKING:
-    from cellserve.models.weights import Weights
+    from cellserve.models.served import Numbers
 
 log = logging.getLogger(__name__)
 
 
-def place(root: Path, draft: Manifest, weights: Weights) -> Manifest:
+def place(root: Path, draft: Manifest, weights: Numbers) -> Manifest:
     """Stages beside, forces to disk, then gives the number and renames under the lock. Raises OSError."""
     folder = root / draft.model
     with ExitStack() as held:
@@ -30,8 +31,9 @@ def place(root: Path, draft: Manifest, weights: Weights) -> Manifest:
             staged.mkdir()
             held.enter_context(disk.if_free(staged))
         try:
-            weights.save(staged / layout.WEIGHTS_FILE)
-            disk.sync(staged / layout.WEIGHTS_FILE)
+            numbers = layout.GRAPH_FILE if isinstance(draft.spec, StepModel) else layout.WEIGHTS_FILE
+            weights.save(staged / numbers)
+            disk.sync(staged / numbers)
             with disk.exclusive(root):
                 manifest = draft.model_copy(update={"version": layout.next_number(folder)})
                 disk.write_file(staged / layout.MANIFEST_FILE, manifest.model_dump_json(indent=1).encode())

@@ -1,4 +1,5 @@
-"""The truth on disk: `<root>/<model>/<version>/{manifest.json, weights.safetensors}` and `<root>/<model>/aliases.json`.
+"""The truth on disk: `<root>/<model>/<version>/{manifest.json, weights.safetensors}` (of a step model graph.onnx) and
+`<root>/<model>/aliases.json`.
 
 Versions are immutable and numbered at publish; aliases are the only thing that changes in place, and their moves are recorded.
 Readers never lock; writers hold one lock on the root for the moment of the change. Hidden entries (names that start with a dot)
@@ -39,9 +40,9 @@ from cellserve.service.registry.repository.publish_gate import PublishGate, pari
 from cellserve.service.registry.repository.served import Served
 
 if TYPE_CHECKING:
-    from cellserve.models.importers import ImportedModel
+    from cellserve.models.importers import Imported
     from cellserve.models.measuring.framework_answers import FrameworkAnswers
-    from cellserve.models.weights import Weights
+    from cellserve.models.served import Numbers
 
 log = logging.getLogger(__name__)
 
@@ -115,14 +116,17 @@ class Repository:
             raise RepositoryError(f"{path} says it is {manifest.key}; folders of the repository must not be renamed or copied")
         return manifest
 
-    def weights(self, model: str, version: int) -> Weights:
-        """The numbers of a version, checked against the manifest's digest. Raises as `manifest`."""
+    def weights(self, model: str, version: int) -> Numbers:
+        """The numbers of a version, or its graph, checked against the manifest's digest. Raises as `manifest`."""
+        from cellserve.models.description.step_model import StepModel
+        from cellserve.models.steps.graph_file import GraphFile
         from cellserve.models.weights import Weights
 
         manifest = self.manifest(model, version)
-        path = self._version_folder(model, version) / layout.WEIGHTS_FILE
+        called = isinstance(manifest.spec, StepModel)
+        path = self._version_folder(model, version) / (layout.GRAPH_FILE if called else layout.WEIGHTS_FILE)
         try:
-            weights = Weights.load(path)
+            weights: Numbers = GraphFile.load(path) if called else Weights.load(path)
         except FileNotFoundError as error:
             raise RepositoryError(f"{path} is missing: the version is damaged; remove it and import the file again") from error
         except (OSError, ModelError) as error:
@@ -157,7 +161,7 @@ class Repository:
     def publish(
         self,
         model: str,
-        imported: ImportedModel,
+        imported: Imported,
         *,
         alias: str | None = None,
         tags: Mapping[str, str] | None = None,
@@ -174,9 +178,7 @@ class Repository:
             check_alias_name(alias)
         progress("checking every implementation against the oracle")
         report = self._gate(imported.spec, imported.weights)
-        agreed: Mapping[str, float] = {}
-        if answers:
-            report, agreed = with_answers(report, imported.spec, imported.weights, answers)
+        report, agreed = with_answers(report, imported.spec, imported.weights, answers)
         progress("publishing")
         draft = Manifest(
             model=model,

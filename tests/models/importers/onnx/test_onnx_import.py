@@ -77,8 +77,8 @@ def test_states_of_the_graph_are_those_of_the_layers() -> None:
     assert "The graph's output cn is state.0.c, the state that a reply can hold." in imported.notes
 
 
-def test_both_states_in_one_tensor_go_to_their_places_call_after_call() -> None:
-    imported = importers.load(FILES / "onnx_step_conv_lstm_state.onnx")
+def test_both_states_in_one_tensor_go_to_their_places_call_after_call(tmp_path: Path) -> None:
+    imported = importers.load(FILES / "onnx_step_conv_lstm_state.onnx", description=described(tmp_path, "step: false"))
     asked_of = stored("onnx_step_conv_lstm_state")
     state: dict[str, Array] = {}
     for samples, expected in zip(asked_of["x0"], asked_of["y0"], strict=True):
