@@ -84,6 +84,13 @@ def roles(file: StepFile, description: Description) -> Roles:
     for name, steps in (description.frames or {}).items():
         _require_fed(name, fed, "frames", source)
         axes[name] = _in_frames(name, axes[name], steps, source)
+    for name in contexts:
+        if "time" in axes[name]:
+            raise ImportRefused(
+                source,
+                f"a context goes with calls of one length; say it in a --description: `frames: {{{name}: 512}}`",
+                option="context",
+            )
     return Roles(states, tuple(one.name for one in fed), tuple(one.name for one in asked), bound, axes, contexts)
 
 

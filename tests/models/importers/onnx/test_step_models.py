@@ -157,6 +157,7 @@ def test_a_context_is_a_state_of_its_own(tmp_path: Path) -> None:
     assert [columns.key for columns in network.state_layout.public] == ["0.state", "1.x.context"]
     fixed = load(tmp_path, filter_model(frame=6), "context: {x: 2}")
     assert fixed.spec.inputs[0].width == 4
+    assert "goes with calls of one length" in refusal(tmp_path, filter_model(frame="samples"), "context: {x: 2}")
     assert "does not go with" in refusal(tmp_path, filter_model(frame=6), "context: {x: 6}")
 
 
