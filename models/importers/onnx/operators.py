@@ -52,6 +52,7 @@ OPERATORS: Final[Mapping[str, Follow]] = {
     "LayerNormalization": arithmetic.layer_normalization,
     "PRelu": arithmetic.prelu,
     "Clip": arithmetic.clip,
+    "Selu": arithmetic.selu,
     **dict.fromkeys(arithmetic.FUNCTIONS, arithmetic.function),
 }
 

@@ -196,10 +196,23 @@ def prelu(node: Node) -> list[Value]:
 
 def clip(node: Node) -> list[Value]:
     low, high = (_bound(node, name, place) for place, name in enumerate(("min", "max"), start=1))
-    name = CLIPS.get((low, high))
-    if name is None:
+    flow, draft = node.features(0), node.draft
+    if (name := CLIPS.get((low, high))) is not None:
+        return [draft.activated(flow, Activation.model_validate({"name": name}), node.name)]
+    if not low < high:
         raise NotTranslated(f"a clip to [{low:g}, {high:g}] is no layer")
-    return [node.draft.activated(node.features(0), Activation.model_validate({"name": name}), node.name)]
+    if np.isfinite(high - low):  # within [0, 1] and back
+        scale = high - low
+        between = draft.activated(flow, Activation(name="clipped_affine", alpha=1 / scale, beta=-low / scale), node.name)
+        return [_shifted(node, between, scale, low)]
+    sign, bound = (1.0, low) if np.isfinite(low) else (-1.0, -high)
+    above = draft.activated(_shifted(node, flow, sign, -bound), Activation(name="relu"), node.name)
+    return [_shifted(node, above, sign, sign * bound)]
+
+
+def _shifted(node: Node, flow: Flow, scale: float, shift: float) -> Flow:
+    filled = [np.full(flow.width, number, np.float32) for number in (scale, shift)]
+    return node.draft.affine(flow, filled[0], filled[1], f"{node.name}_shifted")
 
 
 CLIPS: Final = {(0.0, 6.0): "relu6", (-1.0, 1.0): "hard_tanh", (0.0, np.inf): "relu", (-np.inf, np.inf): "linear"}
@@ -211,6 +224,15 @@ def _bound(node: Node, name: str, place: int) -> float:
         float(np.ravel(array)[0]) if array is not None else float(node.attributes.get(name, -np.inf if name == "min" else np.inf))
     )
     return float(np.sign(value)) * np.inf if abs(value) >= float(np.finfo(np.float32).max) else value
+
+
+def selu(node: Node) -> list[Value]:
+    """gamma times an elu, where it is not the usual one."""
+    alpha, gamma = float(node.attributes.get("alpha", 1.67326324)), float(node.attributes.get("gamma", 1.05070102))
+    usual = np.isclose(alpha, 1.67326324, atol=1e-5) and np.isclose(gamma, 1.05070102, atol=1e-5)
+    activation = Activation(name="selu") if usual else Activation(name="elu", alpha=alpha)
+    made = node.draft.activated(node.features(0), activation, node.name)
+    return [made if usual else node.draft.affine(made, np.full(made.width, gamma, np.float32), None, f"{node.name}_scaled")]
 
 
 def function(node: Node) -> list[Value]:
@@ -233,14 +255,7 @@ def _hard_sigmoid(node: Node) -> dict[str, Any]:
     for name, own in (("hard_sigmoid", 0.2), ("hard_sigmoid_relu6", 1 / 6)):
         if np.isclose(alpha, own, atol=1e-6) and beta == 0.5:
             return {"name": name}
-    raise NotTranslated(f"a hard sigmoid of alpha {alpha:g} and beta {beta:g} is no activation here")
-
-
-def _selu(node: Node) -> dict[str, Any]:
-    alpha, gamma = node.attributes.get("alpha", 1.67326324), node.attributes.get("gamma", 1.05070102)
-    if not np.isclose(alpha, 1.67326324, atol=1e-5) or not np.isclose(gamma, 1.05070102, atol=1e-5):
-        raise NotTranslated(f"a selu of alpha {alpha:g} and gamma {gamma:g} is no activation here")
-    return {"name": "selu"}
+    return {"name": "clipped_affine", "alpha": alpha, "beta": beta}
 
 
 def _shrink(node: Node) -> dict[str, Any]:
@@ -263,7 +278,6 @@ FUNCTIONS: Final[Mapping[str, Callable[[Node], dict[str, Any]]]] = {
     "Exp": _plain("exponential"),
     "Mish": _plain("mish"),
     "HardSwish": _plain("hard_silu"),
-    "Selu": _selu,
     "Gelu": _gelu,
     "Shrink": _shrink,
     "HardSigmoid": _hard_sigmoid,

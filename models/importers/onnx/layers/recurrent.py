@@ -128,9 +128,7 @@ def _function(name: str, alphas: Any, betas: Any) -> Activation:
     for other, (wanted_alpha, wanted_beta) in EXACT.get(plain, {}).items():
         if np.isclose(alpha, wanted_alpha, atol=1e-6) and np.isclose(beta or 0.0, wanted_beta, atol=1e-6):
             return Activation.model_validate({"name": other})
-    raise NotTranslated(
-        f"the activation {name} with alpha {alpha:g}{'' if beta is None else f' and beta {beta:g}'} is none that a cell has"
-    )
+    return Activation.model_validate({"name": GENERAL[plain], "alpha": alpha, "beta": beta})
 
 
 PLAIN: Final = {"sigmoid": "sigmoid", "tanh": "tanh", "relu": "relu", "softsign": "softsign", "softplus": "softplus"}
@@ -147,6 +145,7 @@ EXACT: Final[Mapping[str, Mapping[str, tuple[float, float]]]] = {
     "affine": {"linear": (1.0, 0.0)},
     "scaledtanh": {"tanh": (1.0, 1.0)},
 }
+GENERAL: Final[Mapping[str, str]] = {"hardsigmoid": "clipped_affine", "affine": "affine", "scaledtanh": "scaled_tanh"}
 
 
 def _clip(node: Node) -> dict[str, Any]:
@@ -218,7 +217,8 @@ def _layer(
         "kernel": reorder(stored["W"].T, operator.order, canonical),
         "recurrent_kernel": reorder(stored["R"].T, operator.order, canonical),
     }
-    options: dict[str, Any] = {"use_bias": "B" in stored, "activation": functions[-1], **_clip(node)}
+    candidate = functions[0] if operator.kind is SimpleRnnLayer else functions[1]
+    options: dict[str, Any] = {"use_bias": "B" in stored, "activation": candidate, **_clip(node)}
     reset_after = operator.kind is GruLayer and bool(node.attributes.get("linear_before_reset", 0))
     if "B" in stored:
         bias, recurrent_bias = (reorder(half, operator.order, canonical) for half in np.split(stored["B"], 2))
@@ -229,9 +229,7 @@ def _layer(
         options["reset_after"] = reset_after
     if operator.kind is LstmLayer:
         if functions[1] != functions[2]:
-            raise NotTranslated(
-                f"its candidate has the activation {functions[1].name}, its output {functions[2].name}; a cell has one for both"
-            )
+            options["output_activation"] = functions[2]
         if "P" in stored:
             options["peepholes"] = True
             arrays |= {f"peephole_{gate}": block for gate, block in zip("iof", np.split(stored["P"], 3))}
@@ -242,7 +240,8 @@ def _layer(
 
 def _couple(arrays: dict[str, Array], function: Activation, units: int) -> None:
     """f = 1 - i: of a function with s(-x) = 1 - s(x), that is i's own numbers with the other sign."""
-    if function.name not in ("sigmoid", "hard_sigmoid", "hard_sigmoid_relu6"):
+    symmetric = function.name in ("sigmoid", "hard_sigmoid", "hard_sigmoid_relu6")
+    if not symmetric and (function.name, function.beta) != ("clipped_affine", 0.5):
         raise NotTranslated(f"it couples its input and forget gates (input_forget), whose activation is {function.name}")
     for name in arrays:
         if name == "peephole_f":

@@ -271,12 +271,26 @@ def test_a_state_that_the_network_computes(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("operator", "options"),
+    [
+        ("Clip", {"min": -0.2, "max": 0.1}),
+        ("Clip", {"min": 0.05}),
+        ("Clip", {"max": 0.05}),
+        ("HardSigmoid", {"alpha": 0.7, "beta": 0.1}),
+        ("Selu", {"alpha": 1.5, "gamma": 0.8}),
+        ("ThresholdedRelu", {"alpha": 0.1}),
+    ],
+)
+def test_functions_of_any_numbers(tmp_path: Path, operator: str, options: dict[str, float]) -> None:
+    """Held against onnxruntime by the import itself."""
+    graph = OnnxGraph(opset=9 if operator == "Clip" else 14)
+    made = graph.add(operator, [sequence(graph, lstm(graph))], **options)
+    imported = importers.load(saved(tmp_path / "function.onnx", graph.model(X, [made])))
+    assert not [note for note in imported.notes if "only" in note]
+
+
 REFUSED: dict[str, tuple[dict[str, Any], str]] = {
-    "functions": ({"activations": ["Sigmoid", "Tanh", "Relu"]}, "its candidate has the activation tanh, its output relu"),
-    "affine": (
-        {"activations": ["Affine", "Tanh", "Tanh"]},
-        "the activation Affine with alpha 0 and beta 0 is none that a cell has",
-    ),
     "coupled": ({"activations": ["Tanh"] * 3, "input_forget": 1}, "it couples its input and forget gates (input_forget)"),
     "unknown": ({"activations": ["Sine"] * 3}, "the activation 'Sine' is not known"),
     "direction": ({"direction": "sideways"}, "the direction 'sideways' is not known"),
