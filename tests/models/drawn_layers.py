@@ -24,6 +24,7 @@ from cellserve.models.description.layers.layer import Layer
 from cellserve.models.description.layers.merge import MergeLayer
 from cellserve.models.description.layers.recurrent import RecurrentLayer
 from cellserve.models.description.layers.rows import (
+    AttentionPooling1dLayer,
     FlattenLayer,
     GlobalPooling1dLayer,
     LastStepLayer,
@@ -181,6 +182,16 @@ def ends(source: str, *, causal: bool, fixed: bool) -> Options:
         [last],
         [GlobalPooling1dLayer(name="last", inputs=(source,), mode="max")],
         [GlobalPooling1dLayer(name="last", inputs=(source,), mode="average")],
+        [GlobalPooling1dLayer(name="last", inputs=(source,), mode="sum")],
+        [
+            DenseLayer(name="scored", inputs=(source,), units=5),
+            AttentionPooling1dLayer(name="last", inputs=("scored",), heads=2),
+        ],
+        [
+            GlobalPooling1dLayer(name="query", inputs=(source,), mode="max"),
+            RepeatVectorLayer(name="asked", inputs=("query", source)),
+            MergeLayer(name="product", inputs=(source, "asked"), mode="multiply"),
+        ],
         [last, RepeatVectorLayer(name="repeated", inputs=("last",), count=3), decoder],
         *([[FlattenLayer(name="flat", inputs=(source,))]] if fixed else []),
     ]

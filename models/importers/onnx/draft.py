@@ -24,12 +24,19 @@ LARGEST_SELECTION: Final = 1 << 24  # numbers of a matrix that takes features
 
 @dataclass
 class Draft:
-    """`trials`: how many the graph is followed for; `taken`: names of inputs and layers."""
+    """`trials`: how many the graph is followed for; `taken`: names of inputs and layers.
+
+    `sequences`: of each number of time steps, for each trial, a tensor that has so many. `totals`: of layers that are sums over
+    time, over how many steps. `remarks`: what of the graph a person should know.
+    """
 
     trials: int
     taken: set[str]
     layers: list[Layer] = field(default_factory=list)
     arrays: dict[str, Array] = field(default_factory=dict)
+    sequences: dict[tuple[int, ...], str] = field(default_factory=dict)
+    totals: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    remarks: list[str] = field(default_factory=list)
 
     def name(self, wanted: str) -> str:
         """A free one like it, that descriptions allow."""

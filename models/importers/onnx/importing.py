@@ -38,7 +38,10 @@ NOT_RECURRENT: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Translation:
-    """`outputs`: of the graph, those that the network answers; `states`: those that are final states of its layers."""
+    """`outputs`: of the graph, those that the network answers; `states`: those that are final states of its layers.
+
+    `otherwise`: why it is no layers at any number of steps, where it is at one.
+    """
 
     reading: Reading
     names: Mapping[str, str]
@@ -47,6 +50,7 @@ class Translation:
     references: Sequence[str]
     states: Mapping[str, Flow]
     starts: Mapping[tuple[str, str], Given]
+    otherwise: str | None = None
 
 
 def load_onnx(path: Path, description: Description) -> ImportedModel:
@@ -66,10 +70,11 @@ def load_onnx(path: Path, description: Description) -> ImportedModel:
     starts = {f"{keys[layer]}.{state}": given for (layer, state), given in done.starts.items()}
     runtime = _runtime(file, [*done.outputs, *done.states])
     truth = Truth(
-        source, runtime, spec, model.weights, inputs, done.reading, done.names, done.outputs, done.states, starts, options
-    )
+        source, runtime, spec, model.weights, inputs, done.reading, done.names, done.outputs, done.states, starts, options,
+        done.otherwise,
+    )  # fmt: skip
     answers, contradictions = truth.answers()
-    notes = (*_notes(done, inputs, starts, keys, options), *contradictions, *model.notes)
+    notes = (*_notes(done, inputs, starts, keys, options), *done.draft.remarks, *contradictions, *model.notes)
     return ImportedModel(spec, model.weights, origin, notes, answers)
 
 
@@ -116,14 +121,18 @@ def _translated(file: OnnxFile, inputs: Sequence[GraphInput], options: Mapping[s
     """Under the first reading that the whole graph agrees with. Raises ImportRefused as the reading that came farthest does."""
     _refuse_loose_ends(file, wanted)
     best: tuple[int, NotTranslated] | None = None
+    otherwise: tuple[int, str] | None = None
     folding = Folding(file.opset)
     for reading in readings(file, inputs):
         names = _names(inputs)
         draft = Draft(len(reading.trials), set(names.values()))
         walk = Walk(replace(file, reader=file.reader.afresh()), draft, values(inputs, reading, names, options), folding)
         try:
-            return _concluded(walk, reading, names, walk.run(wanted), wanted)
+            done = _concluded(walk, reading, names, walk.run(wanted), wanted)
+            return replace(done, otherwise=None if otherwise is None else otherwise[1])
         except NotTranslated as stopped:
+            if reading.steps is None and (otherwise is None or walk.followed > otherwise[0]):
+                otherwise = walk.followed, f"at {stopped.node}, {stopped.what}" if stopped.node else stopped.what
             if best is None or walk.followed > best[0]:
                 best = walk.followed, stopped
     if best is None:
@@ -171,6 +180,8 @@ def _concluded(
     for name, value in zip(wanted, made):
         if not isinstance(value, Flow) or value.ids:
             raise NotTranslated(f"its output {name!r} is not computed from its inputs")
+        if value.shares or value.weights is not None:
+            raise NotTranslated(f"its output {name!r} is a softmax over time; one is a layer where it weighs the steps of a row")
         flows[name] = value
     if not any(isinstance(layer, RecurrentLayer) for layer in walk.draft.layers):
         raise NotTranslated(NOT_RECURRENT)

@@ -41,6 +41,7 @@ OPERATORS: Final[Mapping[str, Follow]] = {
     "GlobalAveragePool": windows.global_pool,
     "ReduceMean": windows.reduce,
     "ReduceMax": windows.reduce,
+    "ReduceSum": windows.reduce,
     "MatMul": arithmetic.matmul,
     "Gemm": arithmetic.gemm,
     **dict.fromkeys(("Add", "Sub", "Mul", "Div", "Max", "Min", "Mean", "Sum"), arithmetic.combine),

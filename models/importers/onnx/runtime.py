@@ -28,6 +28,10 @@ class NotRun(Exception):
     """onnxruntime does not run the graph on these inputs; the message is its own."""
 
 
+class OtherShape(NotRun):
+    """It does, and answers something of another shape than the layers."""
+
+
 class Runtime:
     """Raises NotRun: the graph cannot be loaded."""
 

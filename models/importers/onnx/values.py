@@ -51,7 +51,8 @@ class Flow:
     """A tensor that the network computes.
 
     `features`: the atoms into which the parts' features, one after the other, fall, outermost first. `ids`: whole numbers that an
-    embedding reads, without features. `shared`: whether anything else reads what its last layer made.
+    embedding reads, without features. `shared`: whether anything else reads what its last layer made. `shares`: these are scores,
+    and their softmax over time is meant. `weights`: the scores with whose softmax over time each step is multiplied.
     """
 
     parts: tuple[Part, ...]
@@ -59,6 +60,8 @@ class Flow:
     features: tuple[Atom, ...] = ()
     ids: bool = False
     shared: bool = False
+    shares: bool = False
+    weights: Flow | None = None
 
     @property
     def width(self) -> int:

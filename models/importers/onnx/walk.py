@@ -38,6 +38,9 @@ class Walk:
         """What these tensors stand for. Raises NotTranslated naming the node."""
         scope: dict[str, Value] = {name: Known((array,) * self.draft.trials) for name, array in self.file.constants.items()}
         scope |= self.inputs
+        for value in self.inputs.values():
+            if isinstance(value, Flow):
+                self._remember(value)
         return self._graph(self.file.graph, outputs, scope)
 
     def _graph(self, graph: GraphProto, outputs: Sequence[str], scope: Mapping[str, Value]) -> list[Value]:
@@ -61,12 +64,20 @@ class Walk:
             except (TypeError, ValueError, LookupError, AttributeError, ArithmeticError) as error:  # an attribute left out or odd
                 what = f"it is of a form not known here ({type(error).__name__}: {error}); the file may be damaged"
                 raise NotTranslated(what, f"{name} ({node.op_type})") from error
+            for value in made:
+                if isinstance(value, Flow) and not value.shares:
+                    self._remember(value)
             own |= {output: value for output, value in zip(node.output, made) if output}
             self.followed += 1
         for output in outputs:
             if output not in own:
                 raise NotTranslated(f"nothing makes its output {output!r}; the file is damaged")
         return [own[output] for output in outputs]
+
+    def _remember(self, flow: Flow) -> None:
+        """How many steps it has, for what is repeated for each of them."""
+        for one in (one for axis in flow.axes for one in axis if one.role == "time"):
+            self.draft.sequences.setdefault(one.sizes, flow.parts[0].reference)
 
     def _node(
         self, node: NodeProto, name: str, scope: Mapping[str, Value], uses: Counter[str], whole: Normalization | Gelu | None

@@ -10,9 +10,9 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from cellserve.models.description.layers.rows import LastStepLayer, ReverseLayer
-from cellserve.models.description.layers.stepwise import EmbeddingLayer
-from cellserve.models.description.layers.windowed import Cropping1dLayer, Padding1dLayer
+from cellserve.models.description.layers.rows import LastStepLayer, RepeatVectorLayer, ReverseLayer
+from cellserve.models.description.layers.stepwise import DenseLayer, EmbeddingLayer
+from cellserve.models.description.layers.windowed import Cropping1dLayer, Padding1dLayer, Pooling1dLayer
 from cellserve.models.importers.onnx.node import Node, atom, axis_number
 from cellserve.models.importers.onnx.values import Atom, Axis, Flow, NotTranslated, Part, Value, feature
 
@@ -21,18 +21,18 @@ FAR: Final = 1 << 31  # beyond any axis: "to its end"
 
 
 def identity(node: Node) -> list[Value]:
-    return [node.flow(0) for _ in node.used]
+    return [node.flow(0, weighing=True) for _ in node.used]
 
 
 def cast(node: Node) -> list[Value]:
-    flow, to = node.flow(0), int(node.attributes["to"])
+    flow, to = node.flow(0, weighing=True), int(node.attributes["to"])
     if flow.ids != (to in (2, 3, 4, 5, 6, 7, 12, 13)):
         raise NotTranslated("it turns numbers into ids, or ids into numbers")
     return [flow]
 
 
 def transpose(node: Node) -> list[Value]:
-    flow = node.flow(0)
+    flow = node.flow(0, weighing=True)
     order = node.attributes.get("perm") or list(range(len(flow.axes)))[::-1]
     if sorted(order) != list(range(len(flow.axes))):
         raise NotTranslated(f"its order {list(order)} is not one of {len(flow.axes)} axes")
@@ -40,7 +40,7 @@ def transpose(node: Node) -> list[Value]:
 
 
 def squeeze(node: Node) -> list[Value]:
-    flow, named = node.flow(0), node.axes("axes", 1)
+    flow, named = node.flow(0, weighing=True), node.axes("axes", 1)
     rank = len(flow.axes)
     places = [p for p, axis in enumerate(flow.axes) if not axis] if named is None else [axis_number(a, rank) for a in named]
     for place in places:
@@ -51,7 +51,7 @@ def squeeze(node: Node) -> list[Value]:
 
 
 def unsqueeze(node: Node) -> list[Value]:
-    flow, named = node.flow(0), node.axes("axes", 1) or ()
+    flow, named = node.flow(0, weighing=True), node.axes("axes", 1) or ()
     rank = len(flow.axes) + len(named)
     places = {axis_number(axis, rank) for axis in named}
     rest = iter(flow.axes)
@@ -69,7 +69,7 @@ def flatten(node: Node) -> list[Value]:
 
 
 def reshape(node: Node) -> list[Value]:
-    flow, wanted = node.flow(0), node.whole("shape", 1)
+    flow, wanted = node.flow(0, weighing=True), node.whole("shape", 1)
     if wanted is None:
         raise NotTranslated("it has no shape")
     shapes = [_target(flow.shape(trial), one, bool(node.attributes.get("allowzero"))) for trial, one in enumerate(wanted)]
@@ -117,13 +117,38 @@ def _regrouped(flow: Flow, sizes: Sequence[Sequence[int]], node: Node) -> Flow: 
 
 
 def expand(node: Node) -> list[Value]:
-    """Only to the shape that it has."""
-    flow, wanted = node.flow(0), node.whole("shape", 1)
-    for trial, shape in enumerate(wanted or ()):
-        own = flow.shape(trial)
-        if len(shape) > len(own) or any(size not in (1, mine) for size, mine in zip(shape[::-1], own[::-1])):
-            raise NotTranslated("it repeats what it reads along an axis")
+    """To the shape that it has, or one vector or number to all steps, or one number to all features."""
+    flow, wanted = node.flow(0), node.whole("shape", 1) or ()
+    rank = max((len(shape) for shape in wanted), default=0)
+    flow = flow.at(*((),) * (rank - len(flow.axes)), *flow.axes)
+    for place in range(len(flow.axes)):
+        sizes = [max(shape[place - len(flow.axes)], 1) if place >= len(flow.axes) - len(shape) else 1 for shape in wanted]
+        if all(size in (1, flow.shape(trial)[place]) for trial, size in enumerate(sizes)):
+            continue
+        if flow.axes[place]:
+            raise NotTranslated("it repeats what it reads along an axis that it has")
+        flow = repeated(node, flow, place, sizes)
     return [flow]
+
+
+def repeated(node: Node, flow: Flow, place: int, sizes: Sequence[int], beside: Flow | None = None) -> Flow:
+    """What has an axis of size 1 there, as often as these sizes say for each trial: for each step, or for each feature.
+
+    `beside`: whose steps these are, where that is known.
+    Raises NotTranslated: for each row, or for something that is no size of the network.
+    """
+    draft = node.draft
+    if len(set(sizes)) == 1 and flow.width == 1 and not flow.ids:
+        ones = {"kernel": np.ones((1, sizes[0]), np.float32)}
+        made = draft.add(DenseLayer, f"{node.name}_repeated", [draft.reference(flow)], ones, units=sizes[0], use_bias=False)
+        own = feature(sizes[0], node.trials)
+        return Flow((Part(made, sizes[0]),), (*flow.axes[:place], (own,), *flow.axes[place + 1 :]), (own,))
+    like = draft.sequences.get(tuple(sizes)) if beside is None or not beside.sequence else beside.parts[0].reference
+    if like is None or flow.sequence:
+        raise NotTranslated("it repeats what it reads along an axis")
+    made = draft.add(RepeatVectorLayer, f"{node.name}_repeated", [draft.reference(flow, f"{node.name}_in"), like])
+    axes = (*flow.axes[:place], (atom("time", sizes),), *flow.axes[place + 1 :])
+    return Flow((Part(made, flow.width),), axes, flow.features)
 
 
 def tile(node: Node) -> list[Value]:
@@ -165,8 +190,15 @@ def _cut(node: Node, flow: Flow, axis: int, bounds: Sequence[tuple[int, int, int
 def _cut_time(node: Node, flow: Flow, axis: int, sizes: Sequence[int], taken: Sequence[range]) -> Flow:
     if all(one == range(size)[::-1] for one, size in zip(taken, sizes)):
         return node.draft.then(flow, ReverseLayer, f"{node.name}_reversed")
-    if all(len(one) == 1 for one in taken):
+    if all(len(one) == 1 and abs(one.step) == 1 for one in taken):
         return _step(node, flow, axis, [one[0] for one in taken])
+    starts, leaps = {one.start for one in taken}, {one.step for one in taken}
+    to_the_end = all(one == range(one.start, size, one.step) for one, size in zip(taken, sizes))
+    if len(starts) == len(leaps) == 1 and min(leaps) > 1 and to_the_end:
+        if before := starts.pop():
+            flow = node.draft.then(flow, Cropping1dLayer, f"{node.name}_cropped", before=before, after=0)
+        made = node.draft.then(flow, Pooling1dLayer, node.name, mode="max", pool_size=1, strides=leaps.pop())
+        return _retimed(made, axis, [len(one) for one in taken])
     margins = {(one.start, size - one.stop) for one, size in zip(taken, sizes) if one.step == 1}
     if len(margins) != 1 or any(one.step != 1 for one in taken):
         raise NotTranslated("it takes steps of the sequence by numbers that no layer counts by")
@@ -190,6 +222,10 @@ def _step(node: Node, flow: Flow, axis: int, numbers: Sequence[int], *, keep: bo
             flow = draft.then(flow, Cropping1dLayer, f"{node.name}_cropped", before=0, after=count)
     elif len(ahead) == 1:
         if (count := ahead.pop()) > 0:
+            draft.remarks.append(
+                f"At {node.name} the file takes step {count + 1} of each row, whatever its length: where an exporter fixed the "
+                "length of its example, that is the last one at that length only. It is served as the file answers."
+            )
             flow = draft.then(flow, Cropping1dLayer, f"{node.name}_cropped", before=count, after=0)
         flow = draft.then(flow, ReverseLayer, f"{node.name}_reversed")
     else:

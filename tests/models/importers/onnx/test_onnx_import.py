@@ -236,6 +236,97 @@ def test_a_gelu_written_out_is_one_activation(tmp_path: Path, form: str) -> None
         assert [layer.kind for layer in importers.load(path).spec.layers] == ["lstm", "dense", "activation"]
 
 
+@pytest.mark.parametrize("form", ["multiplied", "matrix", "turned", "before 13"])
+def test_attention_over_the_steps_is_one_layer(tmp_path: Path, form: str) -> None:
+    graph = OnnxGraph(opset=11 if form == "before 13" else 17)
+    steps = sequence(graph, lstm(graph))
+    scores = graph.add("MatMul", [graph.add("Tanh", [steps]), graph.constant(numbers(UNITS, 1))])
+    shares = graph.add("Softmax", [scores], axis=1)
+    if form == "matrix":
+        made = graph.squeeze(graph.add("MatMul", [graph.add("Transpose", [shares], perm=[0, 2, 1]), steps]), [1])
+    elif form == "turned":
+        made = graph.squeeze(graph.add("MatMul", [graph.add("Transpose", [steps], perm=[0, 2, 1]), shares]), [2])
+    else:
+        weighted = graph.add("Mul", [steps, shares])
+        axes = {"axes": [1]} if form == "before 13" else {}
+        more = [] if form == "before 13" else [graph.constant(np.array([1], np.int64))]
+        made = graph.add("ReduceSum", [weighted, *more], keepdims=0, **axes)
+    imported = importers.load(saved(tmp_path / "attention.onnx", graph.model(X, [made])))
+    assert [layer.kind for layer in imported.spec.layers] == ["lstm", "activation", "dense", "merge", "attention_pooling_1d"]
+    assert not imported.notes
+    assert len(imported.answers[-1].lengths or ()) == 3
+
+
+def test_a_softmax_over_time_that_weighs_nothing_is_refused(tmp_path: Path) -> None:
+    graph = OnnxGraph()
+    steps = sequence(graph, lstm(graph))
+    shares = graph.add("Softmax", [steps], axis=1)
+    said = refusal(saved(tmp_path / "shares.onnx", graph.model(X, [graph.add("Tanh", [shares])])))
+    assert "a softmax over time otherwise than to weigh the steps" in said
+    assert "a softmax over time" in refusal(saved(tmp_path / "out.onnx", graph.model(X, [shares])))
+
+
+@pytest.mark.parametrize("form", ["added", "expanded"])
+def test_a_vector_beside_a_sequence_goes_to_each_of_its_steps(tmp_path: Path, form: str) -> None:
+    graph = OnnxGraph()
+    speaker = graph.unsqueeze("v", [1])
+    if form == "added":
+        x = graph.add("Add", ["x", speaker])
+    else:
+        shape = graph.add("Concat", [graph.add("Shape", ["x"], end=2), graph.constant(np.array([1], np.int64))], axis=0)
+        x = graph.add("Add", [graph.add("Expand", [speaker, shape]), "x"])
+    inputs = {**X, "v": (TensorProto.FLOAT, ["batch", WIDTH])}
+    imported = importers.load(saved(tmp_path / "speaker.onnx", graph.model(inputs, [sequence(graph, lstm(graph, x))])))
+    assert [layer.kind for layer in imported.spec.layers] == ["repeat_vector", "merge", "lstm"]
+    assert [entry.kind for entry in imported.spec.inputs] == ["features", "vector"]
+    assert not imported.notes
+
+
+def time_sum(graph: OnnxGraph, x: str) -> str:
+    return str(graph.add("ReduceSum", [x, graph.constant(np.array([1], np.int64))], keepdims=0))
+
+
+def test_a_sum_over_time_and_what_divides_it(tmp_path: Path) -> None:
+    graph = OnnxGraph()
+    total = time_sum(graph, x := sequence(graph, lstm(graph)))
+    steps = graph.add("Cast", [graph.add("Gather", [graph.add("Shape", [x]), graph.constant(np.array(1, np.int64))])], to=1)
+    own, fixed = graph.add("Div", [total, steps]), graph.add("Div", [total, graph.constant(np.array(6, np.float32))])
+    mean = importers.load(saved(tmp_path / "mean.onnx", graph.model(X, [own])))
+    assert mean.spec.layers[-1].model_dump()["mode"] == "average"
+    assert not mean.notes
+    traced = importers.load(saved(tmp_path / "traced.onnx", graph.model(X, [fixed])))
+    assert any("divides a sum over time by 6 at every length" in note for note in traced.notes)
+    both = importers.load(saved(tmp_path / "both.onnx", graph.model(X, [total])))
+    assert both.spec.layers[-1].model_dump()["mode"] == "sum"
+
+
+def test_a_step_that_an_exporter_counted_from_the_start_is_told(tmp_path: Path) -> None:
+    graph = OnnxGraph()
+    last = graph.add("Gather", [sequence(graph, lstm(graph)), graph.constant(np.array(5, np.int64))], axis=1)
+    notes = importers.load(saved(tmp_path / "traced.onnx", graph.model(X, [last]))).notes
+    assert any("takes step 6 of each row, whatever its length" in note for note in notes)
+
+
+def test_every_other_step(tmp_path: Path) -> None:
+    graph = OnnxGraph()
+    bounds = [graph.constant(np.array([n], np.int64)) for n in (1, 1 << 40, 1, 2)]
+    made = graph.add("Slice", [sequence(graph, lstm(graph)), *bounds])
+    imported = importers.load(saved(tmp_path / "half.onnx", graph.model(X, [made])))
+    assert [layer.kind for layer in imported.spec.layers] == ["lstm", "cropping_1d", "pooling_1d"]
+    assert not imported.notes
+
+
+def test_layers_that_a_graph_is_by_chance_at_one_length_are_refused(tmp_path: Path) -> None:
+    """Of four steps the first four are all."""
+    graph = OnnxGraph()
+    y = sequence(graph, lstm(graph))
+    bounds = [graph.constant(np.array([n], np.int64)) for n in (0, 4, 1)]
+    made = time_sum(graph, graph.add("Slice", [y, *bounds]))
+    said = refusal(saved(tmp_path / "chance.onnx", graph.model(X, [made])))
+    assert "it is layers at 4, 1 steps only: at 7 it answers something else" in said
+    assert "it takes steps of the sequence by numbers that no layer counts by" in said
+
+
 def test_a_length_that_an_exporter_fixed_is_told(tmp_path: Path) -> None:
     graph = OnnxGraph()
     made = sequence(graph, lstm(graph))
@@ -340,4 +431,4 @@ def test_attention_is_refused_by_its_node(tmp_path: Path) -> None:
     scores = graph.add("MatMul", [made, graph.add("Transpose", [made], perm=[0, 2, 1])])
     said = refusal(saved(tmp_path / "attention.onnx", graph.model(X, [scores])))
     assert "(MatMul)" in said
-    assert "as attention does" in said
+    assert "as attention between steps does" in said
