@@ -111,6 +111,9 @@ class Description(BaseModel):
     constants: dict[str, float | int | bool] | None = None
     """ONNX: inputs of the graph that are one number each, such as a sample rate, with the number that the model is served for."""
 
+    dequantize: bool | None = None
+    """ONNX: whether a quantised file is served with its weights in float32 (the option --dequantize); default: it is refused."""
+
     layout: Layout | None = None
     """The framework in whose order and orientation the arrays come."""
 

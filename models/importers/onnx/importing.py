@@ -17,11 +17,12 @@ from cellserve.models.importers.completeness import complete
 from cellserve.models.importers.description import Description
 from cellserve.models.importers.imported import ImportedModel, Source, file_digest
 from cellserve.models.importers.onnx.draft import Draft
-from cellserve.models.importers.onnx.file import OnnxFile, all_nodes, read_onnx
+from cellserve.models.importers.onnx.file import OnnxFile, all_nodes, is_quantized, read_onnx
 from cellserve.models.importers.onnx.folding import Folding
 from cellserve.models.importers.onnx.graph_inputs import GraphInput, Reading, graph_inputs, readings, values
 from cellserve.models.importers.onnx.layers.recurrent import OPERATORS as RECURRENT
 from cellserve.models.importers.onnx.operators import LOOP_HELP, LOOPS
+from cellserve.models.importers.onnx.quantization.rewriting import dequantized
 from cellserve.models.importers.onnx.runtime import NotRun, Runtime
 from cellserve.models.importers.onnx.truth import Truth
 from cellserve.models.importers.onnx.values import Flow, Given, NotTranslated, Value
@@ -29,7 +30,7 @@ from cellserve.models.importers.onnx.walk import Walk, needed
 from cellserve.models.spec import InputSpec, ModelSpec
 
 Array = npt.NDArray[Any]
-FIELDS: Final = frozenset({"constants", "outputs"})
+FIELDS: Final = frozenset({"constants", "dequantize", "outputs"})
 NOT_RECURRENT: Final = (
     "it has no LSTM, GRU or RNN node: it is not recurrent, or the exporter unrolled its cells into single steps; export it with "
     "these nodes (of torch's nn.RNN the exporter with dynamo=False makes one), or import the model's own file"
@@ -57,7 +58,8 @@ def load_onnx(path: Path, description: Description) -> ImportedModel:
     """Raises ImportRefused naming the node, what of it is no layer, and what to do."""
     source = str(path)
     description.refuse_all_but(FIELDS, source, "an ONNX file, which says the rest itself")
-    file = read_onnx(path)
+    given = read_onnx(path, quantized=bool(description.dequantize))
+    file = dequantized(given) if description.dequantize else given
     inputs = graph_inputs(file)
     options = _options(inputs, description, source)
     wanted = _outputs(file, description, source)
@@ -74,8 +76,23 @@ def load_onnx(path: Path, description: Description) -> ImportedModel:
         done.otherwise,
     )  # fmt: skip
     answers, contradictions = truth.answers()
-    notes = (*_notes(done, inputs, starts, keys, options), *done.draft.remarks, *contradictions, *model.notes)
+    remarks = _on_quantization(truth, given, [*done.outputs, *done.states]) if description.dequantize else ()
+    notes = (*remarks, *_notes(done, inputs, starts, keys, options), *done.draft.remarks, *contradictions, *model.notes)
     return ImportedModel(spec, model.weights, origin, notes, answers)
+
+
+def _on_quantization(truth: Truth, given: OnnxFile, outputs: Sequence[str]) -> tuple[str, ...]:
+    """What became of it, and how far the file's own answers lie from those that are served."""
+    if not is_quantized(given):
+        return ("Nothing in the file is quantised: there was nothing to dequantise.",)
+    try:
+        apart = f"The file itself answers up to {truth.apart_from(Runtime(given, outputs)):.2g} otherwise, on random rows alone"
+    except NotRun as error:
+        apart = f"How far the file's own answers lie from these is not known, since onnxruntime does not run it: {error}"
+    return (
+        "Its weights are dequantised and everything is computed in float32, as --dequantize says, so that a row's answer does "
+        f"not depend on its batch mates. {apart}.",
+    )
 
 
 def _producer(file: OnnxFile) -> str:

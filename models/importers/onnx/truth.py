@@ -6,7 +6,7 @@ The outcome is the file's own answers for the gate, and what of them contradicts
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy as np
@@ -64,6 +64,15 @@ class Truth:
         if self.starts:
             self._from_states(random)
         return tuple(found), notes
+
+    def apart_from(self, other: Runtime) -> float:
+        """The largest difference between its answers and this file's, on random rows alone. Raises NotRun: it does not run."""
+        random, largest = np.random.default_rng(SEED), 0.0
+        for length in self._lengths():
+            inputs = tuple(self._drawn(entry, 1, length, random) for entry in self.spec.inputs)
+            ours, theirs = (replace(self, runtime=one)._asked(inputs, [length]) for one in (self.runtime, other))
+            largest = max(largest, *(float(np.nanmax(np.abs(ours[name] - theirs[name]))) for name in ours))
+        return largest
 
     def _lengths(self) -> list[int]:
         if (required := required_time_steps(self.spec)) is not None:
