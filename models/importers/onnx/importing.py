@@ -166,7 +166,7 @@ def _refuse_loose_ends(file: OnnxFile, wanted: Sequence[str]) -> None:
     made = {*file.constants, *(entry.name for entry in file.graph.input)}
     for node in needed(file.graph, wanted):
         place = f"{node.name or node.output[0]} ({node.op_type})"
-        if node.op_type in LOOPS:
+        if node.op_type == "Scan":
             raise ImportRefused(str(file.path), LOOP_HELP, layer=place)
         for name in node.input:
             if name and name not in made:

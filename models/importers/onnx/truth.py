@@ -131,7 +131,8 @@ class Truth:
 
     def _refuse_chance(self, other: Mapping[int, str], right: Sequence[int]) -> None:
         """Of layers that were told at one length, and a file that does something else at another, and not nothing."""
-        if self.reading.steps is None or not other:
+        declared = {entry.dims[layout.index("t")] for entry in self.inputs if "t" in (layout := self.reading.layouts[entry.name])}
+        if self.reading.steps is None or not other or declared == {self.reading.steps}:
             return
         length, what = min(other.items())
         raise ImportRefused(

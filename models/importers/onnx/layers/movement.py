@@ -286,6 +286,16 @@ def _embedded(node: Node) -> Flow:
     ids, table = node.flow(1), node.constant(0, "table")
     if not ids.ids or int(node.attributes.get("axis", 0)) % table.ndim or table.ndim != 2 or not ids.sequence:
         raise NotTranslated("it looks up something else than the ids of a sequence in a table [vocabulary, width]")
+    if ids.of is not None:
+        places = ids.of(np.arange(len(table)))
+        if (
+            places.shape != (len(table),)
+            or places.dtype.kind not in "iu"
+            or places.min() < -len(table)
+            or places.max() >= len(table)
+        ):
+            raise NotTranslated("what it looks up for some ids lies beyond its table")
+        table = table[places]
     width = int(table.shape[1])
     options = {"vocabulary": len(table), "units": width}
     made = node.draft.add(EmbeddingLayer, node.name, [node.draft.reference(ids)], {"table": table}, **options)

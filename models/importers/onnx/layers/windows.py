@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any, Final, Literal
 
 import numpy as np
@@ -13,10 +14,42 @@ from cellserve.models.description.layers.stepwise import DenseLayer
 from cellserve.models.description.layers.windowed import Conv1dLayer, Padding1dLayer, Pooling1dLayer
 from cellserve.models.importers.onnx.layers import attention
 from cellserve.models.importers.onnx.node import Node, atom, axis_number
-from cellserve.models.importers.onnx.values import Axis, Flow, NotTranslated, Part, Value, feature
+from cellserve.models.importers.onnx.values import Axis, Flow, Known, NotTranslated, Part, Value, feature
 
 Array = npt.NDArray[Any]
 LARGEST_KERNEL: Final = 1 << 26
+
+
+def over_one_axis(follow: Callable[[Node], list[Value]]) -> Callable[[Node], list[Value]]:
+    """Of windows over two axes, one of which has size 1 and nothing to look at: those over the other."""
+
+    def followed(node: Node) -> list[Value]:
+        flow = node.input(0)
+        place = next((p for p in (2, 3) if not flow.axes[p]), None) if isinstance(flow, Flow) and len(flow.axes) == 4 else None
+        if place is None or not isinstance(flow, Flow):
+            return follow(node)
+        own, other = place - 2, 3 - place
+        given: list[Value | None] = [flow.at(*(axis for p, axis in enumerate(flow.axes) if p != place)), *node.given[1:]]
+        if node.operator == "Conv":
+            kernel = node.constant(1, "kernel")
+            if kernel.ndim != 4 or kernel.shape[place] != 1:
+                raise NotTranslated(f"its kernel is {list(kernel.shape)}, of which one axis meets only one row of zeros")
+            given[1] = Known((kernel.squeeze(place),) * node.trials)
+        options = dict(node.attributes)
+        for name in ("strides", "dilations", "kernel_shape"):
+            if name in options:
+                options[name] = [options[name][other]]
+        if "pads" in options:
+            pads = options["pads"]
+            if pads[own] or pads[own + 2]:
+                raise NotTranslated("it puts zeros around an axis of size 1")
+            options["pads"] = [pads[other], pads[other + 2]]
+        if node.attributes.get("kernel_shape", [1, 1])[own] != 1:
+            raise NotTranslated("its windows reach beyond an axis of size 1")
+        made = follow(replace(node, attributes=options, given=given))
+        return [one.at(*one.axes[:place], (), *one.axes[place:]) for one in made if isinstance(one, Flow)]
+
+    return followed
 
 
 def conv(node: Node) -> list[Value]:

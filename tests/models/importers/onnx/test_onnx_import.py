@@ -407,10 +407,7 @@ def test_a_first_state_that_is_a_constant_is_refused_with_what_to_do(tmp_path: P
     assert "Make the state an input of the graph, and send it as state.* with the first request" in said
 
 
-def test_loops_quantised_nodes_and_foreign_domains_are_refused_with_what_to_do(tmp_path: Path) -> None:
-    assert "import the model's own file instead (.keras, .h5 or its state dict)" in refusal(
-        FILES / "keras3_onnx_export_lstm_gru.onnx"
-    )
+def test_quantised_nodes_and_foreign_domains_are_refused_with_what_to_do(tmp_path: Path) -> None:
     said = refusal(FILES / "onnx_quant_dynamic_lstm2.onnx")
     assert "DynamicQuantizeLSTM" in said
     assert "in float32" in said
