@@ -11,10 +11,9 @@ import logging
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-import torch
-
+from cellserve.models.devices import Device
 from cellserve.models.network import Network
 from cellserve.service.engine.admission.admission import Admission
 from cellserve.service.engine.admission.backlog import Backlog
@@ -27,7 +26,6 @@ from cellserve.service.engine.notify import notify
 from cellserve.service.engine.running.chunk_runner import ChunkRunner
 from cellserve.service.engine.running.in_flight import InFlight
 from cellserve.service.engine.running.launch import Launch
-from cellserve.service.engine.running.pass_runner import PassRunner
 from cellserve.service.engine.running.transfers import Transfers
 from cellserve.service.engine.scheduling.chunk_queue import ChunkQueue
 from cellserve.service.engine.scheduling.overlapped_budget import OverlappedBudget
@@ -37,6 +35,9 @@ from cellserve.service.engine.sequence import Sequence, Work
 from cellserve.service.engine.settings import EngineSettings
 from cellserve.service.engine.state_pool import StatePool
 from cellserve.service.errors import Cancelled, DeadlineExpired, InternalFailure, ServiceError
+
+if TYPE_CHECKING:
+    from cellserve.models.passes.network import PassNetwork
 
 log = logging.getLogger(__name__)
 
@@ -53,7 +54,7 @@ class LaneHost:
     ended: Callable[[Delivery], None]
     clock: Callable[[], float]
     processor_clock: Callable[[], float]  # of the worker's thread
-    transfers_of: Callable[[torch.device], Transfers]
+    transfers_of: Callable[[Device], Transfers]
 
 
 class Runner(Protocol):
@@ -91,7 +92,7 @@ class Lane:
         transfers = host.transfers_of(network.device)
         budget = OverlappedBudget(host.budget) if passes is None and transfers.deferred else host.budget
         self._runner: Runner = (
-            ChunkRunner(network, self._pool, transfers) if passes is None else PassRunner(network, passes, self._pool)
+            ChunkRunner(network, self._pool, transfers) if passes is None else _pass_runner(network, passes, self._pool)
         )
         self._scheduler = Scheduler(
             self._queue, budget, 1 if passes is None else len(passes.passes) + 1, self._least_left_seconds
@@ -309,3 +310,9 @@ class Lane:
         if sequence.row is not None:
             handle, sequence.row = sequence.row, None
             self._pool.release(handle)
+
+
+def _pass_runner(network: Network, passes: PassNetwork, pool: StatePool) -> Runner:
+    from cellserve.service.engine.running.pass_runner import PassRunner  # which needs torch, as such a network does
+
+    return PassRunner(network, passes, pool)

@@ -1,10 +1,16 @@
-"""The named activations of a description. Knows no layer."""
+"""The named activations of a description, and which of them take a number. Knows no layer.
+
+Defaults of `alpha` are those of the framework that has the name.
+"""
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import Final, Literal
 
 from pydantic import BaseModel, ConfigDict
+
+from cellserve.models.errors import InvalidSpec
 
 ActivationName = Literal[
     "linear",
@@ -37,6 +43,25 @@ ActivationName = Literal[
     "squareplus",
 ]
 
+_DEFAULT_ALPHAS: Final[Mapping[str, float]] = {
+    "leaky_relu": 0.2,
+    "thresholded_relu": 1.0,
+    "elu": 1.0,
+    "celu": 1.0,
+    "soft_shrink": 0.5,
+    "hard_shrink": 0.5,
+    "squareplus": 4.0,
+}
+
+
+def takes_alpha(name: str) -> bool:
+    return name in _DEFAULT_ALPHAS
+
+
+def default_alpha(name: str) -> float:
+    """Of an activation that takes one. Raises KeyError for any other."""
+    return _DEFAULT_ALPHAS[name]
+
 
 class Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -47,6 +72,11 @@ class Activation(Frozen):
 
     name: ActivationName
     alpha: float | None = None
+
+    def check(self) -> None:
+        """Raises InvalidSpec: an `alpha` for a function that has none."""
+        if self.alpha is not None and not takes_alpha(self.name):
+            raise InvalidSpec(f"activation {self.name!r} takes no alpha, but {self.alpha} was given")
 
     @classmethod
     def of(cls, value: object) -> object:

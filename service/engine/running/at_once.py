@@ -54,7 +54,8 @@ class CallCosts(NamedTuple):
 class AtOnce:
     """One version. longest_seconds: of the processor, that one sequence may take; 0 for none at all.
 
-    alone_seconds: that it may take where nothing else is under way, if that is longer.
+    alone_seconds: that it may take where nothing else is under way, if that is longer. implementations: those that are ready;
+    None for all that the network offers.
     """
 
     def __init__(
@@ -66,23 +67,35 @@ class AtOnce:
         alone_seconds: float,
         clock: Callable[[], float],
         processor_clock: Callable[[], float] = time.thread_time,
+        implementations: Sequence[str] | None = None,
     ) -> None:
         self._key = key
+        self._network = network
         self._observer = observer
         self._clock = clock
+        self._processor_clock = processor_clock
+        self._longest_seconds, self._alone_seconds = longest_seconds, alone_seconds
         self._together_seconds = _TOGETHER * longest_seconds
         self._dtype = np.dtype(np.int64 if network.spec.inputs[0].kind == "ids" else np.float32)
         self._width = network.state_layout.width
         self._per_step = [network.shapes[reference].sequence for reference in network.spec.outputs]
-        calls = {label: network.chunk_call(label) for label in network.offered} if longest_seconds > 0 and network.causal else {}
-        self._calls = {label: call for label, call in calls.items() if call is not None}
-        width = network.spec.inputs[0].width
-        features = () if width is None else (width,)
-        self._costs = {
-            label: call_costs(partial(self._seconds, call, features, processor_clock), longest_seconds, alone_seconds)
-            for label, call in self._calls.items()
-        }
-        self.longest_steps = max((costs.most_steps_alone for costs in self._costs.values()), default=0)
+        self._calls: dict[str, ChunkCall] = {}
+        self._costs: dict[str, CallCosts] = {}
+        self.longest_steps = 0
+        for label in network.offered if implementations is None else implementations:
+            self.add(label)
+
+    def add(self, implementation: str) -> None:
+        """Measures what is short under an implementation that is ready, and takes it from then on. Any thread."""
+        if self._longest_seconds <= 0 or not self._network.causal or implementation in self._costs:
+            return
+        call, width = self._network.chunk_call(implementation), self._network.spec.inputs[0].width
+        if call is None:
+            return
+        seconds_of = partial(self._seconds, call, () if width is None else (width,), self._processor_clock)
+        costs = call_costs(seconds_of, self._longest_seconds, self._alone_seconds)
+        self._calls[implementation], self._costs[implementation] = call, costs
+        self.longest_steps = max(self.longest_steps, costs.most_steps_alone)
 
     def takes(self, works: Sequence[Work], implementation: str, alone: bool) -> bool:
         """Whether each of `works`, the rows of one request, is short, and all of them together are not long.
