@@ -25,6 +25,7 @@ from cellserve.models.errors import Unsupported
 from cellserve.models.implementations import IMPLEMENTATIONS, Implementation
 from cellserve.models.implementations.masked_steps import masks
 from cellserve.models.implementations.onnxruntime.chunk_call import ChunkCall
+from cellserve.models.library_loading import load_torch_library
 from cellserve.models.spec import ModelSpec
 from cellserve.models.weights import Weights
 
@@ -192,6 +193,7 @@ class Network:
     @property
     def _layered(self) -> LayeredNetwork:
         if self._made_layered is None:
+            load_torch_library()
             from cellserve.models.layered_network import LayeredNetwork
 
             if "packed" in self.offered:
