@@ -31,13 +31,17 @@ def free_port() -> int:
 
 
 class ValkeyServer:
-    """In `folder`, on one port for all its lives. options: as on its command line, without the dashes."""
+    """In `folder`, on one port for all its lives. options: as on its command line, without the dashes.
 
-    def __init__(self, folder: Path, port: int | None = None, **options: str) -> None:
+    sentinel: its configuration, which it writes to; None: it is a store.
+    """
+
+    def __init__(self, folder: Path, sentinel: Path | None = None, **options: str) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self._folder = folder
-        self._options = {"save": "", "bind": "127.0.0.1", "daemonize": "no"} | options
-        self.port = port or free_port()
+        self._first = () if sentinel is None else (str(sentinel), "--sentinel")
+        self._options = {"bind": "127.0.0.1", "daemonize": "no"} | ({"save": ""} if sentinel is None else {}) | options
+        self.port = free_port()
         self.process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -49,7 +53,7 @@ class ValkeyServer:
         server = binary()
         assert server is not None
         words = [word for name, value in self._options.items() for word in (f"--{name.replace('_', '-')}", *value.split(" "))]
-        command = [server, "--port", str(self.port), "--dir", str(self._folder), *words]
+        command = [server, *self._first, "--port", str(self.port), "--dir", str(self._folder), *words]
         with (self._folder / "log").open("ab") as log:
             self.process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
         end = time.monotonic() + LIMIT_SECONDS
@@ -76,8 +80,8 @@ class ValkeyServer:
 
 
 @contextmanager
-def valkey(folder: Path, **options: str) -> Iterator[ValkeyServer]:
-    server = ValkeyServer(folder, **options)
+def valkey(folder: Path, sentinel: Path | None = None, **options: str) -> Iterator[ValkeyServer]:
+    server = ValkeyServer(folder, sentinel, **options)
     server.start()
     try:
         yield server

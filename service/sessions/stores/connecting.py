@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from valkey.asyncio import Valkey
 from valkey.asyncio.retry import Retry
@@ -20,8 +20,21 @@ _FIRST_WAIT_SECONDS: Final = 0.01
 _LONGEST_WAIT_SECONDS: Final = 0.1
 
 
-def connected(url: StoreUrl, client_name: str) -> Valkey:
-    """It connects when it is first used, and again when it must; a command that was cut off is sent again."""
+class Connected(NamedTuple):
+    """client: connects when it is first used, and again when it must; a command that was cut off is sent again.
+
+    others: clients of those who say where the store is.
+    """
+
+    client: Valkey
+    others: tuple[Valkey, ...] = ()
+
+    async def close(self) -> None:
+        for each in (self.client, *self.others):
+            await each.aclose()
+
+
+def connected(url: StoreUrl, client_name: str) -> Connected:
     options: dict[str, Any] = {
         "socket_timeout": _ANSWER_SECONDS,
         "socket_connect_timeout": _CONNECT_SECONDS,
@@ -39,7 +52,7 @@ def connected(url: StoreUrl, client_name: str) -> Valkey:
         }
     if url.master is None:
         ((host, port),) = url.addresses
-        return Valkey(host=host, port=port, db=url.database, **of_user, **options)
+        return Connected(Valkey(host=host, port=port, db=url.database, **of_user, **options))
     sentinels = Sentinel(list(url.addresses), sentinel_kwargs=dict(options), **options)  # type: ignore[no-untyped-call]
     master: Valkey = sentinels.master_for(url.master, db=url.database, **of_user)
-    return master
+    return Connected(master, tuple(sentinels.sentinels))

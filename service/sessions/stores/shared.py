@@ -7,8 +7,10 @@ So no two replicas can both apply one position. Lives on the event loop; which s
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
+from itertools import islice
 from typing import Final, TypeVar
 
 import numpy as np
@@ -39,6 +41,7 @@ from cellserve.service.sessions.stores import reply as replies
 from cellserve.service.sessions.stores.copy import StoredCopy
 from cellserve.service.sessions.stores.inventory import Inventory
 from cellserve.service.sessions.stores.own import lost
+from cellserve.service.sessions.stores.record import DamagedRecord
 from cellserve.service.sessions.stores.store import Store
 from cellserve.service.sessions.stores.taking_up import TakingUp
 from cellserve.service.sessions.stores.truth import Applied, Conflict
@@ -50,6 +53,7 @@ log = logging.getLogger(__name__)
 
 _LOOKS: Final = 32  # in one turn; each but the first means that another replica has moved on meanwhile
 _RETRY_SECONDS: Final = 0.1
+_WRITTEN_AT_ONCE: Final = 1024
 _REFUSALS: Final = (  # may rest on a copy that is old
     InvalidInput,
     SequenceExists,
@@ -123,9 +127,12 @@ class SharedTruth:
             return None
         if fingerprint(feed.check(copy.version)) != last.fingerprint:
             return None
-        if last.reply is not None:
-            delivery = replies.decode(last.reply)
-            return FeedReply(session.key.session_id, copy.position, copy.epoch, copy.version, delivery, repeated=True)
+        try:
+            if last.reply is not None:
+                delivery = replies.decode(last.reply)
+                return FeedReply(session.key.session_id, copy.position, copy.epoch, copy.version, delivery, repeated=True)
+        except DamagedRecord as error:
+            log.error("the last answer of %s is not given again: %s", session.key, error)
         if by_id:
             raise SequencePosition(
                 f"this feed of {session.key} was applied, and its answer, too large to be kept, did not come through; it stands "
@@ -230,21 +237,13 @@ class SharedTruth:
 
     async def stop(self) -> None:
         """What was fed and not written is written: whoever takes a sequence up then knows that nothing is missing."""
-        behind = [session for session in self._live if session.copy is not None and self._every > 1]
-        for session in behind:
-            pin, copy = session.pin, session.copy
-            if pin is None or copy is None:
-                continue
-            try:
-                state = self._state(session, pin)
-                await self._writing.write(
-                    session, self._writing.live_record(copy, pin, session.position, state)._replace(behind=False)
-                )
-            except Conflict:
-                continue  # another replica has it
-            except ServiceError as error:
-                log.error("the last feeds of live sequences could not be written to the session store: %s", error)
-                break
+        if self._every > 1:
+            waiting = iter(list(self._live))
+            while together := list(islice(waiting, _WRITTEN_AT_ONCE)):
+                outcomes = await asyncio.gather(*(self._write_whole(each) for each in together), return_exceptions=True)
+                failed = [each for each in outcomes if each is not None and not isinstance(each, Conflict)]  # another has it
+                if failed:
+                    log.error("the last feeds of live sequences could not be written to the session store: %s", failed[0])
         await self._store.stop()
 
     # --- the work behind them ---
@@ -258,6 +257,13 @@ class SharedTruth:
             except Conflict:
                 self._observer.on_session_event(None, "conflict")
         raise StoreUnavailable(f"{session.key} is being changed by others all the time", retry_after_seconds=_RETRY_SECONDS)
+
+    async def _write_whole(self, session: Session) -> None:
+        """As it is here, with nothing behind."""
+        pin, copy = session.pin, session.copy
+        if pin is not None and copy is not None:
+            record = self._writing.live_record(copy, pin, session.position, self._state(session, pin))
+            await self._writing.write(session, record._replace(behind=False, confirmed=session.confirmed))
 
     @staticmethod
     def _state(session: Session, pin: Pin) -> npt.NDArray[np.float32]:

@@ -35,7 +35,8 @@ class ValkeyStore:
         observer: StoreObserver | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._client = connected(url, client_name=_client_name(prefix, replica))
+        self._connected = connected(url, client_name=_client_name(prefix, replica))
+        self._client = self._connected.client
         self._tag = f"{{{prefix}}}:"
         self._index = f"{self._tag}live".encode()
         self._limits = (_milliseconds(_GRACE_SECONDS), str(most))
@@ -51,7 +52,7 @@ class ValkeyStore:
     async def stop(self) -> None:
         await self.watch.stop()
         await self._turns.settle()
-        await self._client.aclose()
+        await self._connected.close()
 
     async def load(self, key: SessionKey) -> Found:
         self.watch.require_there()

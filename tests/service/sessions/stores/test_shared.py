@@ -366,6 +366,18 @@ async def test_what_is_no_record_of_the_sequence_is_refused(forged: str) -> None
     assert answer(await one.feed("a", 1)) == [6]
 
 
+async def test_a_damaged_answer_is_not_given_and_its_feed_not_applied_again() -> None:
+    store, (one, two) = replicas(2)
+    await one.start("a", 1)
+    await one.feed("a", 2, request_id="x")
+    content = store.records[KEY].content
+    store.records[KEY] = Kept(content.replace(b'"implementation"', b'"implementatiom"'), None)
+    with pytest.raises(errors.SequencePosition) as told:
+        await two.feed("a", 2, request_id="x")
+    assert told.value.position == 2
+    assert answer(await two.feed("a", 3)) == [6]
+
+
 # --- looked at, moved, closed ---
 
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import re
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+from valkey.asyncio import Valkey
 
 from cellserve.service.errors import StoreUnavailable
 from cellserve.service.sessions.stores.record import Kind
@@ -19,6 +21,7 @@ from tests.fakes import FakeClock
 from tests.service.sessions.stores.memory import MemoryStore
 from tests.service.valkey_server import ValkeyServer, binary, valkey
 
+ROOT = Path(__file__).parents[4]
 A, B, C = (SessionKey("m", name) for name in "abc")
 numbers = itertools.count(1)
 
@@ -162,6 +165,60 @@ async def test_the_same_write_sent_twice_counts_once(server: ValkeyServer) -> No
     again = write(A, first)
     assert await store.write(again) == await store.write(again) != first
     await store.stop()
+
+
+async def test_a_user_with_no_more_rights_than_the_documentation_says_can_do_all_of_it(tmp_path: Path) -> None:
+    if binary() is None:
+        pytest.skip("no Valkey on this machine")
+    document = (ROOT / "docs" / "cluster.md").read_text()
+    rights = re.findall(r"ACL SETUSER (cellserve on >password [^`]+)", document)[0].split()
+    with valkey(tmp_path) as server:
+        administrator = Valkey(port=server.port)
+        await administrator.execute_command("ACL", "SETUSER", *rights)
+        url = StoreUrl.parse(f"valkey://cellserve:password@127.0.0.1:{server.port}")
+        assert url is not None
+        store = ValkeyStore(url, "cellserve", most=1)
+        await store.start()
+        assert store.watch.reason is None
+        stamp = await store.write(write(A, begins=True))
+        assert stamp is not None
+        await store.write(write(B, begins=True))
+        assert ((await store.load(A)).content or b"")[STAMP_BYTES - 1] == Kind.EVICTED
+        assert await store.write(write(A, content=content(kind=Kind.ENDED), begins=True)) is not None
+        assert len(await store.listed(10)) == 1
+        await administrator.script_flush()
+        assert await store.write(write(C, begins=True)) is not None
+        await store.stop()
+        await administrator.aclose()
+
+
+async def test_a_wrong_password_is_told_and_stops_no_start(tmp_path: Path) -> None:
+    if binary() is None:
+        pytest.skip("no Valkey on this machine")
+    with valkey(tmp_path, requirepass="right") as server:
+        store = ValkeyStore(StoreUrl((("127.0.0.1", server.port),), password="wrong"), "p", most=0)
+        await store.start()
+        assert "invalid username-password" in (store.watch.reason or "")
+        with pytest.raises(StoreUnavailable, match="invalid username-password"):
+            await store.load(A)
+        await store.stop()
+
+
+async def test_the_master_is_found_through_sentinels(tmp_path: Path) -> None:
+    if binary() is None:
+        pytest.skip("no Valkey on this machine")
+    with valkey(tmp_path / "master", requirepass="secret") as master:
+        configuration = tmp_path / "sentinel.conf"
+        configuration.write_text(f"sentinel monitor main 127.0.0.1 {master.port} 1\nsentinel auth-pass main secret\n")
+        with valkey(tmp_path / "sentinel", configuration) as sentinel:
+            url = StoreUrl.parse(f"valkey+sentinel://:secret@127.0.0.1:{sentinel.port}/main")
+            assert url is not None
+            store = ValkeyStore(url, "p", most=0)
+            await store.start()
+            assert store.watch.reason is None
+            assert await store.write(write(A)) is not None
+            assert (await store.load(A)).content is not None
+            await store.stop()
 
 
 async def test_a_store_that_was_killed_and_is_back_is_another_run(tmp_path: Path) -> None:
