@@ -11,6 +11,7 @@ import gc
 import importlib.metadata
 import logging
 import signal
+import socket
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -48,13 +49,20 @@ from cellserve.service.registry.repository.repository import Repository
 from cellserve.service.registry.status import AliasStatus, VersionStatus
 from cellserve.service.sessions.sessions import Sessions
 from cellserve.service.sessions.settings import SessionSettings
+from cellserve.service.sessions.stores.watch import StoreObserver
+from cellserve.service.store_url import StoreUrl
 
 if TYPE_CHECKING:
     from cellserve.models.served import Served
+    from cellserve.service.sessions.stores.valkey_store import ValkeyStore
 
 log = logging.getLogger(__name__)
 
 _REPLY_SECONDS: Final = 2.0  # after the drain: for replies on their way out
+
+
+class NoStoreClient(Exception):
+    """The package that talks to a session store is not installed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,9 +81,9 @@ def run(settings: Settings) -> int:
     try:
         with asyncio.Runner(loop_factory=_event_loop()) as runner:
             return runner.run(_serve(settings))
-    except (CannotListen, NoSuchFront, ServiceError, UnusableFile, Unsupported) as error:
+    except (CannotListen, NoSuchFront, NoStoreClient, ServiceError, UnusableFile, Unsupported) as error:
         print(f"cellserve: {error}", file=sys.stderr)
-        return 2 if isinstance(error, UnusableFile | Unsupported | NoSuchFront) else 1
+        return 2 if isinstance(error, UnusableFile | Unsupported | NoSuchFront | NoStoreClient) else 1
 
 
 def _event_loop() -> Callable[[], asyncio.AbstractEventLoop]:
@@ -138,7 +146,9 @@ class _Server:
         self._catalog = Catalog(repository, self._engine, settings, load=self._load, observer=self._metrics)
         cache = CalibrationCache(settings.calibration_folder, machine.identity())
         self._calibrations = Calibrations(repository, self._engine, cache, settings.device, self._metrics.on_choice)
-        self._sessions = Sessions(self._execution.feed, self._catalog, _session_settings(settings), self._metrics)
+        self._store = _session_store(settings, self._metrics)
+        sessions = _session_settings(settings)
+        self._sessions = Sessions(self._execution.feed, self._catalog, sessions, self._metrics, store=self._store)
         door = Door(self._catalog, self._execution, _limits(settings), self._sessions)
         self._api = ApiServer(door, self._metrics, self._metrics.statistics, options, version)
 
@@ -165,9 +175,13 @@ class _Server:
         self._catalog.subscribe_to_disk(self._show_soon)
         await self._catalog.start()
         self._catalog.subscribe(self._sessions.on_version)
+        if self._store is not None:
+            self._store.watch.on_change = self._show_store
         await self._sessions.start()
         self._show_versions()
         await self._api.start()
+        self._show_store()
+        self._page.ready = True
         if self._settings.implementation == "auto":
             self._catalog.subscribe(self._calibrations.on_change)
             for status in self._catalog.index():
@@ -177,8 +191,10 @@ class _Server:
     async def stop(self) -> None:
         """Whatever fails on the way, the rest is done: nobody's sequence is lost because of another part."""
         if self._working and not self._died.done() and self._settings.lame_duck_seconds:
+            self._not_ready()
             self._api.leave()
             await asyncio.wait((self._died,), timeout=self._settings.lame_duck_seconds)
+        self._not_ready()
         self._api.close()
         async with AsyncExitStack() as last_first:
             if self._page is not None:
@@ -189,6 +205,10 @@ class _Server:
             last_first.push_async_callback(self._drain)
             last_first.push_async_callback(self._calibrations.stop)
             last_first.push_async_callback(self._catalog.stop)
+
+    def _not_ready(self) -> None:
+        if self._page is not None:
+            self._page.ready = False
 
     async def _drain(self) -> None:
         if not self._working or self._died.done():
@@ -204,6 +224,12 @@ class _Server:
             version, network = load_version(repository, key, settings)
         self._metrics.on_offer(key, [label for label, obstacle in version.implementations.items() if obstacle is None])
         return version, network
+
+    def _show_store(self) -> None:
+        reason = None if self._store is None else self._store.watch.reason
+        self._api.show_store(reason)
+        if self._page is not None:
+            self._page.trouble = reason
 
     def _show_soon(self) -> None:
         """Many changes of one moment are shown once, after the catalog has finished with them."""
@@ -240,15 +266,35 @@ def _limits(settings: Settings) -> Limits:
 
 
 def _session_settings(settings: Settings) -> SessionSettings:
+    shared = bool(settings.session_store)
     return SessionSettings(
         idle_seconds=settings.session_idle_seconds,
         max_age_seconds=settings.session_max_age_seconds,
         max_sessions=settings.max_sessions,
         memory_bytes=settings.session_memory_bytes,
         drain_seconds=settings.session_drain_seconds,
-        directory=settings.session_directory or settings.repository / ".sessions",
-        durable_every=DurableEvery.parse(settings.durable_every),
+        directory=None if shared else settings.session_directory or settings.repository / ".sessions",
+        durable_every=None if shared else DurableEvery.parse(settings.durable_every),
+        shared=shared,
+        replica=_replica_name(settings) if shared else "",
+        write_every_feeds=settings.write_every_feeds,
     )
+
+
+def _session_store(settings: Settings, observer: StoreObserver) -> ValkeyStore | None:
+    """Raises NoStoreClient."""
+    url = StoreUrl.parse(settings.session_store)
+    if url is None:
+        return None
+    try:
+        from cellserve.service.sessions.stores.valkey_store import ValkeyStore
+    except ModuleNotFoundError as error:
+        raise NoStoreClient(f"--session-store needs the package {error.name}: pip install 'cellserve[cluster]'") from error
+    return ValkeyStore(url, settings.session_store_prefix, settings.max_sessions, _replica_name(settings), observer)
+
+
+def _replica_name(settings: Settings) -> str:
+    return settings.replica_name or f"{socket.gethostname()}:{settings.port}"
 
 
 def _server_options(settings: Settings) -> ServerOptions:
@@ -266,6 +312,7 @@ def _server_options(settings: Settings) -> ServerOptions:
         tls=settings.tls,
         tokens=settings.tokens,
         administration_from=parsed_networks(settings.administration_from),
+        request_ids_from=parsed_networks(settings.request_ids_from),
         front=settings.front,
     )
 

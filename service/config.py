@@ -15,6 +15,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from cellserve.service.cores import parsed_cores, usable_cores
 from cellserve.service.durable_every import DurableEvery
 from cellserve.service.networks import parsed_networks
+from cellserve.service.store_url import StoreUrl
 from cellserve.service.tls_files import TlsFiles
 
 DEFAULT_REPOSITORY = Path("model-repository")
@@ -37,7 +38,9 @@ ImplementationChoice = Literal["auto", "0", "1", "2", "fused", "onnxruntime", "p
 class Settings(BaseSettings):
     """Settings of `cellserve serve`. Each field is also an environment variable, CELLSERVE_<NAME>; an empty one is none."""
 
-    model_config = SettingsConfigDict(env_prefix="CELLSERVE_", env_ignore_empty=True, frozen=True, extra="forbid")
+    model_config = SettingsConfigDict(
+        env_prefix="CELLSERVE_", env_ignore_empty=True, frozen=True, extra="forbid", hide_input_in_errors=True
+    )
 
     repository: Path = Field(default=DEFAULT_REPOSITORY, description="Folder of the model repository.")
     host: str = Field(default="0.0.0.0", description="Address to listen on, for gRPC and for metrics.")
@@ -155,6 +158,26 @@ class Settings(BaseSettings):
         description="How often live sequences are written while the server runs: 100 is after 100 feeds, 5s every 5 seconds; "
         "none: only when it stops.",
     )
+    session_store: str = Field(
+        default="",
+        repr=False,
+        description="Where replicas share live sequences: valkey://[user:password@]host:port[/db], valkeys:// for TLS "
+        "(docs/cluster.md); none: this server's own memory and disk. durable_every then counts the feeds of each sequence, "
+        "and is 1.",
+    )
+    session_store_prefix: str = Field(
+        default="cellserve",
+        pattern=r"^[A-Za-z0-9._-]{1,64}$",
+        description="What the keys in the session store begin with: clusters that share a store take different ones.",
+    )
+    replica_name: str = Field(
+        default="", max_length=128, description="What this server is called among those that share a store; none: host and port."
+    )
+    request_ids_from: str = Field(
+        default="",
+        description="Networks of proxies whose x-request-id is believed to be the same for every attempt at a request: "
+        "10.0.0.0/8; a feed of a live sequence that was applied is then answered again; none: nobody's.",
+    )
     lame_duck_seconds: SecondsOrZero = Field(
         default=0.0,
         description="How long a stopping server, no longer ready, still takes requests while load balancers turn away.",
@@ -174,9 +197,15 @@ class Settings(BaseSettings):
         DurableEvery.parse(text)
         return text
 
-    @field_validator("administration_from")
+    @field_validator("session_store")
     @classmethod
-    def _check_administration_from(cls, text: str) -> str:
+    def _check_session_store(cls, text: str) -> str:
+        StoreUrl.parse(text)
+        return text
+
+    @field_validator("administration_from", "request_ids_from")
+    @classmethod
+    def _check_networks(cls, text: str) -> str:
         parsed_networks(text)
         return text
 
@@ -194,6 +223,21 @@ class Settings(BaseSettings):
         if self.tls_client_ca is not None and self.tls_certificate is None:
             raise ValueError("--tls-client-ca is given without --tls-certificate and --tls-key; certificates of clients need TLS")
         return self
+
+    @model_validator(mode="after")
+    def _check_store(self) -> Self:
+        every = DurableEvery.parse(self.durable_every)
+        if self.session_store and every is not None and every.feeds is None:
+            raise ValueError(
+                f"--durable-every {self.durable_every} is seconds; with --session-store it is a number of feeds, 1 to lose none"
+            )
+        return self
+
+    @property
+    def write_every_feeds(self) -> int:
+        """Of each sequence, to the session store."""
+        every = DurableEvery.parse(self.durable_every)
+        return 1 if every is None or every.feeds is None else every.feeds
 
     @property
     def tls(self) -> TlsFiles | None:

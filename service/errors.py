@@ -17,6 +17,7 @@ ServiceError
 ├── SequencePosition             SEQUENCE_POSITION          the server stands elsewhere in the sequence; metadata says where
 ├── WrongWeights                 SEQUENCE_WEIGHTS           a snapshot of other weights
 ├── VersionRetired               SEQUENCE_VERSION_RETIRED   the version it ran on has left the server
+├── StoreUnavailable             STORE_UNAVAILABLE          the store of live sequences cannot be reached; whole requests go on
 ├── NotOffered                   NOT_OFFERED                a feature that this server does not have (yet)
 ├── Overloaded                   OVERLOADED                 refused at the door; try again after retry_after_seconds
 ├── Draining                     DRAINING                   the server is stopping
@@ -138,6 +139,10 @@ class WrongWeights(ServiceError):
 
 class VersionRetired(ServiceError):
     reason = "SEQUENCE_VERSION_RETIRED"
+
+
+class StoreUnavailable(ServiceError):
+    reason = "STORE_UNAVAILABLE"
 
 
 class NotOffered(ServiceError):

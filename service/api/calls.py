@@ -20,10 +20,14 @@ from cellserve.service.engine.facts import VersionKey
 
 @dataclass(slots=True)
 class Call:
-    """All but the first two as in RequestFact, filled in on the way. asker: asked only where it matters who asks."""
+    """All but the first three as in RequestFact, filled in on the way. asker: asked only where it matters who asks.
+
+    proxied_id: what a proxy that is believed calls the request, whichever attempt at it this is; None: there is none.
+    """
 
     request_id: str
     asker: Callable[[], Asker] = lambda: ANYBODY
+    proxied_id: Callable[[], str | None] = lambda: None
     version: VersionKey | None = None
     implementation: str = ""
     queue_seconds: float | None = None

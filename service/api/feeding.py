@@ -105,6 +105,7 @@ async def feed(
         position=ask.position,
         epoch=ask.epoch,
         deadline_seconds=ask.deadline_seconds,
+        request_id=call.proxied_id(),
     )
     fed = await door.sessions.feed(ask.model, ask.session_id, asked)
     signature, request = seen[-1]

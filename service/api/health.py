@@ -45,6 +45,11 @@ class HealthServicer(health_pb2_grpc.HealthServicer):  # type: ignore[misc]
         models = {name: Status.SERVING if ready else Status.NOT_SERVING for name, ready in serving.items()}
         self._tell(models | services)
 
+    def set_service(self, name: str, serving: bool) -> None:
+        """name: one of the services."""
+        if not self._closed:
+            self._tell({**self._statuses, name: Status.SERVING if serving else Status.NOT_SERVING})
+
     def close(self) -> None:
         """Everything is NOT_SERVING from now on, and watches end."""
         self._closed = True

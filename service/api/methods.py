@@ -20,6 +20,7 @@ from typing import Any, Final, NamedTuple, NoReturn
 import grpc
 from google.protobuf.message import DecodeError
 
+from cellserve.service.api.access.proxies import Proxies
 from cellserve.service.api.access.rights import Access, Guard
 from cellserve.service.api.call_context import Caller, Ending
 from cellserve.service.api.calls import RequestIds
@@ -50,7 +51,7 @@ class Methods:
     The generated add_…_to_server functions take it in place of the server; a front takes it as its Calls.
     inference: full names of the methods of which each call is one inference request, told to the observer as such.
     live: those of them that go to live sequences, and are always read. access: who may call what. at_door: told of each call
-    that is an inference request.
+    that is an inference request. proxies: whose ids of requests are believed; None: nobody's.
     """
 
     def __init__(
@@ -61,7 +62,9 @@ class Methods:
         access: Access,
         at_door: RequestsAtDoor,
         refusals: Refusals,
+        proxies: Proxies | None = None,
     ) -> None:
+        self._proxied_id = (proxies or Proxies()).request_id
         self._observer = observer
         self._inference = inference
         self._live = live
@@ -133,7 +136,7 @@ class Methods:
         )
 
     def _begun(self, context: Any, kind: RpcKind) -> Rpc:
-        return Rpc(context, kind, self._ids.next(), self._observer, self._refusals)
+        return Rpc(context, kind, self._ids.next(), self._observer, self._refusals, self._proxied_id)
 
     def _unary(self, behaviour: Behaviour, parse: Parse, kind: RpcKind) -> Behaviour:
         async def call(request: bytes, context: Any) -> Any:

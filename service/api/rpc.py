@@ -8,13 +8,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, Final, NamedTuple
 
 import grpc
 
-from cellserve.service.api.call_context import Ending
+from cellserve.service.api.call_context import Caller, Ending
 from cellserve.service.api.calls import Call, enter
 from cellserve.service.api.facts import DoorObserver, RpcMethod
 from cellserve.service.api.failures import told
@@ -50,13 +50,21 @@ class Refusals(NamedTuple):
 
 
 class Rpc:
-    """Made when it begins."""
+    """Made when it begins. proxied_id: as Call has it, of whoever calls."""
 
     __slots__ = ("_call", "_context", "_kind", "_observer", "_refusals", "_started_seconds")
 
-    def __init__(self, context: Any, kind: RpcKind, request_id: str, observer: DoorObserver, refusals: Refusals) -> None:
+    def __init__(
+        self,
+        context: Any,
+        kind: RpcKind,
+        request_id: str,
+        observer: DoorObserver,
+        refusals: Refusals,
+        proxied_id: Callable[[Caller], str | None],
+    ) -> None:
         self._started_seconds = time.perf_counter()
-        self._call = Call(request_id, partial(asker_of, context))
+        self._call = Call(request_id, partial(asker_of, context), partial(proxied_id, context))
         self._refusals = refusals
         self._context = context
         self._kind = kind

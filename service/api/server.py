@@ -8,6 +8,7 @@ from typing import Final
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection, reflection_pb2_grpc
 
+from cellserve.service.api.access.proxies import Proxies
 from cellserve.service.api.access.rights import Access, LocalAdministration, TokenAccess
 from cellserve.service.api.access.tokens import read_tokens
 from cellserve.service.api.door import Door
@@ -42,6 +43,7 @@ _INFERENCE: Final = frozenset((f"/{SERVICES[0]}/ModelInfer", f"/{SERVICES[1]}/Ru
 _REFLECTED: Final = (*SERVICES, health_pb2.DESCRIPTOR.services_by_name["Health"].full_name, reflection.SERVICE_NAME)
 
 
+LIVE_SEQUENCES: Final = f"{SERVICES[1]}/live"  # in health: whether feeds are answered
 _QUIET_SECONDS: Final = 0.05
 _REFUSED: Final = "overload: %(total)d requests refused and told when to come again (%(causes)s)"
 
@@ -54,7 +56,8 @@ class ApiServer:
     ) -> None:
         """Raises UnusableFile: one of `options`."""
         self._door = door
-        self.health = HealthServicer(SERVICES)
+        self.health = HealthServicer((*SERVICES, LIVE_SEQUENCES))
+        self._troubles: dict[str, str] = {}  # of the server itself, by name
         self._observer = observer
         self._refusal_log = CountedLog(_REFUSED)
         self._gate = Gate()
@@ -64,7 +67,8 @@ class ApiServer:
             self._gate, door.execution.expects, door.execution.turn_away, self._refusal_log, observer
         )
         refusals = Refusals(self._gate, self._turning_away, self._refusal_log)
-        self._methods = Methods(observer, _INFERENCE, _LIVE, _access(options), door.execution.at_door, refusals)
+        proxies = Proxies(options.request_ids_from)
+        self._methods = Methods(observer, _INFERENCE, _LIVE, _access(options), door.execution.at_door, refusals, proxies)
         open_inference_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(self._inference, self._methods)  # type: ignore[no-untyped-call]
         sequences = TypedSequencesServicer(door, observer, self._refusal_log)
         cellserve_pb2_grpc.add_SequencesServicer_to_server(sequences, self._methods)  # type: ignore[no-untyped-call]
@@ -100,7 +104,13 @@ class ApiServer:
             details[one.name] = words
             if one.alias == STABLE:
                 details[one.model] = words
-        self.health.set_models(serving, details)
+        self.health.set_models(serving, self._troubles | details)
+
+    def show_store(self, trouble: str | None) -> None:
+        """trouble: why feeds of live sequences are refused while all else is answered; None: they are not."""
+        self._troubles = {} if trouble is None else {LIVE_SEQUENCES: f"live sequences are refused: {trouble}"}
+        self.health.set_service(LIVE_SEQUENCES, trouble is None)
+        self.show_models()
 
     def leave(self) -> None:
         """Not ready any more, so that load balancers turn away; what comes is still taken."""

@@ -38,6 +38,7 @@ CODES: Final[dict[str, grpc.StatusCode]] = {
     "SEQUENCE_POSITION": grpc.StatusCode.FAILED_PRECONDITION,
     "SEQUENCE_WEIGHTS": grpc.StatusCode.FAILED_PRECONDITION,
     "SEQUENCE_VERSION_RETIRED": grpc.StatusCode.FAILED_PRECONDITION,
+    "STORE_UNAVAILABLE": grpc.StatusCode.UNAVAILABLE,
     "NOT_OFFERED": grpc.StatusCode.UNIMPLEMENTED,
     "OVERLOADED": grpc.StatusCode.RESOURCE_EXHAUSTED,
     "DRAINING": grpc.StatusCode.UNAVAILABLE,
@@ -52,7 +53,7 @@ CODES: Final[dict[str, grpc.StatusCode]] = {
 }
 
 # Where an error that may pass with time says nothing itself.
-_RETRY_AFTER_SECONDS: Final[dict[str, float]] = {"OVERLOADED": 0.1, "DRAINING": 1.0}
+_RETRY_AFTER_SECONDS: Final[dict[str, float]] = {"OVERLOADED": 0.1, "DRAINING": 1.0, "STORE_UNAVAILABLE": 1.0}
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,9 +1,10 @@
 """When to try again, and how long to wait first. Pure: the clock and the dice are passed in; knows no channel.
 
 Only calls without side effects are retried (every Run is one), and only after refusals that another attempt may not meet:
-nobody answered, the server is overloaded, draining or loading. Waits grow exponentially with full jitter (Brooker, "Exponential
-Backoff And Jitter", 2015), start no earlier than the server's own hint, and never reach past the caller's deadline: a hint that
-does is final at once. Where nobody answered, the next attempt also waits for a connection, and goes as soon as there is one.
+nobody answered, the server is overloaded, draining, loading or without its store. Waits grow exponentially with full jitter
+(Brooker, "Exponential Backoff And Jitter", 2015), start no earlier than the server's own hint, and never reach past the caller's
+deadline: a hint that does is final at once. Where nobody answered, the next attempt also waits for a connection, and goes as
+soon as there is one.
 """
 
 from __future__ import annotations
@@ -14,9 +15,17 @@ from dataclasses import dataclass
 from typing import Final
 
 from cellserve.service.client.errors import ServerNotTrusted, ServiceUnavailable
-from cellserve.service.errors import RETRY_TICKET_KEY, DeadlineExpired, Draining, Overloaded, ServiceError, VersionUnavailable
+from cellserve.service.errors import (
+    RETRY_TICKET_KEY,
+    DeadlineExpired,
+    Draining,
+    Overloaded,
+    ServiceError,
+    StoreUnavailable,
+    VersionUnavailable,
+)
 
-RETRYABLE: tuple[type[ServiceError], ...] = (ServiceUnavailable, Overloaded, Draining, VersionUnavailable)
+RETRYABLE: tuple[type[ServiceError], ...] = (ServiceUnavailable, Overloaded, Draining, StoreUnavailable, VersionUnavailable)
 
 _MOST_DOUBLINGS: Final = 30
 _LEAST_ROOM_SECONDS: Final = 0.02  # before the deadline: with less, another attempt could not be answered

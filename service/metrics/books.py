@@ -16,10 +16,19 @@ from prometheus_client import CollectorRegistry, Counter, Gauge
 from cellserve.models.measuring.traffic import TrafficKind
 from cellserve.service.api.facts import CONNECTION_ENDS, ConnectionFact, RequestFact, RpcMethod, TurnedAway
 from cellserve.service.engine.facts import IterationFact, SequenceFact, VersionKey
-from cellserve.service.metrics.facts import Fact, LoopFact, RpcEnd, SessionChange, SessionStep
+from cellserve.service.metrics.facts import (
+    Fact,
+    LoopFact,
+    RpcEnd,
+    SessionChange,
+    SessionStep,
+    StoreCall,
+    StoreRecords,
+    StoreState,
+)
 from cellserve.service.metrics.group_by import group_by
 from cellserve.service.metrics.histograms import Histogram
-from cellserve.service.metrics.series import RpcFamilies, RunFamilies, RunSeries
+from cellserve.service.metrics.series import RpcFamilies, RunFamilies, RunSeries, StoreFamilies
 from cellserve.service.metrics.statistics import Statistics
 
 SECONDS: Final = (50e-6, 100e-6, 250e-6, 500e-6, 1e-3, 2.5e-3, 5e-3, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
@@ -52,6 +61,7 @@ _REFUSALS: Final = frozenset(
         "SEQUENCE_POSITION",
         "SEQUENCE_WEIGHTS",
         "SEQUENCE_VERSION_RETIRED",
+        "STORE_UNAVAILABLE",
         "NOT_OFFERED",
         "OVERLOADED",
         "DRAINING",
@@ -79,6 +89,9 @@ class Books:
             TurnedAway: self._book_turned_away,
             SessionChange: self._book_session_changes,
             SessionStep: self._book_session_steps,
+            StoreCall: self._book_store_calls,
+            StoreState: self._book_store_states,
+            StoreRecords: self._book_store_records,
         }
 
         def histogram(name: str, text: str, buckets: Sequence[float], labels: Sequence[str] = _RUN) -> Histogram:
@@ -117,6 +130,18 @@ class Books:
             "session_step_duration_seconds", "Feeds of live sequences, from the door to the reply.", SECONDS, _VERSION
         )
         self._session_events = counter("cellserve_session_events", "What became of live sequences.", (*_VERSION, "event"))
+
+        def store() -> StoreFamilies:
+            return StoreFamilies(
+                histogram("session_store_duration_seconds", "Answers of the session store.", SECONDS, ("operation",)),
+                histogram("session_store_records", "Records in one call of the session store.", ROWS, ("operation",)),
+                Gauge("cellserve_session_store_available", "0 while the session store cannot be used.", registry=registry),
+                counter("cellserve_session_store_degraded_seconds", "Time in which the session store could not be used.", ()),
+                Gauge("cellserve_session_store_sequences", "Live sequences of all replicas.", registry=registry),
+            )
+
+        self._make_store = store
+        self._store: StoreFamilies | None = None  # made with the first fact: most servers have none
         self._rejected = counter("cellserve_rejected", "Inference requests turned away at the door.", ("reason",))
         self._overload = counter("cellserve_overload_refused", "Requests refused for overload, by what was short.", ("cause",))
         self._connections = Gauge("cellserve_connections", "Connections open at the front on frames.", registry=registry)
@@ -218,6 +243,26 @@ class Books:
         for version, of_version in group_by(steps, attrgetter("version")).items():
             if version not in self._unloaded:
                 self._session_steps.labels(*_version_labels(version)).add([step.seconds for step in of_version])
+
+    def _book_store_calls(self, calls: list[StoreCall]) -> None:
+        store = self._store_families()
+        for operation, alike in group_by(calls, attrgetter("operation")).items():
+            store.seconds.labels(operation).add([call.seconds for call in alike])
+            store.records.labels(operation).add([call.records for call in alike])
+
+    def _book_store_states(self, states: list[StoreState]) -> None:
+        store = self._store_families()
+        store.available.set(0 if states[-1].away else 1)
+        store.degraded.inc(sum([state.seconds for state in states]))
+
+    def _book_store_records(self, records: list[StoreRecords]) -> None:
+        self._store_families().sequences.set(records[-1].live)
+
+    def _store_families(self) -> StoreFamilies:
+        if self._store is None:
+            self._store = self._make_store()
+            self._store.available.set(1)
+        return self._store
 
     def _by_live_run(self, facts: list[Any]) -> list[tuple[tuple[Any, str], list[Any]]]:
         groups = group_by(facts, attrgetter("version", "implementation"))

@@ -37,6 +37,27 @@ class LoopFact(NamedTuple):
     lag_seconds: float
 
 
+class StoreCall(NamedTuple):
+    """The session store has answered. records: that it was about."""
+
+    operation: str
+    records: int
+    seconds: float
+
+
+class StoreState(NamedTuple):
+    """Whether the session store can be reached. seconds: that it has been away since this was told last."""
+
+    away: bool
+    seconds: float
+
+
+class StoreRecords(NamedTuple):
+    """Live sequences in the session store."""
+
+    live: int
+
+
 # A method stands for one rpc of it that has started.
 Fact = (
     IterationFact
@@ -49,4 +70,7 @@ Fact = (
     | TurnedAway
     | SessionChange
     | SessionStep
+    | StoreCall
+    | StoreState
+    | StoreRecords
 )

@@ -18,7 +18,16 @@ from cellserve.models.measuring.traffic import TrafficKind
 from cellserve.service.api.facts import ConnectionFact, RequestFact, RpcMethod, TurnedAway
 from cellserve.service.engine.facts import IterationFact, LaneFact, SequenceFact, VersionKey
 from cellserve.service.metrics.books import Books
-from cellserve.service.metrics.facts import Fact, LoopFact, RpcEnd, SessionChange, SessionStep
+from cellserve.service.metrics.facts import (
+    Fact,
+    LoopFact,
+    RpcEnd,
+    SessionChange,
+    SessionStep,
+    StoreCall,
+    StoreRecords,
+    StoreState,
+)
 from cellserve.service.metrics.gauges import Gauges
 from cellserve.service.metrics.ledger import Ledger, Soon, now
 from cellserve.service.metrics.page import MetricsPage
@@ -90,6 +99,17 @@ class Metrics:
 
     def on_session_step(self, version: VersionKey, seconds: float) -> None:
         self._ledger.tell(SessionStep(version, seconds))
+
+    # --- the session store's observer ---
+
+    def on_store_call(self, operation: str, records: int, seconds: float) -> None:
+        self._ledger.tell(StoreCall(operation, records, seconds))
+
+    def on_store_away(self, away: bool, seconds: float) -> None:
+        self._ledger.tell(StoreState(away, seconds))
+
+    def on_store_records(self, live: int) -> None:
+        self._ledger.tell(StoreRecords(live))
 
     # --- the catalog's observer ---
 

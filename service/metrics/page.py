@@ -1,4 +1,4 @@
-"""The HTTP page /metrics, and nothing else, on threads of its own. Knows a registry, not what is in it."""
+"""The HTTP pages /metrics and /readyz, on threads of their own. Knows a registry, not what is in it."""
 
 from __future__ import annotations
 
@@ -7,16 +7,25 @@ import socketserver
 import threading
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Final
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 
+_TEXT: Final = "text/plain; charset=utf-8"
+
 
 class MetricsPage:
-    """Serves from the moment it exists until `close`. `port`: the real one, where 0 was asked for."""
+    """Serves from the moment it exists until `close`. `port`: the real one, where 0 was asked for.
+
+    ready: whether requests are taken; trouble: why those of live sequences are refused all the same. Set on any thread.
+    """
 
     def __init__(self, registry: CollectorRegistry, host: str, port: int) -> None:
         self._server = _HttpServer(registry, host, port)
+        self._server.page = self
+        self.ready = False
+        self.trouble: str | None = None
         self.port: int = self._server.server_address[1]
         self._thread = threading.Thread(target=self._server.serve_forever, name="cellserve-metrics", daemon=True)
         self._thread.start()
@@ -28,6 +37,7 @@ class MetricsPage:
 
 
 class _HttpServer(ThreadingHTTPServer):
+    page: MetricsPage
     daemon_threads = True
     block_on_close = False  # an idle keep-alive connection must not hold up the end
 
@@ -48,8 +58,12 @@ class _Handler(BaseHTTPRequestHandler):
     timeout = 60
 
     def do_GET(self) -> None:
-        if self.path.partition("?")[0] != "/metrics":
-            self._answer(HTTPStatus.NOT_FOUND, "text/plain; charset=utf-8", b"only /metrics is here\n")
+        path = self.path.partition("?")[0]
+        if path == "/readyz":
+            self._answer(*_readiness(self.server.page))
+            return
+        if path != "/metrics":
+            self._answer(HTTPStatus.NOT_FOUND, _TEXT, b"only /metrics and /readyz are here\n")
             return
         encode, content_type = choose_encoder(self.headers.get("Accept", ""))
         self._answer(HTTPStatus.OK, content_type, encode(self.server.registry))
@@ -63,3 +77,12 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
+
+
+def _readiness(page: MetricsPage) -> tuple[HTTPStatus, str, bytes]:
+    """Ready is who answers whole requests: where only live sequences are refused, the page says so, and nobody is turned away."""
+    if not page.ready:
+        return HTTPStatus.SERVICE_UNAVAILABLE, _TEXT, b"not ready\n"
+    if page.trouble is None:
+        return HTTPStatus.OK, _TEXT, b"ready\n"
+    return HTTPStatus.OK, _TEXT, f"ready, but live sequences are refused: {page.trouble}\n".encode()

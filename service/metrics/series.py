@@ -9,7 +9,7 @@ from collections import Counter as Tally
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from prometheus_client import Counter
+from prometheus_client import Counter, Gauge
 
 from cellserve.service.api.facts import RequestFact, RpcMethod
 from cellserve.service.engine.facts import IterationFact, SequenceFact
@@ -97,6 +97,16 @@ class RpcFamilies(NamedTuple):
         for code, number in Tally([end.code for end in ends]).items():
             self.handled.labels(*method, grpc_code(code)).inc(number)
         self.seconds.labels(*method).add([end.seconds for end in ends])
+
+
+class StoreFamilies(NamedTuple):
+    """What is told of the store that replicas share."""
+
+    seconds: Histogram
+    records: Histogram
+    available: Gauge
+    degraded: Counter
+    sequences: Gauge
 
 
 def grpc_code(name: str) -> str:

@@ -323,7 +323,7 @@ class ListSequencesReply(_message.Message):
     def __init__(self, sequences: _Optional[_Iterable[_Union[SequenceInfo, _Mapping]]] = ...) -> None: ...
 
 class SequenceInfo(_message.Message):
-    __slots__ = ("model", "sequence_id", "version", "position", "epoch", "age_seconds", "idle_seconds", "bytes", "state")
+    __slots__ = ("model", "sequence_id", "version", "position", "epoch", "age_seconds", "idle_seconds", "bytes", "state", "replica")
     class Residence(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
         __slots__ = ()
         UNSPECIFIED: _ClassVar[SequenceInfo.Residence]
@@ -343,6 +343,7 @@ class SequenceInfo(_message.Message):
     IDLE_SECONDS_FIELD_NUMBER: _ClassVar[int]
     BYTES_FIELD_NUMBER: _ClassVar[int]
     STATE_FIELD_NUMBER: _ClassVar[int]
+    REPLICA_FIELD_NUMBER: _ClassVar[int]
     model: str
     sequence_id: str
     version: int
@@ -352,7 +353,8 @@ class SequenceInfo(_message.Message):
     idle_seconds: float
     bytes: int
     state: SequenceInfo.Residence
-    def __init__(self, model: _Optional[str] = ..., sequence_id: _Optional[str] = ..., version: _Optional[int] = ..., position: _Optional[int] = ..., epoch: _Optional[str] = ..., age_seconds: _Optional[float] = ..., idle_seconds: _Optional[float] = ..., bytes: _Optional[int] = ..., state: _Optional[_Union[SequenceInfo.Residence, str]] = ...) -> None: ...
+    replica: str
+    def __init__(self, model: _Optional[str] = ..., sequence_id: _Optional[str] = ..., version: _Optional[int] = ..., position: _Optional[int] = ..., epoch: _Optional[str] = ..., age_seconds: _Optional[float] = ..., idle_seconds: _Optional[float] = ..., bytes: _Optional[int] = ..., state: _Optional[_Union[SequenceInfo.Residence, str]] = ..., replica: _Optional[str] = ...) -> None: ...
 
 class VersionStatus(_message.Message):
     __slots__ = ("model", "version", "state", "reason", "aliases")

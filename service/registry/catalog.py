@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -64,6 +65,7 @@ class Catalog:
         self._recorder = ServedRecorder(repository, self._pointers.record)
         self._wanted: frozenset[VersionKey] = frozenset()
         self._asked_for: set[VersionKey] = set()
+        self._pinned: Counter[VersionKey] = Counter()  # being loaded for what has begun on them
         self._unloaded_models: set[str] = set()
         self._subscribers: list[Callable[[VersionStatus], None]] = []
         self._disk_subscribers: list[Callable[[], None]] = []
@@ -111,15 +113,26 @@ class Catalog:
 
         Raises InvalidInput, UnknownModel, UnknownVersion, VersionFailed, VersionUnavailable (unloaded on request, or replaced).
         """
-        while True:
-            key = await self._find(model, version)
-            record = self._live.record(key)
-            self._check_available(key, record)
-            if key not in self._wanted and parse_version(version) is not None:
-                self._asked_for.add(key)
-            if record.loaded is not None:
-                return self._live.lend(key, record.loaded)
-            await asyncio.shield(self._start_load(key))
+        return await self._acquire(model, version, pinned=False)
+
+    async def acquire_pinned(self, model: str, version: int) -> Lease:
+        """As `acquire`, for what has begun on this version: loaded if need be, but no longer kept than it is leased.
+
+        A version on its way out stays on its way. Raises as `acquire`.
+        """
+        key = VersionKey(model, version)
+        self._pinned[key] += 1  # or it might leave between its load and the lease
+        try:
+            return await self._acquire(model, str(version), pinned=True)
+        finally:
+            self._pinned[key] -= 1
+            if not self._pinned[key]:
+                del self._pinned[key]
+                self._start_runner()
+
+    def is_wanted(self, key: VersionKey) -> bool:
+        """Whether it stays loaded, whoever has begun on it."""
+        return key in self._wanted or key in self._asked_for or key in self._pointers.kept()
 
     def ready(self, model: str, version: str = "") -> bool:
         """Whether a request for it would be served at once. False for what is unknown."""
@@ -279,8 +292,19 @@ class Catalog:
         self._recorder.record(self._snapshot.models)
 
     def _to_keep(self) -> frozenset[VersionKey]:
-        kept = self._wanted | self._asked_for | self._pointers.kept()
+        kept = self._wanted | self._asked_for | self._pinned.keys() | self._pointers.kept()
         return frozenset(key for key in kept if key.model not in self._unloaded_models and not self._live.record(key).replaced)
+
+    async def _acquire(self, model: str, version: str, *, pinned: bool) -> Lease:
+        while True:
+            key = await self._find(model, version)
+            record = self._live.record(key)
+            self._check_available(key, record)
+            if not pinned and key not in self._wanted and parse_version(version) is not None:
+                self._asked_for.add(key)
+            if record.loaded is not None:
+                return self._live.lend(key, record.loaded, keep=not pinned)
+            await asyncio.shield(self._start_load(key))
 
     # --- acts ---
 

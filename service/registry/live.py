@@ -103,11 +103,12 @@ class LiveVersions:
             self.announce(key, VersionState.LOADING)
         return record.loading
 
-    def lend(self, key: VersionKey, version: LoadedVersion) -> Lease:
-        """A counted use. A version on its way out stays."""
+    def lend(self, key: VersionKey, version: LoadedVersion, *, keep: bool = True) -> Lease:
+        """A counted use. keep: a version on its way out stays; else it goes with its last use."""
         record = self.record(key)
         record.leases += 1
-        self.keep(key)
+        if keep:
+            self.keep(key)
         return Lease(version, lambda: self._give_back(key, record))
 
     def keep(self, key: VersionKey) -> None:

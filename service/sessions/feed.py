@@ -38,7 +38,8 @@ class Feed:
 
     start: begins the sequence, on `version` (as on the wire; ignored otherwise); restart: even if it is live. end: it is over
     after this feed. position: time steps that the client knows to be consumed; the feed is applied there or nowhere, and at most
-    once. epoch: the server's, as the client knows it. deadline_seconds: on time.monotonic's clock.
+    once. epoch: the server's, as the client knows it. deadline_seconds: on time.monotonic's clock. request_id: the same for every
+    attempt at the request, by whoever is believed to see to it; None: nobody is.
     """
 
     check: Callable[[LoadedVersion], CheckedFeed]
@@ -49,6 +50,7 @@ class Feed:
     position: int | None = None
     epoch: str | None = None
     deadline_seconds: float | None = None
+    request_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

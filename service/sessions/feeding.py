@@ -13,16 +13,17 @@ import numpy.typing as npt
 
 from cellserve.service.engine.batch import Delivery
 from cellserve.service.engine.sequence import Work
-from cellserve.service.errors import InvalidInput, NotCausal, SequenceExists, SequenceLost, SequencePosition
+from cellserve.service.errors import InvalidInput, NotCausal, SequenceExists, SequencePosition
 from cellserve.service.registry.lease import LoadedVersion
 from cellserve.service.sessions.capacity import Capacity
 from cellserve.service.sessions.feed import CheckedFeed, Feed, FeedReply
 from cellserve.service.sessions.live import LiveSessions
 from cellserve.service.sessions.observer import SessionObserver
-from cellserve.service.sessions.replies import Replies
 from cellserve.service.sessions.session import Session
 from cellserve.service.sessions.states import States
 from cellserve.service.sessions.storage.pins import Pin
+from cellserve.service.sessions.stores.own import lost
+from cellserve.service.sessions.stores.truth import Applied, Truth
 from cellserve.service.sessions.versions import Versions
 
 Run = Callable[[Sequence[Work]], Awaitable[list[Delivery]]]
@@ -38,7 +39,7 @@ class Feeding:
         live: LiveSessions,
         states: States,
         capacity: Capacity,
-        replies: Replies,
+        truth: Truth,
         observer: SessionObserver,
     ) -> None:
         self._run = run
@@ -46,7 +47,7 @@ class Feeding:
         self._live = live
         self._states = states
         self._capacity = capacity
-        self._replies = replies
+        self._truth = truth
         self._observer = observer
 
     async def start(self, session: Session, feed: Feed) -> FeedReply:
@@ -70,7 +71,7 @@ class Feeding:
         """Raises SequenceLost, SequencePosition, InvalidInput, and what the engine raises."""
         epoch = self._live.epoch(session)
         self._require_epoch(session, feed, epoch)
-        if feed.position != session.position and feed.position is not None:
+        if feed.request_id is not None or (feed.position != session.position and feed.position is not None):
             again = self.repeated(session, feed)
             if again is not None:
                 return again
@@ -85,18 +86,17 @@ class Feeding:
         before = session.position
         reply = self._reply(session, checked, before + steps, epoch, pin.version, delivery)
         if feed.end:
-            self._live.end(session, "ended")
+            await self._truth.end(session, Applied(feed, checked, before, reply))
         elif delivery is not None:
-            self._live.advance(session, delivery.state, steps)
+            await self._truth.advance(session, pin, delivery.state, steps, Applied(feed, checked, before, reply))
         else:
-            session.confirmed = True
-        if steps or feed.end:  # an empty feed hides no answer
-            self._replies.put(session.key, feed, checked, before, reply)
+            session.confirmed = True  # an empty feed hides no answer
         return reply
 
     def repeated(self, session: Session, feed: Feed) -> FeedReply | None:
         """The answer given before to the very same feed."""
-        reply = None if feed.position is None else self._replies.match(session.key, feed)
+        known = feed.position is not None or feed.request_id is not None
+        reply = self._truth.repeated(session, feed) if known else None
         if reply is not None:
             self._observer.on_session_event(reply.version.key, "repeated")
         return reply
@@ -111,13 +111,11 @@ class Feeding:
             if checked.steps:
                 delivery = await self._compute(pin, checked, state, feed, want_state=True)
                 state = delivery.state
-            restarted = session.pin is not None
-            self._live.end(session, None)
-            first = pin.version.state_layout.first_rows(1)[0] if state is None else state
-            self._live.begin(session, pin, first, checked.steps)
+            restarted, life = session.pin is not None, self._live.epochs.new_life()
+            reply = self._reply(session, checked, checked.steps, self._live.epochs.of(life), pin.version, delivery)
+            begun = pin.version.state_layout.first_rows(1)[0] if state is None else state
+            await self._truth.begin(session, pin, begun, checked.steps, life, Applied(feed, checked, 0, reply))
         self._observer.on_session_event(pin.key, "restarted" if restarted else "started")
-        reply = self._reply(session, checked, checked.steps, self._live.epoch(session), pin.version, delivery)
-        self._replies.put(session.key, feed, checked, 0, reply)
         return reply
 
     async def _run_at_once(self, session: Session, pin: Pin, feed: Feed, checked: CheckedFeed) -> FeedReply:
@@ -125,15 +123,12 @@ class Feeding:
         delivery = None
         if checked.steps:
             delivery = await self._compute(pin, checked, checked.initial_state, feed, want_state=checked.want_state)
-        restarted = session.pin is not None
-        self._live.end(session, None)
-        self._live.tombstones.remove(session.key)
-        self._live.on_change(session.key)
-        self._observer.on_session_event(pin.key, "restarted" if restarted else "started")
-        self._observer.on_session_event(pin.key, "ended")
         epoch = self._live.epochs.of(self._live.epochs.new_life())
         reply = self._reply(session, checked, checked.steps, epoch, pin.version, delivery)
-        self._replies.put(session.key, feed, checked, 0, reply)
+        restarted = session.pin is not None
+        await self._truth.replace(session, Applied(feed, checked, 0, reply))
+        self._observer.on_session_event(pin.key, "restarted" if restarted else "started")
+        self._observer.on_session_event(pin.key, "ended")
         return reply
 
     async def _compute(
@@ -195,7 +190,3 @@ def require_position(session: Session, feed: Feed, epoch: str) -> None:
             field="position",
             metadata=metadata,
         )
-
-
-def lost(sentence: str, epoch: str) -> SequenceLost:
-    return SequenceLost(f"{sentence}; start it again", field="epoch", metadata={"epoch": epoch})

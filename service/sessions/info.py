@@ -14,6 +14,7 @@ class SessionInfo:
     """position: time steps consumed. age_seconds: since its start. idle_seconds: since its last use; 0 while it is active.
 
     bytes: of its recurrent state. state: active (a request is under way), idle, or parked (idle, and its state is on disk).
+    replica: where several share a store, which of them worked with it last.
     """
 
     model: str
@@ -25,3 +26,4 @@ class SessionInfo:
     idle_seconds: float
     bytes: int
     state: SessionState
+    replica: str = ""

@@ -30,6 +30,7 @@ _EVENTS: dict[Ending, SessionEvent] = {
     Ending.EVICTED: "evicted",
     Ending.RETIRED: "retired",
     Ending.CHANGED: "retired",
+    Ending.DAMAGED: "refused",
 }
 
 
@@ -109,13 +110,13 @@ class LiveSessions:
 
     # --- lives ---
 
-    def begin(self, session: Session, pin: Pin, state: npt.NDArray[np.float32], position: int) -> None:
-        """In the turn of `session`, which is not live. state: [width], copied."""
+    def begin(self, session: Session, pin: Pin, state: npt.NDArray[np.float32], position: int, life: int | None = None) -> None:
+        """In the turn of `session`, which is not live. state: [width], copied. life: None: the next one."""
         session.pin = self.pins.share(pin)
         pin.sessions += 1
         session.row = pin.slab.put(pin.resting(state))
         session.position = position
-        session.life = self.epochs.new_life()
+        session.life = self.epochs.new_life() if life is None else life
         session.former = ()
         session.confirmed = True
         session.created_seconds = session.used_seconds = self._clock()
@@ -219,7 +220,7 @@ class LiveSessions:
 
     def epoch(self, session: Session) -> str:
         """What clients are told, and are asked for."""
-        return self.epochs.of(session.life)
+        return self.epochs.of(session.life) if session.copy is None else session.copy.epoch
 
     def coldest(self, rows: int) -> list[Session]:
         """Up to `rows` idle sequences whose states are in memory, longest idle first (those of one model together)."""
@@ -262,7 +263,10 @@ class LiveSessions:
         return pin.ends_seconds is not None and pin.ends_seconds <= now
 
     def _bury(self, session: Session, ending: Ending) -> None:
-        self.end(session, _EVENTS[ending], ending)
+        if self._settings.shared:
+            self.end(session, None)  # only a copy; whether its sequence is over is for the store to say
+        else:
+            self.end(session, _EVENTS[ending], ending)
 
 
 def _nobody_asks(key: SessionKey) -> None:

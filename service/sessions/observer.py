@@ -7,7 +7,20 @@ from typing import Final, Literal, NamedTuple, Protocol
 from cellserve.service.engine.facts import VersionKey
 
 SessionEvent = Literal[
-    "started", "restarted", "ended", "expired", "evicted", "retired", "restored", "parked", "unparked", "lost", "repeated"
+    "started",
+    "restarted",
+    "ended",
+    "expired",
+    "evicted",
+    "retired",
+    "restored",
+    "parked",
+    "unparked",
+    "lost",
+    "repeated",
+    "loaded",
+    "conflict",
+    "refused",
 ]
 EVENTS: Final[tuple[SessionEvent, ...]] = (
     "started",
@@ -21,6 +34,9 @@ EVENTS: Final[tuple[SessionEvent, ...]] = (
     "unparked",
     "lost",  # a feed came for one that this server does not have since its restart
     "repeated",  # a feed was answered again, and not applied again
+    "loaded",  # from the session store
+    "conflict",  # another replica had moved on: the record in the session store was not the one expected
+    "refused",  # a record in the session store that is damaged, or of other weights
 )
 
 

@@ -1,4 +1,4 @@
-"""The last answer of each sequence whose client counts positions, so that a repeated feed gets it again. Bounded in bytes.
+"""The last answer of each sequence whose feeds have positions or ids, so that a repeated feed gets it again. Bounded in bytes.
 
 An answer outlives the end of its sequence: the reply to the last feed may be lost like any other. Pure.
 """
@@ -24,6 +24,7 @@ class Remembered(NamedTuple):
     """position: where the feed was applied. fingerprint: of what was fed."""
 
     reply: FeedReply
+    request_id: str | None
     position: int
     start: bool
     end: bool
@@ -43,13 +44,13 @@ class Replies:
     def put(self, key: SessionKey, feed: Feed, checked: CheckedFeed, position: int, reply: FeedReply) -> None:
         """`feed` was applied at `position`. Takes the place of the sequence's earlier answer."""
         self.forget(key)
-        if feed.position is None:
+        if feed.position is None and feed.request_id is None:
             return
         size = _size(reply.delivery)
         if size > min(self._one_bytes, self._limit_bytes):
             return
         kept = replace(reply, delivery=_own(reply.delivery), repeated=True)
-        self._remembered[key] = Remembered(kept, position, feed.start, feed.end, fingerprint(checked), size)
+        self._remembered[key] = Remembered(kept, feed.request_id, position, feed.start, feed.end, fingerprint(checked), size)
         self.bytes += size
         while self.bytes > self._limit_bytes:
             self.bytes -= self._remembered.popitem(last=False)[1].bytes
@@ -57,7 +58,9 @@ class Replies:
     def match(self, key: SessionKey, feed: Feed) -> FeedReply | None:
         """The answer to the very same feed, None if there is none. Raises what `feed.check` raises."""
         known = self._remembered.get(key)
-        if known is None or (feed.position, feed.start, feed.end) != (known.position, known.start, known.end):
+        if known is None or (feed.start, feed.end) != (known.start, known.end):
+            return None
+        if feed.position != known.position and (feed.request_id is None or feed.request_id != known.request_id):
             return None
         same = fingerprint(feed.check(known.reply.version)) == known.fingerprint
         return known.reply if same else None

@@ -16,18 +16,21 @@ from cellserve.service.sessions.tombstones import SessionKey
 if TYPE_CHECKING:
     from cellserve.service.sessions.storage.parking import ParkedRow
     from cellserve.service.sessions.storage.pins import Pin
+    from cellserve.service.sessions.stores.copy import StoredCopy
 
 
 class Session:
     """pin: the version it stays on. row: its state in memory; parked: its state on disk; one of the two while it has a pin.
 
     position: time steps consumed. life: its number among all that began here (epochs.py). former: its epochs on servers before
-    this one. confirmed: False after a crash until a client has shown that it knows where the sequence stands now.
+    this one. copy: what is known of its record, where replicas share a store. confirmed: False after a crash until a client has
+    shown that it knows where the sequence stands now.
     """
 
     __slots__ = (
         "busy",
         "confirmed",
+        "copy",
         "created_seconds",
         "former",
         "key",
@@ -51,6 +54,7 @@ class Session:
         self.life = 0
         self.former: tuple[str, ...] = ()
         self.confirmed = True
+        self.copy: StoredCopy | None = None
         self.busy = False
         self.waiting: deque[asyncio.Future[None]] | None = None
 

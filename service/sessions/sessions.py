@@ -8,8 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
+from typing import TypeVar
+
+import numpy as np
+import numpy.typing as npt
 
 from cellserve.service.errors import SequenceExists, SequenceUnknown, ServiceError, WrongWeights
 from cellserve.service.registry.lease import Lease
@@ -18,7 +22,7 @@ from cellserve.service.sessions.capacity import Capacity
 from cellserve.service.sessions.durability.durability import Durability
 from cellserve.service.sessions.durability.revival import Revival
 from cellserve.service.sessions.feed import Feed, FeedReply
-from cellserve.service.sessions.feeding import Feeding, Run, lost, require_causal
+from cellserve.service.sessions.feeding import Feeding, Run, require_causal
 from cellserve.service.sessions.ids import check_id, new_id
 from cellserve.service.sessions.info import SessionInfo
 from cellserve.service.sessions.live import LiveSessions
@@ -28,15 +32,25 @@ from cellserve.service.sessions.session import Session
 from cellserve.service.sessions.settings import SessionSettings
 from cellserve.service.sessions.states import States
 from cellserve.service.sessions.storage import snapshot as snapshots
+from cellserve.service.sessions.storage.pins import Pin
+from cellserve.service.sessions.stores.own import OwnTruth
+from cellserve.service.sessions.stores.shared import SharedTruth
+from cellserve.service.sessions.stores.store import Store
+from cellserve.service.sessions.stores.truth import Truth
 from cellserve.service.sessions.tombstones import SessionKey
 from cellserve.service.sessions.versions import Versions
+
+Result = TypeVar("Result")
 
 _MAX_SNAPSHOT_BYTES = 64 << 20
 _REAPED_TOGETHER_SECONDS = 0.5  # what is due within so short a time is ended in one go
 
 
 class Sessions:
-    """run: gives work to the engine, as Execution.run. clock, wall_clock: seconds, of this process and since 1970."""
+    """run: gives work to the engine, as Execution.run. clock, wall_clock: seconds, of this process and since 1970.
+
+    store: that replicas share (settings.shared); None: what is here is all there is.
+    """
 
     def __init__(
         self,
@@ -46,6 +60,7 @@ class Sessions:
         observer: SessionObserver | None = None,
         clock: Callable[[], float] = time.monotonic,
         wall_clock: Callable[[], float] = time.time,
+        store: Store | None = None,
     ) -> None:
         self._versions = versions
         self._observer = observer or NoObserver()
@@ -53,8 +68,15 @@ class Sessions:
         self._live = LiveSessions(settings, versions.model_settings, self._observer, clock)
         self._capacity = Capacity(self._live, settings, self._observer)
         self._states = States(self._capacity, self._observer)
-        self._replies = Replies(settings.reply_bytes, settings.one_reply_bytes)
-        self._feeding = Feeding(run, versions, self._live, self._states, self._capacity, self._replies, self._observer)
+        self._drain_seconds = settings.drain_seconds
+        self._replica = settings.replica
+        self._truth: Truth
+        if store is None:
+            replies = Replies(settings.reply_bytes, settings.one_reply_bytes)
+            self._truth = OwnTruth(self._live, replies, self._observer)
+        else:
+            self._truth = SharedTruth(store, versions, self._live, self._capacity, settings, self._observer, clock, wall_clock)
+        self._feeding = Feeding(run, versions, self._live, self._states, self._capacity, self._truth, self._observer)
         self._durability = Durability(settings, self._live, self._capacity, clock, wall_clock)
         self._live.on_change = self._durability.on_change
         self._timer: asyncio.TimerHandle | None = None
@@ -69,6 +91,7 @@ class Sessions:
         revival = Revival(self._versions, self._live, self._capacity, self._observer, self._clock)
         await revival.revive(kept.segments, clean=kept.clean, written_unix_seconds=kept.written_unix_seconds)
         await self._durability.began()
+        await self._truth.start()
         self._set_timer()
 
     async def stop(self) -> None:
@@ -77,6 +100,7 @@ class Sessions:
         if self._timer is not None:
             self._timer.cancel()
         await self._durability.stop()
+        await self._truth.stop()
         for session in self._live:
             self._live.end(session, None)
         self._capacity.close()
@@ -84,9 +108,11 @@ class Sessions:
     def on_version(self, status: VersionStatus) -> None:
         """A change in the catalog: the sequences of a version on its way out have the drain time to end."""
         if status.state is VersionState.UNLOADING:
+            self._truth.on_retired(status.key, self._clock() + self._drain_seconds)
             self._live.retire(status.key)
             self._set_timer()
         elif status.state is VersionState.READY:
+            self._truth.on_kept(status.key)
             self._live.keep(status.key)
 
     # --- requests ---
@@ -100,7 +126,7 @@ class Sessions:
         began = self._clock()
         key = SessionKey(model, check_id(session_id) if session_id or not feed.start else new_id())
         session = self._live.find(key)
-        if session is None and not feed.start:
+        if session is None and not feed.start and not self._truth.shared:
             gone = self._feeding.repeated(Session(key), feed)  # the answer to its end, perhaps
             if gone is not None:
                 return gone
@@ -108,7 +134,7 @@ class Sessions:
         session = session or self._live.place(key)
         await self._live.take(session)
         try:
-            reply = await self._applied(session, feed)
+            reply = await self._truth.hold(session, lambda: self._applied(session, feed), look=False if feed.start else None)
         finally:
             self._live.give(session)
         if feed.start or self._timer is None:
@@ -118,13 +144,12 @@ class Sessions:
         return reply
 
     async def snapshot(self, model: str, session_id: str) -> bytes:
-        """The state between two feeds, as bytes for `restore`, here or elsewhere. Raises as `get`."""
-        async with self._existing(SessionKey(model, check_id(session_id))) as session:
-            state = await self._states.look(session)
-            pin = session.pin
-            if pin is None:
-                raise await self._missing(session.key, None)
-            return snapshots.encode(pin.version, session.position, state)
+        """The state between two feeds, as bytes for `restore`, here or elsewhere. Raises as `inspect`."""
+
+        async def taken(session: Session, pin: Pin) -> bytes:
+            return snapshots.encode(pin.version, session.position, await self._states.look(session))
+
+        return await self._with_existing(model, session_id, taken)
 
     async def restore(self, model: str, snapshot: bytes, session_id: str | None, *, restart: bool = False) -> SessionInfo:
         """A new sequence where a snapshot was taken. restart: in the place of a live one of that id.
@@ -137,44 +162,53 @@ class Sessions:
         try:
             require_causal(pin.version)
             state = content.row(pin.version.state_layout)
-            async with self._turn(self._live.place(key)) as session:
-                self._require_free(session, restart)
-                async with self._capacity.place(pin):
-                    self._live.end(session, None)
-                    self._replies.forget(key)
-                    self._live.begin(session, pin, state, content.facts.position)
-                self._observer.on_session_event(pin.key, "restored")
-                self._set_timer()
-            return self._info(session)
+            info = await self._begin(key, pin, state, content.facts.position, restart=restart)
+            self._observer.on_session_event(pin.key, "restored")
+            self._set_timer()
+            return info
         finally:
             self._live.pins.drop(pin)
 
     async def fork(self, model: str, session_id: str, new_session_id: str | None) -> SessionInfo:
         """A second sequence that stands where the first one does, on the same version. Raises as `restore`."""
         key = SessionKey(model, check_id(new_session_id) if new_session_id else new_id())
-        async with self._existing(SessionKey(model, check_id(session_id))) as session:
+
+        async def copied(session: Session, pin: Pin) -> tuple[Pin, npt.NDArray[np.float32], int]:
             state = await self._states.look(session)
-            if session.pin is None:
-                raise await self._missing(session.key, None)
-            pin, position = self._live.pins.share(session.pin), session.position
+            return self._live.pins.share(pin), state, session.position
+
+        pin, state, position = await self._with_existing(model, session_id, copied)
         try:
-            async with self._turn(self._live.place(key)) as copy:
-                self._require_free(copy, restart=False)
-                async with self._capacity.place(pin):
-                    self._replies.forget(key)
-                    self._live.begin(copy, pin, state, position)
-                self._observer.on_session_event(pin.key, "started")
-            return self._info(copy)
+            info = await self._begin(key, pin, state, position, restart=False)
+            self._observer.on_session_event(pin.key, "started")
+            return info
         finally:
             self._live.pins.drop(pin)
 
     async def close(self, model: str, session_id: str) -> None:
-        """Ends it after the feeds that came before. Raises as `get`."""
-        async with self._existing(SessionKey(model, check_id(session_id))) as session:
-            self._live.end(session, "ended")
+        """Ends it after the feeds that came before. Raises as `inspect`."""
+
+        async def ended(session: Session, pin: Pin) -> None:
+            await self._truth.end(session)
+
+        await self._with_existing(model, session_id, ended)
+
+    async def inventory(self, model: str | None = None) -> list[SessionInfo]:
+        """Every live sequence, on whichever replica, as `list` has them. Raises StoreUnavailable."""
+        return [info for info in await self._truth.listed(self.list()) if model is None or info.model == model]
+
+    async def inspect(self, model: str, session_id: str) -> SessionInfo:
+        """As `get`, wherever it is. Raises StoreUnavailable too."""
+        if not self._truth.shared:
+            return self.get(model, session_id)
+
+        async def seen(session: Session, pin: Pin) -> SessionInfo:
+            return self._info(session)
+
+        return await self._with_existing(model, session_id, seen)
 
     def list(self, model: str | None = None) -> list[SessionInfo]:
-        """Every live sequence, by model and then by age, the oldest first."""
+        """Every live sequence that is here, by model and then by age, the oldest first."""
         self._live.reap()
         wanted = [session for session in self._live if model is None or session.key.model == model]
         return [self._info(session) for session in sorted(wanted, key=lambda s: (s.key.model, s.created_seconds))]
@@ -216,15 +250,32 @@ class Sessions:
         finally:
             self._live.give(session)
 
-    @asynccontextmanager
-    async def _existing(self, key: SessionKey) -> AsyncIterator[Session]:
-        session = self._live.find(key)
+    async def _with_existing(self, model: str, session_id: str, act: Callable[[Session, Pin], Awaitable[Result]]) -> Result:
+        """In the turn of a live sequence, as it is now. Raises as `inspect`."""
+        key = SessionKey(model, check_id(session_id))
+        session = self._live.place(key) if self._truth.shared else self._live.find(key)
         if session is None:
             raise await self._missing(key, None)
-        async with self._turn(session):
+
+        async def acted(session: Session) -> Result:
             if session.pin is None:
                 raise await self._missing(key, None)
-            yield session
+            return await act(session, session.pin)
+
+        async with self._turn(session):
+            return await self._truth.hold(session, lambda: acted(session), look=True)
+
+    async def _begin(
+        self, key: SessionKey, pin: Pin, state: npt.NDArray[np.float32], position: int, *, restart: bool
+    ) -> SessionInfo:
+        async def begun(session: Session) -> SessionInfo:
+            self._require_free(session, restart)
+            async with self._capacity.place(pin):
+                await self._truth.begin(session, pin, state, position, self._live.epochs.new_life())
+            return self._info(session)
+
+        async with self._turn(self._live.place(key)) as session:
+            return await self._truth.hold(session, lambda: begun(session), look=False)
 
     def _require_free(self, session: Session, restart: bool) -> None:
         if session.pin is not None and not restart:
@@ -258,12 +309,9 @@ class Sessions:
         return error
 
     def _gone(self, key: SessionKey, epoch: str | None) -> ServiceError:
-        known = self._live.tombstones.error(key)
+        known = self._truth.missing(key, epoch)
         if known is not None:
             return known
-        if epoch is not None and not self._live.epochs.is_ours(epoch):
-            self._observer.on_session_event(None, "lost")
-            return lost(f"the server has restarted since, and {key} was not restored", self._live.epochs.server)
         return SequenceUnknown(f"{key} is not live: it was never started, or has ended", field="sequence_id")
 
     def _info(self, session: Session) -> SessionInfo:
@@ -280,6 +328,7 @@ class Sessions:
             idle_seconds=0.0 if session.busy else now - session.used_seconds,
             bytes=session.pin.state_bytes,
             state="active" if session.busy else "idle" if session.parked is None else "parked",
+            replica=self._replica,
         )
 
     def _set_timer(self) -> None:

@@ -12,7 +12,8 @@ from cellserve.service.durable_every import DurableEvery
 class SessionSettings:
     """idle_seconds: time-out of models that name none; 0: never. max_age_seconds: 0: any. reply_bytes: of all remembered replies
     together, one_reply_bytes of each. memory_bytes: of the states in memory; beyond, the coldest go to `directory`, or, without
-    one, are evicted. drain_seconds: how long sequences may go on after their version was replaced.
+    one, are evicted. drain_seconds: how long sequences may go on after their version was replaced. shared: the truth is in a
+    store, and what is here may be dropped; replica: who this is among those who share it; write_every_feeds: of each sequence.
     """
 
     idle_seconds: float = 600.0
@@ -25,3 +26,6 @@ class SessionSettings:
     reply_bytes: int = 32 << 20
     one_reply_bytes: int = 64 << 10
     max_tombstones: int = 100_000
+    shared: bool = False
+    replica: str = ""
+    write_every_feeds: int = 1

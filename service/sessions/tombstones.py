@@ -6,7 +6,7 @@ from collections import OrderedDict
 from enum import Enum
 from typing import Final, NamedTuple
 
-from cellserve.service.errors import SequenceEvicted, SequenceExpired, ServiceError, VersionRetired
+from cellserve.service.errors import SequenceEvicted, SequenceExpired, SequenceLost, ServiceError, VersionRetired
 
 
 class Ending(Enum):
@@ -15,6 +15,7 @@ class Ending(Enum):
     EVICTED = "the server was full, and it had been idle for longest"
     RETIRED = "the version that it ran on was replaced, and the time to finish has passed"
     CHANGED = "the weights that it ran on are not in the repository any more"
+    DAMAGED = "what the session store holds under its id is not a state of it"
 
 
 _ERRORS: dict[Ending, type[ServiceError]] = {
@@ -23,6 +24,7 @@ _ERRORS: dict[Ending, type[ServiceError]] = {
     Ending.EVICTED: SequenceEvicted,
     Ending.RETIRED: VersionRetired,
     Ending.CHANGED: VersionRetired,
+    Ending.DAMAGED: SequenceLost,
 }
 
 

@@ -37,6 +37,10 @@ def test_settings_do_not_change() -> None:
         {"workers": -1},
         {"worker_cores": "x"},
         {"administration_from": "everywhere"},
+        {"request_ids_from": "everywhere"},
+        {"session_store": "localhost"},
+        {"session_store": "valkey://localhost", "durable_every": "5s"},
+        {"session_store_prefix": "{a}"},
         {"worker_cores": "99999"},
         {"implementation": "3"},
         {"log_format": "xml"},
@@ -87,3 +91,15 @@ def test_every_setting_says_what_it_means_and_seconds_and_bytes_are_in_its_name(
         assert field.description.endswith(".")
         if field.annotation is float:
             assert name.endswith("_seconds")
+
+
+def test_with_a_store_every_feed_is_written_unless_a_number_says() -> None:
+    assert Settings(session_store="valkey://localhost").write_every_feeds == 1
+    assert Settings(session_store="valkey://localhost", durable_every="7").write_every_feeds == 7
+
+
+def test_a_refused_setting_shows_no_password() -> None:
+    with pytest.raises(ValidationError) as refused:
+        Settings(session_store="valkey://user:secret@host/x")
+    assert "secret" not in str(refused.value)
+    assert "secret" not in repr(Settings(session_store="valkey://user:secret@host"))

@@ -16,17 +16,17 @@ def require_administrator(peer: str, networks: Sequence[Network] = ()) -> None:
 
     Raises AdministrationDenied.
     """
-    if not is_local(peer) and not contains(networks, _host(peer)):
+    if not is_local(peer) and not contains(networks, host_of(peer)):
         raise AdministrationDenied(
             "a server without tokens is administered from the machine that it runs on; connect to it there, over loopback, "
             "or let it be started with --tokens, or with --administration-from for the network that you call from "
-            f"(this call comes from {_host(peer) or 'nowhere that it knows'})"
+            f"(this call comes from {host_of(peer) or 'nowhere that it knows'})"
         )
 
 
 def is_local(peer: str) -> bool:
     """Whether a peer is on this machine. What cannot be read is not."""
-    return peer.startswith("unix:") or is_loopback(_host(peer))
+    return peer.startswith("unix:") or is_loopback(host_of(peer))
 
 
 def is_loopback(host: str) -> bool:
@@ -37,7 +37,7 @@ def is_loopback(host: str) -> bool:
     return address is not None and address.is_loopback
 
 
-def _host(peer: str) -> str:
+def host_of(peer: str) -> str:
     """Empty for what is not an address of IP."""
     scheme, _, rest = unquote(peer).partition(":")
     return rest.rpartition(":")[0].strip("[]") if scheme in ("ipv4", "ipv6") else ""

@@ -21,7 +21,8 @@ class ServerOptions:
     (0: never) it is asked to come again, and cut after the grace. max_concurrent_calls: of one connection, a stream is one.
     connection_memory_bytes: of all together, what they may make the front on frames hold (holdings.py).
     tls None: plain text. tokens: the file of them; None: whoever reaches the server may call it, and whoever is on its machine or
-    calls from administration_from may administer it. front: who takes the calls (choice.py).
+    calls from administration_from may administer it. request_ids_from: whose x-request-id is believed. front: who takes the calls
+    (choice.py).
     """
 
     host: str
@@ -37,4 +38,5 @@ class ServerOptions:
     tls: TlsFiles | None = None
     tokens: Path | None = None
     administration_from: tuple[Network, ...] = ()
+    request_ids_from: tuple[Network, ...] = ()
     front: FrontChoice = "auto"

@@ -81,12 +81,12 @@ class LiveSequences:
         given = request.new_sequence_id or new_id()
         return _info(await self._door.sessions.fork(request.model, request.sequence_id, given))
 
-    def get(self, request: pb.GetRequest) -> pb.SequenceInfo:
-        return _info(self._door.sessions.get(request.model, request.sequence_id))
+    async def get(self, request: pb.GetRequest) -> pb.SequenceInfo:
+        return _info(await self._door.sessions.inspect(request.model, request.sequence_id))
 
-    def list(self, request: pb.ListSequencesRequest) -> pb.ListSequencesReply:
+    async def list(self, request: pb.ListSequencesRequest) -> pb.ListSequencesReply:
         """Raises UnknownModel."""
-        listed = self._door.sessions.list(request.model or None)
+        listed = await self._door.sessions.inventory(request.model or None)
         if request.model and not listed and all(status.model != request.model for status in self._door.versions.index()):
             raise UnknownModel(f"there is no model {request.model[:128]!r}", field="model")
         return pb.ListSequencesReply(sequences=[_info(info) for info in listed])
@@ -147,4 +147,5 @@ def _info(info: SessionInfo) -> pb.SequenceInfo:
         idle_seconds=info.idle_seconds,
         bytes=info.bytes,
         state=_RESIDENCES[info.state],
+        replica=info.replica,
     )

@@ -66,10 +66,10 @@ class TypedSequencesServicer(SequencesServicer):
         return await self._live.feed(request, deadline(context.time_remaining(), None))
 
     async def Get(self, request: pb.GetRequest, context: Any) -> pb.SequenceInfo:
-        return self._live.get(request)
+        return await self._live.get(request)
 
     async def List(self, request: pb.ListSequencesRequest, context: Any) -> pb.ListSequencesReply:
-        return self._live.list(request)
+        return await self._live.list(request)
 
     async def Snapshot(self, request: pb.SnapshotRequest, context: Any) -> pb.SnapshotReply:
         return await self._live.snapshot(request)

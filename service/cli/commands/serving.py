@@ -23,7 +23,7 @@ def _option(name: str, field: FieldInfo) -> inspect.Parameter:
     kind: Any = field.annotation
     option = typer.Option(
         f"--{name.replace('_', '-')}",
-        help=f"{field.description} {escape(f'[default: {field.default}]')}",
+        help=escape(f"{field.description} [default: {field.default}]"),
         show_default=False,
     )
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[kind | None, option])

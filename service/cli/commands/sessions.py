@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from cellserve.service.client import Client, SequenceInfo
 
 _HEADINGS: Final = ("model", "id", "#version", "#position", "#age", "#idle", "#bytes", "state")
+_REPLICA: Final = "last on"
 _MINUTE: Final = 60.0
 _HOUR: Final = 3600.0
 _DAY: Final = 86_400.0
@@ -40,8 +41,8 @@ def sessions(
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """List the live sequences of a running server, those used last first. This is administration: it needs an admin token,
-    or, where the server has no tokens, the server's own machine.
+    """List the live sequences of a running server, or of all that share its store, those used last first. This is
+    administration: it needs an admin token, or, where the server has no tokens, the server's own machine.
 
     cellserve sessions --model digits
     cellserve sessions --watch 2
@@ -77,10 +78,13 @@ def _show(client: Client, url: str, model: str, limit: int, show: Show) -> None:
         note(f"no live sequences on {url}")
         return
     more = f", the {limit:,} used last" if len(found) > limit else ""
-    show(f"{len(found):,} live sequences on {url}{more}", _HEADINGS, [_row(each) for each in found[:limit]])
+    shared = any(each.replica for each in found)
+    headings = (*_HEADINGS, _REPLICA) if shared else _HEADINGS
+    show(f"{len(found):,} live sequences on {url}{more}", headings, [_row(each, shared) for each in found[:limit]])
 
 
-def _row(each: SequenceInfo) -> tuple[object, ...]:
+def _row(each: SequenceInfo, shared: bool) -> tuple[object, ...]:
+    """shared: with the replica that worked with it last."""
     return (
         each.model,
         each.id,
@@ -90,6 +94,7 @@ def _row(each: SequenceInfo) -> tuple[object, ...]:
         duration(each.idle_seconds),
         f"{each.bytes:,}",
         each.state,
+        *((each.replica,) if shared else ()),
     )
 
 

@@ -14,7 +14,8 @@ Residence = Literal["active", "idle", "parked"]
 class SequenceInfo:
     """One live sequence. position: time steps consumed. age_seconds: since it was opened. idle_seconds: since its last feed.
 
-    bytes: of its recurrent states. state: active (a feed is under way), idle (in memory), or parked (on disk).
+    bytes: of its recurrent states. state: active (a feed is under way), idle (in memory), or parked (on disk). replica: where
+    servers share a store, which of them worked with it last.
     """
 
     model: str
@@ -26,6 +27,7 @@ class SequenceInfo:
     idle_seconds: float
     bytes: int
     state: Residence
+    replica: str = ""
 
 
 _RESIDENCES: dict[int, Residence] = {
@@ -47,6 +49,7 @@ def sequence_infos(reply: pb.ListSequencesReply) -> list[SequenceInfo]:
             idle_seconds=each.idle_seconds,
             bytes=each.bytes,
             state=_RESIDENCES.get(each.state, "idle"),
+            replica=each.replica,
         )
         for each in reply.sequences
     ]

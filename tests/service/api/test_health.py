@@ -70,3 +70,16 @@ async def test_reflection_lists_the_services(harness: Harness) -> None:
     names = {service.name for service in (await call.read()).list_services_response.service}
     await call.done_writing()
     assert {"inference.GRPCInferenceService", "cellserve.v1.Sequences", "grpc.health.v1.Health"} <= names
+
+
+async def test_where_live_sequences_are_refused_health_says_so_and_the_server_serves(harness: Harness) -> None:
+    harness.server.show_store("the store is away")
+    assert await check(harness, "cellserve.v1.Sequences/live") == Status.NOT_SERVING
+    for service in ("", "cellserve.v1.Sequences", "sums"):
+        assert await check(harness, service) == Status.SERVING
+    harness.server.show_models()
+    call = health_pb2_grpc.HealthStub(harness.channel).Check(health_pb2.HealthCheckRequest())
+    await call
+    assert "the store is away" in dict(list(await call.trailing_metadata()))["cellserve-health-detail"]
+    harness.server.show_store(None)
+    assert await check(harness, "cellserve.v1.Sequences/live") == Status.SERVING

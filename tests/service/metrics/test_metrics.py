@@ -285,6 +285,23 @@ def test_calls_that_are_turned_away_count_as_others_that_are_refused() -> None:
     assert value(metrics, "cellserve_overload_refused_total", cause="loop") == 3
 
 
+def test_a_store_is_shown_where_there_is_one() -> None:
+    metrics = Metrics("1")
+    assert value(metrics, "cellserve_session_store_available") is None
+    metrics.on_store_records(5)
+    metrics.on_store_call("write", 3, 0.002)
+    assert value(metrics, "cellserve_session_store_available") == 1
+    assert value(metrics, "cellserve_session_store_sequences") == 5
+    assert value(metrics, "cellserve_session_store_duration_seconds_sum", operation="write") == 0.002
+    assert value(metrics, "cellserve_session_store_records_sum", operation="write") == 3
+    metrics.on_store_away(True, 0.0)
+    metrics.on_store_away(True, 0.5)
+    assert value(metrics, "cellserve_session_store_available") == 0
+    metrics.on_store_away(False, 0.25)
+    assert value(metrics, "cellserve_session_store_available") == 1
+    assert value(metrics, "cellserve_session_store_degraded_seconds_total") == 0.75
+
+
 def test_calls_that_are_denied_unread_count_as_others_that_are_denied() -> None:
     metrics = Metrics("1")
     method = RpcMethod("unary", "some.Service", "Method")

@@ -281,6 +281,36 @@ async def test_a_request_by_number_keeps_a_version_that_was_on_its_way_out(house
     assert house.load.loads == [D1, D2]
 
 
+async def test_what_is_pinned_to_a_version_does_not_keep_it_from_going(house: House) -> None:
+    house.publish()
+    await house.catalog.start()
+    first = await house.catalog.acquire("digits")
+    house.publish()
+    await house.catalog.refresh()
+    second = await house.catalog.acquire_pinned("digits", 1)
+    assert house.states()["digits/1"] is UNLOADING
+    assert not house.catalog.is_wanted(D1)
+    first.release()
+    assert D1 in house.engine.held
+    second.release()
+    assert house.engine.held == {D2}
+
+
+async def test_what_is_pinned_to_a_version_that_has_left_loads_it_for_as_long_as_it_is_used(house: House) -> None:
+    house.publish()
+    house.publish()
+    await house.catalog.start()
+    lease = await house.catalog.acquire_pinned("digits", 1)
+    assert lease.version.key == D1
+    await house.becomes(lambda: house.states()["digits/1"] is UNLOADING)
+    assert (house.catalog.is_wanted(D1), house.catalog.is_wanted(D2)) == (False, True)
+    assert D1 in house.engine.held
+    lease.release()
+    await house.becomes(lambda: house.engine.held == {D2})
+    with pytest.raises(UnknownVersion):
+        await house.catalog.acquire_pinned("digits", 9)
+
+
 async def test_a_roll_back_keeps_the_version_that_was_on_its_way_out(house: House) -> None:
     house.publish(alias="stable")
     await house.catalog.start()

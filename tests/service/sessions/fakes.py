@@ -84,6 +84,12 @@ class FakeVersions:
         self.leases[key] += 1
         return Lease(self.loaded[key], lambda: self._give_back(key))
 
+    async def acquire_pinned(self, model: str, version: int) -> Lease:
+        return await self.acquire(model, str(version))
+
+    def is_wanted(self, key: VersionKey) -> bool:
+        return self.stable.get(key.model) == key.version
+
     def _give_back(self, key: VersionKey) -> None:
         self.leases[key] -= 1
 

@@ -86,7 +86,16 @@ def test_scripts_get_every_field_of_all(url: str) -> None:
         "idle_seconds": 4.0,
         "bytes": 512,
         "state": "idle",
+        "replica": "",
     }
+
+
+def test_where_servers_share_a_store_the_one_that_worked_with_it_last_is_shown(fake: FakeLiveSequences, url: str) -> None:
+    assert "last on" not in run("--url", url).stdout
+    fake.live[0].replica = "west-3:8001"
+    shown = run("--url", url).stdout
+    assert "last on" in shown
+    assert "west-3:8001" in shown
 
 
 def test_nothing_is_a_remark_for_people_and_an_empty_list_for_scripts(fake: FakeLiveSequences, url: str) -> None:
