@@ -26,7 +26,7 @@ Reply = TypeVar("Reply")
 class Versions(Protocol):
     """The part of the catalog that the door uses."""
 
-    async def acquire(self, model: str, version: str = "") -> Lease: ...
+    async def acquire(self, model: str, version: str = "", split_key: Callable[[], str] = ...) -> Lease: ...
 
     def ready(self, model: str, version: str = "") -> bool: ...
 
@@ -105,7 +105,7 @@ class Door:
         """Lends the version, checks, runs, replies. Raises what the catalog, `check` and the engine raise."""
         call = CURRENT.get()
         self.execution.require_open()
-        with await self.versions.acquire(model, version) as lease:
+        with await self.versions.acquire(model, version, lambda: call.asker().split_key) as lease:
             lent = lease.version
             call.version = lent.key
             signature = self.signatures.of(lent)

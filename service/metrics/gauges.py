@@ -76,7 +76,14 @@ def _alias_families(aliases: Iterable[AliasStatus]) -> tuple[Metric, ...]:
         labels=_ALIAS,
     )
     answering = GaugeMetricFamily("cellserve_alias_version", "The version that answers an alias; 0: none does.", labels=_ALIAS)
+    share = GaugeMetricFamily(
+        "cellserve_alias_share",
+        "Share of an alias' requests that a version answers, of those that are split.",
+        labels=(*_ALIAS, "version"),
+    )
     for one in aliases:
+        for version, weight in one.split.items():
+            share.add_metric([one.model, one.alias, str(version)], weight)
         fallen_back.add_metric([one.model, one.alias], 1 if one.fallen_back else 0)
         answering.add_metric([one.model, one.alias], one.answering or 0)
-    return (fallen_back, answering)
+    return (fallen_back, answering, share)
