@@ -27,7 +27,7 @@ from cellserve.service.api.calls import Call, RequestIds, enter
 from cellserve.service.api.facts import DoorObserver, RpcMethod, RpcType
 from cellserve.service.api.failures import told
 from cellserve.service.api.overload.askers import asker_of
-from cellserve.service.api.overload.gate import Gate
+from cellserve.service.api.overload.gate import Gate, Outcome
 from cellserve.service.api.overload.refusal_log import RefusalLog
 from cellserve.service.api.overload.turning_away import TurningAway
 from cellserve.service.api.status import REQUEST_ID_KEY, ending_of
@@ -48,6 +48,11 @@ Behaviour = Callable[..., Any]
 Parse = Callable[[bytes], Any]
 Handler = Any  # grpc.RpcMethodHandler; its fields are not typed
 
+_OUTCOMES: Final[Mapping[str | None, Outcome]] = {
+    Overloaded.reason: "refused",
+    DeadlineExpired.reason: "gone",
+    Cancelled.reason: "gone",
+}
 _NO_REPLY: Final = None  # of a call that ends with a status other than OK: gRPC sends no message then
 
 
@@ -257,9 +262,9 @@ class _Rpc:
         self._observer.on_rpc_handled(self._kind.method, code, seconds)
         if not self._kind.inference:
             return
-        gate, refused = self._refusals.gate, reason == Overloaded.reason
-        if refused or gate.watching:
-            gate.read(self._call.asker().client, refused)
+        gate, outcome = self._refusals.gate, _OUTCOMES.get(reason, "answered")
+        if outcome == "refused" or gate.watching:
+            gate.read(self._call.asker().client, outcome)
         self._observer.on_request(self._call.fact(code, reason, seconds, cause))
 
 

@@ -121,7 +121,8 @@ class ApiServer:
         await self._front.stop(grace_seconds)
 
     def _on_loop(self, now_seconds: float, busy: float, lag_seconds: float) -> None:
-        self._gate.measured(now_seconds, busy, lag_seconds)
+        self._gate.measured(now_seconds, busy, max(lag_seconds, self._front.behind_seconds()))
+        self._door.execution.lagging(self._gate.lag_seconds)
         self._front.press(not self._gate.open)
         self._turning_away.settle()
         self._refusal_log.settle()

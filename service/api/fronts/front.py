@@ -28,6 +28,9 @@ class Front(Protocol):
     def press(self, pressed: bool) -> None:
         """Told whether more calls come than are read, at every measurement of the loop."""
 
+    def behind_seconds(self) -> float:
+        """How long it takes to read what has come and was not read yet; 0 where that cannot be told. Asked as often."""
+
 
 class Watcher(Protocol):
     """Who is told of connections. On the event loop."""

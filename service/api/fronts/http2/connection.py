@@ -7,8 +7,12 @@ resets, acknowledgements that it does not read, silence. Knows no methods and no
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import logging
 import random
+import termios
+import time
+from array import array
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Final, NamedTuple, Protocol
@@ -41,6 +45,8 @@ _log = logging.getLogger(__name__)
 _STREAM_WINDOW_BYTES: Final = 1 << 20  # that a client may send ahead of whoever reads its call
 _CONNECTION_WINDOW_BYTES: Final = 1 << 26  # the same for all its calls together
 _FRAME_BYTES: Final = 1 << 16
+_SLICE_BYTES: Final = 1 << 14  # of what has come: may be a hundred calls
+_TURN_SECONDS: Final = 0.004  # for one connection, while others wait
 _WRITTEN_AT_ONCE_BYTES: Final = 1 << 18  # to the socket, before it is asked whether it wants more
 _WAITING_BYTES: Final = 1 << 16  # of replies of a stream, before the next is made
 _HEADER_BYTES: Final = 1 << 16  # beyond this the connection ends; headers.py refuses a call before
@@ -75,8 +81,10 @@ class Peers(Protocol):
     def cut(self, connection: Connection, why: str) -> None:
         """It was ended for what its client did: its `end_cause`."""
 
-    def moved(self, moved_bytes: int) -> None:
-        """So many were received, or given to be sent."""
+    def received(self, received_bytes: int) -> None: ...
+
+    def sent(self, sent_bytes: int) -> None:
+        """So many were given to be sent."""
 
 
 class _Arrival(NamedTuple):
@@ -102,6 +110,7 @@ class Connection(asyncio.Protocol):
         self._loop = loop
         self._session: Any = ngh2.Connection(ngh2.Role.SERVER, _configuration())
         self._transport: Any = None
+        self._unread = b""  # has come, and waits for the next turn
         self.peer = ""
         self.end_cause: ConnectionEnd = "client"
         self._calls: dict[int, Call] = {}
@@ -138,6 +147,16 @@ class Connection(asyncio.Protocol):
         unsent_bytes: int = self._session.queued_body_size() + self._transport.get_write_buffer_size()
         return unsent_bytes + sum(call.held_bytes for call in self._calls.values())
 
+    @property
+    def unread_bytes(self) -> int:
+        """What has come and waits to be read."""
+        socket = self._transport.get_extra_info("socket") if self._open else None
+        if socket is None:
+            return 0
+        waiting = array("i", [0])
+        fcntl.ioctl(socket.fileno(), termios.FIONREAD, waiting)
+        return waiting[0] + len(self._unread)
+
     # --- the transport ---
 
     def connection_made(self, transport: Any) -> None:
@@ -163,10 +182,28 @@ class Connection(asyncio.Protocol):
         self._tend()
 
     def data_received(self, data: bytes) -> None:
-        if not self._open:
-            return
+        """So much may be begun calls that others would wait for a long while: after some of it, they have their turn."""
+        until_seconds = time.monotonic() + _TURN_SECONDS
+        for begin in range(0, len(data), _SLICE_BYTES):
+            if not self._open:
+                return
+            if begin and time.monotonic() > until_seconds:
+                self._unread = data[begin:]
+                self._transport.pause_reading()
+                self._loop.call_soon(self._read_on)
+                return
+            self._receive(data[begin : begin + _SLICE_BYTES])
+
+    def _read_on(self) -> None:
+        data, self._unread = self._unread, b""
+        if self._open:
+            self.data_received(data)
+        if self._open and not self._unread and not self._transport.is_closing():
+            self._transport.resume_reading()
+
+    def _receive(self, data: bytes) -> None:
         self._keepalive.heard(self._loop.time())
-        self._peers.moved(len(data))
+        self._peers.received(len(data))
         self._receiving = True  # what is sent meanwhile leaves at the end of this
         try:
             self._session.receive_data(data)
@@ -404,7 +441,7 @@ class Connection(asyncio.Protocol):
 
     def send_message(self, stream_id: int, message: bytes) -> None:
         self._pings.answered()
-        self._peers.moved(len(message))
+        self._peers.sent(len(message))
         self._send(stream_id, lambda session: session.send_data(stream_id, prefix(len(message)) + message))
 
     def send_trailers(self, stream_id: int, fields: Fields) -> None:
@@ -434,7 +471,7 @@ class Connection(asyncio.Protocol):
             session.send_trailers(stream_id, fields)
 
         self._pings.answered()
-        self._peers.moved(len(message))
+        self._peers.sent(len(message))
         self._answered[stream_id] = self._loop.time()
         self._send(stream_id, act)
 

@@ -15,6 +15,7 @@ from cellserve.service.api.fronts.http2.holdings import Holdings
 from cellserve.service.api.fronts.http2.listening import BACKLOG, listen
 from cellserve.service.api.fronts.http2.offences import Offences
 from cellserve.service.api.fronts.http2.tls import PROTOCOL, TlsListener
+from cellserve.service.api.fronts.http2.unread import Unread
 from cellserve.service.api.fronts.options import ServerOptions
 from cellserve.service.followed_files import FollowedFiles
 
@@ -38,6 +39,7 @@ class Http2Front:
         self._options = options
         self._loop = asyncio.get_running_loop()
         self._connections: set[Connection] = set()
+        self._unread = Unread(self._loop.time())
         self._sockets: list[socket.socket] = []
         self._servers: list[asyncio.Server] = []
         self._identity: FollowedFiles[ssl.SSLContext] | None = (
@@ -62,6 +64,9 @@ class Http2Front:
         now_seconds = self._loop.time()
         for connection in self._connections:
             connection.relax(now_seconds)
+
+    def behind_seconds(self) -> float:
+        return self._unread.behind_seconds(self._loop.time(), sum(connection.unread_bytes for connection in self._connections))
 
     async def stop(self, grace_seconds: float) -> None:
         self._stopping = True
@@ -95,8 +100,12 @@ class Http2Front:
     def cut(self, connection: Connection, why: str) -> None:
         self._offences.told(connection.end_cause, connection.peer, why)
 
-    def moved(self, moved_bytes: int) -> None:
-        if self._holdings.due(moved_bytes):
+    def received(self, received_bytes: int) -> None:
+        self._unread.received(received_bytes)
+        self.sent(received_bytes)
+
+    def sent(self, sent_bytes: int) -> None:
+        if self._holdings.due(sent_bytes):
             self._loop.call_soon(self._look_at_holdings)
 
     def _failed(self, peer: str, why: str) -> None:
