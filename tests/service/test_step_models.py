@@ -138,3 +138,29 @@ def test_a_graph_that_is_not_what_was_published(tmp_path: Path) -> None:
     graph.unlink()
     with pytest.raises(RepositoryError, match=r"graph\.onnx is missing"):
         Repository(root).weights("filter", 1)
+
+
+async def test_feeds_of_a_multiple_answered_with_fewer_steps(tmp_path: Path) -> None:
+    """Means of four samples each: how long a feed may be, and how many steps answer it, was found by running the graph."""
+    graph = OnnxGraph()
+    fours = graph.add("Reshape", ["x", graph.constant(np.array([0, -1, 4], np.int64))])
+    means = graph.add("ReduceMean", [fours], axes=[2], keepdims=0)
+    y = graph.add("Add", [means, "h"])
+    outputs = [named(graph, y, "y"), named(graph, graph.add("ReduceMax", [y], axes=[1], keepdims=1), "hn")]
+    float_ = TensorProto.FLOAT
+    model = graph.model({"x": (float_, ["batch", "samples"]), "h": (float_, ["batch", 1])}, outputs)
+    root = tmp_path / "repository"
+    spec = publish(root, saved(tmp_path / "m.onnx", model), "fours").spec
+    assert (spec.fewest_steps, spec.multiple_of, spec.answers[0].window) == (4, 4, (4, 4))
+    async with client_of(root) as client:
+        state = np.zeros((1, 1), np.float32)
+        async with client.sequence("fours") as heard:
+            for length in (8, 4, 20):
+                feed = RANDOM.standard_normal(length).astype(np.float32)
+                found = await heard.feed(feed[:, None])
+                expected, state = asked(model, {"x": feed[None], "h": state})
+                np.testing.assert_allclose(np.ravel(found), expected[0], rtol=1e-6)
+            with pytest.raises(InvalidInput, match="multiples of 4"):
+                await heard.feed(np.zeros((6, 1), np.float32))
+        rows = [np.ones((length, 1), np.float32) for length in (4, 12, 4)]
+        assert [answer.shape for answer in await client.predict("fours", rows)] == [(1,), (3,), (1,)]

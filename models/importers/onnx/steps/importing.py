@@ -6,7 +6,7 @@ then, and whether rows of one call leave each other alone.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final, get_args
 
@@ -26,7 +26,9 @@ from cellserve.models.description.step_model import (
 from cellserve.models.errors import ImportRefused
 from cellserve.models.importers.description import Description
 from cellserve.models.importers.imported import ImportedStepModel, Source, file_digest
+from cellserve.models.importers.onnx.steps.alone import ROWS, row_axis, why_alone
 from cellserve.models.importers.onnx.steps.lengths import Lengths, lengths, window
+from cellserve.models.importers.onnx.steps.notes import notes
 from cellserve.models.importers.onnx.steps.reading import StepFile, read_step_file
 from cellserve.models.importers.onnx.steps.roles import Roles, roles
 from cellserve.models.importers.onnx.steps.trial import NotRun, Trial, sizes_of
@@ -38,8 +40,6 @@ FIELDS: Final = frozenset({"step", "states", "initial", "axes", "frames", "conte
 SHARED: Final = frozenset({"constants", "outputs"})
 
 NUMBERS: Final = (0, 1, 16000, 8000)  # tried for what requests say as one number
-ROWS: Final = 3
-ALONE_BOUND: Final = 1e-5
 LARGEST_WIDTH: Final = 1 << 22  # numbers of a frame, a state or an answer
 
 
@@ -68,9 +68,10 @@ class _Import:
             if len(frames.tried) == 1:
                 self.notes.append(f"The graph runs at {frames.tried[0]} steps a call only: that is a frame.")
                 found, frames = found.of_frames(frames.tried[0]), None
-        why_alone = self._why_alone(found, number, frames)
-        spec = self._spec(found, number, frames, batched=why_alone is None)
-        self._note(found, spec, why_alone)
+        trial, steps = self._trial(found, number, seed=1), frames.tried[0] if frames else 1
+        why = why_alone(self.file, found, trial, steps, self._wanted(found))
+        spec = self._spec(found, number, frames, batched=why is None)
+        self.notes = notes(found, spec, self.notes, why)
         origin = Source("onnx", self.file.producer, self.file.path.name, file_digest(self.file.path))
         return ImportedStepModel(spec, self.file.graph, origin, tuple(self.notes))
 
@@ -115,45 +116,6 @@ class _Import:
         help_ = "say its axes, its frames or its constants in a --description"
         return ImportRefused(self.source, f"onnxruntime does not run one call of it: {why}; {help_}")
 
-    def _why_alone(self, found: Roles, number: float, frames: Lengths | None) -> str | None:
-        """Why rows do not share calls; None if they may."""
-        if not found.batched:
-            return "the file fixes the number of rows"
-        if self.file.mixes is not None:
-            return f"{self.file.mixes} takes one range for all rows of a call"
-        steps = frames.tried[0] if frames else 1
-        trial = self._trial(found, number, seed=1)
-        try:
-            given = trial.inputs(ROWS, steps)
-            together = self._rows_of(trial, found, given, slice(None))
-            for row in range(ROWS):
-                alone = self._rows_of(trial, found, given, slice(row, row + 1))
-                for name, array in together.items():
-                    axis = self._row_axis(name, array.shape, alone[name].shape)
-                    if axis is None:
-                        return f"its output {name!r} has no axis of rows"
-                    if not _near(alone[name], np.take(array, [row], axis)):
-                        return f"its output {name!r} depends on what else is in a call"
-        except NotRun:
-            return "it does not run with several rows"
-        return None
-
-    def _rows_of(self, trial: Trial, found: Roles, given: Mapping[str, Array], rows: slice) -> dict[str, Array]:
-        cut = {}
-        for name, array in given.items():
-            axis = found.axes[name].index("batch")
-            cut[name] = np.ascontiguousarray(array[(slice(None),) * axis + (rows,)])
-        wanted = self._wanted(found)
-        return {name: array for name, array in trial.run(cut).items() if name in wanted}
-
-    def _row_axis(self, name: str, several: Sequence[int], one: Sequence[int]) -> int | None:
-        if len(several) != len(one):
-            return None
-        places = [place for place, (many, single) in enumerate(zip(several, one)) if many != single]
-        if len(places) != 1 or (several[places[0]], one[places[0]]) != (ROWS, 1):
-            return None
-        return places[0]
-
     def _wanted(self, found: Roles) -> list[str]:
         """The outputs that are answered or states."""
         given_back = set(found.states.values())
@@ -170,6 +132,7 @@ class _Import:
         try:
             one = trial.shapes(1, steps)
             several = trial.shapes(ROWS, steps) if batched else one
+            long = trial.shapes(1, frames.longest) if frames else one
             answers = [self._answer(name, one[name], several[name], trial, frames, alone) for name in self._answered(found)]
         except NotRun as error:
             raise ImportRefused(self.source, f"onnxruntime does not run one call of it: {error}") from error
@@ -179,10 +142,10 @@ class _Import:
         for name, output in found.states.items():
             axes = found.axes[name]
             expected = tuple(1 if axis == "batch" else axis for axis in axes)
-            if one[output] != expected:
+            if {one[output], long[output]} != {expected}:
                 raise ImportRefused(
                     self.source,
-                    f"the state {name!r} is {list(expected)}, and its next value {output!r} {list(one[output])}: a state that "
+                    f"the state {name!r} is {list(expected)}, and its next value {output!r} {list(long[output])}: a state that "
                     "grows is not kept",
                 )
         try:
@@ -250,11 +213,11 @@ class _Import:
         axes: list[Axis] = list(one)
         if alone and one[:1] == (1,):
             axes[0] = "batch"  # of the only row
-        elif several != one and (place := self._row_axis(name, several, one)) is not None:
+        elif several != one and (place := row_axis(several, one)) is not None:
             axes[place] = "batch"
         hop = None
         if frames is not None:
-            other = trial.shapes(1, frames.tried[1])[name]
+            other = trial.shapes(1, frames.longest)[name]
             moving = [place for place, (size, more) in enumerate(zip(one, other)) if size != more]
             if len(other) != len(one) or len(moving) > 1:
                 raise ImportRefused(self.source, f"more than one size of {name!r} depends on the steps of a feed: {list(one)}")
@@ -268,7 +231,7 @@ class _Import:
         def count(steps: int) -> int:
             return trial.shapes(1, steps)[name][place]
 
-        if all(count(steps) == steps for steps in (*frames.tried, 3 * max(frames.tried))):
+        if all(count(steps) == steps for steps in (*frames.tried, frames.longest)):
             return None
         try:
             found = window(count, frames)
@@ -294,28 +257,3 @@ class _Import:
                 raise ImportRefused(self.source, f"what {name!r} begins with is not finite", option="initial")
             return tuple(values.tolist())
         return float(said)
-
-    def _note(self, found: Roles, spec: StepModel, why_alone: str | None) -> None:
-        held = ", ".join(f"{name} (next: {output})" for name, output in found.states.items())
-        takes = "a whole feed" if spec.whole_feeds else "one frame"
-        self.notes.insert(0, f"It is a step model: each call of the graph takes {takes} and the states {held}.")
-        for name, context in found.contexts.items():
-            self.notes.append(f"Before each call of {name} stand the last {context[0]} values of the one before, zeros at first.")
-        for name, array in found.bound.items():
-            self.notes.append(f"The graph's input {name} is {array.ravel()[0]}, as the description says.")
-        for number, entry in enumerate(spec.inputs):
-            if entry.name in found.asked:
-                wire = spec.input_names()[number]
-                self.notes.append(
-                    f"The graph's input {entry.name} is told by each request, as {wire}; `constants` in a --description bind it."
-                )
-        if why_alone is not None:
-            self.notes.append(f"Each row has calls of its own: {why_alone}.")
-
-
-def _near(one: Array, other: Array) -> bool:
-    if one.shape != other.shape:
-        return False
-    left, right = np.asarray(one, np.float64), np.asarray(other, np.float64)
-    same = (np.isnan(left) & np.isnan(right)) | (left == right)
-    return bool(np.all(same | (np.abs(left - right) <= ALONE_BOUND * (1 + 5 * np.abs(left)))))

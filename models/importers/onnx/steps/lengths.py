@@ -10,14 +10,20 @@ CANDIDATES: Final = (8, 16, 32, 64, 100, 160, 256, 320, 480, 512, 640, 1024, 128
 LARGEST_STEP: Final = 4096
 """Of a graph's hop from one answer to the next."""
 
+LONG: Final = (2 * LARGEST_STEP, LARGEST_STEP, 2048, 1024, 512, 256, 128, 64)
+
 
 @dataclass(frozen=True, slots=True)
 class Lengths:
-    """`tried`: some that it runs at; only one where it runs at no other. `fewest`, a multiple of `multiple`: the shortest."""
+    """`tried`: some that it runs at; only one where it runs at no other. `fewest`, a multiple of `multiple`: the shortest.
+
+    `longest`: of those that were tried; so long, if it can be, that any output whose length depends on it is longer.
+    """
 
     fewest: int
     multiple: int
     tried: tuple[int, ...]
+    longest: int
 
 
 def lengths(runs: Callable[[int], bool]) -> Lengths | None:
@@ -27,14 +33,16 @@ def lengths(runs: Callable[[int], bool]) -> Lengths | None:
         return None
     multiple = next((step for step in _divisors(first) if runs(first + step)), None)
     if multiple is None:
-        return Lengths(first, 1, (first,))
+        return Lengths(first, 1, (first,), first)
     low, high = 0, first // multiple  # in multiples: it does not run at the lower one, and runs at the higher
     while high - low > 1:
         middle = (low + high) // 2
         low, high = (low, middle) if runs(middle * multiple) else (middle, high)
     fewest = high * multiple
     tried = [steps for steps in (first, first + multiple, 2 * first + multiple) if runs(steps)]
-    return Lengths(fewest, multiple, tuple(dict.fromkeys((*tried, fewest))))
+    long = (first + (steps - first) // multiple * multiple for steps in LONG if steps > max(tried))
+    longest = next((steps for steps in long if runs(steps)), max(tried))
+    return Lengths(fewest, multiple, tuple(dict.fromkeys((*tried, fewest))), longest)
 
 
 def window(count: Callable[[int], int], found: Lengths) -> tuple[int, int] | None:

@@ -283,27 +283,42 @@ def test_a_graph_that_wants_all_memory_is_a_refusal(tmp_path: Path) -> None:
         load_isolated(path, description=written(tmp_path, "step: true"))
 
 
+def test_an_answer_for_each_hop_is_told_from_one_for_the_feed(tmp_path: Path) -> None:
+    """A hop of 160 samples: feeds of 8 and of 9 have one answer each, and still it is a sequence."""
+    graph = OnnxGraph()
+    pad = graph.constant(np.array([0, 0, 0, 0, 0, 159], np.int64))
+    padded = graph.add("Pad", [graph.unsqueeze("x", [1]), pad])
+    hops = graph.add("Conv", [padded, graph.constant(numbers(2, 1, 160))], strides=[160])
+    y = graph.add("Add", [graph.add("Transpose", [hops], perm=[0, 2, 1]), graph.unsqueeze("h", [1])])
+    last = graph.add("ReduceMax", [y], axes=[1], keepdims=0)
+    float_ = TensorProto.FLOAT
+    inputs = {"x": (float_, ["batch", "samples"]), "h": (float_, ["batch", 2])}
+    found = load(tmp_path, graph.model(inputs, [named(graph, y, "y"), named(graph, last, "hn")]))
+    assert found.spec.answers[0].axes == ("batch", "time", 2)
+    assert found.spec.answers[0].window == (1, 160)
+
+
 def counted(size: int, stride: int) -> Any:
     return lambda steps: max(0, (steps - size) // stride + 1)
 
 
 @pytest.mark.parametrize(("size", "stride"), [(1, 2), (3, 2), (400, 160), (160, 160), (1, 3), (0, 8), (-16, 8)])
 def test_the_windows_of_an_output_are_found(size: int, stride: int) -> None:
-    assert window(counted(size, stride), Lengths(1, 1, (512, 513, 1025))) == (size, stride)
+    assert window(counted(size, stride), Lengths(1, 1, (512, 513, 1025), 8192)) == (size, stride)
 
 
 def test_steps_that_follow_from_nothing() -> None:
-    assert window(lambda steps: steps * steps, Lengths(1, 1, (8, 9, 17))) is None
-    assert window(lambda steps: 4, Lengths(1, 1, (8, 9, 17))) is None
+    assert window(lambda steps: steps * steps, Lengths(1, 1, (8, 9, 17), 8192)) is None
+    assert window(lambda steps: 4, Lengths(1, 1, (8, 9, 17), 8192)) is None
 
 
 @pytest.mark.parametrize(
     ("runs", "expected"),
     [
-        (lambda steps: True, Lengths(1, 1, (8, 9, 17, 1))),
-        (lambda steps: steps >= 96, Lengths(96, 1, (100, 101, 201, 96))),
-        (lambda steps: steps % 160 == 0, Lengths(160, 160, (160, 320, 480))),
-        (lambda steps: steps == 512, Lengths(512, 1, (512,))),
+        (lambda steps: True, Lengths(1, 1, (8, 9, 17, 1), 8192)),
+        (lambda steps: steps >= 96, Lengths(96, 1, (100, 101, 201, 96), 8192)),
+        (lambda steps: steps % 160 == 0, Lengths(160, 160, (160, 320, 480), 8160)),
+        (lambda steps: steps == 512, Lengths(512, 1, (512,), 512)),
         (lambda steps: False, None),
     ],
 )
