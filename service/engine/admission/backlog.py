@@ -3,8 +3,8 @@
 Whoever has little to do is served before whoever has much, who in turn is owed most of the time (chunk_queue.py): so ahead of a
 newcomer are all that are no longer, and of the longer ones at most what those are owed for letting it pass. Figures are those of
 the last iterations, and nothing is taken for slower than it was seen: rows beyond those that ran side by side lately are taken
-to cost nothing until they have run, and the first iterations, in which much happens for the first time, are no measure. By how much such predictions must be stretched to be kept nearly always is learnt from the
-sequences that end, by their length.
+to cost nothing until they have run, and the first iterations, in which much happens for the first time, are no measure. By how
+much such predictions must be stretched to be kept nearly always is learnt from the sequences that end, by their length.
 
 The submitting side writes what is `submitted`, the worker's thread all else; either reads the other's figures, perhaps one
 iteration old. Knows no clock, no deadlines and no clients.
