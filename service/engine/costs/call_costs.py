@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Final, NamedTuple
 
-MANY_ROWS: Final = 16  # from which on more of them cost in proportion
+_MANY_ROWS: Final = 16  # from which on more of them cost in proportion
 _MOST_STEPS: Final = 4096
 _MANY_STEPS: Final = 2.0  # times what one step of one row takes: then what each of them costs shows
 
@@ -37,10 +37,10 @@ def call_costs(seconds_of: Callable[[int, int], float], pads: bool) -> CallCosts
     steps = 2
     while steps < _MOST_STEPS and measured(1, steps) < _MANY_STEPS * measured(1, 1):
         steps *= 2
-    one, many, more_steps, more_rows = measured(1, steps), measured(MANY_ROWS, steps), steps - 1, MANY_ROWS - 1
+    one, many, more_steps, more_rows = measured(1, steps), measured(_MANY_ROWS, steps), steps - 1, _MANY_ROWS - 1
     of_one_row = max(0.0, one - measured(1, 1)) / more_steps
-    of_many_rows = max(0.0, many - measured(MANY_ROWS, 1)) / more_steps
+    of_many_rows = max(0.0, many - measured(_MANY_ROWS, 1)) / more_steps
     row_step = min(of_one_row, max(0.0, of_many_rows - of_one_row) / more_rows)
     step = of_one_row - row_step
-    row = max(0.0, (measured(MANY_ROWS, 1) - measured(1, 1)) / more_rows - row_step)
+    row = max(0.0, (measured(_MANY_ROWS, 1) - measured(1, 1)) / more_rows - row_step)
     return CallCosts(row_step, step, row, max(0.0, measured(1, 1) - row_step - step - row), pads)

@@ -496,6 +496,7 @@ class Connection(asyncio.Protocol):
         self._flush()
 
     def _stop(self, streams: Iterable[int]) -> None:
+        """Their clients need not send what they are still sending."""
         for stream_id in streams:
             self._session.reset_stream(stream_id, ngh2.ErrorCode.NO_ERROR)
 
