@@ -31,8 +31,8 @@ $(READY): requirements.lock pyproject.toml setup.py $(wildcard models/implementa
 demo: setup ## import a real trained model, serve it, send real requests, print answers and metrics
 	@$(BIN)/python deploy/demo/demo.py
 
-test: setup ## the whole test suite
-	@$(BIN)/python -m pytest
+test: setup ## the whole test suite, on all cores
+	@$(BIN)/python -m pytest --numprocesses auto --dist worksteal
 
 check: setup lint types contract proto-check ## format, lint, types, import contract, generated stubs
 

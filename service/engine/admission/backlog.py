@@ -3,8 +3,8 @@
 Whoever has little to do is served before whoever has much, who in turn is owed most of the time (chunk_queue.py): so ahead of a
 newcomer are all that are no longer, and of the longer ones at most what those are owed for letting it pass. Figures are those of
 the last iterations, and nothing is taken for slower than it was seen: rows beyond those that ran side by side lately are taken
-to cost nothing until they have run. By how much such predictions must be stretched to be kept nearly always is learnt from the
-sequences that end, by their length.
+to cost nothing until they have run, and the first iterations, in which much happens for the first time, are no measure. By how
+much such predictions must be stretched to be kept nearly always is learnt from the sequences that end, by their length.
 
 The submitting side writes what is `submitted`, the worker's thread all else; either reads the other's figures, perhaps one
 iteration old. Knows no clock, no deadlines and no clients.
@@ -19,6 +19,7 @@ from cellserve.service.engine.estimate import MEANINGFUL_SECONDS
 
 _FORGETTING: Final = 0.9  # for each iteration
 _BELIEVED: Final = 8.0  # times what iterations took lately
+_FIRST: Final = 3  # iterations, of which any may have waited for something else
 _OWED: Final = 3.0  # as in chunk_queue.py: what whoever is passed over has for each second of it
 _REACH: Final = 2.0  # times the longest that was computed lately: so far what its own steps take is believed
 _SHRINKING: Final = 0.99  # of that longest one, for each end of a sequence
@@ -48,6 +49,7 @@ class Backlog:
         self._recent_rows = 0.0
         self._recent_live = 0.0
         self._longest_steps = 0.0
+        self._iterations = 0
         self._stretches: dict[int, float] = {}
 
     @property
@@ -62,12 +64,12 @@ class Backlog:
 
     @property
     def seconds(self) -> float:
-        """For all that is under way or waits; 0 before the first measurement."""
+        """For all that is under way or waits; 0 before enough was measured."""
         return self.steps * self.seconds_per_step
 
     @property
     def seconds_per_step(self) -> float:
-        """Of one row; 0 before the first measurement."""
+        """Of one row; 0 before enough was measured."""
         return self._seconds_per_step(self.sequences)
 
     def submit(self, steps: int) -> None:
@@ -81,10 +83,12 @@ class Backlog:
         """An iteration of so many steps, `timesteps` of all rows together, took so long.
 
         One that took many times as long as those before it was kept from the processor: it counts as some, and only more like it
-        as what they took.
+        as what they took. So do those before it, if their steps took many times as long as its own.
         """
-        if self._recent_iterations:
+        if self._iterations:
             seconds = min(seconds, _BELIEVED * self._recent_seconds / self._recent_iterations)
+            self._workload.bound(_BELIEVED * seconds / timesteps)
+        self._iterations += 1
         self._workload.computed(timesteps, seconds)
         self._recent_seconds = _FORGETTING * self._recent_seconds + seconds
         self._recent_iterations = _FORGETTING * self._recent_iterations + 1.0
@@ -124,7 +128,7 @@ class Backlog:
         return self._stretches.get(steps.bit_length(), 1.0)
 
     def prospect(self, steps: int) -> Prospect:
-        """Of a newcomer with so many steps; zeros where nothing has been measured."""
+        """Of a newcomer with so many steps; zeros where too little has been measured."""
         sequences = self.sequences + 1
         per_step = self._seconds_per_step(sequences)
         rows = min(float(sequences), self._rows(sequences))
@@ -166,7 +170,7 @@ class Backlog:
     def _seconds_per_step(self, sequences: int) -> float:
         """Of one row, where so many sequences are there."""
         per_step = self._workload.seconds_per_step
-        if per_step is None:
+        if per_step is None or self._iterations < _FIRST:
             return 0.0
         seen = self._recent_live / self._recent_iterations
         return per_step * min(1.0, seen / max(1, min(sequences, self._most_rows)))

@@ -51,6 +51,10 @@ class Workload:
         self._recent_seconds = self._forgetting * self._recent_seconds + seconds
         self._recent_iterations = self._forgetting * self._recent_iterations + 1
 
+    def bound(self, seconds_per_step: float) -> None:
+        """Corrects what was booked so far: steps took no longer than this."""
+        self._recent_seconds = min(self._recent_seconds, seconds_per_step * self._recent_steps)
+
     def lost(self, steps: int) -> None:
         """Books steps whose results never came as finished."""
         self.finished_steps += steps

@@ -48,7 +48,7 @@ _RESETS: Final = (20_000, 4_000)  # at once, and in a second: clients that hedge
 _SETTINGS: Final = (1_000, 10)  # the same; each changes the windows of all streams
 _FLOODS: Final = (ngh2.ErrorCode.INTERNAL_ERROR, ngh2.ErrorCode.ENHANCE_YOUR_CALM)  # as which nghttp2 tells resets, and the rest
 _GATHERED_SECONDS: Final = 0.004  # what is turned away meanwhile leaves in one write
-_FIRST_MESSAGE_SECONDS: Final = 0.002  # after the headers of a call
+_FIRST_MESSAGE_SECONDS: Final = 0.05  # after the headers of a call: a client that speaks first has spoken
 _PATIENCE_SECONDS: Final = 0.2  # with a client that has its answer and is still sending
 _RELAXED_SECONDS: Final = 0.5  # after the last call that was turned away
 _NOTICE_SECONDS: Final = 0.05  # for calls that crossed the word that there shall be no more
@@ -106,6 +106,7 @@ class Connection(asyncio.Protocol):
         self.end_cause: ConnectionEnd = "client"
         self._calls: dict[int, Call] = {}
         self._silent: set[int] = set()  # streams of which nothing but headers has come
+        self._untold: dict[int, Fields] = {}  # how those of them end, until something comes
         self._answered: dict[int, float] = {}  # when; streams whose client may still be sending
         self._turned_away: set[int] = set()  # the same, of one message that is not wanted
         self._stopping: asyncio.TimerHandle | None = None
@@ -247,6 +248,9 @@ class Connection(asyncio.Protocol):
         """At once, whatever is under way."""
         if self._open:
             self.end_cause = "server"
+            self._silent.clear()
+            for stream_id in list(self._untold):
+                self._tell(stream_id)
             for call in list(self._calls.values()):
                 call.refuse(Unreadable(grpc.StatusCode.UNAVAILABLE, "the server ends this connection"))
             self._flush()
@@ -282,6 +286,7 @@ class Connection(asyncio.Protocol):
     def _forget(self) -> None:
         """Nothing can be sent any more."""
         self._open = False
+        self._untold.clear()
         calls, self._calls = self._calls, {}
         for call in calls.values():
             if not call.is_over:
@@ -346,6 +351,7 @@ class Connection(asyncio.Protocol):
         call = self._calls.get(event.stream_id)
         if call is None or call.is_over:
             self.acknowledge(event.stream_id, len(event.data))
+            self._tell(event.stream_id)
             return
         if event.data:
             call.feed(event.data)
@@ -359,6 +365,7 @@ class Connection(asyncio.Protocol):
 
     def _on_closed_stream(self, event: ngh2.StreamClosed) -> None:
         self._silent.discard(event.stream_id)
+        self._untold.pop(event.stream_id, None)
         self._answered.pop(event.stream_id, None)
         self._turned_away.discard(event.stream_id)
         call = self._calls.pop(event.stream_id, None)
@@ -405,14 +412,20 @@ class Connection(asyncio.Protocol):
         self._send(stream_id, lambda session: session.send_trailers(stream_id, fields))
 
     def send_only_trailers(self, stream_id: int, fields: Fields) -> None:
-        """Of a call whose first message is on its way, a little later: gRPC's client tells its own failure to send it instead."""
+        """Of a call whose first message is on its way, after it: gRPC's client tells its own failure to send it instead."""
         if stream_id in self._silent:
             self._silent.discard(stream_id)
-            self._loop.call_later(_FIRST_MESSAGE_SECONDS, self.send_only_trailers, stream_id, fields)
+            self._untold[stream_id] = fields
+            self._loop.call_later(_FIRST_MESSAGE_SECONDS, self._tell, stream_id)
             return
         self._pings.answered()
         self._answered[stream_id] = self._loop.time()
         self._send(stream_id, lambda session: session.send_response(stream_id, fields, end_stream=True))
+
+    def _tell(self, stream_id: int) -> None:
+        fields = self._untold.pop(stream_id, None)
+        if fields is not None:
+            self.send_only_trailers(stream_id, fields)
 
     def send_unary(self, stream_id: int, message: bytes, fields: Fields) -> None:
         def act(session: ngh2.Connection) -> None:

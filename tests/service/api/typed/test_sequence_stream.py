@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -66,6 +67,24 @@ async def test_every_request_is_answered_under_its_id(harness: Harness) -> None:
         np.testing.assert_array_equal(array(reply.run.outputs[0].tensor), running_sum(rows[reply.id])[0])
     assert await stream.code() is grpc.StatusCode.OK
     assert [fact.code for fact in harness.observer.requests] == ["OK"] * 200
+
+
+async def test_a_slow_first_call_is_no_reason_to_refuse_those_who_come_after_it(harness: Harness) -> None:
+    gate = Gate()
+    calls = iter([lambda: time.sleep(0.5), gate])
+    harness.add("slow", FakeNetwork(2, before=lambda: next(calls, lambda: None)()))
+    stream = harness.sequences.Stream()
+    await stream.write(ask("first", steps(1), "slow"))
+    assert (await stream.read()).id == "first"
+    for number in range(200):
+        await stream.write(ask(f"r{number}", steps(7), "slow"))
+    async with asyncio.timeout(30):
+        while sum(fact.waiting_timesteps for fact in harness.engine.lanes()) < 200 * 7 and len(harness.observer.requests) == 1:
+            await asyncio.sleep(0.005)
+    gate.opened.set()
+    replies = [await stream.read() for _ in range(200)]
+    assert [reply.error.message for reply in replies if reply.WhichOneof("result") != "run"] == []
+    await stream.done_writing()
 
 
 async def test_what_is_done_first_is_answered_first(harness_of: Callable[..., Any]) -> None:

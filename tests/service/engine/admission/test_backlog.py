@@ -103,6 +103,17 @@ def test_an_iteration_that_was_kept_from_the_processor_hardly_counts() -> None:
     assert backlog.prospect(1000).ahead_seconds < 2.0 * before
 
 
+def test_the_first_iterations_are_no_measure() -> None:
+    backlog = Backlog(64)
+    for _ in range(100):
+        backlog.submit(1000)
+    for _ in range(2):
+        backlog.computed(1, 1, 1.0)
+        assert (backlog.seconds_per_step, backlog.prospect(10)) == (0.0, (0.0, 0.0, 1.0))
+    backlog.computed(640, 10, 0.002)
+    assert backlog.prospect(1000).ahead_seconds == pytest.approx(100 * 1000 * 0.002 / 640, rel=0.1)
+
+
 def test_iterations_that_stay_slow_are_believed_soon() -> None:
     backlog = Backlog(64)
     for _ in range(64):

@@ -27,3 +27,12 @@ def test_steps_whose_results_never_came_are_outstanding_no_longer() -> None:
     load.lost(4)
     assert load.outstanding_steps == 6
     assert load.seconds_per_step is None
+
+
+def test_what_was_booked_is_corrected_downwards_only() -> None:
+    load = Workload()
+    load.computed(10, 5.0)
+    load.bound(1.0)
+    assert load.seconds_per_step == 0.5
+    load.bound(0.125)
+    assert (load.seconds_per_step, load.finished_steps) == (0.125, 10)

@@ -11,6 +11,7 @@ import grpc
 import ngh2
 import pytest
 
+from cellserve.service.api.fronts.http2 import connection
 from cellserve.service.api.fronts.http2.call import Call
 from cellserve.service.api.fronts.http2.connection import Connection
 from tests.http2_frames import message
@@ -70,6 +71,26 @@ async def test_a_method_that_is_not_offered_is_told_without_waiting_for_its_mess
         stream = await client.reply(client.call(b"/s.S/Nothing"))
         assert stream.status == UNIMPLEMENTED
         assert stream.reset == ngh2.ErrorCode.NO_ERROR
+
+
+async def test_who_is_about_to_speak_is_told_then(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connection, "_FIRST_MESSAGE_SECONDS", 60.0)
+    async with serving() as served, connected(served.port) as client:
+        stream_id = client.call(b"/s.S/Nothing")
+        assert (await client.answer(b"/s.S/Echo", b"another")).status == OK
+        assert client.streams[stream_id].status is None
+        client.send(stream_id, message(b"at last"))
+        assert (await client.reply(stream_id)).status == UNIMPLEMENTED
+
+
+async def test_who_is_about_to_speak_is_told_before_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connection, "_FIRST_MESSAGE_SECONDS", 60.0)
+    async with serving() as served, connected(served.port) as client:
+        stream_id = client.call(b"/s.S/Nothing")
+        assert (await client.answer(b"/s.S/Echo", b"another")).status == OK
+        await served.front.stop(0.0)
+        await client.until_ended()
+        assert client.streams[stream_id].status == UNIMPLEMENTED
 
 
 async def test_a_call_is_turned_away_from_its_headers_alone() -> None:
