@@ -146,7 +146,8 @@ def _layouts(entry: GraphInput) -> list[str]:
     if entry.role in ("option", "unused"):
         return ["s" * rank]
     if entry.role == "lengths":
-        return ["b"] if rank == 1 else []
+        rows = [place for place in range(rank) if entry.dims[place] != 1] or [0]
+        return ["".join("b" if place == rows[0] else "1" for place in range(rank))] if len(rows) == 1 else []
     if entry.role == "state":
         free = [place for place in range(rank) if entry.dims[place] in (None, 1)]
         order = sorted(free, key=lambda place: (entry.dims[place] is not None, abs(place - 1)))

@@ -224,7 +224,7 @@ class Truth:
             if entry.role in ("option", "unused"):
                 feeds[entry.name] = self.options.get(entry.name, np.zeros([size or 1 for size in entry.dims], entry.dtype))
             elif entry.role == "lengths":
-                feeds[entry.name] = np.array(lengths, entry.dtype)
+                feeds[entry.name] = np.array(lengths, entry.dtype).reshape([rows if letter == "b" else 1 for letter in layout])
             elif entry.role == "state":
                 shape = [rows if letter == "b" else size or 1 for letter, size in zip(layout, entry.dims)]
                 feeds[entry.name] = self._state(entry.name, shape, rows, state or {})

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from cellserve.models.description.layers.activation import Activation
 from cellserve.models.description.layers.merge import MergeLayer
 from cellserve.models.description.layers.stepwise import BatchNormalizationLayer, DenseLayer, LayerNormalizationLayer, PReluLayer
-from cellserve.models.importers.onnx.layers import attention, movement
+from cellserve.models.importers.onnx.layers import attention, repeating
 from cellserve.models.importers.onnx.node import Node, axis_number
 from cellserve.models.importers.onnx.values import Flow, NotTranslated, Part, Value
 
@@ -33,6 +33,28 @@ def matmul(node: Node) -> list[Value]:
         made = _dense(node, flow, len(flow.axes) - 1, array.reshape(-1, 1), None)
         return [made.at(*made.axes[:-1])]
     return [_dense(node, flow, len(flow.axes) - 1, _matrix(array), None)]
+
+
+def einsum(node: Node) -> list[Value]:
+    """Of features with a matrix: "bti,io->bto" and the like."""
+    equation = str(node.attributes.get("equation", "")).replace(" ", "")
+    read, _, made = equation.partition("->")
+    parts = read.split(",")
+    if len(parts) != 2 or len(node.given) != 2 or isinstance(node.given[0], Flow) == isinstance(node.given[1], Flow):
+        raise NotTranslated(f"its equation {equation!r} is no product with a matrix")
+    place = 0 if isinstance(node.given[0], Flow) else 1
+    flow, matrix = node.features(place), node.constant(1 - place, "matrix")
+    own, other = parts[place], parts[1 - place]
+    old, new = own[-1:], made[-1:]
+    if (
+        sorted(other) != sorted(old + new)
+        or made != own[:-1] + new
+        or old == new
+        or len(own) != len(flow.axes)
+        or "." in equation
+    ):
+        raise NotTranslated(f"its equation {equation!r} is no product with a matrix")
+    return [_dense(node, flow, len(flow.axes) - 1, matrix if other == old + new else matrix.T, None)]
 
 
 def gemm(node: Node) -> list[Value]:
@@ -175,7 +197,7 @@ def _of_one_shape(node: Node, flows: Sequence[Flow]) -> list[Flow]:
         whole = next((flow for flow in flows if flow.axes[place]), None)
         if whole is not None:
             sizes = [whole.shape(trial)[place] for trial in range(node.trials)]
-            flows = [flow if flow.axes[place] else movement.repeated(node, flow, place, sizes, whole) for flow in flows]
+            flows = [flow if flow.axes[place] else repeating.repeated(node, flow, place, sizes, whole) for flow in flows]
     return flows
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from cellserve.models.description.layers.merge import MergeLayer
 from cellserve.models.description.layers.rows import AttentionPooling1dLayer
 from cellserve.models.description.layers.stepwise import DenseLayer
-from cellserve.models.importers.onnx.layers import movement
+from cellserve.models.importers.onnx.layers import repeating
 from cellserve.models.importers.onnx.node import Node
 from cellserve.models.importers.onnx.values import Axis, Flow, NotTranslated, Part
 
@@ -92,7 +92,7 @@ def _asked(node: Node, left: Flow, right: Flow) -> Flow:
         raise NotTranslated(WITH_ITSELF)
     draft = node.draft
     steps, vector = draft.lined_up(steps, f"{node.name}_in"), draft.lined_up(vector, f"{node.name}_query")
-    query = movement.repeated(node, vector.at(*steps.axes[:-2], (), own), len(steps.axes) - 2, time[0].sizes, steps)
+    query = repeating.repeated(node, vector.at(*steps.axes[:-2], (), own), len(steps.axes) - 2, time[0].sizes, steps)
     both = draft.add(
         MergeLayer,
         f"{node.name}_products",

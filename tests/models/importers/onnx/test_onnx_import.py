@@ -399,12 +399,63 @@ def test_what_no_cell_does_is_refused_by_name(tmp_path: Path, name: str) -> None
     assert expected in refusal(saved(tmp_path / "refused.onnx", graph.model(X, [made])))
 
 
-def test_a_first_state_that_is_a_constant_is_refused_with_what_to_do(tmp_path: Path) -> None:
+def of_rows(graph: OnnxGraph, array: Array) -> str:
+    """[1, 1, H] for as many rows as x has."""
+    rows = graph.add("Gather", [graph.add("Shape", ["x"]), graph.constant(np.array([0], np.int64))])
+    shape = graph.add(
+        "Concat", [graph.constant(np.array([1], np.int64)), rows, graph.constant(np.array([UNITS], np.int64))], axis=0
+    )
+    return str(graph.add("Expand", [graph.constant(array), shape]))
+
+
+@pytest.mark.parametrize("both", [True, False])
+def test_a_first_state_that_was_trained_is_the_same_for_all_rows(tmp_path: Path, both: bool) -> None:
     graph = OnnxGraph()
-    start = graph.constant(numbers(1, 1, UNITS))
+    starts = [
+        of_rows(graph, numbers(1, 1, UNITS)),
+        of_rows(graph, numbers(1, 1, UNITS) if both else np.zeros((1, 1, UNITS), np.float32)),
+    ]
+    made = sequence(graph, lstm(graph, more=("", *starts)))
+    imported = importers.load(saved(tmp_path / "start.onnx", graph.model(X, [made])))
+    assert [layer.kind for layer in imported.spec.layers] == ["last_step", "dense", "last_step", "dense", "lstm"]
+    assert not imported.notes
+
+
+def test_first_states_that_differ_by_row_are_refused(tmp_path: Path) -> None:
+    graph = OnnxGraph()
+    start = graph.constant(numbers(1, 2, UNITS))
     made = sequence(graph, lstm(graph, more=("", start, start)))
-    said = refusal(saved(tmp_path / "start.onnx", graph.model(X, [made])))
-    assert "Make the state an input of the graph, and send it as state.* with the first request" in said
+    model = graph.model({"x": (TensorProto.FLOAT, [2, "time", WIDTH])}, [made])
+    assert "constant states that are not the same for all rows" in refusal(saved(tmp_path / "start.onnx", model))
+
+
+def test_ids_as_ones_at_their_places(tmp_path: Path) -> None:
+    graph = OnnxGraph()
+    values = [graph.constant(np.array(WIDTH, np.int64)), graph.constant(np.array([-1, 2], np.float32))]
+    x = graph.add("OneHot", ["ids", *values])
+    model = graph.model({"ids": (TensorProto.INT64, ["batch", "time"])}, [sequence(graph, lstm(graph, x))])
+    imported = importers.load(saved(tmp_path / "ones.onnx", model))
+    assert [layer.kind for layer in imported.spec.layers] == ["embedding", "lstm"]
+
+
+@pytest.mark.parametrize("equation", ["bti,io->bto", "oi,bti->bto"])
+def test_an_einsum_with_a_matrix(tmp_path: Path, equation: str) -> None:
+    graph = OnnxGraph()
+    matrix = numbers(UNITS, 3) if equation.startswith("bti") else numbers(3, UNITS)
+    given = [sequence(graph, lstm(graph)), graph.constant(matrix)]
+    made = graph.add("Einsum", given if equation.startswith("bti") else given[::-1], equation=equation)
+    imported = importers.load(saved(tmp_path / "einsum.onnx", graph.model(X, [made])))
+    assert [layer.kind for layer in imported.spec.layers] == ["lstm", "dense"]
+
+
+def test_lengths_in_a_column(tmp_path: Path) -> None:
+    graph = OnnxGraph()
+    lengths = graph.add("Cast", [graph.squeeze("n", [1])], to=TensorProto.INT32)
+    _, h = lstm(graph, more=(lengths,), outputs=2)
+    model = graph.model({**X, "n": (TensorProto.INT64, ["batch", 1])}, [graph.squeeze(h, [0])])
+    imported = importers.load(saved(tmp_path / "column.onnx", model))
+    assert imported.notes == ("The graph's input n is the rows' own lengths, which every request tells.",)
+    assert imported.answers[0].lengths == (7, 5, 4)
 
 
 def test_quantised_nodes_and_foreign_domains_are_refused_with_what_to_do(tmp_path: Path) -> None:
