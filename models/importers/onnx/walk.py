@@ -70,7 +70,14 @@ class Walk:
             except (ValidationError, InvalidSpec) as error:
                 what = error.errors()[0]["msg"] if isinstance(error, ValidationError) else str(error)
                 raise NotTranslated(str(what), f"{name} ({node.op_type})") from error
-            except (TypeError, ValueError, LookupError, AttributeError, ArithmeticError) as error:  # an attribute left out or odd
+            except (
+                TypeError,
+                ValueError,
+                LookupError,
+                AttributeError,
+                ArithmeticError,
+                RecursionError,
+            ) as error:  # odd attributes
                 what = f"it is of a form not known here ({type(error).__name__}: {error}); the file may be damaged"
                 raise NotTranslated(what, f"{name} ({node.op_type})") from error
             for value in made:
@@ -144,9 +151,13 @@ class Walk:
         if any(constant is None and not _is_ids(one) for constant, one in zip(constants, given)):
             raise NotTranslated("it computes with ids and with shapes")
 
+        done: dict[int, tuple[Array, Array]] = {}
+
         def function(ids: Array) -> Array:
-            row = [one.of(ids) if isinstance(one, Flow) and one.of else constant for one, constant in zip(given, constants)]
-            return self.folding.fold(node, row)[0]
+            if id(ids) not in done:  # others may be made of it, several times over
+                row = [one.of(ids) if isinstance(one, Flow) and one.of else constant for one, constant in zip(given, constants)]
+                done[id(ids)] = ids, self.folding.fold(node, row)[0]
+            return done[id(ids)][1]
 
         return replace(flows[0], of=function)
 

@@ -13,8 +13,11 @@ import numpy as np
 import numpy.typing as npt
 
 from cellserve.models.description.layers.activation import Activation
+from cellserve.models.importers.onnx.values import NotTranslated
 
 Array = npt.NDArray[Any]
+MOST_TERMS, MOST_FACTORS = 64, 4  # of a cell's equations; those of a damaged file could grow without bound
+LARGEST_WIDTH = 1 << 13
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -69,6 +72,8 @@ class Expressions:
     made: dict[tuple[Any, ...], tuple[Affine, tuple[Any, ...]]] = field(default_factory=dict)
 
     def named(self, name: str, width: int) -> Affine:
+        if not 0 < width <= LARGEST_WIDTH:
+            raise NotTranslated(f"it goes over vectors of {width:,} numbers")
         return self._atom(("named", name), (), lambda: Atom(width, name))
 
     def applied(self, function: Activation, argument: Affine) -> Affine:
@@ -111,27 +116,39 @@ def expanded(value: Affine) -> dict[Monomial, float] | None:
 
     The empty product is 1.
     """
-    total: dict[Monomial, float] = {}
+    return _expanded(value, {})
+
+
+def _expanded(value: Affine, known: dict[int, dict[Monomial, float] | None]) -> dict[Monomial, float] | None:
+    """`known`: by the ids of values that others are made of, which are worked out once."""
+    if id(value) in known:
+        return known[id(value)]
+    total: dict[Monomial, float] | None = {}
     if value.bias.size and np.ptp(value.bias) > 0:
-        return None
-    if value.bias.any():
-        total[()] = float(value.bias[0])
+        total = None
+    elif value.bias.any():
+        total = {(): float(value.bias[0])}
     for atom, matrix in value.parts.items():
         scale = float(matrix[0, 0])
         if matrix.shape[0] != matrix.shape[1] or not np.array_equal(matrix, np.eye(len(matrix)) * scale):
-            return None
+            total = None
         inner: dict[Monomial, float] | None = {(atom,): 1.0}
-        if atom.arguments and atom.function is None:
-            inner = _multiplied(*(expanded(argument) for argument in atom.arguments))
-        if inner is None:
-            return None
+        if total is not None and atom.arguments and atom.function is None:
+            one, other = (_expanded(argument, known) for argument in atom.arguments)
+            inner = _multiplied(one, other)
+        if total is None or inner is None:
+            total = None
+            break
         for monomial, count in inner.items():
             total[monomial] = total.get(monomial, 0.0) + scale * count
-    return {monomial: count for monomial, count in total.items() if count}
+    known[id(value)] = total if total is None else {monomial: count for monomial, count in total.items() if count}
+    return known[id(value)]
 
 
 def _multiplied(one: dict[Monomial, float] | None, other: dict[Monomial, float] | None) -> dict[Monomial, float] | None:
     if one is None or other is None:
+        return None
+    if len(one) * len(other) > MOST_TERMS or len(max((*one, *other), key=len, default=())) > MOST_FACTORS:
         return None
     made: dict[Monomial, float] = {}
     for left, a in one.items():

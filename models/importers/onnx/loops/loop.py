@@ -210,7 +210,9 @@ def _width(value: Value) -> int:
 
 
 def _origin(name: str, makers: Mapping[str, NodeProto]) -> str:
-    while name in makers and makers[name].op_type == "Identity":
+    for _ in makers:
+        if name not in makers or makers[name].op_type != "Identity":
+            return name
         name = makers[name].input[0]
     return name
 

@@ -93,7 +93,9 @@ class Meaning:
 
     def never_negative(self, name: str) -> bool:
         node = self.made.get(name)
-        while node is not None and node.op_type in (*KEPT, "DequantizeLinear"):
+        for _ in self.made:
+            if node is None or node.op_type not in (*KEPT, "DequantizeLinear"):
+                break
             node = self.made.get(node.input[0])
         if node is None:
             return False
@@ -122,7 +124,9 @@ class Meaning:
     def source(self, name: str) -> tuple[NodeProto, str]:
         """What made it, with what only moves numbers looked through: (the node that reads it, what it reads)."""
         node = self.made[name]
-        while node.op_type in KEPT and node.input[0] in self.made and self.made[node.input[0]].op_type != "Constant":
+        for _ in self.made:
+            if node.op_type not in KEPT or node.input[0] not in self.made or self.made[node.input[0]].op_type == "Constant":
+                break
             node = self.made[node.input[0]]
         return node, node.input[0] if node.input else ""
 

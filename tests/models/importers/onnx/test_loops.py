@@ -108,6 +108,8 @@ def looping(cell: str, hand: str, change: str = "") -> Any:
     if change == "gap":
         step = body.add("Mul", step, body.add("Tanh", step))
     new = body.step(step, names)
+    for _ in range(200 if change == "powers" else 0):
+        new[0] = body.add("Mul", new[0], new[0])
     if change == "mask":
         positive = body.graph.add("Greater", [new[0], body.constant(np.zeros(1))])
         new[0] = body.graph.add("Where", [positive, new[0], "h"])
@@ -169,13 +171,22 @@ def test_another_loop_is_refused_with_what_of_it_is_no_cell_and_the_way_out(tmp_
     assert "import the model's own file instead (.keras, .h5 or its state dict)" in str(caught.value)
 
 
+def test_a_loop_whose_equations_grow_without_bound_is_refused(tmp_path: Path) -> None:
+    """Squares of squares: each is one node, and twice as many factors."""
+    with pytest.raises(ImportRefused, match="is no cell known here"):
+        load(tmp_path, "gru_after", "whole", "powers")
+
+
 def test_ids_that_count_from_the_end_below_zero_are_looked_up_as_they_are(tmp_path: Path) -> None:
     """As Keras writes an embedding: whole numbers made of floats, and the table's size added to those below zero."""
     graph = OnnxGraph(opset=15)
     ids = graph.add("Cast", ["x"], to=TensorProto.INT32)
     below = graph.add("Less", [ids, graph.constant(np.array(0, np.int32))])
     around = graph.add("Add", [ids, graph.constant(np.array(9, np.int32))])
-    rows = graph.add("Gather", [graph.constant(numbers(9, WIDTH)), graph.add("Where", [below, around, ids])])
+    places = graph.add("Where", [below, around, ids])
+    for _ in range(60):  # each twice as often made of the ids as the one before
+        places = graph.add("Max", [places, places])
+    rows = graph.add("Gather", [graph.constant(numbers(9, WIDTH)), places])
     arrays = [graph.constant(array) for array in (numbers(1, 4 * UNITS, WIDTH), numbers(1, 4 * UNITS, UNITS))]
     y = graph.add("LSTM", [graph.add("Transpose", [rows], perm=[1, 0, 2]), *arrays], hidden_size=UNITS)
     model = graph.model(
