@@ -217,6 +217,30 @@ def test_ids_are_embedded_and_a_norm_written_out_is_one_layer(tmp_path: Path) ->
     assert spec.inputs[0].kind == "ids"
 
 
+@pytest.mark.parametrize("form", ["negated", "subtracted", "pooled"])
+def test_a_norm_as_tensorflow_writes_it_is_one_layer(tmp_path: Path, form: str) -> None:
+    graph = OnnxGraph(opset=15)
+    x, epsilon = sequence(graph, lstm(graph)), graph.constant(np.array(1e-3, np.float32))
+    mean = graph.add("GlobalAveragePool", [x]) if form == "pooled" else graph.add("ReduceMean", [x], axes=[2], keepdims=1)
+    centred = graph.add("Sub", [x, mean])
+    squares = graph.add("Mul", [centred, centred])
+    spread = (
+        graph.add("GlobalAveragePool", [squares])
+        if form == "pooled"
+        else graph.add("ReduceMean", [squares], axes=[-1], keepdims=1)
+    )
+    inverse = graph.add("Reciprocal", [graph.add("Sqrt", [graph.add("Add", [spread, epsilon])])])
+    factor, beta = graph.add("Mul", [inverse, graph.constant(numbers(1, 1, UNITS))]), graph.constant(numbers(UNITS))
+    if form == "subtracted":
+        shift = graph.add("Sub", [beta, graph.add("Mul", [mean, factor])])
+    else:
+        shift = graph.add("Add", [graph.add("Mul", [graph.add("Neg", [mean]), factor]), beta])
+    made = graph.add("Add", [graph.add("Mul", [x, factor]), shift])
+    imported = importers.load(saved(tmp_path / "norm.onnx", graph.model(X, [made])))
+    assert [layer.kind for layer in imported.spec.layers] == ["lstm", "layer_normalization"]
+    assert not imported.notes
+
+
 @pytest.mark.parametrize("form", ["torch", "tensorflow", "other"])
 def test_a_gelu_written_out_is_one_activation(tmp_path: Path, form: str) -> None:
     graph = OnnxGraph(opset=13)
