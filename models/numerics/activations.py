@@ -22,6 +22,8 @@ Elementwise = Callable[[Tensor], Tensor]
 
 def resolve(activation: Activation) -> Elementwise:
     """Raises InvalidSpec: an `alpha` for an activation that has none."""
+    if activation.name in _WITH_BETA:
+        return partial(_WITH_BETA[activation.name], alpha=activation.alpha, beta=activation.beta)
     if activation.name in _WITH_ALPHA:
         function, default = _WITH_ALPHA[activation.name]
         return partial(function, alpha=default if activation.alpha is None else activation.alpha)
@@ -100,6 +102,18 @@ def _squareplus(x: Tensor, alpha: float) -> Tensor:
     return (x + torch.sqrt(x * x + alpha)) / 2
 
 
+def _affine(x: Tensor, alpha: float, beta: float) -> Tensor:
+    return torch.mul(x, alpha).add_(beta)
+
+
+def _scaled_tanh(x: Tensor, alpha: float, beta: float) -> Tensor:
+    return torch.mul(x, beta).tanh_().mul_(alpha)
+
+
+def _clipped_affine(x: Tensor, alpha: float, beta: float) -> Tensor:
+    return torch.mul(x, alpha).add_(beta).clamp_(0.0, 1.0)
+
+
 _PLAIN: Mapping[str, Elementwise] = {
     "linear": _linear,
     "tanh": torch.tanh,
@@ -132,4 +146,10 @@ _WITH_ALPHA: Mapping[str, tuple[Callable[..., Tensor], float]] = {
     "soft_shrink": (_soft_shrink, 0.5),
     "hard_shrink": (_hard_shrink, 0.5),
     "squareplus": (_squareplus, 4.0),
+}
+
+_WITH_BETA: Mapping[str, Callable[..., Tensor]] = {
+    "affine": _affine,
+    "scaled_tanh": _scaled_tanh,
+    "clipped_affine": _clipped_affine,
 }

@@ -26,6 +26,7 @@ from cellserve.service.engine.facts import LaneFact, Observer, VersionKey
 from cellserve.service.engine.lane import Lane
 from cellserve.service.engine.placement import Placement, check_implementation
 from cellserve.service.engine.running.at_once import AtOnce
+from cellserve.service.engine.running.measured_call import measured_calls
 from cellserve.service.engine.running.transfers import Transfers, transfers_of
 from cellserve.service.engine.sequence import Sequence, Work
 from cellserve.service.engine.settings import EngineSettings
@@ -102,17 +103,10 @@ class Engine:
         """
         default = network.default_implementation if implementation is None else implementation
         check_implementation(key, network, default)
-        lanes = [Lane(key, network, default, worker.host) for worker in self._workers]
-        settings = self._settings
-        at_once = AtOnce(
-            key,
-            network,
-            self._observer,
-            settings.at_once_seconds,
-            settings.at_once_alone_seconds,
-            self._clock,
-            self._processor_clock,
-        )
+        calls = measured_calls(network, self._processor_clock)
+        lanes = [Lane(key, network, default, worker.host, calls) for worker in self._workers]
+        short, alone = self._settings.at_once_seconds, self._settings.at_once_alone_seconds
+        at_once = AtOnce(key, network, calls, self._observer, short, alone, self._clock)
         with self._lock:
             if key in self._placements:
                 raise ValueError(f"{key} is in the engine already; remove it first")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -28,8 +28,8 @@ from cellserve.service.engine.notify import notify
 from cellserve.service.engine.running.chunk_runner import ChunkRunner
 from cellserve.service.engine.running.in_flight import InFlight
 from cellserve.service.engine.running.launch import Launch
+from cellserve.service.engine.running.measured_call import MeasuredCall
 from cellserve.service.engine.running.pass_runner import PassRunner
-from cellserve.service.engine.running.step_runner import StepRunner
 from cellserve.service.engine.running.transfers import Transfers
 from cellserve.service.engine.scheduling.chunk_queue import ChunkQueue
 from cellserve.service.engine.scheduling.feed_queue import FeedQueue
@@ -39,6 +39,7 @@ from cellserve.service.engine.scheduling.scheduler import Budget, Queue, Schedul
 from cellserve.service.engine.sequence import Sequence, Work
 from cellserve.service.engine.settings import EngineSettings
 from cellserve.service.engine.state_pool import StatePool
+from cellserve.service.engine.step_runner import StepRunner
 from cellserve.service.errors import Cancelled, DeadlineExpired, InternalFailure, ServiceError
 
 log = logging.getLogger(__name__)
@@ -70,7 +71,10 @@ class Runner(Protocol):
 
 
 class Lane:
-    """`implementation` is for work that names none. A causal network is one pass; others take several, one after the other."""
+    """`implementation` is for work that names none. calls: what the network offers over host memory.
+
+    A causal network is one pass; others take several, one after the other.
+    """
 
     def __init__(
         self,
@@ -78,6 +82,7 @@ class Lane:
         network: Served,
         implementation: str,
         host: LaneHost,
+        calls: Mapping[str, MeasuredCall],
     ) -> None:
         self.key = key
         self.network = network
@@ -95,7 +100,7 @@ class Lane:
         self._in_flight: InFlight | None = None
         transfers = host.transfers_of(network.device)
         budget = OverlappedBudget(host.budget) if passes is None and transfers.deferred else host.budget
-        self._runner = _runner(network, self._pool, transfers)
+        self._runner = _runner(network, self._pool, transfers, calls)
         self._scheduler = Scheduler(
             self._queue, budget, 1 if passes is None else len(passes.passes) + 1, self._least_left_seconds
         )
@@ -321,9 +326,9 @@ class Lane:
             self._pool.release(handle)
 
 
-def _runner(network: Served, pool: StatePool, transfers: Transfers) -> Runner:
+def _runner(network: Served, pool: StatePool, transfers: Transfers, calls: Mapping[str, MeasuredCall]) -> Runner:
     if isinstance(network, StepNetwork):
         return StepRunner(network, pool)
     if network.passes is None:
-        return ChunkRunner(network, pool, transfers)
+        return ChunkRunner(network, pool, transfers, calls)
     return PassRunner(network, network.passes, pool)

@@ -11,7 +11,19 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Discriminator, Field, JsonValue, PositiveInt, Tag
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    JsonValue,
+    PositiveInt,
+    SerializerFunctionWrapHandler,
+    Tag,
+    model_serializer,
+)
 
 from cellserve.models.description.step_model import StepModel
 from cellserve.models.spec import ModelSpec
@@ -117,7 +129,7 @@ class ParityRecord(_Frozen):
 
 def _kind(spec: Any) -> str:
     """Layers, or a graph that is called as it is."""
-    return "step" if isinstance(spec, StepModel) or (isinstance(spec, dict) and spec.get("kind") == "step") else "layers"
+    return "step" if isinstance(spec, StepModel) or (isinstance(spec, dict) and "answers" in spec) else "layers"
 
 
 Spec = Annotated[
@@ -144,3 +156,12 @@ class Manifest(_Frozen):
     @property
     def key(self) -> VersionKey:
         return VersionKey(self.model, self.version)
+
+    def to_json(self) -> bytes:
+        """As manifest.json: without what is at its default, so that older servers read what uses no option new to them."""
+        return self.model_dump_json(indent=1, exclude_defaults=True).encode()
+
+    @model_serializer(mode="wrap")
+    def _told(self, told: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        written: dict[str, Any] = told(self)
+        return {"schema_version": self.schema_version} | written

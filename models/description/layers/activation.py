@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, ClassVar, Final, Literal, Self
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 ActivationName = Literal[
     "linear",
@@ -35,18 +35,46 @@ ActivationName = Literal[
     "soft_shrink",
     "hard_shrink",
     "squareplus",
+    "affine",  # alpha x + beta: this and the next two are ONNX's, of any alpha and beta
+    "scaled_tanh",  # alpha tanh(beta x)
+    "clipped_affine",  # clip(alpha x + beta, 0, 1): a hard sigmoid of any slope
 ]
+WITH_BETA: Final = ("affine", "scaled_tanh", "clipped_affine")
 
 
 class Frozen(BaseModel):
+    """Part of a description. Its JSON may be written without what is at its default (`exclude_defaults`), but for `always_told`.
+
+    So whoever does not know an option yet reads every description that does not use it. A default must never change.
+    """
+
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+    always_told: ClassVar[tuple[str, ...]] = ()
+
+    @model_serializer(mode="wrap")
+    def _told(self, told: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        written: dict[str, Any] = told(self)
+        return written | {name: getattr(self, name) for name in self.always_told}
 
 
 class Activation(Frozen):
-    """A named elementwise function (softmax, log_softmax: over the last axis); `alpha`: its slope, scale or threshold, if any."""
+    """A named elementwise function (softmax, log_softmax: over the last axis); `alpha`: its slope, scale or threshold, if any.
+
+    `beta`: the second number of those that have two (WITH_BETA), which say both.
+    """
 
     name: ActivationName
     alpha: float | None = None
+    beta: float | None = None
+
+    @model_validator(mode="after")
+    def _says_both_or_has_no_beta(self) -> Self:
+        both = self.alpha is not None and self.beta is not None
+        if both != (self.name in WITH_BETA) and (self.name in WITH_BETA or self.beta is not None):
+            needs = "needs an alpha and a beta" if self.name in WITH_BETA else "takes no beta"
+            raise ValueError(f"activation {self.name!r} {needs}; alpha is {self.alpha}, beta {self.beta}")
+        return self
 
     @classmethod
     def of(cls, value: object) -> object:

@@ -32,6 +32,8 @@ class Layer(Frozen):
     name: Annotated[str, Field(min_length=1, pattern=r"^[^:]+$")]
     inputs: tuple[str, ...] = Field(min_length=1)
 
+    always_told: ClassVar[tuple[str, ...]] = ("kind",)
+
     if TYPE_CHECKING:
         kind: str
 
@@ -100,7 +102,7 @@ class Layer(Frozen):
             raise InvalidSpec(f"layer {self.name!r} ({self.kind}) takes features, but its input is ids {shape}; embed them first")
         return shape
 
-    @field_validator("activation", "recurrent_activation", mode="before", check_fields=False)
+    @field_validator("activation", "recurrent_activation", "output_activation", mode="before", check_fields=False)
     @classmethod
     def _activation_by_name(cls, value: object) -> object:
         return Activation.of(value)

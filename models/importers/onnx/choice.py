@@ -12,6 +12,7 @@ from cellserve.models.description.described import obstacle_of
 from cellserve.models.errors import ImportRefused
 from cellserve.models.importers.description import Description
 from cellserve.models.importers.imported import Imported
+from cellserve.models.importers.onnx.importing import FIELDS as LAYERS
 from cellserve.models.importers.onnx.importing import load_onnx
 from cellserve.models.importers.onnx.steps.importing import FIELDS, SHARED, load_step_model
 from cellserve.models.importers.onnx.steps.reading import read_step_file
@@ -20,12 +21,15 @@ from cellserve.models.importers.onnx.steps.roles import has_states
 
 def load_graph(path: Path, description: Description) -> Imported:
     """Raises ImportRefused: neither; then why it is no network of layers, unless it was to be a step model or has states."""
-    description.refuse_all_but(FIELDS | SHARED, str(path), "an ONNX file, which says the rest itself")
+    description.refuse_all_but(FIELDS | LAYERS, str(path), "an ONNX file, which says the rest itself")
     if description.step is False:
-        description.refuse_all_but(SHARED | {"step"}, str(path), "layers")
-        return load_onnx(path, Description.model_validate(description.model_dump(include=set(SHARED), exclude_unset=True)))
+        description.refuse_all_but(LAYERS | {"step"}, str(path), "layers")
+        return load_onnx(path, Description.model_validate(description.model_dump(include=set(LAYERS), exclude_unset=True)))
     if description.model_fields_set & FIELDS:
+        description.refuse_all_but(FIELDS | SHARED, str(path), "an ONNX graph that is called as it is")
         return load_step_model(path, description)
+    if description.dequantize:
+        return load_onnx(path, description)
     try:
         translated = load_onnx(path, description)
     except ImportRefused as refused:

@@ -13,14 +13,15 @@ from cellserve.service.api.fronts.front import Calls, Watcher
 from cellserve.service.api.fronts.http2.connection import Connection
 from cellserve.service.api.fronts.http2.holdings import Holdings
 from cellserve.service.api.fronts.http2.listening import BACKLOG, listen
-from cellserve.service.api.fronts.http2.offences import Offences
 from cellserve.service.api.fronts.http2.tls import PROTOCOL, TlsListener
 from cellserve.service.api.fronts.http2.unread import Unread
 from cellserve.service.api.fronts.options import ServerOptions
+from cellserve.service.counted_log import CountedLog
 from cellserve.service.followed_files import FollowedFiles
 
 _LOOKED_SECONDS: Final = 0.02  # how often it is seen whether the last call has ended
 _LAST_WORDS_SECONDS: Final = 0.2
+_OFFENCES: Final = "%(total)d connections ended for what their clients did (%(causes)s), lastly %(last)s"
 
 
 class Http2Front:
@@ -31,7 +32,7 @@ class Http2Front:
     def __init__(self, calls: Calls, options: ServerOptions, watcher: Watcher) -> None:
         """Raises UnusableFile: one of `options`."""
         self._watcher = watcher
-        self._offences = Offences()
+        self._offences = CountedLog(_OFFENCES)
         self._holdings = Holdings(options.connection_memory_bytes)
         self._encrypted: list[TlsListener] = []
         self._stopping = False
@@ -98,7 +99,7 @@ class Http2Front:
         self._tell(connection.end_cause)
 
     def cut(self, connection: Connection, why: str) -> None:
-        self._offences.told(connection.end_cause, connection.peer, why)
+        self._offences.count(connection.end_cause, last=f"{connection.peer}: {why}")
 
     def received(self, received_bytes: int) -> None:
         self._unread.received(received_bytes)
@@ -111,7 +112,7 @@ class Http2Front:
     def _failed(self, peer: str, why: str) -> None:
         """No encrypted connection came about."""
         self._tell("handshake")
-        self._offences.told("handshake", peer, why)
+        self._offences.count("handshake", last=f"{peer}: {why}")
 
     def _look_at_holdings(self) -> None:
         held = [(connection.held_bytes, connection) for connection in self._connections]
