@@ -13,7 +13,7 @@ Knows no weights, no torch, no file formats.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Final, Literal, Self, Union
+from typing import TYPE_CHECKING, Annotated, ClassVar, Final, Literal, Self, Union
 
 from pydantic import Field, PositiveInt, model_validator
 
@@ -63,6 +63,8 @@ class ModelSpec(Frozen):
 
     Raises (through pydantic's ValidationError): references to tensors that do not exist or come later, duplicate names.
     """
+
+    always_told: ClassVar[tuple[str, ...]] = ("schema_version",)
 
     schema_version: Literal[1] = SCHEMA_VERSION
     inputs: tuple[InputSpec, ...] = Field(min_length=1)

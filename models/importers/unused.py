@@ -11,6 +11,7 @@ from collections.abc import Collection, Mapping
 from typing import Final
 
 from cellserve.models.errors import ImportRefused
+from cellserve.models.importers.names import listed
 
 Shape = tuple[int, ...]
 SHOWN: Final = 6
@@ -29,14 +30,14 @@ def tell_unused(
     Raises ImportRefused naming what is recurrent or embedding-like.
     """
     for what, names in (("recurrent", _recurrent(left, cells)), ("like the table of an embedding", _tables(left, read_widths))):
-        listed = _listed([f"{name} {list(left[name])}" for name in names])
+        told = listed([f"{name} {list(left[name])}" for name in names], SHOWN)
         if names:
             raise ImportRefused(
                 source,
-                f"the import would use no {listed}, which {'looks' if len(names) == 1 else 'look'} {what}: {why}. If the model "
+                f"the import would use no {told}, which {'looks' if len(names) == 1 else 'look'} {what}: {why}. If the model "
                 "does without, say so with `ignore: [names]` in a --description (* stands for anything)",
             )
-    return [f"Ignored, {why}: {_listed(list(left))}."] if left else []
+    return [f"Ignored, {why}: {listed(left, SHOWN)}."] if left else []
 
 
 def _recurrent(left: Mapping[str, Shape], cells: Collection[str]) -> list[str]:
@@ -62,7 +63,3 @@ def _tables(left: Mapping[str, Shape], read_widths: Collection[int]) -> list[str
         if len(shape) == 2 and not name.lower().startswith(TRAINING) and (alone or "emb" in name.lower()):
             found.append(name)
     return found
-
-
-def _listed(names: list[str]) -> str:
-    return ", ".join(names[:SHOWN]) + (f" and {len(names) - SHOWN} more" if len(names) > SHOWN else "")

@@ -48,12 +48,13 @@ class RequestFact(NamedTuple):
 class TurnedAway(NamedTuple):
     """So many inference calls of a method were answered from their headers alone, each within `seconds` on average.
 
-    code, cause: as in RequestFact.
+    code, reason, cause: as in RequestFact.
     """
 
     method: RpcMethod
     code: str
-    cause: str
+    reason: str
+    cause: str | None
     seconds: float
     number: int
 

@@ -4,14 +4,13 @@ Each method's handler is wrapped once, when it is registered: an interceptor of 
 may call it is decided then, too, so that a method that is open to all pays nothing; a guarded call is looked at before it is
 parsed. While more calls come than can be read (gate.py), those of inference may be answered from their headers alone. An
 exception that is not a ServiceError reaches the client as one neutral sentence with the request id; its cause goes to the log.
-Knows no messages' meaning and no metrics library.
+What is told of an rpc is rpc.py's. Knows no messages' meaning and no metrics library.
 """
 
 from __future__ import annotations
 
 import asyncio
 import inspect
-import logging
 import time
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import aclosing
@@ -23,26 +22,12 @@ from google.protobuf.message import DecodeError
 
 from cellserve.service.api.access.rights import Access, Guard
 from cellserve.service.api.call_context import Caller, Ending
-from cellserve.service.api.calls import Call, RequestIds, enter
+from cellserve.service.api.calls import RequestIds
 from cellserve.service.api.facts import DoorObserver, RpcMethod, RpcType
-from cellserve.service.api.failures import told
-from cellserve.service.api.overload.askers import asker_of
-from cellserve.service.api.overload.gate import Gate
-from cellserve.service.api.overload.refusal_log import RefusalLog
-from cellserve.service.api.overload.turning_away import TurningAway
-from cellserve.service.api.status import REQUEST_ID_KEY, ending_of
+from cellserve.service.api.rpc import Refusals, Rpc, RpcKind
+from cellserve.service.api.status import ending_of
 from cellserve.service.api.submission.requests_at_door import RequestsAtDoor
-from cellserve.service.errors import (
-    CAUSE,
-    Cancelled,
-    DeadlineExpired,
-    InvalidInput,
-    NotOffered,
-    Overloaded,
-    ServiceError,
-)
-
-_log = logging.getLogger(__name__)
+from cellserve.service.errors import InvalidInput, NotOffered
 
 Behaviour = Callable[..., Any]
 Parse = Callable[[bytes], Any]
@@ -51,19 +36,12 @@ Handler = Any  # grpc.RpcMethodHandler; its fields are not typed
 _NO_REPLY: Final = None  # of a call that ends with a status other than OK: gRPC sends no message then
 
 
-class _Kind(NamedTuple):
-    """inference: each call is one inference request."""
+class _Gated(NamedTuple):
+    """A method whose calls may be refused unread. handler: without the guard, which looks at each call before."""
 
-    method: RpcMethod
-    inference: bool
-
-
-class Refusals(NamedTuple):
-    """gate: says which calls are read. turning_away: answers the others. refusal_log: told of each refusal."""
-
-    gate: Gate
-    turning_away: TurningAway
-    refusal_log: RefusalLog
+    kind: RpcKind
+    guard: Guard | None
+    handler: Handler
 
 
 class Methods:
@@ -89,7 +67,7 @@ class Methods:
         self._live = live
         self._at_door = at_door
         self._refusals = refusals
-        self._gated: dict[str, tuple[_Kind, Guard | None]] = {}  # by name; of those that may be refused unread
+        self._gated: dict[str, _Gated] = {}  # by name
         self._access = access
         self._ids = RequestIds()
         self._handlers: dict[str, Handler] = {}
@@ -98,37 +76,35 @@ class Methods:
     def add_registered_method_handlers(self, service: str, handlers: Mapping[str, Handler]) -> None:
         for method, handler in handlers.items():
             name = f"/{service}/{method}"
-            self._handlers[name] = self._wrap(handler, service, method)
-            if name in self._inference and name not in self._live:
-                kind = _Kind(RpcMethod("unary", service, method), inference=True)
-                self._gated[name] = (kind, self._access.guard(name))
+            kind = RpcKind(RpcMethod(_rpc_type(handler), service, method), name in self._inference)
+            guard = self._access.guard(name)
+            self._handlers[name] = self._wrap(handler, kind, guard)
+            if kind.inference and name not in self._live:
+                self._gated[name] = _Gated(kind, guard, self._wrap(handler, kind, None))
 
     def add_generic_rpc_handlers(self, handlers: Sequence[object]) -> None:
         """Generated code gives the same handlers by name as well, which is all that is needed."""
 
-    def handler(self, name: str) -> Handler:
-        self._moved_seconds = time.monotonic()
-        if name in self._inference and not self.gated(name):
-            self._at_door.tell(self._moved_seconds)
-        return self._handlers.get(name)
-
-    def not_offered(self, name: str) -> Ending:
-        return ending_of(NotOffered(f"this server does not offer {name[:256]}"), self._ids.next())
-
     def gated(self, name: str) -> bool:
         return not self._refusals.gate.open and name in self._gated
 
-    def turned_away(self, name: str, caller: Caller) -> Ending | None:
-        kind, guard = self._gated[name]
-        try:
-            if guard is not None:
-                guard(caller)
-        except ServiceError as error:
-            return ending_of(error, self._ids.next())
-        ending = self._refusals.turning_away.ending(kind.method, caller)
-        if ending is None:
+    def handler(self, name: str) -> Handler:
+        self._moved_seconds = time.monotonic()
+        if name in self._inference:
             self._at_door.tell(self._moved_seconds)
-        return ending
+        return self._handlers.get(name)
+
+    def let_in(self, name: str, caller: Caller) -> Handler:
+        self._moved_seconds = time.monotonic()
+        gated = self._gated[name]
+        ending = self._refusals.turning_away.ending(gated.kind.method, caller, gated.guard)
+        if ending is not None:
+            return ending
+        self._at_door.tell(self._moved_seconds)
+        return gated.handler
+
+    def not_offered(self, name: str) -> Ending:
+        return ending_of(NotOffered(f"this server does not offer {name[:256]}"), self._ids.next())
 
     async def quiet(self, seconds: float, longest_seconds: float) -> None:
         """Waits until no call has come or been answered for so long; at most `longest_seconds`."""
@@ -136,12 +112,9 @@ class Methods:
         while (now := time.monotonic()) < min(end, self._moved_seconds + seconds):
             await asyncio.sleep(min(end, self._moved_seconds + seconds) - now)
 
-    def _wrap(self, handler: Handler, service: str, method: str) -> Handler:
-        name = f"/{service}/{method}"
-        of = _Kind(RpcMethod(_rpc_type(handler), service, method), name in self._inference)
-        guard = self._access.guard(name)
+    def _wrap(self, handler: Handler, of: RpcKind, guard: Guard | None) -> Handler:
         if not _is_written(handler):
-            return grpc.unary_unary_rpc_method_handler(self._unary(*_guarded(guard, _refuse(method), bytes), of))
+            return grpc.unary_unary_rpc_method_handler(self._unary(*_guarded(guard, _refuse(of.method.method), bytes), of))
         if handler.unary_unary:
             return grpc.unary_unary_rpc_method_handler(
                 self._unary(*_guarded(guard, handler.unary_unary, handler.request_deserializer), of),
@@ -159,10 +132,10 @@ class Methods:
             handler.response_serializer,
         )
 
-    def _begun(self, context: Any, kind: _Kind) -> _Rpc:
-        return _Rpc(context, kind, self._ids.next(), self._observer, self._refusals)
+    def _begun(self, context: Any, kind: RpcKind) -> Rpc:
+        return Rpc(context, kind, self._ids.next(), self._observer, self._refusals)
 
-    def _unary(self, behaviour: Behaviour, parse: Parse, kind: _Kind) -> Behaviour:
+    def _unary(self, behaviour: Behaviour, parse: Parse, kind: RpcKind) -> Behaviour:
         async def call(request: bytes, context: Any) -> Any:
             rpc = self._begun(context, kind)
             rpc.enter()
@@ -185,7 +158,7 @@ class Methods:
 
         return call
 
-    def _stream(self, behaviour: Behaviour, kind: _Kind) -> Behaviour:
+    def _stream(self, behaviour: Behaviour, kind: RpcKind) -> Behaviour:
         async def call(request: Any, context: Any) -> AsyncIterator[Any]:
             rpc = self._begun(context, kind)
             rpc.enter()
@@ -199,68 +172,6 @@ class Methods:
             rpc.answered()
 
         return call
-
-
-class _Rpc:
-    """One rpc, from the door to the reply: made when it begins, and told once how it ended."""
-
-    __slots__ = ("_call", "_context", "_kind", "_observer", "_refusals", "_started_seconds")
-
-    def __init__(self, context: Any, kind: _Kind, request_id: str, observer: DoorObserver, refusals: Refusals) -> None:
-        self._started_seconds = time.perf_counter()
-        self._call = Call(request_id, partial(asker_of, context))
-        self._refusals = refusals
-        self._context = context
-        self._kind = kind
-        self._observer = observer
-        observer.on_rpc_started(kind.method)
-        context.set_trailing_metadata(((REQUEST_ID_KEY, request_id),))
-
-    def enter(self) -> None:
-        """The task that runs belongs to this rpc."""
-        enter(self._call)
-
-    def answered(self) -> None:
-        self._tell("OK", None)
-
-    def refused(self, error: Exception) -> None:
-        """Lets a unary call end with a status once its handler has returned: cheaper than an abort, which raises through gRPC."""
-        code, message, trailers = self._ending(error)
-        self._context.set_code(code)
-        self._context.set_details(message)
-        self._context.set_trailing_metadata(trailers)
-
-    async def failed(self, error: BaseException) -> None:
-        """Aborts the call, which raises, unless it has ended already: cancelled, or aborted by the behaviour itself."""
-        if isinstance(error, asyncio.CancelledError | GeneratorExit):  # the latter: while a reply was on its way
-            late = self._context.time_remaining() == 0.0
-            self._tell(*(("DEADLINE_EXCEEDED", DeadlineExpired.reason) if late else ("CANCELLED", Cancelled.reason)))
-        elif isinstance(error, grpc.aio.AbortError):
-            self._tell(_name(self._context.code()), None)
-        else:
-            await self._context.abort(*self._ending(error))
-
-    def _ending(self, error: BaseException) -> Ending:
-        """What the client is told of it; the observer, the gate and the log are told too."""
-        request_id = self._call.request_id
-        known = told(error, request_id)
-        ending = ending_of(known, request_id)
-        cause = known.metadata.get(CAUSE)
-        if cause is not None:
-            self._refusals.refusal_log.refused(cause)
-        self._tell(ending.code.name, known.reason, cause)
-        _log.debug("%s: %s", self._kind.method.method, ending.details)
-        return ending
-
-    def _tell(self, code: str, reason: str | None, cause: str | None = None) -> None:
-        seconds = time.perf_counter() - self._started_seconds
-        self._observer.on_rpc_handled(self._kind.method, code, seconds)
-        if not self._kind.inference:
-            return
-        gate, refused = self._refusals.gate, reason == Overloaded.reason
-        if refused or gate.watching:
-            gate.read(self._call.asker().client, refused)
-        self._observer.on_request(self._call.fact(code, reason, seconds, cause))
 
 
 def _is_written(handler: Handler) -> bool:
@@ -310,10 +221,3 @@ def _parsed(parse: Parse, request: bytes) -> Any:
         return parse(request)
     except DecodeError as error:
         raise InvalidInput("the message is not a request of this method; it cannot be parsed") from error
-
-
-def _name(code: Any) -> str:
-    """A status code as gRPC keeps it in a context: an enum member, or its number."""
-    if isinstance(code, grpc.StatusCode):
-        return code.name
-    return next((member.name for member in grpc.StatusCode if member.value[0] == code), "UNKNOWN")

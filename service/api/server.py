@@ -15,15 +15,16 @@ from cellserve.service.api.facts import DoorObserver
 from cellserve.service.api.fronts.choice import front_of
 from cellserve.service.api.fronts.options import ServerOptions
 from cellserve.service.api.health import HealthServicer
-from cellserve.service.api.methods import Methods, Refusals
+from cellserve.service.api.methods import Methods
 from cellserve.service.api.open_inference.servicer import OpenInferenceServicer
 from cellserve.service.api.open_inference.statistics import StatisticsSource
 from cellserve.service.api.overload.gate import Gate
 from cellserve.service.api.overload.loop_lag import LoopLag
-from cellserve.service.api.overload.refusal_log import RefusalLog
 from cellserve.service.api.overload.turning_away import TurningAway
+from cellserve.service.api.rpc import Refusals
 from cellserve.service.api.typed.registry import ModelRegistryServicer
 from cellserve.service.api.typed.sequences import TypedSequencesServicer
+from cellserve.service.counted_log import CountedLog
 from cellserve.service.errors import ServiceError
 from cellserve.service.followed_files import FollowedFiles
 from cellserve.service.pb import cellserve_pb2, cellserve_pb2_grpc, open_inference_pb2, open_inference_pb2_grpc
@@ -42,6 +43,7 @@ _REFLECTED: Final = (*SERVICES, health_pb2.DESCRIPTOR.services_by_name["Health"]
 
 
 _QUIET_SECONDS: Final = 0.05
+_REFUSED: Final = "overload: %(total)d requests refused and told when to come again (%(causes)s)"
 
 
 class ApiServer:
@@ -54,7 +56,7 @@ class ApiServer:
         self._door = door
         self.health = HealthServicer(SERVICES)
         self._observer = observer
-        self._refusal_log = RefusalLog()
+        self._refusal_log = CountedLog(_REFUSED)
         self._gate = Gate()
         self._lag = LoopLag(self._on_loop)
         self._inference = OpenInferenceServicer(door, observer, totals, server_version, self._refusal_log)
@@ -121,7 +123,8 @@ class ApiServer:
         await self._front.stop(grace_seconds)
 
     def _on_loop(self, now_seconds: float, busy: float, lag_seconds: float) -> None:
-        self._gate.measured(now_seconds, busy, lag_seconds)
+        self._gate.measured(now_seconds, busy, max(lag_seconds, self._front.behind_seconds()))
+        self._door.execution.lagging(self._gate.lag_seconds)
         self._front.press(not self._gate.open)
         self._turning_away.settle()
         self._refusal_log.settle()

@@ -14,10 +14,10 @@ from typing import Generic, TypeVar
 from cellserve.service.api.calls import Call, RequestIds, enter
 from cellserve.service.api.facts import DoorObserver
 from cellserve.service.api.failures import told
-from cellserve.service.api.overload.refusal_log import RefusalLog
 from cellserve.service.api.overload.turnstile import Turnstile
 from cellserve.service.api.status import CODES
 from cellserve.service.api.submission.requests_at_door import RequestsAtDoor
+from cellserve.service.counted_log import CountedLog
 from cellserve.service.engine.asker import Asker
 from cellserve.service.errors import CAUSE, Cancelled, ServiceError
 
@@ -28,7 +28,7 @@ Reply = TypeVar("Reply")
 class StreamedRequests:
     """Around each request of a stream what CallInterceptor does around a call: an id, errors to replies, facts."""
 
-    def __init__(self, observer: DoorObserver, refusal_log: RefusalLog) -> None:
+    def __init__(self, observer: DoorObserver, refusal_log: CountedLog) -> None:
         self._observer = observer
         self._refusal_log = refusal_log
         self._ids = RequestIds()
@@ -63,7 +63,7 @@ class StreamedRequests:
         code, reason = ("OK", None) if failure is None else (CODES[failure.reason].name, failure.reason)
         cause = None if failure is None else failure.metadata.get(CAUSE)
         if cause is not None:
-            self._refusal_log.refused(cause)
+            self._refusal_log.count(cause)
         self._observer.on_request(call.fact(code, reason, time.perf_counter() - started_seconds, cause))
 
 

@@ -8,12 +8,14 @@ from typing import NamedTuple
 class Asker(NamedTuple):
     """client: whose share the work counts in. live: a feed of a live sequence, which is not refused because others wait.
 
-    ticket: what a refusal gave it, to come back with; empty: none.
+    ticket: what a refusal gave it, to come back with; empty: none. way_seconds: how long it is from the client to the engine and
+    back, which its deadline must leave.
     """
 
     client: str = ""
     live: bool = False
     ticket: str = ""
+    way_seconds: float = 0.0
 
 
 ANYBODY = Asker()

@@ -25,6 +25,7 @@ from cellserve.service.engine.lane import Lane
 from cellserve.service.engine.placement import Placement, check_implementation
 from cellserve.service.engine.preparation import Preparation, Unprepared, Way
 from cellserve.service.engine.running.at_once import AtOnce
+from cellserve.service.engine.running.measured_call import measured_calls
 from cellserve.service.engine.running.transfers import Transfers, transfers_of
 from cellserve.service.engine.sequence import Sequence, Work
 from cellserve.service.engine.settings import EngineSettings
@@ -108,24 +109,23 @@ class Engine:
         """
         default = network.default_implementation if implementation is None else implementation
         check_implementation(key, network, default)
-        lanes = [Lane(key, network, default, worker.host) for worker in self._workers]
-        settings = self._settings
         ready = [label for label in network.offered if preparation is None or preparation.is_ready(label, masked=False)]
-        at_once = AtOnce(
-            key,
-            network,
-            self._observer,
-            settings.at_once_seconds,
-            settings.at_once_alone_seconds,
-            self._clock,
-            self._processor_clock,
-            ready,
-        )
+        calls = measured_calls(network, self._processor_clock, ready)
+        lanes = [Lane(key, network, default, worker.host, calls) for worker in self._workers]
+        short, alone = self._settings.at_once_seconds, self._settings.at_once_alone_seconds
+        at_once = AtOnce(key, network, calls, self._observer, short, alone, self._clock)
+
+        def offer(label: str) -> None:
+            if label not in calls and network.implementations[label] is None:
+                for added, call in measured_calls(network, self._processor_clock, [label]).items():
+                    at_once.add(added, call)
+                    calls[added] = call  # which the lanes see
+
         with self._lock:
             if key in self._placements:
                 raise ValueError(f"{key} is in the engine already; remove it first")
             workloads = [worker.workload for worker in self._workers]
-            self._placements[key] = Placement(lanes, workloads, self._added % len(self._workers), at_once, preparation)
+            self._placements[key] = Placement(lanes, workloads, self._added % len(self._workers), at_once, preparation, offer)
             self._added += 1
 
     def remove_version(self, key: VersionKey) -> None:
@@ -166,7 +166,7 @@ class Engine:
     def short(self, works: Rows[Work], alone: bool) -> str | None:
         """The implementation under which `works`, the rows of one request, may run at once; None: they must be submitted.
 
-        alone: the caller knows of nothing else that is under way. Any thread. Raises what `submit_all` raises of the same work,
+        alone: the caller knows of nothing else that is under way. Any thread. Raises what `submit` raises of the same work,
         but for Overloaded.
         """
         first = works[0]

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -26,6 +26,7 @@ from cellserve.service.engine.notify import notify
 from cellserve.service.engine.running.chunk_runner import ChunkRunner
 from cellserve.service.engine.running.in_flight import InFlight
 from cellserve.service.engine.running.launch import Launch
+from cellserve.service.engine.running.measured_call import MeasuredCall
 from cellserve.service.engine.running.transfers import Transfers
 from cellserve.service.engine.scheduling.chunk_queue import ChunkQueue
 from cellserve.service.engine.scheduling.overlapped_budget import OverlappedBudget
@@ -66,7 +67,10 @@ class Runner(Protocol):
 
 
 class Lane:
-    """`implementation` is for work that names none. A causal network is one pass; others take several, one after the other."""
+    """`implementation` is for work that names none. calls: what the network offers over host memory.
+
+    A causal network is one pass; others take several, one after the other.
+    """
 
     def __init__(
         self,
@@ -74,6 +78,7 @@ class Lane:
         network: Network,
         implementation: str,
         host: LaneHost,
+        calls: Mapping[str, MeasuredCall],
     ) -> None:
         self.key = key
         self.network = network
@@ -92,7 +97,7 @@ class Lane:
         transfers = host.transfers_of(network.device)
         budget = OverlappedBudget(host.budget) if passes is None and transfers.deferred else host.budget
         self._runner: Runner = (
-            ChunkRunner(network, self._pool, transfers) if passes is None else _pass_runner(network, passes, self._pool)
+            ChunkRunner(network, self._pool, transfers, calls) if passes is None else _pass_runner(network, passes, self._pool)
         )
         self._scheduler = Scheduler(
             self._queue, budget, 1 if passes is None else len(passes.passes) + 1, self._least_left_seconds

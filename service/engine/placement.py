@@ -5,7 +5,7 @@ Whoever asks must hold a lock: the choice of an implementation depends on the an
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from cellserve.models.implementations import INTERPRETED
 from cellserve.models.measuring.traffic import TrafficKind
@@ -23,7 +23,7 @@ from cellserve.service.errors import UnknownImplementation, UnsupportedImplement
 class Placement:
     """lanes, workloads: one of each worker. home: the worker that has all Python loops of this version.
 
-    preparation: None where every way is ready.
+    preparation: None where every way is ready. offer: told an implementation that will be.
     """
 
     def __init__(
@@ -33,8 +33,10 @@ class Placement:
         home: int,
         at_once: AtOnce,
         preparation: Preparation | None = None,
+        offer: Callable[[str], None] = lambda label: None,
     ) -> None:
         self.preparation = preparation
+        self._offer = offer
         self.lanes = tuple(lanes)
         self.at_once = at_once
         self._workloads = tuple(workloads)
@@ -71,9 +73,7 @@ class Placement:
     def prepare(self, way: Way) -> None:
         """Makes it ready, if it is not. Any thread but one that others wait for; holds no lock."""
         if self.preparation is not None:
-            self.preparation.prepare(way)
-            if self.lanes[0].network.implementations[way.implementation] is None:
-                self.at_once.add(way.implementation)
+            self.preparation.prepare(way, self._offer)
 
     def place(self, work: Work) -> tuple[int, str]:
         """The worker with the least outstanding time steps, and the implementation. Raises as `implementation` does.

@@ -37,12 +37,17 @@ class Preparation:
         """Any thread; waits for nobody."""
         return (implementation, masked) in self._ready
 
-    def prepare(self, way: Way) -> None:
-        """Any thread but one that others wait for. What it raises it raises again the next time: the way stays unready."""
+    def prepare(self, way: Way, offer: Callable[[str], None] = lambda label: None) -> None:
+        """Any thread but one that others wait for. What it raises it raises again the next time: the way stays unready.
+
+        offer: told the implementation once it is proved, before it is ready.
+        """
         with self._lock:
             if way not in self._ready:
                 with sparing_libraries():
-                    self._ready |= frozenset((way, *self._prove(way)))
+                    settled = frozenset((way, *self._prove(way)))
+                offer(way.implementation)
+                self._ready |= settled
 
 
 class Unprepared(Exception):

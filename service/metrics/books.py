@@ -16,7 +16,6 @@ from prometheus_client import CollectorRegistry, Counter, Gauge
 from cellserve.models.measuring.traffic import TrafficKind
 from cellserve.service.api.facts import CONNECTION_ENDS, ConnectionFact, RequestFact, RpcMethod, TurnedAway
 from cellserve.service.engine.facts import IterationFact, SequenceFact, VersionKey
-from cellserve.service.errors import Overloaded
 from cellserve.service.metrics.facts import Fact, LoopFact, RpcEnd, SessionChange, SessionStep
 from cellserve.service.metrics.group_by import group_by
 from cellserve.service.metrics.histograms import Histogram
@@ -197,10 +196,10 @@ class Books:
             self._by_method.add_ends(method, of_method)
 
     def _book_turned_away(self, facts: list[TurnedAway]) -> None:
-        for method, code, cause, seconds, number in facts:
+        for method, code, reason, cause, seconds, number in facts:
             self._by_method.add_started(method, number)
             self._by_method.add_ends(method, [RpcEnd(method, code, seconds)] * number)
-            self._book_requests([RequestFact(None, "", code, Overloaded.reason, seconds, cause=cause)] * number)
+            self._book_requests([RequestFact(None, "", code, reason, seconds, cause=cause)] * number)
 
     def _book_connections(self, facts: list[ConnectionFact]) -> None:
         self._connections.set(facts[-1].open_connections)

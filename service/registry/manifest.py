@@ -9,9 +9,19 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Annotated, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, JsonValue, PositiveInt
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    Field,
+    JsonValue,
+    PositiveInt,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+)
 
 from cellserve.models.spec import ModelSpec
 from cellserve.service.engine.facts import VersionKey
@@ -132,3 +142,12 @@ class Manifest(_Frozen):
     @property
     def key(self) -> VersionKey:
         return VersionKey(self.model, self.version)
+
+    def to_json(self) -> bytes:
+        """As manifest.json: without what is at its default, so that older servers read what uses no option new to them."""
+        return self.model_dump_json(indent=1, exclude_defaults=True).encode()
+
+    @model_serializer(mode="wrap")
+    def _told(self, told: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        written: dict[str, Any] = told(self)
+        return {"schema_version": self.schema_version} | written

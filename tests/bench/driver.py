@@ -35,7 +35,7 @@ class Driver:
     def __init__(self, network: Network, implementation: str | None = None, workers: int = 1) -> None:
         self._implementation = implementation
         self._ended: SimpleQueue[tuple[float, list[Delivery]] | BaseException] = SimpleQueue()
-        settings = EngineSettings(max_waiting_timesteps=1_000_000_000, workers=workers)
+        settings = EngineSettings(max_waiting_seconds=3600.0, max_waiting_timesteps=1_000_000_000, workers=workers)
         self.engine = Engine(self._delivered, Unobserved(), settings, self._ended.put)
         self.engine.add_version(KEY, network)
         longest = np.random.default_rng(3).standard_normal((100_000, network.spec.inputs[0].width or 1), dtype=np.float32)

@@ -27,7 +27,7 @@ SETTINGS = EngineSettings(
     max_chunk_seconds=0.010,
     max_batch_rows=64,
     max_active_sequences=1024,
-    max_waiting_seconds=1e6,
+    max_waiting_seconds=3600.0,
     max_waiting_timesteps=10_000_000,
     workers=1,
 )

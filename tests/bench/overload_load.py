@@ -52,7 +52,10 @@ class Plan:
 
 @dataclass
 class Outcome:
-    """Of all calls that came after `settle_seconds`. steps, calls: by their length. late_seconds: of the generator, p99."""
+    """Of all calls that came after `settle_seconds`. steps, calls: by their length. late_seconds: of the generator, p99.
+
+    slowest_seconds: of the answers.
+    """
 
     calls: Counter[int] = field(default_factory=Counter)
     answered: Counter[int] = field(default_factory=Counter)
@@ -64,6 +67,7 @@ class Outcome:
     late_seconds: float = 0.0
     busy: float = 0.0
     refusal_p99_seconds: float = 0.0
+    slowest_seconds: float = 0.0
 
 
 class _Caller:
@@ -98,6 +102,7 @@ class _Caller:
             self.outcome.calls[steps] += 1
             if reply.code == _OK:
                 self.outcome.answered[steps] += 1
+                self.outcome.slowest_seconds = max(self.outcome.slowest_seconds, time.monotonic() - began)
             else:
                 self.outcome.codes[_NAMES[reply.code]] += 1
                 if reply.code == _REFUSED:

@@ -6,9 +6,9 @@ Defaults of `alpha` are those of the framework that has the name.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final, Literal
+from typing import Any, ClassVar, Final, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, SerializerFunctionWrapHandler, model_serializer
 
 from cellserve.models.errors import InvalidSpec
 
@@ -64,7 +64,19 @@ def default_alpha(name: str) -> float:
 
 
 class Frozen(BaseModel):
+    """Part of a description. Its JSON may be written without what is at its default (`exclude_defaults`), but for `always_told`.
+
+    So whoever does not know an option yet reads every description that does not use it. A default must never change.
+    """
+
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+    always_told: ClassVar[tuple[str, ...]] = ()
+
+    @model_serializer(mode="wrap")
+    def _told(self, told: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        written: dict[str, Any] = told(self)
+        return written | {name: getattr(self, name) for name in self.always_told}
 
 
 class Activation(Frozen):

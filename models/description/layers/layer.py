@@ -32,6 +32,8 @@ class Layer(Frozen):
     name: Annotated[str, Field(min_length=1, pattern=r"^[^:]+$")]
     inputs: tuple[str, ...] = Field(min_length=1)
 
+    always_told: ClassVar[tuple[str, ...]] = ("kind",)
+
     if TYPE_CHECKING:
         kind: str
 

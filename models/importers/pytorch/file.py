@@ -16,6 +16,7 @@ from safetensors import SafetensorError, safe_open
 
 from cellserve.models.errors import ImportRefused
 from cellserve.models.importers.limits import MAX_EXPANSION, MAX_TOTAL_BYTES, SMALL_BYTES, Allowance
+from cellserve.models.importers.names import natural
 from cellserve.models.importers.pytorch.objects import refuse_objects
 from cellserve.models.importers.stored_arrays import StoredArrays
 
@@ -74,7 +75,7 @@ def read_safetensors(path: Path) -> StoredArrays:
     tensors |= {alias: tensors[name] for alias, name in aliases.items()}
     groups = [(name, *(alias for alias, kept in aliases.items() if kept == name)) for name in dict.fromkeys(aliases.values())]
     notes = tuple(f"The file holds {alias} under the name {name}: they are the same array." for alias, name in aliases.items())
-    ordered = {name: tensors[name] for name in sorted(tensors, key=_natural)}
+    ordered = {name: tensors[name] for name in sorted(tensors, key=natural)}
     return replace(_stored(ordered, groups, {}, source), by_name=True, notes=notes)
 
 
@@ -148,11 +149,6 @@ def _stored(
     same = tuple(tuple(name.removeprefix(PARALLEL) for name in group) for group in groups)
     precisions = frozenset(str(t.dtype).removeprefix("torch.") for t in tensors.values() if t.is_floating_point())
     return StoredArrays(arrays, same, beside, precisions)
-
-
-def _natural(name: str) -> list[tuple[int, str]]:
-    """fc2 before fc10."""
-    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", name)]
 
 
 def _first_line(error: BaseException) -> str:

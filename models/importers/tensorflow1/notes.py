@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from itertools import pairwise
 
 from cellserve.models.importers.description import Description
+from cellserve.models.importers.names import listed
 from cellserve.models.importers.tensorflow1.order import Arrangement
 from cellserve.models.importers.tensorflow1.variables import Sorted
 
@@ -23,7 +23,7 @@ def assumptions(arrangement: Arrangement, description: Description) -> list[str]
     if biased and description.forget_bias is None:
         said.append(
             "TensorFlow adds forget_bias at run time and a checkpoint does not hold it: its default 1.0 was added to the bias of "
-            f"{_listed(cell.scope for cell in biased)}; `forget_bias: 0` in a --description says otherwise."
+            f"{listed((cell.scope for cell in biased), SHOWN)}; `forget_bias: 0` in a --description says otherwise."
         )
     if description.activation is None:
         said.append("A checkpoint does not record the cells' activation: tanh is assumed; `activation: relu` says otherwise.")
@@ -61,15 +61,10 @@ def _about_head(arrangement: Arrangement, description: Description) -> list[str]
 def ignored(found: Sorted) -> list[str]:
     said = []
     if found.slots:
-        said.append(f"Ignored, as training alone needs them: {_listed(found.slots)}.")
+        said.append(f"Ignored, as training alone needs them: {listed(found.slots, SHOWN)}.")
     if found.averages:
         said.append(
-            f"Ignored: the moving averages {_listed(found.averages)}; the variables themselves are served. To serve the "
+            f"Ignored: the moving averages {listed(found.averages, SHOWN)}; the variables themselves are served. To serve the "
             "averages, save the model with them restored into its variables."
         )
     return said
-
-
-def _listed(names: Iterable[str]) -> str:
-    every = list(names)
-    return ", ".join(every[:SHOWN]) + (f" and {len(every) - SHOWN} more" if len(every) > SHOWN else "")

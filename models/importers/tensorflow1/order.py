@@ -13,6 +13,7 @@ from itertools import pairwise, permutations
 from typing import Final
 
 from cellserve.models.errors import ImportRefused
+from cellserve.models.importers.names import natural
 from cellserve.models.importers.tensorflow1.variables import Cell, Shape
 
 MAX_PERMUTED: Final = 6
@@ -203,11 +204,6 @@ def unexplained(variables: Mapping[str, Shape], source: str) -> ImportRefused:
         f"what the program does with {listed} cannot be told from a checkpoint. Name the parts that are the model, in the order "
         "of the data, with `order: [...]` in a --description, or describe the network layer by layer with `layers: [...]`",
     )
-
-
-def natural(name: str) -> list[tuple[int, str]]:
-    """A key that sorts cell_2 before cell_10, and a name before the same with a number."""
-    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", name)]
 
 
 def _fits(stacks: Sequence[Recurrence]) -> bool:

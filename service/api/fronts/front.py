@@ -28,6 +28,9 @@ class Front(Protocol):
     def press(self, pressed: bool) -> None:
         """Told whether more calls come than are read, at every measurement of the loop."""
 
+    def behind_seconds(self) -> float:
+        """How long it takes to read what has come and was not read yet; 0 where that cannot be told. Asked as often."""
+
 
 class Watcher(Protocol):
     """Who is told of connections. On the event loop."""
@@ -38,14 +41,17 @@ class Watcher(Protocol):
 class Calls(Protocol):
     """Who knows the methods. Handlers are grpc.RpcMethodHandler; their behaviours take a CallContext."""
 
+    def gated(self, name: str) -> bool:
+        """Whether calls of this method may be turned away at present. Asked first, once for each call."""
+
     def handler(self, name: str) -> Any:
-        """By "/package.Service/Method"; None for one that is not offered."""
+        """Of a call that has come, of a method that is not gated; None for one that is not offered.
+
+        name: "/package.Service/Method".
+        """
+
+    def let_in(self, name: str, caller: Caller) -> Any:
+        """The same of a gated method, or by the call's headers alone the Ending with which it is turned away."""
 
     def not_offered(self, name: str) -> Ending:
         """How a call ends whose method is none of ours."""
-
-    def gated(self, name: str) -> bool:
-        """Whether calls of this method may be turned away at present."""
-
-    def turned_away(self, name: str, caller: Caller) -> Ending | None:
-        """How a call of such a method that has come ends, by its headers alone; None: it is read."""

@@ -22,8 +22,8 @@ from cellserve.service.api.open_inference.inference import infer
 from cellserve.service.api.open_inference.inference_stream import InferenceStream
 from cellserve.service.api.open_inference.statistics import StatisticsSource
 from cellserve.service.api.overload.askers import streaming_asker_of
-from cellserve.service.api.overload.refusal_log import RefusalLog
 from cellserve.service.api.streams import StreamedRequests, answers
+from cellserve.service.counted_log import CountedLog
 from cellserve.service.errors import ServiceError
 from cellserve.service.pb import open_inference_pb2 as pb
 from cellserve.service.pb.open_inference_pb2_grpc import GRPCInferenceServiceServicer
@@ -50,7 +50,7 @@ class OpenInferenceServicer(GRPCInferenceServiceServicer):
         observer: DoorObserver,
         totals: StatisticsSource,
         server_version: str,
-        refusal_log: RefusalLog,
+        refusal_log: CountedLog,
     ) -> None:
         self._door = door
         self._around = StreamedRequests(observer, refusal_log)

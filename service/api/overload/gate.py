@@ -9,11 +9,15 @@ and measurements are passed in. Knows no gRPC and no messages; a client is a nam
 from __future__ import annotations
 
 from math import exp
-from typing import Final
+from typing import Final, Literal
+
+Outcome = Literal["answered", "refused", "gone"]
+"""Of a call that was read. gone: its client no longer waits."""
 
 _MEMORY_SECONDS: Final = 0.25
 _BUSY: Final = 0.25  # of the loop's time: below, everything is read
 _CHOICE: Final = 2.0  # times what is let in of a client: so much of it is read
+_LEAST_CHOICE: Final = 0.5  # the same, of all clients, while the loop lags by much
 _PROBED_PER_SECOND: Final = 10.0  # of a client in any case: or nobody would learn that there is room again
 _LAGGING_SECONDS: Final = 0.02
 _RECOVERED_SECONDS: Final = 0.01
@@ -23,6 +27,8 @@ _LEAST_PER_SECOND: Final = 50.0
 _LEAST_SHARE: Final = 2.0  # calls of a client within the memory: who sends so little is always read
 _WEIGHT: Final = 0.3  # of the newest measurement
 _FADING: Final = 0.995  # each time the lag is told
+_FADING_FAST: Final = 0.9  # where what was let in is not answered in time
+_FEW: Final = 0.02  # of those who are answered
 _FORGOTTEN: Final = 0.01
 
 
@@ -41,11 +47,14 @@ class Gate:
     def __init__(self) -> None:
         self._records: dict[str, _Record] = {}
         self._faded_seconds = 0.0
-        self._busy = self._lag_seconds = 0.0  # lately
+        self._busy = self.lag_seconds = 0.0  # lately
         self._watched_since_seconds: float | None = None
         self._readable_per_second = float("inf")
         self._level = float("inf")  # so many calls of a client are read within the memory, where not all are
         self._let_in_per_second = 0.0  # the most of late
+        self._gone = self._in_vain = (
+            0.0  # calls that were read, and of whose clients nobody waits, or was served: counts that fade
+        )
         self._closed = False
 
     @property
@@ -56,20 +65,22 @@ class Gate:
     @property
     def watching(self) -> bool:
         """Whether anybody was refused lately, or the loop lags; only then it matters what becomes of calls."""
-        return bool(self._records) or self._lag_seconds > _RECOVERED_SECONDS
+        return bool(self._records) or self.lag_seconds > _RECOVERED_SECONDS
 
     def measured(self, now_seconds: float, busy: float, lag_seconds: float) -> None:
         """busy: which part of the time since the last call the loop was running. lag_seconds: how late it came to this."""
         passed = now_seconds - self._faded_seconds
         self._faded_seconds = now_seconds
         self._busy += _WEIGHT * (busy - self._busy)
-        self._lag_seconds += _WEIGHT * (lag_seconds - self._lag_seconds)
+        self.lag_seconds += _WEIGHT * (lag_seconds - self.lag_seconds)
         if not self._records:
             self._watched_since_seconds = None
         elif self._watched_since_seconds is None:
             self._watched_since_seconds = now_seconds - passed
-        self._pace(now_seconds)
         keep = exp(-passed / _MEMORY_SECONDS)
+        self._pace(now_seconds, passed / (1.0 - keep) if passed > 0.0 else _MEMORY_SECONDS)
+        self._gone *= keep
+        self._in_vain *= keep
         wasteful = False
         for client, record in list(self._records.items()):
             record.came *= keep
@@ -94,15 +105,19 @@ class Gate:
         record.refused += 1.0
         return False
 
-    def read(self, client: str, refused: bool) -> None:
+    def read(self, client: str, outcome: Outcome) -> None:
         """What became of a call that was read. Of a call that nobody asked about, its coming is counted here."""
         record = self._record(client)
         if self.open:
             record.came += 1.0
-        if refused:
+        if outcome == "refused":
             record.refused += 1.0
-        else:
+            self._in_vain += 1.0
+        elif outcome == "answered":
             record.let_in += 1.0
+        else:
+            self._gone += 1.0
+            self._in_vain += 1.0
 
     def _record(self, client: str) -> _Record:
         record = self._records.get(client)
@@ -110,19 +125,24 @@ class Gate:
             record = self._records[client] = _Record()
         return record
 
-    def _pace(self, now_seconds: float) -> None:
-        """Slower while the loop lags, but never slower than what lately was let in: that is what there is to do."""
+    def _pace(self, now_seconds: float, memory_seconds: float) -> None:
+        """Slower while the loop lags, but not slower than what lately was let in, which is what there is to do: unless it lags by
+        much and reads in vain.
+        """
         watched_seconds = 0.0 if self._watched_since_seconds is None else now_seconds - self._watched_since_seconds
-        counted_seconds = _MEMORY_SECONDS * (1.0 - exp(-watched_seconds / _MEMORY_SECONDS)) or _MEMORY_SECONDS
+        counted_seconds = memory_seconds * (1.0 - exp(-watched_seconds / _MEMORY_SECONDS)) or memory_seconds
         came = [record.came for record in self._records.values()]
         came_per_second = sum(came) / counted_seconds
-        let_in_per_second = sum([record.let_in for record in self._records.values()]) / counted_seconds
-        self._let_in_per_second = max(let_in_per_second, _FADING * self._let_in_per_second)
-        if self._lag_seconds > _LAGGING_SECONDS:
+        let_in = sum([record.let_in for record in self._records.values()])
+        fading = _FADING if self._gone <= _FEW * let_in else _FADING_FAST
+        self._let_in_per_second = max(let_in / counted_seconds, fading * self._let_in_per_second)
+        if self.lag_seconds > _LAGGING_SECONDS:
             if watched_seconds >= _WATCHED_SECONDS:
-                least = max(_CHOICE * self._let_in_per_second, _LEAST_PER_SECOND)
+                overloaded = self._in_vain > _FEW * let_in
+                choice = max(_LEAST_CHOICE, _CHOICE * _LAGGING_SECONDS / self.lag_seconds) if overloaded else _CHOICE
+                least = max(choice * self._let_in_per_second, _LEAST_PER_SECOND)
                 self._readable_per_second = max(_SLOWER * min(self._readable_per_second, came_per_second), least)
-        elif self._lag_seconds < _RECOVERED_SECONDS and self._readable_per_second != float("inf"):
+        elif self.lag_seconds < _RECOVERED_SECONDS and self._readable_per_second != float("inf"):
             self._readable_per_second *= _FASTER
             if self._readable_per_second > 2.0 * max(came_per_second, _LEAST_PER_SECOND):
                 self._readable_per_second = float("inf")

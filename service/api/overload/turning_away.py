@@ -1,6 +1,6 @@
 """Calls that are answered from their headers alone, a few microseconds for each: nothing of them is kept but a count.
 
-Knows no transport and no messages: the gate decides, the engine says when to come again.
+Knows no transport and no messages: a guard and the gate decide, the engine says when to come again.
 """
 
 from __future__ import annotations
@@ -8,15 +8,25 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable
+from typing import NamedTuple
 
 from cellserve.service.api.call_context import Caller, Ending
 from cellserve.service.api.calls import RequestIds
 from cellserve.service.api.facts import DoorObserver, RpcMethod, TurnedAway
 from cellserve.service.api.overload.askers import asker_of
 from cellserve.service.api.overload.gate import Gate
-from cellserve.service.api.overload.refusal_log import RefusalLog
 from cellserve.service.api.status import ending_of
+from cellserve.service.counted_log import CountedLog
 from cellserve.service.errors import CAUSE, ServiceError
+
+
+class _Kind(NamedTuple):
+    """As in TurnedAway."""
+
+    method: RpcMethod
+    code: str
+    reason: str
+    cause: str | None
 
 
 class TurningAway:
@@ -27,7 +37,7 @@ class TurningAway:
         gate: Gate,
         expects: Callable[[str], bool],
         error: Callable[[], ServiceError],
-        refusal_log: RefusalLog,
+        refusal_log: CountedLog,
         observer: DoorObserver,
     ) -> None:
         self._gate = gate
@@ -36,18 +46,25 @@ class TurningAway:
         self._log = refusal_log
         self._observer = observer
         self._ids = RequestIds()
-        self._counts: dict[tuple[RpcMethod, str, str], int] = {}
+        self._counts: dict[_Kind, int] = {}
         self._seconds = 0.0
 
-    def ending(self, method: RpcMethod, caller: Caller) -> Ending | None:
-        """How a call that has come ends at once; None: it is read."""
+    def ending(self, method: RpcMethod, caller: Caller, guard: Callable[[Caller], None] | None = None) -> Ending | None:
+        """How a call that has come ends at once; None: it is read. guard: raises for who has no right to it."""
         began_seconds = time.perf_counter()
+        try:
+            if guard is not None:
+                guard(caller)
+        except ServiceError as denied:
+            return self._counted(method, denied, began_seconds)
         asker = asker_of(caller)
         if self._gate.passes(asker.client, random.random()) or (asker.ticket and self._expects(asker.ticket)):
             return None
-        error = self._error()
+        return self._counted(method, self._error(), began_seconds)
+
+    def _counted(self, method: RpcMethod, error: ServiceError, began_seconds: float) -> Ending:
         ending = ending_of(error, self._ids.next())
-        kind = (method, ending.code.name, error.metadata.get(CAUSE, ""))
+        kind = _Kind(method, ending.code.name, error.reason, error.metadata.get(CAUSE))
         self._counts[kind] = self._counts.get(kind, 0) + 1
         self._seconds += time.perf_counter() - began_seconds
         return ending
@@ -58,6 +75,7 @@ class TurningAway:
             return
         counts, self._counts = self._counts, {}
         seconds, self._seconds = self._seconds / sum(counts.values()), 0.0
-        for (method, code, cause), number in counts.items():
-            self._log.refused(cause, number)
-            self._observer.on_turned_away(TurnedAway(method, code, cause, seconds, number))
+        for kind, number in counts.items():
+            if kind.cause is not None:
+                self._log.count(kind.cause, number)
+            self._observer.on_turned_away(TurnedAway(*kind, seconds, number))

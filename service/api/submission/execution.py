@@ -41,6 +41,7 @@ class Execution:
 
     def __init__(self, engine: WorkTaker, inbox: Inbox) -> None:
         self._engine = engine
+        self._way_seconds = 0.0
         self._inbox = inbox
         self.at_door = RequestsAtDoor()
         self.turnstile = Turnstile()
@@ -91,6 +92,10 @@ class Execution:
         """What a call is told that there is no time to read."""
         return self._engine.turn_away()
 
+    def lagging(self, lag_seconds: float) -> None:
+        """So late is the event loop at present to what comes; it will be as late to what the engine gives back."""
+        self._way_seconds = 2.0 * lag_seconds
+
     async def feed(self, works: Sequence[Work]) -> list[Delivery]:
         """As `run`, of a live sequence."""
         return await self.run(works, live=True)
@@ -117,7 +122,7 @@ class Execution:
             return await self._run_at_once(works, implementation, now, alone)
         self.at_door.leave()
         try:
-            asker = _asker()._replace(live=live)
+            asker = _asker()._replace(live=live, way_seconds=self._way_seconds)
             return [await self._run_alone(works[0], asker)] if len(works) == 1 else await self._run_all(works, asker)
         finally:
             self.at_door.come_back()

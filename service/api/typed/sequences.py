@@ -13,7 +13,6 @@ from typing import Any
 from cellserve.service.api.door import CheckedRequest, Door
 from cellserve.service.api.facts import DoorObserver
 from cellserve.service.api.overload.askers import streaming_asker_of
-from cellserve.service.api.overload.refusal_log import RefusalLog
 from cellserve.service.api.requests import outputs
 from cellserve.service.api.requests.implementations import choose
 from cellserve.service.api.requests.outputs import WantedOutputs
@@ -24,6 +23,7 @@ from cellserve.service.api.typed import messages, ragged
 from cellserve.service.api.typed.live_sequences import LiveSequences
 from cellserve.service.api.typed.ragged import RaggedBatch
 from cellserve.service.api.typed.sequence_stream import Act, SequenceStream
+from cellserve.service.counted_log import CountedLog
 from cellserve.service.engine.batch import Delivery
 from cellserve.service.errors import InvalidInput
 from cellserve.service.pb import cellserve_pb2 as pb
@@ -32,7 +32,7 @@ from cellserve.service.registry.lease import LoadedVersion
 
 
 class TypedSequencesServicer(SequencesServicer):
-    def __init__(self, door: Door, observer: DoorObserver, refusal_log: RefusalLog) -> None:
+    def __init__(self, door: Door, observer: DoorObserver, refusal_log: CountedLog) -> None:
         self._door = door
         self._around = StreamedRequests(observer, refusal_log)
         self._live = LiveSequences(door)

@@ -78,7 +78,8 @@ class Admission:
         returning = bool(asker.ticket) and self._appointments.redeem(asker.ticket, now_seconds)
         if (backlog.sequences > 0 or shared) and not asker.live and not unasked:
             try:
-                self._check(steps, deadline_seconds, now_seconds, foresight, backlog, returning)
+                due_seconds = None if deadline_seconds is None else deadline_seconds - asker.way_seconds
+                self._check(steps, due_seconds, now_seconds, foresight, backlog, returning)
             except Overloaded:
                 if returning:
                     self._appointments.met(let_in=False)
@@ -132,12 +133,13 @@ class Admission:
         return self.refusal(TURNED_AWAY, sentence, now_seconds, _UNMEASURED_RETRY_SECONDS, self._work_seconds)
 
     def _foresee(self, steps: int, client: str, backlog: Backlog, shared: list[Backlog]) -> _Foresight:
-        ahead, own, stretch = backlog.prospect(steps)
+        ahead, own = backlog.prospect(steps)
         # Lanes take turns: while this one's work is done, each other one has as much time, if it needs that.
         ahead += sum([min(other.seconds, ahead + own) for other in shared])
         work = steps * backlog.seconds_per_step
         ahead *= self._shares.part_ahead(client, work)
         predicted = ahead + own
+        stretch = backlog.stretch(steps, predicted)
         return _Foresight(ahead * stretch, Estimate(client, float("-inf"), work, predicted, predicted * stretch))
 
     def _check_steps(self, steps: int, outstanding: int, backlog: Backlog) -> None:
@@ -155,7 +157,7 @@ class Admission:
     def _check(
         self,
         steps: int,
-        deadline_seconds: float | None,
+        due_seconds: float | None,
         now_seconds: float,
         foresight: _Foresight,
         backlog: Backlog,
@@ -166,16 +168,16 @@ class Admission:
         booked = 0.0
         if not returning:
             booked = self._appointments.due_work_seconds(now_seconds, done) + _KEPT * self._appointments.returning * done
-        if deadline_seconds is None:
+        if due_seconds is None:
             late = ahead + booked - self._max_waiting_seconds
             why = f"{ahead:.3g} s of work are ahead of this sequence, more than the {self._max_waiting_seconds:g} s that may wait"
         else:
-            left = deadline_seconds - now_seconds
+            left = due_seconds - now_seconds
             late = done + booked - left
             why = f"{ahead:.3g} s of work are ahead of this sequence, and its deadline leaves {left:.3g} s"
         if late > 0.0:
             self._proportion.saw(steps, now_seconds, let_in=False)
-            raise self.refusal("wait" if deadline_seconds is None else "deadline", why, now_seconds, late, estimate.work_seconds)
+            raise self.refusal("wait" if due_seconds is None else "deadline", why, now_seconds, late, estimate.work_seconds)
         if backlog.sequences >= _BUSY_ROWS and not returning and not self._proportion.fair(steps, now_seconds):
             self._proportion.saw(steps, now_seconds, let_in=False)
             why = f"sequences of other lengths, of which more were refused, come first: {ahead:.3g} s of work are ahead"

@@ -3,8 +3,7 @@
 Whoever has little to do is served before whoever has much, who in turn is owed most of the time (chunk_queue.py): so ahead of a
 newcomer are all that are no longer, and of the longer ones at most what those are owed for letting it pass. Figures are those of
 the last iterations, and nothing is taken for slower than it was seen: rows beyond those that ran side by side lately are taken
-to cost nothing until they have run, and the first iterations, in which much happens for the first time, are no measure. By how
-much such predictions must be stretched to be kept nearly always is learnt from the sequences that end, by their length.
+to cost nothing until they have run, and the first iterations, in which much happens for the first time, are no measure.
 
 The submitting side writes what is `submitted`, the worker's thread all else; either reads the other's figures, perhaps one
 iteration old. Knows no clock, no deadlines and no clients.
@@ -14,6 +13,7 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
+from cellserve.service.engine.admission.stretches import Stretches
 from cellserve.service.engine.admission.workload import Workload
 from cellserve.service.engine.estimate import MEANINGFUL_SECONDS
 
@@ -23,18 +23,14 @@ _FIRST: Final = 3  # iterations, of which any may have waited for something else
 _OWED: Final = 3.0  # as in chunk_queue.py: what whoever is passed over has for each second of it
 _REACH: Final = 2.0  # times the longest that was computed lately: so far what its own steps take is believed
 _SHRINKING: Final = 0.99  # of that longest one, for each end of a sequence
-_KEPT: Final = 0.98  # of the predictions
-_LEAST_STEADY: Final = 8  # sequences: the fewer are under way, the sooner their ends are believed
-_LOWEST, _HIGHEST = 0.25, 4.0  # of a stretch: what lies beyond is chance
 _LEAST_OF_OWN: Final = 0.7  # of what a sequence takes beside others: what it takes at the very least while these are there
 
 
 class Prospect(NamedTuple):
-    """Of a newcomer: seconds for what is served before it, seconds of its own, and by how much both must be stretched."""
+    """Of a newcomer: seconds for what is served before it, and seconds of its own."""
 
     ahead_seconds: float
     own_seconds: float
-    stretch: float
 
 
 class Backlog:
@@ -50,7 +46,7 @@ class Backlog:
         self._recent_live = 0.0
         self._longest_steps = 0.0
         self._iterations = 0
-        self._stretches: dict[int, float] = {}
+        self._stretches = Stretches()
 
     @property
     def sequences(self) -> int:
@@ -107,25 +103,18 @@ class Backlog:
         self._longest_steps = max(float(steps - left), _SHRINKING * self._longest_steps)
 
     def learn(self, steps: int, predicted_seconds: float, seconds: float, left: int = 0) -> None:
-        """A sequence has taken so long for which so much had been predicted, unstretched. left: steps that it still needed then.
-
-        A quantile by stochastic approximation (Robbins and Monro, 1951): up by much for each that was late, down by little for
-        each that was not, by less the more like it are under way, since those were predicted before this was known.
-        """
+        """A sequence has taken so long for which so much had been predicted, unstretched. left: steps that it still needed."""
         if predicted_seconds < MEANINGFUL_SECONDS:
             return
-        octave = steps.bit_length()
-        before = self._stretches.get(octave, 1.0)
         if left:
             seconds += 2.0 * self.prospect(left).own_seconds
+        octave = steps.bit_length()
         alike = (self._submitted.get(octave, 0) - self._ended.get(octave, 0)) / steps
-        in_time = seconds <= before * predicted_seconds
-        change = (_KEPT - 1.0 if in_time else _KEPT) / (_LEAST_STEADY + alike)
-        self._stretches[octave] = min(max(before * (1.0 + change), _LOWEST), _HIGHEST)
+        self._stretches.learn(steps, predicted_seconds, seconds, alike)
 
-    def stretch(self, steps: int) -> float:
-        """Of a prediction for a sequence of so many steps."""
-        return self._stretches.get(steps.bit_length(), 1.0)
+    def stretch(self, steps: int, predicted_seconds: float) -> float:
+        """By how much a prediction for a sequence of so many steps must be stretched to be kept nearly always."""
+        return self._stretches.of(steps, predicted_seconds)
 
     def prospect(self, steps: int) -> Prospect:
         """Of a newcomer with so many steps; zeros where too little has been measured."""
@@ -133,7 +122,7 @@ class Backlog:
         per_step = self._seconds_per_step(sequences)
         rows = min(float(sequences), self._rows(sequences))
         own_steps = min(float(steps), _REACH * self._longest_steps)  # single steps do not tell what a thousand take in one call
-        return Prospect(self._ahead_steps(steps) * per_step, own_steps * per_step * rows, self.stretch(steps))
+        return Prospect(self._ahead_steps(steps) * per_step, own_steps * per_step * rows)
 
     def least_seconds(self, steps: int) -> float:
         """What so many steps take at the very least beside those that are there now; 0 for who is alone: nobody is in its way."""

@@ -1,4 +1,4 @@
-"""Computes one iteration of a causal network in one call or two over host memory: steps side by side, states in and out.
+"""Computes one iteration of a causal network in one call or a few over host memory: steps side by side, states in and out.
 
 Nearly all of it is plain Python on purpose: each operation of NumPy or torch on more than a few numbers hands the interpreter
 over, and the event loop takes it. Knows no masks, no queue, no clock, no errors: whatever raises is the lane's to handle.
@@ -6,17 +6,20 @@ over, and the event loop takes it. Knows no masks, no queue, no clock, no errors
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from cellserve.models.implementations.onnxruntime.chunk_call import ChunkAnswer, ChunkCall
+from cellserve.models.implementations.onnxruntime.chunk_call import ChunkAnswer
 from cellserve.models.network import Network
 from cellserve.service.engine.batch import Batch
+from cellserve.service.engine.costs.call_costs import CallCosts
+from cellserve.service.engine.costs.call_groups import groups_of
 from cellserve.service.engine.running.host_copies import bytes_of, copied, side_by_side, write
+from cellserve.service.engine.running.measured_call import MeasuredCall, input_dtype
 from cellserve.service.engine.running.output_arrays import unfilled
-from cellserve.service.engine.running.row_groups import rows_of_first_call
 from cellserve.service.engine.sequence import Sequence
 from cellserve.service.engine.state_pool import StatePool
 
@@ -24,18 +27,23 @@ Array = npt.NDArray[Any]
 
 
 class CallRunner:
-    """One causal network over one state pool in host memory."""
+    """One causal network over one state pool in host memory. calls: what it offers, by implementation."""
 
-    def __init__(self, network: Network, pool: StatePool) -> None:
+    def __init__(self, network: Network, pool: StatePool, calls: Mapping[str, MeasuredCall]) -> None:
+        self._calls = calls
         self._pool = pool
         self._row_bytes = 4 * pool.width
         self._blank = memoryview(bytes(self._row_bytes))
-        self._dtype = np.dtype(np.int64 if network.spec.inputs[0].kind == "ids" else np.float32)
+        self._dtype = input_dtype(network)
         self._per_step = [network.shapes[reference].sequence for reference in network.spec.outputs]
 
-    def run(self, batch: Batch, call: ChunkCall) -> bool:
-        """As ChunkRunner.run, by calls of `call`. False, and nothing is done, if it refuses any of the steps."""
-        parts = [(part, _next_steps(part)) for part in (_parts(batch) if call.pads else [batch])]
+    def run(self, batch: Batch) -> bool:
+        """As ChunkRunner.run. False, and nothing is done: there is no call for its implementation, or it refuses a step."""
+        measured = self._calls.get(batch.implementation)
+        if measured is None:
+            return False
+        call = measured.call
+        parts = [(part, _next_steps(part)) for part in _parts(batch, measured.costs)]
         if call.masks and any(call.refuses(row) for _, rows in parts for row in rows):
             return False
         for part, rows in parts:
@@ -95,12 +103,15 @@ def _next_steps(batch: Batch) -> list[Array]:
     return [s.work.inputs[0][s.position : s.position + length] for s, length in zip(batch.sequences, batch.lengths)]
 
 
-def _parts(batch: Batch) -> list[Batch]:
-    """The batch itself, or, where much of it would be padding, two: for a kernel that computes every row up to the longest."""
-    rows = rows_of_first_call(batch.lengths) if batch.ragged else 0
-    if rows == 0:
+def _parts(batch: Batch, costs: CallCosts) -> list[Batch]:
+    """The batch itself, or several, where a kernel that computes every row up to the longest would take longer over one."""
+    if not batch.ragged or len(groups := groups_of(batch.lengths, costs)) == 1:
         return [batch]
     return [
-        Batch(batch.implementation, batch.sequences[:rows], batch.lengths[:rows]),
-        Batch(batch.implementation, batch.sequences[rows:], batch.lengths[rows:]),
+        Batch(
+            batch.implementation,
+            tuple(batch.sequences[place] for place in group),
+            tuple(batch.lengths[place] for place in group),
+        )
+        for group in groups
     ]

@@ -34,7 +34,7 @@ def place(root: Path, draft: Manifest, weights: Weights) -> Manifest:
             disk.sync(staged / layout.WEIGHTS_FILE)
             with disk.exclusive(root):
                 manifest = draft.model_copy(update={"version": layout.next_number(folder)})
-                disk.write_file(staged / layout.MANIFEST_FILE, manifest.model_dump_json(indent=1).encode())
+                disk.write_file(staged / layout.MANIFEST_FILE, manifest.to_json())
                 disk.sync(staged)
                 folder.mkdir(exist_ok=True)
                 staged.rename(folder / str(manifest.version))

@@ -277,9 +277,18 @@ def test_aliases_and_those_that_fall_back_are_shown() -> None:
 def test_calls_that_are_turned_away_count_as_others_that_are_refused() -> None:
     metrics = Metrics("1")
     method = RpcMethod("unary", "some.Service", "Method")
-    metrics.on_turned_away(TurnedAway(method, "RESOURCE_EXHAUSTED", "loop", 1e-5, 3))
+    metrics.on_turned_away(TurnedAway(method, "RESOURCE_EXHAUSTED", "OVERLOADED", "loop", 1e-5, 3))
     labels = {"grpc_type": "unary", "grpc_service": "some.Service", "grpc_method": "Method"}
     assert value(metrics, "grpc_server_started_total", **labels) == 3
     assert value(metrics, "grpc_server_handled_total", grpc_code=grpc_code("RESOURCE_EXHAUSTED"), **labels) == 3
     assert value(metrics, "cellserve_rejected_total", reason="OVERLOADED") == 3
     assert value(metrics, "cellserve_overload_refused_total", cause="loop") == 3
+
+
+def test_calls_that_are_denied_unread_count_as_others_that_are_denied() -> None:
+    metrics = Metrics("1")
+    method = RpcMethod("unary", "some.Service", "Method")
+    metrics.on_turned_away(TurnedAway(method, "UNAUTHENTICATED", "TOKEN_MISSING", None, 1e-5, 3))
+    labels = {"grpc_type": "unary", "grpc_service": "some.Service", "grpc_method": "Method"}
+    assert value(metrics, "grpc_server_handled_total", grpc_code=grpc_code("UNAUTHENTICATED"), **labels) == 3
+    assert value(metrics, "cellserve_rejected_total", reason="OVERLOADED") is None

@@ -1,9 +1,12 @@
+import json
 import string
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cellserve.models.description.layers.cells import GruLayer, LstmLayer, SimpleRnnLayer
+from cellserve.models.spec import InputSpec, ModelSpec
 from cellserve.service.errors import InvalidInput
 from cellserve.service.registry.manifest import Manifest, ModelRef, ParityRecord, SourceRecord, check_alias_name, parse_version
 from tests.service.registry.fakes import SPEC
@@ -64,16 +67,50 @@ def test_an_alias_can_never_be_read_as_a_version() -> None:
         check_alias_name("3")
 
 
-def test_a_manifest_survives_its_json() -> None:
-    manifest = Manifest(
+def manifest_of(spec: ModelSpec) -> Manifest:
+    return Manifest(
         model="digits",
         version=3,
-        spec=SPEC,
+        spec=spec,
         weights_digest="sha256:" + "a" * 64,
         source=SourceRecord(framework="keras", version="2.2.4", file="digits.h5", digest="sha256:" + "b" * 64),
         parity=ParityRecord(bound=1e-5, differences={"2": 1e-7}),
         golden={"inputs": [1.5, 0.1]},
     )
-    assert Manifest.model_validate_json(manifest.model_dump_json()) == manifest
+
+
+def test_a_manifest_survives_its_json() -> None:
+    manifest = manifest_of(SPEC)
+    assert Manifest.model_validate_json(manifest.to_json()) == manifest
     assert manifest.created.utcoffset() is not None
     assert str(manifest.key) == "digits/3"
+
+
+def test_manifests_that_say_every_default_are_read_too() -> None:
+    """As those are that were published before defaults were left out."""
+    manifest = manifest_of(SPEC)
+    assert Manifest.model_validate_json(manifest.model_dump_json()) == manifest
+
+
+def test_a_manifest_says_no_option_that_is_not_used() -> None:
+    """So that servers that do not know an option yet, and refuse what they do not know, read it in the midst of an upgrade."""
+    layers = (
+        LstmLayer(name="a", inputs=("x",), units=2, return_sequences=True),
+        GruLayer(name="b", inputs=("a",), units=2, return_sequences=True, gate_clip=3.0),
+        SimpleRnnLayer(name="c", inputs=("b",), units=2),
+    )
+    spec = ModelSpec(inputs=(InputSpec(name="x", width=2),), layers=layers, outputs=("c",))
+    written = json.loads(manifest_of(spec).to_json())
+    assert written["spec"] == {
+        "schema_version": 1,
+        "inputs": [{"name": "x", "width": 2}],
+        "layers": [
+            {"kind": "lstm", "name": "a", "inputs": ["x"], "units": 2, "return_sequences": True},
+            {"kind": "gru", "name": "b", "inputs": ["a"], "units": 2, "return_sequences": True, "gate_clip": 3.0},
+            {"kind": "simple_rnn", "name": "c", "inputs": ["b"], "units": 2},
+        ],
+        "outputs": ["c"],
+    }
+    assert written["schema_version"] == 1
+    assert written["parity"] == {"bound": 1e-5, "differences": {"2": 1e-7}}
+    assert not {"notes", "tags"} & written.keys()

@@ -1,4 +1,4 @@
-"""Keras's layers that see several time steps at once: convolutions, pooling, zeros around.
+"""Keras's layers that lay a row out in time anew: convolutions, pooling, zeros around, steps cut off its ends.
 
 Sources: keras-team/keras 1.0 to 2.3.1, tf-keras, Keras 3; Theano's backend convolves (its kernels run backwards) and pads `same`
 in ways of its own. Knows no files.

@@ -54,6 +54,10 @@ class GrpcFront:
         """Each call that is refused needs the pollers, and no core is idle then."""
         self._pollers.hurry(pressed)
 
+    def behind_seconds(self) -> float:
+        """gRPC reads in threads of its own."""
+        return 0.0
+
 
 def _channel_options(options: ServerOptions) -> list[tuple[str, Any]]:
     given: list[tuple[str, Any]] = [

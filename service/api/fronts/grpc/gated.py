@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import grpc
 
+from cellserve.service.api.call_context import Ending
 from cellserve.service.api.fronts.front import Calls
 
 _NO_REPLY: Final = None  # of a call that ends with a status other than OK: gRPC sends no message then
@@ -22,28 +23,28 @@ class GatedHandlers(grpc.GenericRpcHandler):  # type: ignore[type-arg]
     def service(self, handler_call_details: grpc.HandlerCallDetails) -> Any:
         """None, by which gRPC answers UNIMPLEMENTED, for a method that is in no proto."""
         name = handler_call_details.method
-        handler = self._calls.handler(name)
-        if handler is None or not self._calls.gated(name):
-            return handler
+        if not self._calls.gated(name):
+            return self._calls.handler(name)
         gated = self._gated.get(name)
         if gated is None:
-            gated = self._gated[name] = self._behind_gate(name, handler)
+            gated = self._gated[name] = self._behind_gate(name)
         return gated
 
-    def _behind_gate(self, name: str, handler: Any) -> Any:
-        """The handler of a unary method as one that has not received the message yet."""
+    def _behind_gate(self, name: str) -> Any:
+        """The handler of a unary method as one that has not received the message yet. Its reply is bytes."""
 
         async def call(requests: AsyncIterator[bytes], context: Any) -> Any:
-            ending = self._calls.turned_away(name, context)
-            if ending is not None:
-                context.set_code(ending.code)
-                context.set_details(ending.details)
-                context.set_trailing_metadata(ending.trailing)
+            handler = self._calls.let_in(name, context)
+            if isinstance(handler, Ending):
+                context.set_code(handler.code)
+                context.set_details(handler.details)
+                context.set_trailing_metadata(handler.trailing)
                 return _NO_REPLY
             async for request in requests:
-                return await handler.unary_unary(request, context)
+                reply = await handler.unary_unary(request, context)
+                return _NO_REPLY if reply is None else handler.response_serializer(reply)
             context.set_code(grpc.StatusCode.CANCELLED)
             context.set_details("the call ended before its request had come")
             return _NO_REPLY
 
-        return grpc.stream_unary_rpc_method_handler(call, response_serializer=handler.response_serializer)
+        return grpc.stream_unary_rpc_method_handler(call)

@@ -7,9 +7,13 @@ resets, acknowledgements that it does not read, silence. Knows no methods and no
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import logging
 import random
-from collections.abc import Callable
+import termios
+import time
+from array import array
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import Any, Final, NamedTuple, Protocol
 
@@ -34,6 +38,7 @@ from cellserve.service.api.fronts.http2.messages import prefix
 from cellserve.service.api.fronts.http2.peer import peer_of
 from cellserve.service.api.fronts.http2.ping_limit import PingLimit
 from cellserve.service.api.fronts.http2.rate_limit import RateLimit
+from cellserve.service.api.fronts.http2.stream_ends import PATIENCE_SECONDS, StreamEnds
 from cellserve.service.api.fronts.options import ServerOptions
 
 _log = logging.getLogger(__name__)
@@ -41,6 +46,8 @@ _log = logging.getLogger(__name__)
 _STREAM_WINDOW_BYTES: Final = 1 << 20  # that a client may send ahead of whoever reads its call
 _CONNECTION_WINDOW_BYTES: Final = 1 << 26  # the same for all its calls together
 _FRAME_BYTES: Final = 1 << 16
+_SLICE_BYTES: Final = 1 << 14  # of what has come: may be a hundred calls
+_TURN_SECONDS: Final = 0.004  # for one connection, while others wait
 _WRITTEN_AT_ONCE_BYTES: Final = 1 << 18  # to the socket, before it is asked whether it wants more
 _WAITING_BYTES: Final = 1 << 16  # of replies of a stream, before the next is made
 _HEADER_BYTES: Final = 1 << 16  # beyond this the connection ends; headers.py refuses a call before
@@ -49,7 +56,6 @@ _SETTINGS: Final = (1_000, 10)  # the same; each changes the windows of all stre
 _FLOODS: Final = (ngh2.ErrorCode.INTERNAL_ERROR, ngh2.ErrorCode.ENHANCE_YOUR_CALM)  # as which nghttp2 tells resets, and the rest
 _GATHERED_SECONDS: Final = 0.004  # what is turned away meanwhile leaves in one write
 _FIRST_MESSAGE_SECONDS: Final = 0.05  # after the headers of a call: a client that speaks first has spoken
-_PATIENCE_SECONDS: Final = 0.2  # with a client that has its answer and is still sending
 _RELAXED_SECONDS: Final = 0.5  # after the last call that was turned away
 _NOTICE_SECONDS: Final = 0.05  # for calls that crossed the word that there shall be no more
 _LINGER_SECONDS: Final = 1.0  # for the last bytes on their way out
@@ -75,8 +81,10 @@ class Peers(Protocol):
     def cut(self, connection: Connection, why: str) -> None:
         """It was ended for what its client did: its `end_cause`."""
 
-    def moved(self, moved_bytes: int) -> None:
-        """So many were received, or given to be sent."""
+    def received(self, received_bytes: int) -> None: ...
+
+    def sent(self, sent_bytes: int) -> None:
+        """So many were given to be sent."""
 
 
 class _Arrival(NamedTuple):
@@ -102,13 +110,11 @@ class Connection(asyncio.Protocol):
         self._loop = loop
         self._session: Any = ngh2.Connection(ngh2.Role.SERVER, _configuration())
         self._transport: Any = None
+        self._unread = b""  # has come, and waits for the next turn
         self.peer = ""
         self.end_cause: ConnectionEnd = "client"
         self._calls: dict[int, Call] = {}
-        self._silent: set[int] = set()  # streams of which nothing but headers has come
-        self._untold: dict[int, Fields] = {}  # how those of them end, until something comes
-        self._answered: dict[int, float] = {}  # when; streams whose client may still be sending
-        self._turned_away: set[int] = set()  # the same, of one message that is not wanted
+        self._ends = StreamEnds()
         self._stopping: asyncio.TimerHandle | None = None
         self._senders: dict[int, asyncio.Future[None]] = {}  # who waits for room
         self._receiving = self._flush_due = self._writable = self._open = self._leaving = self._greeted = False
@@ -138,6 +144,16 @@ class Connection(asyncio.Protocol):
         unsent_bytes: int = self._session.queued_body_size() + self._transport.get_write_buffer_size()
         return unsent_bytes + sum(call.held_bytes for call in self._calls.values())
 
+    @property
+    def unread_bytes(self) -> int:
+        """What has come and waits to be read."""
+        socket = self._transport.get_extra_info("socket") if self._open else None
+        if socket is None:
+            return 0
+        waiting = array("i", [0])
+        fcntl.ioctl(socket.fileno(), termios.FIONREAD, waiting)
+        return waiting[0] + len(self._unread)
+
     # --- the transport ---
 
     def connection_made(self, transport: Any) -> None:
@@ -163,10 +179,28 @@ class Connection(asyncio.Protocol):
         self._tend()
 
     def data_received(self, data: bytes) -> None:
-        if not self._open:
-            return
+        """So much may be begun calls that others would wait for a long while: after some of it, they have their turn."""
+        until_seconds = time.monotonic() + _TURN_SECONDS
+        for begin in range(0, len(data), _SLICE_BYTES):
+            if not self._open:
+                return
+            if begin and time.monotonic() > until_seconds:
+                self._unread = data[begin:]
+                self._transport.pause_reading()
+                self._loop.call_soon(self._read_on)
+                return
+            self._receive(data[begin : begin + _SLICE_BYTES])
+
+    def _read_on(self) -> None:
+        data, self._unread = self._unread, b""
+        if self._open:
+            self.data_received(data)
+        if self._open and not self._unread and not self._transport.is_closing():
+            self._transport.resume_reading()
+
+    def _receive(self, data: bytes) -> None:
         self._keepalive.heard(self._loop.time())
-        self._peers.moved(len(data))
+        self._peers.received(len(data))
         self._receiving = True  # what is sent meanwhile leaves at the end of this
         try:
             self._session.receive_data(data)
@@ -213,7 +247,7 @@ class Connection(asyncio.Protocol):
             self._gathering = True
             self._loop.call_later(_GATHERED_SECONDS, self._flush)
         fields = (*REPLY_HEADERS, *trailers(*ending))
-        self._turned_away.add(stream_id)
+        self._ends.turned_away(stream_id)
         self._act(stream_id, lambda session: session.send_response(stream_id, fields, end_stream=True))
 
     def _set_narrow(self, narrow: bool) -> None:
@@ -248,8 +282,8 @@ class Connection(asyncio.Protocol):
         """At once, whatever is under way."""
         if self._open:
             self.end_cause = "server"
-            self._silent.clear()
-            for stream_id in list(self._untold):
+            self._ends.all_spoken()
+            for stream_id in self._ends.untold:
                 self._tell(stream_id)
             for call in list(self._calls.values()):
                 call.refuse(Unreadable(grpc.StatusCode.UNAVAILABLE, "the server ends this connection"))
@@ -286,7 +320,7 @@ class Connection(asyncio.Protocol):
     def _forget(self) -> None:
         """Nothing can be sent any more."""
         self._open = False
-        self._untold.clear()
+        self._ends.nothing_due()
         calls, self._calls = self._calls, {}
         for call in calls.values():
             if not call.is_over:
@@ -319,7 +353,7 @@ class Connection(asyncio.Protocol):
     def _on_request(self, event: ngh2.RequestReceived) -> None:
         stream_id = event.stream_id
         if not event.end_stream:
-            self._silent.add(stream_id)
+            self._ends.begun(stream_id)
         try:
             head = read_head(event.headers)
         except NotGrpc as error:
@@ -330,14 +364,16 @@ class Connection(asyncio.Protocol):
             self._begin(stream_id, head, event.end_stream)
 
     def _begin(self, stream_id: int, head: RequestHead, is_all: bool) -> None:
-        if self._methods.gated(head.path):
-            turned_away = self._methods.turned_away(head.path, _Arrival(self, head))
-            if turned_away is not None:
-                self._turn_away(stream_id, turned_away)
+        methods = self._methods
+        if methods.gated(head.path):
+            handler = methods.let_in(head.path, _Arrival(self, head))
+            if isinstance(handler, Ending):
+                self._turn_away(stream_id, handler)
                 return
-        handler = self._methods.handler(head.path)
+        else:
+            handler = methods.handler(head.path)
         if handler is None:
-            self.send_only_trailers(stream_id, (*REPLY_HEADERS, *trailers(*self._methods.not_offered(head.path))))
+            self.send_only_trailers(stream_id, (*REPLY_HEADERS, *trailers(*methods.not_offered(head.path))))
             return
         if self._narrow:
             self._widen(stream_id)
@@ -347,7 +383,7 @@ class Connection(asyncio.Protocol):
             call.end_of_messages()
 
     def _on_data(self, event: ngh2.DataReceived) -> None:
-        self._silent.discard(event.stream_id)
+        self._ends.spoken(event.stream_id)
         call = self._calls.get(event.stream_id)
         if call is None or call.is_over:
             self.acknowledge(event.stream_id, len(event.data))
@@ -364,10 +400,7 @@ class Connection(asyncio.Protocol):
             call.end_of_messages()
 
     def _on_closed_stream(self, event: ngh2.StreamClosed) -> None:
-        self._silent.discard(event.stream_id)
-        self._untold.pop(event.stream_id, None)
-        self._answered.pop(event.stream_id, None)
-        self._turned_away.discard(event.stream_id)
+        self._ends.gone(event.stream_id)
         call = self._calls.pop(event.stream_id, None)
         if call is not None and not call.is_over:
             call.cut()
@@ -404,26 +437,24 @@ class Connection(asyncio.Protocol):
 
     def send_message(self, stream_id: int, message: bytes) -> None:
         self._pings.answered()
-        self._peers.moved(len(message))
+        self._peers.sent(len(message))
         self._send(stream_id, lambda session: session.send_data(stream_id, prefix(len(message)) + message))
 
     def send_trailers(self, stream_id: int, fields: Fields) -> None:
-        self._answered[stream_id] = self._loop.time()
+        self._ends.answered(stream_id, self._loop.time())
         self._send(stream_id, lambda session: session.send_trailers(stream_id, fields))
 
     def send_only_trailers(self, stream_id: int, fields: Fields) -> None:
-        """Of a call whose first message is on its way, after it: gRPC's client tells its own failure to send it instead."""
-        if stream_id in self._silent:
-            self._silent.discard(stream_id)
-            self._untold[stream_id] = fields
+        """Of a call whose first message is on its way, after it."""
+        if self._ends.postponed(stream_id, fields):
             self._loop.call_later(_FIRST_MESSAGE_SECONDS, self._tell, stream_id)
             return
         self._pings.answered()
-        self._answered[stream_id] = self._loop.time()
+        self._ends.answered(stream_id, self._loop.time())
         self._send(stream_id, lambda session: session.send_response(stream_id, fields, end_stream=True))
 
     def _tell(self, stream_id: int) -> None:
-        fields = self._untold.pop(stream_id, None)
+        fields = self._ends.due(stream_id)
         if fields is not None:
             self.send_only_trailers(stream_id, fields)
 
@@ -434,8 +465,8 @@ class Connection(asyncio.Protocol):
             session.send_trailers(stream_id, fields)
 
         self._pings.answered()
-        self._peers.moved(len(message))
-        self._answered[stream_id] = self._loop.time()
+        self._peers.sent(len(message))
+        self._ends.answered(stream_id, self._loop.time())
         self._send(stream_id, act)
 
     def acknowledge(self, stream_id: int, received_bytes: int) -> None:
@@ -473,11 +504,11 @@ class Connection(asyncio.Protocol):
         if not self._open:
             return
         self._write()
-        if self._open and self._turned_away and self._writable:
-            self._turned_away = self._reset(self._turned_away)
+        if self._open and self._ends.any_turned_away and self._writable:
+            self._stop(self._ends.unwanted(self._session.queued_body_size))
             self._write()
-        if self._open and self._answered and self._stopping is None:
-            self._stopping = self._loop.call_later(_PATIENCE_SECONDS, self._stop_senders)
+        if self._open and self._ends.any_answered and self._stopping is None:
+            self._stopping = self._loop.call_later(PATIENCE_SECONDS, self._stop_senders)
         for stream_id, sender in self._senders.items():
             if self._session.queued_body_size(stream_id) <= _WAITING_BYTES:
                 _wake(sender)
@@ -496,21 +527,15 @@ class Connection(asyncio.Protocol):
             self._take_events()
 
     def _stop_senders(self) -> None:
-        """Clients that have their answer and go on sending. At once, it would fail what they are in the midst of sending."""
         self._stopping = None
         if self._open and self._writable:
-            latest_seconds = self._loop.time() - _PATIENCE_SECONDS / 2
-            due = {stream_id for stream_id, seconds in self._answered.items() if seconds <= latest_seconds}
-            for stream_id in due - self._reset(due):
-                del self._answered[stream_id]
+            self._stop(self._ends.overdue(self._loop.time(), self._session.queued_body_size))
         self._flush()
 
-    def _reset(self, streams: set[int]) -> set[int]:
-        """Those of which something waits to be sent are left, and returned: it would be lost."""
-        waiting = {stream_id for stream_id in streams if self._session.queued_body_size(stream_id)}
-        for stream_id in streams - waiting:
+    def _stop(self, streams: Iterable[int]) -> None:
+        """Their clients need not send what they are still sending."""
+        for stream_id in streams:
             self._session.reset_stream(stream_id, ngh2.ErrorCode.NO_ERROR)
-        return waiting
 
 
 def _wake(sender: asyncio.Future[None]) -> None:

@@ -13,13 +13,15 @@ from cellserve.service.api.fronts.front import Calls, Watcher
 from cellserve.service.api.fronts.http2.connection import Connection
 from cellserve.service.api.fronts.http2.holdings import Holdings
 from cellserve.service.api.fronts.http2.listening import BACKLOG, listen
-from cellserve.service.api.fronts.http2.offences import Offences
 from cellserve.service.api.fronts.http2.tls import PROTOCOL, TlsListener
+from cellserve.service.api.fronts.http2.unread import Unread
 from cellserve.service.api.fronts.options import ServerOptions
+from cellserve.service.counted_log import CountedLog
 from cellserve.service.followed_files import FollowedFiles
 
 _LOOKED_SECONDS: Final = 0.02  # how often it is seen whether the last call has ended
 _LAST_WORDS_SECONDS: Final = 0.2
+_OFFENCES: Final = "%(total)d connections ended for what their clients did (%(causes)s), lastly %(last)s"
 
 
 class Http2Front:
@@ -30,7 +32,7 @@ class Http2Front:
     def __init__(self, calls: Calls, options: ServerOptions, watcher: Watcher) -> None:
         """Raises UnusableFile: one of `options`."""
         self._watcher = watcher
-        self._offences = Offences()
+        self._offences = CountedLog(_OFFENCES)
         self._holdings = Holdings(options.connection_memory_bytes)
         self._encrypted: list[TlsListener] = []
         self._stopping = False
@@ -38,6 +40,7 @@ class Http2Front:
         self._options = options
         self._loop = asyncio.get_running_loop()
         self._connections: set[Connection] = set()
+        self._unread = Unread(self._loop.time())
         self._sockets: list[socket.socket] = []
         self._servers: list[asyncio.Server] = []
         self._identity: FollowedFiles[ssl.SSLContext] | None = (
@@ -62,6 +65,9 @@ class Http2Front:
         now_seconds = self._loop.time()
         for connection in self._connections:
             connection.relax(now_seconds)
+
+    def behind_seconds(self) -> float:
+        return self._unread.behind_seconds(self._loop.time(), sum(connection.unread_bytes for connection in self._connections))
 
     async def stop(self, grace_seconds: float) -> None:
         self._stopping = True
@@ -93,16 +99,20 @@ class Http2Front:
         self._tell(connection.end_cause)
 
     def cut(self, connection: Connection, why: str) -> None:
-        self._offences.told(connection.end_cause, connection.peer, why)
+        self._offences.count(connection.end_cause, last=f"{connection.peer}: {why}")
 
-    def moved(self, moved_bytes: int) -> None:
-        if self._holdings.due(moved_bytes):
+    def received(self, received_bytes: int) -> None:
+        self._unread.received(received_bytes)
+        self.sent(received_bytes)
+
+    def sent(self, sent_bytes: int) -> None:
+        if self._holdings.due(sent_bytes):
             self._loop.call_soon(self._look_at_holdings)
 
     def _failed(self, peer: str, why: str) -> None:
         """No encrypted connection came about."""
         self._tell("handshake")
-        self._offences.told("handshake", peer, why)
+        self._offences.count("handshake", last=f"{peer}: {why}")
 
     def _look_at_holdings(self) -> None:
         held = [(connection.held_bytes, connection) for connection in self._connections]

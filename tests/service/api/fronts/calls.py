@@ -36,7 +36,7 @@ class ScriptedCalls:
     def not_offered(self, name: str) -> Ending:
         return Ending(grpc.StatusCode.UNIMPLEMENTED, f"there is no {name}", ())
 
-    def turned_away(self, name: str, caller: Caller) -> Ending | None:
+    def let_in(self, name: str, caller: Caller) -> Ending:
         return Ending(grpc.StatusCode.RESOURCE_EXHAUSTED, "too many", (("why", "closed"),))
 
     # --- what tests add ---

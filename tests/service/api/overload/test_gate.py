@@ -34,7 +34,7 @@ class Door:
                 if self.gate.open or self.gate.passes(client, self.random.random()):
                     read[client] += 1
                     if room < 1.0 or self.gate.watching:  # as the methods do
-                        self.gate.read(client, refused=room < 1.0)
+                        self.gate.read(client, "refused" if room < 1.0 else "answered")
                     if room >= 1.0:
                         room -= 1.0
                         let_in[client] += 1
@@ -67,9 +67,9 @@ def test_a_client_of_whom_nothing_is_refused_is_read_all_the_same() -> None:
         door.gate.measured(door.now_seconds, 0.6, 0.0)
         for _ in range(20):
             if door.gate.open or door.gate.passes("flood", door.random.random()):
-                door.gate.read("flood", refused=True)
+                door.gate.read("flood", "refused")
         assert door.gate.open or door.gate.passes("other", 0.999)
-        door.gate.read("other", refused=False)
+        door.gate.read("other", "answered")
 
 
 def test_more_is_read_as_soon_as_there_is_room() -> None:
@@ -104,6 +104,27 @@ def test_a_loop_that_lags_for_another_reason_turns_nobody_away() -> None:
 
 def test_what_others_leave_goes_to_whoever_sends_more() -> None:
     door = Door()
-    read = door.run(4.0, {"most": 900, "some": 100}, 500, busy=1.0, lag_seconds=0.05)
+    read = door.run(4.0, {"most": 900, "some": 100}, 500, busy=1.0, lag_seconds=0.021)
     assert read["some"][0] == pytest.approx(100, rel=0.1)
     assert read["most"][1] > 350
+
+
+def test_a_loop_that_lags_by_much_reads_less_than_it_could_serve_until_it_has_caught_up() -> None:
+    door = Door()
+    door.run(1.0, {"one": 1000}, 500, busy=1.0, lag_seconds=0.021)
+    assert door.run(0.3, {"one": 1000}, 500, busy=1.0, lag_seconds=0.2)["one"][0] < 0.7 * 500
+    assert door.run(3.0, {"one": 1000}, 500, busy=1.0, lag_seconds=0.0)["one"][1] > 450
+
+
+def test_calls_whose_clients_have_gone_are_no_reason_to_read_as_many_again() -> None:
+    gone, served = Gate(), Gate()
+    for tick in range(200):
+        for gate, outcome in ((gone, "gone"), (served, "answered")):
+            gate.measured(0.02 * tick, 1.0, 0.1)
+            for number in range(20):
+                if gate.open or gate.passes("one", number / 20):
+                    gate.read("one", "refused" if number % 2 else outcome)  # type: ignore[arg-type]
+    assert sum(gone.passes("one", number / 100) for number in range(100)) < 20
+    assert sum(served.passes("one", number / 100) for number in range(100)) > sum(
+        gone.passes("one", number / 100) for number in range(100)
+    )

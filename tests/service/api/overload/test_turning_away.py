@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import grpc
 
 from cellserve.service.api.facts import RpcMethod, TurnedAway
 from cellserve.service.api.overload.gate import Gate
-from cellserve.service.api.overload.refusal_log import RefusalLog
 from cellserve.service.api.overload.turning_away import TurningAway
 from cellserve.service.api.status import DETAILS_KEY, REQUEST_ID_KEY
-from cellserve.service.errors import CAUSE, RETRY_TICKET_KEY, TURNED_AWAY, Overloaded
+from cellserve.service.counted_log import CountedLog
+from cellserve.service.errors import CAUSE, RETRY_TICKET_KEY, TURNED_AWAY, Overloaded, TokenMissing
 
 METHOD = RpcMethod("unary", "some.Service", "Method")
 
@@ -46,7 +48,7 @@ def turning_away(observer: Observer) -> TurningAway:
     def error() -> Overloaded:
         return Overloaded("come again", retry_after_seconds=0.5, metadata={CAUSE: TURNED_AWAY}, ticket="t-1")
 
-    return TurningAway(Closed(), lambda ticket: ticket == "now", error, RefusalLog(), observer)  # type: ignore[arg-type]
+    return TurningAway(Closed(), lambda ticket: ticket == "now", error, CountedLog("%(total)d refused (%(causes)s)"), observer)  # type: ignore[arg-type]
 
 
 def test_who_passes_the_gate_is_read() -> None:
@@ -70,6 +72,23 @@ def test_the_others_are_told_when_to_come_again() -> None:
     assert trailing[REQUEST_ID_KEY] != dict(second.trailing)[REQUEST_ID_KEY]
 
 
+def test_who_has_no_right_is_told_so_whether_or_not_the_gate_lets_it_pass_and_counted() -> None:
+    observer = Observer()
+    turning = turning_away(observer)
+
+    def deny(caller: Any) -> None:
+        raise TokenMissing("a token, please")
+
+    for peer in ("ipv4:1.2.3.4:5", "ipv4:9.9.9.9:9"):
+        ending = turning.ending(METHOD, Caller(peer), deny)
+        assert ending is not None
+        assert ending.code is grpc.StatusCode.UNAUTHENTICATED
+    turning.settle()
+    (fact,) = observer.facts
+    assert fact[:4] == (METHOD, "UNAUTHENTICATED", "TOKEN_MISSING", None)
+    assert fact.number == 2
+
+
 def test_they_are_counted_together() -> None:
     observer = Observer()
     turning = turning_away(observer)
@@ -78,5 +97,6 @@ def test_they_are_counted_together() -> None:
     turning.settle()
     turning.settle()
     (fact,) = observer.facts
-    assert (fact.method, fact.code, fact.cause, fact.number) == (METHOD, "RESOURCE_EXHAUSTED", TURNED_AWAY, 3)
+    assert fact[:4] == (METHOD, "RESOURCE_EXHAUSTED", "OVERLOADED", TURNED_AWAY)
+    assert fact.number == 3
     assert 0.0 < fact.seconds < 1.0

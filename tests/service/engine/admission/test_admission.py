@@ -55,6 +55,15 @@ def test_the_wait_counts_and_not_the_own_time_alone() -> None:
     assert refused.value.ticket
 
 
+def test_the_way_to_the_client_must_fit_as_well() -> None:
+    house = House()
+    for _ in range(4):
+        house.ask(100, 0.5)
+    with pytest.raises(Overloaded, match=r"its deadline leaves 0\.45 s"):
+        house.ask(100, 0.55, asker=Asker(way_seconds=0.1))
+    assert house.ask(100, 0.61, asker=Asker(way_seconds=0.1)).predicted_seconds == pytest.approx(0.5)
+
+
 def test_who_finds_nobody_is_let_in_whatever_is_predicted() -> None:
     house = House(waiting_seconds=0.1)
     house.ask(5000, 0.2)

@@ -1,4 +1,4 @@
-"""CallRunner on a real network: what it answers in one call or two, and which rows of the pool it takes."""
+"""CallRunner on a real network: what it answers in one call or a few, and which rows of the pool it takes."""
 
 from __future__ import annotations
 
@@ -18,10 +18,13 @@ from cellserve.models.spec import InputSpec, ModelSpec
 from cellserve.models.state import RecurrentState
 from cellserve.models.weights import Weights
 from cellserve.service.engine.batch import Batch
+from cellserve.service.engine.costs.call_costs import CallCosts
 from cellserve.service.engine.facts import VersionKey
 from cellserve.service.engine.running.call_runner import CallRunner
+from cellserve.service.engine.running.measured_call import MeasuredCall, measured_calls
 from cellserve.service.engine.sequence import Sequence, Work
 from cellserve.service.engine.state_pool import StatePool
+from tests.fakes import FakeClock
 
 SPEC = ModelSpec(
     inputs=(InputSpec(name="x", width=3),),
@@ -34,6 +37,7 @@ SPEC = ModelSpec(
     outputs=("steps", "class"),
 )
 ROWS = 60
+COSTS = CallCosts(row_step_seconds=1e-6, step_seconds=2e-6, row_seconds=0.0, call_seconds=1e-4, pads=True)
 
 
 class Counted:
@@ -61,11 +65,12 @@ class Bench:
         self.network = Network(SPEC, Weights.of({k: chance.normal(0, 0.4, s).astype(np.float32) for k, s in shapes.items()}))
         call = self.network.chunk_call(label)
         assert call is not None
-        self.call = Counted(call)
+        self.call, self.label = Counted(call), label
+        measured = MeasuredCall(self.call, COSTS._replace(pads=call.pads), lambda rows, steps: 0.0)  # type: ignore[arg-type]
         layout = self.network.state_layout
         public = np.concatenate([np.full(columns.width, columns.public) for columns in layout.columns])
         self.pool = StatePool(layout.width, ROWS)
-        self.runner = CallRunner(self.network, self.pool)
+        self.runner = CallRunner(self.network, self.pool, {label: measured})
         self.sequences = [
             Sequence(
                 i,
@@ -75,7 +80,7 @@ class Bench:
                     state=(public * chance.normal(size=layout.width)).astype(np.float32) if i % 3 == 0 else None,
                     want_state=True,
                 ),
-                "onnxruntime",
+                label,
                 0.0,
             )
             for i, total in enumerate(totals)
@@ -84,7 +89,7 @@ class Bench:
     def run(self, lengths: list[int]) -> None:
         """Those that are not through, so many steps each."""
         rows = [sequence for sequence in self.sequences if sequence.position < sequence.total]
-        assert self.runner.run(Batch("onnxruntime", tuple(rows), tuple(lengths)), self.call)  # type: ignore[arg-type]
+        assert self.runner.run(Batch(self.label, tuple(rows), tuple(lengths)))
         for sequence, length in zip(rows, lengths):
             sequence.advance(length)
 
@@ -105,9 +110,10 @@ class Bench:
         ([7] * 6, [6]),
         ([3, 5, 9], [3]),  # little padding
         ([3] * 20 + [40] * 10, [20, 10]),
+        ([40] * 10 + [3, 20] * 20, [20, 20, 10]),
     ],
 )
-def test_rows_of_very_unequal_lengths_go_in_two_calls_and_each_is_right(lengths: list[int], calls: list[int]) -> None:
+def test_rows_of_very_unequal_lengths_go_in_calls_of_their_own_and_each_is_right(lengths: list[int], calls: list[int]) -> None:
     bench = Bench(lengths)
     bench.run(lengths)
     assert bench.call.rows == calls
@@ -140,15 +146,23 @@ def test_a_network_without_states_goes_on_as_well() -> None:
     chance = np.random.default_rng(5)
     shapes = expected_weights(spec)
     network = Network(spec, Weights.of({k: chance.normal(size=s).astype(np.float32) for k, s in shapes.items()}))
-    call, pool = network.chunk_call("onnxruntime"), StatePool(network.state_layout.width, ROWS)
-    assert call is not None
+    pool = StatePool(network.state_layout.width, ROWS)
     assert pool.width == 0
-    runner, inputs = CallRunner(network, pool), chance.normal(size=(4, 3)).astype(np.float32)
+    runner, inputs = (
+        CallRunner(network, pool, measured_calls(network, FakeClock())),
+        chance.normal(size=(4, 3)).astype(np.float32),
+    )
     rows = [Sequence(i, Work(VersionKey("m", 1), (inputs,)), "onnxruntime", 0.0) for i in range(2)]
     for _ in range(2):
-        assert runner.run(Batch("onnxruntime", tuple(rows), (2, 2)), call)
+        assert runner.run(Batch("onnxruntime", tuple(rows), (2, 2)))
         for one in rows:
             one.advance(2)
     expected, _ = network.run((torch.from_numpy(inputs).unsqueeze(1),), [4], implementation="2")
     for one in rows:
         np.testing.assert_allclose(one.outputs[0], expected[0][:, 0].numpy(), atol=2e-6)
+
+
+def test_without_a_call_of_its_implementation_nothing_is_done() -> None:
+    bench = Bench([3] * 2)
+    assert not bench.runner.run(Batch("2", tuple(bench.sequences), (3, 3)))
+    assert bench.call.rows == []
