@@ -70,6 +70,8 @@ def _wrong_function(layer: Any, torch: Mapping[str, tuple[str, ...]]) -> str | N
 def _torch_lstm_lacks(layer: LstmLayer) -> str | None:
     if (wrong := _wrong_function(layer, {"activation": ("tanh",), "recurrent_activation": ("sigmoid",)})) is not None:
         return wrong
+    if layer.output_activation is not None:
+        return "it has an output_activation; torch's lstm kernel takes tanh for both"
     if layer.peepholes:
         return "it has peepholes; torch's lstm kernel has none"
     if layer.cell_clip is not None or layer.projection_clip is not None:
@@ -115,7 +117,9 @@ TORCH: Final[Mapping[type[Layer], TorchKernel]] = {
     SimpleRnnLayer: TorchKernel(gate_order.SIMPLE_RNN, 1.2, _torch_simple_rnn_lacks),
 }
 ONNX: Final[Mapping[type[Layer], OnnxOperator]] = {
-    LstmLayer: OnnxOperator("LSTM", gate_order.LSTM_ONNX, ("recurrent_activation", "activation", "activation"), _onnx_lstm_lacks),
+    LstmLayer: OnnxOperator(
+        "LSTM", gate_order.LSTM_ONNX, ("recurrent_activation", "activation", "output_activation"), _onnx_lstm_lacks
+    ),
     GruLayer: OnnxOperator("GRU", gate_order.GRU_ONNX, ("recurrent_activation", "activation"), lambda layer: None),
     SimpleRnnLayer: OnnxOperator("RNN", gate_order.SIMPLE_RNN, ("activation",), _onnx_simple_rnn_lacks),
 }

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from cellserve.models.description.layers.activation import ActivationName
+from cellserve.models.description.layers.activation import Activation, ActivationName
 from cellserve.models.errors import ImportRefused
 from cellserve.models.importers.limits import MAX_JSON_BYTES
 from cellserve.models.spec import InputSpec
@@ -76,7 +76,7 @@ class Description(BaseModel):
     """TensorFlow 1: what its LSTM cells add to the forget gate at run time; default: 1.0."""
 
     activation: ActivationName | None = None
-    """TensorFlow 1: the cells' activation; default: tanh."""
+    """TensorFlow 1: the cells' activation, one without numbers of its own; default: tanh."""
 
     cell_clip: Bound | None = None
     """TensorFlow 1: LSTMCell's bound of the cell state; default: none."""
@@ -111,8 +111,16 @@ class Description(BaseModel):
     constants: dict[str, float | int | bool] | None = None
     """ONNX: inputs of the graph that are one number each, such as a sample rate, with the number that the model is served for."""
 
+    dequantize: bool | None = None
+    """ONNX: whether a quantised file is served with its weights in float32 (the option --dequantize); default: it is refused."""
+
     layout: Layout | None = None
     """The framework in whose order and orientation the arrays come."""
+
+    @field_validator("activation")
+    @classmethod
+    def _needs_no_numbers(cls, name: ActivationName | None) -> ActivationName | None:
+        return None if name is None else Activation(name=name).name
 
     def refuse_all_but(self, fitting: frozenset[str], source: str, what: str) -> None:
         """Raises ImportRefused naming the first key that has no meaning for this kind of file."""

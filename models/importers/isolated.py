@@ -35,6 +35,7 @@ def load_isolated(
     *,
     architecture: Path | None = None,
     description: Path | None = None,
+    dequantize: bool = False,
     confinement: Confinement | None = None,
 ) -> ImportedModel:
     """As `importers.load`, and ImportRefused for files that crash, hang, or want more memory than files of their size can.
@@ -43,13 +44,14 @@ def load_isolated(
     """
     found = detect(path)
     if not found.isolated:
-        return load(path, architecture=architecture, description=description)
+        return load(path, architecture=architecture, description=description, dequantize=dequantize)
     bounds = confinement or Confinement.for_files_of(path.stat().st_size + found.bytes_beside(path))
     with TemporaryDirectory(prefix="cellserve-import-") as folder:
         job = {
             "path": str(path),
             "architecture": None if architecture is None else str(architecture),
             "description": None if description is None else str(description),
+            "dequantize": dequantize,
             "folder": folder,
             **asdict(bounds),
         }
@@ -129,7 +131,7 @@ def main(job_text: str) -> None:
     beside = {name: None if job[name] is None else Path(job[name]) for name in ("architecture", "description")}
     Confinement(job["patience_seconds"], job["memory_bytes"]).enter()
     try:
-        answer(lambda: load(path, **beside), path, Path(job["folder"]))
+        answer(lambda: load(path, **beside, dequantize=job["dequantize"]), path, Path(job["folder"]))
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise

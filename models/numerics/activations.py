@@ -20,6 +20,8 @@ Elementwise = Callable[[Tensor], Tensor]
 def resolve(activation: Activation) -> Elementwise:
     """Raises InvalidSpec: an `alpha` for an activation that has none."""
     activation.check()
+    if activation.name in _WITH_BETA:
+        return partial(_WITH_BETA[activation.name], alpha=activation.alpha, beta=activation.beta)
     if activation.name in _WITH_ALPHA:
         alpha = default_alpha(activation.name) if activation.alpha is None else activation.alpha
         return partial(_WITH_ALPHA[activation.name], alpha=alpha)
@@ -87,6 +89,18 @@ def _squareplus(x: Tensor, alpha: float) -> Tensor:
     return (x + torch.sqrt(x * x + alpha)) / 2
 
 
+def _affine(x: Tensor, alpha: float, beta: float) -> Tensor:
+    return torch.mul(x, alpha).add_(beta)
+
+
+def _scaled_tanh(x: Tensor, alpha: float, beta: float) -> Tensor:
+    return torch.mul(x, beta).tanh_().mul_(alpha)
+
+
+def _clipped_affine(x: Tensor, alpha: float, beta: float) -> Tensor:
+    return torch.mul(x, alpha).add_(beta).clamp_(0.0, 1.0)
+
+
 _PLAIN: Mapping[str, Elementwise] = {
     "linear": _linear,
     "tanh": torch.tanh,
@@ -119,4 +133,10 @@ _WITH_ALPHA: Mapping[str, Callable[..., Tensor]] = {
     "soft_shrink": _soft_shrink,
     "hard_shrink": _hard_shrink,
     "squareplus": _squareplus,
+}
+
+_WITH_BETA: Mapping[str, Callable[..., Tensor]] = {
+    "affine": _affine,
+    "scaled_tanh": _scaled_tanh,
+    "clipped_affine": _clipped_affine,
 }

@@ -154,7 +154,11 @@ def _flat(x: Value, *, name: str) -> Value:
     return Value(x.tensor.transpose(0, 1).flatten(1))
 
 
-def _repeated(x: Value, *, count: int) -> Value:
+def _repeated(x: Value, like: Value | None = None, *, count: int | None) -> Value:
+    if count is None:
+        if like is None or like.lengths is None:
+            raise ValueError("a vector is repeated without a count and without a sequence")
+        return Value(x.tensor.expand(len(like.tensor), *x.tensor.shape), like.lengths)
     rows = x.tensor.shape[0]
     return Value(x.tensor.expand(count, *x.tensor.shape), RowLengths([count] * rows, count, x.tensor.device))
 

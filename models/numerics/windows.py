@@ -16,12 +16,12 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from cellserve.models.description.layers.layer import Layer
-from cellserve.models.description.layers.rows import GlobalPooling1dLayer
+from cellserve.models.description.layers.rows import AttentionPooling1dLayer, GlobalPooling1dLayer
 from cellserve.models.description.layers.windowed import Conv1dLayer, Cropping1dLayer, Padding1dLayer, Pooling1dLayer
 from cellserve.models.description.step_counts import Change
 from cellserve.models.errors import UnknownKind
 from cellserve.models.numerics.activations import Elementwise, resolve
-from cellserve.models.numerics.reductions import Average, Largest, Reduction
+from cellserve.models.numerics.reductions import Attention, Average, Largest, Reduction, Total
 from cellserve.models.numerics.row_lengths import RowLengths
 from cellserve.models.numerics.value import Value
 
@@ -135,8 +135,10 @@ COMPUTES: Final[Mapping[type[Layer], Callable[[Any, Arrays], Compute]]] = {
     Padding1dLayer: _only_laid_out,
     Cropping1dLayer: _only_laid_out,
 }
+_POOLED: Final[Mapping[str, Callable[[], Reduction]]] = {"max": Largest, "average": Average, "sum": Total}
 REDUCTIONS: Final[Mapping[type[Layer], Callable[[Any], Reduction]]] = {
-    GlobalPooling1dLayer: lambda layer: Largest() if layer.mode == "max" else Average(),
+    GlobalPooling1dLayer: lambda layer: _POOLED[layer.mode](),
+    AttentionPooling1dLayer: lambda layer: Attention(layer.heads),
 }
 PREPARE: Final[Mapping[type[Layer], Callable[[Any, Arrays], Callable[[Value], Value]]]] = {
     **dict.fromkeys(COMPUTES, _windowed),

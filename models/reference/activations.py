@@ -32,6 +32,8 @@ def apply(activation: Activation, x: Array) -> Array:  # [..., F]
     `alpha` means: slope below zero (leaky_relu), scale below zero (elu, celu), threshold (thresholded_relu, shrinks), the b of
     squareplus; where it is None the usual constant of `DEFAULT_ALPHA` stands in.
     """
+    if activation.alpha is not None and activation.beta is not None:
+        return _OF_TWO[activation.name](x, activation.alpha, activation.beta).astype(x.dtype, copy=False)
     alpha = DEFAULT_ALPHA.get(activation.name, 0.0) if activation.alpha is None else activation.alpha
     return _FUNCTIONS[activation.name](x, alpha).astype(x.dtype, copy=False)
 
@@ -95,4 +97,10 @@ _FUNCTIONS: dict[str, Callable[[Array, float], Array]] = {
     "soft_shrink": lambda x, alpha: np.sign(x) * np.maximum(np.abs(x) - alpha, 0),
     "hard_shrink": lambda x, alpha: np.where(np.abs(x) > alpha, x, 0),
     "squareplus": lambda x, alpha: (x + np.sqrt(x * x + alpha)) / 2,
+}
+
+_OF_TWO: dict[str, Callable[[Array, float, float], Array]] = {
+    "affine": lambda x, alpha, beta: alpha * x + beta,
+    "scaled_tanh": lambda x, alpha, beta: alpha * np.tanh(beta * x),
+    "clipped_affine": lambda x, alpha, beta: np.clip(alpha * x + beta, 0, 1),
 }

@@ -110,7 +110,7 @@ def _flatten(layer: FlattenLayer, arrays: Arrays, inputs: list[Array], masks: Ma
 
 
 def _repeat_vector(layer: RepeatVectorLayer, arrays: Arrays, inputs: list[Array], masks: Masks) -> Array:
-    return np.stack([inputs[0]] * layer.count)
+    return np.stack([inputs[0]] * (len(inputs[1]) if layer.count is None else layer.count))
 
 
 def _merge(layer: MergeLayer, arrays: Arrays, inputs: list[Array], masks: Masks) -> Array:

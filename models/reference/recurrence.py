@@ -97,7 +97,8 @@ def _lstm(layer: LstmLayer, arrays: Mapping[str, Array], x: Array, state: State)
     new_c = _clipped(kept + added, layer.cell_clip)
     if layer.peepholes:
         o = o + arrays["peephole_o"] * new_c
-    new_h = apply(layer.recurrent_activation, _clipped(o, layer.gate_clip)) * apply(layer.activation, new_c)
+    shown = apply(layer.activation if layer.output_activation is None else layer.output_activation, new_c)
+    new_h = apply(layer.recurrent_activation, _clipped(o, layer.gate_clip)) * shown
     if layer.projection_units is not None:
         new_h = _clipped(new_h @ arrays["projection"], layer.projection_clip)
     return {"h": new_h, "c": new_c}

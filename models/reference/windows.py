@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 
 from cellserve.models.description.layers.layer import Layer
-from cellserve.models.description.layers.rows import GlobalPooling1dLayer
+from cellserve.models.description.layers.rows import AttentionPooling1dLayer, GlobalPooling1dLayer
 from cellserve.models.description.layers.windowed import Conv1dLayer, Cropping1dLayer, Padding1dLayer, Pooling1dLayer
 from cellserve.models.reference.activations import apply
 from cellserve.models.reference.twin import Array, Masks, Twin, ends
@@ -44,16 +44,28 @@ def _cropping(layer: Cropping1dLayer, arrays: Arrays, inputs: list[Array], masks
 
 
 def _global_pooling(layer: GlobalPooling1dLayer, arrays: Arrays, inputs: list[Array], masks: Masks) -> Array:
-    """A mask counts in the average alone."""
+    """A mask counts in the average and in the sum."""
     x, mask = inputs[0], masks[0]
     if layer.mode == "max":
         largest: Array = x.max(axis=0)
         return largest
     kept = x if mask is None else x[mask]
+    if layer.mode == "sum":
+        total: Array = kept.sum(axis=0)
+        return total
     if len(kept) == 0:
         return np.full(x.shape[1], np.nan, dtype=x.dtype)
     mean: Array = kept.mean(axis=0)
     return mean
+
+
+def _attention_pooling(layer: AttentionPooling1dLayer, arrays: Arrays, inputs: list[Array], masks: Masks) -> Array:
+    x = inputs[0] if masks[0] is None else inputs[0][masks[0]]
+    steps, scores = x[:, : -layer.heads], x[:, -layer.heads :]
+    if len(x) == 0:
+        return np.full(layer.heads * steps.shape[1], np.nan, dtype=x.dtype)
+    raised = np.exp(scores - scores.max(axis=0))
+    return np.concatenate([share @ steps for share in (raised / raised.sum(axis=0)).T])
 
 
 def _windows(steps: int, size: int, dilation: int, strides: int, padding: str) -> Iterator[list[int]]:
@@ -76,4 +88,5 @@ TWINS: Final[Mapping[type[Layer], Twin]] = {
     Padding1dLayer: Twin(_padding, ends),
     Cropping1dLayer: Twin(_cropping, ends),
     GlobalPooling1dLayer: Twin(_global_pooling, ends),
+    AttentionPooling1dLayer: Twin(_attention_pooling, ends),
 }

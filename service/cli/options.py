@@ -36,6 +36,11 @@ DescriptionOption = Annotated[
     typer.Option("--description", help="YAML or JSON, for what a file of weights does not say.", dir_okay=False),
 ]
 
+DequantizeOption = Annotated[
+    bool,
+    typer.Option("--dequantize", help="Serve a quantised .onnx file with its weights in float32; a note says how far apart."),
+]
+
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
 
 

@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from hypothesis import strategies as st
 
+from cellserve.models.description.layers.activation import Activation
 from cellserve.models.description.layers.cells import (
     GruLayer,
     JzsLayer,
@@ -23,6 +24,7 @@ from cellserve.models.description.layers.layer import Layer
 from cellserve.models.description.layers.merge import MergeLayer
 from cellserve.models.description.layers.recurrent import RecurrentLayer
 from cellserve.models.description.layers.rows import (
+    AttentionPooling1dLayer,
     FlattenLayer,
     GlobalPooling1dLayer,
     LastStepLayer,
@@ -46,7 +48,11 @@ from cellserve.models.implementations.library_kernels import TORCH
 Options = list[list[Layer]]
 VOCABULARY = 7
 MASK_VALUE = -1.0
-BOUNDED = ("tanh", "sigmoid", "hard_sigmoid", "hard_sigmoid_relu6", "softsign", "hard_tanh", "softmax")
+BOUNDED = (
+    *("tanh", "sigmoid", "hard_sigmoid", "hard_sigmoid_relu6", "softsign", "hard_tanh", "softmax"),
+    Activation(name="scaled_tanh", alpha=0.8, beta=1.3),
+    Activation(name="clipped_affine", alpha=0.3, beta=0.4),
+)
 RULES = ("repeat", "repeat_from_state", "zero")
 ALL_RULES = (*RULES, "zero_or_empty", "reset", "ignore")
 MERGES = ("concat", "sum", "multiply", "average", "subtract", "maximum", "minimum")
@@ -60,6 +66,7 @@ def _lstm(draw: Draw, common: Common, fusable: bool) -> RecurrentLayer:
     if not fusable and draw(st.booleans()):
         common |= {"peepholes": draw(st.booleans()), "cell_clip": draw(st.sampled_from((None, 0.3)))}
         common["projection_clip"] = draw(st.sampled_from((None, 0.2))) if common["projection_units"] else None
+        common["output_activation"] = draw(st.sampled_from((None, None, *BOUNDED)))
     return LstmLayer(**common, **_activations(draw, fusable), gate_clip=_gate_clip(draw, fusable))
 
 
@@ -175,6 +182,16 @@ def ends(source: str, *, causal: bool, fixed: bool) -> Options:
         [last],
         [GlobalPooling1dLayer(name="last", inputs=(source,), mode="max")],
         [GlobalPooling1dLayer(name="last", inputs=(source,), mode="average")],
+        [GlobalPooling1dLayer(name="last", inputs=(source,), mode="sum")],
+        [
+            DenseLayer(name="scored", inputs=(source,), units=5),
+            AttentionPooling1dLayer(name="last", inputs=("scored",), heads=2),
+        ],
+        [
+            GlobalPooling1dLayer(name="query", inputs=(source,), mode="max"),
+            RepeatVectorLayer(name="asked", inputs=("query", source)),
+            MergeLayer(name="product", inputs=(source, "asked"), mode="multiply"),
+        ],
         [last, RepeatVectorLayer(name="repeated", inputs=("last",), count=3), decoder],
         *([[FlattenLayer(name="flat", inputs=(source,))]] if fixed else []),
     ]

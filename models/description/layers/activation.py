@@ -6,9 +6,9 @@ Defaults of `alpha` are those of the framework that has the name.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar, Final, Literal
+from typing import Any, ClassVar, Final, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, SerializerFunctionWrapHandler, model_serializer
+from pydantic import BaseModel, ConfigDict, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from cellserve.models.errors import InvalidSpec
 
@@ -41,7 +41,11 @@ ActivationName = Literal[
     "soft_shrink",
     "hard_shrink",
     "squareplus",
+    "affine",  # alpha x + beta: this and the next two are ONNX's, of any alpha and beta
+    "scaled_tanh",  # alpha tanh(beta x)
+    "clipped_affine",  # clip(alpha x + beta, 0, 1): a hard sigmoid of any slope
 ]
+WITH_BETA: Final = ("affine", "scaled_tanh", "clipped_affine")
 
 _DEFAULT_ALPHAS: Final[Mapping[str, float]] = {
     "leaky_relu": 0.2,
@@ -80,14 +84,26 @@ class Frozen(BaseModel):
 
 
 class Activation(Frozen):
-    """A named elementwise function (softmax, log_softmax: over the last axis); `alpha`: its slope, scale or threshold, if any."""
+    """A named elementwise function (softmax, log_softmax: over the last axis); `alpha`: its slope, scale or threshold, if any.
+
+    `beta`: the second number of those that have two (WITH_BETA), which say both.
+    """
 
     name: ActivationName
     alpha: float | None = None
+    beta: float | None = None
+
+    @model_validator(mode="after")
+    def _says_both_or_has_no_beta(self) -> Self:
+        both = self.alpha is not None and self.beta is not None
+        if both != (self.name in WITH_BETA) and (self.name in WITH_BETA or self.beta is not None):
+            needs = "needs an alpha and a beta" if self.name in WITH_BETA else "takes no beta"
+            raise ValueError(f"activation {self.name!r} {needs}; alpha is {self.alpha}, beta {self.beta}")
+        return self
 
     def check(self) -> None:
         """Raises InvalidSpec: an `alpha` for a function that has none."""
-        if self.alpha is not None and not takes_alpha(self.name):
+        if self.alpha is not None and not takes_alpha(self.name) and self.name not in WITH_BETA:
             raise InvalidSpec(f"activation {self.name!r} takes no alpha, but {self.alpha} was given")
 
     @classmethod

@@ -22,13 +22,15 @@ Bound = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 class LstmLayer(RecurrentLayer):
     """i,f,o = recurrent_activation(x W + h U + b); c' = f c + i activation(..); h' = o activation(c') [projected by P].
 
-    `peepholes`: before their activation, i and f also get a vector times c, and o one times c'. `cell_clip` bounds c' and
-    `projection_clip` the projected h' to ± itself (TensorFlow 1's LSTMCell), `gate_clip` what goes into the activation of each
-    gate and of the candidate (ONNX's clip).
+    `output_activation` is what c' goes through into h', where that is another one (ONNX's third function). `peepholes`: before
+    their activation, i and f also get a vector times c, and o one times c'. `cell_clip` bounds c' and `projection_clip` the
+    projected h' to ± itself (TensorFlow 1's LSTMCell), `gate_clip` what goes into the activation of each gate and of the
+    candidate (ONNX's clip).
     """
 
     kind: Literal["lstm"] = "lstm"
     recurrent_activation: Activation = Activation(name="sigmoid")
+    output_activation: Activation | None = None
     projection_units: PositiveInt | None = None
     peepholes: bool = False
     cell_clip: Bound | None = None

@@ -102,7 +102,7 @@ class Layer(Frozen):
             raise InvalidSpec(f"layer {self.name!r} ({self.kind}) takes features, but its input is ids {shape}; embed them first")
         return shape
 
-    @field_validator("activation", "recurrent_activation", mode="before", check_fields=False)
+    @field_validator("activation", "recurrent_activation", "output_activation", mode="before", check_fields=False)
     @classmethod
     def _activation_by_name(cls, value: object) -> object:
         return Activation.of(value)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from math import prod
 from typing import ClassVar, Final, Literal
 
@@ -47,10 +48,13 @@ class LastStepLayer(Layer):
 
 
 class GlobalPooling1dLayer(Layer):
-    """The maximum or average of all steps: [B,T,F] to [B,F]. The average is that of the valid steps (NaN where none is)."""
+    """The maximum, average or sum of all steps: [B,T,F] to [B,F].
+
+    The average is that of the valid steps (NaN where none is), and so is the sum.
+    """
 
     kind: Literal["global_pooling_1d"] = "global_pooling_1d"
-    mode: Literal["max", "average"]
+    mode: Literal["max", "average", "sum"]
 
     sums_up: ClassVar[bool] = True
 
@@ -67,7 +71,41 @@ class GlobalPooling1dLayer(Layer):
 
     @property
     def heeds_mask(self) -> bool:
-        return self.mode == "average"
+        return self.mode != "max"
+
+    def why_not_causal(self, *, over_time: bool) -> str | None:
+        return "needs all time steps at once" if over_time else None
+
+
+class AttentionPooling1dLayer(Layer):
+    """The mean of the valid steps, weighted by the softmax of their scores over time: [B,T,F+heads] to [B,heads F].
+
+    The last `heads` features are the scores, of which each weighs the F before them; NaN where no step is valid.
+    """
+
+    kind: Literal["attention_pooling_1d"] = "attention_pooling_1d"
+    heads: PositiveInt = 1
+
+    sums_up: ClassVar[bool] = True
+
+    def output_shape(self, inputs: tuple[TensorShape, ...]) -> TensorShape:
+        shape = self.require_features(self.require_sequence(self.only_input(inputs)))
+        if len(shape.features) != 1 or shape.features[0] <= self.heads:
+            what = f"takes features and then {self.heads} scores, but its input is {shape}"
+            raise InvalidSpec(f"layer {self.name!r} (attention_pooling_1d) {what}")
+        return TensorShape(False, (self.heads * (shape.features[0] - self.heads),))
+
+    @property
+    def keeps_time(self) -> bool:
+        return False
+
+    @property
+    def mask_flow(self) -> MaskFlow:
+        return "ends"
+
+    @property
+    def heeds_mask(self) -> bool:
+        return True
 
     def why_not_causal(self, *, over_time: bool) -> str | None:
         return "needs all time steps at once" if over_time else None
@@ -101,18 +139,22 @@ class FlattenLayer(Layer):
 
 
 class RepeatVectorLayer(Layer):
-    """[B,F] to [B,count,F]: the start of a decoder's pass."""
+    """[B,F] to [B,count,F]: the start of a decoder's pass; without a count, for each step of a second input."""
 
     kind: Literal["repeat_vector"] = "repeat_vector"
-    count: PositiveInt
+    count: PositiveInt | None = None
 
     repeats: ClassVar[bool] = True
 
     def output_shape(self, inputs: tuple[TensorShape, ...]) -> TensorShape:
-        vector = self.only_input(inputs)
+        vector = self.only_input(inputs) if self.count is not None else inputs[0]
         if vector.sequence:
             raise InvalidSpec(f"layer {self.name!r} (repeat_vector) takes a vector, but its input is a sequence {vector}")
-        return TensorShape(True, vector.features, self.count, StepCount(self.count))
+        if self.count is not None:
+            return TensorShape(True, vector.features, self.count, StepCount(self.count))
+        if len(inputs) != 2:
+            raise InvalidSpec(f"layer {self.name!r} (repeat_vector) needs a count, or a sequence as its second input")
+        return replace(self.require_sequence(inputs[1]), features=vector.features)
 
     @property
     def keeps_time(self) -> bool:
@@ -126,4 +168,4 @@ class RepeatVectorLayer(Layer):
         return "starts a second pass from a vector"
 
 
-KINDS: Final = (ReverseLayer, LastStepLayer, GlobalPooling1dLayer, FlattenLayer, RepeatVectorLayer)
+KINDS: Final = (ReverseLayer, LastStepLayer, GlobalPooling1dLayer, AttentionPooling1dLayer, FlattenLayer, RepeatVectorLayer)

@@ -14,6 +14,8 @@ def onnx_activation(activation: Activation) -> OnnxActivation:
     """Raises KeyError for one that is not in `KNOWN`."""
     if activation.name in _SAME:
         return _SAME[activation.name]
+    if activation.name in _WITH_BETA:
+        return _WITH_BETA[activation.name], activation.alpha, activation.beta
     alpha = activation.alpha if activation.alpha is not None else default_alpha(activation.name)
     return _WITH_ALPHA[activation.name](alpha)
 
@@ -33,5 +35,7 @@ _WITH_ALPHA: Final[Mapping[str, Callable[[float], OnnxActivation]]] = {
     "thresholded_relu": lambda alpha: ("ThresholdedRelu", alpha, None),
     "elu": lambda alpha: ("Elu", alpha, None),
 }
-KNOWN: Final = frozenset((*_SAME, *_WITH_ALPHA))
+_WITH_BETA: Final[Mapping[str, str]] = {"affine": "Affine", "scaled_tanh": "ScaledTanh", "clipped_affine": "HardSigmoid"}
+KNOWN: Final = frozenset((*_SAME, *_WITH_ALPHA, *_WITH_BETA))
+NO_OPERATOR: Final = frozenset(("affine", "scaled_tanh"))  # of their own; recurrent operators have them
 IN_VECTORS: Final = frozenset(("tanh", "sigmoid", "relu"))  # in ONNX Runtime's recurrent operators; the rest number by number

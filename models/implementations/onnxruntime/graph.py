@@ -100,7 +100,8 @@ def _constants(layer: RecurrentLayer, weights: Mapping[str, Array]) -> dict[str,
 
 def _attributes(layer: RecurrentLayer) -> dict[str, Any]:
     """The activations as lists, one entry for each that takes the parameter, in the operator's order."""
-    spoken = [onnx_activation(layer.functions[option]) for option in onnx_operator(layer).functions]
+    own = layer.functions
+    spoken = [onnx_activation(own.get(option, own["activation"])) for option in onnx_operator(layer).functions]
     made: dict[str, Any] = {"activations": [name for name, *_ in spoken]}
     if alphas := [alpha for _, alpha, _ in spoken if alpha is not None]:
         made["activation_alpha"] = alphas

@@ -19,7 +19,7 @@ from cellserve.models.description.layers.stepwise import (
     EmbeddingLayer,
     MaskingLayer,
 )
-from cellserve.models.implementations.onnxruntime.activations import KNOWN, onnx_activation
+from cellserve.models.implementations.onnxruntime.activations import KNOWN, NO_OPERATOR, onnx_activation
 from cellserve.models.implementations.onnxruntime.builder import GraphBuilder
 
 Array = NDArray[np.float32]
@@ -33,7 +33,10 @@ def obstacle(layer: Layer) -> str | None:
     """None, or why `add` cannot add it. Maskings and embeddings are added without their masks."""
     if type(layer) not in _NODES:
         return f"layer {layer.name!r} is a {layer.kind}"
-    if isinstance(layer, DenseLayer | ActivationLayer) and (name := layer.activation.name) not in (*KNOWN, *OVER_FEATURES):
+    if isinstance(layer, DenseLayer | ActivationLayer) and (name := layer.activation.name) not in (
+        *KNOWN - NO_OPERATOR,
+        *OVER_FEATURES,
+    ):
         return f"layer {layer.name!r} has the activation {name}"
     return None
 

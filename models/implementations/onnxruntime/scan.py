@@ -19,7 +19,7 @@ from cellserve.models.description.layers.activation import Activation
 from cellserve.models.description.layers.cells import GruLayer, LstmLayer, SimpleRnnLayer
 from cellserve.models.description.layers.layer import Layer
 from cellserve.models.description.layers.recurrent import RecurrentLayer
-from cellserve.models.implementations.onnxruntime.activations import IN_VECTORS, onnx_activation
+from cellserve.models.implementations.onnxruntime.activations import IN_VECTORS, NO_OPERATOR, onnx_activation
 from cellserve.models.implementations.onnxruntime.graph import INPUTS, Array, Piece, model, tensor
 
 LSTM_GATES: Final = ("i", "f", "o", "c")  # so that those with one activation stand together
@@ -32,7 +32,9 @@ def state_names(layer: RecurrentLayer) -> tuple[tuple[str, str, str], ...]:
 
 
 def can_scan(layer: RecurrentLayer) -> bool:
-    """Not with peepholes or clips."""
+    """Not with peepholes or clips, nor with activations that are no operators."""
+    if any(function.name in NO_OPERATOR for function in layer.functions.values()):
+        return False
     if isinstance(layer, LstmLayer | GruLayer | SimpleRnnLayer) and layer.gate_clip is not None:
         return False
     return type(layer) in _BODIES and not (isinstance(layer, LstmLayer) and layer.peepholes)
@@ -130,7 +132,7 @@ def _lstm(body: _Body, layer: LstmLayer, weights: Mapping[str, Array]) -> dict[s
     body.node("Mul", ["f", "c"], "kept")
     body.node("Mul", ["i", "new"], "added")
     body.node("Add", ["kept", "added"], "c_out")
-    body.activation(layer.activation, "c_out", "shown")
+    body.activation(layer.output_activation or layer.activation, "c_out", "shown")
     body.node("Mul", ["o", "shown"], "h_out")
 
     def reordered(array: Array) -> Array:

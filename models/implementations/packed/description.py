@@ -79,6 +79,8 @@ def obstacle(layer: RecurrentLayer) -> str | None:
     """None, or why the kernel does not know this layer, as the end of a sentence about it."""
     if isinstance(layer, LstmLayer | GruLayer | SimpleRnnLayer) and layer.gate_clip is not None:
         return "it clips what goes into its gates; the packed kernel does not"
+    if isinstance(layer, LstmLayer) and layer.output_activation is not None:
+        return "it has an output_activation; the packed kernel takes the activation for both"
     for option, activation in layer.functions.items():
         if activation.name not in FUNCTIONS:
             return f"its {option} is {activation.name}; the packed kernel does not have it"

@@ -24,12 +24,19 @@ LARGEST_SELECTION: Final = 1 << 24  # numbers of a matrix that takes features
 
 @dataclass
 class Draft:
-    """`trials`: how many the graph is followed for; `taken`: names of inputs and layers."""
+    """`trials`: how many the graph is followed for; `taken`: names of inputs and layers.
+
+    `sequences`: of each number of time steps, for each trial, a tensor that has so many. `totals`: of layers that are sums over
+    time, over how many steps. `remarks`: what of the graph a person should know.
+    """
 
     trials: int
     taken: set[str]
     layers: list[Layer] = field(default_factory=list)
     arrays: dict[str, Array] = field(default_factory=dict)
+    sequences: dict[tuple[int, ...], str] = field(default_factory=dict)
+    totals: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    remarks: list[str] = field(default_factory=list)
 
     def name(self, wanted: str) -> str:
         """A free one like it, that descriptions allow."""
@@ -150,7 +157,7 @@ class Draft:
 
     def affine(self, flow: Flow, scale: Array | None, shift: Array | None, wanted: str) -> Flow:  # [width] each
         """Times `scale`, plus `shift`, feature by feature."""
-        if scale is None and shift is not None and self.changed(flow, _with_bias, {"bias": shift}):
+        if self._taken_in(flow, scale, shift):
             return flow
         ones, zeros = np.ones(flow.width, np.float32), np.zeros(flow.width, np.float32)
         arrays = {"moving_mean": zeros, "moving_variance": ones}
@@ -160,14 +167,24 @@ class Draft:
             flow, BatchNormalizationLayer, wanted, arrays, epsilon=0.0, scale=scale is not None, center=shift is not None
         )
 
+    def _taken_in(self, flow: Flow, scale: Array | None, shift: Array | None) -> bool:
+        """Whether the product before it could take it into its own arrays."""
+        layer = self.layers[-1] if self.layers else None
+        if not isinstance(layer, DenseLayer | Conv1dLayer) or layer.activation.name != "linear" or layer.units != flow.width:
+            return False
+        kernel, bias = self.arrays[f"{layer.name}.kernel"], self.arrays.get(f"{layer.name}.bias")
+        arrays = {}
+        if scale is not None:
+            arrays["kernel"] = kernel * scale
+            bias = None if bias is None else bias * scale
+        if shift is not None:
+            bias = shift if bias is None else bias + shift
+        if bias is not None:
+            arrays["bias"] = bias
+        return self.changed(flow, lambda one: one.model_copy(update={"use_bias": bias is not None}), arrays)
+
 
 def _with_activation(layer: Layer, activation: Activation) -> Layer | None:
     if not isinstance(layer, DenseLayer | Conv1dLayer) or layer.activation.name != "linear":
         return None
     return layer.model_copy(update={"activation": activation})
-
-
-def _with_bias(layer: Layer) -> Layer | None:
-    if not isinstance(layer, DenseLayer | Conv1dLayer) or layer.activation.name != "linear" or layer.use_bias:
-        return None
-    return layer.model_copy(update={"use_bias": True})

@@ -26,11 +26,12 @@ DEEPEST: Final = 8  # graphs within graphs
 OWN_DOMAINS: Final = ("", "ai.onnx")
 QUANTIZED: Final = frozenset(
     {"DynamicQuantizeLSTM", "DynamicQuantizeLinear", "MatMulInteger", "ConvInteger", "QLinearMatMul", "QLinearConv"}
+    | {"QLinearAdd", "QLinearMul", "QLinearSigmoid", "QLinearLeakyRelu", "QLinearConcat", "QLinearGlobalAveragePool"}
     | {"QuantizeLinear", "DynamicQuantizeMatMul", "MatMulIntegerToFloat", "QAttention", "QGemm"}
 )
 QUANTIZED_HELP: Final = (
-    "it is quantised, and the numbers of one row then depend on its batch mates, since one range is taken for all; import the "
-    "model as it was before it was quantised, in float32"
+    "it is quantised, and the numbers of one row then depend on its batch mates, since one range is taken for all; import it "
+    "with --dequantize, which takes its weights in float32, or the model as it was before it was quantised"
 )
 
 
@@ -57,8 +58,11 @@ def opset_of(model: ModelProto) -> int:
     return next((entry.version for entry in model.opset_import if entry.domain in OWN_DOMAINS), 0)
 
 
-def read_onnx(path: Path) -> OnnxFile:
-    """Raises ImportRefused: damaged, of an unknown version, with operators of other domains, or far too large."""
+def read_onnx(path: Path, *, quantized: bool = False) -> OnnxFile:
+    """`quantized`: also with nodes that compute in few bits, and of other domains.
+
+    Raises ImportRefused: damaged, of an unknown version, with operators of other domains, or far too large.
+    """
     source = str(path)
     model = _parsed(path, source)
     if not model.graph.node or not model.graph.output:
@@ -79,7 +83,8 @@ def read_onnx(path: Path) -> OnnxFile:
     if len(nodes) > MOST_NODES:
         raise ImportRefused(source, f"its graph has {len(nodes):,} nodes; the limit is {MOST_NODES:,}")
     _refuse_broken_names(model.graph, nodes, source)
-    _refuse_foreign(nodes, source)
+    if not quantized:
+        refuse_foreign(nodes, source)
     tensors = TensorReader(source, path.parent)
     constants = {tensor.name: tensors.read(tensor) for tensor in model.graph.initializer}
     if model.graph.sparse_initializer:
@@ -140,7 +145,12 @@ def _refuse_broken_names(graph: GraphProto, nodes: list[NodeProto], source: str)
         raise ImportRefused(source, "names in this ONNX file are no text, or nodes make nothing; it is damaged, copy it again")
 
 
-def _refuse_foreign(nodes: list[NodeProto], source: str) -> None:
+def is_quantized(file: OnnxFile) -> bool:
+    return any(node.op_type in QUANTIZED for node in all_nodes(file.graph, str(file.path)))
+
+
+def refuse_foreign(nodes: list[NodeProto], source: str) -> None:
+    """Raises ImportRefused: nodes that compute in few bits, or of other domains than ONNX's own."""
     for node in nodes:
         name = node.name or (node.output[0] if node.output else "")
         if node.op_type in QUANTIZED:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import product
 from math import prod
 from typing import Any, Final, Literal
@@ -80,7 +81,9 @@ def _input(entry: ValueInfoProto, nodes: Sequence[NodeProto], source: str) -> Gr
         raise ImportRefused(source, f"its input {entry.name!r} declares no shape; export the model with one")
     dims = tuple(dim.dim_value if dim.HasField("dim_value") and dim.dim_value > 0 else None for dim in tensor.shape.dim)
     reads = _read_as(entry.name, nodes)
-    found = GraphInput(entry.name, tensor.elem_type, dims, _role(tensor.elem_type, dims, reads))
+    found = GraphInput(
+        entry.name, tensor.elem_type, dims, _role(tensor.elem_type, dims, reads, whole=_made_whole(entry.name, nodes))
+    )
     if found.role in ("features", "ids") and not 1 <= len(dims) <= LARGEST_RANK:
         raise ImportRefused(source, f"its input {entry.name!r} has {len(dims)} axes; sequences of vectors or of ids are read")
     if tensor.elem_type not in (*FLOATS, *WHOLE, TensorProto.BOOL):
@@ -88,7 +91,8 @@ def _input(entry: ValueInfoProto, nodes: Sequence[NodeProto], source: str) -> Gr
     return found
 
 
-def _role(kind: int, dims: Sequence[int | None], reads: set[tuple[str, int]]) -> Role:
+def _role(kind: int, dims: Sequence[int | None], reads: set[tuple[str, int]], *, whole: bool) -> Role:
+    """`whole`: whether the graph makes whole numbers of it before anything else."""
     if not reads:
         return "unused"
     if all(operator in OPERATORS and place in (5, 6) for operator, place in reads):
@@ -97,7 +101,7 @@ def _role(kind: int, dims: Sequence[int | None], reads: set[tuple[str, int]]) ->
         return "lengths"
     if not dims or kind == TensorProto.BOOL or (len(dims) == 1 and dims[0] == 1 and kind not in FLOATS):
         return "option"
-    return "features" if kind in FLOATS else "ids"
+    return "features" if kind in FLOATS and not whole else "ids"
 
 
 def _read_as(name: str, nodes: Sequence[NodeProto]) -> set[tuple[str, int]]:
@@ -112,6 +116,12 @@ def _read_as(name: str, nodes: Sequence[NodeProto]) -> set[tuple[str, int]]:
             else:
                 found.add((node.op_type, place))
     return found
+
+
+def _made_whole(name: str, nodes: Sequence[NodeProto]) -> bool:
+    readers = [node for node in nodes if name in node.input and node.op_type != "Shape"]
+    casts = [attribute.i for node in readers if node.op_type == "Cast" for attribute in node.attribute if attribute.name == "to"]
+    return bool(readers) and len(casts) == len(readers) and set(casts) <= WHOLE
 
 
 def readings(file: OnnxFile, inputs: Sequence[GraphInput]) -> Iterator[Reading]:
@@ -136,7 +146,8 @@ def _layouts(entry: GraphInput) -> list[str]:
     if entry.role in ("option", "unused"):
         return ["s" * rank]
     if entry.role == "lengths":
-        return ["b"] if rank == 1 else []
+        rows = [place for place in range(rank) if entry.dims[place] != 1] or [0]
+        return ["".join("b" if place == rows[0] else "1" for place in range(rank))] if len(rows) == 1 else []
     if entry.role == "state":
         free = [place for place in range(rank) if entry.dims[place] in (None, 1)]
         order = sorted(free, key=lambda place: (entry.dims[place] is not None, abs(place - 1)))
@@ -208,4 +219,8 @@ def _flow(entry: GraphInput, layout: str, reading: Reading, name: str) -> Flow:
     own = (feature(width, len(rows)),) if width > 1 else ()
     axes: dict[str, Axis] = {"b": (Atom("batch", rows),), "t": (Atom("time", steps),), "f": own, "1": ()}
     ids = entry.role == "ids"
-    return Flow((Part(name, width),), tuple(axes[letter] for letter in layout), () if ids else own, ids)
+    if ids:
+        return Flow(
+            (Part(name, width),), tuple(axes[letter] for letter in layout), (), ids, of=partial(np.asarray, dtype=entry.dtype)
+        )
+    return Flow((Part(name, width),), tuple(axes[letter] for letter in layout), own)

@@ -17,11 +17,12 @@ from cellserve.models.importers.completeness import complete
 from cellserve.models.importers.description import Description
 from cellserve.models.importers.imported import ImportedModel, Source, file_digest
 from cellserve.models.importers.onnx.draft import Draft
-from cellserve.models.importers.onnx.file import OnnxFile, all_nodes, read_onnx
+from cellserve.models.importers.onnx.file import OnnxFile, all_nodes, is_quantized, read_onnx
 from cellserve.models.importers.onnx.folding import Folding
 from cellserve.models.importers.onnx.graph_inputs import GraphInput, Reading, graph_inputs, readings, values
 from cellserve.models.importers.onnx.layers.recurrent import OPERATORS as RECURRENT
 from cellserve.models.importers.onnx.operators import LOOP_HELP, LOOPS
+from cellserve.models.importers.onnx.quantization.rewriting import dequantized
 from cellserve.models.importers.onnx.runtime import NotRun, Runtime
 from cellserve.models.importers.onnx.truth import Truth
 from cellserve.models.importers.onnx.values import Flow, Given, NotTranslated, Value
@@ -29,7 +30,7 @@ from cellserve.models.importers.onnx.walk import Walk, needed
 from cellserve.models.spec import InputSpec, ModelSpec
 
 Array = npt.NDArray[Any]
-FIELDS: Final = frozenset({"constants", "outputs"})
+FIELDS: Final = frozenset({"constants", "dequantize", "outputs"})
 NOT_RECURRENT: Final = (
     "it has no LSTM, GRU or RNN node: it is not recurrent, or the exporter unrolled its cells into single steps; export it with "
     "these nodes (of torch's nn.RNN the exporter with dynamo=False makes one), or import the model's own file"
@@ -38,7 +39,10 @@ NOT_RECURRENT: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Translation:
-    """`outputs`: of the graph, those that the network answers; `states`: those that are final states of its layers."""
+    """`outputs`: of the graph, those that the network answers; `states`: those that are final states of its layers.
+
+    `otherwise`: why it is no layers at any number of steps, where it is at one.
+    """
 
     reading: Reading
     names: Mapping[str, str]
@@ -47,13 +51,15 @@ class Translation:
     references: Sequence[str]
     states: Mapping[str, Flow]
     starts: Mapping[tuple[str, str], Given]
+    otherwise: str | None = None
 
 
 def load_onnx(path: Path, description: Description) -> ImportedModel:
     """Raises ImportRefused naming the node, what of it is no layer, and what to do."""
     source = str(path)
     description.refuse_all_but(FIELDS, source, "an ONNX file, which says the rest itself")
-    file = read_onnx(path)
+    given = read_onnx(path, quantized=bool(description.dequantize))
+    file = dequantized(given) if description.dequantize else given
     inputs = graph_inputs(file)
     options = _options(inputs, description, source)
     wanted = _outputs(file, description, source)
@@ -66,11 +72,27 @@ def load_onnx(path: Path, description: Description) -> ImportedModel:
     starts = {f"{keys[layer]}.{state}": given for (layer, state), given in done.starts.items()}
     runtime = _runtime(file, [*done.outputs, *done.states])
     truth = Truth(
-        source, runtime, spec, model.weights, inputs, done.reading, done.names, done.outputs, done.states, starts, options
-    )
+        source, runtime, spec, model.weights, inputs, done.reading, done.names, done.outputs, done.states, starts, options,
+        done.otherwise,
+    )  # fmt: skip
     answers, contradictions = truth.answers()
-    notes = (*_notes(done, inputs, starts, keys, options), *contradictions, *model.notes)
+    remarks = _on_quantization(truth, given, [*done.outputs, *done.states]) if description.dequantize else ()
+    notes = (*remarks, *_notes(done, inputs, starts, keys, options), *done.draft.remarks, *contradictions, *model.notes)
     return ImportedModel(spec, model.weights, origin, notes, answers)
+
+
+def _on_quantization(truth: Truth, given: OnnxFile, outputs: Sequence[str]) -> tuple[str, ...]:
+    """What became of it, and how far the file's own answers lie from those that are served."""
+    if not is_quantized(given):
+        return ("Nothing in the file is quantised: there was nothing to dequantise.",)
+    try:
+        apart = f"The file itself answers up to {truth.apart_from(Runtime(given, outputs)):.2g} otherwise, on random rows alone"
+    except NotRun as error:
+        apart = f"How far the file's own answers lie from these is not known, since onnxruntime does not run it: {error}"
+    return (
+        "Its weights are dequantised and everything is computed in float32, as --dequantize says, so that a row's answer does "
+        f"not depend on its batch mates. {apart}.",
+    )
 
 
 def _producer(file: OnnxFile) -> str:
@@ -116,14 +138,18 @@ def _translated(file: OnnxFile, inputs: Sequence[GraphInput], options: Mapping[s
     """Under the first reading that the whole graph agrees with. Raises ImportRefused as the reading that came farthest does."""
     _refuse_loose_ends(file, wanted)
     best: tuple[int, NotTranslated] | None = None
+    otherwise: tuple[int, str] | None = None
     folding = Folding(file.opset)
     for reading in readings(file, inputs):
         names = _names(inputs)
         draft = Draft(len(reading.trials), set(names.values()))
         walk = Walk(replace(file, reader=file.reader.afresh()), draft, values(inputs, reading, names, options), folding)
         try:
-            return _concluded(walk, reading, names, walk.run(wanted), wanted)
+            done = _concluded(walk, reading, names, walk.run(wanted), wanted)
+            return replace(done, otherwise=None if otherwise is None else otherwise[1])
         except NotTranslated as stopped:
+            if reading.steps is None and (otherwise is None or walk.followed > otherwise[0]):
+                otherwise = walk.followed, f"at {stopped.node}, {stopped.what}" if stopped.node else stopped.what
             if best is None or walk.followed > best[0]:
                 best = walk.followed, stopped
     if best is None:
@@ -140,7 +166,7 @@ def _refuse_loose_ends(file: OnnxFile, wanted: Sequence[str]) -> None:
     made = {*file.constants, *(entry.name for entry in file.graph.input)}
     for node in needed(file.graph, wanted):
         place = f"{node.name or node.output[0]} ({node.op_type})"
-        if node.op_type in LOOPS:
+        if node.op_type == "Scan":
             raise ImportRefused(str(file.path), LOOP_HELP, layer=place)
         for name in node.input:
             if name and name not in made:
@@ -171,6 +197,8 @@ def _concluded(
     for name, value in zip(wanted, made):
         if not isinstance(value, Flow) or value.ids:
             raise NotTranslated(f"its output {name!r} is not computed from its inputs")
+        if value.shares or value.weights is not None:
+            raise NotTranslated(f"its output {name!r} is a softmax over time; one is a layer where it weighs the steps of a row")
         flows[name] = value
     if not any(isinstance(layer, RecurrentLayer) for layer in walk.draft.layers):
         raise NotTranslated(NOT_RECURRENT)

@@ -40,13 +40,15 @@ class Node:
     def input(self, place: int) -> Value | None:
         return self.given[place] if place < len(self.given) else None
 
-    def flow(self, place: int) -> Flow:
-        """Raises NotTranslated for anything else."""
+    def flow(self, place: int, *, weighing: bool = False) -> Flow:
+        """`weighing`: also what is about to weigh the steps of a sequence. Raises NotTranslated for anything else."""
         value = self.input(place)
         if isinstance(value, Given):
             raise NotTranslated(f"the input {value.name!r} of the graph, which holds {_held(value)}, is computed with")
         if not isinstance(value, Flow):
             raise NotTranslated(f"its input {place} is a constant where a sequence or a vector is expected")
+        if (value.shares or value.weights is not None) and not weighing:
+            raise NotTranslated("it computes with a softmax over time otherwise than to weigh the steps of a row and add them up")
         return value
 
     def features(self, place: int) -> Flow:

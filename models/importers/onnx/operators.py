@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from cellserve.models.importers.onnx.layers import arithmetic, movement, recurrent, windows
+from cellserve.models.importers.onnx.layers import arithmetic, lookup, movement, recurrent, repeating, taking, windows
 from cellserve.models.importers.onnx.node import Node
 from cellserve.models.importers.onnx.values import Value
 
@@ -19,11 +19,11 @@ MOVING: Final[Mapping[str, Follow]] = {
     "Unsqueeze": movement.unsqueeze,
     "Flatten": movement.flatten,
     "Reshape": movement.reshape,
-    "Expand": movement.expand,
+    "Expand": repeating.expand,
     "Tile": movement.tile,
-    "Slice": movement.slice_,
-    "Gather": movement.gather,
-    "Split": movement.split,
+    "Slice": taking.slice_,
+    "Gather": taking.gather,
+    "Split": taking.split,
     "Concat": movement.concat,
 }
 """Those that compute nothing: states and lengths may go through them as well."""
@@ -31,18 +31,21 @@ MOVING: Final[Mapping[str, Follow]] = {
 OPERATORS: Final[Mapping[str, Follow]] = {
     **MOVING,
     "Dropout": movement.identity,
+    "OneHot": lookup.one_hot,
     "Pad": movement.pad,
     "ReverseSequence": movement.reverse_sequence,
     **dict.fromkeys(recurrent.OPERATORS, recurrent.recurrent),
-    "Conv": windows.conv,
-    "MaxPool": windows.pool,
-    "AveragePool": windows.pool,
+    "Conv": windows.over_one_axis(windows.conv),
+    "MaxPool": windows.over_one_axis(windows.pool),
+    "AveragePool": windows.over_one_axis(windows.pool),
     "GlobalMaxPool": windows.global_pool,
     "GlobalAveragePool": windows.global_pool,
     "ReduceMean": windows.reduce,
     "ReduceMax": windows.reduce,
+    "ReduceSum": windows.reduce,
     "MatMul": arithmetic.matmul,
     "Gemm": arithmetic.gemm,
+    "Einsum": arithmetic.einsum,
     **dict.fromkeys(("Add", "Sub", "Mul", "Div", "Max", "Min", "Mean", "Sum"), arithmetic.combine),
     "Pow": arithmetic.power,
     "Neg": arithmetic.negative,
@@ -52,6 +55,7 @@ OPERATORS: Final[Mapping[str, Follow]] = {
     "LayerNormalization": arithmetic.layer_normalization,
     "PRelu": arithmetic.prelu,
     "Clip": arithmetic.clip,
+    "Selu": arithmetic.selu,
     **dict.fromkeys(arithmetic.FUNCTIONS, arithmetic.function),
 }
 

@@ -28,14 +28,20 @@ class NotRun(Exception):
     """onnxruntime does not run the graph on these inputs; the message is its own."""
 
 
+class OtherShape(NotRun):
+    """It does, and answers something of another shape than the layers."""
+
+
 class Runtime:
     """Raises NotRun: the graph cannot be loaded."""
 
     def __init__(self, file: OnnxFile, outputs: Sequence[str]) -> None:
         self._outputs = list(outputs)
         try:
+            chosen = options()
+            chosen.add_session_config_entry("session.disable_quant_qdq", "1")  # else weights in few bits make activations so, too
             content = runnable(file, outputs).SerializeToString()
-            self._session = onnxruntime.InferenceSession(content, options(), providers=["CPUExecutionProvider"])
+            self._session = onnxruntime.InferenceSession(content, chosen, providers=["CPUExecutionProvider"])
         except MemoryError:
             raise
         except Exception as error:  # onnxruntime's own kinds, which share no base

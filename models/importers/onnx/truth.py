@@ -6,7 +6,7 @@ The outcome is the file's own answers for the gate, and what of them contradicts
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy as np
@@ -17,7 +17,7 @@ from cellserve.models import reference
 from cellserve.models.description.shapes import infer_shapes, minimum_time_steps, required_time_steps
 from cellserve.models.errors import ImportRefused
 from cellserve.models.importers.onnx.graph_inputs import GraphInput, Reading
-from cellserve.models.importers.onnx.runtime import NotRun, Runtime
+from cellserve.models.importers.onnx.runtime import NotRun, OtherShape, Runtime
 from cellserve.models.importers.onnx.values import Flow, Given
 from cellserve.models.measuring.framework_answers import FrameworkAnswers
 from cellserve.models.measuring.golden_pair import vocabulary
@@ -36,7 +36,8 @@ NEAR: Final = 1e-3  # of the largest number: farther apart is another network, n
 class Truth:
     """`outputs`: of the graph, those that the network gives, in order; `states`: those that are final states.
 
-    `names`: the network's inputs by the graph's; `starts`: of the layers' states by key ("0.h"), where the graph takes them from.
+    `otherwise`: why the graph is no layers at any number of steps, where it was followed at one. `names`: the network's inputs
+    by the graph's; `starts`: of the layers' states by key ("0.h"), where the graph takes them from.
     """
 
     source: str
@@ -50,6 +51,7 @@ class Truth:
     states: Mapping[str, Flow]
     starts: Mapping[str, Given]
     options: Mapping[str, Array]
+    otherwise: str | None = None
 
     def answers(self) -> tuple[tuple[FrameworkAnswers, ...], tuple[str, ...]]:
         """(what onnxruntime answered wherever it agrees, notes on where it does not). Raises ImportRefused: it nowhere agrees."""
@@ -62,6 +64,15 @@ class Truth:
         if self.starts:
             self._from_states(random)
         return tuple(found), notes
+
+    def apart_from(self, other: Runtime) -> float:
+        """The largest difference between its answers and this file's, on random rows alone. Raises NotRun: it does not run."""
+        random, largest = np.random.default_rng(SEED), 0.0
+        for length in self._lengths():
+            inputs = tuple(self._drawn(entry, 1, length, random) for entry in self.spec.inputs)
+            ours, theirs = (replace(self, runtime=one)._asked(inputs, [length]) for one in (self.runtime, other))
+            largest = max(largest, *(float(np.nanmax(np.abs(ours[name] - theirs[name]))) for name in ours))
+        return largest
 
     def _lengths(self) -> list[int]:
         if (required := required_time_steps(self.spec)) is not None:
@@ -76,7 +87,7 @@ class Truth:
         steps = max(lengths)
         inputs = tuple(self._drawn(entry, len(lengths), steps, random) for entry in self.spec.inputs)
         expected, _ = reference.run(self.spec, self.weights.arrays, inputs, lengths)
-        rows, wrong = [], {}
+        rows, wrong, other = list[int](), dict[int, str](), dict[int, str]()
         outputs = [np.zeros(one.shape, np.float32) for one in expected]
         shapes = infer_shapes(self.spec)
         for row, length in enumerate(lengths):
@@ -90,11 +101,14 @@ class Truth:
             ]
             try:
                 answer = self._asked(cut, [length])
+            except OtherShape as error:
+                wrong[length] = other[length] = str(error)
+                continue
             except NotRun as error:
                 wrong[length] = f"onnxruntime does not run it: {error}"
                 continue
             if (what := _apart(wanted, [answer[name] for name in self.outputs])) is not None:
-                wrong[length] = what
+                wrong[length] = other[length] = what
                 continue
             rows.append(row)
             for whole, name in zip(outputs, self.outputs):
@@ -105,6 +119,7 @@ class Truth:
             raise ImportRefused(
                 self.source, f"what its nodes mean as layers is not what onnxruntime answers with the file: {listed}"
             )
+        self._refuse_chance(other, [lengths[row] for row in rows])
         kept = FrameworkAnswers(
             f"{by}, row by row",
             tuple(array[rows] for array in inputs),
@@ -113,6 +128,18 @@ class Truth:
             time_major=False,
         )
         return [kept], self._contradictions(wrong, [lengths[row] for row in rows])
+
+    def _refuse_chance(self, other: Mapping[int, str], right: Sequence[int]) -> None:
+        """Of layers that were told at one length, and a file that does something else at another, and not nothing."""
+        declared = {entry.dims[layout.index("t")] for entry in self.inputs if "t" in (layout := self.reading.layouts[entry.name])}
+        if self.reading.steps is None or not other or declared == {self.reading.steps}:
+            return
+        length, what = min(other.items())
+        raise ImportRefused(
+            self.source,
+            f"it is layers at {', '.join(map(str, right))} steps only: at {length} it answers something else ({what})"
+            + (f". At any length: {self.otherwise}" if self.otherwise else ""),
+        )
 
     def _contradictions(self, wrong: Mapping[int, str], right: Sequence[int]) -> tuple[str, ...]:
         if not wrong:
@@ -197,7 +224,7 @@ class Truth:
             if entry.role in ("option", "unused"):
                 feeds[entry.name] = self.options.get(entry.name, np.zeros([size or 1 for size in entry.dims], entry.dtype))
             elif entry.role == "lengths":
-                feeds[entry.name] = np.array(lengths, entry.dtype)
+                feeds[entry.name] = np.array(lengths, entry.dtype).reshape([rows if letter == "b" else 1 for letter in layout])
             elif entry.role == "state":
                 shape = [rows if letter == "b" else size or 1 for letter, size in zip(layout, entry.dims)]
                 feeds[entry.name] = self._state(entry.name, shape, rows, state or {})
@@ -241,13 +268,13 @@ def laid_out(array: Array, layout: str) -> Array:  # [B, T, F], ids [B, T] or [B
 
 
 def as_ours(array: Array, flow: Flow, rows: int) -> Array:
-    """An output of the graph as [B, T, F] or [B, F]. Raises NotRun: it does not have the shape that the layers give it."""
+    """An output of the graph as [B, T, F] or [B, F]. Raises OtherShape: it does not have the shape that the layers give it."""
     atoms = [atom for axis in flow.axes for atom in axis]
     sizes = [rows if atom.role == "batch" else -1 if atom.role == "time" else atom.sizes[0] for atom in atoms]
     try:
         whole = array.reshape(sizes)
     except ValueError as error:
-        raise NotRun(f"its answer is {list(array.shape)}") from error
+        raise OtherShape(f"its answer is {list(array.shape)}") from error
     order = [place for role in ("batch", "time") for place, atom in enumerate(atoms) if atom.role == role]
     order += [place for feature in flow.features for place, atom in enumerate(atoms) if atom is feature]
     turned = whole.transpose(order)

@@ -6,6 +6,7 @@ numbers, one array for each trial; what it computes of its inputs is a Flow: axe
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from math import prod
 from typing import Any, Literal
@@ -51,7 +52,9 @@ class Flow:
     """A tensor that the network computes.
 
     `features`: the atoms into which the parts' features, one after the other, fall, outermost first. `ids`: whole numbers that an
-    embedding reads, without features. `shared`: whether anything else reads what its last layer made.
+    embedding reads, without features. `shared`: whether anything else reads what its last layer made. `shares`: these are scores,
+    and their softmax over time is meant. `weights`: the scores with whose softmax over time each step is multiplied. `of`: what
+    became of the ids on the way, as a function of them.
     """
 
     parts: tuple[Part, ...]
@@ -59,6 +62,9 @@ class Flow:
     features: tuple[Atom, ...] = ()
     ids: bool = False
     shared: bool = False
+    shares: bool = False
+    weights: Flow | None = None
+    of: Callable[[Array], Array] | None = None
 
     @property
     def width(self) -> int:

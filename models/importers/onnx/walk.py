@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
+import numpy.typing as npt
 from onnx import AttributeProto, GraphProto, NodeProto
 from pydantic import ValidationError
 
@@ -17,9 +18,17 @@ from cellserve.models.importers.onnx.file import OnnxFile, attributes
 from cellserve.models.importers.onnx.folding import Folding
 from cellserve.models.importers.onnx.layers.gelu import Gelu, gelus
 from cellserve.models.importers.onnx.layers.normalization import Normalization, normalizations
+from cellserve.models.importers.onnx.loops.loop import looped
 from cellserve.models.importers.onnx.node import Node
 from cellserve.models.importers.onnx.operators import LOOP_HELP, LOOPS, MOVING, OPERATORS
 from cellserve.models.importers.onnx.values import Flow, Given, Known, NotTranslated, Value
+
+Array = npt.NDArray[Any]
+OF_IDS: Final = frozenset(
+    {"Add", "Sub", "Mul", "Cast", "Less", "LessOrEqual", "Greater", "GreaterOrEqual", "Equal", "Not", "And", "Or", "Where", "Abs"}
+    | {"Min", "Max", "Clip", "Mod"}
+)
+"""What exporters do with ids before they look them up: those below zero count from the end, others are bounded."""
 
 
 @dataclass
@@ -38,6 +47,9 @@ class Walk:
         """What these tensors stand for. Raises NotTranslated naming the node."""
         scope: dict[str, Value] = {name: Known((array,) * self.draft.trials) for name, array in self.file.constants.items()}
         scope |= self.inputs
+        for value in self.inputs.values():
+            if isinstance(value, Flow):
+                self._remember(value)
         return self._graph(self.file.graph, outputs, scope)
 
     def _graph(self, graph: GraphProto, outputs: Sequence[str], scope: Mapping[str, Value]) -> list[Value]:
@@ -58,9 +70,19 @@ class Walk:
             except (ValidationError, InvalidSpec) as error:
                 what = error.errors()[0]["msg"] if isinstance(error, ValidationError) else str(error)
                 raise NotTranslated(str(what), f"{name} ({node.op_type})") from error
-            except (TypeError, ValueError, LookupError, AttributeError, ArithmeticError) as error:  # an attribute left out or odd
+            except (
+                TypeError,
+                ValueError,
+                LookupError,
+                AttributeError,
+                ArithmeticError,
+                RecursionError,
+            ) as error:  # odd attributes
                 what = f"it is of a form not known here ({type(error).__name__}: {error}); the file may be damaged"
                 raise NotTranslated(what, f"{name} ({node.op_type})") from error
+            for value in made:
+                if isinstance(value, Flow) and not value.shares:
+                    self._remember(value)
             own |= {output: value for output, value in zip(node.output, made) if output}
             self.followed += 1
         for output in outputs:
@@ -68,17 +90,25 @@ class Walk:
                 raise NotTranslated(f"nothing makes its output {output!r}; the file is damaged")
         return [own[output] for output in outputs]
 
+    def _remember(self, flow: Flow) -> None:
+        """How many steps it has, for what is repeated for each of them."""
+        for one in (one for axis in flow.axes for one in axis if one.role == "time"):
+            self.draft.sequences.setdefault(one.sizes, flow.parts[0].reference)
+
     def _node(
         self, node: NodeProto, name: str, scope: Mapping[str, Value], uses: Counter[str], whole: Normalization | Gelu | None
     ) -> list[Value]:
         read = node.input if whole is None else [whole.read]
         given = [self._read(one, scope, uses) for one in read]
         if node.op_type in LOOPS:
-            raise NotTranslated(LOOP_HELP)
+            return self._loop(node, name, given, scope, uses)
         if node.op_type == "If":
             return self._branch(node, given, scope)
         if node.op_type in ("Shape", "Size"):
             return self._shape(node, given[0])
+        plain = [one for one in given if not (isinstance(one, Known) and one.arrays[0].size == 1)]
+        if node.op_type in OF_IDS and plain and all(_is_ids(one) for one in plain):
+            return [self._of_ids(node, given)]
         if node.op_type not in OPERATORS or all(one is None or isinstance(one, Known) for one in given):
             return self._folded(node, given)
         if node.op_type in MOVING and any(isinstance(one, Given) for one in given):
@@ -111,6 +141,37 @@ class Walk:
         trials = self.draft.trials
         inner = {tensor.name: Known((self.file.reader.read(tensor),) * trials) for tensor in graph.initializer}
         return self._graph(graph, [one.name for one in graph.output], {**scope, **inner})
+
+    def _of_ids(self, node: NodeProto, given: Sequence[Value | None]) -> Flow:
+        """Arithmetic with ids: a function of them, for whoever looks them up. Raises NotTranslated: with other things."""
+        flows = [one for one in given if isinstance(one, Flow)]
+        constants = [one.constant if isinstance(one, Known) else None for one in given]
+        if any(flow.parts != flows[0].parts or flow.axes != flows[0].axes for flow in flows):
+            raise NotTranslated("it computes with the ids of several inputs")
+        if any(constant is None and not _is_ids(one) for constant, one in zip(constants, given)):
+            raise NotTranslated("it computes with ids and with shapes")
+
+        done: dict[int, tuple[Array, Array]] = {}
+
+        def function(ids: Array) -> Array:
+            if id(ids) not in done:  # others may be made of it, several times over
+                row = [one.of(ids) if isinstance(one, Flow) and one.of else constant for one, constant in zip(given, constants)]
+                done[id(ids)] = ids, self.folding.fold(node, row)[0]
+            return done[id(ids)][1]
+
+        return replace(flows[0], of=function)
+
+    def _loop(
+        self, node: NodeProto, name: str, given: Sequence[Value | None], scope: Mapping[str, Value], uses: Counter[str]
+    ) -> list[Value]:
+        body = next((one.g for one in node.attribute if one.name == "body"), None)
+        if node.op_type != "Loop" or body is None:
+            raise NotTranslated(LOOP_HELP)
+        facts = Node(
+            node.op_type, name, {}, given, [bool(one) and uses[one] > 0 for one in node.output],
+            self.file.opset, self.draft, self.starts, self.heeds_lengths,
+        )  # fmt: skip
+        return looped(facts, body, scope, self.folding.fold, self.file.reader)
 
     def _shape(self, node: NodeProto, value: Value | None) -> list[Value]:
         if value is None:
@@ -170,6 +231,10 @@ class Walk:
             ]
             made.append(self.folding.fold(node, row))
         return [replace(states[0], places=tuple(trial[place] for trial in made)) for place in range(len(node.output))]
+
+
+def _is_ids(value: Value | None) -> bool:
+    return isinstance(value, Flow) and value.ids and value.of is not None
 
 
 def _plain(array: Any) -> Any:

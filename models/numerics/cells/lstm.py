@@ -1,4 +1,4 @@
-"""One time step of an LSTM: plain, or with peepholes and clips.
+"""One time step of an LSTM: plain, or with peepholes, clips and an activation of its own for the output.
 
 Equations: Hochreiter & Schmidhuber 1997 with Gers' forget gate and peepholes, as Keras 2 has them; clips: TensorFlow 1's
 LSTMCell. Knows no time, no masks, and no weights but the projection and the peepholes.
@@ -56,7 +56,8 @@ def lstm_with_extras(
 ) -> States:
     """As `lstm`; i and f also see c, and o sees c', each through its peephole; c' and the projected h' are clipped.
 
-    `gate` and `candidate_activation` are what becomes of a gate's sum and of the candidate's, clips of these included.
+    `activation` is the output's; `gate` and `candidate_activation` are what becomes of a gate's sum and of the candidate's,
+    clips of these included.
     """
     h, c = state
     i, f, candidate, o = (x + product for x, product in zip(projected, recurrent(h, GATES)))
@@ -79,11 +80,11 @@ def _step(layer: LstmLayer, weights: Mapping[str, Tensor]) -> Step:
     activation, recurrent_activation = resolve(layer.activation), resolve(layer.recurrent_activation)
     projection = weights.get("projection")
     clips = (layer.cell_clip, layer.projection_clip, layer.gate_clip)
-    if not layer.peepholes and all(clip is None for clip in clips):
+    if not layer.peepholes and layer.output_activation is None and all(clip is None for clip in clips):
         return partial(lstm, activation=activation, recurrent_activation=recurrent_activation, projection=projection)
     return partial(
         lstm_with_extras,
-        activation=activation,
+        activation=activation if layer.output_activation is None else resolve(layer.output_activation),
         candidate_activation=within(layer.gate_clip, activation),
         gate=within(layer.gate_clip, recurrent_activation),
         peepholes=tuple(weights[f"peephole_{gate}"] for gate in "ifo") if layer.peepholes else None,

@@ -8,7 +8,14 @@ from typing import Annotated, Final
 import typer
 
 from cellserve.service.cli import describing, failures
-from cellserve.service.cli.options import ArchitectureOption, DescriptionOption, JsonOption, RepositoryOption, open_repository
+from cellserve.service.cli.options import (
+    ArchitectureOption,
+    DequantizeOption,
+    DescriptionOption,
+    JsonOption,
+    RepositoryOption,
+    open_repository,
+)
 from cellserve.service.cli.output import complain, note, print_json, step_bar
 from cellserve.service.cli.recipes import FILE, recipe
 from cellserve.service.registry.manifest import Manifest, check_alias_name, check_model_name
@@ -31,6 +38,7 @@ def import_models(
     ] = None,
     architecture: ArchitectureOption = None,
     description: DescriptionOption = None,
+    dequantize: DequantizeOption = False,
     expect: Annotated[
         Path | None,
         typer.Option(
@@ -65,7 +73,7 @@ def import_models(
     worst = 0
     for source in sources:
         try:
-            manifest = _import_one(store, source, name or source.stem, architecture, description, expect, alias)
+            manifest = _import_one(store, source, name or source.stem, architecture, description, dequantize, expect, alias)
         except Exception as error:
             if isinstance(error, ModuleNotFoundError):
                 raise
@@ -89,6 +97,7 @@ def _import_one(
     name: str,
     architecture: Path | None,
     description: Path | None,
+    dequantize: bool,
     expect: Path | None,
     alias: str | None,
 ) -> Manifest:
@@ -102,7 +111,7 @@ def _import_one(
 
         check_model_name(name)
         expected = () if expect is None else (read_expected(expect),)
-        imported = load_isolated(source, architecture=architecture, description=description)
+        imported = load_isolated(source, architecture=architecture, description=description, dequantize=dequantize)
         try:
             return store.publish(name, imported, alias=alias, answers=(*imported.answers, *expected), progress=begin)
         except (ParityFailure, AnswersDoNotFit):

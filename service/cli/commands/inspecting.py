@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from cellserve.service.cli import describing
-from cellserve.service.cli.options import ArchitectureOption, DescriptionOption, JsonOption
+from cellserve.service.cli.options import ArchitectureOption, DequantizeOption, DescriptionOption, JsonOption
 from cellserve.service.cli.output import print_json, print_table
 
 
@@ -18,6 +18,7 @@ def inspect(
     ],
     architecture: ArchitectureOption = None,
     description: DescriptionOption = None,
+    dequantize: DequantizeOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Show framework, layers, parameters, passes and implementations of a file, and what importing it would assume.
@@ -27,7 +28,7 @@ def inspect(
     from cellserve.models.importers.isolated import load_isolated
     from cellserve.models.network import Network
 
-    imported = load_isolated(file, architecture=architecture, description=description)
+    imported = load_isolated(file, architecture=architecture, description=description, dequantize=dequantize)
     network = describing.as_data(imported.spec)
     implementations = {
         label: refusal or "can run it" for label, refusal in Network(imported.spec, imported.weights).implementations.items()

@@ -9,10 +9,12 @@ from typing import get_args
 import numpy as np
 import pytest
 import torch
+from pydantic import ValidationError
 
-from cellserve.models.description.layers.activation import Activation, ActivationName
+from cellserve.models.description.layers.activation import WITH_BETA, Activation, ActivationName
 from cellserve.models.errors import InvalidSpec
 from cellserve.models.numerics.activations import resolve
+from cellserve.models.reference.activations import apply as reference
 
 POINTS = [-30.0, -4.0, -3.0, -2.6, -2.5, -1.0, -0.5, -0.3, 0.0, 0.3, 0.5, 0.7, 1.0, 2.5, 2.9, 3.0, 6.5, 30.0]
 
@@ -69,6 +71,12 @@ WITH_ALPHA: dict[str, Callable[[float], float]] = {
 }
 
 
+WITH_BOTH: dict[str, Callable[[float], float]] = {  # alpha 0.3, beta 0.4
+    "affine": lambda x: 0.3 * x + 0.4,
+    "scaled_tanh": lambda x: 0.3 * math.tanh(0.4 * x),
+    "clipped_affine": lambda x: clip(0.3 * x + 0.4, 0, 1),
+}
+
 OVER_FEATURES = ("softmax", "log_softmax")
 
 
@@ -87,8 +95,27 @@ def test_alpha(name: ActivationName) -> None:
     compare(Activation(name=name, alpha=0.3), WITH_ALPHA[name])
 
 
+@pytest.mark.parametrize("name", sorted(WITH_BOTH))
+def test_alpha_and_beta(name: ActivationName) -> None:
+    activation = Activation(name=name, alpha=0.3, beta=0.4)
+    compare(activation, WITH_BOTH[name])
+    found = reference(activation, np.array(POINTS))
+    np.testing.assert_allclose(found, [WITH_BOTH[name](x) for x in POINTS], rtol=1e-12)
+    x = torch.tensor(POINTS)
+    resolve(activation)(x)
+    assert x.tolist() == torch.tensor(POINTS).tolist()
+
+
+def test_those_of_two_numbers_say_both_and_others_no_second() -> None:
+    assert set(WITH_BETA) == WITH_BOTH.keys()
+    with pytest.raises(ValidationError, match="'affine' needs an alpha and a beta"):
+        Activation(name="affine", alpha=2.0)
+    with pytest.raises(ValidationError, match="'elu' takes no beta"):
+        Activation(name="elu", alpha=1.0, beta=0.5)
+
+
 def test_every_name_of_the_description_has_a_definition_here() -> None:
-    assert {*DEFINITIONS, *OVER_FEATURES} == set(get_args(ActivationName))
+    assert {*DEFINITIONS, *WITH_BOTH, *OVER_FEATURES} == set(get_args(ActivationName))
 
 
 def test_softmax_is_over_the_last_axis() -> None:

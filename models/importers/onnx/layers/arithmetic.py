@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
@@ -12,6 +12,7 @@ import numpy.typing as npt
 from cellserve.models.description.layers.activation import Activation
 from cellserve.models.description.layers.merge import MergeLayer
 from cellserve.models.description.layers.stepwise import BatchNormalizationLayer, DenseLayer, LayerNormalizationLayer, PReluLayer
+from cellserve.models.importers.onnx.layers import attention, repeating
 from cellserve.models.importers.onnx.node import Node, axis_number
 from cellserve.models.importers.onnx.values import Flow, NotTranslated, Part, Value
 
@@ -23,12 +24,37 @@ def matmul(node: Node) -> list[Value]:
     """Of features with a matrix, from either side."""
     left, right = node.input(0), node.input(1)
     if isinstance(left, Flow) and isinstance(right, Flow):
-        raise NotTranslated("it multiplies what the network computes with itself, as attention does")
+        return [attention.product(node)]
     if isinstance(right, Flow):
         kernel = _matrix(node.constant(0, "matrix")).T
         return [_dense(node, node.features(1), len(right.axes) - 2, kernel, None)]
-    flow = node.features(0)
-    return [_dense(node, flow, len(flow.axes) - 1, _matrix(node.constant(1, "matrix")), None)]
+    flow, array = node.features(0), node.constant(1, "matrix")
+    if array.ndim == 1:
+        made = _dense(node, flow, len(flow.axes) - 1, array.reshape(-1, 1), None)
+        return [made.at(*made.axes[:-1])]
+    return [_dense(node, flow, len(flow.axes) - 1, _matrix(array), None)]
+
+
+def einsum(node: Node) -> list[Value]:
+    """Of features with a matrix: "bti,io->bto" and the like."""
+    equation = str(node.attributes.get("equation", "")).replace(" ", "")
+    read, _, made = equation.partition("->")
+    parts = read.split(",")
+    if len(parts) != 2 or len(node.given) != 2 or isinstance(node.given[0], Flow) == isinstance(node.given[1], Flow):
+        raise NotTranslated(f"its equation {equation!r} is no product with a matrix")
+    place = 0 if isinstance(node.given[0], Flow) else 1
+    flow, matrix = node.features(place), node.constant(1 - place, "matrix")
+    own, other = parts[place], parts[1 - place]
+    old, new = own[-1:], made[-1:]
+    if (
+        sorted(other) != sorted(old + new)
+        or made != own[:-1] + new
+        or old == new
+        or len(own) != len(flow.axes)
+        or "." in equation
+    ):
+        raise NotTranslated(f"its equation {equation!r} is no product with a matrix")
+    return [_dense(node, flow, len(flow.axes) - 1, matrix if other == old + new else matrix.T, None)]
 
 
 def gemm(node: Node) -> list[Value]:
@@ -68,13 +94,40 @@ def combine(node: Node) -> list[Value]:
     """Add, Sub, Mul, Div, Max, Min, Mean and Sum: with constants, feature by feature, or of several tensors of one shape."""
     flows = [value for value in node.given if isinstance(value, Flow)]
     if len(flows) == len(node.given):
+        if any(flow.shares for flow in flows):
+            return [attention.weighted(node)]
         return [_merged(node)]
     if len(node.given) != 2 or len(flows) != 1:
         raise NotTranslated("it joins constants with more than one tensor")
     place = 0 if isinstance(node.given[0], Flow) else 1
     flow = node.features(place)
+    if node.operator == "Div" and place == 0 and (mean := _mean(node, flow)) is not None:
+        return [mean]
     flow, array = _per_feature(node, flow, node.constant(1 - place, "constant"))
+    if node.operator in ("Div", "Mul"):
+        _remark_on_total(node, flow, array if node.operator == "Mul" else 1 / array.astype(np.float64))
     return [_with_constant(node, flow, array, constant_first=place == 1)]
+
+
+def _mean(node: Node, flow: Flow) -> Flow | None:
+    """A sum over time divided by the number of its steps."""
+    steps, divisor = node.draft.totals.get(flow.parts[0].reference), node.known(1, "divisor")
+    if steps is None or divisor is None or len(set(steps)) == 1 or len(flow.parts) != 1:
+        return None
+    if any((array != count).any() for array, count in zip(divisor.arrays, steps)):
+        return None
+    turned = node.draft.changed(flow, lambda layer: layer.model_copy(update={"mode": "average"}))
+    return flow if turned else None
+
+
+def _remark_on_total(node: Node, flow: Flow, scale: Array) -> None:
+    """Of a sum over time that is divided by a whole number at every length."""
+    counts = np.unique(1 / scale[scale != 0]) if scale.size and scale.all() else np.zeros(0)
+    if flow.parts[0].reference in node.draft.totals and len(counts) == 1 and counts[0] >= 2 and abs(counts[0] % 1) < 1e-4:
+        node.draft.remarks.append(
+            f"At {node.name} the file divides a sum over time by {round(counts[0])} at every length: where an exporter fixed the "
+            f"length of its example, that is a mean at {round(counts[0])} steps only. It is served as the file answers."
+        )
 
 
 def _with_constant(node: Node, flow: Flow, array: Array, *, constant_first: bool) -> Flow:  # [width]
@@ -119,7 +172,7 @@ MERGES: Final[Mapping[str, str]] = {
 
 
 def _merged(node: Node) -> Flow:
-    flows = [node.features(place) for place in range(len(node.given))]
+    flows = _of_one_shape(node, [node.features(place) for place in range(len(node.given))])
     first = node.draft.lined_up(flows[0], f"{node.name}_in")
     if len(flows) == 1:
         return first
@@ -130,10 +183,22 @@ def _merged(node: Node) -> Flow:
         flow = node.draft.lined_up(flow, f"{node.name}_in")
         roles = [[(one.role, one.sizes) for one in axis] for axis in flow.axes]
         if roles != [[(one.role, one.sizes) for one in axis] for axis in first.axes]:
-            raise NotTranslated("it joins tensors of different shapes, one of which would have to be repeated")
+            raise NotTranslated("it joins tensors of different shapes")
         references.append(node.draft.reference(flow, f"{node.name}_in"))
     made = node.draft.add(MergeLayer, node.name, references, mode=MERGES[node.operator])
     return replace(first, parts=(Part(made, first.width),), shared=False)
+
+
+def _of_one_shape(node: Node, flows: Sequence[Flow]) -> list[Flow]:
+    """A vector beside a sequence repeated for each of its steps, one number beside several features for each of these."""
+    rank = max(len(flow.axes) for flow in flows)
+    flows = [flow.at(*((),) * (rank - len(flow.axes)), *flow.axes) for flow in flows]
+    for place in range(rank - 1, -1, -1):  # features first: they are fewer before they are repeated in time
+        whole = next((flow for flow in flows if flow.axes[place]), None)
+        if whole is not None:
+            sizes = [whole.shape(trial)[place] for trial in range(node.trials)]
+            flows = [flow if flow.axes[place] else repeating.repeated(node, flow, place, sizes, whole) for flow in flows]
+    return flows
 
 
 def power(node: Node) -> list[Value]:
@@ -158,6 +223,8 @@ def softmax(node: Node) -> list[Value]:
     axis = axis_number(int(node.attributes.get("axis", -1 if newer else 1)), len(flow.axes))
     if not newer and any(flow.axes[axis + 1 :]):
         raise NotTranslated(f"before operator set 13, {node.operator} at axis {axis} is over all axes from there on")
+    if node.operator == "Softmax" and [one.role for one in flow.axes[axis]] == ["time"]:
+        return [replace(node.draft.lined_up(flow, f"{node.name}_in"), shares=True)]
     flow = node.draft.lined_up(flow, f"{node.name}_in", axis)
     return [node.draft.activated(flow, Activation.model_validate({"name": SOFTMAXES[node.operator]}), node.name)]
 
@@ -196,10 +263,23 @@ def prelu(node: Node) -> list[Value]:
 
 def clip(node: Node) -> list[Value]:
     low, high = (_bound(node, name, place) for place, name in enumerate(("min", "max"), start=1))
-    name = CLIPS.get((low, high))
-    if name is None:
+    flow, draft = node.features(0), node.draft
+    if (name := CLIPS.get((low, high))) is not None:
+        return [draft.activated(flow, Activation.model_validate({"name": name}), node.name)]
+    if not low < high:
         raise NotTranslated(f"a clip to [{low:g}, {high:g}] is no layer")
-    return [node.draft.activated(node.features(0), Activation.model_validate({"name": name}), node.name)]
+    if np.isfinite(high - low):  # within [0, 1] and back
+        scale = high - low
+        between = draft.activated(flow, Activation(name="clipped_affine", alpha=1 / scale, beta=-low / scale), node.name)
+        return [_shifted(node, between, scale, low)]
+    sign, bound = (1.0, low) if np.isfinite(low) else (-1.0, -high)
+    above = draft.activated(_shifted(node, flow, sign, -bound), Activation(name="relu"), node.name)
+    return [_shifted(node, above, sign, sign * bound)]
+
+
+def _shifted(node: Node, flow: Flow, scale: float, shift: float) -> Flow:
+    filled = [np.full(flow.width, number, np.float32) for number in (scale, shift)]
+    return node.draft.affine(flow, filled[0], filled[1], f"{node.name}_shifted")
 
 
 CLIPS: Final = {(0.0, 6.0): "relu6", (-1.0, 1.0): "hard_tanh", (0.0, np.inf): "relu", (-np.inf, np.inf): "linear"}
@@ -211,6 +291,15 @@ def _bound(node: Node, name: str, place: int) -> float:
         float(np.ravel(array)[0]) if array is not None else float(node.attributes.get(name, -np.inf if name == "min" else np.inf))
     )
     return float(np.sign(value)) * np.inf if abs(value) >= float(np.finfo(np.float32).max) else value
+
+
+def selu(node: Node) -> list[Value]:
+    """gamma times an elu, where it is not the usual one."""
+    alpha, gamma = float(node.attributes.get("alpha", 1.67326324)), float(node.attributes.get("gamma", 1.05070102))
+    usual = np.isclose(alpha, 1.67326324, atol=1e-5) and np.isclose(gamma, 1.05070102, atol=1e-5)
+    activation = Activation(name="selu") if usual else Activation(name="elu", alpha=alpha)
+    made = node.draft.activated(node.features(0), activation, node.name)
+    return [made if usual else node.draft.affine(made, np.full(made.width, gamma, np.float32), None, f"{node.name}_scaled")]
 
 
 def function(node: Node) -> list[Value]:
@@ -233,14 +322,7 @@ def _hard_sigmoid(node: Node) -> dict[str, Any]:
     for name, own in (("hard_sigmoid", 0.2), ("hard_sigmoid_relu6", 1 / 6)):
         if np.isclose(alpha, own, atol=1e-6) and beta == 0.5:
             return {"name": name}
-    raise NotTranslated(f"a hard sigmoid of alpha {alpha:g} and beta {beta:g} is no activation here")
-
-
-def _selu(node: Node) -> dict[str, Any]:
-    alpha, gamma = node.attributes.get("alpha", 1.67326324), node.attributes.get("gamma", 1.05070102)
-    if not np.isclose(alpha, 1.67326324, atol=1e-5) or not np.isclose(gamma, 1.05070102, atol=1e-5):
-        raise NotTranslated(f"a selu of alpha {alpha:g} and gamma {gamma:g} is no activation here")
-    return {"name": "selu"}
+    return {"name": "clipped_affine", "alpha": alpha, "beta": beta}
 
 
 def _shrink(node: Node) -> dict[str, Any]:
@@ -263,7 +345,6 @@ FUNCTIONS: Final[Mapping[str, Callable[[Node], dict[str, Any]]]] = {
     "Exp": _plain("exponential"),
     "Mish": _plain("mish"),
     "HardSwish": _plain("hard_silu"),
-    "Selu": _selu,
     "Gelu": _gelu,
     "Shrink": _shrink,
     "HardSigmoid": _hard_sigmoid,

@@ -1,38 +1,37 @@
-"""Operators that move axes and take parts: Transpose, Reshape, Slice, Gather, Concat and their like. They compute nothing."""
+"""Operators that move axes: Transpose, Reshape, Concat, Pad and their like. They compute nothing. Knows no graphs."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
 from math import prod
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from cellserve.models.description.layers.rows import LastStepLayer, ReverseLayer
-from cellserve.models.description.layers.stepwise import EmbeddingLayer
-from cellserve.models.description.layers.windowed import Cropping1dLayer, Padding1dLayer
-from cellserve.models.importers.onnx.node import Node, atom, axis_number
-from cellserve.models.importers.onnx.values import Atom, Axis, Flow, NotTranslated, Part, Value, feature
+from cellserve.models.description.layers.rows import ReverseLayer
+from cellserve.models.description.layers.windowed import Padding1dLayer
+from cellserve.models.importers.onnx.layers.taking import retimed
+from cellserve.models.importers.onnx.node import Node, axis_number
+from cellserve.models.importers.onnx.values import Atom, Axis, Flow, NotTranslated, Value, feature
 
 Array = npt.NDArray[Any]
-FAR: Final = 1 << 31  # beyond any axis: "to its end"
 
 
 def identity(node: Node) -> list[Value]:
-    return [node.flow(0) for _ in node.used]
+    return [node.flow(0, weighing=True) for _ in node.used]
 
 
 def cast(node: Node) -> list[Value]:
-    flow, to = node.flow(0), int(node.attributes["to"])
+    flow, to = node.flow(0, weighing=True), int(node.attributes["to"])
     if flow.ids != (to in (2, 3, 4, 5, 6, 7, 12, 13)):
         raise NotTranslated("it turns numbers into ids, or ids into numbers")
     return [flow]
 
 
 def transpose(node: Node) -> list[Value]:
-    flow = node.flow(0)
+    flow = node.flow(0, weighing=True)
     order = node.attributes.get("perm") or list(range(len(flow.axes)))[::-1]
     if sorted(order) != list(range(len(flow.axes))):
         raise NotTranslated(f"its order {list(order)} is not one of {len(flow.axes)} axes")
@@ -40,7 +39,7 @@ def transpose(node: Node) -> list[Value]:
 
 
 def squeeze(node: Node) -> list[Value]:
-    flow, named = node.flow(0), node.axes("axes", 1)
+    flow, named = node.flow(0, weighing=True), node.axes("axes", 1)
     rank = len(flow.axes)
     places = [p for p, axis in enumerate(flow.axes) if not axis] if named is None else [axis_number(a, rank) for a in named]
     for place in places:
@@ -51,7 +50,7 @@ def squeeze(node: Node) -> list[Value]:
 
 
 def unsqueeze(node: Node) -> list[Value]:
-    flow, named = node.flow(0), node.axes("axes", 1) or ()
+    flow, named = node.flow(0, weighing=True), node.axes("axes", 1) or ()
     rank = len(flow.axes) + len(named)
     places = {axis_number(axis, rank) for axis in named}
     rest = iter(flow.axes)
@@ -69,7 +68,7 @@ def flatten(node: Node) -> list[Value]:
 
 
 def reshape(node: Node) -> list[Value]:
-    flow, wanted = node.flow(0), node.whole("shape", 1)
+    flow, wanted = node.flow(0, weighing=True), node.whole("shape", 1)
     if wanted is None:
         raise NotTranslated("it has no shape")
     shapes = [_target(flow.shape(trial), one, bool(node.attributes.get("allowzero"))) for trial, one in enumerate(wanted)]
@@ -116,159 +115,10 @@ def _regrouped(flow: Flow, sizes: Sequence[Sequence[int]], node: Node) -> Flow: 
     return replace(flow, axes=tuple(axes), features=features)
 
 
-def expand(node: Node) -> list[Value]:
-    """Only to the shape that it has."""
-    flow, wanted = node.flow(0), node.whole("shape", 1)
-    for trial, shape in enumerate(wanted or ()):
-        own = flow.shape(trial)
-        if len(shape) > len(own) or any(size not in (1, mine) for size, mine in zip(shape[::-1], own[::-1])):
-            raise NotTranslated("it repeats what it reads along an axis")
-    return [flow]
-
-
 def tile(node: Node) -> list[Value]:
     if any(count != 1 for counts in node.whole("repeats", 1) or () for count in counts):
         raise NotTranslated("it repeats what it reads along an axis")
     return [node.flow(0)]
-
-
-def slice_(node: Node) -> list[Value]:
-    flow = node.flow(0)
-    starts, ends = node.whole("starts", 1), node.whole("ends", 2)
-    if starts is None or ends is None:
-        raise NotTranslated("it does not say from where to where")
-    axes = node.axes("axes", 3) or tuple(range(len(starts[0])))
-    leaps = node.whole("steps", 4, [1] * len(axes)) or ()
-    for number, axis in enumerate(axes):
-        bounds = [(starts[t][number], ends[t][number], leaps[t][number]) for t in range(node.trials)]
-        flow = _cut(node, flow, axis_number(axis, len(flow.axes)), bounds)
-    return [flow]
-
-
-def _cut(node: Node, flow: Flow, axis: int, bounds: Sequence[tuple[int, int, int]]) -> Flow:
-    """One axis of it. bounds: start, end and leap, for each trial."""
-    sizes = [flow.shape(trial)[axis] for trial in range(node.trials)]
-    taken = [
-        range(size)[slice(start, None if leap < 0 and end < -size else end, leap)]
-        for size, (start, end, leap) in zip(sizes, bounds)
-    ]
-    if all(one == range(size) for one, size in zip(taken, sizes)):
-        return flow
-    roles = {one.role for one in flow.axes[axis]}
-    if roles == {"time"}:
-        return _cut_time(node, flow, axis, sizes, taken)
-    if roles == {"feature"} and len({(one.start, one.stop, one.step) for one in taken}) == 1:
-        return _take(node, flow, axis, list(taken[0]))
-    raise NotTranslated("it takes some of the rows, or of an axis that holds more than one thing")
-
-
-def _cut_time(node: Node, flow: Flow, axis: int, sizes: Sequence[int], taken: Sequence[range]) -> Flow:
-    if all(one == range(size)[::-1] for one, size in zip(taken, sizes)):
-        return node.draft.then(flow, ReverseLayer, f"{node.name}_reversed")
-    if all(len(one) == 1 for one in taken):
-        return _step(node, flow, axis, [one[0] for one in taken])
-    margins = {(one.start, size - one.stop) for one, size in zip(taken, sizes) if one.step == 1}
-    if len(margins) != 1 or any(one.step != 1 for one in taken):
-        raise NotTranslated("it takes steps of the sequence by numbers that no layer counts by")
-    before, after = margins.pop()
-    return _retimed(node.draft.then(flow, Cropping1dLayer, node.name, before=before, after=after), axis, [len(o) for o in taken])
-
-
-def _step(node: Node, flow: Flow, axis: int, numbers: Sequence[int], *, keep: bool = True) -> Flow:
-    """One step of each row, counted from its end if that is the same number in all trials, else from its start.
-
-    With one trial, a length that the exporter fixed, the nearer end is meant.
-    """
-    if flow.ids:
-        raise NotTranslated("it takes single ids of a sequence")
-    sizes = [flow.shape(trial)[axis] for trial in range(node.trials)]
-    behind = {size - 1 - number for size, number in zip(sizes, numbers)}
-    ahead = set(numbers)
-    draft = node.draft
-    if len(behind) == 1 and not (len(ahead) == 1 and min(ahead) < min(behind)):
-        if (count := behind.pop()) > 0:
-            flow = draft.then(flow, Cropping1dLayer, f"{node.name}_cropped", before=0, after=count)
-    elif len(ahead) == 1:
-        if (count := ahead.pop()) > 0:
-            flow = draft.then(flow, Cropping1dLayer, f"{node.name}_cropped", before=count, after=0)
-        flow = draft.then(flow, ReverseLayer, f"{node.name}_reversed")
-    else:
-        raise NotTranslated("the step that it takes is neither counted from the start nor from the end")
-    made = draft.then(flow, LastStepLayer, node.name)
-    kept: list[Axis] = [() if place == axis else one for place, one in enumerate(made.axes)]
-    return made.at(*(kept if keep else kept[:axis] + kept[axis + 1 :]))
-
-
-def _retimed(flow: Flow, axis: int, sizes: Sequence[int]) -> Flow:
-    return flow.at(*((atom("time", sizes),) if place == axis else one for place, one in enumerate(flow.axes)))
-
-
-def _take(node: Node, flow: Flow, axis: int, places: Sequence[int]) -> Flow:
-    """These of an axis of features, in this order."""
-    own = flow.axes[axis]
-    order = [*(one for one in flow.features if one not in own), *own]
-    sizes = [one.sizes[0] for one in flow.features]
-    numbers = np.arange(flow.width).reshape(sizes)
-    turned = numbers.transpose([flow.features.index(one) for one in order])
-    chosen = turned.reshape(*turned.shape[: len(order) - len(own)], -1)[..., list(places)]
-    # the axis stays where its outermost atom lay among the features
-    first = min(flow.features.index(one) for one in own)
-    lead = sum(1 for one in flow.features[:first] if one not in own)
-    chosen = np.moveaxis(chosen, -1, lead)
-    new: Axis = (feature(len(places), node.trials),) if len(places) > 1 else ()
-    rest = [one for one in flow.features if one not in own]
-    features = (*rest[:lead], *new, *rest[lead:])
-    parts = node.draft.selected(flow, [int(number) for number in chosen.ravel()], node.name)
-    axes = tuple(new if place == axis else one for place, one in enumerate(flow.axes))
-    return Flow(parts, axes, features, flow.ids, flow.shared)
-
-
-def gather(node: Node) -> list[Value]:
-    """Rows of a table by ids, one step of a sequence, or some of the features."""
-    if isinstance(node.input(1), Flow):
-        return [_embedded(node)]
-    flow, axis = node.flow(0), int(node.attributes.get("axis", 0))
-    axis = axis_number(axis, len(flow.axes))
-    known = node.known(1, "numbers")
-    if known is None:
-        raise NotTranslated("it does not say what it takes")
-    scalar = known.arrays[0].ndim == 0
-    if known.arrays[0].ndim > 1:
-        raise NotTranslated("it takes by numbers that are no list")
-    sizes = [flow.shape(trial)[axis] for trial in range(node.trials)]
-    numbers = [[int(number) % size for number in np.ravel(array)] for array, size in zip(known.arrays, sizes) if size]
-    roles = {one.role for one in flow.axes[axis]}
-    if roles == {"time"} and all(len(one) == 1 for one in numbers):
-        return [_step(node, flow, axis, [one[0] for one in numbers], keep=not scalar)]
-    if (roles == {"feature"} or not roles) and all(one == numbers[0] for one in numbers):
-        made = _take(node, flow, axis, numbers[0]) if roles else flow
-        return [made.at(*made.axes[:axis], *made.axes[axis + 1 :]) if scalar else made]
-    raise NotTranslated("it takes some of the rows or steps")
-
-
-def _embedded(node: Node) -> Flow:
-    ids, table = node.flow(1), node.constant(0, "table")
-    if not ids.ids or int(node.attributes.get("axis", 0)) % table.ndim or table.ndim != 2 or not ids.sequence:
-        raise NotTranslated("it looks up something else than the ids of a sequence in a table [vocabulary, width]")
-    width = int(table.shape[1])
-    options = {"vocabulary": len(table), "units": width}
-    made = node.draft.add(EmbeddingLayer, node.name, [node.draft.reference(ids)], {"table": table}, **options)
-    own: Axis = (feature(width, node.trials),) if width > 1 else ()
-    return Flow((Part(made, width),), (*ids.axes, own), own)
-
-
-def split(node: Node) -> list[Value]:
-    flow, axis = node.flow(0), axis_number(int(node.attributes.get("axis", 0)), len(node.flow(0).axes))
-    size = flow.shape(0)[axis]
-    count = len(node.used)
-    each = -(-size // count)
-    lengths = (node.whole("split", 1) or (tuple(min(each, size - n * each) for n in range(count)),))[0]
-    if {one.role for one in flow.axes[axis]} - {"feature"} or sum(lengths) != size or min(lengths) < 1:
-        raise NotTranslated("it cuts rows or steps apart")
-    starts = np.cumsum([0, *lengths])
-    if not flow.axes[axis]:
-        return [flow]
-    return [_take(node, flow, axis, range(start, start + n)) for start, n in zip(starts, lengths)]
 
 
 def concat(node: Node) -> list[Value]:
@@ -331,7 +181,7 @@ def pad(node: Node) -> list[Value]:
     if min(before, after) < 0:
         raise NotTranslated("it pads by a negative number")
     made = node.draft.then(flow, Padding1dLayer, node.name, before=before, after=after)
-    return [_retimed(made, axis, [flow.shape(trial)[axis] + before + after for trial in range(node.trials)])]
+    return [retimed(made, axis, [flow.shape(trial)[axis] + before + after for trial in range(node.trials)])]
 
 
 def reverse_sequence(node: Node) -> list[Value]:

@@ -18,7 +18,8 @@ from cellserve.models.description.gate_order import GateOrder, reorder
 from cellserve.models.description.layers.activation import Activation
 from cellserve.models.description.layers.cells import GruLayer, LstmLayer, SimpleRnnLayer
 from cellserve.models.description.layers.layer import Layer
-from cellserve.models.description.layers.rows import ReverseLayer
+from cellserve.models.description.layers.rows import LastStepLayer, ReverseLayer
+from cellserve.models.description.layers.stepwise import DenseLayer
 from cellserve.models.importers.onnx.node import Node
 from cellserve.models.importers.onnx.values import Atom, Axis, Flow, Given, Known, NotTranslated, Part, Value, feature
 
@@ -128,9 +129,7 @@ def _function(name: str, alphas: Any, betas: Any) -> Activation:
     for other, (wanted_alpha, wanted_beta) in EXACT.get(plain, {}).items():
         if np.isclose(alpha, wanted_alpha, atol=1e-6) and np.isclose(beta or 0.0, wanted_beta, atol=1e-6):
             return Activation.model_validate({"name": other})
-    raise NotTranslated(
-        f"the activation {name} with alpha {alpha:g}{'' if beta is None else f' and beta {beta:g}'} is none that a cell has"
-    )
+    return Activation.model_validate({"name": GENERAL[plain], "alpha": alpha, "beta": beta})
 
 
 PLAIN: Final = {"sigmoid": "sigmoid", "tanh": "tanh", "relu": "relu", "softsign": "softsign", "softplus": "softplus"}
@@ -147,6 +146,7 @@ EXACT: Final[Mapping[str, Mapping[str, tuple[float, float]]]] = {
     "affine": {"linear": (1.0, 0.0)},
     "scaledtanh": {"tanh": (1.0, 1.0)},
 }
+GENERAL: Final[Mapping[str, str]] = {"hardsigmoid": "clipped_affine", "affine": "affine", "scaledtanh": "scaled_tanh"}
 
 
 def _clip(node: Node) -> dict[str, Any]:
@@ -155,18 +155,15 @@ def _clip(node: Node) -> dict[str, Any]:
     return {"gate_clip": clip} if clip > 0 and np.isfinite(clip) else {}
 
 
-def _start(node: Node, place: int, directions: int, units: int, batch_first: bool) -> list[str | Given | None]:
-    """For each direction where its first state comes from: nowhere (zeros), an input of the graph, or a tensor of the network."""
+def _start(node: Node, place: int, directions: int, units: int, batch_first: bool) -> list[str | Array | Given | None]:
+    """For each direction where its first state comes from: nowhere (zeros), an array, an input of the graph, or a tensor."""
     value = node.input(place)
     if value is None:
         return [None] * directions
     if isinstance(value, Known):
         if value.fill == 0:
             return [None] * directions
-        raise NotTranslated(
-            "it starts from a state that is a constant other than zero; a sequence here starts from zeros or the state that a "
-            "request gives. Make the state an input of the graph, and send it as state.* with the first request"
-        )
+        return list(_trained(value, 1 if batch_first else 0, directions, units))
     axis = 1 if batch_first else 0
     if isinstance(value, Given):
         if value.role != "state":
@@ -181,6 +178,25 @@ def _start(node: Node, place: int, directions: int, units: int, batch_first: boo
     return [_one_reference(node, flow, side * units, units) for side in range(directions)]
 
 
+def _trained(value: Known, axis: int, directions: int, units: int) -> list[Array]:  # [D, B, units]; axis: that of D
+    """One vector for each direction, the same for all rows."""
+    arrays = [np.moveaxis(array, axis, 0) for array in value.arrays if array.ndim == 3]
+    rows = [array[:, 0] for array in arrays]
+    alike = len(rows) == len(value.arrays) and all(
+        np.array_equal(array, np.broadcast_to(r[:, None], array.shape)) for array, r in zip(arrays, rows)
+    )
+    if not alike or any(not np.array_equal(one, rows[0]) for one in rows) or rows[0].shape != (directions, units):
+        raise NotTranslated("it starts from constant states that are not the same for all rows")
+    return list(rows[0])
+
+
+def _always(node: Node, source: str, width: int, array: Array, name: str) -> str:
+    """A vector that every row has, as a layer makes it: of the row's last step, times zeros, and a bias."""
+    last = node.draft.add(LastStepLayer, f"{name}_row", [source])
+    arrays = {"kernel": np.zeros((width, len(array)), np.float32), "bias": array}
+    return node.draft.add(DenseLayer, name, [last], arrays, units=len(array))
+
+
 def _one_reference(node: Node, flow: Flow, start: int, units: int) -> str:
     parts = node.draft.selected(flow, range(start, start + units), f"{node.name}_start")
     return node.draft.reference(Flow(parts, ((),)), f"{node.name}_start")
@@ -193,13 +209,21 @@ def _direction(
     backwards: bool,
     stored: Mapping[str, Array],
     functions: Sequence[Activation],
-    starts: Sequence[str | Given | None],
+    starts: Sequence[str | Array | Given | None],
     suffix: str,
 ) -> str:
     """The layer's name."""
-    computed = [start for start in starts if isinstance(start, str)]
-    if computed and len(computed) != len(starts):
-        raise NotTranslated("of its first states one is computed and another is not")
+    given = [start for start in starts if isinstance(start, Given)]
+    made = [start for start in starts if start is not None and not isinstance(start, Given)]
+    if given and made:
+        raise NotTranslated("of its first states one is an input of the graph and another is not")
+    computed: list[str] = []
+    for start, state in zip(starts, operator.states):
+        if isinstance(start, str):
+            computed.append(start)
+        elif made and not isinstance(start, Given):
+            array = np.zeros(stored["R"].shape[-1], np.float32) if start is None else start
+            computed.append(_always(node, source, stored["W"].shape[-1], array, f"{node.name}{suffix}_{state}_start"))
     options, arrays = _layer(node, operator, stored, functions)
     options |= {"go_backwards": backwards, "return_sequences": node.used[0], "units": stored["R"].shape[-1]}
     name = node.draft.add(operator.kind, f"{node.name}{suffix}", (source, *computed), arrays, **options)
@@ -218,7 +242,8 @@ def _layer(
         "kernel": reorder(stored["W"].T, operator.order, canonical),
         "recurrent_kernel": reorder(stored["R"].T, operator.order, canonical),
     }
-    options: dict[str, Any] = {"use_bias": "B" in stored, "activation": functions[-1], **_clip(node)}
+    candidate = functions[0] if operator.kind is SimpleRnnLayer else functions[1]
+    options: dict[str, Any] = {"use_bias": "B" in stored, "activation": candidate, **_clip(node)}
     reset_after = operator.kind is GruLayer and bool(node.attributes.get("linear_before_reset", 0))
     if "B" in stored:
         bias, recurrent_bias = (reorder(half, operator.order, canonical) for half in np.split(stored["B"], 2))
@@ -229,9 +254,7 @@ def _layer(
         options["reset_after"] = reset_after
     if operator.kind is LstmLayer:
         if functions[1] != functions[2]:
-            raise NotTranslated(
-                f"its candidate has the activation {functions[1].name}, its output {functions[2].name}; a cell has one for both"
-            )
+            options["output_activation"] = functions[2]
         if "P" in stored:
             options["peepholes"] = True
             arrays |= {f"peephole_{gate}": block for gate, block in zip("iof", np.split(stored["P"], 3))}
@@ -242,7 +265,8 @@ def _layer(
 
 def _couple(arrays: dict[str, Array], function: Activation, units: int) -> None:
     """f = 1 - i: of a function with s(-x) = 1 - s(x), that is i's own numbers with the other sign."""
-    if function.name not in ("sigmoid", "hard_sigmoid", "hard_sigmoid_relu6"):
+    symmetric = function.name in ("sigmoid", "hard_sigmoid", "hard_sigmoid_relu6")
+    if not symmetric and (function.name, function.beta) != ("clipped_affine", 0.5):
         raise NotTranslated(f"it couples its input and forget gates (input_forget), whose activation is {function.name}")
     for name in arrays:
         if name == "peephole_f":

@@ -2,19 +2,54 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any, Final, Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from cellserve.models.description.layers.rows import GlobalPooling1dLayer
+from cellserve.models.description.layers.stepwise import DenseLayer
 from cellserve.models.description.layers.windowed import Conv1dLayer, Padding1dLayer, Pooling1dLayer
-from cellserve.models.importers.onnx.node import Node, atom
-from cellserve.models.importers.onnx.values import Axis, Flow, NotTranslated, Part, Value, feature
+from cellserve.models.importers.onnx.layers import attention
+from cellserve.models.importers.onnx.node import Node, atom, axis_number
+from cellserve.models.importers.onnx.values import Axis, Flow, Known, NotTranslated, Part, Value, feature
 
 Array = npt.NDArray[Any]
 LARGEST_KERNEL: Final = 1 << 26
+
+
+def over_one_axis(follow: Callable[[Node], list[Value]]) -> Callable[[Node], list[Value]]:
+    """Of windows over two axes, one of which has size 1 and nothing to look at: those over the other."""
+
+    def followed(node: Node) -> list[Value]:
+        flow = node.input(0)
+        place = next((p for p in (2, 3) if not flow.axes[p]), None) if isinstance(flow, Flow) and len(flow.axes) == 4 else None
+        if place is None or not isinstance(flow, Flow):
+            return follow(node)
+        own, other = place - 2, 3 - place
+        given: list[Value | None] = [flow.at(*(axis for p, axis in enumerate(flow.axes) if p != place)), *node.given[1:]]
+        if node.operator == "Conv":
+            kernel = node.constant(1, "kernel")
+            if kernel.ndim != 4 or kernel.shape[place] != 1:
+                raise NotTranslated(f"its kernel is {list(kernel.shape)}, of which one axis meets only one row of zeros")
+            given[1] = Known((kernel.squeeze(place),) * node.trials)
+        options = dict(node.attributes)
+        for name in ("strides", "dilations", "kernel_shape"):
+            if name in options:
+                options[name] = [options[name][other]]
+        if "pads" in options:
+            pads = options["pads"]
+            if pads[own] or pads[own + 2]:
+                raise NotTranslated("it puts zeros around an axis of size 1")
+            options["pads"] = [pads[other], pads[other + 2]]
+        if node.attributes.get("kernel_shape", [1, 1])[own] != 1:
+            raise NotTranslated("its windows reach beyond an axis of size 1")
+        made = follow(replace(node, attributes=options, given=given))
+        return [one.at(*one.axes[:place], (), *one.axes[place:]) for one in made if isinstance(one, Flow)]
+
+    return followed
 
 
 def conv(node: Node) -> list[Value]:
@@ -64,17 +99,45 @@ def global_pool(node: Node) -> list[Value]:
 
 
 def reduce(node: Node) -> list[Value]:
-    """The mean or the maximum over time."""
-    flow, named = node.features(0), node.axes("axes", 1)
+    """The mean, the maximum or the sum over time; the mean or the sum over features."""
+    named, sums = node.axes("axes", 1), node.operator == "ReduceSum"
+    if not named and node.attributes.get("noop_with_empty_axes"):
+        return [node.flow(0)]
+    flow = node.flow(0, weighing=sums)
+    if flow.ids:
+        raise NotTranslated("it computes with ids as if they were numbers")
     rank, axis = len(flow.axes), flow.axis_of("time")
-    places = {place % rank for place in named} if named else set(range(rank))
-    if axis is None or any(place != axis and flow.axes[place] for place in places) or axis not in places:
-        raise NotTranslated("it takes the mean or the maximum over something else than time")
-    mode = {"ReduceMean": "average", "ReduceMax": "max"}[node.operator]
+    places = {axis_number(place, rank) for place in named} if named else set(range(rank))
+    acted = [place for place in places if flow.axes[place]]
+    if len(acted) != 1 or flow.shares:
+        raise NotTranslated("it takes the mean, the maximum or the sum over something else than time or features alone")
+    if acted == [axis]:
+        made = attention.pooled(node, flow) if flow.weights is not None else _over_time(node, flow)
+    else:
+        made = _over_features(node, node.features(0), acted[0])
+    kept = bool(node.attributes.get("keepdims", 1))
+    return [made.at(*(() if place in places else one for place, one in enumerate(made.axes) if kept or place not in places))]
+
+
+def _over_time(node: Node, flow: Flow) -> Flow:
+    mode = {"ReduceMean": "average", "ReduceMax": "max", "ReduceSum": "sum"}[node.operator]
     made = node.draft.then(flow, GlobalPooling1dLayer, node.name, mode=mode)
-    if node.attributes.get("keepdims", 1):
-        return [made.at(*(() if place == axis else one for place, one in enumerate(flow.axes)))]
-    return [made.at(*(one for place, one in enumerate(flow.axes) if place not in places))]
+    if mode == "sum":
+        axis = flow.axis_of("time") or 0
+        node.draft.totals[made.parts[0].reference] = tuple(flow.shape(trial)[axis] for trial in range(node.trials))
+    return made
+
+
+def _over_features(node: Node, flow: Flow, axis: int) -> Flow:
+    if node.operator == "ReduceMax":
+        raise NotTranslated("it takes the maximum of the features, which no layer does")
+    flow = node.draft.lined_up(flow, f"{node.name}_in", axis)
+    share = 1.0 if node.operator == "ReduceSum" else 1.0 / flow.width
+    kernel = np.full((flow.width, 1), share, np.float32)
+    made = node.draft.add(
+        DenseLayer, node.name, [node.draft.reference(flow, f"{node.name}_in")], {"kernel": kernel}, units=1, use_bias=False
+    )
+    return Flow((Part(made, 1),), tuple(() if place == axis else one for place, one in enumerate(flow.axes)))
 
 
 def _channels_first(node: Node) -> Flow:

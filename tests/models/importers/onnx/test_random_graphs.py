@@ -26,8 +26,11 @@ Array = npt.NDArray[Any]
 LENGTHS = (9, 6, 2)
 GATES = {"LSTM": 4, "GRU": 3, "RNN": 1}
 FORMS = ("initializer", "node", "pieces", "turned", "unsqueezed")
-GATE_FUNCTIONS = [("Sigmoid", ()), ("HardSigmoid", (0.2, 0.5))]
-FUNCTIONS = [("Tanh", ()), ("Relu", ()), ("LeakyRelu", (0.2,)), ("Elu", (0.7,)), ("Softsign", ()), ("Affine", (1.0, 0.0))]
+GATE_FUNCTIONS = [("Sigmoid", ()), ("HardSigmoid", (0.2, 0.5)), ("HardSigmoid", (0.3, 0.5)), ("hardsigmoid", (0.25, 0.4))]
+FUNCTIONS = [
+    *[("Tanh", ()), ("Relu", ()), ("LeakyRelu", (0.2,)), ("Elu", (0.7,)), ("Softsign", ()), ("Affine", (1.0, 0.0))],
+    *[("Affine", (0.5, 0.1)), ("ScaledTanh", (0.9, 1.2)), ("ThresholdedRelu", (0.2,)), ("Softplus", ())],
+]
 
 
 @dataclass(frozen=True)
@@ -54,7 +57,8 @@ def drawn_graphs(draw: st.DrawFn) -> Drawn:
     opset = draw(st.sampled_from([7, 9, 11, 13, 14, 17, 20, 22, 26, 28]))
     operator = draw(st.sampled_from(["LSTM", "GRU", "RNN"]))
     function, gate = draw(st.sampled_from(FUNCTIONS)), draw(st.sampled_from(GATE_FUNCTIONS))
-    own = {"LSTM": (gate, function, function), "GRU": (gate, function), "RNN": (function,)}[operator]
+    output = draw(st.sampled_from([function, *FUNCTIONS]))
+    own = {"LSTM": (gate, function, output), "GRU": (gate, function), "RNN": (function,)}[operator]
     return Drawn(
         opset,
         operator,
@@ -104,7 +108,9 @@ class Writer:
             options["linear_before_reset"] = int(drawn.extras)
         if operator == "LSTM" and drawn.extras and not plain:
             inputs += [""] * (7 - len(inputs)) + [graph.constant(self.numbers(sides, 3 * units), drawn.forms[3])]
-            options["input_forget"] = int(drawn.seed % 2)
+            options["input_forget"] = (
+                int(drawn.seed % 2) if drawn.functions is None or drawn.functions[0][1] != (0.25, 0.4) else 0
+            )
         if self.layout:
             options["layout"] = 1
         else:

@@ -140,3 +140,14 @@ def test_inspect_tells_what_importing_would_make(shell: Shell, trained: Path) ->
     data = shell.json("inspect", str(trained))
     assert data["parameters"] == sum(array.numel() for array in torch.nn.LSTM(3, 4).parameters()) - 16  # one bias, not two
     assert not shell.root.exists()
+
+
+def test_a_quantised_file_is_served_in_float32_where_that_is_asked(shell: Shell) -> None:
+    path = Path(__file__).parents[3] / "models/importers/onnx/files/onnx_quant_dynamic_lstm2.onnx"
+    refused = shell("import", str(path))
+    assert refused.exit_code == 2
+    assert "import it with --dequantize" in refused.stderr
+    result = shell("import", str(path), "--dequantize", "--name", "few")
+    assert (result.exit_code, result.stdout) == (0, "few/1\n"), result.stderr
+    assert "The file itself answers up to" in " ".join(result.stderr.split())
+    assert "The file itself answers up to" in " ".join(shell("show", "few").stdout.split())

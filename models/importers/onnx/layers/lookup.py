@@ -1,0 +1,49 @@
+"""ONNX's ways to make vectors of ids: a table whose rows are taken, and ones at places. Knows no graphs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from cellserve.models.description.layers.stepwise import EmbeddingLayer
+from cellserve.models.importers.onnx.node import Node
+from cellserve.models.importers.onnx.values import Axis, Flow, NotTranslated, Part, Value, feature
+
+Array = npt.NDArray[Any]
+LARGEST_ONES = 1 << 13
+
+
+def embedded(node: Node) -> Flow:
+    """Of Gather."""
+    ids, table = node.flow(1), node.constant(0, "table")
+    if not ids.ids or int(node.attributes.get("axis", 0)) % table.ndim or table.ndim != 2 or not ids.sequence:
+        raise NotTranslated("it looks up something else than the ids of a sequence in a table [vocabulary, width]")
+    return _of_table(node, ids, table)
+
+
+def one_hot(node: Node) -> list[Value]:
+    """`depth` numbers for each id: the second of two values at its place, elsewhere the first."""
+    ids, depth, values = node.flow(0), np.ravel(node.constant(1, "depth")), np.ravel(node.constant(2, "values"))
+    axis = int(node.attributes.get("axis", -1))
+    if not ids.ids or not ids.sequence or axis not in (-1, len(ids.axes)) or len(depth) != 1 or len(values) != 2:
+        raise NotTranslated("it makes something else of ids than one vector for each")
+    if not 0 < depth[0] <= LARGEST_ONES:
+        raise NotTranslated(f"it makes vectors of {depth[0]} numbers")
+    off, on = (np.float32(value) for value in values)
+    return [_of_table(node, ids, off + (on - off) * np.eye(int(depth[0]), dtype=np.float32))]
+
+
+def _of_table(node: Node, ids: Flow, table: Array) -> Flow:  # [vocabulary, width]
+    if ids.of is not None:
+        places, count = ids.of(np.arange(len(table))), len(table)
+        inside = places.shape == (count,) and places.dtype.kind in "iu" and -count <= places.min() and places.max() < count
+        if not inside:
+            raise NotTranslated("what it looks up for some ids lies beyond its table")
+        table = table[places]
+    width = int(table.shape[1])
+    options = {"vocabulary": len(table), "units": width}
+    made = node.draft.add(EmbeddingLayer, node.name, [node.draft.reference(ids)], {"table": table}, **options)
+    own: Axis = (feature(width, node.trials),) if width > 1 else ()
+    return Flow((Part(made, width),), (*ids.axes, own), own)

@@ -1,0 +1,47 @@
+"""What has one of something, as often as something else: Expand, and sums and products of different shapes. Knows no graphs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from cellserve.models.description.layers.rows import RepeatVectorLayer
+from cellserve.models.description.layers.stepwise import DenseLayer
+from cellserve.models.importers.onnx.node import Node, atom
+from cellserve.models.importers.onnx.values import Flow, NotTranslated, Part, Value, feature
+
+
+def expand(node: Node) -> list[Value]:
+    """To the shape that it has, or one vector or number to all steps, or one number to all features."""
+    flow, wanted = node.flow(0), node.whole("shape", 1) or ()
+    rank = max((len(shape) for shape in wanted), default=0)
+    flow = flow.at(*((),) * (rank - len(flow.axes)), *flow.axes)
+    for place in range(len(flow.axes)):
+        sizes = [max(shape[place - len(flow.axes)], 1) if place >= len(flow.axes) - len(shape) else 1 for shape in wanted]
+        if all(size in (1, flow.shape(trial)[place]) for trial, size in enumerate(sizes)):
+            continue
+        if flow.axes[place]:
+            raise NotTranslated("it repeats what it reads along an axis that it has")
+        flow = repeated(node, flow, place, sizes)
+    return [flow]
+
+
+def repeated(node: Node, flow: Flow, place: int, sizes: Sequence[int], beside: Flow | None = None) -> Flow:
+    """What has an axis of size 1 there, as often as these sizes say for each trial: for each step, or for each feature.
+
+    `beside`: whose steps these are, where that is known.
+    Raises NotTranslated: for each row, or for something that is no size of the network.
+    """
+    draft = node.draft
+    if len(set(sizes)) == 1 and flow.width == 1 and not flow.ids:
+        ones = {"kernel": np.ones((1, sizes[0]), np.float32)}
+        made = draft.add(DenseLayer, f"{node.name}_repeated", [draft.reference(flow)], ones, units=sizes[0], use_bias=False)
+        own = feature(sizes[0], node.trials)
+        return Flow((Part(made, sizes[0]),), (*flow.axes[:place], (own,), *flow.axes[place + 1 :]), (own,))
+    like = draft.sequences.get(tuple(sizes)) if beside is None or not beside.sequence else beside.parts[0].reference
+    if like is None or flow.sequence:
+        raise NotTranslated("it repeats what it reads along an axis")
+    made = draft.add(RepeatVectorLayer, f"{node.name}_repeated", [draft.reference(flow, f"{node.name}_in"), like])
+    axes = (*flow.axes[:place], (atom("time", sizes),), *flow.axes[place + 1 :])
+    return Flow((Part(made, flow.width),), axes, flow.features)
