@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from cellserve.models.description.causal_plan import causal_plan
-from cellserve.models.description.layers.activation import Activation, ActivationName, takes_alpha
+from cellserve.models.description.layers.activation import WITH_BETA, Activation, ActivationName, takes_alpha
 from cellserve.models.description.layers.cells import (
     GruLayer,
     JzsLayer,
@@ -114,7 +114,7 @@ def test_both_sides_name_the_same_version_functions_and_cells() -> None:
     assert f"#define PACKED_VERSION {library.VERSION}\n" in header
     (listed,) = re.findall(r"enum FunctionName : int32_t \{(.*?)\}", functions, re.DOTALL)
     assert tuple(re.findall(r"\b[A-Z0-9_]+\b", listed)) == ("FUNCTIONS", *(name.upper() for name in FUNCTIONS))
-    assert set(get_args(ActivationName)) - set(FUNCTIONS) == {"log_softmax"}
+    assert set(get_args(ActivationName)) - set(FUNCTIONS) == {"log_softmax", *WITH_BETA}
 
 
 def test_clips_of_gates_and_functions_that_it_does_not_have_are_refused_by_name() -> None:

@@ -12,7 +12,7 @@ import pytest
 import torch
 from hypothesis import HealthCheck, assume, given, settings
 
-from cellserve.models.description.layers.activation import Activation
+from cellserve.models.description.layers.activation import WITH_BETA, Activation
 from cellserve.models.description.layers.cells import GruLayer, JzsLayer, LstmLayer, SimpleDeepRnnLayer, SimpleRnnLayer
 from cellserve.models.description.layers.recurrent import RecurrentLayer
 from cellserve.models.graph import Graph
@@ -82,11 +82,14 @@ LAYERS: dict[str, tuple[type[Any], dict[str, Any]]] = {
     "simple_rnn": (SimpleRnnLayer, {}),
 }
 ALPHA = {"leaky_relu": 0.3, "thresholded_relu": 0.1, "elu": 0.7}
-CHOSEN = [Activation(name=name, alpha=alpha) for name in sorted(KNOWN) for alpha in {None, ALPHA.get(name)}]
+WITH_BOTH = [Activation(name=name, alpha=0.4, beta=0.3) for name in WITH_BETA]
+CHOSEN = [Activation(name=name, alpha=alpha) for name in sorted(KNOWN - set(WITH_BETA)) for alpha in {None, ALPHA.get(name)}]
 
 
 @pytest.mark.parametrize("name", LAYERS)
-@pytest.mark.parametrize("chosen", CHOSEN, ids=lambda one: one.name if one.alpha is None else f"{one.name} {one.alpha}")
+@pytest.mark.parametrize(
+    "chosen", [*CHOSEN, *WITH_BOTH], ids=lambda one: one.name if one.alpha is None else f"{one.name} {one.alpha}"
+)
 def test_every_activation_in_every_layer_as_in_the_loop(name: str, chosen: Activation) -> None:
     """Beside gates with and without parameters of their own, so that ONNX's lists of them cannot slip."""
     kind, extras = LAYERS[name]
