@@ -12,7 +12,9 @@ import torch
 from torch import Tensor
 
 from cellserve.models.description.layers.recurrent import RecurrentLayer
-from cellserve.models.implementations import IMPLEMENTATIONS, LayerState, RecurrentKernel
+from cellserve.models.implementations import IMPLEMENTATIONS
+from cellserve.models.implementations.kernel import LayerState, RecurrentKernel
+from cellserve.models.implementations.own_arrays import own_arrays
 from cellserve.models.numerics import layers
 from cellserve.models.numerics.layers import PreparedLayer
 from cellserve.models.numerics.value import Value
@@ -21,32 +23,42 @@ from cellserve.models.state import RecurrentState
 from cellserve.models.weights import Weights
 
 
+class Kernels(dict[tuple[str, str], RecurrentKernel]):
+    """Of recurrent layers, by (implementation, name): each is made when it is first asked for. Two threads may both make it.
+
+    own: of each layer, its arrays on the device.
+    """
+
+    def __init__(self, layers: Iterable[RecurrentLayer], own: Mapping[str, Mapping[str, Tensor]]) -> None:
+        super().__init__()
+        self._layers = {layer.name: (layer, own[layer.name]) for layer in layers}
+
+    @torch.inference_mode()
+    def __missing__(self, key: tuple[str, str]) -> RecurrentKernel:
+        label, name = key
+        kernel = self[key] = IMPLEMENTATIONS[label].prepare(*self._layers[name])
+        return kernel
+
+
 @dataclass(frozen=True, slots=True)
 class Graph:
     """`steps`: every layer that is not recurrent, by name; `kernels`: every recurrent layer by (implementation, name)."""
 
     steps: Mapping[str, PreparedLayer]
-    kernels: Mapping[tuple[str, str], RecurrentKernel]
+    kernels: Kernels
     recurrent_index: Mapping[str, int]
     read_states: frozenset[str]  # the layers whose final states are outputs or go into other layers
 
     @classmethod
     @torch.inference_mode()
-    def prepare(cls, spec: ModelSpec, weights: Weights, device: torch.device, labels: Iterable[str]) -> Graph:
-        """Puts the weights on the device, once for all implementations in `labels` (each must support every layer)."""
-        own: dict[str, dict[str, Tensor]] = {layer.name: {} for layer in spec.layers}
-        for name, array in weights.arrays.items():
-            layer_name, _, part = name.rpartition(".")
-            own[layer_name][part] = torch.tensor(array, device=device)
+    def prepare(cls, spec: ModelSpec, weights: Weights, device: torch.device) -> Graph:
+        """Puts the weights on the device, once for all implementations."""
+        own = own_arrays(spec.layers, {name: torch.tensor(array, device=device) for name, array in weights.arrays.items()})
         read = [*spec.outputs, *(reference for layer in spec.layers for reference in layer.inputs)]
         plain = (layer for layer in spec.layers if not isinstance(layer, RecurrentLayer))
         return cls(
             {layer.name: layers.prepare(layer, own[layer.name]) for layer in plain},
-            {
-                (label, layer.name): IMPLEMENTATIONS[label].prepare(layer, own[layer.name])
-                for label in labels
-                for layer in spec.recurrent_layers
-            },
+            Kernels(spec.recurrent_layers, own),
             {layer.name: index for index, layer in enumerate(spec.recurrent_layers)},
             frozenset(name for name, colon, _ in (reference.partition(":") for reference in read) if colon),
         )
@@ -56,7 +68,7 @@ class Graph:
         todo: Iterable[LayerSpec],
         values: dict[str, Value],  # what is known; every layer's output and final states are added
         state: RecurrentState,
-        implementation: str,
+        implementation: str,  # that can run each of them
         ended_states: bool = True,
     ) -> list[LayerState]:
         """Runs the layers in order; returns the new state of each recurrent layer among them, in order.

@@ -32,6 +32,7 @@ from cellserve.service.cores import parsed_cores, share_cores, usable_cores, wor
 from cellserve.service.durable_every import DurableEvery
 from cellserve.service.engine.engine import Engine, EngineSettings
 from cellserve.service.engine.facts import VersionKey
+from cellserve.service.engine.preparation import sparing_libraries
 from cellserve.service.errors import Draining, InternalFailure, ServiceError
 from cellserve.service.followed_files import UnusableFile
 from cellserve.service.metrics.metrics import Metrics
@@ -199,7 +200,8 @@ class _Server:
 
     def _load(self, repository: Repository, key: VersionKey, settings: Settings) -> tuple[LoadedVersion, Served]:
         """In a thread of the catalog's."""
-        version, network = load_version(repository, key, settings)
+        with sparing_libraries():
+            version, network = load_version(repository, key, settings)
         self._metrics.on_offer(key, [label for label, obstacle in version.implementations.items() if obstacle is None])
         return version, network
 

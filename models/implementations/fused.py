@@ -7,28 +7,21 @@ its own end, or where there would be much padding. Knows no equations.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any, Final
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from cellserve.models.description import gate_order
+from cellserve.models.description.layers.cells import GruLayer, LstmLayer, SimpleRnnLayer
+from cellserve.models.description.layers.layer import Layer
 from cellserve.models.description.layers.recurrent import RecurrentLayer
 from cellserve.models.implementations.compaction import CompactingKernel
 from cellserve.models.implementations.kernel import RecurrentKernel
-from cellserve.models.numerics.cells.table import torch_kernel
-
-
-def unsupported(layer: RecurrentLayer) -> str | None:
-    try:
-        kernel = torch_kernel(layer)
-    except ValueError as error:
-        return str(error)
-    if layer.mask_rule == "reset":
-        return "a masked step resets its state; torch's kernels compute without masks"
-    return kernel.lacks(layer)
+from cellserve.models.implementations.library_kernels import torch_kernel
 
 
 def prepare(layer: RecurrentLayer, weights: Mapping[str, Tensor]) -> RecurrentKernel:
@@ -67,7 +60,7 @@ class FusedCall:
 def _module(layer: RecurrentLayer, weights: Mapping[str, Tensor]) -> nn.RNNBase:
     kernel, own = weights["kernel"], torch_kernel(layer)
     bias = layer.use_bias
-    module = own.make(kernel.shape[0], layer, {"bias": bias, "device": kernel.device})
+    module = _MODULES[type(layer)](kernel.shape[0], layer, {"bias": bias, "device": kernel.device})
     places = gate_order.permutation(layer.gates, own.order)
 
     def reordered(array: Tensor) -> Tensor:  # [..., gates * units]
@@ -84,3 +77,10 @@ def _module(layer: RecurrentLayer, weights: Mapping[str, Tensor]) -> nn.RNNBase:
     module.requires_grad_(False)
     module.flatten_parameters()
     return module.eval()
+
+
+_MODULES: Final[Mapping[type[Layer], Callable[[int, Any, Mapping[str, Any]], nn.RNNBase]]] = {
+    LstmLayer: lambda inputs, layer, options: nn.LSTM(inputs, layer.units, proj_size=layer.projection_units or 0, **options),
+    GruLayer: lambda inputs, layer, options: nn.GRU(inputs, layer.units, **options),
+    SimpleRnnLayer: lambda inputs, layer, options: nn.RNN(inputs, layer.units, nonlinearity=layer.activation.name, **options),
+}

@@ -20,10 +20,6 @@ from cellserve.models.numerics.cells.cell import Gates
 from cellserve.models.numerics.cells.table import step_of
 
 
-def unsupported(layer: RecurrentLayer) -> str | None:
-    return None
-
-
 def prepare(layer: RecurrentLayer, weights: Mapping[str, Tensor]) -> RecurrentKernel:
     return ScanKernel.of(layer, step_of(layer, weights), Joined.of(layer, weights))
 

@@ -1,7 +1,7 @@
 """What every implementation offers, and the mask rules that all of them obey in the same words.
 
-An implementation says which layers it cannot run and prepares a kernel for the others; a kernel runs one recurrent layer
-forward in time over a ragged, perhaps masked, batch. Knows no arrangement of products and no other layer kinds.
+An implementation prepares a kernel for each layer that it does not refuse; a kernel runs one recurrent layer forward in time over
+a ragged, perhaps masked, batch. Knows no arrangement of products and no other layer kinds.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from cellserve.models.description.layers.recurrent import MaskRule, RecurrentLayer
+from cellserve.models.description.layers.recurrent import MaskRule
 from cellserve.models.description.state_layout import SEEN
 from cellserve.models.numerics.row_lengths import RowLengths
 
@@ -32,16 +32,6 @@ class RecurrentKernel(Protocol):
 
         Without `ended_states` a kernel may leave anything in the states of rows shorter than T, but for `h` and `seen`.
         """
-        ...
-
-
-class Implementation(Protocol):
-    def unsupported(self, layer: RecurrentLayer) -> str | None:
-        """None, or what about the layer it cannot run, as the end of a sentence about the layer."""
-        ...
-
-    def prepare(self, layer: RecurrentLayer, weights: Mapping[str, Tensor]) -> RecurrentKernel:
-        """`weights`: the layer's canonical arrays on the device, without the layer's name ("kernel" …)."""
         ...
 
 

@@ -19,10 +19,6 @@ from cellserve.models.numerics.cells.cell import Gates
 from cellserve.models.numerics.cells.table import step_of
 
 
-def unsupported(layer: RecurrentLayer) -> str | None:
-    return None
-
-
 def prepare(layer: RecurrentLayer, weights: Mapping[str, Tensor]) -> RecurrentKernel:
     arrangement = PerGate(each_input_product(layer, weights), each_recurrent_product(layer, weights))
     return ScanKernel.of(layer, step_of(layer, weights), arrangement)

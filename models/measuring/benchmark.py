@@ -221,6 +221,8 @@ def _least_memory(cell: Sequence[Measurement]) -> str | None:
 
 def _calls(network: Network, shape: Shape, labels: Sequence[str]) -> dict[str, Callable[[], None]]:
     probe = BenchmarkCall(network, [shape.steps] * shape.rows)
+    for label in labels:
+        probe.lay_out(label)
     return {label: partial(probe, label) for label in labels}
 
 

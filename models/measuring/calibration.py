@@ -50,17 +50,23 @@ class Calibration:
     seconds: Mapping[TrafficKind, Seconds]
 
 
-def calibrate(network: Network, budget_seconds: float | None = None, clock: Clock | None = None) -> Calibration:
+def calibrate(
+    network: Network,
+    budget_seconds: float | None = None,
+    clock: Clock | None = None,
+    candidates: Sequence[str] | None = None,
+) -> Calibration:
     """Takes about `budget_seconds`, and more only where single calls are that slow. Offered implementations must be warm.
 
-    budget_seconds: None for one that suits the device. clock: seconds, for the budget and for the measurements. What cannot be
-    measured goes by the network's default.
+    budget_seconds: None for one that suits the device. clock: seconds, for the budget and for the measurements. candidates: of
+    the offered; None for all of them. What cannot be measured goes by the first of them.
     """
     if budget_seconds is None:
         budget_seconds = RECORDING_BUDGET_SECONDS if network.settling_calls else BUDGET_SECONDS
     if clock is None:
         clock = time.thread_time if network.device.type == "cpu" else time.perf_counter
-    candidates = network.offered
+    default = network.default_implementation if candidates is None else candidates[0]
+    candidates = network.offered if candidates is None else candidates
     measured: dict[TrafficKind, Seconds] = {}
     start = clock()
     for kind, share in _BUDGETED.items() if len(candidates) > 1 else ():
@@ -69,7 +75,7 @@ def calibrate(network: Network, budget_seconds: float | None = None, clock: Cloc
             if kind == "bulk_few":
                 promising = _promising(measured[kind])
                 candidates = [label for label in candidates if label not in _LOOPS or label in promising]
-    return Calibration(choose(measured, network.default_implementation), measured)
+    return Calibration(choose(measured, default), measured)
 
 
 def choose(measured: Mapping[TrafficKind, Seconds], default: str) -> dict[TrafficKind, str]:

@@ -5,9 +5,9 @@ How far they may lie apart is decided in parity_bounds.py. Knows no repository a
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -15,8 +15,9 @@ import torch
 
 from cellserve.models import reference
 from cellserve.models.implementations.onnxruntime.chunk_call import ChunkCall
+from cellserve.models.measuring.call_parity import Answer, chunks, difference, verify_call
 from cellserve.models.measuring.golden_pair import GoldenPair, golden_inputs
-from cellserve.models.measuring.parity_bounds import BASE_BOUND, ParityFailure, largest_difference, rounding_scale, tolerance
+from cellserve.models.measuring.parity_bounds import BASE_BOUND, ParityFailure, rounding_scale, tolerance
 from cellserve.models.measuring.pass_walk import walk
 from cellserve.models.network import Network
 from cellserve.models.passes.network import PassNetwork
@@ -27,9 +28,6 @@ from cellserve.models.weights import Weights
 __all__ = ["BASE_BOUND", "GoldenPair", "ParityFailure", "ParityReport", "check", "tolerance", "verify"]
 
 Array = npt.NDArray[Any]
-Answer = tuple[tuple[Array, ...], Mapping[str, Array]]
-
-CHUNKS: Final = (1, 3, 2)  # uneven cuts, repeated
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,24 +69,11 @@ def verify(network: Network, golden: GoldenPair, bound: float, implementation: s
     if network.passes is not None:
         answers.append(("in passes", _in_passes(network, network.passes, golden, implementation)))
     where = f"implementation {implementation!r}, run"
-    largest = max(_difference(f"{where} {manner}", network, golden, answer, bound) for manner, answer in answers)
+    largest = max(difference(f"{where} {manner}", network, golden, answer, bound) for manner, answer in answers)
     call = network.chunk_call(implementation)
     plain = None if call is None else _unmasked(network, golden, call, implementation)
     if call is not None and plain is not None:
-        called = _in_chunk_calls(network, plain, call)
-        largest = max(largest, _difference(f"{where} in chunks of one call each", network, plain, called, bound))
-    return largest
-
-
-def _difference(where: str, network: Network, golden: GoldenPair, answer: Answer, bound: float) -> float:
-    """The largest of an answer. Raises ParityFailure."""
-    largest, (outputs, state) = 0.0, answer
-    for name, expected, found in zip(network.spec.outputs, golden.outputs, outputs, strict=True):
-        shape = network.shapes[name]
-        lengths = [shape.step_count.steps(length) for length in golden.lengths] if shape.sequence else None
-        largest = max(largest, largest_difference(f"{where}: output {name!r}", expected, found, lengths, bound))
-    for key, expected in golden.state.items():
-        largest = max(largest, largest_difference(f"{where}: state {key!r}", expected, state[key], None, bound))
+        largest = max(largest, verify_call(network, plain, bound, implementation, call))
     return largest
 
 
@@ -104,7 +89,7 @@ def _in_chunks(network: Network, golden: GoldenPair, implementation: str) -> Ans
     lengths, rows = golden.first_lengths, list(range(len(golden.lengths)))
     state, final = network.initial_state(len(rows)), network.initial_state(len(rows))
     outputs = tuple(np.zeros(array.shape, dtype=np.float32) for array in golden.outputs)
-    for start, stop in _chunks(max(lengths)):
+    for start, stop in chunks(max(lengths)):
         steps = [min(lengths[row], stop) - start for row in rows]
         made, state = network.advance(inputs[start:stop, rows], steps, state, implementation=implementation)
         ended = [place for place, row in enumerate(rows) if lengths[row] <= stop]
@@ -124,7 +109,7 @@ def _in_chunks(network: Network, golden: GoldenPair, implementation: str) -> Ans
 
 def _in_passes(network: Network, passes: PassNetwork, golden: GoldenPair, implementation: str) -> Answer:
     """Pass by pass, each cut as in `_in_chunks`."""
-    rows, state = walk(network, passes, golden.inputs, golden.lengths, _chunks, implementation)
+    rows, state = walk(network, passes, golden.inputs, golden.lengths, chunks, implementation)
     outputs = tuple(np.zeros(array.shape, dtype=np.float32) for array in golden.outputs)
     for row, found in enumerate(rows):
         for name, whole, part in zip(network.spec.outputs, outputs, found):
@@ -147,35 +132,6 @@ def _unmasked(network: Network, golden: GoldenPair, call: ChunkCall, implementat
     plain = replace(golden, inputs=(other.reshape(inputs.shape),))
     outputs, state = _whole(network, plain, implementation)
     return replace(plain, outputs=outputs, state=state)
-
-
-def _in_chunk_calls(network: Network, golden: GoldenPair, call: ChunkCall) -> Answer:
-    """As `_in_chunks`, where the network has one run for it."""
-    lengths, rows = golden.first_lengths, list(range(len(golden.lengths)))
-    state = network.initial_state(len(rows)).data.numpy()
-    outputs = tuple(np.zeros(array.shape, dtype=np.float32) for array in golden.outputs)
-    for start, stop in _chunks(max(lengths)):
-        stops = [min(lengths[row], stop) for row in rows]
-        ended = [place for place, row in enumerate(rows) if lengths[row] <= stop]
-        steps = np.ascontiguousarray(golden.inputs[0][rows, start : max(stops)])
-        answer = call(steps, [end - start for end in stops], state[rows], ended)
-        state[rows] = answer.state
-        for name, whole, found in zip(network.spec.outputs, outputs, answer.outputs):
-            if network.shapes[name].sequence:
-                for row, end, part in zip(rows, stops, found):
-                    whole[row, start:end] = part[: end - start]
-            else:
-                whole[[rows[place] for place in ended]] = found
-        rows = [row for row in rows if lengths[row] > stop]
-    return outputs, _states(network, RecurrentState(network.state_layout, torch.from_numpy(state)))
-
-
-def _chunks(steps: int) -> Iterator[tuple[int, int]]:
-    start, turn = 0, 0
-    while start < steps:
-        stop = min(start + CHUNKS[turn % len(CHUNKS)], steps)
-        yield start, stop
-        start, turn = stop, turn + 1
 
 
 def _time_major(network: Network, index: int, array: Array) -> torch.Tensor:

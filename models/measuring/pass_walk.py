@@ -33,14 +33,14 @@ def walk(
         passes.memory([a[row] if kind == "vector" else a[row, : steps_of(fed, i)] for i, (kind, a) in enumerate(named)], None)
         for row, fed in enumerate(lengths)
     ]
-    state = network.initial_state(len(memories))
+    state, device = network.initial_state(len(memories)), torch.device(network.device)
     for index, one in enumerate(passes.passes):
         steps = [passes.steps(length)[index] for length in lengths]
         for start, stop in cuts(max(steps)):
             rows = [row for row, whole in enumerate(steps) if whole > start]
             held, starts = [memories[row] for row in rows], [start] * len(rows)
             counts = [min(stop, steps[row]) - start for row in rows]
-            chunk = gather(one, held, starts, counts, _staged_on(network.device), network.device)
+            chunk = gather(one, held, starts, counts, _staged_on(device), device)
             made, advanced = passes.advance(index, chunk, state.take(rows), implementation=implementation)
             state.put(rows, advanced)
             scatter(made, held, starts, counts, [steps[row] for row in rows])

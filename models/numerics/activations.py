@@ -1,8 +1,6 @@
 """Names of activations to functions on tensors; the two hard_sigmoids are told apart.
 
-Every function takes and returns a tensor of any shape; softmax and its logarithm act on the last axis. Defaults of `alpha` are
-those of the framework that has the name: leaky_relu 0.2, thresholded_relu, elu and celu 1, the shrinks 0.5, squareplus 4. Knows
-no layers.
+Every function takes and returns a tensor of any shape; softmax and its logarithm act on the last axis. Knows no layers.
 """
 
 from __future__ import annotations
@@ -14,36 +12,25 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from cellserve.models.description.layers.activation import Activation
-from cellserve.models.errors import InvalidSpec
+from cellserve.models.description.layers.activation import Activation, default_alpha
 
 Elementwise = Callable[[Tensor], Tensor]
 
 
 def resolve(activation: Activation) -> Elementwise:
     """Raises InvalidSpec: an `alpha` for an activation that has none."""
+    activation.check()
     if activation.name in _WITH_BETA:
         return partial(_WITH_BETA[activation.name], alpha=activation.alpha, beta=activation.beta)
     if activation.name in _WITH_ALPHA:
-        function, default = _WITH_ALPHA[activation.name]
-        return partial(function, alpha=default if activation.alpha is None else activation.alpha)
-    if activation.alpha is not None:
-        raise InvalidSpec(f"activation {activation.name!r} takes no alpha, but {activation.alpha} was given")
+        alpha = default_alpha(activation.name) if activation.alpha is None else activation.alpha
+        return partial(_WITH_ALPHA[activation.name], alpha=alpha)
     return _PLAIN[activation.name]
-
-
-def takes_alpha(name: str) -> bool:
-    return name in _WITH_ALPHA
 
 
 def within(bound: float | None, function: Elementwise) -> Elementwise:
     """The function of its argument bounded to ± `bound`; None: not bounded."""
     return function if bound is None else partial(_bounded, function=function, bound=bound)
-
-
-def default_alpha(name: str) -> float:
-    """Of an activation that takes one. Raises KeyError for any other."""
-    return _WITH_ALPHA[name][1]
 
 
 def _bounded(x: Tensor, function: Elementwise, bound: float) -> Tensor:
@@ -138,14 +125,14 @@ _PLAIN: Mapping[str, Elementwise] = {
     "tanh_shrink": _tanh_shrink,
 }
 
-_WITH_ALPHA: Mapping[str, tuple[Callable[..., Tensor], float]] = {
-    "leaky_relu": (_leaky_relu, 0.2),
-    "thresholded_relu": (_thresholded_relu, 1.0),
-    "elu": (_elu, 1.0),
-    "celu": (_celu, 1.0),
-    "soft_shrink": (_soft_shrink, 0.5),
-    "hard_shrink": (_hard_shrink, 0.5),
-    "squareplus": (_squareplus, 4.0),
+_WITH_ALPHA: Mapping[str, Callable[..., Tensor]] = {
+    "leaky_relu": _leaky_relu,
+    "thresholded_relu": _thresholded_relu,
+    "elu": _elu,
+    "celu": _celu,
+    "soft_shrink": _soft_shrink,
+    "hard_shrink": _hard_shrink,
+    "squareplus": _squareplus,
 }
 
 _WITH_BETA: Mapping[str, Callable[..., Tensor]] = {

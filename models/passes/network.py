@@ -17,7 +17,7 @@ from cellserve.models.description.state_layout import StateLayout
 from cellserve.models.description.step_counts import ONWARD, TURNED, Fed, Order
 from cellserve.models.description.tensor_shape import TensorShape
 from cellserve.models.graph import Graph
-from cellserve.models.implementations import LayerState
+from cellserve.models.implementations.kernel import LayerState
 from cellserve.models.numerics.row_lengths import RowLengths
 from cellserve.models.numerics.value import Value
 from cellserve.models.numerics.windows import Windowed, reduction_of

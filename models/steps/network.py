@@ -12,10 +12,10 @@ from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from cellserve.models.description.state_layout import StateLayout
 from cellserve.models.description.step_model import StepModel
+from cellserve.models.devices import Device
 from cellserve.models.errors import Unsupported
 from cellserve.models.implementations.onnxruntime.chunk_call import ChunkAnswer
 from cellserve.models.steps.call import Row, StepCall
@@ -42,7 +42,7 @@ class StepNetwork:
         self.state_layout = StateLayout.of(spec)
         labels = {label: REFUSAL for label in others if label != LABEL}
         self.implementations: Mapping[str, str | None] = MappingProxyType({**labels, LABEL: None})
-        self.device = torch.device("cpu")
+        self.device = Device("cpu")
         self._call = StepCall(spec, graph.session(), self.state_layout)
 
     @property

@@ -11,8 +11,7 @@ from collections.abc import Callable, Mapping
 from collections.abc import Sequence as Rows
 from threading import Event, Lock
 
-from torch import device, set_num_threads
-
+from cellserve.models.devices import Device
 from cellserve.models.measuring.calibration import Calibration, calibrate
 from cellserve.models.measuring.traffic import TRAFFIC_KINDS, TrafficKind
 from cellserve.models.served import Served
@@ -25,6 +24,7 @@ from cellserve.service.engine.commands import Cancel, Submit, WhenIdle
 from cellserve.service.engine.facts import LaneFact, Observer, VersionKey
 from cellserve.service.engine.lane import Lane
 from cellserve.service.engine.placement import Placement, check_implementation
+from cellserve.service.engine.preparation import Preparation, Unprepared, Way
 from cellserve.service.engine.running.at_once import AtOnce
 from cellserve.service.engine.running.measured_call import measured_calls
 from cellserve.service.engine.running.transfers import Transfers, transfers_of
@@ -51,7 +51,7 @@ class Engine:
         on_death: Callable[[BaseException], None],
         clock: Callable[[], float] = time.monotonic,
         processor_clock: Callable[[], float] | None = time.thread_time,
-        transfers_of: Callable[[device], Transfers] = transfers_of,
+        transfers_of: Callable[[Device], Transfers] = transfers_of,
     ) -> None:
         self._settings = settings
         self._on_death = on_death
@@ -95,23 +95,38 @@ class Engine:
         for worker in self._workers:
             worker.start()
 
-    def add_version(self, key: VersionKey, network: Served, implementation: str | None = None) -> None:
+    def add_version(
+        self,
+        key: VersionKey,
+        network: Served,
+        implementation: str | None = None,
+        preparation: Preparation | None = None,
+    ) -> None:
         """Makes a version ready for `submit`, with a state pool on every worker. Any thread, at any time.
 
-        implementation: for work that names none; None means the network's own default.
+        implementation: for work that names none; None means the network's own default. preparation: which ways are ready, if
+        not all are; the others are when they are first asked for.
         Raises UnknownImplementation, UnsupportedImplementation; ValueError if the version is there already.
         """
         default = network.default_implementation if implementation is None else implementation
         check_implementation(key, network, default)
-        calls = measured_calls(network, self._processor_clock)
+        ready = [label for label in network.offered if preparation is None or preparation.is_ready(label, masked=False)]
+        calls = measured_calls(network, self._processor_clock, ready)
         lanes = [Lane(key, network, default, worker.host, calls) for worker in self._workers]
         short, alone = self._settings.at_once_seconds, self._settings.at_once_alone_seconds
         at_once = AtOnce(key, network, calls, self._observer, short, alone, self._clock)
+
+        def offer(label: str) -> None:
+            if label not in calls and network.implementations[label] is None:
+                for added, call in measured_calls(network, self._processor_clock, [label]).items():
+                    at_once.add(added, call)
+                    calls[added] = call  # which the lanes see
+
         with self._lock:
             if key in self._placements:
                 raise ValueError(f"{key} is in the engine already; remove it first")
             workloads = [worker.workload for worker in self._workers]
-            self._placements[key] = Placement(lanes, workloads, self._added % len(self._workers), at_once)
+            self._placements[key] = Placement(lanes, workloads, self._added % len(self._workers), at_once, preparation, offer)
             self._added += 1
 
     def remove_version(self, key: VersionKey) -> None:
@@ -120,19 +135,34 @@ class Engine:
             self._placements.pop(key, None)
 
     def measure(self, key: VersionKey) -> Calibration:
-        """Measures a version's implementations on the calling thread, which takes about 0.2 s. Raises UnknownVersion."""
+        """Measures a version's implementations on the calling thread, which takes about 0.2 s. Raises UnknownVersion.
+
+        Where not all are ready, those that run in one call, which it prepares: what needs torch is not worth its memory.
+        """
         with self._lock:
-            network = self._known(key).lanes[0].network
+            placement = self._known(key)
+        network = placement.lanes[0].network
         if isinstance(network, StepNetwork):
             return Calibration(dict.fromkeys(TRAFFIC_KINDS, network.default_implementation), {})
-        set_num_threads(1)
-        return calibrate(network)
+        if placement.preparation is None:
+            from torch import set_num_threads
+
+            set_num_threads(1)
+            return calibrate(network)
+        for label in network.in_one_call:
+            placement.prepare(Way(label, False))
+        return calibrate(network, candidates=network.in_one_call or [placement.lanes[0].implementation])
 
     def choose(self, key: VersionKey, by_kind: Mapping[TrafficKind, str]) -> None:
-        """From now on, work that names no implementation gets the one of its kind. Any thread.
+        """From now on, work that names no implementation gets the one of its kind. Any thread that may wait for preparations.
 
         Raises UnknownVersion, UnknownImplementation, UnsupportedImplementation.
         """
+        with self._lock:
+            placement = self._known(key)
+        for label in set(by_kind.values()):
+            check_implementation(key, placement.lanes[0].network, label)
+            placement.prepare(Way(label, False))
         with self._lock:
             self._known(key).choose(by_kind)
 
@@ -182,7 +212,7 @@ class Engine:
             try:
                 for work in works:
                     admitted.append(self._admit(work, asker, now, idle, bool(admitted)))
-            except ServiceError:
+            except (ServiceError, Unprepared):
                 for worker, lane, sequence in admitted:
                     self._withdraw(worker, lane, sequence)
                 raise

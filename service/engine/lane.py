@@ -13,8 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final, Protocol
 
-import torch
-
+from cellserve.models.devices import Device
 from cellserve.models.served import Served
 from cellserve.models.steps.network import StepNetwork
 from cellserve.service.engine.admission.admission import Admission
@@ -29,7 +28,6 @@ from cellserve.service.engine.running.chunk_runner import ChunkRunner
 from cellserve.service.engine.running.in_flight import InFlight
 from cellserve.service.engine.running.launch import Launch
 from cellserve.service.engine.running.measured_call import MeasuredCall
-from cellserve.service.engine.running.pass_runner import PassRunner
 from cellserve.service.engine.running.transfers import Transfers
 from cellserve.service.engine.scheduling.chunk_queue import ChunkQueue
 from cellserve.service.engine.scheduling.feed_queue import FeedQueue
@@ -59,7 +57,7 @@ class LaneHost:
     ended: Callable[[Delivery], None]
     clock: Callable[[], float]
     processor_clock: Callable[[], float]  # of the worker's thread
-    transfers_of: Callable[[torch.device], Transfers]
+    transfers_of: Callable[[Device], Transfers]
 
 
 class Runner(Protocol):
@@ -331,4 +329,6 @@ def _runner(network: Served, pool: StatePool, transfers: Transfers, calls: Mappi
         return StepRunner(network, pool)
     if network.passes is None:
         return ChunkRunner(network, pool, transfers, calls)
+    from cellserve.service.engine.running.pass_runner import PassRunner  # which needs torch, as such a network does
+
     return PassRunner(network, network.passes, pool)

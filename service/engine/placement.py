@@ -5,7 +5,7 @@ Whoever asks must hold a lock: the choice of an implementation depends on the an
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from cellserve.models.implementations import INTERPRETED
 from cellserve.models.measuring.traffic import TrafficKind
@@ -14,15 +14,29 @@ from cellserve.service.engine.admission.workload import Workload
 from cellserve.service.engine.choice import Choice
 from cellserve.service.engine.facts import VersionKey
 from cellserve.service.engine.lane import Lane
+from cellserve.service.engine.preparation import Preparation, Unprepared, Way
 from cellserve.service.engine.running.at_once import AtOnce
 from cellserve.service.engine.sequence import Work
 from cellserve.service.errors import UnknownImplementation, UnsupportedImplementation
 
 
 class Placement:
-    """lanes, workloads: one of each worker. home: the worker that has all Python loops of this version."""
+    """lanes, workloads: one of each worker. home: the worker that has all Python loops of this version.
 
-    def __init__(self, lanes: Sequence[Lane], workloads: Sequence[Workload], home: int, at_once: AtOnce) -> None:
+    preparation: None where every way is ready. offer: told an implementation that will be.
+    """
+
+    def __init__(
+        self,
+        lanes: Sequence[Lane],
+        workloads: Sequence[Workload],
+        home: int,
+        at_once: AtOnce,
+        preparation: Preparation | None = None,
+        offer: Callable[[str], None] = lambda label: None,
+    ) -> None:
+        self.preparation = preparation
+        self._offer = offer
         self.lanes = tuple(lanes)
         self.at_once = at_once
         self._workloads = tuple(workloads)
@@ -36,7 +50,10 @@ class Placement:
         self._choices = tuple(Choice(by_kind) for _ in self.lanes)
 
     def implementation(self, work: Work, worker: int) -> str:
-        """What the work names, or what is best for it on this worker. Raises UnknownImplementation, UnsupportedImplementation."""
+        """What the work names, or what is best for it on this worker.
+
+        Raises UnknownImplementation, UnsupportedImplementation; Unprepared: the work's way is not ready.
+        """
         lane, label = self.lanes[worker], work.implementation
         if label is None:
             label = (
@@ -44,8 +61,19 @@ class Placement:
                 if self._choices
                 else lane.implementation
             )
+            if lane.network.implementations[label] is not None:  # found wrong since then
+                label = lane.network.default_implementation
         check_implementation(lane.key, lane.network, label)
+        if self.preparation is not None:
+            masked = work.mask is not None
+            if not self.preparation.is_ready(label, masked):
+                raise Unprepared(lane.key, Way(label, masked), self.prepare)
         return label
+
+    def prepare(self, way: Way) -> None:
+        """Makes it ready, if it is not. Any thread but one that others wait for; holds no lock."""
+        if self.preparation is not None:
+            self.preparation.prepare(way, self._offer)
 
     def place(self, work: Work) -> tuple[int, str]:
         """The worker with the least outstanding time steps, and the implementation. Raises as `implementation` does.

@@ -1,20 +1,25 @@
 """Where the recurrent states of active sequences live: one preallocated slab of float32, one row per sequence.
 
 A row is named by a handle that carries the row's generation, which changes at every release: a handle kept too long is
-refused and can never touch the next owner's state. free + used = all rows, always. Knows no sequences and no layers.
+refused and can never touch the next owner's state. free + used = all rows, always. In host memory a row's bytes are there without
+torch, which only tensors of them need. Knows no sequences and no layers.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-import torch
-from torch import Tensor
 
-from cellserve.models.numerics.uploads import indices
+from cellserve.models.devices import Device
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+_HOST = Device("cpu")
 
 
 class RowHandle(NamedTuple):
@@ -29,10 +34,13 @@ class StaleRow(RuntimeError):
 class StatePool:
     """`rows` rows of `width` float32 each, on `device`."""
 
-    def __init__(self, width: int, rows: int, device: torch.device | str = "cpu") -> None:
-        self._slab = torch.zeros(rows, width, dtype=torch.float32, device=device)
-        # The same memory: NumPy keeps the interpreter while it copies these few rows, torch hands it over at each operation.
-        self._host: npt.NDArray[np.float32] | None = self._slab.numpy() if self._slab.device.type == "cpu" else None
+    def __init__(self, width: int, rows: int, device: Device = _HOST) -> None:
+        self._width = width
+        self._device = device
+        # NumPy keeps the interpreter while it copies these few rows, torch hands it over at each operation.
+        self._host: npt.NDArray[np.float32] | None = np.zeros((rows, width), np.float32) if device.type == "cpu" else None
+        if self._host is None:
+            self._slab = _on_device(rows, width, device)
         self._bytes = memoryview(bytearray()) if self._host is None or width == 0 else self._host.data.cast("B")
         self._row_bytes = 4 * width
         self._generations = [0] * rows
@@ -45,7 +53,7 @@ class StatePool:
 
     @property
     def width(self) -> int:
-        return self._slab.shape[1]
+        return self._width
 
     @property
     def free(self) -> int:
@@ -70,6 +78,8 @@ class StatePool:
 
     def take(self, handles: Sequence[RowHandle]) -> Tensor:
         """Copies of these rows, in order: [len(handles), width]. StaleRow as in release."""
+        import torch
+
         if self._host is not None:
             return torch.from_numpy(self._host[self._rows_of(handles)])
         return self._slab.index_select(0, self._index(self._rows_of(handles)))
@@ -87,7 +97,7 @@ class StatePool:
         if self._generations[row] != generation:
             raise self._stale(row, generation)
         if self._host is None:
-            raise ValueError(f"the rows lie on {self._slab.device}, not in host memory")
+            raise ValueError(f"the rows lie on {self._device}, not in host memory")
         return self._bytes[row * self._row_bytes : (row + 1) * self._row_bytes]
 
     def _rows_of(self, handles: Sequence[RowHandle]) -> list[int]:
@@ -98,7 +108,17 @@ class StatePool:
         return [row for row, _ in handles]
 
     def _index(self, rows: list[int]) -> Tensor:
-        return indices(rows, self._slab.device)
+        import torch
+
+        from cellserve.models.numerics.uploads import indices
+
+        return indices(rows, torch.device(self._device))
 
     def _stale(self, row: int, generation: int) -> StaleRow:
         return StaleRow(f"row {row} was released: it is at generation {self._generations[row]}, not {generation}")
+
+
+def _on_device(rows: int, width: int, device: Device) -> Tensor:
+    import torch
+
+    return torch.zeros(rows, width, dtype=torch.float32, device=device)

@@ -14,8 +14,7 @@ from collections.abc import Callable
 from queue import SimpleQueue
 from threading import Event, Lock, Thread, current_thread
 
-import torch
-
+from cellserve.models.devices import Device
 from cellserve.service.engine.admission.admission import Admission
 from cellserve.service.engine.admission.appointments import Appointments
 from cellserve.service.engine.admission.workload import Workload
@@ -47,7 +46,7 @@ class Worker:
         on_death: Callable[[BaseException], None],
         clock: Callable[[], float],
         processor_clock: Callable[[], float],
-        transfers_of: Callable[[torch.device], Transfers],
+        transfers_of: Callable[[Device], Transfers],
         appointments: Appointments,
         core: int | None = None,
     ) -> None:
@@ -115,7 +114,6 @@ class Worker:
         self._flush()
 
     def _run(self) -> None:
-        torch.set_num_threads(1)
         try:
             if self._core is not None:
                 os.sched_setaffinity(0, {self._core})  # of this thread

@@ -11,6 +11,7 @@ from cellserve.models.description.described import Described
 from cellserve.models.description.state_layout import StateLayout
 from cellserve.models.description.tensor_shape import TensorShape
 from cellserve.service.engine.facts import VersionKey
+from cellserve.service.engine.preparation import Preparation
 from cellserve.service.registry.manifest import Manifest
 
 
@@ -18,7 +19,8 @@ from cellserve.service.registry.manifest import Manifest
 class LoadedVersion:
     """Everything the door needs to check a request against.
 
-    shapes: by tensor reference. implementations: label → None if offered, else the sentence why not.
+    shapes: by tensor reference. implementations: label → None if offered, else the sentence why not; as it is by now.
+    preparation: of its ways that are not proved yet, if any.
     """
 
     key: VersionKey
@@ -29,6 +31,7 @@ class LoadedVersion:
     implementations: Mapping[str, str | None]
     default_implementation: str
     causal: bool
+    preparation: Preparation | None = None
 
 
 class Lease:

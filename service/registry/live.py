@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from cellserve.models.errors import ModelError
 from cellserve.service.engine.facts import VersionKey
+from cellserve.service.engine.preparation import Preparation
 from cellserve.service.errors import ServiceError
 from cellserve.service.registry.lease import Lease, LoadedVersion
 from cellserve.service.registry.loading import failure_words
@@ -31,7 +32,9 @@ log = logging.getLogger(__name__)
 class Lanes(Protocol):
     """The part of the engine that the registry drives."""
 
-    def add_version(self, key: VersionKey, network: Served, implementation: str | None = None) -> None: ...
+    def add_version(
+        self, key: VersionKey, network: Served, implementation: str | None = None, preparation: Preparation | None = None
+    ) -> None: ...
 
     def remove_version(self, key: VersionKey) -> None: ...
 
@@ -150,7 +153,7 @@ class LiveVersions:
 
     def _bring_in(self, key: VersionKey) -> LoadedVersion:
         version, network = self._load(key)
-        self._engine.add_version(key, network, version.default_implementation)
+        self._engine.add_version(key, network, version.default_implementation, version.preparation)
         return version
 
     def _give_back(self, key: VersionKey, record: Record) -> None:

@@ -52,7 +52,7 @@ def require_servable(repository: Repository, key: VersionKey) -> Mapping[str, st
 def verify_version(repository: Repository, key: VersionKey, aliases: tuple[str, ...] = ()) -> Verdict:
     """Digest and golden pair, under every implementation."""
     try:
-        _, _, withdrawn = prove(repository, key, _DEVICE)
+        withdrawn = prove(repository, key, _DEVICE)
     except ModuleNotFoundError:
         raise
     except Exception as error:  # whatever it is, it would fail a server in the same way

@@ -8,6 +8,7 @@ from cellserve.models.network import Network
 from cellserve.service.engine.asker import Asker
 from cellserve.service.engine.batch import Delivery
 from cellserve.service.engine.facts import VersionKey
+from cellserve.service.engine.preparation import Preparation
 from cellserve.service.engine.sequence import Work
 from cellserve.service.errors import Overloaded
 
@@ -27,7 +28,9 @@ class StandIn:
     def turn_away(self) -> Overloaded:
         return Overloaded("more requests come than can be read")
 
-    def add_version(self, key: VersionKey, network: Network, implementation: str | None = None) -> None:
+    def add_version(
+        self, key: VersionKey, network: Network, implementation: str | None = None, preparation: Preparation | None = None
+    ) -> None:
         """Every version is served alike."""
 
     def remove_version(self, key: VersionKey) -> None:

@@ -51,7 +51,11 @@ class Workload:
         return _random_weights(self.spec())
 
     def network(self) -> Network:
-        return Network(self.spec(), self.weights())
+        """Warm, as a server's is: what makes a kernel is in no measurement."""
+        network = Network(self.spec(), self.weights())
+        for label in network.offered:
+            network.warm_up(label)
+        return network
 
     def sequences(self, count: int) -> list[np.ndarray]:
         """Each [T, features] float32; lengths lognormal around the mean, or uniform where the mean is the middle of the range."""

@@ -43,7 +43,7 @@ from cellserve.models.description.layers.stepwise import (
     UnitNormalizationLayer,
 )
 from cellserve.models.description.layers.windowed import Conv1dLayer, Cropping1dLayer, Padding1dLayer, Pooling1dLayer
-from cellserve.models.numerics.cells.table import CELLS
+from cellserve.models.implementations.library_kernels import TORCH
 
 Options = list[list[Layer]]
 VOCABULARY = 7
@@ -125,7 +125,7 @@ def recurrent_layers(draw: Draw, name: str, source: str, *, fusable: bool, causa
         "mask_rule": draw(st.sampled_from((*RULES, "zero_or_empty") if fusable else ALL_RULES)),
         "go_backwards": not causal and draw(st.booleans()),
     }
-    kinds = [kind for kind in RECURRENT if not fusable or CELLS[kind].torch is not None]
+    kinds = [kind for kind in RECURRENT if not fusable or kind in TORCH]
     return RECURRENT[draw(st.sampled_from(kinds))](draw, common, fusable)
 
 

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from cellserve.models.description.layers.cells import GruLayer, LstmLayer, SimpleDeepRnnLayer, SimpleRnnLayer
 from cellserve.models.description.layers.recurrent import RecurrentLayer
 from cellserve.models.graph import Graph
-from cellserve.models.implementations import IMPLEMENTATIONS, LABELS, RecurrentKernel
+from cellserve.models.implementations import IMPLEMENTATIONS, LABELS
+from cellserve.models.implementations.kernel import RecurrentKernel
 from cellserve.models.numerics.row_lengths import RowLengths
 from tests.models.drawn_layers import RULES, recurrent_layers
 from tests.models.networks import agree, chain, random_weights
@@ -22,7 +23,7 @@ WIDTH = 3
 def kernels(layer: RecurrentLayer) -> dict[str, RecurrentKernel]:
     spec = chain(layer)
     labels = [label for label in LABELS if IMPLEMENTATIONS[label].unsupported(layer) is None]
-    graph = Graph.prepare(spec, random_weights(spec), CPU, labels)
+    graph = Graph.prepare(spec, random_weights(spec), CPU)
     return {label: graph.kernels[label, layer.name] for label in labels}
 
 

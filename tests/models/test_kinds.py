@@ -144,7 +144,7 @@ def network(members: Sequence[Layer]) -> ModelSpec:
 
 
 def by_network(model: ModelSpec, x: Any, mask: Any, lengths: Sequence[int]) -> dict[str, Value]:
-    graph = Graph.prepare(model, random_weights(model), torch.device("cpu"), ["2"])
+    graph = Graph.prepare(model, random_weights(model), torch.device("cpu"))
     rows = RowLengths(lengths, TIME_STEPS, torch.device("cpu"))
     values = {"x": Value(torch.tensor(x.swapaxes(0, 1)), rows, torch.tensor(mask.T))}
     with torch.inference_mode():

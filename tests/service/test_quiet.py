@@ -15,7 +15,7 @@ OWN = Path(".cache/cellserve")
 SESSION = """
 from onnx import TensorProto, helper
 from cellserve.models.implementations.onnxruntime.graph import Piece, model
-from cellserve.models.implementations.onnxruntime.recurrence import new_session
+from cellserve.models.implementations.onnxruntime.session import new_session
 one = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [1]) for name in "xy"]
 new_session(model(Piece((helper.make_node("Abs", ["x"], ["y"]),), {}), one[:1], one[1:]))
 """

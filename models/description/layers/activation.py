@@ -1,10 +1,16 @@
-"""The named activations of a description. Knows no layer."""
+"""The named activations of a description, and which of them take a number. Knows no layer.
+
+Defaults of `alpha` are those of the framework that has the name.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, ClassVar, Final, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, SerializerFunctionWrapHandler, model_serializer, model_validator
+
+from cellserve.models.errors import InvalidSpec
 
 ActivationName = Literal[
     "linear",
@@ -41,6 +47,25 @@ ActivationName = Literal[
 ]
 WITH_BETA: Final = ("affine", "scaled_tanh", "clipped_affine")
 
+_DEFAULT_ALPHAS: Final[Mapping[str, float]] = {
+    "leaky_relu": 0.2,
+    "thresholded_relu": 1.0,
+    "elu": 1.0,
+    "celu": 1.0,
+    "soft_shrink": 0.5,
+    "hard_shrink": 0.5,
+    "squareplus": 4.0,
+}
+
+
+def takes_alpha(name: str) -> bool:
+    return name in _DEFAULT_ALPHAS
+
+
+def default_alpha(name: str) -> float:
+    """Of an activation that takes one. Raises KeyError for any other."""
+    return _DEFAULT_ALPHAS[name]
+
 
 class Frozen(BaseModel):
     """Part of a description. Its JSON may be written without what is at its default (`exclude_defaults`), but for `always_told`.
@@ -75,6 +100,11 @@ class Activation(Frozen):
             needs = "needs an alpha and a beta" if self.name in WITH_BETA else "takes no beta"
             raise ValueError(f"activation {self.name!r} {needs}; alpha is {self.alpha}, beta {self.beta}")
         return self
+
+    def check(self) -> None:
+        """Raises InvalidSpec: an `alpha` for a function that has none."""
+        if self.alpha is not None and not takes_alpha(self.name) and self.name not in WITH_BETA:
+            raise InvalidSpec(f"activation {self.name!r} takes no alpha, but {self.alpha} was given")
 
     @classmethod
     def of(cls, value: object) -> object:

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from cellserve.models.description.layers.activation import Activation
-from cellserve.models.numerics.activations import default_alpha
+from cellserve.models.description.layers.activation import Activation, default_alpha
 
 OnnxActivation = tuple[str, float | None, float | None]  # name, alpha, beta; None where it has no such parameter
 

@@ -25,6 +25,7 @@ from cellserve.models.implementations.onnxruntime import graph as onnx_graph
 from cellserve.models.implementations.onnxruntime import plain as onnx_plain
 from cellserve.models.implementations.onnxruntime import scan as onnx_scan
 from cellserve.models.implementations.onnxruntime.builder import GraphBuilder
+from cellserve.models.implementations.own_arrays import own_arrays
 from cellserve.models.spec import LayerSpec, ModelSpec
 
 Array = NDArray[np.float32]
@@ -37,7 +38,7 @@ NEW_STATE: Final = "new_state"  # [1, B, width]
 
 
 def obstacle(spec: ModelSpec, plan: CausalPlan) -> str | None:
-    """None, or why this network cannot be one ONNX model. onnxruntime.unsupported lets each of its recurrent layers through."""
+    """None, or why this network cannot be one ONNX model. refusals.by_onnxruntime lets each of its recurrent layers through."""
     if plan.obstacle is not None:
         return plan.obstacle
     if any(entry.kind == "ids" and entry.name in spec.outputs for entry in spec.inputs):
@@ -87,10 +88,7 @@ class _Chunk:
         self._columns = StateLayout.of(spec).columns
         self._read = frozenset((*spec.outputs, *(reference for layer in spec.layers for reference in layer.inputs)))
         self._graph = GraphBuilder()
-        self._own: dict[str, dict[str, Array]] = {layer.name: {} for layer in spec.layers}
-        for name, array in weights.items():
-            layer_name, _, part = name.rpartition(".")
-            self._own[layer_name][part] = array
+        self._own = own_arrays(spec.layers, weights)
 
     def serialized(self) -> bytes:
         entry = self._spec.inputs[0]

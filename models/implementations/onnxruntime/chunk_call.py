@@ -68,9 +68,13 @@ class ChunkCall:
     def of(
         cls, spec: ModelSpec, plan: CausalPlan, shapes: Mapping[str, TensorShape], weights: Mapping[str, Array]
     ) -> ChunkCall | None:
-        """None where ONNX cannot say the whole of it. Every recurrent layer must be one that onnxruntime can run."""
+        """None where ONNX cannot say the whole of it. Every recurrent layer must be one that onnxruntime can run.
+
+        ONNX Runtime is imported here, and nothing else that computes.
+        """
         from cellserve.models.implementations.onnxruntime import chunk as onnx_chunk
-        from cellserve.models.implementations.onnxruntime.recurrence import new_session, scanned_from
+        from cellserve.models.implementations.onnxruntime.scan import scanned_from
+        from cellserve.models.implementations.onnxruntime.session import new_session
 
         if onnx_chunk.obstacle(spec, plan) is not None:
             return None
@@ -93,17 +97,19 @@ class ChunkCall:
         plan: CausalPlan,
         shapes: Mapping[str, TensorShape],
         weights: Mapping[str, Array],
-        layers: Mapping[str, PackedLayer],
-    ) -> ChunkCall | None:
-        """None where the packed kernel cannot do the whole of it. layers: every recurrent layer, packed, by name."""
+    ) -> tuple[ChunkCall, Mapping[str, PackedLayer]] | None:
+        """With every recurrent layer, packed, by name. None where the packed kernel cannot do the whole of it."""
+        from cellserve.models.implementations.own_arrays import own_arrays
         from cellserve.models.implementations.packed import library, operations
         from cellserve.models.implementations.packed.chunk import PackedChunk
+        from cellserve.models.implementations.packed.layer import PackedLayer
 
         if library.missing() is not None or operations.obstacle(spec, plan) is not None:
             return None
-        return cls(
-            {1: PackedChunk(spec, plan, shapes, weights, layers)}, (), _any_vector(spec, shapes), _masked(spec), pads=False
-        )
+        own = own_arrays(spec.layers, weights)
+        layers = {layer.name: PackedLayer(library.loaded(), layer, own[layer.name]) for layer in spec.recurrent_layers}
+        chunk = PackedChunk(spec, plan, shapes, weights, layers)
+        return cls({1: chunk}, (), _any_vector(spec, shapes), _masked(spec), pads=False), layers
 
     @property
     def masks(self) -> bool:

@@ -17,8 +17,8 @@ from onnx import NodeProto, TensorProto, ValueInfoProto, helper, numpy_helper
 from cellserve.models.description import gate_order
 from cellserve.models.description.layers.cells import GruLayer, LstmLayer, SimpleRnnLayer
 from cellserve.models.description.layers.recurrent import RecurrentLayer
+from cellserve.models.implementations.library_kernels import onnx_operator
 from cellserve.models.implementations.onnxruntime.activations import onnx_activation
-from cellserve.models.numerics.cells.table import onnx_operator
 
 Array = NDArray[np.float32]
 
@@ -56,7 +56,7 @@ def piece(
 
 
 def serialized(layer: RecurrentLayer, weights: Mapping[str, Array]) -> bytes:
-    """The model of a layer that onnxruntime.unsupported lets through; `weights`: its canonical arrays."""
+    """The model of a layer that refusals.by_onnxruntime lets through; `weights`: its canonical arrays."""
     states = state_names(layer)
     width, units = len(weights["kernel"]), layer.units
     made = piece(layer, weights, (INPUTS, LENGTHS, *(i for i, _ in states)), (OUTPUTS, *(o for _, o in states)))

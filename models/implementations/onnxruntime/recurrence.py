@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -22,50 +21,24 @@ from torch import Tensor
 from cellserve.models.description.layers.recurrent import RecurrentLayer
 from cellserve.models.implementations.compaction import CompactingKernel, RaggedCall
 from cellserve.models.implementations.kernel import RecurrentKernel
-from cellserve.models.implementations.onnxruntime.activations import IN_VECTORS, KNOWN
-from cellserve.models.numerics.cells.table import onnx_operator
+from cellserve.models.implementations.onnxruntime import graph as onnx_graph
+from cellserve.models.implementations.onnxruntime import scan as onnx_scan
+from cellserve.models.implementations.onnxruntime.session import new_session
+from cellserve.models.implementations.refusals import by_onnxruntime
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
 
-_SCANNED_NUMBERS = 1000  # rows times units: below, a scan's own cost for each step outweighs what it saves
-
-
-def unsupported(layer: RecurrentLayer) -> str | None:
-    if missing := [name for name in ("onnxruntime", "onnx") if find_spec(name) is None]:
-        return f"{missing[0]} is not installed"
-    try:
-        operator = onnx_operator(layer)
-    except ValueError as error:
-        return str(error)
-    if layer.mask_rule == "reset":
-        return "a masked step resets its state; ONNX's operators compute without masks"
-    if (what := operator.lacks(layer)) is not None:
-        return what
-    for option, function in layer.functions.items():
-        if function.name not in KNOWN:
-            return f"its {option} is {function.name}; ONNX's recurrent operators do not have it"
-    return None
-
 
 def prepare(layer: RecurrentLayer, weights: Mapping[str, Tensor]) -> RecurrentKernel:
-    """Raises ValueError for a layer that `unsupported` refuses."""
-    if (what := unsupported(layer)) is not None:
+    """Raises ValueError for a layer that refusals.by_onnxruntime refuses."""
+    if (what := by_onnxruntime(layer)) is not None:
         raise ValueError(what)
     arrays = {name: tensor.numpy(force=True) for name, tensor in weights.items()}
     call: RaggedCall = OnnxCall.of(layer, arrays)
-    if (rows := scanned_from(layer)) is not None:
+    if (rows := onnx_scan.scanned_from(layer)) is not None:
         call = SizedCall(call, ScanCall.of(layer, arrays), rows)
     return CompactingKernel.of(layer, call)
-
-
-def scanned_from(layer: RecurrentLayer) -> int | None:
-    """The number of rows from which on a scan is faster than the layer's own operator; None if it never is."""
-    from cellserve.models.implementations.onnxruntime import scan as onnx_scan
-
-    if all(function.name in IN_VECTORS for function in layer.functions.values()) or not onnx_scan.can_scan(layer):
-        return None
-    return _SCANNED_NUMBERS // layer.units + 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +51,6 @@ class OnnxCall:
 
     @classmethod
     def of(cls, layer: RecurrentLayer, weights: Mapping[str, NDArray[np.float32]]) -> OnnxCall:
-        from cellserve.models.implementations.onnxruntime import graph as onnx_graph
-
         states = onnx_graph.state_names(layer)
         return cls(
             new_session(onnx_graph.serialized(layer, weights)),
@@ -110,9 +81,6 @@ class ScanCall:
 
     @classmethod
     def of(cls, layer: RecurrentLayer, weights: Mapping[str, NDArray[np.float32]]) -> ScanCall:
-        from cellserve.models.implementations.onnxruntime import graph as onnx_graph
-        from cellserve.models.implementations.onnxruntime import scan as onnx_scan
-
         states = onnx_scan.state_names(layer)
         return cls(
             new_session(onnx_scan.serialized(layer, weights)),
@@ -150,15 +118,3 @@ class SizedCall:
         states: tuple[Tensor, ...],
     ) -> tuple[Tensor, tuple[Tensor, ...]]:
         return (self.few if len(lengths) < self.many_rows else self.many)(inputs, lengths, states)
-
-
-def new_session(model: bytes) -> InferenceSession:
-    """On the calling thread alone; no plans kept per shape, because chunks come in all shapes."""
-    from onnxruntime import InferenceSession, SessionOptions
-
-    options = SessionOptions()
-    options.intra_op_num_threads = 1
-    options.inter_op_num_threads = 1
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    options.enable_mem_pattern = False
-    return InferenceSession(model, options, providers=["CPUExecutionProvider"])

@@ -19,10 +19,11 @@ from cellserve.models.description.layers.activation import Activation
 from cellserve.models.description.layers.cells import GruLayer, LstmLayer, SimpleRnnLayer
 from cellserve.models.description.layers.layer import Layer
 from cellserve.models.description.layers.recurrent import RecurrentLayer
-from cellserve.models.implementations.onnxruntime.activations import NO_OPERATOR, onnx_activation
+from cellserve.models.implementations.onnxruntime.activations import IN_VECTORS, NO_OPERATOR, onnx_activation
 from cellserve.models.implementations.onnxruntime.graph import INPUTS, Array, Piece, model, tensor
 
 LSTM_GATES: Final = ("i", "f", "o", "c")  # so that those with one activation stand together
+_FEWEST_NUMBERS: Final = 1000  # rows times units: below, a scan's own cost for each step outweighs what it saves
 
 
 def state_names(layer: RecurrentLayer) -> tuple[tuple[str, str, str], ...]:
@@ -39,8 +40,15 @@ def can_scan(layer: RecurrentLayer) -> bool:
     return type(layer) in _BODIES and not (isinstance(layer, LstmLayer) and layer.peepholes)
 
 
+def scanned_from(layer: RecurrentLayer) -> int | None:
+    """The number of rows from which on a scan is faster than the layer's own operator; None if it never is."""
+    if all(function.name in IN_VECTORS for function in layer.functions.values()) or not can_scan(layer):
+        return None
+    return _FEWEST_NUMBERS // layer.units + 1
+
+
 def serialized(layer: RecurrentLayer, weights: Mapping[str, Array]) -> bytes:
-    """Of a layer without peepholes and clips that onnxruntime.unsupported lets through; `weights`: its canonical arrays."""
+    """Of a layer without peepholes and clips that refusals.by_onnxruntime lets through; `weights`: its canonical arrays."""
     states, units = state_names(layer), layer.units
     made = piece(
         layer,

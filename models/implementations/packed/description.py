@@ -12,10 +12,9 @@ from typing import ClassVar, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from cellserve.models.description.layers.activation import Activation
+from cellserve.models.description.layers.activation import Activation, default_alpha, takes_alpha
 from cellserve.models.description.layers.cells import GruLayer, LstmLayer, MinGruLayer, SimpleRnnLayer
 from cellserve.models.description.layers.recurrent import RecurrentLayer
-from cellserve.models.numerics.activations import default_alpha, takes_alpha
 
 Array = NDArray[np.float32]
 

@@ -29,6 +29,7 @@ from cellserve.models.description.shapes import infer_shapes
 from cellserve.models.description.state_layout import SEEN, StateLayout
 from cellserve.models.description.tensor_shape import TensorShape
 from cellserve.models.implementations.masked_steps import masks
+from cellserve.models.implementations.own_arrays import own_arrays
 from cellserve.models.implementations.packed.description import FUNCTIONS, Array, Function
 from cellserve.models.spec import LayerSpec, ModelSpec
 
@@ -78,7 +79,7 @@ class ChunkCallDescription(ctypes.Structure):
 
 
 def obstacle(spec: ModelSpec, plan: CausalPlan) -> str | None:
-    """None, or why this network cannot be one call. packed.unsupported lets each of its recurrent layers through."""
+    """None, or why this network cannot be one call. refusals.by_packed lets each of its recurrent layers through."""
     if plan.obstacle is not None:
         return plan.obstacle
     if any(entry.kind == "ids" and entry.name in spec.outputs for entry in spec.inputs):
@@ -120,10 +121,7 @@ class Operations:
         self._tensors = [TensorDescription(spec.inputs[0].width or 1, 1)]
         self._number = {spec.inputs[0].name: 0}
         self._made: list[OperationDescription] = []
-        self._own: dict[str, dict[str, Array]] = {layer.name: {} for layer in spec.layers}
-        for name, array in weights.items():
-            layer_name, _, part = name.rpartition(".")
-            self._own[layer_name][part] = array
+        self._own = own_arrays(spec.layers, weights)
         for layer in (*plan.body, *plan.head):
             self._add(layer)
         self.operations = (OperationDescription * len(self._made))(*self._made)

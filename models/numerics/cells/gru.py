@@ -10,13 +10,12 @@ from functools import partial
 from typing import Final
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from cellserve.models.description import gate_order
 from cellserve.models.description.layers.cells import GruLayer, MinGruLayer
 from cellserve.models.description.layers.layer import Layer
 from cellserve.models.numerics.activations import Elementwise, resolve, within
-from cellserve.models.numerics.cells.cell import Cell, Gates, OnnxOperator, Recurrent, States, Step, TorchKernel, wrong_function
+from cellserve.models.numerics.cells.cell import Cell, Gates, Recurrent, States, Step
 
 GATES: Final = range(3)
 UPDATE_RESET: Final = range(2)
@@ -87,24 +86,4 @@ def _min_gru_step(layer: MinGruLayer, weights: Mapping[str, Tensor]) -> Step:
     return partial(min_gru, activation=resolve(layer.activation), recurrent_activation=resolve(layer.recurrent_activation))
 
 
-def _torch_lacks(layer: GruLayer) -> str | None:
-    if (wrong := wrong_function(layer, {"activation": ("tanh",), "recurrent_activation": ("sigmoid",)})) is not None:
-        return wrong
-    if layer.gate_clip is not None:
-        return "it clips its gates; torch's gru kernel does not"
-    return None if layer.reset_after else "its reset gate acts before the product; torch's gru kernel has it after"
-
-
-CELLS: Final[Mapping[type[Layer], Cell]] = {
-    GruLayer: Cell(
-        _step,
-        TorchKernel(
-            lambda inputs, layer, options: nn.GRU(inputs, layer.units, **options),
-            gate_order.GRU_TORCH,
-            packed_cost=1.2,
-            lacks=_torch_lacks,
-        ),
-        OnnxOperator("GRU", gate_order.GRU_ONNX, ("recurrent_activation", "activation"), lambda layer: None),
-    ),
-    MinGruLayer: Cell(_min_gru_step),
-}
+CELLS: Final[Mapping[type[Layer], Cell]] = {GruLayer: _step, MinGruLayer: _min_gru_step}

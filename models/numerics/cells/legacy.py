@@ -113,4 +113,4 @@ def _simple_deep_rnn_step(layer: SimpleDeepRnnLayer, weights: Mapping[str, Tenso
     return partial(simple_deep_rnn, activation=activation, recurrent_activation=recurrent_activation, depth=layer.depth)
 
 
-CELLS: Final[Mapping[type[Layer], Cell]] = {JzsLayer: Cell(_jzs_step), SimpleDeepRnnLayer: Cell(_simple_deep_rnn_step)}
+CELLS: Final[Mapping[type[Layer], Cell]] = {JzsLayer: _jzs_step, SimpleDeepRnnLayer: _simple_deep_rnn_step}

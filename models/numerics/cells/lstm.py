@@ -10,13 +10,12 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Final
 
-from torch import Tensor, nn
+from torch import Tensor
 
-from cellserve.models.description import gate_order
 from cellserve.models.description.layers.cells import LstmLayer
 from cellserve.models.description.layers.layer import Layer
 from cellserve.models.numerics.activations import Elementwise, resolve, within
-from cellserve.models.numerics.cells.cell import Cell, Gates, OnnxOperator, Recurrent, States, Step, TorchKernel, wrong_function
+from cellserve.models.numerics.cells.cell import Cell, Gates, Recurrent, States, Step
 
 GATES: Final = range(4)
 
@@ -95,39 +94,4 @@ def _step(layer: LstmLayer, weights: Mapping[str, Tensor]) -> Step:
     )
 
 
-def _torch_lacks(layer: LstmLayer) -> str | None:
-    if (wrong := wrong_function(layer, {"activation": ("tanh",), "recurrent_activation": ("sigmoid",)})) is not None:
-        return wrong
-    if layer.output_activation is not None:
-        return "it has an output_activation; torch's lstm kernel takes tanh for both"
-    if layer.peepholes:
-        return "it has peepholes; torch's lstm kernel has none"
-    if layer.cell_clip is not None or layer.projection_clip is not None:
-        return "it clips its state; torch's lstm kernel does not"
-    if layer.gate_clip is not None:
-        return "it clips its gates; torch's lstm kernel does not"
-    if (layer.projection_units or 0) >= layer.units:
-        return f"its projection_units are not fewer than its {layer.units} units, as torch's lstm kernel needs"
-    return None
-
-
-def _onnx_lacks(layer: LstmLayer) -> str | None:
-    if layer.projection_units is not None:
-        return "it has a projection; ONNX's LSTM has none"
-    if layer.cell_clip is not None:
-        return "it clips its state; ONNX's LSTM clips what goes into the activations"
-    return None
-
-
-CELLS: Final[Mapping[type[Layer], Cell]] = {
-    LstmLayer: Cell(
-        _step,
-        TorchKernel(
-            lambda inputs, layer, options: nn.LSTM(inputs, layer.units, proj_size=layer.projection_units or 0, **options),
-            gate_order.LSTM_TORCH,
-            packed_cost=2.5,  # oneDNN's LSTM takes no packed rows
-            lacks=_torch_lacks,
-        ),
-        OnnxOperator("LSTM", gate_order.LSTM_ONNX, ("recurrent_activation", "activation", "output_activation"), _onnx_lacks),
-    )
-}
+CELLS: Final[Mapping[type[Layer], Cell]] = {LstmLayer: _step}

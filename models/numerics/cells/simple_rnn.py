@@ -6,13 +6,12 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Final
 
-from torch import Tensor, nn
+from torch import Tensor
 
-from cellserve.models.description import gate_order
 from cellserve.models.description.layers.cells import SimpleRnnLayer
 from cellserve.models.description.layers.layer import Layer
 from cellserve.models.numerics.activations import Elementwise, resolve, within
-from cellserve.models.numerics.cells.cell import Cell, Gates, OnnxOperator, Recurrent, States, Step, TorchKernel, wrong_function
+from cellserve.models.numerics.cells.cell import Cell, Gates, Recurrent, States, Step
 
 GATES: Final = range(1)
 
@@ -48,27 +47,4 @@ def _step(layer: SimpleRnnLayer, weights: Mapping[str, Tensor]) -> Step:
     )
 
 
-def _torch_lacks(layer: SimpleRnnLayer) -> str | None:
-    if layer.combine != "add":
-        return "it multiplies where torch's simple_rnn kernel adds"
-    if layer.gate_clip is not None:
-        return "it clips what goes into its activation; torch's simple_rnn kernel does not"
-    return wrong_function(layer, {"activation": ("tanh", "relu")})
-
-
-def _onnx_lacks(layer: SimpleRnnLayer) -> str | None:
-    return None if layer.combine == "add" else "it multiplies where ONNX's RNN adds"
-
-
-CELLS: Final[Mapping[type[Layer], Cell]] = {
-    SimpleRnnLayer: Cell(
-        _step,
-        TorchKernel(
-            lambda inputs, layer, options: nn.RNN(inputs, layer.units, nonlinearity=layer.activation.name, **options),
-            gate_order.SIMPLE_RNN,
-            packed_cost=1.2,
-            lacks=_torch_lacks,
-        ),
-        OnnxOperator("RNN", gate_order.SIMPLE_RNN, ("activation",), _onnx_lacks),
-    )
-}
+CELLS: Final[Mapping[type[Layer], Cell]] = {SimpleRnnLayer: _step}

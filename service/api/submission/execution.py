@@ -11,9 +11,11 @@ from cellserve.service.api.calls import CURRENT
 from cellserve.service.api.overload.turnstile import Turnstile
 from cellserve.service.api.submission.inbox import Inbox
 from cellserve.service.api.submission.microbatcher import Microbatcher
+from cellserve.service.api.submission.preparations import Preparations
 from cellserve.service.api.submission.requests_at_door import RequestsAtDoor
 from cellserve.service.engine.asker import ANYBODY, Asker
 from cellserve.service.engine.batch import Delivery
+from cellserve.service.engine.preparation import Unprepared
 from cellserve.service.engine.sequence import Work
 from cellserve.service.errors import Draining, ServiceError
 
@@ -44,6 +46,7 @@ class Execution:
         self.at_door = RequestsAtDoor()
         self.turnstile = Turnstile()
         self._microbatcher = Microbatcher(engine.run_at_once, self.at_door, inbox.loop)
+        self._preparations = Preparations()
         self._closed: ServiceError | None = None
         self._closing = asyncio.Event()
         self._leaving = False
@@ -103,6 +106,14 @@ class Execution:
         Raises what the engine says of the first row that is refused or fails. Then, and when the caller is cancelled, every
         other row is cancelled too.
         """
+        while True:
+            try:
+                return await self._run(works, live)
+            except Unprepared as missing:  # nothing was taken
+                await self._preparations.prepare(missing)
+
+    async def _run(self, works: Sequence[Work], live: bool) -> list[Delivery]:
+        """Raises Unprepared too, as the engine does."""
         self.require_open()
         now = time.monotonic()
         alone = self._microbatcher.alone(now)

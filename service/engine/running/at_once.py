@@ -64,9 +64,19 @@ class AtOnce:
         self._dtype = input_dtype(network)
         self._layout = network.state_layout
         self._per_step = [network.shapes[reference].sequence for reference in network.spec.outputs]
-        self._calls = dict(calls) if longest_seconds > 0 else {}
-        self._short = {label: _short(call, longest_seconds, alone_seconds) for label, call in self._calls.items()}
-        self.longest_steps = max((short.most_alone for short in self._short.values()), default=0)
+        self._longest_seconds, self._alone_seconds = longest_seconds, alone_seconds
+        self._calls: dict[str, MeasuredCall] = {}
+        self._short: dict[str, _Short] = {}
+        self.longest_steps = 0
+        for label, call in calls.items():
+            self.add(label, call)
+
+    def add(self, implementation: str, call: MeasuredCall) -> None:
+        """Takes what is short under an implementation that the network offers from now on, too. Any thread."""
+        if self._longest_seconds > 0:
+            short = self._short[implementation] = _short(call, self._longest_seconds, self._alone_seconds)
+            self._calls[implementation] = call
+            self.longest_steps = max(self.longest_steps, short.most_alone)
 
     def takes(self, works: Sequence[Work], implementation: str, alone: bool) -> bool:
         """Whether each of `works`, the rows of one request, is short, and all of them together are not long.

@@ -14,14 +14,16 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from cellserve.models.devices import Device
+
 
 class CudaTransfers:
     """Transfers (transfers.py says what each method is)."""
 
     deferred = True
 
-    def __init__(self, device: torch.device) -> None:
-        self._device = device
+    def __init__(self, device: Device) -> None:
+        self._device = torch.device(device)
 
     def upload(self, staged: Tensor) -> Tensor:
         return staged.pin_memory().to(self._device, non_blocking=True)

@@ -6,7 +6,7 @@ Knows no traffic.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Any, Final, NamedTuple
 
@@ -34,9 +34,15 @@ def input_dtype(network: Served) -> np.dtype[Any]:
     return np.dtype(np.int64 if network.spec.inputs[0].kind == "ids" else np.float32)
 
 
-def measured_calls(network: Served, processor_clock: Callable[[], float]) -> dict[str, MeasuredCall]:
-    """By the label of the implementation; nothing of a network that is not causal. Takes some calls of each."""
-    calls = {label: network.chunk_call(label) for label in network.offered} if network.causal else {}
+def measured_calls(
+    network: Served, processor_clock: Callable[[], float], labels: Sequence[str] | None = None
+) -> dict[str, MeasuredCall]:
+    """By the label of the implementation; nothing of a network that is not causal. Takes some calls of each.
+
+    labels: of the offered; None for all of them.
+    """
+    wanted = network.offered if labels is None else labels
+    calls = {label: network.chunk_call(label) for label in wanted} if network.causal else {}
     return {label: _measured(network, call, processor_clock) for label, call in calls.items() if call is not None}
 
 

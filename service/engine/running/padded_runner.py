@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from cellserve.models.devices import Device
 from cellserve.models.network import Network
 from cellserve.models.state import RecurrentState
 from cellserve.service.engine.batch import Batch
@@ -21,13 +22,14 @@ from cellserve.service.engine.running.transfers import Transfers
 from cellserve.service.engine.sequence import Sequence
 from cellserve.service.engine.state_pool import RowHandle, StatePool
 
-_HOST = torch.device("cpu")
+_HOST = Device("cpu")
 
 
 class PaddedRunner:
-    """One causal network over one state pool."""
+    """One causal network over one state pool. To be made on the thread that runs it: there torch computes on this one alone."""
 
     def __init__(self, network: Network, pool: StatePool, transfers: Transfers) -> None:
+        torch.set_num_threads(1)
         self._network = network
         self._pool = pool
         self._transfers = transfers

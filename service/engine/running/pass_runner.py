@@ -32,6 +32,7 @@ class PassRunner:
     def __init__(self, network: Network, passes: PassNetwork, pool: StatePool) -> None:
         self._layout = network.state_layout
         self._device = network.device
+        self._begun = False
         self._passes = passes
         self._pool = pool
         self._whole = WholeRunner(network)
@@ -39,6 +40,9 @@ class PassRunner:
 
     def run(self, batch: Batch) -> None:
         """Advances every sequence of the batch; newcomers get a row, those that end keep their outputs (and state, if wanted)."""
+        if not self._begun:
+            torch.set_num_threads(1)  # of this thread
+            self._begun = True
         if batch.whole:
             self._whole.run(batch)
         else:
@@ -53,7 +57,7 @@ class PassRunner:
         handles = [sequence.row for sequence in batch.sequences if sequence.row is not None]
         memories = [sequence.memory for sequence in batch.sequences if sequence.memory is not None]
         starts = [sequence.place for sequence in batch.sequences]
-        chunk = gather(self._passes.passes[index], memories, starts, batch.lengths, self._stage, self._device)
+        chunk = gather(self._passes.passes[index], memories, starts, batch.lengths, self._stage, torch.device(self._device))
         state = RecurrentState(self._layout, self._pool.take(handles))
         made, state = self._passes.advance(
             index, chunk, state, implementation=batch.implementation, ended_states=batch.ended_states

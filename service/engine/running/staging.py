@@ -14,13 +14,15 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from cellserve.models.devices import Device
+
 
 class TimeMajorBuffer:
     """One input's staging memory. What `stage` returns is valid until the next call."""
 
-    def __init__(self, dtype: npt.DTypeLike, device: torch.device) -> None:
+    def __init__(self, dtype: npt.DTypeLike, device: Device | torch.device) -> None:
         self._memory = np.zeros(0, dtype)
-        self._device = device
+        self._device = torch.device(device)
 
     def stage(self, rows: Sequence[npt.NDArray[np.generic]], steps: int) -> Tensor:
         """rows: each [length ≤ steps, *features]. Returns [steps, len(rows), *features] on the device."""

@@ -6,13 +6,14 @@ with a mark that was set after it. Knows no batch and no network.
 
 from __future__ import annotations
 
-from typing import Any, Protocol, Self
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 import numpy.typing as npt
-import torch
-from torch import Tensor
 
-from cellserve.service.engine.running.cuda_transfers import CudaTransfers
+from cellserve.models.devices import Device
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 class Mark(Protocol):
@@ -62,5 +63,9 @@ class HostTransfers:
         raise ValueError("in host memory everything is there at once; there is nothing to wait for")
 
 
-def transfers_of(device: torch.device) -> Transfers:
-    return CudaTransfers(device) if device.type == "cuda" else HostTransfers()
+def transfers_of(device: Device) -> Transfers:
+    if device.type != "cuda":
+        return HostTransfers()
+    from cellserve.service.engine.running.cuda_transfers import CudaTransfers
+
+    return CudaTransfers(device)

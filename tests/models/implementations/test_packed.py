@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from cellserve.models.description.causal_plan import causal_plan
-from cellserve.models.description.layers.activation import WITH_BETA, Activation, ActivationName
+from cellserve.models.description.layers.activation import WITH_BETA, Activation, ActivationName, takes_alpha
 from cellserve.models.description.layers.cells import (
     GruLayer,
     JzsLayer,
@@ -28,12 +28,13 @@ from cellserve.models.description.layers.stepwise import DenseLayer
 from cellserve.models.description.shapes import infer_shapes
 from cellserve.models.graph import Graph
 from cellserve.models.implementations import IMPLEMENTATIONS
-from cellserve.models.implementations.packed import library, unsupported
+from cellserve.models.implementations.packed import library
 from cellserve.models.implementations.packed.chunk import PackedChunk
 from cellserve.models.implementations.packed.description import FUNCTIONS, obstacle
 from cellserve.models.implementations.packed.layer import PackedLayer
+from cellserve.models.implementations.refusals import by_packed
 from cellserve.models.network import Network
-from cellserve.models.numerics.activations import resolve, takes_alpha
+from cellserve.models.numerics.activations import resolve
 from cellserve.models.numerics.row_lengths import RowLengths
 from cellserve.models.spec import InputSpec, ModelSpec
 from tests.compiled import COMPILER, MISSING
@@ -78,7 +79,7 @@ def test_the_kernel_is_here_wherever_a_compiler_is() -> None:
     ],
 )
 def test_what_it_does_not_know_it_refuses_and_says_why(layer: RecurrentLayer, reason: str) -> None:
-    assert str(unsupported(layer)).startswith(reason)
+    assert str(by_packed(layer)).startswith(reason)
     with pytest.raises(ValueError, match=reason):
         IMPLEMENTATIONS["packed"].prepare(layer, {})
 
@@ -181,7 +182,7 @@ def arrays_of(layer: RecurrentLayer, width: int) -> tuple[Graph, dict[str, Array
     spec = ModelSpec(inputs=(InputSpec(name="x", width=width),), layers=(layer,), outputs=(layer.name,))
     weights = random_weights(spec)
     own = {name.rpartition(".")[2]: np.asarray(array, np.float32) for name, array in weights.arrays.items()}
-    return Graph.prepare(spec, weights, CPU, ["2"]), own
+    return Graph.prepare(spec, weights, CPU), own
 
 
 def numbers(layer: RecurrentLayer, lengths: list[int], width: int) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:

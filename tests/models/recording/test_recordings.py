@@ -42,7 +42,7 @@ CPU = torch.device("cpu")
 
 def body_of(spec: ModelSpec, device: torch.device = CPU) -> ChunkBody:
     made = causal_plan(spec)
-    graph = Graph.prepare(spec, random_weights(spec), device, RECORDED_LABELS)
+    graph = Graph.prepare(spec, random_weights(spec), device)
     return ChunkBody(graph, made, spec.inputs[0].name, StateLayout.of(spec))
 
 

@@ -51,7 +51,7 @@ def test_help_starts_without_the_heavy_packages() -> None:
 
 
 @pytest.mark.parametrize(
-    ("missing", "arguments"), [("torch", ["inspect", "x.h5"]), ("watchfiles", ["serve", "--repository", "/nonexistent"])]
+    ("missing", "arguments"), [("safetensors", ["inspect", "x.h5"]), ("watchfiles", ["serve", "--repository", "/nonexistent"])]
 )
 def test_without_the_server_extra_it_says_what_to_install(missing: str, arguments: list[str]) -> None:
     done = run_python(

@@ -12,6 +12,7 @@ from cellserve.models.description.shapes import infer_shapes
 from cellserve.models.description.state_layout import StateLayout
 from cellserve.service.config import Settings
 from cellserve.service.engine.facts import VersionKey
+from cellserve.service.engine.preparation import Preparation
 from cellserve.service.errors import (
     InvalidInput,
     RepositoryError,
@@ -41,7 +42,9 @@ class FakeEngine:
         self.held: set[VersionKey] = set()
         self.events: list[tuple[str, VersionKey]] = []
 
-    def add_version(self, key: VersionKey, network: Any, implementation: str | None = None) -> None:
+    def add_version(
+        self, key: VersionKey, network: Any, implementation: str | None = None, preparation: Preparation | None = None
+    ) -> None:
         assert key not in self.held
         self.held.add(key)
         self.events.append((f"add {implementation}", key))

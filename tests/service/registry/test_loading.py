@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from cellserve.models.measuring import parity
+from cellserve.models.measuring import call_parity, parity
+from cellserve.models.measuring.parity_bounds import ParityFailure
 from cellserve.models.network import Network
 from cellserve.service.config import Settings
 from cellserve.service.engine.facts import VersionKey
@@ -19,6 +20,7 @@ from tests.service.registry.fakes import imported
 
 KEY = VersionKey("digits", 1)
 CPU = Settings(device="cpu")
+FIRST = next(iter(PACKED), "onnxruntime")
 
 
 @pytest.fixture
@@ -41,7 +43,7 @@ def test_a_published_version_loads_with_what_it_can_run(store: Repository) -> No
     assert version.key == KEY
     offered = {label for label, refusal in version.implementations.items() if refusal is None}
     assert offered == {"0", "1", "2", "fused", "onnxruntime", *PACKED}
-    assert version.default_implementation == network.default_implementation == "onnxruntime"
+    assert version.default_implementation == network.default_implementation == FIRST
     assert version.causal
     assert version.state_layout.width == 4 + 4 + 1
 
@@ -69,18 +71,19 @@ def test_numbers_that_differ_from_the_golden_pair_are_never_served(store: Reposi
 def test_an_implementation_that_differs_on_this_device_is_withdrawn(
     store: Repository, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def differing(network: Network, golden: Any, bound: float, label: str) -> float:
-        if label == "onnxruntime":
-            raise parity.ParityFailure("implementation 'onnxruntime': row 0 is 2.0, the oracle says 1.0")
+    def differing(network: Network, golden: Any, bound: float, label: str, *call: Any) -> float:
+        if label == FIRST:
+            raise ParityFailure(f"implementation {FIRST!r}: row 0 is 2.0, the oracle says 1.0")
         return 0.0
 
+    monkeypatch.setattr(call_parity, "verify_call", differing)
     monkeypatch.setattr(parity, "verify", differing)
     with caplog.at_level(logging.WARNING):
         version, network = load_version(store, KEY, CPU)
-    assert "the oracle says 1.0" in str(version.implementations["onnxruntime"])
+    assert "the oracle says 1.0" in str(version.implementations[FIRST])
     assert version.implementations == network.implementations
-    assert version.default_implementation in (*PACKED, "fused")
-    assert "digits/1 does not offer implementation onnxruntime here" in caplog.text
+    assert version.default_implementation == network.offered[0] != FIRST
+    assert f"digits/1 does not offer implementation {FIRST} here" in caplog.text
 
 
 def test_a_damaged_golden_pair_is_told(store: Repository) -> None:

@@ -18,9 +18,10 @@ from cellserve.models.description.layers.recurrent import RecurrentLayer
 from cellserve.models.graph import Graph
 from cellserve.models.implementations import IMPLEMENTATIONS
 from cellserve.models.implementations.compaction import CompactingKernel
-from cellserve.models.implementations.onnxruntime import recurrence
+from cellserve.models.implementations.onnxruntime import scan
 from cellserve.models.implementations.onnxruntime.activations import KNOWN
-from cellserve.models.implementations.onnxruntime.recurrence import OnnxCall, SizedCall, unsupported
+from cellserve.models.implementations.onnxruntime.recurrence import OnnxCall, SizedCall
+from cellserve.models.implementations.refusals import by_onnxruntime
 from cellserve.models.network import Network
 from cellserve.models.numerics.row_lengths import RowLengths
 from tests.compiled import PACKED
@@ -51,7 +52,7 @@ COMMON: dict[str, Any] = {"name": "l", "inputs": ("x",), "units": 4}
     ],
 )
 def test_what_it_refuses_and_why(layer: RecurrentLayer, reason: str) -> None:
-    assert unsupported(layer) == reason
+    assert by_onnxruntime(layer) == reason
     with pytest.raises(ValueError, match="layer"):
         IMPLEMENTATIONS["onnxruntime"].prepare(JzsLayer(**COMMON, variant=1), {})
 
@@ -95,7 +96,7 @@ def test_every_activation_in_every_layer_as_in_the_loop(name: str, chosen: Activ
     for gate in ("sigmoid", "hard_sigmoid_relu6"):
         gates = {} if kind is SimpleRnnLayer else {"recurrent_activation": gate}
         layer = kind(**COMMON, activation=chosen, **gates, **extras)
-        assert unsupported(layer) is None
+        assert by_onnxruntime(layer) is None
         compare(layer, [STEPS, 1, 4])
 
 
@@ -167,7 +168,7 @@ class Remembered:
 
 def kernels_of(layer: RecurrentLayer) -> Any:
     spec = chain(layer)
-    return Graph.prepare(spec, random_weights(spec), CPU, ["2", "onnxruntime"]).kernels
+    return Graph.prepare(spec, random_weights(spec), CPU).kernels
 
 
 def compare(layer: RecurrentLayer, lengths: list[int], kernel: CompactingKernel | None = None) -> None:
@@ -191,10 +192,10 @@ def compare(layer: RecurrentLayer, lengths: list[int], kernel: CompactingKernel 
 @given(cases(fusable=False))
 def test_scanned_stacks_agree_with_the_oracle(case: Case) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(recurrence, "_SCANNED_NUMBERS", 0)  # as if every batch were large
+        patch.setattr(scan, "_FEWEST_NUMBERS", 0)  # as if every batch were large
         network = case.network()
-    assume("onnxruntime" in supported(network))
-    agree_with_oracle(case, *run_whole(case, network, "onnxruntime"), "onnxruntime")
+        assume("onnxruntime" in supported(network))
+        agree_with_oracle(case, *run_whole(case, network, "onnxruntime"), "onnxruntime")
 
 
 class CountedSession:
@@ -230,7 +231,7 @@ def test_rows_without_a_valid_step_do_not_reach_the_session() -> None:
 
 def counting_kernel() -> tuple[CompactingKernel, CountedSession]:
     spec = chain(LstmLayer(**COMMON))
-    kernel = Graph.prepare(spec, random_weights(spec), CPU, ["onnxruntime"]).kernels["onnxruntime", "l"]
+    kernel = Graph.prepare(spec, random_weights(spec), CPU).kernels["onnxruntime", "l"]
     assert isinstance(kernel, CompactingKernel)
     assert isinstance(kernel.call, OnnxCall)
     counted = CountedSession(kernel.call.session)

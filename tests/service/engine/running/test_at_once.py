@@ -73,7 +73,7 @@ def counted_engine(settings: EngineSettings | None = None) -> tuple[Engine, Coun
     network = CountedNetwork(SPEC, WEIGHTS)
     network.counted = Counted(NETWORK)
     engine = Engine(lambda deliveries: None, observer, settings or EngineSettings(), lambda cause: None, clock)
-    engine.add_version(KEY, network)
+    engine.add_version(KEY, network, "onnxruntime")
     return engine, network, observer, clock
 
 
@@ -132,7 +132,7 @@ def test_the_engine_takes_more_only_while_its_workers_are_idle() -> None:
     counted = network.counted = Counted(NETWORK)
     settings = EngineSettings(at_once_seconds=1e-4, at_once_alone_seconds=1e-3)
     engine = Engine(lambda deliveries: None, observer, settings, lambda cause: None, clock, lambda: counted.seconds)
-    engine.add_version(KEY, network)
+    engine.add_version(KEY, network, "onnxruntime")
     work = Work(KEY, (inputs(500),))
     assert engine.short([work], alone=True) == "onnxruntime"
     assert engine.short([work], alone=False) is None
