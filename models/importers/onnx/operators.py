@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from cellserve.models.importers.onnx.layers import arithmetic, lookup, movement, recurrent, repeating, taking, windows
+from cellserve.models.importers.onnx.layers import arithmetic, lookup, movement, products, recurrent, repeating, taking, windows
 from cellserve.models.importers.onnx.node import Node
 from cellserve.models.importers.onnx.values import Value
 
@@ -43,9 +43,9 @@ OPERATORS: Final[Mapping[str, Follow]] = {
     "ReduceMean": windows.reduce,
     "ReduceMax": windows.reduce,
     "ReduceSum": windows.reduce,
-    "MatMul": arithmetic.matmul,
-    "Gemm": arithmetic.gemm,
-    "Einsum": arithmetic.einsum,
+    "MatMul": products.matmul,
+    "Gemm": products.gemm,
+    "Einsum": products.einsum,
     **dict.fromkeys(("Add", "Sub", "Mul", "Div", "Max", "Min", "Mean", "Sum"), arithmetic.combine),
     "Pow": arithmetic.power,
     "Neg": arithmetic.negative,

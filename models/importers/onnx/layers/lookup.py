@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -12,7 +12,7 @@ from cellserve.models.importers.onnx.node import Node
 from cellserve.models.importers.onnx.values import Axis, Flow, NotTranslated, Part, Value, feature
 
 Array = npt.NDArray[Any]
-LARGEST_ONES = 1 << 13
+LARGEST_ONES: Final = 1 << 13
 
 
 def embedded(node: Node) -> Flow:
