@@ -19,6 +19,7 @@ from cellserve.models.importers.imported import ImportedModel, Source, file_dige
 from cellserve.models.importers.tensorflow1.checkpoint_location import locate
 
 HDF5_SIGNATURE: Final = b"\x89HDF\r\n\x1a\n"
+KERAS_METADATA: Final = "keras_metadata.pb"  # of a SavedModel folder
 PICKLE_PROTOCOL: Final = b"\x80"
 LARGEST_SAFETENSORS_HEADER_BYTES: Final = 100 << 20  # the format's own limit
 ACCEPTED: Final = (
@@ -67,7 +68,7 @@ def detect(path: Path) -> Format:
 
 def _first_look(path: Path) -> FirstLook:
     source = str(path)
-    if not path.is_file() and locate(path) is not None:
+    if (path / KERAS_METADATA).is_file() or (not path.is_file() and locate(path) is not None):
         return FirstLook(path, 0, b"", None)
     try:
         size = path.stat().st_size
@@ -128,6 +129,10 @@ def _is_arrays(look: FirstLook) -> bool:
     return bool(look.members) and all(name.endswith(".npy") for name in look.members or ())
 
 
+def _is_saved_model(look: FirstLook) -> bool:
+    return look.path.is_dir() and (look.path / KERAS_METADATA).is_file()
+
+
 def _is_checkpoint(look: FirstLook) -> bool:
     return look.members is None and locate(look.path) is not None
 
@@ -148,6 +153,12 @@ def _load_archive(path: Path, description: Description, architecture: Path | Non
     from cellserve.models.importers.keras.files.archive import load_archive
 
     return load_archive(path, description)
+
+
+def _load_saved_model(path: Path, description: Description, architecture: Path | None) -> ImportedModel:
+    from cellserve.models.importers.keras.files.saved_model import load_saved_model
+
+    return load_saved_model(path, description)
 
 
 def _load_checkpoint(path: Path, description: Description, architecture: Path | None) -> ImportedModel:
@@ -217,6 +228,7 @@ FORMATS: Final = (
     Format("torch_zip", _is_torch_zip, _load_torch_zip),
     Format("arrays", _is_arrays, _load_arrays, None),
     Format("safetensors", _is_safetensors, _load_safetensors),
+    Format("saved_model", _is_saved_model, _load_saved_model, "this file needs none: it says everything itself"),
     Format("checkpoint", _is_checkpoint, _load_checkpoint, None),
     Format("onnx", _is_onnx, _load_onnx, "this file needs none: it says everything itself", True, _onnx_data_bytes),
 )

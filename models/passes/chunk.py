@@ -27,16 +27,21 @@ class PassChunk:
     """sequences [T, B, …] by order and reference, or all that windows reach over [P, B, …]; masks [T, B] where any row has one.
 
     firsts: by order, for layers with windows, (where the first window begins, the steps of the row) of each row. vectors,
-    totals: [B, …]. starting: whether it is the row's first chunk of the pass.
+    totals: [B, …]. starts: the step of the pass at which each row's chunk begins.
     """
 
     lengths: tuple[int, ...]
-    starting: tuple[bool, ...]
+    starts: tuple[int, ...]
     sequences: Mapping[tuple[Order, str], Tensor]
     masks: Mapping[tuple[Order, str], Tensor]
     firsts: Mapping[Order, Sequence[tuple[int, int]]]
     vectors: Mapping[str, Tensor]
     totals: Mapping[str, Tensor]
+
+    @property
+    def starting(self) -> tuple[bool, ...]:
+        """Whether it is the row's first chunk of the pass."""
+        return tuple(start == 0 for start in self.starts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +77,7 @@ def gather(
                 masks[order, source] = stage(("mask", order, source), valid, steps)
     return PassChunk(
         tuple(lengths),
-        tuple(start == 0 for start in starts),
+        tuple(starts),
         sequences,
         masks,
         firsts,

@@ -170,8 +170,10 @@ class PassNetwork:
             mask = self._onward_mask(layer, seen.get(ONWARD, _NOTHING))
             return Value(seen[TURNED].values[layer.inputs[0]].tensor, ends, mask)
         if layer.repeats:
-            vector = chunk.vectors[layer.inputs[0]]
-            return Value(vector.expand(ends.steps, *vector.shape), ends)
+            whole = self._graph.steps[layer.name](Value(chunk.vectors[layer.inputs[0]])).tensor
+            steps = torch.arange(ends.steps, device=self._device).unsqueeze(1) + torch.tensor(chunk.starts, device=self._device)
+            rows = torch.arange(whole.shape[1], device=self._device)
+            return Value(whole[steps.clamp(max=len(whole) - 1), rows], ends)
         windowed = self._graph.steps[layer.name]
         if not isinstance(windowed, Windowed):
             raise TypeError(f"layer {layer.name!r} ({layer.kind}) cannot be the first of a pass")

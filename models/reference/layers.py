@@ -9,7 +9,13 @@ import numpy as np
 
 from cellserve.models.description.layers.layer import Layer
 from cellserve.models.description.layers.merge import MergeLayer
-from cellserve.models.description.layers.rows import FlattenLayer, LastStepLayer, RepeatVectorLayer, ReverseLayer
+from cellserve.models.description.layers.rows import (
+    FlattenLayer,
+    LastStepLayer,
+    RepeatVectorLayer,
+    ReverseLayer,
+    UnflattenLayer,
+)
 from cellserve.models.description.layers.stepwise import (
     ActivationLayer,
     BatchNormalizationLayer,
@@ -19,6 +25,7 @@ from cellserve.models.description.layers.stepwise import (
     LayerNormalizationLayer,
     MaskingLayer,
     PReluLayer,
+    ReshapeLayer,
     UnitNormalizationLayer,
 )
 from cellserve.models.errors import UnknownKind
@@ -113,6 +120,23 @@ def _repeat_vector(layer: RepeatVectorLayer, arrays: Arrays, inputs: list[Array]
     return np.stack([inputs[0]] * layer.count)
 
 
+def _unflatten(layer: UnflattenLayer, arrays: Arrays, inputs: list[Array], masks: Masks) -> Array:
+    numbers = np.ravel(inputs[0])
+    width = len(numbers) // layer.steps
+    steps = []
+    for t in range(layer.steps):
+        steps.append(numbers[t :: layer.steps] if layer.time_last else numbers[t * width : (t + 1) * width])
+    return np.stack(steps)
+
+
+def _reshape(layer: ReshapeLayer, arrays: Arrays, inputs: list[Array], masks: Masks) -> Array:
+    """Of a sequence, or of a vector, which has an axis less."""
+    (x,), order = inputs, range(layer.axes) if layer.permutation is None else layer.permutation
+    if x.ndim == layer.axes:
+        return np.ravel(np.transpose(x, order)).reshape(layer.features)
+    return np.stack([np.ravel(np.transpose(step, order)).reshape(layer.features) for step in x])
+
+
 def _merge(layer: MergeLayer, arrays: Arrays, inputs: list[Array], masks: Masks) -> Array:
     return _merged_where_counting(layer, inputs, masks) if layer.counts_where == "any" else _merged(layer, inputs)
 
@@ -165,6 +189,8 @@ TWINS: Final[Mapping[type[Layer], Twin]] = {
     LastStepLayer: Twin(_last_step, ends),
     FlattenLayer: Twin(_flatten, ends),
     RepeatVectorLayer: Twin(_repeat_vector, ends),
+    UnflattenLayer: Twin(_unflatten, ends),
+    ReshapeLayer: Twin(_reshape, travels),
     MergeLayer: Twin(_merge, _merge_mask),
     **windows.TWINS,
 }

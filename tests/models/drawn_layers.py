@@ -28,6 +28,7 @@ from cellserve.models.description.layers.rows import (
     LastStepLayer,
     RepeatVectorLayer,
     ReverseLayer,
+    UnflattenLayer,
 )
 from cellserve.models.description.layers.stepwise import (
     ActivationLayer,
@@ -38,6 +39,7 @@ from cellserve.models.description.layers.stepwise import (
     LayerNormalizationLayer,
     MaskingLayer,
     PReluLayer,
+    ReshapeLayer,
     UnitNormalizationLayer,
 )
 from cellserve.models.description.layers.windowed import Conv1dLayer, Cropping1dLayer, Padding1dLayer, Pooling1dLayer
@@ -161,6 +163,12 @@ def between(name: str, source: str) -> Options:
         [PReluLayer(name=name, inputs=(source,))],
         [UnitNormalizationLayer(name=name, inputs=(source,), epsilon=0.1)],
         [LayerNormalizationLayer(name=name, inputs=(source,), epsilon=0.1)],
+        [
+            DenseLayer(name=f"{name}_wide", inputs=(source,), units=6),
+            ReshapeLayer(name=f"{name}_axes", inputs=(f"{name}_wide",), features=(2, 3)),
+            DenseLayer(name=f"{name}_deep", inputs=(f"{name}_axes",), units=4, activation="tanh"),
+            ReshapeLayer(name=name, inputs=(f"{name}_deep",), features=(8,), axes=2, permutation=(1, 0)),
+        ],
     ]
 
 
@@ -169,6 +177,7 @@ def ends(source: str, *, causal: bool, fixed: bool) -> Options:
     last = LastStepLayer(name="last", inputs=(source,))
     if causal:
         return [[], [last]]
+    laid_out = DenseLayer(name="numbers", inputs=("last",), units=6)
     decoder = SimpleRnnLayer(name="decoder", inputs=("repeated",), units=2, return_sequences=True)
     return [
         [],
@@ -176,6 +185,10 @@ def ends(source: str, *, causal: bool, fixed: bool) -> Options:
         [GlobalPooling1dLayer(name="last", inputs=(source,), mode="max")],
         [GlobalPooling1dLayer(name="last", inputs=(source,), mode="average")],
         [last, RepeatVectorLayer(name="repeated", inputs=("last",), count=3), decoder],
+        *(
+            [last, laid_out, UnflattenLayer(name="repeated", inputs=("numbers",), steps=3, time_last=time_last), decoder]
+            for time_last in (False, True)
+        ),
         *([[FlattenLayer(name="flat", inputs=(source,))]] if fixed else []),
     ]
 

@@ -6,9 +6,10 @@ Knows no weights and no files.
 from __future__ import annotations
 
 from dataclasses import replace
+from math import prod
 from typing import ClassVar, Final, Literal
 
-from pydantic import PositiveFloat, PositiveInt
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
 
 from cellserve.models.description.layers.activation import Activation
 from cellserve.models.description.layers.layer import Layer, MaskFlow, Shapes
@@ -121,6 +122,28 @@ class UnitNormalizationLayer(Stepwise):
     epsilon: PositiveFloat = 1e-12
 
 
+class ReshapeLayer(Stepwise):
+    """The features of each step, or of a vector, laid out in other axes.
+
+    `axes`: of features that go in, which `permutation` first puts in another order.
+    """
+
+    kind: Literal["reshape"] = "reshape"
+    features: tuple[PositiveInt, ...] = Field(min_length=1)
+    axes: PositiveInt = 1
+    permutation: tuple[NonNegativeInt, ...] | None = None
+
+    def output_shape(self, inputs: tuple[TensorShape, ...]) -> TensorShape:
+        shape, order = super().output_shape(inputs), self.permutation
+        if len(shape.features) != self.axes or prod(shape.features) != prod(self.features):
+            raise InvalidSpec(
+                f"layer {self.name!r} (reshape) cannot lay out {self.axes} axes of {shape} as {list(self.features)}"
+            )
+        if order is not None and sorted(order) != list(range(self.axes)):
+            raise InvalidSpec(f"layer {self.name!r} (reshape): {list(order)} is no order of {self.axes} axes")
+        return replace(shape, features=self.features)
+
+
 class MaskingLayer(Stepwise):
     """Masks the steps whose features all equal `mask_value`, and multiplies those features by 0."""
 
@@ -148,5 +171,6 @@ KINDS: Final = (
     BatchNormalizationLayer,
     LayerNormalizationLayer,
     UnitNormalizationLayer,
+    ReshapeLayer,
     MaskingLayer,
 )

@@ -63,6 +63,7 @@ def import_keras(
         era = Era.of(one, backend or description.keras_backend, str(path))
         spec, claims, notes = translate(form, era, store, str(keeper), {**(projections or {}), **given})
         arrays = collect(claims, store, str(path))
+        claims = [claim for claim in claims if claim.count]
         store.require_all_used(claims)
         readings.append(_Reading(era, spec, arrays, (*notes, *_misplaced(store, claims, era))))
     chosen = _agreed(readings, str(path))

@@ -15,6 +15,7 @@ HERE = Path(__file__).parent
 SCRIPTS = {
     "k3": ("keras3.py", "keras"),
     "pt": ("torch_modules.py", None),
+    "tfk": ("keras2.py", "tf-keras"),
 }  # by the beginning of a case: its script, its environment
 
 

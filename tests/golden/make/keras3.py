@@ -31,7 +31,32 @@ def cropping():
     return keras.Model(x, [steps, layers.LSTM(3)(steps)]), numbers(ROWS, STEPS, WIDTH), ""
 
 
-MODELS = {"k3_cropping": cropping, "k3_normalizations": normalizations}
+def nested():
+    """Models inside a model: Sequential in Sequential, and a functional one that is called twice."""
+    inner = keras.Sequential([keras.Input((None, WIDTH)), layers.Bidirectional(layers.LSTM(4, return_sequences=True))])
+    outer = keras.Sequential([keras.Input((None, WIDTH)), inner, layers.GRU(3, return_sequences=True)])
+    entry = keras.Input((None, 3))
+    twice = keras.Model(entry, layers.LSTM(4)(entry))
+    x = keras.Input((None, WIDTH))
+    steps = outer(x)
+    return keras.Model(x, layers.Subtract()([twice(steps), twice(x)])), numbers(ROWS, STEPS, WIDTH), ""
+
+
+def axes():
+    """Reshape, Permute, slices and bare operations."""
+    x = keras.Input((STEPS, WIDTH))
+    steps = layers.Rescaling(0.5, offset=[1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0])(
+        layers.Permute((2, 1))(layers.GRU(4, return_sequences=True)(x))[:, 1:]
+    )
+    steps = layers.Normalization(mean=[0.5] * STEPS, variance=[2.0] * STEPS)(layers.Dense(STEPS)(steps))
+    deep = layers.Dense(2)(layers.Reshape((-1, STEPS, 1))(steps))
+    steps = keras.ops.gelu(1.0 - layers.Reshape((-1, 2 * STEPS))(layers.Permute((1, 3, 2))(deep)))
+    laid = layers.Reshape((2, 3))(layers.LSTM(6)(steps))
+    outputs = {"b": layers.LSTM(3)(laid), "a": steps[:, 0] * 2.0}
+    return keras.Model(x, outputs), numbers(ROWS, STEPS, WIDTH), ""
+
+
+MODELS = {"k3_axes": axes, "k3_cropping": cropping, "k3_nested": nested, "k3_normalizations": normalizations}
 
 
 def make(case):
@@ -42,6 +67,7 @@ def make(case):
         weight.assign(random.normal(scale=0.5, size=weight.shape).astype(np.float32))
     model.save(FOLDER / f"{case}.keras")
     outputs = model.predict(x, verbose=0)
+    outputs = [outputs[name] for name in sorted(outputs)] if isinstance(outputs, dict) else outputs
     outputs = outputs if isinstance(outputs, list) else [outputs]
     facts = {"framework": "keras", "version": keras.__version__, "backend": keras.backend.backend(), "notes": notes}
     write(case, {"keras": f"{case}.keras"}, [x], outputs, **facts)

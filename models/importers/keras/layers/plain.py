@@ -28,6 +28,8 @@ from cellserve.models.description.layers.stepwise import (
 from cellserve.models.importers.keras.graph import Builder, Graph, KerasLayer, Tensor
 from cellserve.models.importers.keras.layers import legacy_layout
 from cellserve.models.importers.keras.layers.activations import activation_layer, activation_of
+from cellserve.models.importers.keras.layers.affine import AFFINE
+from cellserve.models.importers.keras.layers.axes import AXES
 from cellserve.models.importers.keras.layers.windows import WINDOWS
 from cellserve.models.importers.keras.mask_logic import EVERYTHING, MaskLogic, all_of, any_of, where
 
@@ -264,6 +266,8 @@ BUILDERS: Final[dict[str, Builder]] = {
     "RepeatVector": _repeat_vector,
     "TimeDistributed": _time_distributed,
     "PReLU": _prelu,
+    **AFFINE,
+    **AXES,
     **WINDOWS,
     **dict.fromkeys(MERGES, _merge),
     **dict.fromkeys(FUNCTIONS, _function),

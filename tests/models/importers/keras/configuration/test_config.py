@@ -53,9 +53,10 @@ def dense_arrays(features: int, units: int) -> list[np.ndarray]:
         (layer("Conv2D", "convolve", filters=3), r"layer 'convolve': .*Conv2D are not supported"),
         (layer("GlobalMaxPooling1D", "pool", keepdims=True), r"layer 'pool': option 'keepdims'"),
         (layer("MaxPooling1D", "pool", data_format="channels_first"), r"layer 'pool': option 'data_format'"),
-        (layer("Reshape", "shape", target_shape=[3, 1]), r"layer 'shape': layers of class Reshape are not supported"),
+        (layer("Reshape", "shape", target_shape=[3, 1]), r"layer 'shape': it lays \[batch, time, \d\] out anew over time"),
+        (layer("Permute", "turn", dims=[2, 1]), r"layer 'turn': option 'dims': it turns features into time"),
         (layer("Dot", "dot", axes=1), r"layer 'dot': layers of class Dot are not supported"),
-        (layer("Sequential", "inner", layers=[]), r"layer 'inner': a model inside a model"),
+        (layer("Sequential", "inner", layers=[]), r"the model has no layers"),
         (
             layer("Dense", "out", units=1, activation="my_function"),
             r"layer 'out': option 'activation': the activation 'my_function'",
@@ -199,7 +200,7 @@ def test_a_layer_used_twice_is_two_layers_with_the_same_weights(tmp_path: Path) 
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"output_layers": {"a": ["lstm_1", 0, 0]}}, "outputs are nested or named"),
+        ({"output_layers": {"a": "lstm_1"}}, "outputs are written in a form not known here"),
         ({"input_layers": [["absent", 0, 0]]}, "damaged"),
         ({"output_layers": [["lstm_1", 0, 7]]}, "damaged"),
         ({"layers": "all of them"}, "damaged"),
