@@ -198,7 +198,7 @@ class Network:
 
     def _zeros(self, entry: InputSpec, steps: int) -> Tensor:
         if entry.kind == "ids":
-            return torch.zeros(steps, 2, dtype=torch.int64, device=self.device)
+            return torch.zeros(steps, 2, *self.shapes[entry.name].features, dtype=torch.int64, device=self.device)
         leading = (2,) if entry.kind == "vector" else (steps, 2)
         return torch.zeros(*leading, *self.shapes[entry.name].features, device=self.device)
 

@@ -103,6 +103,9 @@ class Description(BaseModel):
     projections: dict[str, list[list[float]]] | None = None
     """Keras 0.1.2 and 0.1.3: the random matrix Pmat [inputs, units] of JZS layers, which they did not save; by layer."""
 
+    lambdas: dict[str, Literal["identity", "last_step", "max", "mean", "squeeze"] | dict[str, Any]] | None = None
+    """Keras: what the code of Lambda layers does, by layer, as a word or as a layer of Keras: {class_name: …, options …}."""
+
     inputs: tuple[InputSpec, ...] | None = None
     """A network described layer by layer: its inputs, as a ModelSpec has them."""
 

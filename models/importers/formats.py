@@ -19,6 +19,7 @@ from cellserve.models.importers.imported import ImportedModel, Source, file_dige
 from cellserve.models.importers.tensorflow1.checkpoint_location import locate
 
 HDF5_SIGNATURE: Final = b"\x89HDF\r\n\x1a\n"
+TFLITE_IDENTIFIER: Final = b"TFL3"
 KERAS_METADATA: Final = "keras_metadata.pb"  # of a SavedModel folder
 PICKLE_PROTOCOL: Final = b"\x80"
 LARGEST_SAFETENSORS_HEADER_BYTES: Final = 100 << 20  # the format's own limit
@@ -96,6 +97,11 @@ def _why_none(look: FirstLook) -> str:
         return (
             "this is a program of torch.export (.pt2), which is never run. Where you trust it, take its weights out, and import "
             f'those: torch.save(torch.export.load("{look.path.name}").state_dict, "{look.path.stem}.weights.pt")'
+        )
+    if look.head[4:8] == TFLITE_IDENTIFIER:
+        return (
+            "this is a TFLite file, a program of operators, which is not supported yet. Import "
+            "the model that it was converted from (.keras, .h5 or a SavedModel folder of tf.keras)"
         )
     if look.members is not None:
         return f"this zip archive holds neither a Keras model, a PyTorch state dict nor arrays; cellserve imports {ACCEPTED}"

@@ -122,11 +122,11 @@ def torch_linear(stored: Arrays) -> Arrays:
     return {"kernel": weight.T} | ({"bias": stored["bias"]} if "bias" in stored else {})
 
 
-def torch_conv1d(stored: Arrays, groups: int) -> Arrays:
-    """torch: weight [out, in / groups, size] and perhaps bias [out]."""
-    if stored["kernel"].ndim != 3:
-        raise LayoutError("its weight is not that of a convolution over time, [out, in, size]")
-    return {**stored, "kernel": ungrouped(stored["kernel"].transpose(2, 1, 0), groups)}
+def torch_convolution(stored: Arrays, groups: int) -> Arrays:
+    """torch: weight [out, in / groups, size …] of one axis or two, and perhaps bias [out]."""
+    if stored["kernel"].ndim < 3:
+        raise LayoutError("its weight is not that of a convolution, [out, in, size]")
+    return {**stored, "kernel": ungrouped(np.moveaxis(stored["kernel"], (0, 1), (-1, -2)), groups)}
 
 
 def ungrouped(kernel: Array, groups: int) -> Array:

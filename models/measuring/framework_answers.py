@@ -115,8 +115,12 @@ class FrameworkAnswers:
 
     def _input(self, index: int, entry: InputSpec, array: Array, spec: ModelSpec) -> Array:
         """Raises AnswersDoNotFit for an array that cannot be this input."""
-        rank = 3 if entry.kind == "features" else 2
-        what = {"features": f"[batch, time, {entry.width}]", "vector": f"[batch, {entry.width}]", "ids": "ids [batch, time]"}
+        rank = 2 if entry.kind == "vector" or entry.width is None else 3
+        what = {
+            "features": f"[batch, time, {entry.width}]",
+            "vector": f"[batch, {entry.width}]",
+            "ids": f"ids {'[batch, time]' if entry.width is None else f'[batch, time, {entry.width}]'}",
+        }
         if array.ndim > rank and entry.width == prod(array.shape[rank - 1 :]):
             array = array.reshape(*array.shape[: rank - 1], -1)  # several axes of features, which are served as one
         wrong_width = entry.width is not None and array.shape[-1:] != (entry.width,)

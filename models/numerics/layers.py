@@ -38,7 +38,7 @@ from cellserve.models.description.layers.stepwise import (
     UnitNormalizationLayer,
 )
 from cellserve.models.errors import UnknownKind
-from cellserve.models.numerics import merging, windows
+from cellserve.models.numerics import attention, merging, windows, within
 from cellserve.models.numerics.activations import Elementwise, resolve
 from cellserve.models.numerics.row_lengths import RowLengths
 from cellserve.models.numerics.value import Value
@@ -208,4 +208,6 @@ PREPARE: Final[Mapping[type[Layer], Callable[[Any, Arrays], PreparedLayer]]] = {
     UnflattenLayer: _unflatten,
     ReshapeLayer: _reshape,
     **windows.PREPARE,
+    **within.PREPARE,
+    **attention.PREPARE,
 }

@@ -7,6 +7,7 @@ from typing import Final
 
 import numpy as np
 
+from cellserve.models.description.layers.attention import AttentionLayer
 from cellserve.models.description.layers.layer import Layer
 from cellserve.models.description.layers.merge import MergeLayer
 from cellserve.models.description.layers.rows import (
@@ -28,9 +29,11 @@ from cellserve.models.description.layers.stepwise import (
     ReshapeLayer,
     UnitNormalizationLayer,
 )
+from cellserve.models.description.layers.within import WithinStepLayer
 from cellserve.models.errors import UnknownKind
 from cellserve.models.reference import windows
 from cellserve.models.reference.activations import apply
+from cellserve.models.reference.recurrence import run_row
 from cellserve.models.reference.twin import Array, Mask, Masks, Twin, ends, travels
 
 Arrays = Mapping[str, Array]
@@ -137,6 +140,36 @@ def _reshape(layer: ReshapeLayer, arrays: Arrays, inputs: list[Array], masks: Ma
     return np.stack([np.ravel(np.transpose(step, order)).reshape(layer.features) for step in x])
 
 
+def _within_step(layer: WithinStepLayer, arrays: Arrays, inputs: list[Array], masks: Masks) -> Array:
+    """Of a sequence [T, S, F], or of a vector [S, F]."""
+    (x,) = inputs
+    start = {name: np.zeros(width, dtype=x.dtype) for name, width in layer.cell.state_widths.items()}
+    made = [run_row(layer.cell, arrays, step, None, start)[0] for step in (x if x.ndim == 3 else x[np.newaxis])]
+    made = [one[::-1] for one in made] if layer.turned_back else made
+    return np.stack(made) if x.ndim == 3 else made[0]
+
+
+def _attention(layer: AttentionLayer, arrays: Arrays, inputs: list[Array], masks: Masks) -> Array:
+    queries, values, keys = inputs[0], inputs[1], inputs[-1]
+    answers = []
+    for query in queries:
+        fits = np.array([_fit(layer, arrays, query, key) for key in keys])
+        shares = np.exp(fits - fits.max())
+        answers.append((shares / shares.sum()) @ values)
+    return np.stack(answers).astype(queries.dtype)
+
+
+def _fit(layer: AttentionLayer, arrays: Arrays, query: Array, key: Array) -> Array:  # [F]
+    scale = arrays.get("scale", np.ones(1, dtype=query.dtype))
+    if layer.score == "dot":
+        fit: Array = (query @ key) * scale[0]
+        return fit
+    if layer.score == "additive":
+        bent: Array = scale * np.tanh(query + key)
+        return np.asarray(bent.sum())
+    return np.asarray(np.tanh(scale[0] * (query + key)).sum() * arrays["weight"][0])
+
+
 def _merge(layer: MergeLayer, arrays: Arrays, inputs: list[Array], masks: Masks) -> Array:
     return _merged_where_counting(layer, inputs, masks) if layer.counts_where == "any" else _merged(layer, inputs)
 
@@ -191,6 +224,8 @@ TWINS: Final[Mapping[type[Layer], Twin]] = {
     RepeatVectorLayer: Twin(_repeat_vector, ends),
     UnflattenLayer: Twin(_unflatten, ends),
     ReshapeLayer: Twin(_reshape, travels),
+    WithinStepLayer: Twin(_within_step, travels),
+    AttentionLayer: Twin(_attention, ends),
     MergeLayer: Twin(_merge, _merge_mask),
     **windows.TWINS,
 }

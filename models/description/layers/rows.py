@@ -55,7 +55,7 @@ class GlobalPooling1dLayer(Layer):
     sums_up: ClassVar[bool] = True
 
     def output_shape(self, inputs: tuple[TensorShape, ...]) -> TensorShape:
-        return TensorShape(False, self.require_features(self.require_sequence(self.only_input(inputs))).features)
+        return TensorShape(False, self.require_one_axis(self.require_sequence(self.only_input(inputs))).features)
 
     @property
     def keeps_time(self) -> bool:

@@ -27,7 +27,7 @@ class Stepwise(Layer):
 
 
 class EmbeddingLayer(Stepwise):
-    """Integer ids [B,T] to rows of a table [vocabulary, units]; `mask_zero` masks id 0."""
+    """Integer ids [B,T] to rows of a table [vocabulary, units]; `mask_zero` masks id 0. Several ids at a step: a row each."""
 
     kind: Literal["embedding"] = "embedding"
     vocabulary: PositiveInt
@@ -36,9 +36,11 @@ class EmbeddingLayer(Stepwise):
 
     def output_shape(self, inputs: tuple[TensorShape, ...]) -> TensorShape:
         shape = self.require_sequence(self.only_input(inputs))
-        if shape.features:
+        if shape.features and not shape.ids:
             raise InvalidSpec(f"layer {self.name!r} (embedding) takes ids [batch, time], but its input is {shape}")
-        return replace(shape, features=(self.units,))
+        if shape.features and self.mask_zero:
+            raise InvalidSpec(f"layer {self.name!r} (embedding) masks ids, and of several at each step, {shape}, it cannot")
+        return replace(shape, features=(*shape.features, self.units), ids=False)
 
     def arrays(self, width: tuple[int, ...]) -> Shapes:
         return {"table": (self.vocabulary, self.units)}
@@ -151,7 +153,7 @@ class MaskingLayer(Stepwise):
     mask_value: float = 0.0
 
     def output_shape(self, inputs: tuple[TensorShape, ...]) -> TensorShape:
-        return self.require_features(self.require_sequence(self.only_input(inputs)))
+        return self.require_one_axis(self.require_sequence(self.only_input(inputs)))
 
     @property
     def mask_flow(self) -> MaskFlow:

@@ -17,10 +17,9 @@ from pydantic import ValidationError
 
 from cellserve.models.description.layers.cells import LstmLayer
 from cellserve.models.description.layers.recurrent import RecurrentLayer
-from cellserve.models.description.layers.windowed import Conv1dLayer
 from cellserve.models.description.shapes import expected_weights
 from cellserve.models.errors import ImportRefused, InvalidSpec
-from cellserve.models.importers.arrays.orders import roles, to_canonical
+from cellserve.models.importers.arrays.orders import CONVOLUTIONS, roles, to_canonical
 from cellserve.models.importers.arrays.torch_defaults import unsaid
 from cellserve.models.importers.completeness import complete
 from cellserve.models.importers.description import DescribedLayer, Description
@@ -118,7 +117,7 @@ def _arrays_of(
     description: Description,
     source: str,
 ) -> dict[str, npt.NDArray[Any]]:
-    if described.groups is not None and not isinstance(layer, Conv1dLayer):
+    if described.groups is not None and not isinstance(layer, CONVOLUTIONS):
         raise ImportRefused(source, "only a convolution has groups", layer=layer.name, option="groups")
     if not expected:
         if described.arrays:

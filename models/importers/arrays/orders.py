@@ -12,6 +12,7 @@ from typing import Final
 import numpy as np
 
 from cellserve.models.description.layers.layer import Layer
+from cellserve.models.description.layers.planes import Conv2dLayer
 from cellserve.models.description.layers.recurrent import RecurrentLayer
 from cellserve.models.description.layers.stepwise import (
     BatchNormalizationLayer,
@@ -36,8 +37,9 @@ LISTED: Final[Mapping[Layout, Mapping[type[Layer], Listed]]] = {
     "tensorflow1": tensorflow1_records.LISTED,
 }
 NAMES: Final[Mapping[Layout, str]] = {"keras": "Keras", "torch": "torch", "tensorflow1": "TensorFlow 1"}
+CONVOLUTIONS: Final = (Conv1dLayer, Conv2dLayer)
 IN_TORCH: Final = (  # in the order of the canonical arrays, but turned
-    *(EmbeddingLayer, DenseLayer, Conv1dLayer, PReluLayer),
+    *(EmbeddingLayer, DenseLayer, Conv1dLayer, Conv2dLayer, PReluLayer),
     *(BatchNormalizationLayer, LayerNormalizationLayer),
 )
 
@@ -66,9 +68,9 @@ def to_canonical(
         return _listed(layer, framework).canonical(layer, stored, forget_bias)
     if framework == "torch" and isinstance(layer, DenseLayer):
         return layout.torch_linear({"weight": stored["kernel"], **({"bias": stored["bias"]} if layer.use_bias else {})})
-    if framework == "torch" and isinstance(layer, Conv1dLayer):
-        return layout.torch_conv1d(stored, groups)
-    if isinstance(layer, Conv1dLayer) and stored["kernel"].ndim == len(("size", "in", "out")):
+    if framework == "torch" and isinstance(layer, CONVOLUTIONS):
+        return layout.torch_convolution(stored, groups)
+    if isinstance(layer, CONVOLUTIONS) and groups != 1:
         return {**stored, "kernel": layout.ungrouped(stored["kernel"], groups)}
     if isinstance(layer, PReluLayer) and stored["alpha"].shape == (1,):
         return {"alpha": np.broadcast_to(stored["alpha"], shapes["alpha"])}

@@ -39,7 +39,7 @@ class KerasLayer:
     """One layer as its file describes it. `spec_name`: its name in our graph (each further use of a shared layer has its own).
 
     `around_frozen`: whether a layer around it is not trained.
-    `given_masks`: whether Keras hands the mask of its input to it.
+    `in_steps`: whether it runs within each step of a sequence. `given_masks`: whether Keras hands the mask of its input to it.
     """
 
     class_name: str
@@ -48,6 +48,7 @@ class KerasLayer:
     spec_name: str
     given_masks: bool = True
     around_frozen: bool = False
+    in_steps: bool = False
 
     @property
     def frozen(self) -> bool:
@@ -56,11 +57,15 @@ class KerasLayer:
 
 @dataclass(frozen=True, slots=True)
 class Within:
-    """The model that layers are in: what stands before their names in the file and in our graph; "" for the whole."""
+    """The model that layers are in: what stands before their names in the file and in our graph; "" for the whole.
+
+    `in_steps`: whether it runs within each step of a sequence.
+    """
 
     name: str
     spec_name: str
     frozen: bool
+    in_steps: bool = False
 
 
 TOP: Final = Within("", "", False)
@@ -121,6 +126,8 @@ class Graph:
     store: ArrayStore
     notes: TrainingNotes
     projections: Mapping[str, Array] = field(default_factory=dict)  # of JZS layers, which old weight files lack
+    lambdas: Mapping[str, str | Mapping[str, Any]] = field(default_factory=dict)  # what a person says of Lambda layers
+    met_lambdas: set[str] = field(default_factory=set)
     names: Collection[str] = ()  # of the file's layers
     inputs: list[InputSpec] = field(default_factory=list)
     layers: list[LayerSpec] = field(default_factory=list)

@@ -41,7 +41,17 @@ def nested():
     return keras.Model(x, layers.Bidirectional(layers.LSTM(3))(inner(x))), ids, "folder"
 
 
-MODELS = {"tfk_nested": nested, "tfk_operations": operations}
+def words():
+    """Several ids at each step, a model that looks them up, a Lambda that the description replaces; a published tagger is so."""
+    entry = keras.Input((5,))
+    inner = keras.Model(entry, layers.Dense(4, activation="tanh")(layers.Flatten()(layers.Embedding(9, 3)(entry))))
+    x = keras.Input((None, 5))
+    steps = layers.Bidirectional(layers.LSTM(4, return_sequences=True))(layers.TimeDistributed(inner)(x))
+    ids = np.random.default_rng(0).integers(0, 9, (ROWS, STEPS, 5))
+    return keras.Model(x, layers.Dense(2)(layers.Lambda(lambda h: h[:, -1], name="last")(steps))), ids, "h5"
+
+
+MODELS = {"tfk_words": words, "tfk_nested": nested, "tfk_operations": operations}
 
 
 def shorten(path):

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from pydantic import ValidationError
 
+from cellserve.models.description.layers.stepwise import ReshapeLayer
 from cellserve.models.errors import ImportRefused, InvalidSpec
 from cellserve.models.importers.keras.configuration.calls import Call, TensorKey, names_of_keys, parse_calls, parse_keys
 from cellserve.models.importers.keras.configuration.era import Era
@@ -20,9 +21,11 @@ from cellserve.models.importers.keras.configuration.masks import Mask, is_operat
 from cellserve.models.importers.keras.configuration.options import TrainingNotes
 from cellserve.models.importers.keras.files.tied import FUNCTIONAL, MODELS
 from cellserve.models.importers.keras.graph import TOP, Array, ArrayStore, Claim, Graph, KerasLayer, Tensor, Within
+from cellserve.models.importers.keras.layers.axes import SAID
 from cellserve.models.importers.keras.layers.operations import TENSORFLOW_LAYERS, arithmetic_of
-from cellserve.models.importers.keras.layers.plain import BUILDERS, DROPOUTS, MERGES
+from cellserve.models.importers.keras.layers.plain import BUILDERS, DROPOUTS, MERGES, STEPWISE
 from cellserve.models.importers.keras.layers.recurrent import CLASSES, build_bidirectional, build_recurrent
+from cellserve.models.importers.keras.layers.within import build_within
 from cellserve.models.spec import ModelSpec
 
 WIDTH_KEEPING: Final = frozenset({"Masking", *DROPOUTS})  # what follows them tells how wide the model's input is
@@ -32,18 +35,26 @@ Made = dict[TensorKey, Tensor | Mask]
 
 
 def translate(
-    model: Mapping[str, Any], era: Era, store: ArrayStore, source: str, projections: Mapping[str, Array] | None = None
+    model: Mapping[str, Any],
+    era: Era,
+    store: ArrayStore,
+    source: str,
+    projections: Mapping[str, Array] | None = None,
+    lambdas: Mapping[str, str | Mapping[str, Any]] | None = None,
 ) -> tuple[ModelSpec, list[Claim], tuple[str, ...]]:
     """The network of a model {"class_name": …, "config": …} as saved, its claims on the stored arrays, and notes.
-    `projections`: of JZS layers whose weight files lack them, by layer.
+
+    `projections`: of JZS layers whose weight files lack them, by layer. `lambdas`: what a person says of Lambda layers, likewise.
 
     Raises ImportRefused naming the layer and the option.
     """
     class_name, config = model.get("class_name"), model.get("config")
-    graph = Graph(source, era, store, TrainingNotes(source), projections or {})
+    graph = Graph(source, era, store, TrainingNotes(source), projections or {}, lambdas or {})
     try:
         graph.names = frozenset(_names(config))
         outputs = _model(graph, class_name, config)
+        if unmet := sorted(graph.lambdas.keys() - graph.met_lambdas):
+            raise ImportRefused(source, f"the model has no Lambda layer of this name: {unmet[0]!r}", option="lambdas")
         spec = ModelSpec(inputs=tuple(graph.inputs), layers=tuple(graph.layers), outputs=tuple(one.reference for one in outputs))
     except ValidationError as error:
         first = error.errors()[0]
@@ -172,8 +183,22 @@ def _first_nodes(
 
 def _nested(graph: Graph, keras: KerasLayer, inputs: Sequence[Tensor]) -> list[Tensor]:
     """A model inside another: its layers between the others, under its name."""
-    within = Within(f"{keras.name}/", f"{keras.spec_name}/", keras.frozen)
+    within = Within(f"{keras.name}/", f"{keras.spec_name}/", keras.frozen, keras.in_steps)
     return _model(graph, keras.class_name, keras.config, within, inputs)
+
+
+def _at_each_step(graph: Graph, keras: KerasLayer, inputs: Sequence[Tensor]) -> list[Tensor]:
+    """TimeDistributed: around a model, or a layer that within a step is another than over time."""
+    inside, source = graph.inside(keras, keras.config["layer"]), graph.only(keras, inputs)
+    if inside.class_name in STEPWISE:
+        return [BUILDERS[keras.class_name](graph, keras, inputs, ())]
+    graph.check(keras, "layer")
+    if source.masks:
+        graph.refuse(keras, f"TimeDistributed({inside.class_name}) of a masked sequence is not supported")
+    within = replace(inside, in_steps=True)
+    if inside.class_name in MODELS:
+        return _nested(graph, within, inputs)
+    return [build_within(graph, within, inputs, ("layer",))]
 
 
 def _model(graph: Graph, class_name: object, config: object, within: Within = TOP, given: Sequence[Tensor] = ()) -> list[Tensor]:
@@ -186,6 +211,9 @@ def _model(graph: Graph, class_name: object, config: object, within: Within = TO
 
 def _readers(graph: Graph, keras: KerasLayer) -> list[KerasLayer]:
     """The layers that read what is given to this one: itself, or the first ones of a model."""
+    if keras.class_name == "TimeDistributed":
+        inside = graph.inside(keras, keras.config["layer"])
+        return _readers(graph, inside) if inside.class_name in (*MODELS, "Embedding") else [keras]
     if keras.class_name == "Sequential":
         layers = keras.config if isinstance(keras.config, list) else keras.config["layers"]
         rest = [raw for raw in layers if raw.get("class_name") != "InputLayer"]
@@ -230,8 +258,10 @@ def _make(graph: Graph, keras: KerasLayer, key: TensorKey, call: Call, raw: Mapp
 
 
 def _build(graph: Graph, keras: KerasLayer, inputs: Sequence[Tensor], call: Call, made: Made) -> list[Tensor]:
+    if keras.class_name in TENSORFLOW_LAYERS:
+        graph.refuse(keras, "this operation of TensorFlow in the model's own code is not supported; write it as a standard layer")
     for keyword, value in call.keywords.items():
-        if keyword not in ACCEPTED_KEYWORDS and value is not None:
+        if keyword not in ACCEPTED_KEYWORDS and value not in (None, False):
             graph.refuse(keras, f"it is called with the argument {keyword!r}, which is not supported")
     require_own_mask(graph, keras, inputs, call.keywords.get("mask"), made)
     initial = [
@@ -240,12 +270,18 @@ def _build(graph: Graph, keras: KerasLayer, inputs: Sequence[Tensor], call: Call
     if graph.era.forgets_masks_beside_states and initial and call.keywords.get("mask") is None:
         keras = replace(keras, given_masks=False)
     try:
-        if keras.class_name in CLASSES:
+        if keras.class_name in CLASSES and not keras.in_steps:
             return build_recurrent(graph, keras, inputs[:1], [*inputs[1:], *initial])
-        if keras.class_name == "Bidirectional":
+        if keras.class_name == "Bidirectional" and not keras.in_steps:
             return build_bidirectional(graph, keras, inputs[:1], [*inputs[1:], *initial])
         if keras.class_name in MODELS:
             return _nested(graph, keras, inputs)
+        if keras.in_steps:
+            return [build_within(graph, keras, inputs)]
+        if keras.class_name == "TimeDistributed":
+            return _at_each_step(graph, keras, inputs)
+        if keras.class_name in SAID:
+            return [SAID[keras.class_name](graph, keras, inputs, ())]
         if keras.class_name not in BUILDERS:
             graph.refuse(keras, _unsupported(keras.class_name))
         return [BUILDERS[keras.class_name](graph, keras, inputs, ())]
@@ -259,10 +295,12 @@ def _build(graph: Graph, keras: KerasLayer, inputs: Sequence[Tensor], call: Call
 def _unsupported(class_name: str) -> str:
     if class_name == "Merge":
         return f"only the modes {', '.join(MERGE_CLASSES)} of Merge are supported"
-    if class_name in TENSORFLOW_LAYERS:
-        return "this operation of TensorFlow in the model's own code is not supported; write it as a standard layer"
     if class_name == "Lambda":
-        return "a Lambda layer holds code, which is never run; write it as standard layers and save the model again"
+        return (
+            "a Lambda layer holds code, which is never run; say in a --description what it does, `lambdas: {its name: last_step}`"
+            " (or squeeze, mean, max, identity, or a layer of Keras, {class_name: Reshape, target_shape: [-1, 4]}), and hold the "
+            "import against the model's own answers with --expect; or save the model with standard layers"
+        )
     known = ", ".join(sorted([*BUILDERS, *CLASSES, "Bidirectional"]))
     return f"layers of class {class_name} are not supported yet, nor are custom layers; the supported ones are {known}"
 
@@ -296,10 +334,32 @@ def _keras_layer(graph: Graph, raw: Mapping[str, Any], node: int, within: Within
         class_name, config = modernised(class_name, config, graph.era)
     spec_name = within.spec_name + local
     spec_name = spec_name if node == 0 else graph.free(f"{spec_name}_call_{node}")
-    return KerasLayer(class_name, within.name + local, config, spec_name, around_frozen=within.frozen)
+    name = within.name + local
+    if class_name == "Lambda" and name in graph.lambdas:
+        class_name, config = _said_of(graph, name, graph.lambdas[name])
+    return KerasLayer(class_name, name, config, spec_name, around_frozen=within.frozen, in_steps=within.in_steps)
+
+
+def _said_of(graph: Graph, name: str, said: str | Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
+    """The layer that a person says a Lambda is."""
+    graph.met_lambdas.add(name)
+    graph.notes.say(f"{name}: its code was not read; it is taken for {said}, as the description says.")
+    if isinstance(said, str):
+        return said, {}
+    if "class_name" not in said:
+        raise ImportRefused(graph.source, "a layer of Keras is {class_name: …, its options …}", layer=name, option="lambdas")
+    return str(said["class_name"]), {option: value for option, value in said.items() if option != "class_name"}
 
 
 def _add_input(graph: Graph, name: str, shape: tuple[int | None, ...] | None, readers: Sequence[KerasLayer]) -> Tensor:
-    entry = input_spec(graph, name, shape, readers)
+    entry, features = input_spec(graph, name, shape, readers)
     graph.inputs.append(entry)
-    return Tensor(entry.name, sequence=entry.kind != "vector")
+    source = Tensor(entry.name, sequence=entry.kind != "vector")
+    if len(features) < 2:
+        return source
+    axes = ", ".join(map(str, features))
+    graph.notes.say(
+        f"The input {name}, [batch, time, {axes}], is served with its features side by side, [batch, time, {entry.width}]."
+    )
+    layer = ReshapeLayer(name=graph.free(f"{name}_axes"), inputs=(entry.name,), features=features)
+    return graph.add(layer, sequence=True)

@@ -20,10 +20,11 @@ ORDERS: Final = (
     ("gamma", "beta", "running_mean", "running_std"),
     ("embeddings",),
     ("mean", "variance", "count"),
+    ("scale", "concat_score_weight"),
 )  # of the arrays of one layer, as get_weights() gives them
 STATISTICS: Final = frozenset({"moving_mean", "moving_variance", "running_mean", "running_std"})  # never trained
 ROLE: Final = re.compile(
-    r"(kernel|recurrent_kernel|bias|embeddings|gamma|beta|moving_mean|moving_variance|alpha|mean|variance|count)(?:_(\d+))?"
+    r"(kernel|recurrent_kernel|bias|embeddings|gamma|beta|moving_mean|moving_variance|alpha|mean|variance|count|scale|concat_score_weight)(?:_(\d+))?"
 )
 KERAS_1_ROLE: Final = re.compile(r"(.+)_((?:W|U|b)(?:_[a-z])?|gamma|beta|running_mean|running_std|alphas)(?:_(\d+))?")
 NUMBERED: Final = re.compile(r"(.+?)(?:_(\d+))?")

@@ -27,7 +27,18 @@ from cellserve.models.importers.tensorflow1.object_graph import ObjectGraph
 
 LAYER: Final = "layer_with_weights-"
 HOLDERS: Final = frozenset(
-    {*CLASSES, "Bidirectional", "Dense", "Embedding", "Conv1D", "BatchNormalization", "PReLU", "Normalization"}
+    {
+        *CLASSES,
+        "Bidirectional",
+        "Dense",
+        "Embedding",
+        "Conv1D",
+        "BatchNormalization",
+        "PReLU",
+        "Normalization",
+        "Conv2D",
+        "AdditiveAttention",
+    }
 )
 
 
@@ -148,6 +159,8 @@ def _holds_arrays(raw: Mapping[str, Any]) -> bool:
         return False
     if class_name == "TimeDistributed":
         return _holds_arrays(config.get("layer") or {})
+    if class_name == "Attention":
+        return bool(config.get("use_scale")) or config.get("score_mode") == "concat"
     if class_name == "LayerNormalization":
         return bool(config.get("center", True) or config.get("scale", True))
     return class_name in HOLDERS

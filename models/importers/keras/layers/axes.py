@@ -6,10 +6,11 @@ Knows no files.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from math import prod
-from typing import Any, Final
+from typing import Any, Final, Literal
 
-from cellserve.models.description.layers.rows import FlattenLayer, UnflattenLayer
+from cellserve.models.description.layers.rows import FlattenLayer, GlobalPooling1dLayer, LastStepLayer, UnflattenLayer
 from cellserve.models.description.layers.stepwise import ReshapeLayer
 from cellserve.models.importers.keras.graph import Builder, Graph, KerasLayer, Tensor
 
@@ -97,4 +98,35 @@ def _end_of_mask(graph: Graph, keras: KerasLayer, source: Tensor) -> None:
         graph.refuse(keras, f"{keras.class_name} of a masked sequence is not supported")
 
 
+def _squeeze(graph: Graph, keras: KerasLayer, inputs: Sequence[Tensor], part: tuple[str, ...]) -> Tensor:
+    """Without the axes of features that are one number wide."""
+    source = graph.only(keras, inputs)
+    features = graph.shape(source).features
+    kept = tuple(axis for axis in features if axis != 1)
+    if not kept or kept == features:
+        graph.refuse(keras, f"there is no axis to squeeze out of {graph.shape(source)}", "lambdas")
+    layer = ReshapeLayer(name=keras.spec_name, inputs=(source.reference,), features=kept, axes=len(features))
+    return graph.add(layer, sequence=source.sequence, masks=source.masks)
+
+
+def _last_step(graph: Graph, keras: KerasLayer, inputs: Sequence[Tensor], part: tuple[str, ...]) -> Tensor:
+    source = graph.only(keras, inputs)
+    return graph.add(LastStepLayer(name=keras.spec_name, inputs=(source.reference,)), sequence=False)
+
+
+def _over_time(
+    graph: Graph, keras: KerasLayer, inputs: Sequence[Tensor], part: tuple[str, ...], *, mode: Literal["max", "average"]
+) -> Tensor:
+    source = graph.only(keras, inputs)
+    _end_of_mask(graph, keras, source)
+    return graph.add(GlobalPooling1dLayer(name=keras.spec_name, inputs=(source.reference,), mode=mode), sequence=False)
+
+
 AXES: Final[dict[str, Builder]] = {"Reshape": _reshape, "Permute": _permute}
+SAID: Final[dict[str, Builder]] = {
+    "identity": lambda graph, keras, inputs, part: graph.only(keras, inputs),
+    "last_step": _last_step,
+    "max": partial(_over_time, mode="max"),
+    "mean": partial(_over_time, mode="average"),
+    "squeeze": _squeeze,
+}  # words for the code of a Lambda layer

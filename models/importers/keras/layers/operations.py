@@ -121,11 +121,11 @@ def _item(graph: Graph, keras: KerasLayer, call: Call, tensors: Tensors) -> Tens
     key, where = _both(graph, keras, call)
     source, places = tensors[key], list(where) if isinstance(where, list) else [where]
     whole = [_slice(place) == WHOLE for place in places]
-    steps = places[1] if len(places) > 1 else None
-    if not source.sequence or not whole[0] or not all(whole[2:]) or len(places) > 3:
+    steps = places[1] if len(places) > 1 else places[0]
+    if not source.sequence or not whole[0] or not all(whole[2:]) or len(places) > 3 or steps is None:
         graph.refuse(keras, "this slice is not supported; steps of a sequence are, such as x[:, -1] and x[:, 1:]")
-    if steps is None or whole[1]:
-        return source
+    if all(whole):
+        return _unmasked(graph, keras, source)
     if isinstance(steps, int):
         return _step(graph, keras, source, steps)
     if (span := _slice(steps)) is None:
@@ -215,7 +215,7 @@ def _constant(graph: Graph, keras: KerasLayer, value: Any) -> Any:
         number = np.asarray(value, dtype=np.float64)
     except (TypeError, ValueError):
         graph.refuse(keras, f"one of its arguments is neither a tensor nor a number: {value!r:.60}")
-    if number.size == max(number.shape, default=1):
+    if number.size == (number.shape[-1] if number.ndim else 1):
         number = number.reshape(-1)
     if number.ndim != 1:
         graph.refuse(keras, f"a constant of the shape {list(number.shape)} is not supported; one for each feature is")

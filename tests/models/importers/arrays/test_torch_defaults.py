@@ -89,6 +89,20 @@ def test_convolutions(tmp_path: Path, options: dict[str, Any]) -> None:
     np.testing.assert_allclose(answer(model), expected.numpy(), atol=1e-6)
 
 
+def test_a_convolution_over_time_and_bands(tmp_path: Path) -> None:
+    """torch has [batch, channels, time, bands], the description [batch, time, bands, channels], flattened as the program does."""
+    torch.manual_seed(0)
+    module = nn.Sequential(nn.Conv2d(2, 4, (3, 2), stride=(1, 2), padding=(1, 0), groups=2))
+    plane = {"kind": "reshape", "features": [2, 2]}
+    options = {"units": 4, "kernel_size": [3, 2], "strides": [1, 2], "padding": "same", "groups": 2}
+    flat = {"kind": "reshape", "features": [4], "axes": 2, "permutation": [1, 0]}
+    model = imported(tmp_path, module, plane, layer("conv2d", "weight", "bias", **options), flat)
+    with torch.no_grad():
+        made = module(X.reshape(2, 5, 2, 2).permute(0, 3, 1, 2))
+        expected = made.permute(0, 2, 1, 3).reshape(2, 5, 4)
+    np.testing.assert_allclose(answer(model), expected.numpy(), atol=1e-6)
+
+
 def test_a_convolution_that_sees_one_step_is_a_dense_layer_too(tmp_path: Path) -> None:
     module = nn.Sequential(nn.Conv1d(4, 3, 1))
     model = imported(tmp_path, module, layer("dense", "weight", "bias", units=3))
