@@ -22,6 +22,8 @@ requests are answered.
 - Histograms have fixed buckets. (Native ones need Prometheus's binary format, which the Python client does not write.)
 - `model`, `version`: of the version that answered, empty where none was found. `implementation`: what ran, empty where nothing
   did.
+
+What to watch, and what to do then: [runbook.md](runbook.md).
 """
 
 
