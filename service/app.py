@@ -16,6 +16,7 @@ import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from cellserve.models.devices import resolve_device
@@ -51,6 +52,7 @@ from cellserve.service.sessions.sessions import Sessions
 from cellserve.service.sessions.settings import SessionSettings
 from cellserve.service.sessions.stores.watch import StoreObserver
 from cellserve.service.store_url import StoreUrl
+from cellserve.service.tls_files import certificate_expiry
 
 if TYPE_CHECKING:
     from cellserve.models.served import Served
@@ -168,7 +170,14 @@ class _Server:
         except OSError as error:
             address = f"{self._settings.host}:{self._settings.metrics_port}"
             raise CannotListen(f"cannot listen on {address} for metrics: {error.strerror}") from error
-        self._metrics.watch(self._engine.lanes, lambda: self._statuses, self._sessions.counts, lambda: self._aliases)
+        self._metrics.watch(
+            self._engine.lanes,
+            lambda: self._statuses,
+            self._sessions.counts,
+            lambda: self._aliases,
+            partial(certificate_expiry, self._settings.tls),
+        )
+        self._metrics.listen()
         self._engine.start()
         self._working = True
         self._catalog.subscribe(lambda status: self._show_soon())
@@ -197,6 +206,7 @@ class _Server:
         self._not_ready()
         self._api.close()
         async with AsyncExitStack() as last_first:
+            last_first.callback(self._metrics.close)
             if self._page is not None:
                 last_first.push_async_callback(asyncio.to_thread, self._page.close)
             last_first.push_async_callback(asyncio.to_thread, self._engine.stop)
@@ -241,6 +251,7 @@ class _Server:
         self._showing = False
         self._statuses = self._catalog.index()  # read by scrapes, on threads of their own
         self._aliases = self._catalog.aliases()
+        self._metrics.on_aliases(self._aliases)
         self._api.show_models()
 
     def _on_death(self, cause: BaseException) -> None:
@@ -250,6 +261,8 @@ class _Server:
     def _die(self, cause: BaseException) -> None:
         log.critical("the engine has failed; the server ends", exc_info=cause)
         failure = InternalFailure("the server's engine has failed and the server is ending")
+        if self._page is not None:
+            self._page.failure = str(failure)
         self._api.close(failure)
         self._execution.fail(failure)
         if not self._died.done():

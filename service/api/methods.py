@@ -136,7 +136,7 @@ class Methods:
         )
 
     def _begun(self, context: Any, kind: RpcKind) -> Rpc:
-        return Rpc(context, kind, self._ids.next(), self._observer, self._refusals, self._proxied_id)
+        return Rpc(context, kind, self._ids.next(), self._observer, self._refusals, self._proxied_id, self._access.owner)
 
     def _unary(self, behaviour: Behaviour, parse: Parse, kind: RpcKind) -> Behaviour:
         async def call(request: bytes, context: Any) -> Any:

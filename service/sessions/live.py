@@ -225,7 +225,10 @@ class LiveSessions:
 
     def counts(self) -> list[SessionCount]:
         """Safe on any thread."""
-        return [SessionCount(pin.key, max(pin.sessions - pin.idle - pin.parked, 0), pin.idle, pin.parked) for pin in self.pins]
+        return [
+            SessionCount(pin.key, max(pin.sessions - pin.idle - pin.parked, 0), pin.idle, pin.parked, pin.slab.bytes)
+            for pin in self.pins
+        ]
 
     def epoch(self, session: Session) -> str:
         """What clients are told, and are asked for."""

@@ -12,7 +12,8 @@ from typing import Any, Final, Protocol
 
 from cellserve.service.api.access.administration import require_administrator
 from cellserve.service.api.access.tokens import Role, Tokens
-from cellserve.service.errors import AdministrationDenied, TokenInvalid, TokenMissing
+from cellserve.service.api.call_context import Caller
+from cellserve.service.errors import AccessDenied, AdministrationDenied, TokenInvalid, TokenMissing
 from cellserve.service.networks import Network
 
 Guard = Callable[[Any], None]  # given the context of a call; raises AccessDenied
@@ -43,6 +44,10 @@ class Access(Protocol):
         """What looks at each call of `method`, its full name; None: nothing needs to."""
         ...
 
+    def owner(self, caller: Caller) -> str | None:
+        """Whose token a call carries; empty: none that is known. None: there are no tokens here."""
+        ...
+
 
 class LocalAdministration:
     """Without tokens. networks: whose callers may administer beside this machine's."""
@@ -52,6 +57,9 @@ class LocalAdministration:
 
     def guard(self, method: str) -> Guard | None:
         return self._require_administrator if method in ADMINISTRATION else None
+
+    def owner(self, caller: Caller) -> str | None:
+        return None
 
     def _require_administrator(self, context: Any) -> None:
         require_administrator(context.peer(), self._networks)
@@ -67,6 +75,12 @@ class TokenAccess:
         if method in OPEN:
             return None
         return self._require_admin if method in ADMINISTRATION else self._require_any
+
+    def owner(self, caller: Caller) -> str | None:
+        try:
+            return self._tokens().owner_of(bearer(caller.invocation_metadata() or ()))
+        except AccessDenied:
+            return ""
 
     def _require_any(self, context: Any) -> None:
         self._role(context)

@@ -17,7 +17,7 @@ import re
 import secrets
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from cellserve.service.errors import TokenInvalid
 from cellserve.service.followed_files import UnusableFile, named, read
@@ -35,20 +35,32 @@ class Role(enum.Enum):
     ADMIN = "admin"
 
 
-class Tokens:
-    """roles: by the SHA-256 of the token."""
+class _Entry(NamedTuple):
+    role: Role
+    owner: str
 
-    def __init__(self, roles: Mapping[bytes, Role]) -> None:
+
+class Tokens:
+    """entries: by the SHA-256 of the token."""
+
+    def __init__(self, entries: Mapping[bytes, _Entry]) -> None:
         self._key = secrets.token_bytes(32)
-        self._roles = {self._digest(sha256): role for sha256, role in roles.items()}
+        self._entries = {self._digest(sha256): entry for sha256, entry in entries.items()}
 
     def role_of(self, token: str) -> Role:
         """Raises TokenInvalid."""
-        digest = self._digest(hashlib.sha256(token.encode()).digest())
-        role = self._roles.get(digest)
-        if role is None:
+        entry = self._entry_of(token)
+        if entry is None:
             raise TokenInvalid("the server does not know this token; ask whoever runs it for a valid one")
-        return role
+        return entry.role
+
+    def owner_of(self, token: str) -> str:
+        """Whose it is, as the file says, or else its role; empty for one that is not known."""
+        entry = self._entry_of(token)
+        return "" if entry is None else entry.owner
+
+    def _entry_of(self, token: str) -> _Entry | None:
+        return self._entries.get(self._digest(hashlib.sha256(token.encode()).digest()))
 
     def _digest(self, sha256: bytes) -> bytes:
         """Unpredictable to callers, so that looking it up takes a time that tells them nothing."""
@@ -62,18 +74,18 @@ def read_tokens(path: Path) -> Tokens:
         lines = read("tokens", path).decode().splitlines()
     except UnicodeDecodeError as error:
         raise UnusableFile(f"{where}: is not text; write one token a line: {_EXAMPLE}") from error
-    roles: dict[bytes, Role] = {}
+    entries: dict[bytes, _Entry] = {}
     for number, line in enumerate(lines, 1):
         words = line.split(maxsplit=2)
         if not words or words[0].startswith("#"):
             continue
         sha256, role = _entry(words, f"{where}, line {number}")
-        if sha256 in roles:
+        if sha256 in entries:
             raise UnusableFile(f"{where}, line {number}: this token is in the file already; keep one of the lines")
-        roles[sha256] = role
-    if not roles:
+        entries[sha256] = _Entry(role, words[2].strip() if len(words) > 2 else role.value)
+    if not entries:
         raise UnusableFile(f"{where}: holds no token, so that nobody could call; write one a line: {_EXAMPLE}")
-    return Tokens(roles)
+    return Tokens(entries)
 
 
 def _entry(words: list[str], where: str) -> tuple[bytes, Role]:
