@@ -147,7 +147,7 @@ class _Server:
         repository = Repository(settings.repository)
         self._catalog = Catalog(repository, self._engine, settings, load=self._load, observer=self._metrics)
         cache = CalibrationCache(settings.calibration_folder, machine.identity())
-        self._calibrations = Calibrations(repository, self._engine, cache, settings.device, self._metrics.on_choice)
+        self._calibrations = Calibrations(repository, self._engine, cache, self._catalog.settings_for, self._metrics.on_choice)
         self._store = _session_store(settings, self._metrics)
         sessions = _session_settings(settings)
         self._sessions = Sessions(self._execution.feed, self._catalog, sessions, self._metrics, store=self._store)
@@ -191,10 +191,10 @@ class _Server:
         await self._api.start()
         self._show_store()
         self._page.ready = True
-        if self._settings.implementation == "auto":
-            self._catalog.subscribe(self._calibrations.on_change)
-            for status in self._catalog.index():
-                self._calibrations.on_change(status)
+        self._catalog.subscribe(self._calibrations.on_change)
+        self._catalog.subscribe_to_disk(self._calibrations.follow)
+        for status in self._catalog.index():
+            self._calibrations.on_change(status)
         return Running(port, self._page.port, self._died)
 
     async def stop(self) -> None:

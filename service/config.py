@@ -34,6 +34,8 @@ SecondsOrZero = Annotated[float, Field(ge=0, le=_LONGEST_SECONDS, allow_inf_nan=
 GrpcSeconds = Annotated[float, Field(gt=0, le=_LONGEST_GRPC_SECONDS, allow_inf_nan=False)]
 GrpcSecondsOrZero = Annotated[float, Field(ge=0, le=_LONGEST_GRPC_SECONDS, allow_inf_nan=False)]
 
+DEVICE_PATTERN = r"^(auto|cpu|cuda(:\d+)?)$"
+
 FrontChoice = Literal["auto", "grpc", "http2"]
 ImplementationChoice = Literal["auto", "0", "1", "2", "fused", "onnxruntime", "packed"]
 
@@ -86,13 +88,18 @@ class Settings(BaseSettings):
         default=None,
         description="File of the tokens that calls must carry: infer or admin and a token, a line. Read again when it changes.",
     )
-    device: str = Field(default="auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$", description="auto, cpu, cuda or cuda:<n>.")
+    device: str = Field(default="auto", pattern=DEVICE_PATTERN, description="auto, cpu, cuda or cuda:<n>.")
     implementation: ImplementationChoice = Field(
         default="auto",
         description="How recurrent layers are computed, unless a request says; auto: as was measured to be fastest here.",
     )
     calibration_folder: Path = Field(
         default=DEFAULT_CALIBRATION_FOLDER, description="Folder where auto keeps what it measured, for the next start."
+    )
+    keep_previous_seconds: SecondsOrZero = Field(
+        default=900.0,
+        description="How long the version that an alias has left stays loaded, for a way back at once, unless its model's "
+        "model.yaml says; 0: not at all.",
     )
     workers: NonNegativeInt = Field(
         default=0,

@@ -18,7 +18,8 @@ def input_step_counts(spec: ModelSpec) -> dict[str, StepCount]:
     groups = {name: {number} for name, number in first.items()}
     step_counts = dict.fromkeys(first, StepCount())  # of every sequence since its input
     for layer in spec.layers:
-        read = [reference for reference in layer.inputs if reference in step_counts]
+        by_step = [*layer.inputs[:1], *(one for one in layer.inputs[1:] if one not in layer.inputs[layer.whole_inputs])]
+        read = [reference for reference in by_step if reference in step_counts]
         if not read or not layer.keeps_time:
             continue
         ahead = step_counts[read[0]]

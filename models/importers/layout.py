@@ -115,8 +115,33 @@ def torch_recurrent(layer: RecurrentLayer, stored: Arrays, foreign: GateOrder) -
 
 
 def torch_linear(stored: Arrays) -> Arrays:
-    """torch: weight [out, in] and perhaps bias [out]."""
-    return {"kernel": stored["weight"].T} | ({"bias": stored["bias"]} if "bias" in stored else {})
+    """torch: weight [out, in], or [out, in, 1 …] of a convolution that sees one place, and perhaps bias [out]."""
+    weight = stored["weight"]
+    if set(weight.shape[2:]) <= {1}:
+        weight = weight.reshape(weight.shape[:2])
+    return {"kernel": weight.T} | ({"bias": stored["bias"]} if "bias" in stored else {})
+
+
+def torch_convolution(stored: Arrays, groups: int) -> Arrays:
+    """torch: weight [out, in / groups, size …] of one axis or two, and perhaps bias [out]."""
+    if stored["kernel"].ndim < 3:
+        raise LayoutError("its weight is not that of a convolution, [out, in, size]")
+    return {**stored, "kernel": ungrouped(np.moveaxis(stored["kernel"], (0, 1), (-1, -2)), groups)}
+
+
+def ungrouped(kernel: Array, groups: int) -> Array:
+    """A kernel [..., in / groups, out] over all inputs, with zeros where a group does not look."""
+    if groups == 1:
+        return kernel
+    inside, outputs = kernel.shape[-2:]
+    if outputs % groups:
+        raise LayoutError(f"its {outputs} outputs are not of {groups} groups")
+    own = outputs // groups
+    whole = np.zeros((*kernel.shape[:-2], groups * inside, outputs), kernel.dtype)
+    for group in range(groups):
+        columns = slice(group * own, (group + 1) * own)
+        whole[..., group * inside : (group + 1) * inside, columns] = kernel[..., columns]
+    return whole
 
 
 def linears(layer: RecurrentLayer, stored: Arrays) -> Arrays:

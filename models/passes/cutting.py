@@ -21,7 +21,7 @@ from cellserve.models.passes.plan import Pass, PassPlan, Start, View
 from cellserve.models.passes.views import views
 from cellserve.models.spec import LayerSpec, ModelSpec
 
-_AN_ID = (2,)  # eight bytes
+_AN_ID = 2  # eight bytes
 
 
 def cut(spec: ModelSpec) -> PassPlan:
@@ -37,9 +37,14 @@ def cut(spec: ModelSpec) -> PassPlan:
     return PassPlan(
         passes,
         masks,
-        {reference: prod(shapes[reference].features or _AN_ID) for reference in stored},
+        {reference: _numbers(shapes[reference]) for reference in stored},
         {reference: shapes[reference].step_count for reference in stored},
     )
+
+
+def _numbers(shape: TensorShape) -> int:
+    """Of four bytes, at each step."""
+    return prod(shape.features) * (_AN_ID if shape.ids or not shape.features else 1)
 
 
 def _needed(spec: ModelSpec) -> list[LayerSpec]:
@@ -55,6 +60,7 @@ def _needed(spec: ModelSpec) -> list[LayerSpec]:
 def _cheap(spec: ModelSpec, layers: Iterable[LayerSpec], shapes: Mapping[str, TensorShape]) -> dict[str, LayerSpec]:
     """Layers without products that work step by step on the inputs alone, and that nobody needs whole."""
     flattened = {layer.inputs[0] for layer in layers if layer.needs_fixed_steps}
+    flattened |= {reference for layer in layers for reference in layer.inputs[layer.whole_inputs]}
     sources = {entry.name for entry in spec.inputs if shapes[entry.name].sequence}
     cheap: dict[str, LayerSpec] = {}
     for layer in layers:
@@ -94,7 +100,8 @@ def _level(layer: LayerSpec, step_count: StepCount, shapes: Mapping[str, TensorS
     level = 0
     for reference in layer.inputs:
         shape, below = shapes[reference], levels[_owner(reference)]
-        beside = shape.sequence and layer.order == ONWARD and shape.step_count == step_count
+        waits = layer.order != ONWARD or layer.inputs[layer.whole_inputs]
+        beside = shape.sequence and not waits and shape.step_count == step_count
         level = max(level, below if beside else below + 1)
     return level
 
@@ -115,6 +122,11 @@ class _Draft:
     pooled: tuple[LayerSpec, ...]
     head: tuple[LayerSpec, ...]
     starts: tuple[Start, ...]
+
+    @property
+    def gathered(self) -> tuple[str, ...]:
+        """The sequences that steps of this pass read whole."""
+        return tuple(dict.fromkeys(reference for layer in self.entries for reference in layer.inputs[layer.whole_inputs]))
 
     @property
     def stepwise(self) -> tuple[LayerSpec, ...]:
@@ -140,7 +152,7 @@ def _draft(
 ) -> _Draft:
     head = tuple(layer for layer in members if _over_vectors(layer, shapes))
     over_time = [layer for layer in members if not _over_vectors(layer, shapes)]
-    waits = [layer.order != ONWARD or layer.repeats for layer in over_time]
+    waits = [bool(layer.order != ONWARD or layer.repeats or layer.inputs[layer.whole_inputs]) for layer in over_time]
     return _Draft(
         step_count,
         views(over_time, shapes, masks, cheap, {entry.name for entry in spec.inputs}),
@@ -166,7 +178,8 @@ def _with_lifetimes(drafts: Sequence[_Draft], spec: ModelSpec, shapes: Mapping[s
     last_mask: dict[str, int] = {}
     for index, draft in enumerate(drafts):
         read = [reference for view in draft.views for reference in view.references]
-        last_read.update(dict.fromkeys([*read, *draft.flattened(shapes), *draft.vectors_read(shapes)], index))
+        whole = [*draft.flattened(shapes), *draft.gathered]
+        last_read.update(dict.fromkeys([*read, *whole, *draft.vectors_read(shapes)], index))
         last_mask.update(dict.fromkeys([mask for view in draft.views for mask in view.masks], index))
     passes: list[Pass] = []
     stored, stored_masks = list[str](), list[str]()
@@ -193,6 +206,7 @@ def _with_lifetimes(drafts: Sequence[_Draft], spec: ModelSpec, shapes: Mapping[s
                 draft.starts,
                 vectors=tuple(dict.fromkeys(name for name in draft.vectors_read(shapes) if name not in ends)),
                 whole=tuple(dict.fromkeys(flattened)),
+                gathered=draft.gathered,
                 carried=tuple(name for name in vectors if name in last_read or name in spec.outputs),
                 kept=tuple(name for name in ends if name in spec.outputs or last_read.get(name, -1) > index),
                 stored=tuple(new),

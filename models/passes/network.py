@@ -169,9 +169,20 @@ class PassNetwork:
         if layer.order == TURNED:
             mask = self._onward_mask(layer, seen.get(ONWARD, _NOTHING))
             return Value(seen[TURNED].values[layer.inputs[0]].tensor, ends, mask)
+        if whole := layer.inputs[layer.whole_inputs]:
+            given = seen[ONWARD].values[layer.inputs[0]]
+            others = [
+                Value(tensor, RowLengths(own, len(tensor), self._device)) for tensor, own in map(chunk.wholes.__getitem__, whole)
+            ]
+            return self._graph.steps[layer.name](given, *others)
         if layer.repeats:
             vector = chunk.vectors[layer.inputs[0]]
-            return Value(vector.expand(ends.steps, *vector.shape), ends)
+            if len(layer.inputs) > 1:  # for each step of another sequence, whatever is made of that
+                return Value(vector.expand(ends.steps, *vector.shape), ends)
+            made = self._graph.steps[layer.name](Value(vector)).tensor
+            steps = torch.arange(ends.steps, device=self._device).unsqueeze(1) + torch.tensor(chunk.starts, device=self._device)
+            rows = torch.arange(made.shape[1], device=self._device)
+            return Value(made[steps.clamp(max=len(made) - 1), rows], ends)
         windowed = self._graph.steps[layer.name]
         if not isinstance(windowed, Windowed):
             raise TypeError(f"layer {layer.name!r} ({layer.kind}) cannot be the first of a pass")
@@ -179,7 +190,8 @@ class PassNetwork:
         firsts, steps = torch.tensor(chunk.firsts[windowed.change], device=self._device).unbind(1)
         reached = torch.arange(len(x), device=self._device).unsqueeze(1) + firsts  # [P, B]
         inside = (reached >= 0) & (reached < steps)
-        return Value(windowed.compute(torch.where(inside.unsqueeze(2), x, x.new_zeros(())), inside), ends)
+        there = inside.reshape(*inside.shape, *(1,) * (x.dim() - 2))
+        return Value(windowed.compute(torch.where(there, x, x.new_zeros(())), inside), ends)
 
     def _onward_mask(self, layer: LayerSpec, onward: _Seen) -> Tensor | None:
         """Of a layer that turns its input round: the mask stays as it was."""

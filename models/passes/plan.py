@@ -53,6 +53,7 @@ class Pass:
     starts: tuple[Start, ...]
     vectors: tuple[str, ...]  # read, of the inputs or earlier passes
     whole: tuple[str, ...]
+    gathered: tuple[str, ...]  # sequences that entries read whole at each step
     carried: tuple[str, ...]  # vectors made by entries and body that somebody reads
     kept: tuple[str, ...]  # all vectors made here that later passes or the outputs read
     stored: tuple[str, ...]  # sequences made here that later passes, a head or the outputs read

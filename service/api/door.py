@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import NamedTuple, Protocol, TypeVar
 
 from cellserve.service.api.calls import CURRENT
@@ -81,6 +82,18 @@ class Door:
         self.limits = limits
         self.sessions = sessions
         self.signatures = Signatures()
+
+    def limits_of(self, model: str) -> Limits:
+        """The server's, or tighter ones of the model's owner."""
+        own = self.versions.model_settings(model).limits
+        if own is None:
+            return self.limits
+        rows, steps = own.max_rows_per_request, own.max_steps_per_sequence
+        return replace(
+            self.limits,
+            rows=min(self.limits.rows, rows or self.limits.rows),
+            steps=min(self.limits.steps, steps or self.limits.steps),
+        )
 
     async def run(
         self,

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections import Counter
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -25,6 +26,7 @@ from cellserve.service.registry.loading import load_version
 from cellserve.service.registry.manifest import check_alias_name, check_model_name, parse_version
 from cellserve.service.registry.model_settings import ModelSettings
 from cellserve.service.registry.pointers import Pointers
+from cellserve.service.registry.policy.previous import Previous
 from cellserve.service.registry.reconciliation import Unload, next_action
 from cellserve.service.registry.recording import FallbackTeller, ServedRecorder
 from cellserve.service.registry.repository.model_on_disk import read_model
@@ -39,14 +41,16 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _RETRY_SECONDS = 1.0
+_SAYS_NOTHING = ModelSettings()
 
 Loader = Callable[[Repository, VersionKey, Settings], tuple[LoadedVersion, "Served"]]
 
 
 class Catalog:
-    """Wanted are every aliased version and the newest of each model; any other published version loads when first acquired.
+    """Wanted are every aliased version and what else model.yaml asks for, by default the newest; so is, for a while, what an
+    alias has left. Any other published version loads when first acquired.
 
-    load: reads, verifies and warms one version; called in a thread.
+    load: reads, verifies and warms one version; called in a thread. clock: seconds since 1970, as moves of aliases are recorded.
     """
 
     def __init__(
@@ -57,11 +61,17 @@ class Catalog:
         *,
         load: Loader = load_version,
         observer: CatalogObserver | None = None,
+        clock: Callable[[], float] = time.time,
     ) -> None:
         self._repository = repository
-        self._live = LiveVersions(engine, lambda key: load(repository, key, settings), observer, self._on_change)
+        self._settings = settings
+        self._clock = clock
+        self._live = LiveVersions(
+            engine, lambda key: load(repository, key, self.settings_for(key.model)), observer, self._on_change
+        )
         self._snapshot = Snapshot()
         self._pointers = Pointers(self._live.state, lambda key: self._live.record(key).reason)
+        self._previous = Previous()
         self._recorder = ServedRecorder(repository, self._pointers.record)
         self._wanted: frozenset[VersionKey] = frozenset()
         self._asked_for: set[VersionKey] = set()
@@ -82,6 +92,8 @@ class Catalog:
         await asyncio.to_thread(self._repository.create)
         await asyncio.to_thread(self._repository.sweep)
         await self.refresh()
+        self._previous.recall(self._snapshot.departures())
+        self._start_runner()
         self._watcher = asyncio.create_task(self._watch())
 
     async def stop(self) -> None:
@@ -132,7 +144,7 @@ class Catalog:
 
     def is_wanted(self, key: VersionKey) -> bool:
         """Whether it stays loaded, whoever has begun on it."""
-        return key in self._wanted or key in self._asked_for or key in self._pointers.kept()
+        return key in self._wanted or key in self._asked_for or key in self._pointers.kept() or key in self._kept_warm()
 
     def ready(self, model: str, version: str = "") -> bool:
         """Whether a request for it would be served at once. False for what is unknown."""
@@ -160,12 +172,16 @@ class Catalog:
         loaded = self._live.record(key).loaded
         manifest = await asyncio.to_thread(self._repository.manifest, *key) if loaded is None else loaded.manifest
         numbers = sorted(self._snapshot.models[key.model].versions)
-        return VersionDescription(self._status(key), numbers, manifest, loaded)
+        return VersionDescription(self._status(key), numbers, manifest, loaded, self.model_settings(key.model))
 
     def model_settings(self, model: str) -> ModelSettings:
         """What the model's owner says of it; the defaults for a model that is unknown."""
         known = self._snapshot.models.get(model)
-        return ModelSettings() if known is None else known.settings
+        return _SAYS_NOTHING if known is None else known.settings
+
+    def settings_for(self, model: str) -> Settings:
+        """The server's settings, as the model's owner has them for its versions."""
+        return self.model_settings(model).applied(self._settings)
 
     def subscribe(self, callback: Callable[[VersionStatus], None]) -> Callable[[], None]:
         """Calls `callback` on the event loop at every change of state. Gives the function that ends it."""
@@ -286,13 +302,23 @@ class Catalog:
         if record.replaced:
             raise VersionUnavailable(f"{key} is being replaced", field="version", retry_after_seconds=_RETRY_SECONDS)
 
+    def _keep_seconds(self, model: str) -> float:
+        own = self.model_settings(model).keep_previous
+        return self._settings.keep_previous_seconds if own is None else own
+
+    def _kept_warm(self) -> frozenset[VersionKey]:
+        """What answered until a while ago. What has failed, or is gone, is no way back."""
+        kept = self._previous.kept(self._clock(), self._keep_seconds)
+        return frozenset(key for key in kept if self._snapshot.holds(key) and self._live.state(key) is not VersionState.FAILED)
+
     def _follow_aliases(self) -> None:
         self._pointers.follow(self._snapshot)
+        self._previous.note(self._pointers.answering, self._clock())
         self._told.tell(self._pointers.statuses())
         self._recorder.record(self._snapshot.models)
 
     def _to_keep(self) -> frozenset[VersionKey]:
-        kept = self._wanted | self._asked_for | self._pinned.keys() | self._pointers.kept()
+        kept = self._wanted | self._asked_for | self._pinned.keys() | self._pointers.kept() | self._kept_warm()
         return frozenset(key for key in kept if key.model not in self._unloaded_models and not self._live.record(key).replaced)
 
     async def _acquire(self, model: str, version: str, *, pinned: bool) -> Lease:

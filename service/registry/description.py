@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from cellserve.service.registry.lease import LoadedVersion
 from cellserve.service.registry.manifest import Manifest
+from cellserve.service.registry.model_settings import ModelSettings
 from cellserve.service.registry.status import VersionStatus
 
 
 @dataclass(frozen=True, slots=True)
 class VersionDescription:
-    """versions: every published one of the model, ascending. loaded: None while it is not."""
+    """versions: every published one of the model, ascending. loaded: None while it is not. settings: the model's."""
 
     status: VersionStatus
     versions: Sequence[int]
     manifest: Manifest
     loaded: LoadedVersion | None
+    settings: ModelSettings = field(default_factory=ModelSettings)
 
     @property
     def implementations(self) -> Mapping[str, str | None]:

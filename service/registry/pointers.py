@@ -6,15 +6,16 @@ Decides from the snapshot and the states of versions, which it is told; remember
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
 from cellserve.service.engine.facts import VersionKey
 from cellserve.service.errors import UnknownVersion
 from cellserve.service.registry.manifest import STABLE
+from cellserve.service.registry.policy.previous import Pointer
 from cellserve.service.registry.reconciliation import fallbacks, held_versions
 from cellserve.service.registry.repository.served import Answered, Served
-from cellserve.service.registry.snapshot import Pointer, Snapshot
+from cellserve.service.registry.snapshot import Snapshot
 from cellserve.service.registry.status import AliasStatus, VersionState
 
 _ANSWERS: Final = (VersionState.READY, VersionState.UNLOADING)
@@ -38,6 +39,11 @@ class Pointers:
         for pointer, key in self._fallbacks().items():
             if self._answer(pointer) is None and self._state(key) is VersionState.READY:
                 self._answering[pointer] = key
+
+    @property
+    def answering(self) -> Mapping[Pointer, VersionKey]:
+        """Which version answers each alias, or did last."""
+        return self._answering
 
     def resolve(self, model: str, version: str) -> VersionKey:
         """Raises UnknownModel, UnknownVersion, VersionUnavailable."""

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from cellserve.service.engine.facts import VersionKey
 from cellserve.service.errors import UnknownModel, UnknownVersion, VersionUnavailable
 from cellserve.service.registry.manifest import STABLE, parse_version
+from cellserve.service.registry.policy.previous import Departure, Pointer, last_departures
 from cellserve.service.registry.repository.alias_history import differences
 from cellserve.service.registry.repository.layout import Fingerprint
 from cellserve.service.registry.repository.model_on_disk import ModelOnDisk, read_model
@@ -19,8 +20,6 @@ from cellserve.service.registry.repository.repository import Repository
 from cellserve.service.registry.repository.served import Answered
 
 log = logging.getLogger(__name__)
-
-Pointer = tuple[str, str]  # (model, alias); alias "" is what a request without a version means
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,10 +62,18 @@ class Snapshot:
             for alias, version in (*model.aliases.items(), ("", model.default))
         }
 
+    def departures(self) -> dict[Pointer, Departure]:
+        """What each alias left last, and when, by the histories."""
+        left: dict[Pointer, Departure] = {}
+        for name, model in self.models.items():
+            moves = ((move.alias, move.before, move.when.timestamp()) for move in model.trail.moves)
+            left |= last_departures(moves, name)
+        return left
+
     def wanted(self) -> frozenset[VersionKey]:
-        """Every aliased version and the newest of each model."""
-        newest = {VersionKey(name, model.newest) for name, model in self.models.items()}
-        return frozenset(key for key in newest | set(self.targets().values()) if self.holds(key))
+        """Every version that an alias names, that a request without a version means, or that the model's owner wants."""
+        asked = {VersionKey(name, version) for name, model in self.models.items() for version in model.asked_to_stay}
+        return frozenset(key for key in asked | set(self.targets().values()) if self.holds(key))
 
     def pointer_or_key(self, name: str, version: str) -> Pointer | VersionKey:
         """What a request's model and version name: an alias ("" too), or one version by number.

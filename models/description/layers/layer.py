@@ -41,6 +41,7 @@ class Layer(Frozen):
     needs_fixed_steps: ClassVar[bool] = False  # it reads a row whole, and needs every row to have the same number of steps
     sums_up: ClassVar[bool] = False  # it makes a vector of a row by a running total
     repeats: ClassVar[bool] = False  # it makes a sequence of a vector
+    whole_inputs: ClassVar[slice] = slice(0, 0)  # of its inputs, those that each step reads whole
 
     @abstractmethod
     def output_shape(self, inputs: tuple[TensorShape, ...]) -> TensorShape:
@@ -98,8 +99,14 @@ class Layer(Frozen):
 
     def require_features(self, shape: TensorShape) -> TensorShape:
         """Raises InvalidSpec for ids."""
-        if not shape.features:
+        if shape.ids or not shape.features:
             raise InvalidSpec(f"layer {self.name!r} ({self.kind}) takes features, but its input is ids {shape}; embed them first")
+        return shape
+
+    def require_one_axis(self, shape: TensorShape) -> TensorShape:
+        """Raises InvalidSpec for ids, and for features in several axes."""
+        if len(self.require_features(shape).features) != 1:
+            raise InvalidSpec(f"layer {self.name!r} ({self.kind}) takes one axis of features, but its input is {shape}")
         return shape
 
     @field_validator("activation", "recurrent_activation", "output_activation", mode="before", check_fields=False)

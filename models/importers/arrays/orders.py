@@ -9,14 +9,19 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Final
 
+import numpy as np
+
 from cellserve.models.description.layers.layer import Layer
+from cellserve.models.description.layers.planes import Conv2dLayer
 from cellserve.models.description.layers.recurrent import RecurrentLayer
 from cellserve.models.description.layers.stepwise import (
     BatchNormalizationLayer,
     DenseLayer,
     EmbeddingLayer,
     LayerNormalizationLayer,
+    PReluLayer,
 )
+from cellserve.models.description.layers.windowed import Conv1dLayer
 from cellserve.models.importers import layout
 from cellserve.models.importers.description import Layout
 from cellserve.models.importers.keras.layers import records as keras_records
@@ -24,13 +29,19 @@ from cellserve.models.importers.layout import Array, Arrays, LayoutError, Listed
 from cellserve.models.importers.pytorch import records as torch_records
 from cellserve.models.importers.tensorflow1 import records as tensorflow1_records
 
+Shape = tuple[int, ...]
+
 LISTED: Final[Mapping[Layout, Mapping[type[Layer], Listed]]] = {
     "keras": {kind: record.listed for kind, record in keras_records.RECORDS.items()},
     "torch": torch_records.LISTED,
     "tensorflow1": tensorflow1_records.LISTED,
 }
 NAMES: Final[Mapping[Layout, str]] = {"keras": "Keras", "torch": "torch", "tensorflow1": "TensorFlow 1"}
-SAME_IN_TORCH: Final = (EmbeddingLayer, DenseLayer, BatchNormalizationLayer, LayerNormalizationLayer)  # but for a transpose
+CONVOLUTIONS: Final = (Conv1dLayer, Conv2dLayer)
+IN_TORCH: Final = (  # in the order of the canonical arrays, but turned
+    *(EmbeddingLayer, DenseLayer, Conv1dLayer, Conv2dLayer, PReluLayer),
+    *(BatchNormalizationLayer, LayerNormalizationLayer),
+)
 
 
 def roles(layer: Layer, layout: Layout, canonical: Sequence[str], following: Sequence[Array]) -> tuple[str, ...]:
@@ -41,17 +52,28 @@ def roles(layer: Layer, layout: Layout, canonical: Sequence[str], following: Seq
     """
     if isinstance(layer, RecurrentLayer):
         return _listed(layer, layout).roles(layer, following)
-    if layout == "torch" and canonical and not isinstance(layer, SAME_IN_TORCH):
+    if layout == "torch" and canonical and not isinstance(layer, IN_TORCH):
         raise LayoutError(f"the layout {layout} knows no {layer.kind}; give its arrays as keras has them")
     return tuple(canonical)
 
 
-def to_canonical(layer: Layer, framework: Layout, stored: Arrays, forget_bias: float) -> Arrays:
-    """`stored`: by the names of `roles`; `forget_bias` is added to a TensorFlow 1 LSTM's. Raises LayoutError."""
+def to_canonical(
+    layer: Layer, framework: Layout, stored: Arrays, forget_bias: float, *, groups: int = 1, shapes: Mapping[str, Shape] = {}
+) -> Arrays:
+    """`stored`: by the names of `roles`; `forget_bias` is added to a TensorFlow 1 LSTM's. Raises LayoutError.
+
+    groups: of a convolution's inputs. shapes: of the canonical arrays; torch's PReLU may have one number for all features.
+    """
     if isinstance(layer, RecurrentLayer):
         return _listed(layer, framework).canonical(layer, stored, forget_bias)
     if framework == "torch" and isinstance(layer, DenseLayer):
         return layout.torch_linear({"weight": stored["kernel"], **({"bias": stored["bias"]} if layer.use_bias else {})})
+    if framework == "torch" and isinstance(layer, CONVOLUTIONS):
+        return layout.torch_convolution(stored, groups)
+    if isinstance(layer, CONVOLUTIONS) and groups != 1:
+        return {**stored, "kernel": layout.ungrouped(stored["kernel"], groups)}
+    if isinstance(layer, PReluLayer) and stored["alpha"].shape == (1,):
+        return {"alpha": np.broadcast_to(stored["alpha"], shapes["alpha"])}
     return stored
 
 

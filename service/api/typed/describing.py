@@ -72,4 +72,5 @@ def show_reply(version: VersionDescription) -> pb.ShowReply:
         created_unix_seconds=manifest.created.timestamp(),
         tags=manifest.tags,
         parameters=parameters_of(spec).total(),
+        labels=version.settings.labels,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Annotated, Any, Final
 
 import typer
@@ -15,6 +16,7 @@ from cellserve.service.errors import InvalidInput
 from cellserve.service.registry.calibration import machine
 from cellserve.service.registry.calibration.cache import CalibrationCache
 from cellserve.service.registry.manifest import STABLE, ModelRef, check_alias_name
+from cellserve.service.registry.model_settings import SETTINGS_FILE, ModelSettings
 from cellserve.service.registry.repository.alias_history import Trail
 from cellserve.service.registry.repository.model_on_disk import read_model
 from cellserve.service.registry.repository.repository import Repository
@@ -43,6 +45,7 @@ def show(ref: Ref, version: Version = None, repository: RepositoryOption = None,
     if as_json:
         chosen: dict[str, Any] = {"choices": {one.device: dict(one.choices) for one in measured}, "aliases": aliases}
         chosen["alias_history"] = [move.model_dump(mode="json", by_alias=True) for move in model.trail.moves]
+        chosen["settings"] = model.settings.model_dump(mode="json", exclude_defaults=True)
         print_json(manifest.model_dump(mode="json", exclude={"golden", "spec"}) | chosen | network)
         return
     source = manifest.source
@@ -60,6 +63,7 @@ def show(ref: Ref, version: Version = None, repository: RepositoryOption = None,
             ("computed in", network["passes"]),
             ("checked against", describing.agreement(parity.framework) or "nothing that the framework answered itself"),
             *((f"tag {name}", value) for name, value in manifest.tags.items()),
+            *((f"label {name}", value) for name, value in model.settings.labels.items()),
             *(("note", remark) for remark in manifest.notes),
             *(("problem", problem) for problem in (*model.problems, *filter(None, [model.failing.get(key.version)]))),
         ],
@@ -71,6 +75,7 @@ def show(ref: Ref, version: Version = None, repository: RepositoryOption = None,
     }
     describing.print_implementations(agreed | dict(parity.refused))
     describing.print_choices({one.device: one.choices for one in measured})
+    print_settings(key.model, model.settings)
     print_moves(key.model, model.trail)
 
 
@@ -143,6 +148,14 @@ def reference_of(ref: str, version: str | None) -> ModelRef:
         raise InvalidInput(f"{ref} names a version already, and {version!r} is given beside it: give one of them")
     separator = "/" if version[:1].isdigit() else "@"
     return ModelRef.parse(f"{ref}{separator}{version}")
+
+
+def print_settings(model: str, settings: ModelSettings) -> None:
+    """What model.yaml says that is not the default; labels are told with the version."""
+    said = settings.model_dump(mode="json", exclude_defaults=True, exclude={"labels"})
+    if said:
+        rows = [(name, json.dumps(value).strip('"')) for name, value in said.items()]
+        print_table(f"Settings of {model}, from {SETTINGS_FILE}", ("setting", "value"), rows)
 
 
 def print_moves(model: str, trail: Trail) -> None:

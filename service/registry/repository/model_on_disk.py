@@ -45,6 +45,12 @@ class ModelOnDisk:
         return self.aliases.get(STABLE, self.newest)
 
     @property
+    def asked_to_stay(self) -> set[int]:
+        """Loaded, whatever the aliases say: the newest and the pinned ones."""
+        newest = sorted(self.versions)[len(self.versions) - min(self.settings.keep_newest, len(self.versions)) :]
+        return {*newest, *self.settings.pinned} & set(self.versions)
+
+    @property
     def dangling(self) -> dict[int, str]:
         """Versions that aliases point at and that are not there: what to tell of each."""
         missing = sorted(set(self.aliases.values()) - set(self.versions))
@@ -57,7 +63,12 @@ class ModelOnDisk:
             changed: tuple[str, ...] = ()
         else:
             changed = tuple(changed_by_hand(self.name, self.aliases, self.trail).values())
-        return tuple(filter(None, (self.problem, *changed, self.settings_problem)))
+        return tuple(filter(None, (self.problem, *changed, self.settings_problem, self._missing_pins)))
+
+    @property
+    def _missing_pins(self) -> str:
+        missing = sorted(set(self.settings.pinned) - set(self.versions))
+        return f"model.yaml of {self.name} pins what does not exist: {', '.join(map(str, missing))}" if missing else ""
 
     @property
     def failing(self) -> dict[int, str]:

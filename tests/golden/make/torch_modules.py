@@ -57,7 +57,46 @@ outputs: [head, second]
     )
 
 
-MODELS = {"pt_min_gru": min_gru}
+class StepModel(nn.Module):
+    """What stands around a cell that the program itself steps through: a convolution in groups, norms, gelu, log_softmax."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv, self.bn = nn.Conv1d(WIDTH, 6, 3, padding=1, groups=3), nn.BatchNorm1d(6)
+        self.cell, self.ln, self.out = nn.LSTMCell(6, 5), nn.LayerNorm(5), nn.Linear(5, 3)
+        with torch.no_grad():
+            self.bn.running_mean.normal_()
+            self.bn.running_var.uniform_(0.5, 2.0)
+        self.eval()
+
+    def forward(self, x):
+        x = torch.relu(self.bn(self.conv(x.transpose(1, 2)))).transpose(1, 2)
+        state, steps = None, []
+        for t in range(x.shape[1]):
+            state = self.cell(x[:, t], state)
+            steps.append(nn.functional.gelu(self.ln(state[0])))
+        return (torch.log_softmax(self.out(torch.stack(steps, dim=1)), dim=-1),)
+
+
+def around():
+    return (
+        StepModel(),
+        """inputs: [{name: x, width: 3}]
+layout: torch
+layers:
+  - {kind: conv1d, name: conv, units: 6, kernel_size: 3, padding: same, groups: 3, arrays: [conv.weight, conv.bias]}
+  - {kind: batch_normalization, name: bn, arrays: [bn.weight, bn.bias, bn.running_mean, bn.running_var]}
+  - {kind: activation, activation: relu}
+  - {kind: lstm, name: cell, units: 5, return_sequences: true,
+     arrays: [cell.weight_ih, cell.weight_hh, cell.bias_ih, cell.bias_hh]}
+  - {kind: layer_normalization, name: ln, arrays: [ln.weight, ln.bias]}
+  - {kind: activation, activation: gelu}
+  - {kind: dense, name: out, units: 3, activation: log_softmax, arrays: [out.weight, out.bias]}
+""",
+    )
+
+
+MODELS = {"pt_around": around, "pt_min_gru": min_gru}
 
 
 def make(case):

@@ -264,3 +264,16 @@ def test_promote_and_remove_tell_scripts(shell: Shell) -> None:
     shell.publish()
     assert shell.json("promote", "digits", "2") == {"model": "digits", "alias": "stable", "version": 2}
     assert shell.json("remove", "digits/1", "--yes") == {"removed": "digits/1"}
+
+
+def test_show_tells_what_the_owner_says(shell: Shell) -> None:
+    shell.publish(alias="stable")
+    assert "Settings of digits" not in shell("show", "digits").stdout
+    (shell.root / "digits/model.yaml").write_text("keep_previous: 10m\nlabels: {owner: the speech group}\n")
+    text = shell("show", "digits").stdout
+    assert "label owner" in text
+    assert "the speech group" in text
+    assert "keep_previous" in text
+    assert shell.json("show", "digits")["settings"] == {"keep_previous": 600.0, "labels": {"owner": "the speech group"}}
+    (shell.root / "digits/model.yaml").write_text("\nkeep_previous: soon\n")
+    assert "line 2: keep_previous: 'soon' is not a duration" in shell.json("models")[0]["problem"]
