@@ -20,14 +20,16 @@ from cellserve.service.engine.facts import VersionKey
 
 @dataclass(slots=True)
 class Call:
-    """All but the first three as in RequestFact, filled in on the way. asker: asked only where it matters who asks.
+    """All but the first four as in RequestFact, filled in on the way. asker: asked only where it matters who asks.
 
     proxied_id: what a proxy that is believed calls the request, whichever attempt at it this is; None: there is none.
+    owner: whose token it carries, as Access says.
     """
 
     request_id: str
     asker: Callable[[], Asker] = lambda: ANYBODY
     proxied_id: Callable[[], str | None] = lambda: None
+    owner: Callable[[], str | None] = lambda: None
     version: VersionKey | None = None
     implementation: str = ""
     queue_seconds: float | None = None
@@ -49,6 +51,7 @@ class Call:
             self.output_seconds,
             time.time(),
             cause,
+            None if reason is None else self.owner(),
         )
 
 

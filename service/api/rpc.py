@@ -50,7 +50,7 @@ class Refusals(NamedTuple):
 
 
 class Rpc:
-    """Made when it begins. proxied_id: as Call has it, of whoever calls."""
+    """Made when it begins. proxied_id, owner: as Call has them, of whoever calls."""
 
     __slots__ = ("_call", "_context", "_kind", "_observer", "_refusals", "_started_seconds")
 
@@ -62,9 +62,10 @@ class Rpc:
         observer: DoorObserver,
         refusals: Refusals,
         proxied_id: Callable[[Caller], str | None],
+        owner: Callable[[Caller], str | None],
     ) -> None:
         self._started_seconds = time.perf_counter()
-        self._call = Call(request_id, partial(asker_of, context), partial(proxied_id, context))
+        self._call = Call(request_id, partial(asker_of, context), partial(proxied_id, context), partial(owner, context))
         self._refusals = refusals
         self._context = context
         self._kind = kind

@@ -88,6 +88,7 @@ class ModelDescription:
     weights_digest: str
     created: datetime
     tags: dict[str, str]
+    labels: dict[str, str]
     parameters: int
 
     @property
@@ -151,5 +152,6 @@ def description(reply: pb.ShowReply) -> ModelDescription:
         weights_digest=reply.weights_digest,
         created=datetime.fromtimestamp(reply.created_unix_seconds, UTC),
         tags=dict(reply.tags),
+        labels=dict(reply.labels),
         parameters=reply.parameters,
     )

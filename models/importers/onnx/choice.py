@@ -7,6 +7,7 @@ length. A graph that gives states back, and is no such network, is called as it 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Final
 
 from cellserve.models.description.described import obstacle_of
 from cellserve.models.errors import ImportRefused
@@ -15,8 +16,13 @@ from cellserve.models.importers.imported import Imported
 from cellserve.models.importers.onnx.importing import FIELDS as LAYERS
 from cellserve.models.importers.onnx.importing import load_onnx
 from cellserve.models.importers.onnx.steps.importing import FIELDS, SHARED, load_step_model
-from cellserve.models.importers.onnx.steps.reading import read_step_file
-from cellserve.models.importers.onnx.steps.roles import has_states
+from cellserve.models.importers.onnx.steps.reading import StepFile, read_step_file
+from cellserve.models.importers.onnx.steps.roles import has_states, may_have_states
+
+UNTOLD: Final = (
+    "If the graph gives states back, it can be served as a step model: say which outputs are the next values of which inputs in "
+    "a --description, `states: {input: output}`"
+)
 
 
 def load_graph(path: Path, description: Description) -> Imported:
@@ -33,8 +39,12 @@ def load_graph(path: Path, description: Description) -> Imported:
     try:
         translated = load_onnx(path, description)
     except ImportRefused as refused:
-        if not _gives_states_back(path, description):
+        file = _step_file(path)
+        if file is None or not (has_states(file, description) or may_have_states(file)):
             raise
+        if not has_states(file, description):
+            what = f"{refused.what.rstrip('.')}. {UNTOLD}"
+            raise ImportRefused(refused.source, what, layer=refused.layer, option=refused.option) from refused
         try:
             return load_step_model(path, description)
         except ImportRefused as error:
@@ -46,7 +56,13 @@ def load_graph(path: Path, description: Description) -> Imported:
 
 
 def _gives_states_back(path: Path, description: Description) -> bool:
+    file = _step_file(path)
+    return file is not None and has_states(file, description)
+
+
+def _step_file(path: Path) -> StepFile | None:
+    """None: it cannot be called as it is."""
     try:
-        return has_states(read_step_file(path), description)
+        return read_step_file(path)
     except ImportRefused:
-        return False
+        return None

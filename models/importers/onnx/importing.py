@@ -198,7 +198,11 @@ def _concluded(
         if not isinstance(value, Flow) or value.ids:
             raise NotTranslated(f"its output {name!r} is not computed from its inputs")
         if value.shares or value.weights is not None:
-            raise NotTranslated(f"its output {name!r} is a softmax over time; one is a layer where it weighs the steps of a row")
+            others = ", ".join(one for one in wanted if one != name)
+            advice = f"; say in a --description which are served without it: `outputs: [{others}]`" if others else ""
+            raise NotTranslated(
+                f"its output {name!r} is a softmax over time; one is a layer where it weighs the steps of a row{advice}"
+            )
         flows[name] = value
     if not any(isinstance(layer, RecurrentLayer) for layer in walk.draft.layers):
         raise NotTranslated(NOT_RECURRENT)

@@ -18,6 +18,7 @@ from cellserve.models.importers.onnx.file import OnnxFile, attributes
 from cellserve.models.importers.onnx.folding import Folding
 from cellserve.models.importers.onnx.layers.gelu import Gelu, gelus
 from cellserve.models.importers.onnx.layers.normalization import Normalization, normalizations
+from cellserve.models.importers.onnx.layers.softmaxes import WrittenOut, softmaxes
 from cellserve.models.importers.onnx.loops.loop import looped
 from cellserve.models.importers.onnx.node import Node
 from cellserve.models.importers.onnx.operators import LOOP_HELP, LOOPS, MOVING, OPERATORS
@@ -29,6 +30,8 @@ OF_IDS: Final = frozenset(
     | {"Min", "Max", "Clip", "Mod"}
 )
 """What exporters do with ids before they look them up: those below zero count from the end, others are bounded."""
+Whole = Normalization | Gelu | WrittenOut
+"""What several nodes are as one."""
 
 
 @dataclass
@@ -56,7 +59,7 @@ class Walk:
         own = {**scope}
         nodes = needed(graph, outputs)
         uses = Counter(name for node in nodes for name in read_by(node)) + Counter(outputs)
-        whole: dict[str, Normalization | Gelu] = {**normalizations(nodes, uses), **gelus(nodes, uses)}
+        whole: dict[str, Whole] = {**normalizations(nodes, uses), **gelus(nodes, uses), **softmaxes(nodes, uses)}
         within = {name for one in whole.values() for name in one.inner}
         for node in nodes:
             if node.output[0] in within:
@@ -96,7 +99,7 @@ class Walk:
             self.draft.sequences.setdefault(one.sizes, flow.parts[0].reference)
 
     def _node(
-        self, node: NodeProto, name: str, scope: Mapping[str, Value], uses: Counter[str], whole: Normalization | Gelu | None
+        self, node: NodeProto, name: str, scope: Mapping[str, Value], uses: Counter[str], whole: Whole | None
     ) -> list[Value]:
         read = node.input if whole is None else [whole.read]
         given = [self._read(one, scope, uses) for one in read]

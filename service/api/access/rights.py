@@ -11,8 +11,9 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final, Protocol
 
 from cellserve.service.api.access.administration import require_administrator
-from cellserve.service.api.access.tokens import Role, Tokens
-from cellserve.service.errors import AdministrationDenied, TokenInvalid, TokenMissing
+from cellserve.service.api.access.tokens import Grant, Role, Tokens
+from cellserve.service.api.call_context import Caller
+from cellserve.service.errors import AccessDenied, AdministrationDenied, TokenInvalid, TokenMissing
 from cellserve.service.networks import Network
 
 Guard = Callable[[Any], None]  # given the context of a call; raises AccessDenied
@@ -31,6 +32,12 @@ ADMINISTRATION: Final = frozenset(
         "/cellserve.v1.Registry/List",
         "/cellserve.v1.Registry/Show",
         "/cellserve.v1.Registry/SetAlias",
+        "/cellserve.v1.Registry/Publish",
+        "/cellserve.v1.Registry/Delete",
+        "/cellserve.v1.Registry/Load",
+        "/cellserve.v1.Registry/Unload",
+        "/cellserve.v1.Registry/Watch",
+        "/cellserve.v1.Registry/Verify",
         "/cellserve.v1.Sequences/List",
         "/inference.GRPCInferenceService/RepositoryModelLoad",
         "/inference.GRPCInferenceService/RepositoryModelUnload",
@@ -43,6 +50,10 @@ class Access(Protocol):
         """What looks at each call of `method`, its full name; None: nothing needs to."""
         ...
 
+    def owner(self, caller: Caller) -> str | None:
+        """Whose token a call carries; empty: none that is known. None: there are no tokens here."""
+        ...
+
 
 class LocalAdministration:
     """Without tokens. networks: whose callers may administer beside this machine's."""
@@ -52,6 +63,9 @@ class LocalAdministration:
 
     def guard(self, method: str) -> Guard | None:
         return self._require_administrator if method in ADMINISTRATION else None
+
+    def owner(self, caller: Caller) -> str | None:
+        return None
 
     def _require_administrator(self, context: Any) -> None:
         require_administrator(context.peer(), self._networks)
@@ -68,6 +82,12 @@ class TokenAccess:
             return None
         return self._require_admin if method in ADMINISTRATION else self._require_any
 
+    def owner(self, caller: Caller) -> str | None:
+        try:
+            return self._grant(caller).owner
+        except AccessDenied:
+            return ""
+
     def _require_any(self, context: Any) -> None:
         self._role(context)
 
@@ -78,7 +98,10 @@ class TokenAccess:
             )
 
     def _role(self, context: Any) -> Role:
-        return self._tokens().role_of(bearer(context.invocation_metadata() or ()))
+        return self._grant(context).role
+
+    def _grant(self, caller: Caller) -> Grant:
+        return self._tokens().grant_of(bearer(caller.invocation_metadata() or ()))
 
 
 def bearer(metadata: Iterable[tuple[str, str | bytes]]) -> str:

@@ -16,6 +16,7 @@ import hmac
 import re
 import secrets
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -35,20 +36,32 @@ class Role(enum.Enum):
     ADMIN = "admin"
 
 
-class Tokens:
-    """roles: by the SHA-256 of the token."""
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """What the holder of one token may do. owner: the note behind the token, whose it is; else the role."""
 
-    def __init__(self, roles: Mapping[bytes, Role]) -> None:
+    role: Role
+    owner: str
+
+
+class Tokens:
+    """grants: by the SHA-256 of the token."""
+
+    def __init__(self, grants: Mapping[bytes, Grant]) -> None:
         self._key = secrets.token_bytes(32)
-        self._roles = {self._digest(sha256): role for sha256, role in roles.items()}
+        self._grants = {self._digest(sha256): grant for sha256, grant in grants.items()}
 
     def role_of(self, token: str) -> Role:
         """Raises TokenInvalid."""
+        return self.grant_of(token).role
+
+    def grant_of(self, token: str) -> Grant:
+        """Raises TokenInvalid."""
         digest = self._digest(hashlib.sha256(token.encode()).digest())
-        role = self._roles.get(digest)
-        if role is None:
+        grant = self._grants.get(digest)
+        if grant is None:
             raise TokenInvalid("the server does not know this token; ask whoever runs it for a valid one")
-        return role
+        return grant
 
     def _digest(self, sha256: bytes) -> bytes:
         """Unpredictable to callers, so that looking it up takes a time that tells them nothing."""
@@ -62,18 +75,18 @@ def read_tokens(path: Path) -> Tokens:
         lines = read("tokens", path).decode().splitlines()
     except UnicodeDecodeError as error:
         raise UnusableFile(f"{where}: is not text; write one token a line: {_EXAMPLE}") from error
-    roles: dict[bytes, Role] = {}
+    grants: dict[bytes, Grant] = {}
     for number, line in enumerate(lines, 1):
         words = line.split(maxsplit=2)
         if not words or words[0].startswith("#"):
             continue
         sha256, role = _entry(words, f"{where}, line {number}")
-        if sha256 in roles:
+        if sha256 in grants:
             raise UnusableFile(f"{where}, line {number}: this token is in the file already; keep one of the lines")
-        roles[sha256] = role
-    if not roles:
+        grants[sha256] = Grant(role, words[2].strip() if len(words) > 2 else role.value)
+    if not grants:
         raise UnusableFile(f"{where}: holds no token, so that nobody could call; write one a line: {_EXAMPLE}")
-    return Tokens(roles)
+    return Tokens(grants)
 
 
 def _entry(words: list[str], where: str) -> tuple[bytes, Role]:

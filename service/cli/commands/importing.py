@@ -20,6 +20,7 @@ from cellserve.service.cli.options import (
 from cellserve.service.cli.output import complain, note, print_json, step_bar
 from cellserve.service.cli.recipes import FILE, recipe
 from cellserve.service.registry.manifest import Manifest, check_alias_name, check_model_name
+from cellserve.service.registry.repository.pruning import apply_retention
 from cellserve.service.registry.repository.repository import Repository
 
 _STEPS: Final = 3  # read, check, publish
@@ -87,6 +88,8 @@ def import_models(
         for remark in manifest.notes:
             note(f"{manifest.key}: {remark}")
         note(f"{manifest.key}: {_checked(manifest, source, expected=expect is not None)}")
+        for version in apply_retention(store, manifest.model):
+            note(f"{manifest.model}/{version} is removed, as retention in its model.yaml asks")
     if as_json:
         print_json([_as_data(manifest, alias) for manifest in published])
     raise typer.Exit(worst)

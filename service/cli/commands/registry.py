@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Annotated, Any, Final
 
 import typer
@@ -15,7 +16,9 @@ from cellserve.service.errors import InvalidInput
 from cellserve.service.registry.calibration import machine
 from cellserve.service.registry.calibration.cache import CalibrationCache
 from cellserve.service.registry.manifest import STABLE, ModelRef, check_alias_name
-from cellserve.service.registry.repository.alias_history import Trail
+from cellserve.service.registry.model_settings import SETTINGS_FILE, ModelSettings
+from cellserve.service.registry.policy.split import Weights, split_words
+from cellserve.service.registry.repository.alias_history import AliasMove, Trail
 from cellserve.service.registry.repository.model_on_disk import read_model
 from cellserve.service.registry.repository.repository import Repository
 
@@ -43,6 +46,7 @@ def show(ref: Ref, version: Version = None, repository: RepositoryOption = None,
     if as_json:
         chosen: dict[str, Any] = {"choices": {one.device: dict(one.choices) for one in measured}, "aliases": aliases}
         chosen["alias_history"] = [move.model_dump(mode="json", by_alias=True) for move in model.trail.moves]
+        chosen["settings"] = model.settings.model_dump(mode="json", exclude_defaults=True)
         print_json(manifest.model_dump(mode="json", exclude={"golden", "spec"}) | chosen | network)
         return
     source = manifest.source
@@ -51,6 +55,7 @@ def show(ref: Ref, version: Version = None, repository: RepositoryOption = None,
         ("what", "value"),
         [
             ("aliases", ", ".join(aliases) or "none"),
+            *((f"{alias} is split", split_words(split)) for alias, split in model.splits.items() if key.version in split),
             ("created", f"{manifest.created:%Y-%m-%d %H:%M:%S} UTC"),
             ("source", f"{source.file} ({source.framework} {source.version}".rstrip() + ")"),
             ("source digest", source.digest),
@@ -60,6 +65,7 @@ def show(ref: Ref, version: Version = None, repository: RepositoryOption = None,
             ("computed in", network["passes"]),
             ("checked against", describing.agreement(parity.framework) or "nothing that the framework answered itself"),
             *((f"tag {name}", value) for name, value in manifest.tags.items()),
+            *((f"label {name}", value) for name, value in model.settings.labels.items()),
             *(("note", remark) for remark in manifest.notes),
             *(("problem", problem) for problem in (*model.problems, *filter(None, [model.failing.get(key.version)]))),
         ],
@@ -71,6 +77,7 @@ def show(ref: Ref, version: Version = None, repository: RepositoryOption = None,
     }
     describing.print_implementations(agreed | dict(parity.refused))
     describing.print_choices({one.device: one.choices for one in measured})
+    print_settings(key.model, model.settings)
     print_moves(key.model, model.trail)
 
 
@@ -81,6 +88,10 @@ def promote(
     ],
     version: Version = None,
     alias: Annotated[str, typer.Option("--alias", help="The alias to move; requests without a version go to `stable`.")] = STABLE,
+    share: Annotated[
+        float | None,
+        typer.Option("--share", metavar="SHARE", parser=parse_share, help="Give it only this share of the requests: 10% or 0.1."),
+    ] = None,
     repository: RepositoryOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -90,6 +101,7 @@ def promote(
 
         cellserve promote digits 3 --alias stable
         cellserve promote digits/3
+        cellserve promote digits 4 --share 10%
     """
     check_alias_name(alias)
     reference = reference_of(ref, version)
@@ -102,11 +114,15 @@ def promote(
 
     for label, reason in verifying.require_servable(store, key).items():
         note(f"{key} will not offer implementation {label} on a machine like this one: {reason}")
-    store.set_alias(key.model, alias, key.version)
-    if as_json:
-        print_json({"model": key.model, "alias": alias, "version": key.version})
+    split: Weights = {}
+    if share is None or share == 1:
+        store.set_alias(key.model, alias, key.version)
     else:
-        typer.echo(f"{key.model}@{alias} is {key}")
+        split = store.split_alias(key.model, alias, key.version, share)
+    if as_json:
+        print_json({"model": key.model, "alias": alias, "version": key.version} | ({"split": split} if split else {}))
+    else:
+        typer.echo(f"{key.model}@{alias} is split: {split_words(split)}" if split else f"{key.model}@{alias} is {key}")
 
 
 def remove(
@@ -145,18 +161,41 @@ def reference_of(ref: str, version: str | None) -> ModelRef:
     return ModelRef.parse(f"{ref}{separator}{version}")
 
 
+def print_settings(model: str, settings: ModelSettings) -> None:
+    """What model.yaml says that is not the default; labels are told with the version."""
+    said = settings.model_dump(mode="json", exclude_defaults=True, exclude={"labels"})
+    if said:
+        rows = [(name, json.dumps(value).strip('"')) for name, value in said.items()]
+        print_table(f"Settings of {model}, from {SETTINGS_FILE}", ("setting", "value"), rows)
+
+
 def print_moves(model: str, trail: Trail) -> None:
     """The last ones of a model's aliases; --json tells all."""
     if not trail.moves:
         return
     earlier = f", the last {_SHOWN_MOVES} of {len(trail.moves)}" if len(trail.moves) > _SHOWN_MOVES else ""
     rows = [
-        (f"{move.when:%Y-%m-%d %H:%M:%S} UTC", move.alias, move.before or "", move.after or "", move.told_by)
+        (f"{move.when:%Y-%m-%d %H:%M:%S} UTC", move.alias, move.before or "", _moved_to(move), move.told_by)
         for move in trail.moves[-_SHOWN_MOVES:]
     ]
     print_table(f"Moves of the aliases of {model}{earlier}", ("when", "alias", "#from", "#to", "by"), rows)
     if trail.unreadable:
         note(f"{trail.unreadable} lines of the history of aliases cannot be read")
+
+
+def parse_share(text: str) -> float:
+    """`10%` or `0.1`. Raises BadParameter."""
+    try:
+        share = float(text[:-1]) / 100 if text.endswith("%") else float(text)
+    except ValueError:
+        share = 0.0
+    if not 0 < share <= 1:
+        raise typer.BadParameter(f"{text!r} is no share: write a percentage, as in 10%, or a number up to 1, as in 0.1")
+    return share
+
+
+def _moved_to(move: AliasMove) -> str:
+    return split_words(move.split) if move.split else str(move.after or "")
 
 
 def _named(store: Repository, reference: ModelRef) -> str:

@@ -462,6 +462,110 @@ def test_ids_as_ones_at_their_places(tmp_path: Path) -> None:
     assert [layer.kind for layer in imported.spec.layers] == ["embedding", "lstm"]
 
 
+COUPLED: list[dict[str, Any]] = [
+    {"activations": ["HardSigmoid", "Tanh", "Tanh"], "activation_beta": [0.4]},
+    {"activations": ["HardSigmoid", "Tanh", "Tanh"], "activation_alpha": [0.3], "activation_beta": [0.7]},
+    {"activations": ["Affine", "Tanh", "Tanh"], "activation_alpha": [0.1], "activation_beta": [0.3]},
+]
+
+
+@pytest.mark.parametrize("options", COUPLED)
+@pytest.mark.parametrize("with_bias", [True, False])
+def test_gates_coupled_off_the_middle(tmp_path: Path, options: dict[str, Any], with_bias: bool) -> None:
+    """Held against onnxruntime by the import itself."""
+    graph = OnnxGraph()
+    steps = sequence(graph, lstm(graph, input_forget=1, **options))
+    if not with_bias:
+        del graph.nodes[1].input[3]
+    imported = importers.load(saved(tmp_path / "coupled.onnx", graph.model(X, [steps])))
+    assert [layer.kind for layer in imported.spec.layers] == ["lstm"]
+    assert not imported.notes
+
+
+def test_gates_coupled_off_the_middle_and_clipped_are_refused(tmp_path: Path) -> None:
+    graph = OnnxGraph()
+    made = sequence(graph, lstm(graph, input_forget=1, clip=0.5, **COUPLED[0]))
+    assert "by a hard sigmoid off 0.5, and clips them" in refusal(saved(tmp_path / "coupled.onnx", graph.model(X, [made])))
+
+
+@pytest.mark.parametrize("epsilon", [0.0, 1e-7])
+@pytest.mark.parametrize("form", ["plain", "largest off", "inverse"])
+@pytest.mark.parametrize("axis", [1, 2])
+def test_a_softmax_written_out_is_one(tmp_path: Path, form: str, axis: int, epsilon: float) -> None:
+    """Over the steps, where it weighs them, and over the features."""
+    graph = OnnxGraph()
+    steps = sequence(graph, lstm(graph))
+    scores = graph.add("Tanh", [graph.add("MatMul", [steps, graph.constant(numbers(UNITS, 1 if axis == 1 else 3))])])
+    if form == "largest off":
+        scores = graph.add("Sub", [scores, graph.add("ReduceMax", [scores], axes=[axis])])
+    raised = graph.add("Exp", [scores])
+    total = graph.add("ReduceSum", [raised, graph.constant(np.array([axis], np.int64))])
+    if epsilon:
+        total = graph.add("Add", [total, graph.constant(np.float32(epsilon))])
+    inverse = form == "inverse"
+    made = graph.add("Mul", [graph.add("Reciprocal", [total]), raised]) if inverse else graph.add("Div", [raised, total])
+    if axis == 1:
+        made = time_sum(graph, graph.add("Mul", [steps, made]))
+    imported = importers.load(saved(tmp_path / "softmax.onnx", graph.model(X, [made])))
+    kinds = [layer.kind for layer in imported.spec.layers]
+    assert kinds == ["lstm", "dense", "merge", "attention_pooling_1d"] if axis == 1 else ["lstm", "dense", "activation"]
+    assert not imported.notes
+
+
+def test_a_softmax_whose_epsilon_counts_is_no_softmax(tmp_path: Path) -> None:
+    graph = OnnxGraph()
+    scores = sequence(graph, lstm(graph))
+    raised = graph.add("Exp", [graph.add("Mul", [scores, graph.constant(np.float32(9))])])
+    total = graph.add("ReduceSum", [raised, graph.constant(np.array([2], np.int64))])
+    made = graph.add("Div", [raised, graph.add("Add", [total, graph.constant(np.float32(0.01))])])
+    said = refusal(saved(tmp_path / "softmax.onnx", graph.model(X, [made])))
+    assert "adds to the sum of a softmax what is more than rounding" in said
+
+
+def test_one_number_for_each_step_weighs_both_directions(tmp_path: Path) -> None:
+    graph = OnnxGraph()
+    turned = graph.add("Transpose", ["x"], perm=[1, 0, 2])
+    arrays = [graph.constant(array) for array in (numbers(2, 4 * UNITS, WIDTH), numbers(2, 4 * UNITS, UNITS))]
+    both = graph.add("LSTM", [turned, *arrays], hidden_size=UNITS, direction="bidirectional")
+    steps = graph.reshape(graph.add("Transpose", [both], perm=[2, 0, 1, 3]), [0, 0, 2 * UNITS])
+    gate = graph.add("Sigmoid", [graph.add("MatMul", [steps, graph.constant(numbers(2 * UNITS, 1))])])
+    made = time_sum(graph, graph.add("Mul", [gate, steps]))
+    imported = importers.load(saved(tmp_path / "gate.onnx", graph.model(X, [made])))
+    assert imported.spec.layers[-1].kind == "global_pooling_1d"
+    assert not imported.notes
+
+
+def test_attention_weights_beside_the_answer_are_refused_with_what_to_do(tmp_path: Path) -> None:
+    graph = OnnxGraph()
+    steps = sequence(graph, lstm(graph))
+    shares = graph.add("Softmax", [graph.add("MatMul", [steps, graph.constant(numbers(UNITS, 1))])], axis=1)
+    answer = time_sum(graph, graph.add("Mul", [steps, shares]))
+    path = saved(tmp_path / "weights.onnx", graph.model(X, [answer, shares]))
+    assert f"`outputs: [{answer}]`" in refusal(path)
+    assert importers.load(path, description=described(tmp_path, f"outputs: [{answer}]"))
+
+
+@pytest.mark.parametrize("equation", ["btf,f->bt", "f,btf->bt"])
+def test_an_einsum_with_a_vector(tmp_path: Path, equation: str) -> None:
+    graph = OnnxGraph()
+    given = [sequence(graph, lstm(graph)), graph.constant(numbers(UNITS))]
+    made = graph.add("Einsum", given if equation.startswith("btf") else given[::-1], equation=equation)
+    imported = importers.load(saved(tmp_path / "einsum.onnx", graph.model(X, [made])))
+    assert [layer.kind for layer in imported.spec.layers] == ["lstm", "dense"]
+
+
+@pytest.mark.parametrize("equation", ["bt,btf->bf", "btf,bt->bf", "btf,bt->fb"])
+def test_an_einsum_that_weighs_the_steps(tmp_path: Path, equation: str) -> None:
+    graph = OnnxGraph()
+    steps = sequence(graph, lstm(graph))
+    scores = graph.add("Einsum", [steps, graph.constant(numbers(UNITS))], equation="btf,f->bt")
+    given = [steps, graph.add("Softmax", [scores], axis=1)]
+    made = graph.add("Einsum", given if equation.startswith("btf") else given[::-1], equation=equation)
+    imported = importers.load(saved(tmp_path / "einsum.onnx", graph.model(X, [made])))
+    assert [layer.kind for layer in imported.spec.layers] == ["lstm", "dense", "merge", "attention_pooling_1d"]
+    assert not imported.notes
+
+
 @pytest.mark.parametrize("equation", ["bti,io->bto", "oi,bti->bto"])
 def test_an_einsum_with_a_matrix(tmp_path: Path, equation: str) -> None:
     graph = OnnxGraph()
