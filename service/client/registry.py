@@ -69,7 +69,8 @@ class ImplementationChoice:
 class AliasMoved:
     """One move of an alias. before, after: versions; None: there was, or is, no such alias. by: empty where nobody knows.
 
-    found: it was found so, and `when` is the time of the finding. split: the shares of versions from then on; empty: all to `after`.
+    found: it was found so, and `when` is the time of the finding. split: the shares of versions from then on; empty: all to
+    `after`.
     """
 
     when: datetime

@@ -35,6 +35,17 @@ Ref = Annotated[
 Version = Annotated[str | None, typer.Argument(metavar="VERSION", help="In place of name/3: name 3.", show_default=False)]
 
 
+def parse_share(text: str) -> float:
+    """`10%` or `0.1`. Raises BadParameter."""
+    try:
+        share = float(text[:-1]) / 100 if text.endswith("%") else float(text)
+    except ValueError:
+        share = 0.0
+    if not 0 < share <= 1:
+        raise typer.BadParameter(f"{text!r} is no share: write a percentage, as in 10%, or a number up to 1, as in 0.1")
+    return share
+
+
 @asks_a_server(None, "Ask this running server instead, host:port or grpcs://host:port.")
 def show(
     server: Server | None,
@@ -274,17 +285,6 @@ def print_moves(model: str, trail: Trail) -> None:
     print_table(f"Moves of the aliases of {model}{earlier}", ("when", "alias", "#from", "#to", "by"), rows)
     if trail.unreadable:
         note(f"{trail.unreadable} lines of the history of aliases cannot be read")
-
-
-def parse_share(text: str) -> float:
-    """`10%` or `0.1`. Raises BadParameter."""
-    try:
-        share = float(text[:-1]) / 100 if text.endswith("%") else float(text)
-    except ValueError:
-        share = 0.0
-    if not 0 < share <= 1:
-        raise typer.BadParameter(f"{text!r} is no share: write a percentage, as in 10%, or a number up to 1, as in 0.1")
-    return share
 
 
 def _moved_to(move: AliasMove) -> str:

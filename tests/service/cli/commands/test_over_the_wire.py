@@ -14,7 +14,8 @@ from cellserve.service.config import Settings
 from cellserve.service.registry.repository.repository import Repository
 from tests.service.cli.fakes import Shell
 
-MODEL = Path(__file__).parents[3] / "golden" / "k212_shared_directions_cells.keras"
+GOLDEN = Path(__file__).parents[3] / "golden"
+MODEL, OTHER = GOLDEN / "k212_shared_directions_cells.keras", GOLDEN / "k213_shared_rnn_cell.keras"
 
 Ask = Callable[..., Any]
 
@@ -55,6 +56,13 @@ async def test_from_a_file_to_an_answer_and_back(ask: Ask, shell: Shell, tmp_pat
     assert "in use by the alias" in refused.stderr
     assert await ask("remove", "digits", "--yes") == {"removed": "digits"}
     assert await ask("models") == []
+
+
+async def test_the_server_keeps_what_its_owner_keeps(ask: Ask, tmp_path: Path) -> None:
+    await ask("import", MODEL, "--name", "digits")
+    (tmp_path / "served/digits/model.yaml").write_text("retention: {keep: 1}")
+    await ask("import", OTHER, "--name", "digits")
+    assert Repository(tmp_path / "served").versions("digits") == [2]
 
 
 async def test_what_the_server_refuses_is_told_with_its_words(ask: Ask) -> None:
