@@ -34,16 +34,16 @@ def load_graph(path: Path, description: Description) -> Imported:
     if description.model_fields_set & FIELDS:
         description.refuse_all_but(FIELDS | SHARED, str(path), "an ONNX graph that is called as it is")
         return load_step_model(path, description)
-    if description.dequantize:
-        return load_onnx(path, description)
     try:
         translated = load_onnx(path, description)
     except ImportRefused as refused:
+        if description.dequantize:
+            return _carried(path, description, refused, hint=False)
         file = _step_file(path)
         if file is not None and has_states(file, description):
             return _as_step_model(path, description, refused)
         return _carried(path, description, refused, hint=file is not None and may_have_states(file))
-    if obstacle_of(translated.spec) is not None and _gives_states_back(path, description):
+    if not description.dequantize and obstacle_of(translated.spec) is not None and _gives_states_back(path, description):
         return load_step_model(path, description)
     return translated
 

@@ -161,10 +161,15 @@ class Walk:
         batch_first = bool(attributes(node).get("layout", 0)) if node.op_type in RECURRENT else False
         states = ("batch", "side", "feature") if batch_first else ("side", "batch", "feature")
         roles = {0: ("batch", "time", "feature") if batch_first else ("time", "batch", "feature"), 5: states, 6: states}
-        return [
-            self.carrier.flow(one, roles.get(place) if node.op_type in RECURRENT else None) if isinstance(one, Foreign) else one
-            for place, one in enumerate(given)
-        ]
+        arrived: list[Value | None] = []
+        for place, one in enumerate(given):
+            if not isinstance(one, Foreign):
+                arrived.append(one)
+            elif node.op_type in RECURRENT and place in (5, 6) and self.carrier.zeros(one.name):
+                arrived.append(None)
+            else:
+                arrived.append(self.carrier.flow(one, roles.get(place) if node.op_type in RECURRENT else None))
+        return arrived
 
     def _read(self, name: str, scope: Mapping[str, Value], uses: Counter[str]) -> Value | None:
         if not name:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 import numpy.typing as npt
-from onnx import AttributeProto, GraphProto, NodeProto, helper
+from onnx import AttributeProto, GraphProto, NodeProto, helper, numpy_helper
 
 from cellserve.models.description.layers.carried import LARGEST_PART_CHARACTERS, CarriedRowsLayer, CarriedStepsLayer
 from cellserve.models.description.layers.layer import Layer
@@ -33,6 +33,10 @@ LARGEST_CARRIED_NUMBERS: Final = 1 << 28
 MOST_CARRIED_NODES: Final = 5_000
 LARGEST_WIDTH: Final = 1 << 16
 LARGEST_STACK: Final = 1 << 20
+DEEPEST_ZEROS: Final = 12
+MOVING_ZEROS: Final = frozenset(
+    {"Identity", "Cast", "Transpose", "Squeeze", "Unsqueeze", "Reshape", "Expand", "Tile", "Slice", "Gather", "Split"}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +75,19 @@ class Carrier:
         if one.name not in self._made:
             self._made[one.name] = self._cut(one.name, expected)
         return self._made[one.name]
+
+    def zeros(self, name: str, depth: int = 0) -> bool:
+        """Whether nothing but zeros can be in a tensor, whatever its shape is made of: so exporters write the first states."""
+        value, node = self.values.get(name), self.makers.get(name)
+        if isinstance(value, Known):
+            return value.fill == 0
+        if node is None or depth > DEEPEST_ZEROS:
+            return False
+        if node.op_type == "ConstantOfShape":
+            fill = next((one.t for one in node.attribute if one.name == "value"), None)
+            return fill is None or not numpy_helper.to_array(fill).any()
+        read = list(node.input) if node.op_type == "Concat" else list(node.input[:1]) if node.op_type in MOVING_ZEROS else []
+        return bool(read) and all(self.zeros(one, depth + 1) for one in read)
 
     def _cut(self, name: str, expected: Sequence[str] | None) -> Flow:
         part = self._part(name)

@@ -212,6 +212,24 @@ def test_arrays_of_floats_are_weights_of_the_version(tmp_path: Path) -> None:
     assert again == layer
 
 
+def test_first_states_of_zeros_are_not_carried(tmp_path: Path) -> None:
+    """In the shape of what is carried: a part for each of them would run all of it again."""
+
+    def started(graph: OnnxGraph, x: str, width: int, random: np.random.Generator) -> tuple[str, int]:
+        turned = graph.add("Transpose", [x], perm=[1, 0, 2])
+        rows = graph.add("Gather", [graph.add("Shape", [turned]), whole(graph, 1)])
+        shape = graph.add("Concat", [whole(graph, 1), rows, whole(graph, UNITS)], axis=0)
+        states = [graph.add("ConstantOfShape", [shape]), graph.add("Expand", [graph.constant(np.float32(0)), shape])]
+        arrays = [graph.constant(numbers(random, 1, 4 * UNITS, n)) for n in (width, UNITS)]
+        y = graph.add("LSTM", [turned, *arrays, "", "", *states], hidden_size=UNITS)
+        return str(graph.add("Transpose", [graph.squeeze(y, [1])], perm=[1, 0, 2])), UNITS
+
+    content = model(pictures, started)
+    imported = loaded(tmp_path, content)
+    assert kinds(imported) == ["carried_rows", "lstm"]
+    answers_as_the_file(imported, content)
+
+
 def test_a_vector_behind_the_row(tmp_path: Path) -> None:
     def ended(graph: OnnxGraph, x: str, width: int, random: np.random.Generator) -> tuple[str, int]:
         return str(graph.add("ReduceL2", [x], axes=[1], keepdims=0)), width
