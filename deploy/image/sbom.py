@@ -1,6 +1,6 @@
 """A bill of materials of an environment, CycloneDX 1.5 in JSON, from what pip says is installed there:
 
-    pip --python /opt/cellserve/bin/python inspect --local | python sbom.py VERSION > sbom.cdx.json
+    pip --python /opt/cellserve/bin/python inspect --local | python sbom.py > sbom.cdx.json
 
 Knows the two formats; installs nothing and asks nobody.
 """
@@ -14,9 +14,10 @@ from collections.abc import Mapping
 from typing import Any
 
 
-def bill(inspected: Mapping[str, Any], version: str) -> dict[str, Any]:
-    """inspected: what `pip inspect` prints. version: of cellserve."""
+def bill(inspected: Mapping[str, Any]) -> dict[str, Any]:
+    """inspected: what `pip inspect` prints, cellserve among it."""
     metadata = sorted((package["metadata"] for package in inspected["installed"]), key=lambda one: _normalized(one["name"]))
+    (version,) = (one["version"] for one in metadata if _normalized(one["name"]) == "cellserve")
     components = [_component(one) for one in metadata if _normalized(one["name"]) != "cellserve"]
     whole = {"type": "application", "bom-ref": "cellserve", "name": "cellserve", "version": version}
     return {
@@ -42,4 +43,4 @@ def _normalized(name: str) -> str:
 
 
 if __name__ == "__main__":
-    json.dump(bill(json.load(sys.stdin), sys.argv[1]), sys.stdout, indent=1)
+    json.dump(bill(json.load(sys.stdin)), sys.stdout, indent=1)
