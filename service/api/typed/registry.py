@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 from urllib.parse import unquote
 
+from cellserve.service.api.calls import administers
 from cellserve.service.api.door import Versions
 from cellserve.service.api.typed.describing import show_reply, status_message
 from cellserve.service.errors import UnknownModel
@@ -28,6 +29,7 @@ class ModelRegistryServicer(RegistryServicer):
         return show_reply(await self._versions.describe(request.model, request.version))
 
     async def SetAlias(self, request: pb.SetAliasRequest, context: Any) -> pb.SetAliasReply:
+        administers(f"{request.model[:128]}@{request.alias[:128]} to {request.version}")
         by = f"a call from {unquote(context.peer())}"
         previous = await self._versions.set_alias(request.model, request.alias, request.version, by)
         description = await self._versions.describe(request.model, request.alias)
