@@ -15,6 +15,7 @@ from cellserve.service.api.submission.execution import Execution
 from cellserve.service.engine.batch import Delivery
 from cellserve.service.registry.description import VersionDescription
 from cellserve.service.registry.lease import Lease, LoadedVersion
+from cellserve.service.registry.manifest import ModelRef
 from cellserve.service.registry.model_settings import ModelSettings
 from cellserve.service.registry.status import AliasStatus, VersionStatus
 from cellserve.service.sessions.feed import Feed, FeedReply
@@ -39,6 +40,8 @@ class Versions(Protocol):
     def model_settings(self, model: str) -> ModelSettings: ...
 
     async def set_alias(self, model: str, alias: str, version: int, by: str = "") -> int | None: ...
+
+    async def remove(self, ref: ModelRef, by: str = "") -> None: ...
 
     async def load(self, model: str) -> None: ...
 

@@ -24,7 +24,7 @@ from cellserve.service.registry.description import VersionDescription
 from cellserve.service.registry.lease import Lease, LoadedVersion
 from cellserve.service.registry.live import CatalogObserver, Lanes, LiveVersions, Record
 from cellserve.service.registry.loading import load_version
-from cellserve.service.registry.manifest import check_alias_name, check_model_name, parse_version
+from cellserve.service.registry.manifest import ModelRef, check_alias_name, check_model_name, parse_version
 from cellserve.service.registry.model_settings import ModelSettings
 from cellserve.service.registry.pointers import Pointers
 from cellserve.service.registry.policy.previous import Previous
@@ -181,8 +181,17 @@ class Catalog:
         key = await self._find(model, version)
         loaded = self._live.record(key).loaded
         manifest = await asyncio.to_thread(self._repository.manifest, *key) if loaded is None else loaded.manifest
-        numbers = sorted(self._snapshot.models[key.model].versions)
-        return VersionDescription(self._status(key), numbers, manifest, loaded, self.model_settings(key.model))
+        on_disk = self._snapshot.models[key.model]
+        publication = await asyncio.to_thread(self._repository.publication, key)
+        return VersionDescription(
+            self._status(key),
+            sorted(on_disk.versions),
+            manifest,
+            loaded,
+            self.model_settings(key.model),
+            "" if publication is None else publication.by,
+            on_disk.trail.moves,
+        )
 
     def model_settings(self, model: str) -> ModelSettings:
         """What the model's owner says of it; the defaults for a model that is unknown."""
@@ -244,6 +253,16 @@ class Catalog:
             self._wanted = self._snapshot.wanted()
             self._start_runner()
         return previous
+
+    async def remove(self, ref: ModelRef, by: str = "") -> None:
+        """Removes a model, a version or an alias; what runs on it finishes. by: as in set_alias.
+
+        Raises UnknownModel, UnknownVersion, RepositoryError (an alias points at the version; it says which).
+        """
+        await asyncio.to_thread(self._repository.remove, ref, by)
+        await self._read()
+        self._wanted = self._snapshot.wanted()
+        self._start_runner()
 
     # --- the disk ---
 

@@ -34,9 +34,10 @@ from cellserve.service.registry.manifest import (
 )
 from cellserve.service.registry.model_settings import ModelSettings
 from cellserve.service.registry.policy.split import Weights, main_version, with_share
-from cellserve.service.registry.repository import layout, leftovers, placing, served
+from cellserve.service.registry.repository import layout, leftovers, placing, publications, served
 from cellserve.service.registry.repository.alias_history import Trail
 from cellserve.service.registry.repository.aliases import Aliases, AliasTable
+from cellserve.service.registry.repository.publications import Publication
 from cellserve.service.registry.repository.publish_gate import PublishGate, parity_gate, with_answers
 from cellserve.service.registry.repository.served import Served
 
@@ -157,6 +158,14 @@ class Repository:
         self._require_alias(ref)
         return VersionKey(ref.model, aliases[ref.alias])
 
+    def published_as(self, model: str, publication_id: str) -> int | None:
+        """The version that a publication has become; None: it has become none that is still there. Raises InvalidInput."""
+        return publications.find(self.root / check_model_name(model), publication_id)
+
+    def publication(self, key: VersionKey) -> Publication | None:
+        """By which the version came over the wire; None: it was imported here."""
+        return publications.read(self.root / key.model / str(key.version))
+
     def fingerprint(self, key: VersionKey) -> layout.Fingerprint:
         """Changes when the files of a version change. Empty if they are gone."""
         return layout.fingerprint(self.root / key.model / str(key.version))
@@ -172,11 +181,14 @@ class Repository:
         tags: Mapping[str, str] | None = None,
         answers: Sequence[FrameworkAnswers] = (),
         progress: Callable[[str], None] = _no_progress,
+        publication: Publication | None = None,
     ) -> Manifest:
         """Runs the gate, then makes the next version of `model`; `alias` is moved to it afterwards.
 
         answers: the framework's own, which join the gate; the last ones become the golden pair. progress is called with what
-        begins. Raises InvalidInput (names), ModelError (the gate), RepositoryError (the disk); then the repository is as it was.
+        begins. publication: by which it came over the wire; at most one version is made of it.
+
+        Raises InvalidInput (names), ModelError (the gate), RepositoryError (the disk); then the repository is as it was.
         """
         check_model_name(model)
         if alias is not None:
@@ -203,7 +215,7 @@ class Repository:
         )
         self.create()
         with _disk_trouble(f"{model} cannot be published in {self.root}"):
-            manifest = placing.place(self.root, draft, imported.weights)
+            manifest = placing.place(self.root, draft, imported.weights, publication)
         if alias is not None:
             try:
                 self.set_alias(model, alias, manifest.version)
@@ -264,26 +276,26 @@ class Repository:
         except OSError as error:
             log.warning("%s cannot be locked, to remove what killed imports may have left: %s", self.root, error.strerror)
 
-    def remove(self, ref: ModelRef) -> None:
-        """Removes a model (`name`), a version (`name/3`) or an alias (`name@canary`).
+    def remove(self, ref: ModelRef, by: str | None = None) -> None:
+        """Removes a model (`name`), a version (`name/3`) or an alias (`name@canary`). by: as in set_alias.
 
         Raises UnknownModel, UnknownVersion, RepositoryError (an alias points at the version; it says which).
         """
         self.versions(ref.model)
         with _disk_trouble(f"{ref} cannot be removed"), ExitStack() as held:
             with disk.exclusive(self.root):
-                doomed = self._hide(ref, held)
+                doomed = self._hide(ref, held, self._by if by is None else by)
             if doomed is not None:
                 placing.delete(self.root, doomed)
 
     # --- the work behind them ---
 
-    def _hide(self, ref: ModelRef, held: ExitStack) -> Path | None:
+    def _hide(self, ref: ModelRef, held: ExitStack, by: str) -> Path | None:
         """Takes what `ref` names out of readers' sight; gives the hidden folder that may now be deleted, held."""
         if ref.alias is not None:
             self._require_alias(ref)
             book = self._aliases(ref.model)
-            book.write({name: v for name, v in book.read().items() if name != ref.alias}, self._by)
+            book.write({name: v for name, v in book.read().items() if name != ref.alias}, by)
             return None
         if ref.version is not None:
             folder = self._unused_version(ref.model, ref.version)
