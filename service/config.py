@@ -36,6 +36,7 @@ GrpcSecondsOrZero = Annotated[float, Field(ge=0, le=_LONGEST_GRPC_SECONDS, allow
 
 DEVICE_PATTERN = r"^(auto|cpu|cuda(:\d+)?)$"
 
+LoadChoice = Literal["at-start", "on-demand"]
 FrontChoice = Literal["auto", "grpc", "http2"]
 ImplementationChoice = Literal["auto", "0", "1", "2", "fused", "onnxruntime", "packed"]
 
@@ -95,6 +96,11 @@ class Settings(BaseSettings):
     )
     calibration_folder: Path = Field(
         default=DEFAULT_CALIBRATION_FOLDER, description="Folder where auto keeps what it measured, for the next start."
+    )
+    load: LoadChoice = Field(
+        default="at-start",
+        description="When versions are loaded, unless their model's model.yaml says: at-start; on-demand: those of a model with "
+        "the first request to it, so that many models start at once.",
     )
     keep_previous_seconds: SecondsOrZero = Field(
         default=900.0,

@@ -11,6 +11,7 @@ from typer.core import TyperGroup
 from cellserve.service.cli import failures
 from cellserve.service.cli.bench.command import bench
 from cellserve.service.cli.commands import (
+    comparing,
     importing,
     inspecting,
     listing,
@@ -88,6 +89,7 @@ app.command()(registry.remove)
 app.command()(pruning.prune)
 app.command()(verifying.verify)
 app.command()(predicting.predict)
+app.command()(comparing.compare)
 app.command()(sessions.sessions)
 app.command()(load_test.load)
 app.command()(bench)

@@ -54,7 +54,7 @@ def _no_key() -> str:
 
 class Catalog:
     """Wanted are every aliased version and what else model.yaml asks for, by default the newest; so is, for a while, what an
-    alias has left. Any other published version loads when first acquired.
+    alias has left. Any other published version loads when first acquired; a model that is loaded on demand is asleep until then.
 
     load: reads, verifies and warms one version; called in a thread. clock: seconds since 1970, as moves of aliases are recorded.
     draw: a number in [0, 1), where a request without a key lies in a split alias.
@@ -86,6 +86,7 @@ class Catalog:
         self._asked_for: set[VersionKey] = set()
         self._pinned: Counter[VersionKey] = Counter()  # being loaded for what has begun on them
         self._unloaded_models: set[str] = set()
+        self._called_models: set[str] = set()  # on which somebody has called, so that they are not asleep any more
         self._subscribers: list[Callable[[VersionStatus], None]] = []
         self._disk_subscribers: list[Callable[[], None]] = []
         self._told = FallbackTeller()
@@ -115,7 +116,7 @@ class Catalog:
     async def refresh(self) -> None:
         """Reads the repository again; returns when everything wanted is READY or FAILED. Raises RepositoryError (the root)."""
         await self._read()
-        await self.apply(self._snapshot.wanted())
+        await self.apply(self._wanted_now())
 
     async def apply(self, wanted: frozenset[VersionKey]) -> None:
         """Makes `wanted` (the whole set, not a difference) what is live. Applying it again does nothing."""
@@ -230,6 +231,7 @@ class Catalog:
         """
         await self._find(model, "")
         self._unloaded_models.discard(model)
+        self._called_models.add(model)
         for key, state in self._live.states().items():
             if key.model == model and state is VersionState.FAILED:
                 self._live.announce(key, VersionState.UNKNOWN)
@@ -250,7 +252,7 @@ class Catalog:
             await asyncio.to_thread(self._repository.weights, model, version)
             await asyncio.to_thread(self._repository.set_alias, model, alias, version, by)
             await self._read()
-            self._wanted = self._snapshot.wanted()
+            self._wanted = self._wanted_now()
             self._start_runner()
         return previous
 
@@ -261,7 +263,7 @@ class Catalog:
         """
         await asyncio.to_thread(self._repository.remove, ref, by)
         await self._read()
-        self._wanted = self._snapshot.wanted()
+        self._wanted = self._wanted_now()
         self._start_runner()
 
     # --- the disk ---
@@ -275,7 +277,7 @@ class Catalog:
             except Exception:
                 log.exception("the repository could not be read; what is loaded stays")
             else:
-                self._wanted = self._snapshot.wanted()
+                self._wanted = self._wanted_now()
                 self._start_runner()
 
     async def _read(self) -> None:
@@ -310,7 +312,7 @@ class Catalog:
             check_model_name(model)
             if await self._is_news(model):
                 await self._read()
-                self._wanted = self._snapshot.wanted()
+                self._wanted = self._wanted_now()
                 self._start_runner()
             return self._pointers.resolve(model, version, point)
 
@@ -346,9 +348,27 @@ class Catalog:
         self._told.tell(self._pointers.statuses())
         self._recorder.record(self._snapshot.models)
 
+    def _is_asleep(self, model: str) -> bool:
+        """Whether it is loaded on demand, and nobody has asked for it yet."""
+        return model not in self._called_models and self.settings_for(model).load == "on-demand"
+
+    def _wanted_now(self) -> frozenset[VersionKey]:
+        return frozenset(key for key in self._snapshot.wanted() if not self._is_asleep(key.model))
+
+    def _wake(self, model: str) -> None:
+        """From its first request on a model is loaded as others are."""
+        if self._is_asleep(model):
+            self._called_models.add(model)
+            self._wanted = self._wanted_now()
+            self._start_runner()
+
     def _to_keep(self) -> frozenset[VersionKey]:
         kept = self._wanted | self._asked_for | self._pinned.keys() | self._pointers.kept() | self._kept_warm()
-        return frozenset(key for key in kept if key.model not in self._unloaded_models and not self._live.record(key).replaced)
+        return frozenset(
+            key
+            for key in kept
+            if key.model not in self._unloaded_models and not self._is_asleep(key.model) and not self._live.record(key).replaced
+        )
 
     async def _acquire(self, model: str, version: str, split_key: Callable[[], str] = _no_key, *, pinned: bool) -> Lease:
         def point() -> float:
@@ -358,6 +378,7 @@ class Catalog:
             key = await self._find(model, version, point)
             record = self._live.record(key)
             self._check_available(key, record)
+            self._wake(key.model)
             if not pinned and key not in self._wanted and parse_version(version) is not None:
                 self._asked_for.add(key)
             if record.loaded is not None:

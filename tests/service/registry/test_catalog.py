@@ -896,3 +896,43 @@ async def test_versions_with_a_share_stay_until_the_split_ends(house: House, cap
     await house.catalog.refresh()
     assert house.states() == {"digits/1": READY, "digits/2": UNLOADED, "digits/3": READY}
     assert "digits@stable moved: all to 1 again" in caplog.text
+
+
+async def test_a_model_on_demand_is_asleep_until_it_is_called_and_then_like_others(house: House) -> None:
+    for model in ("digits", "speech"):
+        for alias in ("stable", None):
+            house.publish(model, alias=alias)
+    owner_says(house, "load: on-demand")
+    await house.catalog.start()
+    assert house.states() == {"digits/1": UNKNOWN, "digits/2": UNKNOWN, "speech/1": READY, "speech/2": READY}
+    assert not house.catalog.ready("digits")
+    await house.catalog.refresh()
+    assert house.catalog.model_settings("digits").load == "on-demand"
+    assert D1 not in house.load.loads
+    assert await answers(house) == D1
+    await house.catalog.refresh()
+    assert house.states() == {"digits/1": READY, "digits/2": READY, "speech/1": READY, "speech/2": READY}
+    assert house.load.loads.count(D1) == 1
+
+
+async def test_what_an_alias_left_before_a_restart_sleeps_with_its_model(tmp_path: Path) -> None:
+    house = House(tmp_path / "repository", keep_previous_seconds=900.0)
+    for _ in range(2):
+        house.publish(alias="stable")
+    owner_says(house, "load: on-demand")
+    await house.catalog.start()
+    await house.catalog.refresh()
+    assert house.load.loads == []
+    await house.catalog.load("digits")
+    assert house.catalog.ready("digits")
+    await house.becomes(lambda: house.states() == {"digits/1": READY, "digits/2": READY})
+    await house.catalog.stop()
+
+
+async def test_a_model_that_is_no_longer_on_demand_is_loaded(house: House) -> None:
+    house.publish()
+    owner_says(house, "load: on-demand")
+    await house.catalog.start()
+    owner_says(house, "load: at-start")
+    await house.catalog.refresh()
+    assert house.states() == {"digits/1": READY}
