@@ -17,6 +17,7 @@ from cellserve.service.cli.commands import (
     load_test,
     predicting,
     registry,
+    reporting,
     serving,
     sessions,
     verifying,
@@ -88,6 +89,7 @@ app.command()(verifying.verify)
 app.command()(predicting.predict)
 app.command()(sessions.sessions)
 app.command()(load_test.load)
+app.command()(reporting.report)
 app.command()(bench)
 
 
