@@ -11,6 +11,7 @@ from typer.core import TyperGroup
 from cellserve.service.cli import failures
 from cellserve.service.cli.bench.command import bench
 from cellserve.service.cli.commands import (
+    cluster,
     importing,
     inspecting,
     listing,
@@ -89,6 +90,7 @@ app.command()(predicting.predict)
 app.command()(sessions.sessions)
 app.command()(load_test.load)
 app.command()(bench)
+app.add_typer(cluster.cluster, name="cluster")
 
 
 def main() -> None:
