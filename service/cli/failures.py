@@ -10,6 +10,7 @@ from typing import Final
 from pydantic import ValidationError
 
 from cellserve.models.errors import ModelError
+from cellserve.service.cluster.errors import ClusterFailed
 from cellserve.service.errors import (
     InvalidInput,
     NotCausal,
@@ -60,7 +61,7 @@ def sentence(error: Exception) -> str:
         return "; ".join(_setting(detail["loc"], detail["msg"]) for detail in error.errors())
     if isinstance(error, OSError):
         return f"{error.filename}: {error.strerror}" if error.filename and error.strerror else str(error)
-    if isinstance(error, ServiceError | ModelError | UnusableFile):
+    if isinstance(error, ServiceError | ModelError | ClusterFailed | UnusableFile):
         return str(error)
     return f"unexpected {type(error).__name__}: {error}; run it again as `cellserve --debug …` for the traceback"
 

@@ -11,6 +11,7 @@ from typer.core import TyperGroup
 from cellserve.service.cli import failures
 from cellserve.service.cli.bench.command import bench
 from cellserve.service.cli.commands import (
+    cluster,
     comparing,
     importing,
     inspecting,
@@ -95,6 +96,7 @@ app.command()(sessions.sessions)
 app.command()(load_test.load)
 app.command()(reporting.report)
 app.command()(bench)
+app.add_typer(cluster.cluster, name="cluster")
 
 
 def main() -> None:
