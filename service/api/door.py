@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import replace
-from typing import NamedTuple, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 from cellserve.service.api.calls import CURRENT
 from cellserve.service.api.requests.outputs import WantedOutputs, compute_seconds, queue_seconds
@@ -17,6 +17,8 @@ from cellserve.service.registry.description import VersionDescription
 from cellserve.service.registry.lease import Lease, LoadedVersion
 from cellserve.service.registry.manifest import ModelRef
 from cellserve.service.registry.model_settings import ModelSettings
+from cellserve.service.registry.publishing.declaration import Declaration
+from cellserve.service.registry.publishing.publishing import Part, Published, Unfinished
 from cellserve.service.registry.status import AliasStatus, VersionStatus
 from cellserve.service.sessions.feed import Feed, FeedReply
 from cellserve.service.sessions.info import SessionInfo
@@ -66,6 +68,14 @@ class Sessions(Protocol):
     async def close(self, model: str, session_id: str) -> None: ...
 
     def idle_seconds(self, model: str) -> float: ...
+
+
+class Publishing(Protocol):
+    """What takes publications, and proves what is published."""
+
+    async def publish(self, declaration: Declaration, parts: AsyncIterator[Part]) -> Published | Unfinished: ...
+
+    def verify(self, reference: ModelRef | None) -> AsyncIterator[Mapping[str, Any]]: ...
 
 
 class CheckedRequest(NamedTuple):

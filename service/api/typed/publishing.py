@@ -3,21 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
-from typing import Any, Protocol
+from typing import Any
 
 from cellserve.service.errors import InvalidInput
 from cellserve.service.pb import cellserve_pb2 as pb
 from cellserve.service.registry.manifest import ModelRef, check_alias_name, check_model_name
 from cellserve.service.registry.publishing.declaration import Declaration
-from cellserve.service.registry.publishing.publishing import Part, Published, Unfinished
-
-
-class Publishing(Protocol):
-    """What takes publications, and proves what is published."""
-
-    async def publish(self, declaration: Declaration, parts: AsyncIterator[Part]) -> Published | Unfinished: ...
-
-    def verify(self, reference: ModelRef | None) -> AsyncIterator[Mapping[str, Any]]: ...
+from cellserve.service.registry.publishing.publishing import Part, Unfinished
 
 
 def declaration(begin: pb.PublishBegin, by: str) -> Declaration:

@@ -5,15 +5,13 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing
 from typing import Any, Final
-from urllib.parse import unquote
 
 from cellserve.service.api.call_context import Caller
 from cellserve.service.api.calls import administers
-from cellserve.service.api.door import Versions
+from cellserve.service.api.door import Publishing, Versions
 from cellserve.service.api.typed import publishing
 from cellserve.service.api.typed.change_log import ChangeLog
 from cellserve.service.api.typed.describing import show_reply, status_message, told_message
-from cellserve.service.api.typed.publishing import Publishing
 from cellserve.service.errors import Draining, InvalidInput, UnknownModel
 from cellserve.service.pb import cellserve_pb2 as pb
 from cellserve.service.pb.cellserve_pb2_grpc import RegistryServicer
@@ -24,13 +22,13 @@ _LONGEST_NAME: Final = 128
 
 
 class ModelRegistryServicer(RegistryServicer):
-    """owner: whose token a call carries; None where there are no tokens."""
+    """named: who makes a call, for the record; given the call, and what the caller calls itself."""
 
-    def __init__(self, versions: Versions, made: Publishing, changes: ChangeLog, owner: Callable[[Caller], str | None]) -> None:
+    def __init__(self, versions: Versions, made: Publishing, changes: ChangeLog, named: Callable[[Caller, str], str]) -> None:
         self._versions = versions
         self._publishing = made
         self._changes = changes
-        self._owner = owner
+        self._named = named
 
     async def List(self, request: pb.ListRequest, context: Any) -> pb.ListReply:
         return pb.ListReply(versions=[status_message(status) for status in self._listed(request.model)])
@@ -40,7 +38,7 @@ class ModelRegistryServicer(RegistryServicer):
 
     async def SetAlias(self, request: pb.SetAliasRequest, context: Any) -> pb.SetAliasReply:
         administers(f"{request.model[:_LONGEST_NAME]}@{request.alias[:_LONGEST_NAME]} to {request.version}")
-        by = self._by(context)
+        by = self._named(context, "")
         previous = await self._versions.set_alias(request.model, request.alias, request.version, by)
         description = await self._versions.describe(request.model, request.alias)
         return pb.SetAliasReply(status=status_message(description.status), previous_version=previous or 0)
@@ -48,7 +46,7 @@ class ModelRegistryServicer(RegistryServicer):
     async def Publish(self, requests: AsyncIterator[pb.PublishRequest], context: Any) -> pb.PublishReply:
         begin = await publishing.first(requests)
         administers(begin.model[:_LONGEST_NAME])
-        by = self._by(context, begin.publisher)
+        by = self._named(context, begin.publisher)
         made = await self._publishing.publish(publishing.declaration(begin, by), publishing.parts(requests))
         if isinstance(made, Unfinished):
             return publishing.unfinished_reply(made)
@@ -61,7 +59,7 @@ class ModelRegistryServicer(RegistryServicer):
     async def Delete(self, request: pb.DeleteRequest, context: Any) -> pb.DeleteReply:
         reference = publishing.reference(request.model, request.version, request.alias)
         administers(str(reference))
-        await self._versions.remove(reference, self._by(context))
+        await self._versions.remove(reference, self._named(context, ""))
         return pb.DeleteReply()
 
     async def Load(self, request: pb.LoadRequest, context: Any) -> pb.LoadReply:
@@ -96,14 +94,3 @@ class ModelRegistryServicer(RegistryServicer):
         if not of_model:
             raise UnknownModel(f"there is no model {model[:_LONGEST_NAME]!r}", field="model")
         return of_model
-
-    def _by(self, context: Caller, called: str = "") -> str:
-        """The holder of the token, what the caller calls itself, and from where it calls: as far as each is known."""
-        names = [name for name in (self._owner(context), _readable(called)) if name]
-        from_where = f"a call from {unquote(context.peer())}"
-        return f"{', '.join(names)}, {from_where}" if names else from_where
-
-
-def _readable(called: str) -> str:
-    """In one line, no longer than a name."""
-    return "".join(character for character in called[:_LONGEST_NAME] if character.isprintable()).strip()

@@ -79,7 +79,10 @@ def main(text: str) -> None:
 
 
 def _say(line: Mapping[str, Any]) -> None:
-    print(json.dumps(line), flush=True)
+    try:
+        print(json.dumps(line), flush=True)
+    except BrokenPipeError:  # the server is gone: nobody hears it, and whoever asks again finds what is done
+        os._exit(0)
 
 
 def _refuse(words: str, reason: str) -> None:

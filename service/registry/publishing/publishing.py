@@ -96,6 +96,7 @@ class Publishing:
         version = await asyncio.to_thread(self._repository.published_as, declaration.model, declaration.publication_id)
         if version is None:
             return None
+        await asyncio.to_thread(self._uploads.forget, declaration)
         manifest = await asyncio.to_thread(self._repository.manifest, declaration.model, version)
         return Published(manifest.key, True, manifest.notes)
 

@@ -62,18 +62,18 @@ class Upload:
         return all(self.received[file.name] == file.bytes for file in self.declaration.files)
 
     def append(self, name: str, offset: int, data: bytes) -> None:
-        """Raises InvalidInput (not what follows), RepositoryFull, RepositoryError."""
+        """What is held already is passed over. Raises InvalidInput (not what follows), RepositoryFull, RepositoryError."""
         file = self.declaration.file(name)
         path = self.folder / name
         held = _size(path)
-        if offset != held:
+        if not 0 <= offset <= held:
             raise InvalidInput(
                 f"the next part of {name} begins at byte {held}, and one came of byte {offset}", field="content.offset"
             )
         if offset + len(data) > file.bytes:
             raise InvalidInput(f"{name} was declared with {file.bytes} bytes, and more came", field="content.data")
         with _disk_trouble(f"{name} cannot be written"), path.open("ab", buffering=0) as written:
-            rest = memoryview(data)
+            rest = memoryview(data)[held - offset :]
             while rest:
                 rest = rest[written.write(rest) :]
 
@@ -139,6 +139,18 @@ class Uploads:
                 upload.close()
                 raise
         return upload
+
+    def forget(self, declaration: Declaration) -> None:
+        """What is left of a publication that has become a version, unless somebody holds it; that is swept when it is old."""
+        folder = self._folder / declaration.folder
+        try:
+            with disk.if_free(folder) as free:
+                if free:
+                    disk.delete(folder)
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            log.warning("%s cannot be removed: %s", folder, error.strerror)
 
     def sweep(self) -> None:
         """Deletes what nobody holds and nothing has come of for too long."""

@@ -42,7 +42,7 @@ def test_parts_follow_one_another(tmp_path: Path) -> None:
     upload = Uploads(tmp_path, LIMITS).open(declared())
     upload.append("weights.safetensors", 0, b"a" * 100)
     for name, offset, data in (
-        ("weights.safetensors", 0, b"a"),
+        ("weights.safetensors", -1, b"a"),
         ("weights.safetensors", 101, b"a"),
         ("weights.safetensors", 100, b"a" * 101),
         ("graph.onnx", 0, b"a"),
@@ -50,7 +50,10 @@ def test_parts_follow_one_another(tmp_path: Path) -> None:
     ):
         with pytest.raises(InvalidInput):
             upload.append(name, offset, data)
-    assert upload.received["weights.safetensors"] == 100
+    upload.append("weights.safetensors", 0, b"b")
+    upload.append("weights.safetensors", 50, b"b" * 60)
+    assert upload.received["weights.safetensors"] == 110
+    assert (upload.folder / "weights.safetensors").read_bytes() == b"a" * 100 + b"b" * 10
     upload.close()
 
 
@@ -96,6 +99,17 @@ def test_size_and_number_are_bounded_and_told(tmp_path: Path) -> None:
         upload.discard()
         upload.close()
     uploads.open(declared(name="publication-2")).close()
+
+
+def test_what_has_become_a_version_is_forgotten_unless_somebody_holds_it(tmp_path: Path) -> None:
+    uploads = Uploads(tmp_path, LIMITS)
+    uploads.forget(declared())
+    upload = uploads.open(declared())
+    uploads.forget(declared())
+    assert upload.folder.is_dir()
+    upload.close()
+    uploads.forget(declared())
+    assert not upload.folder.exists()
 
 
 def test_nobody_else_takes_what_is_held(tmp_path: Path) -> None:
