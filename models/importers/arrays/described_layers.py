@@ -15,6 +15,7 @@ from typing import Any, Final, NoReturn
 import numpy.typing as npt
 from pydantic import ValidationError
 
+from cellserve.models.description.layers.carried import Carried
 from cellserve.models.description.layers.cells import LstmLayer
 from cellserve.models.description.layers.recurrent import RecurrentLayer
 from cellserve.models.description.shapes import expected_weights
@@ -66,6 +67,10 @@ def from_layers(
         raise ImportRefused(str(path), f"arrays do not say what network they are; {FORM}. Missing: {', '.join(missing)}")
     description.refuse_all_but(FIELDS, str(path), "a network described layer by layer")
     spec = _spec(description, str(path))
+    for layer in spec.layers:
+        if isinstance(layer, Carried):
+            what = "this is a part of an ONNX graph, which only the import of an .onnx file cuts out and proves; import that file"
+            raise ImportRefused(str(path), what, layer=layer.name, option="kind")
     named = {name for layer in description.layers for name in layer.arrays or ()}
     claims = _Claims(arrays, _numbered(arrays.keys() - named), named)
     try:

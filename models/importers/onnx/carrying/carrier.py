@@ -115,7 +115,7 @@ class Carrier:
         wanted = self.makers[name].name or name
         references = [self.draft.reference(flow, f"{wanted}_in") for flow in part.reads.values()]
         made = self.draft.add(kind, wanted, references, arrays, **options, **more)
-        self._remark(part, made, kind, together=more.get("together", True))
+        self._remark(part, made, kind, together=more["together"] or (kind is CarriedStepsLayer and layout.sequence))
         return self._as_flow(made, layout, part, sizes)
 
     def _kind(
@@ -130,7 +130,7 @@ class Carrier:
             raise NotTranslated("it reads sequences of different numbers of steps")
         steps = clocks.pop()
         if layout.sequence and len(sequences) == len(part.reads) and steps_alone(trial, run):
-            return CarriedStepsLayer, {"together": True}, steps
+            return CarriedStepsLayer, {"together": rows}, steps
         window = counted(trial, run, sequence=layout.sequence)
         options = {
             "makes": "sequence" if layout.sequence else "vector",

@@ -16,11 +16,13 @@ from hypothesis import strategies as st
 
 from cellserve.models import importers, reference
 from cellserve.models.description.gate_order import GateOrder
+from cellserve.models.description.layers.carried import Carried
 from cellserve.models.description.layers.recurrent import RecurrentLayer
 from cellserve.models.errors import ImportRefused
 from cellserve.models.importers import ImportedModel
 from cellserve.models.importers.arrays.npz import read_npz
 from cellserve.models.importers.arrays.orders import roles, to_canonical
+from tests.models.carried_parts import norm, stepwise
 
 Array = np.ndarray
 X = np.random.default_rng(9).normal(size=(2, 5, 3)).astype(np.float32)
@@ -58,6 +60,14 @@ def layers(*described: dict[str, Any], layout: str = "keras") -> dict[str, Any]:
 
 LSTM = {"kind": "lstm", "units": 4}
 GRU = {"kind": "gru", "units": 4}
+
+
+@pytest.mark.parametrize("part", [stepwise("part", "x"), norm("part", "x")])
+def test_a_part_of_a_graph_is_never_taken_from_a_description(tmp_path: Path, part: Carried) -> None:
+    """It would be run as it is, without any proof of what it does."""
+    described = part.model_dump(mode="json", exclude={"name", "inputs"})
+    said = refusal(tmp_path, keras_lstm(), **layers(LSTM | {"return_sequences": True}, described))
+    assert "only the import of an .onnx file cuts out and proves" in said
 
 
 def test_a_list_is_taken_in_the_order_of_its_numbers(tmp_path: Path) -> None:

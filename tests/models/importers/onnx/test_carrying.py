@@ -204,12 +204,29 @@ def test_rows_that_may_not_share_a_call_run_alone(tmp_path: Path, part: Add) -> 
     answers_as_the_file(imported, content)
 
 
+def test_a_shape_for_one_row_before_steps_that_need_no_others(tmp_path: Path) -> None:
+    """The file runs at one row; the steps of several rows are as many steps of one."""
+    content = model(one_row, recurrent, attention)
+    imported = loaded(tmp_path, content)
+    assert kinds(imported) == ["carried_steps", "lstm", "carried_rows"]
+    answers_as_the_file(imported, content)
+
+
 def test_arrays_of_floats_are_weights_of_the_version(tmp_path: Path) -> None:
     (layer,) = carried(loaded(tmp_path, model(widened, recurrent)))
     assert layer.constants == (("c0", (WIDTH, 30)),)
     assert len(layer.graph) < 3000
     again = type(layer).model_validate_json(layer.model_dump_json())
     assert again == layer
+
+
+def test_a_part_that_is_no_number_for_some_steps(tmp_path: Path) -> None:
+    """A root of what may be below zero, where random numbers are; of an absolute value it is one."""
+
+    def root(graph: OnnxGraph, x: str, width: int, random: np.random.Generator) -> tuple[str, int]:
+        return str(graph.add("Max", [graph.add("Sqrt", [x]), graph.constant(np.float32(-1))])), width
+
+    assert kinds(loaded(tmp_path, model(recurrent, root))) == ["lstm", "carried_steps"]
 
 
 def test_first_states_of_zeros_are_not_carried(tmp_path: Path) -> None:
