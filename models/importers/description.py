@@ -16,7 +16,7 @@ from cellserve.models.errors import ImportRefused
 from cellserve.models.importers.limits import MAX_JSON_BYTES
 from cellserve.models.spec import InputSpec
 
-Layout = Literal["keras", "torch", "tensorflow1"]
+Layout = Literal["keras", "torch", "tensorflow1", "flax", "haiku", "mlx"]
 Start = Annotated[float, Field(allow_inf_nan=False)] | list[Any]
 Bound = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
@@ -47,7 +47,7 @@ class DescribedLayer(BaseModel):
     """Default: the description's."""
 
     forget_bias: Annotated[float, Field(allow_inf_nan=False)] | None = None
-    """Of an LSTM in the layout tensorflow1; default: the description's."""
+    """Of an LSTM in the layouts tensorflow1 and haiku; default: the description's."""
 
     gate_order: tuple[str, ...] | None = None
     """Of a cell that no framework has: its arrays hold all its gates one after the other, in this order; default: one each."""

@@ -1,4 +1,4 @@
-"""Arrays of foreign layouts into canonical ones: the only file, beside `gate_order`, that transposes, splits or joins them.
+"""Arrays of foreign layouts into canonical ones: what transposes, splits or joins them, beside `gate_order`.
 
 Sources: Keras 2 engine/saving.py (`_convert_rnn_weights`) for the CuDNN layers, torch.nn.RNNBase for the torch ones,
 TensorFlow 1.15 rnn_cell_impl.py for its cells.

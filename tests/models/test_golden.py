@@ -91,7 +91,7 @@ REFUSED_BY_FUSED = {
         "k3_lstm_leaky_relu_hard_tanh.keras",
         "tf1_basiclstm_fb0_relu.ckpt.d/model.ckpt",
     ],
-    "reset gate": ["k231tf_bidir_mask_seq.h5", "k3_gru_ra0.keras", "tf1_grucell.ckpt.d/model.ckpt"],
+    "reset gate": ["haiku_gru.weights.npz", "k231tf_bidir_mask_seq.h5", "k3_gru_ra0.keras", "tf1_grucell.ckpt.d/model.ckpt"],
     "peepholes": ["tf1_lstmcell_peephole_proj.ckpt.d/model.ckpt"],
 }
 REFUSED_BY_ONNXRUNTIME = {
@@ -182,6 +182,9 @@ def test_the_cases_are_all_there() -> None:
         "k030": 6,
         "k031": 2,
         "k033": 6,
+        "flax": 4,
+        "haiku": 2,
+        "mlx": 3,
         "k122th": 16,
     }
     assert {family: sum(name.startswith(f"{family}_") for name in CASES) for family in families} == families
@@ -217,7 +220,7 @@ def test_chunks_of_one_call_each_give_the_numbers_of_the_framework(name: str, la
 def test_the_usual_models_take_one_call() -> None:
     """Those of the plain kinds, whatever their activations; with layers that mask, where no step is masked."""
     usual = {"k205tf_lstm_impl2_seq.h5", "k224tf_gru_ra1_bias1.h5", "k224tf_lstm_relu_hard_sigmoid.h5"}
-    for label, count in {"onnxruntime": 99, **dict.fromkeys(PACKED, 106)}.items():
+    for label, count in {"onnxruntime": 108, **dict.fromkeys(PACKED, 115)}.items():
         names = [name for name, other in IN_CALLS if other == label]
         assert len(names) == count
         assert usual <= set(names)

@@ -33,8 +33,9 @@ Arrays = Mapping[str, npt.NDArray[Any]]
 FIELDS: Final = frozenset({"forget_bias", "ignore", "inputs", "layers", "layout", "outputs"})
 FORGET_BIAS: Final = 1.0  # TensorFlow's default
 FORM: Final = (
-    "describe them in a --description: `inputs: [{name: x, width: 12}]`, `layout: keras` (or torch, tensorflow1) and `layers: "
-    "[{kind: lstm, units: 64}, {kind: dense, units: 2}]`, each with `arrays: [names]` unless the file numbers them in this order"
+    "describe them in a --description: `inputs: [{name: x, width: 12}]`, `layout: keras` (or torch, tensorflow1, flax, haiku, "
+    "mlx) and `layers: [{kind: lstm, units: 64}, {kind: dense, units: 2}]`, each with `arrays: [names]` unless the file numbers "
+    "them in this order"
 )
 
 

@@ -1,7 +1,7 @@
 """Which arrays a layer has in the list of each framework, in which order, and how they become the canonical ones.
 
-A layout is "keras", "torch" or "tensorflow1"; only recurrent layers (and torch's matrices) differ between them, and each
-framework's records say how. Knows no files.
+A layout is "keras", "torch", "tensorflow1", "flax", "haiku" or "mlx"; only recurrent layers (and torch's matrices) differ between
+them, and each framework's records say how. Knows no files.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from cellserve.models.description.layers.stepwise import (
 )
 from cellserve.models.description.layers.windowed import Conv1dLayer
 from cellserve.models.importers import layout
+from cellserve.models.importers.arrays import other_frameworks
 from cellserve.models.importers.description import Layout
 from cellserve.models.importers.keras.layers import records as keras_records
 from cellserve.models.importers.layout import Array, Arrays, LayoutError, Listed
@@ -36,8 +37,19 @@ LISTED: Final[Mapping[Layout, Mapping[type[Layer], Listed]]] = {
     "keras": {kind: record.listed for kind, record in keras_records.RECORDS.items()},
     "torch": torch_records.LISTED,
     "tensorflow1": tensorflow1_records.LISTED,
+    "flax": other_frameworks.FLAX,
+    "haiku": other_frameworks.HAIKU,
+    "mlx": other_frameworks.MLX,
 }
-NAMES: Final[Mapping[Layout, str]] = {"keras": "Keras", "torch": "torch", "tensorflow1": "TensorFlow 1"}
+NAMES: Final[Mapping[Layout, str]] = {
+    "keras": "Keras",
+    "torch": "torch",
+    "tensorflow1": "TensorFlow 1",
+    "flax": "Flax",
+    "haiku": "Haiku",
+    "mlx": "MLX",
+}
+CELLS_ALONE: Final = ("flax", "haiku", "mlx")  # of which no layers are known but the recurrent ones, matrices and tables
 CONVOLUTIONS: Final = (Conv1dLayer, Conv2dLayer)
 IN_TORCH: Final = (  # in the order of the canonical arrays, but turned
     *(EmbeddingLayer, DenseLayer, Conv1dLayer, Conv2dLayer, PReluLayer),
@@ -58,6 +70,10 @@ def roles(
         return _stacked(layer, layout)
     if isinstance(layer, RecurrentLayer):
         return _listed(layer, layout).roles(layer, following)
+    if layout in CELLS_ALONE and canonical and not isinstance(layer, DenseLayer | EmbeddingLayer):
+        raise LayoutError(
+            f"of {NAMES[layout]} no {layer.kind} is known; give its arrays, and its epsilon, as keras or torch has them"
+        )
     if layout == "torch" and canonical and not isinstance(layer, IN_TORCH):
         raise LayoutError(f"the layout {layout} knows no {layer.kind}; give its arrays as keras has them")
     return tuple(canonical)
@@ -81,7 +97,7 @@ def to_canonical(
         if gate_order is not None:
             stored = layout.gate_by_gate(layer, stored, gate_order)
         return _listed(layer, framework).canonical(layer, stored, forget_bias)
-    if framework == "torch" and isinstance(layer, DenseLayer):
+    if framework in ("torch", "mlx") and isinstance(layer, DenseLayer):
         return layout.torch_linear({"weight": stored["kernel"], **({"bias": stored["bias"]} if layer.use_bias else {})})
     if framework == "torch" and isinstance(layer, CONVOLUTIONS):
         return layout.torch_convolution(stored, groups)
@@ -103,6 +119,8 @@ def _listed(layer: RecurrentLayer, framework: Layout) -> Listed:
     if (own := LISTED[framework].get(type(layer))) is not None:
         return own
     having = [other for other, table in LISTED.items() if type(layer) in table]
+    if framework in CELLS_ALONE and having:
+        raise LayoutError(f"of {NAMES[framework]} no {layer.kind} is known; give its arrays as {' or '.join(having)} has them")
     if having:
         names = " and ".join(NAMES[one] for one in having)
         raise LayoutError(f"only {names} had {layer.kind} layers; their layout is {having[0]}")

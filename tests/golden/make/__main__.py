@@ -13,7 +13,10 @@ from tests.e2e.venvs import interpreter
 
 HERE = Path(__file__).parent
 SCRIPTS = {
+    "flax": ("jax_cells.py", "flax"),
+    "haiku": ("jax_cells.py", "flax"),
     "k3": ("keras3.py", "keras"),
+    "mlx": ("jax_cells.py", "flax"),
     "pt": ("torch_modules.py", None),
     "onnx": ("torch_onnx.py", None),
     "tfk": ("keras2.py", "tf-keras"),
