@@ -19,6 +19,7 @@ from cellserve.service.cli.commands import (
     predicting,
     pruning,
     registry,
+    reporting,
     serving,
     sessions,
     verifying,
@@ -92,6 +93,7 @@ app.command()(predicting.predict)
 app.command()(comparing.compare)
 app.command()(sessions.sessions)
 app.command()(load_test.load)
+app.command()(reporting.report)
 app.command()(bench)
 
 

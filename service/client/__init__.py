@@ -38,7 +38,7 @@ from cellserve.service.client.live.replay import ReplayLimits
 from cellserve.service.client.live.sync_sequence import LiveSequence
 from cellserve.service.client.prediction import Prediction
 from cellserve.service.client.publishing.changes import AliasMeaning, Change, PublishedVersion, Verdict
-from cellserve.service.client.registry import ImplementationChoice, InputTensor, ModelDescription, ModelVersion
+from cellserve.service.client.registry import AliasMoved, ImplementationChoice, InputTensor, ModelDescription, ModelVersion
 from cellserve.service.client.requests import PartLimits
 from cellserve.service.client.retry import RetryPolicy
 from cellserve.service.client.stream import StreamBroken
@@ -48,6 +48,7 @@ from cellserve.service.errors import AccessDenied, ServiceError
 __all__ = [
     "AccessDenied",
     "AliasMeaning",
+    "AliasMoved",
     "AsyncClient",
     "AsyncLiveSequence",
     "BadReply",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Final, Protocol
 
+from cellserve.service.api.calls import administers
 from cellserve.service.errors import InvalidInput, NotOffered
 from cellserve.service.pb import open_inference_pb2 as pb
 from cellserve.service.registry.status import VersionState, VersionStatus
@@ -45,6 +46,7 @@ async def load(request: pb.RepositoryModelLoadRequest, administration: Administr
     """Answers when everything wanted of the model is READY. Raises InvalidInput, NotOffered, UnknownModel, VersionFailed."""
     _require_only_repository(request.repository_name)
     _require_no_files(request.parameters)
+    administers(request.model_name[:128])
     await administration.load(request.model_name)
     return pb.RepositoryModelLoadResponse()
 
@@ -52,6 +54,7 @@ async def load(request: pb.RepositoryModelLoadRequest, administration: Administr
 async def unload(request: pb.RepositoryModelUnloadRequest, administration: Administration) -> pb.RepositoryModelUnloadResponse:
     """Holds until a load or a restart; requests under way finish. Raises InvalidInput, UnknownModel."""
     _require_only_repository(request.repository_name)
+    administers(request.model_name[:128])
     await administration.unload(request.model_name)
     return pb.RepositoryModelUnloadResponse()
 

@@ -116,6 +116,7 @@ def _show_reply(version: VersionDescription) -> pb.ShowReply:
                 after=move.after or 0,
                 by=move.by,
                 found=move.found,
+                split=move.split,
             )
             for move in version.alias_moves[-_MOST_MOVES:]
         ],

@@ -19,6 +19,10 @@ def apply_retention(repository: Repository, name: str) -> list[int]:
     return [] if retention is None else [v for v in prunable(model, retention.keep) if _removed(repository, name, v)]
 
 
+def retention_words(name: str, version: int) -> str:
+    return f"{name}/{version} is removed, as retention in its model.yaml asks"
+
+
 def prunable(model: ModelOnDisk, keep: int) -> list[int]:
     """Oldest first: all but the `keep` newest and those that somebody may still ask for. None where that cannot be told."""
     return [] if unclear(model) else sorted(set(model.versions) - stays(model, keep).keys())
