@@ -37,7 +37,7 @@ class Pointers:
         targets = snapshot.targets()
         self._answering = {pointer: key for pointer, key in self._answering.items() if pointer in targets}
         self._answering |= {pointer: key for pointer, key in targets.items() if self._state(key) is VersionState.READY}
-        for pointer, key in self._fallbacks().items():
+        for pointer, key in self._fallbacks(targets).items():
             if self._answer(pointer) is None and self._state(key) is VersionState.READY:
                 self._answering[pointer] = key
 
@@ -57,9 +57,9 @@ class Pointers:
             picked = VersionKey(model, pick(split, point()))
             if self._state(picked) in _ANSWERS and self._snapshot.holds(picked):
                 return picked
-        if (key := self._answer(named) or self._fallbacks().get(named)) is not None:
-            return key
         target = self._snapshot.targets()[named]
+        if (key := self._answer(named) or self._fallbacks({named: target}).get(named)) is not None:
+            return key
         if not self._snapshot.holds(target):
             raise UnknownVersion(
                 f"the alias {named[1] or 'stable'!r} of {model} points at version {target.version}, which does not exist",
@@ -71,7 +71,7 @@ class Pointers:
         """Versions that must stay, or come, although the repository does not name them."""
         targets = self._snapshot.targets()
         held = held_versions(targets, self._answering, {key: self._state(key) for key in targets.values()})
-        missed = {key for pointer, key in self._fallbacks().items() if self._answer(pointer) is None}
+        missed = {key for pointer, key in self._fallbacks(targets).items() if self._answer(pointer) is None}
         return frozenset(key for key in held | missed if self._snapshot.holds(key))
 
     def statuses(self) -> list[AliasStatus]:
@@ -89,7 +89,8 @@ class Pointers:
 
     def record(self, model: str, known: Served) -> dict[str, Answered]:
         """What the next start should know of a model's aliases. known: what is recorded of them so far."""
-        return {one.alias: _recorded(one, known.get(one.alias, Answered())) for one in self.statuses() if one.model == model}
+        statuses = (self._alias(pointer, target) for pointer, target in sorted(self._snapshot.targets_of(model).items()))
+        return {one.alias: _recorded(one, known.get(one.alias, Answered())) for one in statuses}
 
     def _alias(self, pointer: Pointer, target: VersionKey) -> AliasStatus:
         answer, reason = self._answer(pointer), ""
@@ -105,8 +106,10 @@ class Pointers:
         answer = self._answering.get(pointer)
         return answer if answer is not None and self._state(answer) in _ANSWERS else None
 
-    def _fallbacks(self) -> dict[Pointer, VersionKey]:
-        targets, published = self._snapshot.targets(), set(self._snapshot.keys())
+    def _fallbacks(self, targets: Mapping[Pointer, VersionKey]) -> dict[Pointer, VersionKey]:
+        """Of these pointers."""
+        models = {model for model, _ in targets}
+        published = {VersionKey(model, version) for model in models for version in self._snapshot.models[model].versions}
         answered = {pointer: self._snapshot.answered(pointer).versions for pointer in targets}
         return fallbacks(targets, answered, {key: self._state(key) for key in published}, published)
 

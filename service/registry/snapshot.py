@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from cellserve.service.engine.facts import VersionKey
 from cellserve.service.errors import UnknownModel, UnknownVersion, VersionUnavailable
@@ -23,7 +24,7 @@ from cellserve.service.registry.repository.served import Answered
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Snapshot:
     models: Mapping[str, ModelOnDisk] = field(default_factory=dict)
 
@@ -55,13 +56,19 @@ class Snapshot:
         name, alias = pointer
         return self.models[name].served.get(alias, Answered()) if name in self.models else Answered()
 
-    def targets(self) -> dict[Pointer, VersionKey]:
+    def targets(self) -> Mapping[Pointer, VersionKey]:
         """Where each alias points, and the empty one."""
-        return {
-            (name, alias): VersionKey(name, version)
-            for name, model in self.models.items()
-            for alias, version in (*model.aliases.items(), ("", model.default))
-        }
+        return self._targets
+
+    @cached_property
+    def _targets(self) -> dict[Pointer, VersionKey]:
+        return {pointer: key for name in self.models for pointer, key in self.targets_of(name).items()}
+
+    def targets_of(self, name: str) -> dict[Pointer, VersionKey]:
+        """Those of one model."""
+        model = self.models[name]
+        aliases = (*model.aliases.items(), ("", model.default))
+        return {(name, alias): VersionKey(name, version) for alias, version in aliases}
 
     def split(self, pointer: Pointer) -> Weights | None:
         """How its requests are shared between versions; None: they are not."""
