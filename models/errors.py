@@ -16,7 +16,12 @@ class ModelError(Exception):
 
 
 class ImportRefused(ModelError):
-    """A model file is refused. The sentence names the file, the layer and the option, and says what to do."""
+    """A model file is refused. The sentence names the file, the layer and the option, and says what to do.
+
+    `proposal`: a description with which it may be accepted, for a person to read and edit; "" for none.
+    """
+
+    proposal = ""
 
     def __init__(self, source: str, what: str, *, layer: str | None = None, option: str | None = None) -> None:
         self.source = source

@@ -127,7 +127,7 @@ class LayeredNetwork:
     def zeros(self, entry: InputSpec, steps: int) -> Tensor:
         """An input of two rows."""
         if entry.kind == "ids":
-            return torch.zeros(steps, 2, dtype=torch.int64, device=self._device)
+            return torch.zeros(steps, 2, *self._shapes[entry.name].features, dtype=torch.int64, device=self._device)
         leading = (2,) if entry.kind == "vector" else (steps, 2)
         return torch.zeros(*leading, *self._shapes[entry.name].features, device=self._device)
 

@@ -89,6 +89,11 @@ class Network:
         return [label for label in _PREFERENCE[self.device.type] if self.implementations[label] is None]
 
     @property
+    def weights_bytes(self) -> int:
+        """Of the arrays that it was made of."""
+        return sum(array.nbytes for array in self._weights.arrays.values())
+
+    @property
     def in_one_call(self) -> list[str]:
         """Those of the offered that advance a chunk in one call over host memory. Makes the calls."""
         if self.device.type != "cpu" or not self.causal:

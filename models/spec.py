@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Final, Literal, Self, Uni
 
 from pydantic import Field, PositiveInt, model_validator
 
-from cellserve.models.description.layers import cells, merge, rows, stepwise, windowed
+from cellserve.models.description.layers import attention, carried, cells, merge, planes, rows, stepwise, windowed, within
 from cellserve.models.description.layers.activation import Frozen
 from cellserve.models.description.layers.layer import Layer
 from cellserve.models.description.layers.recurrent import RecurrentLayer
@@ -29,8 +29,12 @@ KINDS: Final[tuple[type[Layer], ...]] = (
     *cells.KINDS,
     *stepwise.KINDS,
     *windowed.KINDS,
+    *planes.KINDS,
     *rows.KINDS,
     *merge.KINDS,
+    *attention.KINDS,
+    *within.KINDS,
+    *carried.KINDS,
 )
 """Every kind of layer. Each family lists its own; whoever needs them all asks here."""
 
@@ -43,18 +47,19 @@ else:
 class InputSpec(Frozen):
     """One input of the network.
 
-    kind `features`: float sequence [B,T,width]; `ids`: integer sequence [B,T]; `vector`: [B,width] (an initial state).
+    kind `features`: float sequence [B,T,width]; `ids`: integer sequence [B,T], or several at each step, [B,T,width]; `vector`:
+    [B,width] (an initial state).
     """
 
     name: Annotated[str, Field(min_length=1, pattern=r"^[^:]+$")]
     kind: Literal["features", "ids", "vector"] = "features"
-    width: PositiveInt | None = None  # None exactly for ids
+    width: PositiveInt | None = None  # None for ids, one at each step
     time_steps: PositiveInt | None = None  # as fixed in the file; binding only where a layer needs it (Flatten)
 
     @model_validator(mode="after")
     def _width_fits_kind(self) -> Self:
-        if (self.width is None) != (self.kind == "ids"):
-            raise InvalidSpec(f"input {self.name!r}: ids have no width, every other kind needs one")
+        if self.width is None and self.kind != "ids":
+            raise InvalidSpec(f"input {self.name!r}: only ids need no width, every other kind has one")
         return self
 
 

@@ -16,6 +16,7 @@ import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from cellserve.models.devices import resolve_device
@@ -53,6 +54,7 @@ from cellserve.service.sessions.sessions import Sessions
 from cellserve.service.sessions.settings import SessionSettings
 from cellserve.service.sessions.stores.watch import StoreObserver
 from cellserve.service.store_url import StoreUrl
+from cellserve.service.tls_files import certificate_expiry
 
 if TYPE_CHECKING:
     from cellserve.models.served import Served
@@ -147,7 +149,7 @@ class _Server:
         repository = Repository(settings.repository)
         self._catalog = Catalog(repository, self._engine, settings, load=self._load, observer=self._metrics)
         cache = CalibrationCache(settings.calibration_folder, machine.identity())
-        self._calibrations = Calibrations(repository, self._engine, cache, settings.device, self._metrics.on_choice)
+        self._calibrations = Calibrations(repository, self._engine, cache, self._catalog.settings_for, self._metrics.on_choice)
         self._store = _session_store(settings, self._metrics)
         sessions = _session_settings(settings)
         self._sessions = Sessions(self._execution.feed, self._catalog, sessions, self._metrics, store=self._store)
@@ -171,7 +173,14 @@ class _Server:
         except OSError as error:
             address = f"{self._settings.host}:{self._settings.metrics_port}"
             raise CannotListen(f"cannot listen on {address} for metrics: {error.strerror}") from error
-        self._metrics.watch(self._engine.lanes, lambda: self._statuses, self._sessions.counts, lambda: self._aliases)
+        self._metrics.watch(
+            self._engine.lanes,
+            lambda: self._statuses,
+            self._sessions.counts,
+            lambda: self._aliases,
+            partial(certificate_expiry, self._settings.tls),
+        )
+        self._metrics.listen()
         self._engine.start()
         self._working = True
         self._catalog.subscribe(lambda status: self._show_soon())
@@ -186,10 +195,10 @@ class _Server:
         await self._api.start()
         self._show_store()
         self._page.ready = True
-        if self._settings.implementation == "auto":
-            self._catalog.subscribe(self._calibrations.on_change)
-            for status in self._catalog.index():
-                self._calibrations.on_change(status)
+        self._catalog.subscribe(self._calibrations.on_change)
+        self._catalog.subscribe_to_disk(self._calibrations.follow)
+        for status in self._catalog.index():
+            self._calibrations.on_change(status)
         return Running(port, self._page.port, self._died)
 
     async def stop(self) -> None:
@@ -201,6 +210,7 @@ class _Server:
         self._not_ready()
         self._api.close()
         async with AsyncExitStack() as last_first:
+            last_first.callback(self._metrics.close)
             if self._page is not None:
                 last_first.push_async_callback(asyncio.to_thread, self._page.close)
             last_first.push_async_callback(asyncio.to_thread, self._engine.stop)
@@ -246,6 +256,7 @@ class _Server:
         self._showing = False
         self._statuses = self._catalog.index()  # read by scrapes, on threads of their own
         self._aliases = self._catalog.aliases()
+        self._metrics.on_aliases(self._aliases)
         self._api.show_models()
 
     def _on_death(self, cause: BaseException) -> None:
@@ -255,6 +266,8 @@ class _Server:
     def _die(self, cause: BaseException) -> None:
         log.critical("the engine has failed; the server ends", exc_info=cause)
         failure = InternalFailure("the server's engine has failed and the server is ending")
+        if self._page is not None:
+            self._page.failure = str(failure)
         self._api.close(failure)
         self._execution.fail(failure)
         if not self._died.done():

@@ -15,6 +15,7 @@ from cellserve.service.followed_files import UnusableFile, named, read
 
 _CERTIFICATE: Final = b"-----BEGIN CERTIFICATE-----"
 _KEY: Final = b"PRIVATE KEY-----"
+_NO_CHECK_TIME: Final = 0x200000  # of OpenSSL, for which ssl has no name
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,10 +65,18 @@ class TlsFiles:
 
     def facts(self) -> CertificateFacts:
         """Learnt by a handshake with oneself, in memory. Raises UnusableFile, UntrustworthyCertificate."""
+        return _facts(self._shown())
+
+    def expiry_unix_seconds(self) -> float:
+        """Of the certificate, which may have expired. Raises UnusableFile, UntrustworthyCertificate."""
+        return float(ssl.cert_time_to_seconds(self._shown(_NO_CHECK_TIME)["notAfter"]))
+
+    def _shown(self, more_flags: int = 0) -> Mapping[str, Any]:
+        """The certificate as a client sees it, who checks as `more_flags` say besides."""
         self.read()
         client_side = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         client_side.check_hostname = False
-        client_side.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN  # the certificate vouches for itself
+        client_side.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN | more_flags  # the certificate vouches for itself
         client_side.load_verify_locations(self.certificate)
         to_server, to_client = ssl.MemoryBIO(), ssl.MemoryBIO()
         server = self._context().wrap_bio(to_server, to_client, server_side=True)
@@ -78,7 +87,7 @@ class TlsFiles:
             raise UntrustworthyCertificate(
                 f"{named('tls_certificate', self.certificate)}: clients will refuse it ({error.verify_message})"
             ) from error
-        return _facts(client.getpeercert() or {})
+        return client.getpeercert() or {}
 
     def context(self) -> ssl.SSLContext:
         """A server's, that asks clients for certificates where it knows their authorities. Raises UnusableFile."""
@@ -109,6 +118,14 @@ class TlsFiles:
         if error.reason in ("KEY_VALUES_MISMATCH", "KEY_TYPE_MISMATCH"):
             return f"{key}: is not the key of the first certificate in {certificate}; give the two files of one certificate"
         return f"{certificate} with {key}: cannot be used ({error.reason or 'the key is damaged'}); make the two files anew"
+
+
+def certificate_expiry(files: TlsFiles | None) -> float | None:
+    """As `TlsFiles.expiry_unix_seconds`; None without TLS, and while the files cannot be read or used."""
+    try:
+        return None if files is None else files.expiry_unix_seconds()
+    except (UnusableFile, UntrustworthyCertificate):
+        return None
 
 
 def _require_certificates(pem: bytes, where: str, what: str) -> None:

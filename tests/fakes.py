@@ -127,6 +127,7 @@ class FakeNetwork:
         self.shapes = {name: TensorShape(name != "end", (width,)) for name in ("x", "sums", "end")}
         self.state_layout = StateLayout((StateColumns(0, "sums", "h", 0, width),), width)
         self.device = torch.device("cpu")
+        self.weights_bytes = 4 * width
         self.causal = causal
         self.passes: FakePasses | None = None
         if not causal:

@@ -18,13 +18,14 @@ def input_step_counts(spec: ModelSpec) -> dict[str, StepCount]:
     groups = {name: {number} for name, number in first.items()}
     step_counts = dict.fromkeys(first, StepCount())  # of every sequence since its input
     for layer in spec.layers:
-        read = [reference for reference in layer.inputs if reference in step_counts]
+        by_step = [*layer.inputs[:1], *(one for one in layer.inputs[1:] if one not in layer.inputs[layer.whole_inputs])]
+        read = [reference for reference in by_step if reference in step_counts]
         if not read or not layer.keeps_time:
             continue
         ahead = step_counts[read[0]]
         group = groups[read[0]].union(*(groups[other] for other in _joined(read, step_counts)))
         groups = {name: group if own & group else own for name, own in groups.items()} | {layer.name: group}
-        step_counts[layer.name] = ahead if layer.change is None else ahead.then(layer.change)
+        step_counts[layer.name] = ahead if layer.retimed is None else ahead.then(layer.retimed)
     return {name: StepCount(source=min(groups[name])) for name in first}
 
 

@@ -39,7 +39,7 @@ def required_steps(spec: ModelSpec) -> tuple[int | None, ...]:
     required: dict[int, int] = {}
     for layer in spec.layers:
         sequences = [shapes[reference] for reference in layer.inputs if shapes[reference].sequence]
-        mixed = len({shape.step_count for shape in sequences}) > 1
+        mixed = len({shape.step_count for shape in sequences}) > 1 and not layer.inputs[layer.whole_inputs]
         if not (mixed or layer.needs_fixed_steps):
             continue
         for step_count in (shape.step_count for shape in sequences if shape.step_count.count is None):
@@ -101,4 +101,4 @@ def _input_shape(entry: InputSpec, step_count: StepCount) -> TensorShape:
     features = () if entry.width is None else (entry.width,)
     if entry.kind == "vector":
         return TensorShape(False, features)
-    return TensorShape(True, features, entry.time_steps, step_count)
+    return TensorShape(True, features, entry.time_steps, step_count, entry.kind == "ids")

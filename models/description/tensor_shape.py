@@ -9,15 +9,16 @@ from cellserve.models.description.step_counts import StepCount
 
 @dataclass(frozen=True, slots=True)
 class TensorShape:
-    """`sequence`: [B, T, *features], else a vector [B, *features]; ids have no features. `time_steps`: T where it is fixed.
+    """`sequence`: [B, T, *features], else a vector [B, *features]. `time_steps`: T where it is fixed.
 
-    `step_count`: of a sequence, its steps by those that were fed.
+    `ids`: whether it is ids, one at each step, or one axis of several. `step_count`: its steps by those that were fed.
     """
 
     sequence: bool
     features: tuple[int, ...]
     time_steps: int | None = None
     step_count: StepCount = field(default=StepCount(), compare=False)
+    ids: bool = field(default=False, compare=False)
 
     def __str__(self) -> str:
         time = ("time" if self.time_steps is None else str(self.time_steps),) if self.sequence else ()

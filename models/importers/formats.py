@@ -19,6 +19,8 @@ from cellserve.models.importers.imported import Imported, ImportedModel, Source,
 from cellserve.models.importers.tensorflow1.checkpoint_location import locate
 
 HDF5_SIGNATURE: Final = b"\x89HDF\r\n\x1a\n"
+TFLITE_IDENTIFIER: Final = b"TFL3"
+KERAS_METADATA: Final = "keras_metadata.pb"  # of a SavedModel folder
 PICKLE_PROTOCOL: Final = b"\x80"
 LARGEST_SAFETENSORS_HEADER_BYTES: Final = 100 << 20  # the format's own limit
 ACCEPTED: Final = (
@@ -67,7 +69,7 @@ def detect(path: Path) -> Format:
 
 def _first_look(path: Path) -> FirstLook:
     source = str(path)
-    if not path.is_file() and locate(path) is not None:
+    if (path / KERAS_METADATA).is_file() or (not path.is_file() and locate(path) is not None):
         return FirstLook(path, 0, b"", None)
     try:
         size = path.stat().st_size
@@ -95,6 +97,11 @@ def _why_none(look: FirstLook) -> str:
         return (
             "this is a program of torch.export (.pt2), which is never run. Where you trust it, take its weights out, and import "
             f'those: torch.save(torch.export.load("{look.path.name}").state_dict, "{look.path.stem}.weights.pt")'
+        )
+    if look.head[4:8] == TFLITE_IDENTIFIER:
+        return (
+            "this is a TFLite file, a program of operators, which is not supported yet. Import "
+            "the model that it was converted from (.keras, .h5 or a SavedModel folder of tf.keras)"
         )
     if look.members is not None:
         return f"this zip archive holds neither a Keras model, a PyTorch state dict nor arrays; cellserve imports {ACCEPTED}"
@@ -128,6 +135,10 @@ def _is_arrays(look: FirstLook) -> bool:
     return bool(look.members) and all(name.endswith(".npy") for name in look.members or ())
 
 
+def _is_saved_model(look: FirstLook) -> bool:
+    return look.path.is_dir() and (look.path / KERAS_METADATA).is_file()
+
+
 def _is_checkpoint(look: FirstLook) -> bool:
     return look.members is None and locate(look.path) is not None
 
@@ -148,6 +159,12 @@ def _load_archive(path: Path, description: Description, architecture: Path | Non
     from cellserve.models.importers.keras.files.archive import load_archive
 
     return load_archive(path, description)
+
+
+def _load_saved_model(path: Path, description: Description, architecture: Path | None) -> ImportedModel:
+    from cellserve.models.importers.keras.files.saved_model import load_saved_model
+
+    return load_saved_model(path, description)
 
 
 def _load_checkpoint(path: Path, description: Description, architecture: Path | None) -> ImportedModel:
@@ -217,6 +234,7 @@ FORMATS: Final = (
     Format("torch_zip", _is_torch_zip, _load_torch_zip),
     Format("arrays", _is_arrays, _load_arrays, None),
     Format("safetensors", _is_safetensors, _load_safetensors),
+    Format("saved_model", _is_saved_model, _load_saved_model, "this file needs none: it says everything itself"),
     Format("checkpoint", _is_checkpoint, _load_checkpoint, None),
     Format("onnx", _is_onnx, _load_onnx, "this file needs none: it says everything itself", True, _onnx_data_bytes),
 )

@@ -7,12 +7,15 @@ not what this network answers (framework_parity.py).
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import prod
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
-from cellserve.models.description.shapes import infer_shapes, minimum_time_steps, required_time_steps
+from cellserve.models.description.input_step_counts import input_step_counts
+from cellserve.models.description.shapes import fewest_steps, infer_shapes, required_steps
+from cellserve.models.description.step_counts import Fed
 from cellserve.models.errors import ModelError
 from cellserve.models.measuring.golden_pair import vocabulary
 from cellserve.models.spec import InputSpec, ModelSpec
@@ -27,10 +30,13 @@ class AnswersDoNotFit(ModelError):
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """Batch-major: inputs [B, T, F], ids [B, T] or vectors [B, width]; outputs [B, T, …] or [B, …]. `lengths`: of the rows."""
+    """Batch-major: inputs [B, T, F], ids [B, T] or vectors [B, width]; outputs [B, T, …] or [B, …]. `lengths`: of the rows.
+
+    Of inputs that may have lengths of their own, each has its own.
+    """
 
     inputs: tuple[Array, ...]
-    lengths: tuple[int, ...]
+    lengths: tuple[Fed, ...]
     outputs: tuple[Array, ...]
     how: str = ""
 
@@ -85,29 +91,38 @@ class FrameworkAnswers:
         rows = {len(array) for array in (*fitting, *outputs) if array.ndim}
         if rows != {len(fitting[0])}:
             raise AnswersDoNotFit(f"{self.by}: its arrays are not of one number of rows: {self._shapes(inputs, outputs)}")
-        steps = {array.shape[1] for entry, array in zip(spec.inputs, fitting) if entry.kind != "vector"}
-        if len(steps) > 1:
+        fed = self._fed(spec, fitting, inputs, outputs)
+        return Reading(fitting, self.lengths or (fed,) * len(fitting[0]), outputs, how)
+
+    def _fed(self, spec: ModelSpec, fitting: tuple[Array, ...], inputs: tuple[Array, ...], outputs: tuple[Array, ...]) -> Fed:
+        """The time steps of the inputs. Raises AnswersDoNotFit: none that the model takes, or not equal where they must be."""
+        step_counts = input_step_counts(spec)
+        steps = [array.shape[1] if entry.name in step_counts else 1 for entry, array in zip(spec.inputs, fitting)]
+        timed = {number: step_counts[entry.name].source for number, entry in enumerate(spec.inputs) if entry.name in step_counts}
+        if any(steps[number] != steps[source] for number, source in timed.items()):
             raise AnswersDoNotFit(f"{self.by}: its inputs are not of one number of time steps: {self._shapes(inputs, outputs)}")
-        self._require_steps(spec, steps)
-        lengths = self.lengths or (next(iter(steps), 1),) * len(fitting[0])
-        return Reading(fitting, lengths, outputs, how)
+        for number, required, fewest in zip(range(len(steps)), required_steps(spec), fewest_steps(spec)):
+            if number in timed and (steps[number] < fewest or required not in (None, steps[number])):
+                wanted = f"exactly {required}" if required is not None else f"at least {fewest}"
+                raise AnswersDoNotFit(f"{self.by}: its inputs have {steps[number]} time steps, the model needs {wanted}")
+        own = {steps[number] for number in timed}
+        return tuple(steps) if len(own) > 1 else next(iter(own), 1)
 
     def _require_count(self, letter: str, found: int, expected: int, what: str) -> None:
         if found != expected:
             wanted = ", ".join(f"{letter}{index}" for index in range(expected))
             raise AnswersDoNotFit(f"{self.by}: the model has {expected} {what} ({wanted}), the file {found}")
 
-    def _require_steps(self, spec: ModelSpec, steps: set[int]) -> None:
-        required, fewest = required_time_steps(spec), minimum_time_steps(spec)
-        for count in steps:
-            if count < fewest or required not in (None, count):
-                wanted = f"exactly {required}" if required is not None else f"at least {fewest}"
-                raise AnswersDoNotFit(f"{self.by}: its inputs have {count} time steps, the model needs {wanted}")
-
     def _input(self, index: int, entry: InputSpec, array: Array, spec: ModelSpec) -> Array:
         """Raises AnswersDoNotFit for an array that cannot be this input."""
-        rank = 3 if entry.kind == "features" else 2
-        what = {"features": f"[batch, time, {entry.width}]", "vector": f"[batch, {entry.width}]", "ids": "ids [batch, time]"}
+        rank = 2 if entry.kind == "vector" or entry.width is None else 3
+        what = {
+            "features": f"[batch, time, {entry.width}]",
+            "vector": f"[batch, {entry.width}]",
+            "ids": f"ids {'[batch, time]' if entry.width is None else f'[batch, time, {entry.width}]'}",
+        }
+        if array.ndim > rank and entry.width == prod(array.shape[rank - 1 :]):
+            array = array.reshape(*array.shape[: rank - 1], -1)  # several axes of features, which are served as one
         wrong_width = entry.width is not None and array.shape[-1:] != (entry.width,)
         if array.ndim != rank or wrong_width or not array.size:
             raise AnswersDoNotFit(f"{self.by}: x{index} is {list(array.shape)}; the model reads {what[entry.kind]}")

@@ -85,8 +85,9 @@ def _lengths(spec: ModelSpec) -> tuple[Fed, ...]:
 
 def _drawn(spec: ModelSpec, entry: InputSpec, lengths: Sequence[int], random: np.random.Generator) -> Array:
     rows, steps = len(lengths), max(lengths)
+    wide = () if entry.width is None else (entry.width,)
     if entry.kind == "ids":
-        return random.integers(0, vocabulary(spec, entry.name), size=(rows, steps), dtype=np.int64)
+        return random.integers(0, vocabulary(spec, entry.name), size=(rows, steps, *wide), dtype=np.int64)
     shape = (rows, entry.width or 0) if entry.kind == "vector" else (rows, steps, entry.width or 0)
     values = random.standard_normal(shape).astype(np.float32)
     for layer in spec.layers:

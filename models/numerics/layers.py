@@ -18,7 +18,13 @@ from torch import Tensor
 
 from cellserve.models.description.layers.layer import Layer
 from cellserve.models.description.layers.merge import MergeLayer
-from cellserve.models.description.layers.rows import FlattenLayer, LastStepLayer, RepeatVectorLayer, ReverseLayer
+from cellserve.models.description.layers.rows import (
+    FlattenLayer,
+    LastStepLayer,
+    RepeatVectorLayer,
+    ReverseLayer,
+    UnflattenLayer,
+)
 from cellserve.models.description.layers.stepwise import (
     ActivationLayer,
     BatchNormalizationLayer,
@@ -28,10 +34,11 @@ from cellserve.models.description.layers.stepwise import (
     LayerNormalizationLayer,
     MaskingLayer,
     PReluLayer,
+    ReshapeLayer,
     UnitNormalizationLayer,
 )
 from cellserve.models.errors import UnknownKind
-from cellserve.models.numerics import merging, windows
+from cellserve.models.numerics import attention, carried, merging, windows, within
 from cellserve.models.numerics.activations import Elementwise, resolve
 from cellserve.models.numerics.row_lengths import RowLengths
 from cellserve.models.numerics.value import Value
@@ -107,6 +114,14 @@ def _repeat_vector(layer: RepeatVectorLayer, weights: Arrays) -> PreparedLayer:
     return partial(_repeated, count=layer.count)
 
 
+def _unflatten(layer: UnflattenLayer, weights: Arrays) -> PreparedLayer:
+    return partial(_in_time, steps=layer.steps, time_last=layer.time_last)
+
+
+def _reshape(layer: ReshapeLayer, weights: Arrays) -> PreparedLayer:
+    return partial(_laid_out, features=layer.features, order=layer.permutation)
+
+
 def _looked_up(ids: Value, *, table: Tensor, mask_zero: bool) -> Value:
     rows = F.embedding(ids.ends.clean(ids.tensor), table)
     return Value(rows, ids.lengths, merging.both(ids.mask, ids.tensor != 0) if mask_zero else ids.mask)
@@ -163,6 +178,22 @@ def _repeated(x: Value, like: Value | None = None, *, count: int | None) -> Valu
     return Value(x.tensor.expand(count, *x.tensor.shape), RowLengths([count] * rows, count, x.tensor.device))
 
 
+def _in_time(x: Value, *, steps: int, time_last: bool) -> Value:
+    rows = x.tensor.shape[0]
+    if time_last:
+        laid = x.tensor.reshape(rows, -1, steps).permute(2, 0, 1)
+    else:
+        laid = x.tensor.reshape(rows, steps, -1).transpose(0, 1)
+    return Value(laid, RowLengths([steps] * rows, steps, x.tensor.device))
+
+
+def _laid_out(x: Value, *, features: tuple[int, ...], order: tuple[int, ...] | None) -> Value:
+    tensor, leading = x.tensor, 1 if x.lengths is None else 2
+    if order is not None:
+        tensor = tensor.permute(*range(leading), *(leading + axis for axis in order))
+    return replace(x, tensor=tensor.reshape(*tensor.shape[:leading], *features))
+
+
 PREPARE: Final[Mapping[type[Layer], Callable[[Any, Arrays], PreparedLayer]]] = {
     EmbeddingLayer: _embedding,
     DenseLayer: _dense,
@@ -178,5 +209,10 @@ PREPARE: Final[Mapping[type[Layer], Callable[[Any, Arrays], PreparedLayer]]] = {
     LastStepLayer: lambda layer, weights: _last,
     FlattenLayer: _flatten,
     RepeatVectorLayer: _repeat_vector,
+    UnflattenLayer: _unflatten,
+    ReshapeLayer: _reshape,
     **windows.PREPARE,
+    **within.PREPARE,
+    **attention.PREPARE,
+    **carried.PREPARE,
 }

@@ -16,10 +16,12 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from cellserve.models.description.layers.layer import Layer
+from cellserve.models.description.layers.planes import Conv2dLayer, Pooling2dLayer
 from cellserve.models.description.layers.rows import AttentionPooling1dLayer, GlobalPooling1dLayer
 from cellserve.models.description.layers.windowed import Conv1dLayer, Cropping1dLayer, Padding1dLayer, Pooling1dLayer
 from cellserve.models.description.step_counts import Change
 from cellserve.models.errors import UnknownKind
+from cellserve.models.numerics import planes
 from cellserve.models.numerics.activations import Elementwise, resolve
 from cellserve.models.numerics.reductions import Attention, Average, Largest, Reduction, Total
 from cellserve.models.numerics.row_lengths import RowLengths
@@ -77,13 +79,14 @@ def _only_laid_out(layer: Layer, weights: Arrays) -> Compute:
     return _as_laid_out
 
 
-def _laid_out(x: Tensor, ends: RowLengths, change: Change, steps: int) -> tuple[Tensor, Tensor]:  # [T, B, F]
-    """[P, B, F] and [P, B]: each row from where its first window begins to where the batch's last one ends, zeros around."""
+def _laid_out(x: Tensor, ends: RowLengths, change: Change, steps: int) -> tuple[Tensor, Tensor]:  # [T, B, *features]
+    """[P, B, *features] and [P, B]: each row from where its first window begins to the batch's last one, zeros around."""
     starts = [change.start(length) for length in ends.host]
     wanted = torch.arange(change.span(steps), device=x.device).unsqueeze(1) + torch.tensor(starts, device=x.device)  # [P, B]
     inside = (wanted >= 0) & (wanted < ends.on_device)
-    index = wanted.clamp(0, len(x) - 1).unsqueeze(2).expand(-1, -1, x.shape[2])
-    return torch.where(inside.unsqueeze(2), x.gather(0, index), x.new_zeros(())), inside
+    beside = (1,) * (x.dim() - 2)
+    index = wanted.clamp(0, len(x) - 1).reshape(*wanted.shape, *beside).expand(-1, -1, *x.shape[2:])
+    return torch.where(inside.reshape(*inside.shape, *beside), x.gather(0, index), x.new_zeros(())), inside
 
 
 def _convolve(
@@ -134,6 +137,8 @@ COMPUTES: Final[Mapping[type[Layer], Callable[[Any, Arrays], Compute]]] = {
     Pooling1dLayer: _pooling_1d,
     Padding1dLayer: _only_laid_out,
     Cropping1dLayer: _only_laid_out,
+    Conv2dLayer: planes.conv2d,
+    Pooling2dLayer: planes.pooling_2d,
 }
 _POOLED: Final[Mapping[str, Callable[[], Reduction]]] = {"max": Largest, "average": Average, "sum": Total}
 REDUCTIONS: Final[Mapping[type[Layer], Callable[[Any], Reduction]]] = {

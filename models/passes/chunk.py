@@ -6,7 +6,7 @@ How rows are laid side by side in memory is the caller's business. Knows no laye
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
@@ -27,16 +27,23 @@ class PassChunk:
     """sequences [T, B, …] by order and reference, or all that windows reach over [P, B, …]; masks [T, B] where any row has one.
 
     firsts: by order, for layers with windows, (where the first window begins, the steps of the row) of each row. vectors,
-    totals: [B, …]. starting: whether it is the row's first chunk of the pass.
+    totals: [B, …]. starts: the step of the pass at which each row's chunk begins. wholes: sequences whole, [T, B, …] with zeros
+    beyond each row's length, and these lengths.
     """
 
     lengths: tuple[int, ...]
-    starting: tuple[bool, ...]
+    starts: tuple[int, ...]
     sequences: Mapping[tuple[Order, str], Tensor]
     masks: Mapping[tuple[Order, str], Tensor]
     firsts: Mapping[Order, Sequence[tuple[int, int]]]
     vectors: Mapping[str, Tensor]
     totals: Mapping[str, Tensor]
+    wholes: Mapping[str, tuple[Tensor, tuple[int, ...]]] = field(default_factory=dict)
+
+    @property
+    def starting(self) -> tuple[bool, ...]:
+        """Whether it is the row's first chunk of the pass."""
+        return tuple(start == 0 for start in self.starts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,12 +79,13 @@ def gather(
                 masks[order, source] = stage(("mask", order, source), valid, steps)
     return PassChunk(
         tuple(lengths),
-        tuple(start == 0 for start in starts),
+        tuple(starts),
         sequences,
         masks,
         firsts,
         {name: _stacked([memory.vectors[name] for memory in memories], device) for name in one.vectors},
         {layer.name: _stacked([memory.totals[layer.name] for memory in memories], device) for layer in one.pooled},
+        {name: _whole([memory.sequences[name] for memory in memories], device) for name in one.gathered},
     )
 
 
@@ -97,6 +105,14 @@ def scatter(
     for name, tensor in made.totals.items():
         for memory, total in zip(memories, tensor.numpy(force=True)):
             memory.totals[name] = total
+
+
+def _whole(rows: Sequence[Array], device: torch.device) -> tuple[Tensor, tuple[int, ...]]:
+    lengths = tuple(len(row) for row in rows)
+    padded = np.zeros((max(lengths), len(rows), *rows[0].shape[1:]), rows[0].dtype)
+    for column, row in enumerate(rows):
+        padded[: len(row), column] = row
+    return torch.from_numpy(padded).to(device), lengths
 
 
 def _stacked(rows: Sequence[Array], device: torch.device) -> Tensor:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -139,7 +140,10 @@ class PassNetwork:
     def finish(
         self, index: int, made: PassAdvance, chunk: PassChunk, memories: Sequence[PassMemory], rows: Sequence[int]
     ) -> dict[str, Tensor]:
-        """Every vector [rows, …] that the pass keeps, of rows that end it; `memories`: those of these rows, all stored."""
+        """Every vector [rows, …] that the pass keeps, of rows that end it; `memories`: those of these rows, all stored.
+
+        Sequences that layers make of whole rows are put there.
+        """
         one = self.passes[index]
         taken = torch.tensor(rows, dtype=torch.int64, device=self._device)
         vectors = {**chunk.vectors, **made.vectors}
@@ -148,6 +152,10 @@ class PassNetwork:
         values |= {name: self._whole([memory.sequences[name] for memory in memories]) for name in one.whole}
         nothing = RecurrentState.zeros(self._layout, 0, self._device)
         self._graph.evaluate(one.head, values, nothing, "")
+        for name in one.stored_whole:
+            made_whole, counts = values[name].tensor.numpy(force=True), values[name].ends.host
+            for column, memory in enumerate(memories):
+                memory.put(name, 0, made_whole[: counts[column], column], counts[column])
         return {name: values[name].tensor for name in one.kept}
 
     def _seen(self, view: View, chunk: PassChunk, ends: RowLengths, state: RecurrentState, implementation: str) -> _Seen:
@@ -169,9 +177,20 @@ class PassNetwork:
         if layer.order == TURNED:
             mask = self._onward_mask(layer, seen.get(ONWARD, _NOTHING))
             return Value(seen[TURNED].values[layer.inputs[0]].tensor, ends, mask)
+        if whole := layer.inputs[layer.whole_inputs]:
+            given = seen[ONWARD].values[layer.inputs[0]]
+            others = [
+                Value(tensor, RowLengths(own, len(tensor), self._device)) for tensor, own in map(chunk.wholes.__getitem__, whole)
+            ]
+            return self._graph.steps[layer.name](given, *others)
         if layer.repeats:
             vector = chunk.vectors[layer.inputs[0]]
-            return Value(vector.expand(ends.steps, *vector.shape), ends)
+            if len(layer.inputs) > 1:  # for each step of another sequence, whatever is made of that
+                return Value(vector.expand(ends.steps, *vector.shape), ends)
+            made = self._graph.steps[layer.name](Value(vector)).tensor
+            steps = torch.arange(ends.steps, device=self._device).unsqueeze(1) + torch.tensor(chunk.starts, device=self._device)
+            rows = torch.arange(made.shape[1], device=self._device)
+            return Value(made[steps.clamp(max=len(made) - 1), rows], ends)
         windowed = self._graph.steps[layer.name]
         if not isinstance(windowed, Windowed):
             raise TypeError(f"layer {layer.name!r} ({layer.kind}) cannot be the first of a pass")
@@ -179,7 +198,8 @@ class PassNetwork:
         firsts, steps = torch.tensor(chunk.firsts[windowed.change], device=self._device).unbind(1)
         reached = torch.arange(len(x), device=self._device).unsqueeze(1) + firsts  # [P, B]
         inside = (reached >= 0) & (reached < steps)
-        return Value(windowed.compute(torch.where(inside.unsqueeze(2), x, x.new_zeros(())), inside), ends)
+        there = inside.reshape(*inside.shape, *(1,) * (x.dim() - 2))
+        return Value(windowed.compute(torch.where(there, x, x.new_zeros(())), inside), ends)
 
     def _onward_mask(self, layer: LayerSpec, onward: _Seen) -> Tensor | None:
         """Of a layer that turns its input round: the mask stays as it was."""
@@ -206,8 +226,9 @@ class PassNetwork:
         ]
         return RecurrentState(self._layout, torch.cat(columns, dim=1))
 
-    def _whole(self, rows: Sequence[Array]) -> Value:
-        tensors = [torch.from_numpy(row).to(self._device) for row in rows]
-        if len({len(row) for row in rows}) > 1:
-            raise ValueError("rows that are flattened must have all the same time steps")
-        return Value(torch.stack(tensors, dim=1), RowLengths([len(row) for row in rows], len(rows[0]), self._device))
+    def _whole(self, rows: Sequence[Array]) -> Value:  # each [T, …]
+        lengths = [len(row) for row in rows]
+        area = np.zeros((max(lengths), len(rows), *rows[0].shape[1:]), rows[0].dtype)
+        for column, row in enumerate(rows):
+            area[: len(row), column] = row
+        return Value(torch.from_numpy(area).to(self._device), RowLengths(lengths, len(area), self._device))

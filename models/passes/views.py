@@ -26,7 +26,9 @@ def views(
     wanted_masks: dict[Order, dict[str, None]] = {}
     for layer in layers:
         order = layer.order
-        read = [reference for reference in layer.inputs if shapes[reference].sequence and reference not in here]
+        read_by_step = [reference for reference in layer.inputs if reference not in layer.inputs[layer.whole_inputs]]
+        read_by_step = read_by_step or list(layer.inputs[:1])  # a sequence that looks at itself
+        read = [reference for reference in read_by_step if shapes[reference].sequence and reference not in here]
         wanted.setdefault(order, {}).update(dict.fromkeys(read))
         made = dict.fromkeys(masks[reference] for reference in read if reference in masks)
         if order == ONWARD or (order == TURNED and layer.heeds_mask):

@@ -7,9 +7,16 @@ from typing import Final
 
 import numpy as np
 
+from cellserve.models.description.layers.attention import AttentionLayer
 from cellserve.models.description.layers.layer import Layer
 from cellserve.models.description.layers.merge import MergeLayer
-from cellserve.models.description.layers.rows import FlattenLayer, LastStepLayer, RepeatVectorLayer, ReverseLayer
+from cellserve.models.description.layers.rows import (
+    FlattenLayer,
+    LastStepLayer,
+    RepeatVectorLayer,
+    ReverseLayer,
+    UnflattenLayer,
+)
 from cellserve.models.description.layers.stepwise import (
     ActivationLayer,
     BatchNormalizationLayer,
@@ -19,11 +26,14 @@ from cellserve.models.description.layers.stepwise import (
     LayerNormalizationLayer,
     MaskingLayer,
     PReluLayer,
+    ReshapeLayer,
     UnitNormalizationLayer,
 )
+from cellserve.models.description.layers.within import WithinStepLayer
 from cellserve.models.errors import UnknownKind
-from cellserve.models.reference import windows
+from cellserve.models.reference import carried, windows
 from cellserve.models.reference.activations import apply
+from cellserve.models.reference.recurrence import run_row
 from cellserve.models.reference.twin import Array, Mask, Masks, Twin, ends, travels
 
 Arrays = Mapping[str, Array]
@@ -113,6 +123,53 @@ def _repeat_vector(layer: RepeatVectorLayer, arrays: Arrays, inputs: list[Array]
     return np.stack([inputs[0]] * (len(inputs[1]) if layer.count is None else layer.count))
 
 
+def _unflatten(layer: UnflattenLayer, arrays: Arrays, inputs: list[Array], masks: Masks) -> Array:
+    numbers = np.ravel(inputs[0])
+    width = len(numbers) // layer.steps
+    steps = []
+    for t in range(layer.steps):
+        steps.append(numbers[t :: layer.steps] if layer.time_last else numbers[t * width : (t + 1) * width])
+    return np.stack(steps)
+
+
+def _reshape(layer: ReshapeLayer, arrays: Arrays, inputs: list[Array], masks: Masks) -> Array:
+    """Of a sequence, or of a vector, which has an axis less."""
+    (x,), order = inputs, range(layer.axes) if layer.permutation is None else layer.permutation
+    if x.ndim == layer.axes:
+        return np.ravel(np.transpose(x, order)).reshape(layer.features)
+    return np.stack([np.ravel(np.transpose(step, order)).reshape(layer.features) for step in x])
+
+
+def _within_step(layer: WithinStepLayer, arrays: Arrays, inputs: list[Array], masks: Masks) -> Array:
+    """Of a sequence [T, S, F], or of a vector [S, F]."""
+    (x,) = inputs
+    start = {name: np.zeros(width, dtype=x.dtype) for name, width in layer.cell.state_widths.items()}
+    made = [run_row(layer.cell, arrays, step, None, start)[0] for step in (x if x.ndim == 3 else x[np.newaxis])]
+    made = [one[::-1] for one in made] if layer.turned_back else made
+    return np.stack(made) if x.ndim == 3 else made[0]
+
+
+def _attention(layer: AttentionLayer, arrays: Arrays, inputs: list[Array], masks: Masks) -> Array:
+    queries, values, keys = inputs[0], inputs[1], inputs[-1]
+    answers = []
+    for query in queries:
+        fits = np.array([_fit(layer, arrays, query, key) for key in keys])
+        shares = np.exp(fits - fits.max())
+        answers.append((shares / shares.sum()) @ values)
+    return np.stack(answers).astype(queries.dtype)
+
+
+def _fit(layer: AttentionLayer, arrays: Arrays, query: Array, key: Array) -> Array:  # [F]
+    scale = arrays.get("scale", np.ones(1, dtype=query.dtype))
+    if layer.score == "dot":
+        fit: Array = (query @ key) * scale[0]
+        return fit
+    if layer.score == "additive":
+        bent: Array = scale * np.tanh(query + key)
+        return np.asarray(bent.sum())
+    return np.asarray(np.tanh(scale[0] * (query + key)).sum() * arrays["weight"][0])
+
+
 def _merge(layer: MergeLayer, arrays: Arrays, inputs: list[Array], masks: Masks) -> Array:
     return _merged_where_counting(layer, inputs, masks) if layer.counts_where == "any" else _merged(layer, inputs)
 
@@ -165,6 +222,11 @@ TWINS: Final[Mapping[type[Layer], Twin]] = {
     LastStepLayer: Twin(_last_step, ends),
     FlattenLayer: Twin(_flatten, ends),
     RepeatVectorLayer: Twin(_repeat_vector, ends),
+    UnflattenLayer: Twin(_unflatten, ends),
+    ReshapeLayer: Twin(_reshape, travels),
+    WithinStepLayer: Twin(_within_step, travels),
+    AttentionLayer: Twin(_attention, ends),
     MergeLayer: Twin(_merge, _merge_mask),
     **windows.TWINS,
+    **carried.TWINS,
 }

@@ -8,12 +8,14 @@ from typing import Final
 import numpy as np
 
 from cellserve.models.description.layers.layer import Layer
+from cellserve.models.description.layers.planes import Conv2dLayer, Planar, Pooling2dLayer
 from cellserve.models.description.layers.rows import AttentionPooling1dLayer, GlobalPooling1dLayer
 from cellserve.models.description.layers.windowed import Conv1dLayer, Cropping1dLayer, Padding1dLayer, Pooling1dLayer
 from cellserve.models.reference.activations import apply
 from cellserve.models.reference.twin import Array, Masks, Twin, ends
 
 Arrays = Mapping[str, Array]
+Pair = tuple[int, int]
 
 
 def _conv1d(layer: Conv1dLayer, arrays: Arrays, inputs: list[Array], masks: Masks) -> Array:
@@ -68,6 +70,49 @@ def _attention_pooling(layer: AttentionPooling1dLayer, arrays: Arrays, inputs: l
     return np.concatenate([share @ steps for share in (raised / raised.sum(axis=0)).T])
 
 
+def _conv2d(layer: Conv2dLayer, arrays: Arrays, inputs: list[Array], masks: Masks) -> Array:
+    (x,), outputs = inputs, []
+    for over_time, over_bands in _planes(x, layer.kernel_size, layer.dilation, layer):
+        total = np.zeros(layer.units, dtype=x.dtype)
+        for row, t in enumerate(over_time):
+            for column, band in enumerate(over_bands):
+                if 0 <= t < x.shape[0] and 0 <= band < x.shape[1]:
+                    total = total + x[t, band] @ arrays["kernel"][row, column]
+        outputs.append(apply(layer.activation, total + arrays.get("bias", 0)))
+    return _plane(outputs, x, layer)
+
+
+def _pooling_2d(layer: Pooling2dLayer, arrays: Arrays, inputs: list[Array], masks: Masks) -> Array:
+    (x,), outputs, pool = inputs, [], np.max if layer.mode == "max" else np.mean
+    for over_time, over_bands in _planes(x, layer.pool_size, (1, 1), layer):
+        there = [x[t, band] for t in over_time for band in over_bands if 0 <= t < x.shape[0] and 0 <= band < x.shape[1]]
+        outputs.append(pool(np.stack(there), axis=0))
+    return _plane(outputs, x, layer)
+
+
+def _planes(x: Array, size: Pair, dilation: Pair, layer: Planar) -> Iterator[tuple[list[int], list[int]]]:
+    """The steps and the bands of each window, in the order of the output; some of them outside where there is padding."""
+    bands = [*_bands(x, size[1], dilation[1], layer)]
+    for steps in _windows(len(x), size[0], dilation[0], layer.strides[0], layer.padding):
+        for window in bands:
+            yield steps, window
+
+
+def _bands(x: Array, size: int, dilation: int, layer: Planar) -> Iterator[list[int]]:
+    before, behind = layer.band_margin
+    start = -before
+    while start + (size - 1) * dilation < x.shape[1] + behind:
+        yield [start + place * dilation for place in range(size)]
+        start += layer.strides[1]
+
+
+def _plane(outputs: list[Array], x: Array, layer: Planar) -> Array:
+    size = layer.kernel_size if isinstance(layer, Conv2dLayer) else layer.reach
+    dilation = layer.dilation if isinstance(layer, Conv2dLayer) else (1, 1)
+    bands = len([*_bands(x, size[1], dilation[1], layer)])
+    return np.stack(outputs).reshape(-1, bands, outputs[0].shape[-1])
+
+
 def _windows(steps: int, size: int, dilation: int, strides: int, padding: str) -> Iterator[list[int]]:
     """The steps of each window, some before 0 or after the end where there is padding."""
     reach = (size - 1) * dilation + 1
@@ -87,6 +132,8 @@ TWINS: Final[Mapping[type[Layer], Twin]] = {
     Pooling1dLayer: Twin(_pooling, ends),
     Padding1dLayer: Twin(_padding, ends),
     Cropping1dLayer: Twin(_cropping, ends),
+    Conv2dLayer: Twin(_conv2d, ends),
+    Pooling2dLayer: Twin(_pooling_2d, ends),
     GlobalPooling1dLayer: Twin(_global_pooling, ends),
     AttentionPooling1dLayer: Twin(_attention_pooling, ends),
 }

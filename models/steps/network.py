@@ -43,6 +43,7 @@ class StepNetwork:
         labels = {label: REFUSAL for label in others if label != LABEL}
         self.implementations: Mapping[str, str | None] = MappingProxyType({**labels, LABEL: None})
         self.device = Device("cpu")
+        self.weights_bytes = len(graph.content)  # the graph itself, which is little beside them
         self._call = StepCall(spec, graph.session(), self.state_layout)
 
     @property

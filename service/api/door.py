@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import replace
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 from cellserve.service.api.calls import CURRENT
@@ -28,7 +29,7 @@ Reply = TypeVar("Reply")
 class Versions(Protocol):
     """The part of the catalog that the door uses."""
 
-    async def acquire(self, model: str, version: str = "") -> Lease: ...
+    async def acquire(self, model: str, version: str = "", split_key: Callable[[], str] = ...) -> Lease: ...
 
     def ready(self, model: str, version: str = "") -> bool: ...
 
@@ -95,6 +96,18 @@ class Door:
         self.sessions = sessions
         self.signatures = Signatures()
 
+    def limits_of(self, model: str) -> Limits:
+        """The server's, or tighter ones of the model's owner."""
+        own = self.versions.model_settings(model).limits
+        if own is None:
+            return self.limits
+        rows, steps = own.max_rows_per_request, own.max_steps_per_sequence
+        return replace(
+            self.limits,
+            rows=min(self.limits.rows, rows or self.limits.rows),
+            steps=min(self.limits.steps, steps or self.limits.steps),
+        )
+
     async def run(
         self,
         model: str,
@@ -105,7 +118,7 @@ class Door:
         """Lends the version, checks, runs, replies. Raises what the catalog, `check` and the engine raise."""
         call = CURRENT.get()
         self.execution.require_open()
-        with await self.versions.acquire(model, version) as lease:
+        with await self.versions.acquire(model, version, lambda: call.asker().split_key) as lease:
             lent = lease.version
             call.version = lent.key
             signature = self.signatures.of(lent)

@@ -25,7 +25,8 @@ class RequestFact(NamedTuple):
     reason: the error's token (docs/errors.md), None for an answer.
     seconds: from the door to the reply. queue_seconds, compute_seconds: None unless answered.
     input_seconds: checking and decoding. output_seconds: making the reply. ended_unix_seconds: since 1970.
-    cause: of an overload, what was short (docs/overload.md).
+    cause: of an overload, what was short (docs/overload.md). token: of a request that was not answered, whose it was; empty:
+    nobody's that is known, None: there are no tokens.
     """
 
     version: VersionKey | None
@@ -39,6 +40,7 @@ class RequestFact(NamedTuple):
     output_seconds: float = 0.0
     ended_unix_seconds: float = 0.0
     cause: str | None = None
+    token: str | None = None
 
     @property
     def answered(self) -> bool:

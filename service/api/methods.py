@@ -21,7 +21,7 @@ import grpc
 from google.protobuf.message import DecodeError
 
 from cellserve.service.api.access.proxies import Proxies
-from cellserve.service.api.access.rights import Access, Guard
+from cellserve.service.api.access.rights import ADMINISTRATION, Access, Guard
 from cellserve.service.api.call_context import Caller, Ending
 from cellserve.service.api.calls import RequestIds
 from cellserve.service.api.facts import DoorObserver, RpcMethod, RpcType
@@ -79,7 +79,7 @@ class Methods:
     def add_registered_method_handlers(self, service: str, handlers: Mapping[str, Handler]) -> None:
         for method, handler in handlers.items():
             name = f"/{service}/{method}"
-            kind = RpcKind(RpcMethod(_rpc_type(handler), service, method), name in self._inference)
+            kind = RpcKind(RpcMethod(_rpc_type(handler), service, method), name in self._inference, name in ADMINISTRATION)
             guard = self._access.guard(name)
             self._handlers[name] = self._wrap(handler, kind, guard)
             if kind.inference and name not in self._live:
@@ -142,7 +142,7 @@ class Methods:
         )
 
     def _begun(self, context: Any, kind: RpcKind) -> Rpc:
-        return Rpc(context, kind, self._ids.next(), self._observer, self._refusals, self._proxied_id)
+        return Rpc(context, kind, self._ids.next(), self._observer, self._refusals, self._proxied_id, self._access.owner)
 
     def _unary(self, behaviour: Behaviour, parse: Parse, kind: RpcKind) -> Behaviour:
         async def call(request: Any, context: Any) -> Any:

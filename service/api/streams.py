@@ -11,7 +11,7 @@ import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from typing import Generic, TypeVar
 
-from cellserve.service.api.calls import Call, RequestIds, enter
+from cellserve.service.api.calls import CURRENT, Call, RequestIds, enter
 from cellserve.service.api.facts import DoorObserver
 from cellserve.service.api.failures import told
 from cellserve.service.api.overload.turnstile import Turnstile
@@ -46,7 +46,10 @@ class StreamedRequests:
         In a task of its own, since the request's Call belongs to that. Cancelling the task is an error like others.
         """
         started_seconds = time.perf_counter()
+        stream = CURRENT.get(None)  # whose task has begun this one
         call = Call(self._ids.next(), lambda: asker)
+        if stream is not None:
+            call.owner = stream.owner
         enter(call)
         failure: ServiceError | None = None
         try:

@@ -41,6 +41,7 @@ class AsyncClient(AsyncRegistry):
         url: str = DEFAULT_URL,
         *,
         token: str | None = None,
+        split_key: str | None = None,
         root_certificates: bytes | None = None,
         client_certificate: bytes | None = None,
         client_key: bytes | None = None,
@@ -62,6 +63,7 @@ class AsyncClient(AsyncRegistry):
         self._endpoint = Endpoint.of(
             url,
             token=token,
+            split_key=split_key,
             root_certificates=root_certificates,
             client_certificate=client_certificate,
             client_key=client_key,

@@ -69,7 +69,8 @@ class ImplementationChoice:
 class AliasMoved:
     """One move of an alias. before, after: versions; None: there was, or is, no such alias. by: empty where nobody knows.
 
-    found: it was found so, and `when` is the time of the finding.
+    found: it was found so, and `when` is the time of the finding. split: the shares of versions from then on; empty: all to
+    `after`.
     """
 
     when: datetime
@@ -78,6 +79,7 @@ class AliasMoved:
     after: int | None
     by: str
     found: bool
+    split: dict[int, float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +106,7 @@ class ModelDescription:
     weights_digest: str
     created: datetime
     tags: dict[str, str]
+    labels: dict[str, str]
     parameters: int
     published_by: str = ""
     alias_history: tuple[AliasMoved, ...] = ()
@@ -169,6 +172,7 @@ def description(reply: pb.ShowReply) -> ModelDescription:
         weights_digest=reply.weights_digest,
         created=datetime.fromtimestamp(reply.created_unix_seconds, UTC),
         tags=dict(reply.tags),
+        labels=dict(reply.labels),
         parameters=reply.parameters,
         published_by=reply.published_by,
         alias_history=tuple(
@@ -179,6 +183,7 @@ def description(reply: pb.ShowReply) -> ModelDescription:
                 move.after or None,
                 move.by,
                 move.found,
+                dict(move.split),
             )
             for move in reply.alias_history
         ),

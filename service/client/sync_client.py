@@ -58,6 +58,7 @@ class Client(SyncRegistry):
         url: str = DEFAULT_URL,
         *,
         token: str | None = None,
+        split_key: str | None = None,
         root_certificates: bytes | None = None,
         client_certificate: bytes | None = None,
         client_key: bytes | None = None,
@@ -73,14 +74,16 @@ class Client(SyncRegistry):
         """url: host:port, or grpcs://host:port for TLS with the system's root certificates; root_certificates (PEM) ask for TLS
         too, and so does a client_certificate with its client_key (PEM), which a server that checks its clients wants to see.
         server_name: whom the server's certificate names, where that is not the host of the url. credentials: gRPC's own, in
-        place of all these. token: sent as `authorization: Bearer`, so use it over TLS. wire_dtype: of features on their way to
-        the server; float16 and bfloat16 halve the bytes and round the values. Connects with the first call.
+        place of all these. token: sent as `authorization: Bearer`, so use it over TLS. split_key: clients of one key get the
+        same version of an alias that is split. wire_dtype: of features on their way to the server; float16 and bfloat16 halve
+        the bytes and round the values. Connects with the first call.
 
         Raises ValueError: an url that is none, or half of a certificate and key.
         """
         self._endpoint = Endpoint.of(
             url,
             token=token,
+            split_key=split_key,
             root_certificates=root_certificates,
             client_certificate=client_certificate,
             client_key=client_key,

@@ -327,4 +327,6 @@ def _sum(one: LaneFact, other: LaneFact) -> LaneFact:
         one.active_sequences + other.active_sequences,
         one.rows_free + other.rows_free,
         one.rows_used + other.rows_used,
+        one.weights_bytes,
+        one.states_bytes + other.states_bytes,
     )

@@ -53,13 +53,18 @@ class SequenceFact(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class LaneFact:
-    """What a lane holds at the moment it is asked. waiting_timesteps: those accepted and not yet computed, of all passes."""
+    """What a lane holds at the moment it is asked. waiting_timesteps: those accepted and not yet computed, of all passes.
+
+    weights_bytes: of the version, whichever worker is asked. states_bytes: of all rows of state, used or not.
+    """
 
     version: VersionKey
     waiting_timesteps: int
     active_sequences: int
     rows_free: int
     rows_used: int
+    weights_bytes: int = 0
+    states_bytes: int = 0
 
 
 class Observer(Protocol):

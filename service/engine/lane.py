@@ -110,7 +110,16 @@ class Lane:
 
     def fact(self) -> LaneFact:
         """Any thread."""
-        return LaneFact(self.key, self.workload.outstanding_steps, self._scheduler.active, self._pool.free, self._pool.used)
+        pool = self._pool
+        return LaneFact(
+            self.key,
+            self.workload.outstanding_steps,
+            self._scheduler.active,
+            pool.free,
+            pool.used,
+            self.network.weights_bytes,
+            pool.bytes,
+        )
 
     def passes(self, work: Work) -> tuple[int, ...]:
         """The time steps of each pass over a sequence; nothing where there is but one. Any thread."""

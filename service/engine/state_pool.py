@@ -56,6 +56,11 @@ class StatePool:
         return self._width
 
     @property
+    def bytes(self) -> int:
+        """Of all rows, free or used."""
+        return self._rows * 4 * self._width
+
+    @property
     def free(self) -> int:
         return len(self._free)
 

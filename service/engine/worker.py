@@ -141,6 +141,8 @@ class Worker:
                 self._stopped = True
 
     def _ended(self, delivery: Delivery) -> None:
+        if delivery.error is None:
+            self._budget.ended(delivery.queue_seconds + delivery.compute_seconds)
         self._outbox.append(delivery)
 
     def _flush(self) -> None:

@@ -44,16 +44,29 @@ class Asking:
 
     async def ask(self, sample: Sample, due_seconds: float | None = None) -> Outcome:
         """due_seconds: on the clock; None: now."""
+        return await self.judged(sample, lambda: self.predict(sample), due_seconds)
+
+    async def judged(
+        self, sample: Sample, question: Callable[[], Awaitable[Prediction]], due_seconds: float | None = None
+    ) -> Outcome:
+        """What `question` comes to, which asks for the answer of `sample`."""
         sent = self.clock()
         due = sent if due_seconds is None else due_seconds
         try:
-            prediction = await self.predict(sample)
+            prediction = await question()
         except ServiceError as error:
             return Outcome(due, sent, self.clock(), len(sample.x), error=error.reason)
         done = self.clock()
-        answered_by = f"{prediction.model}/{prediction.version} {prediction.implementation}"
-        verdict = sample.judge(np.asarray(prediction.answer), prediction.version, self.tolerance)
-        return Outcome(due, sent, done, len(sample.x), verdict=verdict, answered_by=answered_by)
+        return Outcome(
+            due,
+            sent,
+            done,
+            len(sample.x),
+            verdict=sample.judge(np.asarray(prediction.answer), prediction.version, self.tolerance),
+            answered_by=f"{prediction.model}/{prediction.version} {prediction.implementation}",
+            queue_seconds=prediction.queue_seconds,
+            compute_seconds=prediction.compute_seconds,
+        )
 
     async def predict(self, sample: Sample) -> Prediction:
         """Raises ServiceError."""

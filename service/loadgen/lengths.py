@@ -1,8 +1,9 @@
-"""How long the sequences of a load test are: distributions that draw numbers of time steps. Pure.
+"""How long the sequences of a load test are: distributions that draw numbers of time steps. Pure, but for a recording.
 
 fixed:N                     always N
 uniform:MIN:MAX             every length equally often
 lognormal:MEDIAN:MIN:MAX    many short, few long; one draw in a hundred passes MAX and is cut there
+trace:FILE                  as often as a recording has them: a CSV with a column `steps`
 mix                         what a shared service meets: 80 % lognormal:40:4:200, 15 % uniform:200:800, 5 % uniform:800:2000
 """
 
@@ -10,10 +11,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+
+from cellserve.service.loadgen import recorded
 
 MIX = "mix"
 _ONE_IN_A_HUNDRED = 2.326  # standard deviations above the median
@@ -62,9 +66,21 @@ class Mixture:
         return picked
 
 
+@dataclass(frozen=True, slots=True)
+class Empirical:
+    """steps: of each recorded request, [N]."""
+
+    steps: NDArray[np.int64]
+
+    def draw(self, rng: np.random.Generator, count: int) -> NDArray[np.int64]:
+        return rng.choice(self.steps, size=count)
+
+
 def parse(text: str) -> Lengths:
-    """Raises ValueError: another form than the four above, or numbers out of order."""
+    """Raises ValueError: another form than those above, or numbers out of order."""
     kind, *numbers = text.split(":")
+    if kind == "trace":
+        return Empirical(recorded.read(Path(text.removeprefix("trace:")), times=False).steps)
     try:
         values = [int(number) for number in numbers]
     except ValueError:
@@ -82,4 +98,7 @@ def parse(text: str) -> Lengths:
 
 
 def _sentence(text: str) -> str:
-    return f"{text!r} is no distribution of lengths; fixed:N, uniform:MIN:MAX, lognormal:MEDIAN:MIN:MAX or mix was expected"
+    return (
+        f"{text!r} is no distribution of lengths; fixed:N, uniform:MIN:MAX, lognormal:MEDIAN:MIN:MAX, "
+        "trace:FILE or mix was expected"
+    )

@@ -25,6 +25,9 @@ class Outcome:
     error: str | None = None
     verdict: Verdict = Verdict.UNCHECKED
     answered_by: str = ""
+    queue_seconds: float = 0.0  # as the answer says
+    compute_seconds: float = 0.0
+    traffic: str = ""  # the kind that it was of, in a scenario
 
     @property
     def latency_seconds(self) -> float:

@@ -7,7 +7,7 @@ are booked later are dropped, since they would bring its series back. Knows no g
 from __future__ import annotations
 
 from collections import Counter as Tally
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from operator import attrgetter
 from typing import Any, Final
 
@@ -16,6 +16,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge
 from cellserve.models.measuring.traffic import TrafficKind
 from cellserve.service.api.facts import CONNECTION_ENDS, ConnectionFact, RequestFact, RpcMethod, TurnedAway
 from cellserve.service.engine.facts import IterationFact, SequenceFact, VersionKey
+from cellserve.service.metrics import families
 from cellserve.service.metrics.facts import (
     Fact,
     LoopFact,
@@ -26,21 +27,13 @@ from cellserve.service.metrics.facts import (
     StoreRecords,
     StoreState,
 )
+from cellserve.service.metrics.families import Family
 from cellserve.service.metrics.group_by import group_by
 from cellserve.service.metrics.histograms import Histogram
+from cellserve.service.metrics.model_series import ModelSeries
 from cellserve.service.metrics.series import RpcFamilies, RunFamilies, RunSeries, StoreFamilies
 from cellserve.service.metrics.statistics import Statistics
-
-SECONDS: Final = (50e-6, 100e-6, 250e-6, 500e-6, 1e-3, 2.5e-3, 5e-3, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
-LOAD_SECONDS: Final = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0)
-STEPS: Final = tuple(float(2**power) for power in range(13))
-ROWS: Final = tuple(float(2**power) for power in range(10))
-PREDICTED: Final = (0.1, 0.25, 0.5, 0.7, 0.8, 0.9, 1.0, 1.1, 1.25, 1.5, 2.0, 4.0)
-RATIO: Final = (0.0, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
-
-_RUN: Final = ("model", "version", "implementation")
-_VERSION: Final = ("model", "version")
-_RPC: Final = ("grpc_type", "grpc_service", "grpc_method")
+from cellserve.service.registry.status import AliasStatus
 
 # Errors that turn a request away before anything is computed for it.
 _REFUSALS: Final = frozenset(
@@ -94,70 +87,62 @@ class Books:
             StoreRecords: self._book_store_records,
         }
 
-        def histogram(name: str, text: str, buckets: Sequence[float], labels: Sequence[str] = _RUN) -> Histogram:
-            return Histogram(f"cellserve_{name}", text, labels, buckets, registry)
+        def histogram(family: Family) -> Histogram:
+            return Histogram(family.name, family.text, family.labels, family.buckets, registry)
 
-        def counter(name: str, text: str, labels: Sequence[str] = _RUN) -> Counter:
-            return Counter(name, text, labels, registry=registry)
+        def counter(family: Family) -> Counter:
+            return Counter(family.name, family.text, family.labels, registry=registry)
+
+        def gauge(family: Family) -> Gauge:
+            return Gauge(family.name, family.text, family.labels, registry=registry)
 
         self._by_run = RunFamilies(
-            histogram("request_duration_seconds", "Answered requests, from the door to the reply.", SECONDS),
-            histogram("queue_duration_seconds", "Answered requests: the wait for their first iteration.", SECONDS),
-            histogram("compute_duration_seconds", "Answered requests: their share of their iterations.", SECONDS),
-            histogram("iteration_duration_seconds", "One batch advanced by one chunk.", SECONDS),
-            histogram("iteration_rows", "Sequences side by side in an iteration.", ROWS),
-            histogram("iteration_steps", "Time steps of an iteration.", STEPS),
-            histogram("iteration_padding_ratio", "The padded share of rows times steps.", RATIO),
-            histogram(
-                "prediction_ratio",
-                "What sequences took, as a part of what was predicted: above 1 the prediction was not kept.",
-                PREDICTED,
-            ),
-            counter("cellserve_timesteps", "Time steps computed, without padding."),
-            counter("cellserve_goodput_timesteps", "Time steps of the sequences that were answered, within their deadlines."),
-            counter("cellserve_cancelled", "Inference requests that the client gave up."),
-            counter("cellserve_requests", "Inference requests by gRPC status.", (*_RUN, "code")),
-            counter("cellserve_sequence_ended", "Sequences (rows of requests) by their end.", (*_RUN, "reason")),
+            histogram(families.REQUEST_SECONDS),
+            histogram(families.QUEUE_SECONDS),
+            histogram(families.COMPUTE_SECONDS),
+            histogram(families.ITERATION_SECONDS),
+            histogram(families.ITERATION_ROWS),
+            histogram(families.ITERATION_STEPS),
+            histogram(families.ITERATION_PADDING),
+            histogram(families.PREDICTION),
+            counter(families.TIMESTEPS),
+            counter(families.GOODPUT),
+            counter(families.CANCELLED),
+            counter(families.REQUESTS),
+            counter(families.SEQUENCES),
         )
-        self._load_seconds = histogram("model_load_duration_seconds", "Reading, verifying, warming.", LOAD_SECONDS, _VERSION)
-        self._choice = Gauge(
-            "cellserve_implementation_choice_info",
-            "1: the implementation that requests of this kind of traffic get unless they name one.",
-            (*_VERSION, "kind", "implementation"),
-            registry=registry,
-        )
-        self._session_steps = histogram(
-            "session_step_duration_seconds", "Feeds of live sequences, from the door to the reply.", SECONDS, _VERSION
-        )
-        self._session_events = counter("cellserve_session_events", "What became of live sequences.", (*_VERSION, "event"))
+        self._load_seconds = histogram(families.LOAD)
+        self._choice = gauge(families.CHOICE)
+        self._session_steps = histogram(families.SESSION_STEPS)
+        self._session_events = counter(families.SESSION_EVENTS)
 
         def store() -> StoreFamilies:
             return StoreFamilies(
-                histogram("session_store_duration_seconds", "Answers of the session store.", SECONDS, ("operation",)),
-                histogram("session_store_records", "Records in one call of the session store.", ROWS, ("operation",)),
-                Gauge("cellserve_session_store_available", "0 while the session store cannot be used.", registry=registry),
-                counter("cellserve_session_store_degraded_seconds", "Time in which the session store could not be used.", ()),
-                Gauge("cellserve_session_store_sequences", "Live sequences of all replicas.", registry=registry),
+                histogram(families.STORE_SECONDS),
+                histogram(families.STORE_RECORDS),
+                gauge(families.STORE_AVAILABLE),
+                counter(families.STORE_DEGRADED),
+                gauge(families.STORE_SEQUENCES),
             )
 
         self._make_store = store
         self._store: StoreFamilies | None = None  # made with the first fact: most servers have none
-        self._rejected = counter("cellserve_rejected", "Inference requests turned away at the door.", ("reason",))
-        self._overload = counter("cellserve_overload_refused", "Requests refused for overload, by what was short.", ("cause",))
-        self._connections = Gauge("cellserve_connections", "Connections open at the front on frames.", registry=registry)
-        self._connection_ends = counter("cellserve_connections_ended", "Connections ended, by who or what did.", ("cause",))
+        self._rejected = counter(families.REJECTED)
+        self._rejected_by_token = counter(families.REJECTED_BY_TOKEN)
+        self._overload = counter(families.OVERLOAD)
+        self._connections = gauge(families.CONNECTIONS)
+        self._connection_ends = counter(families.CONNECTION_ENDS)
         for end in CONNECTION_ENDS:
             self._connection_ends.labels(end)
-        self._loop_lag = histogram(
-            "event_loop_lag_seconds", "How late the event loop comes to what is due.", SECONDS, ()
-        ).labels()
+        self._loop_lag = histogram(families.LOOP_LAG).labels()
         self._by_method = RpcFamilies(
-            counter("grpc_server_started", "RPCs started.", _RPC),
-            counter("grpc_server_handled", "RPCs ended, by gRPC status.", (*_RPC, "grpc_code")),
-            Histogram("grpc_server_handling_seconds", "RPCs handled.", _RPC, SECONDS, registry),
+            counter(families.RPC_STARTED),
+            counter(families.RPC_HANDLED),
+            histogram(families.RPC_SECONDS),
+            gauge(families.OPEN_CALLS),
         )
-        built = Gauge("cellserve_build_info", "The server's version, and its front.", ("version", "front"), registry=registry)
-        built.labels(server_version, front).set(1)
+        self._models = ModelSeries(counter(families.LOADS), counter(families.ALIAS_SWAPS))
+        gauge(families.BUILD).labels(server_version, front).set(1)
 
     def book(self, facts: list[Fact]) -> None:
         for kind, alike in group_by(facts, type).items():
@@ -172,6 +157,7 @@ class Books:
         self._unloaded.add(key)
         self._runs = {run: series for run, series in self._runs.items() if run[0] != key}
         self._statistics.forget(key)
+        self._models.unloaded(key)
         for metric in (*self._by_run, self._load_seconds, self._choice, self._session_steps, self._session_events):
             metric.remove_by_labels({"model": key.model, "version": str(key.version)})
 
@@ -183,6 +169,15 @@ class Books:
 
     def loaded(self, key: VersionKey, seconds: float) -> None:
         self._load_seconds.labels(*_version_labels(key)).add([seconds])
+        self._models.loaded(key)
+
+    def failed(self, key: VersionKey) -> None:
+        """A version could not be loaded."""
+        self._models.failed(key)
+
+    def answer(self, aliases: Iterable[AliasStatus]) -> None:
+        """These are all aliases now, and what answers them."""
+        self._models.answer(aliases)
 
     def choose(self, key: VersionKey, by_kind: Mapping[TrafficKind, str]) -> None:
         """What requests to it get from now on, by the kind of traffic."""
@@ -205,6 +200,11 @@ class Books:
     def _book_requests(self, facts: list[RequestFact]) -> None:
         for reason, number in Tally([fact.reason for fact in facts if fact.reason in _REFUSALS]).items():
             self._rejected.labels(reason).inc(number)
+        by_token = Tally(
+            [(fact.reason, fact.token or "") for fact in facts if fact.token is not None and fact.reason in _REFUSALS]
+        )
+        for (reason, token), number in by_token.items():
+            self._rejected_by_token.labels(reason, token).inc(number)
         for cause, number in Tally([fact.cause for fact in facts if fact.cause is not None]).items():
             self._overload.labels(cause).inc(number)
         for (version, implementation), of_run in self._by_live_run(facts):

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Final
 
 from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from cellserve.service.engine.facts import LaneFact
+from cellserve.service.metrics import families
+from cellserve.service.metrics.families import Family
 from cellserve.service.registry.status import AliasStatus, VersionState, VersionStatus
 from cellserve.service.sessions.info import STATES
 from cellserve.service.sessions.observer import SessionCount
-
-_VERSION: Final = ("model", "version")
-_ALIAS: Final = ("model", "alias")
 
 
 class Gauges(Collector):
@@ -45,38 +43,56 @@ class Gauges(Collector):
         sessions: Iterable[SessionCount],
         aliases: Iterable[AliasStatus],
     ) -> Iterable[Metric]:
-        waiting = GaugeMetricFamily("cellserve_waiting_timesteps", "Time steps accepted and not yet computed.", labels=_VERSION)
-        active = GaugeMetricFamily("cellserve_active_sequences", "Sequences with a row of state.", labels=_VERSION)
-        rows = GaugeMetricFamily("cellserve_state_rows", "Rows of the state pool.", labels=(*_VERSION, "state"))
-        states = GaugeMetricFamily("cellserve_model_state", "1 for the state a version is in.", labels=(*_VERSION, "state"))
+        waiting, active, rows = _gauge(families.WAITING), _gauge(families.ACTIVE), _gauge(families.STATE_ROWS)
+        weights, pools = _gauge(families.WEIGHTS_BYTES), _gauge(families.STATES_BYTES)
         for fact in lanes:
             labels = [fact.version.model, str(fact.version.version)]
             waiting.add_metric(labels, fact.waiting_timesteps)
             active.add_metric(labels, fact.active_sequences)
             rows.add_metric([*labels, "free"], fact.rows_free)
             rows.add_metric([*labels, "used"], fact.rows_used)
+            weights.add_metric(labels, fact.weights_bytes)
+            pools.add_metric(labels, fact.states_bytes)
+        states = _gauge(families.MODEL_STATE)
         for status in versions:
             for state in VersionState:
                 states.add_metric([status.model, str(status.version), state.value], 1 if state is status.state else 0)
-        live = GaugeMetricFamily(
-            "cellserve_sessions", "Live sequences; parked: their states are on disk.", labels=(*_VERSION, "state")
-        )
+        live, live_bytes = _gauge(families.SESSIONS), _gauge(families.SESSION_BYTES)
         for count in sessions:
             labels = [count.version.model, str(count.version.version)]
             for name in STATES:
                 live.add_metric([*labels, name], getattr(count, name))
-        return (waiting, active, rows, states, live, *_alias_families(aliases))
+            live_bytes.add_metric(labels, count.states_bytes)
+        return (waiting, active, rows, weights, pools, states, live, live_bytes, *_alias_families(aliases))
 
 
 def _alias_families(aliases: Iterable[AliasStatus]) -> tuple[Metric, ...]:
     """An empty alias is what a request without a version means."""
-    fallen_back = GaugeMetricFamily(
-        "cellserve_alias_fallback",
-        "1 while an alias is answered by the last version that served, because the one that it names cannot be; else 0.",
-        labels=_ALIAS,
-    )
-    answering = GaugeMetricFamily("cellserve_alias_version", "The version that answers an alias; 0: none does.", labels=_ALIAS)
+    fallen_back, answering = _gauge(families.ALIAS_FALLBACK), _gauge(families.ALIAS_VERSION)
+    share = _gauge(families.ALIAS_SHARE)
     for one in aliases:
+        for version, weight in one.split.items():
+            share.add_metric([one.model, one.alias, str(version)], weight)
         fallen_back.add_metric([one.model, one.alias], 1 if one.fallen_back else 0)
         answering.add_metric([one.model, one.alias], one.answering or 0)
-    return (fallen_back, answering)
+    return (fallen_back, answering, share)
+
+
+class Expiry(Collector):
+    """of: when the server's certificate expires, in seconds since 1970; None: that cannot be told."""
+
+    def __init__(self, of: Callable[[], float | None]) -> None:
+        self._of = of
+
+    def describe(self) -> Iterable[Metric]:
+        return [_gauge(families.CERTIFICATE)]
+
+    def collect(self) -> Iterable[Metric]:
+        expiry, seconds = _gauge(families.CERTIFICATE), self._of()
+        if seconds is not None:
+            expiry.add_metric([], seconds)
+        return [expiry]
+
+
+def _gauge(family: Family) -> GaugeMetricFamily:
+    return GaugeMetricFamily(family.name, family.text, labels=family.labels)

@@ -1,5 +1,6 @@
 """Histograms that count many values at once, where the Prometheus client takes two locks and walks through the buckets for each.
-Shown to Prometheus as any other, sample for sample.
+Shown to Prometheus as any other, sample for sample, once there is something in it: a server with many versions, each under
+several implementations, would else show thousands of zeros.
 
 Knows no names: what is measured is said by whoever makes them.
 """
@@ -35,6 +36,11 @@ class Distribution:
                 counts[bisect_left(bounds, value)] += 1
                 total += value
             self._sum = total
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing has been added yet."""
+        return not any(self._counts)
 
     def snapshot(self) -> tuple[list[int], float]:
         """Values in each bucket, not cumulated, and their sum, of one moment."""
@@ -80,7 +86,7 @@ class Histogram(Collector):
 
     def collect(self) -> Iterable[HistogramMetricFamily]:
         with self._lock:
-            children = list(self._children.items())
+            children = [(values, child) for values, child in self._children.items() if not child.empty]
         family = self._family()
         for values, child in children:
             counts, total = child.snapshot()

@@ -7,6 +7,7 @@ is cheap, and booked together, at the latest when somebody looks. Knows no gRPC 
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
 from typing import Final
@@ -28,9 +29,10 @@ from cellserve.service.metrics.facts import (
     StoreRecords,
     StoreState,
 )
-from cellserve.service.metrics.gauges import Gauges
+from cellserve.service.metrics.gauges import Expiry, Gauges
 from cellserve.service.metrics.ledger import Ledger, Soon, now
 from cellserve.service.metrics.page import MetricsPage
+from cellserve.service.metrics.process import show_process
 from cellserve.service.metrics.statistics import Statistics
 from cellserve.service.registry.status import AliasStatus, VersionState, VersionStatus
 from cellserve.service.sessions.observer import SessionCount, SessionEvent
@@ -49,6 +51,8 @@ class Metrics:
         self.registry = _Registry(self._ledger.settled)
         self.statistics = Statistics(self._ledger.settled)  # the same facts as totals
         self._books = Books(self.registry, self.statistics, server_version, front)
+        self._pauses = show_process(self.registry)
+        self._heard_seconds: float | None = None  # when the event loop was heard of last
 
     def watch(
         self,
@@ -56,13 +60,26 @@ class Metrics:
         versions: Callable[[], Iterable[VersionStatus]],
         sessions: Callable[[], Iterable[SessionCount]] = tuple,
         aliases: Callable[[], Iterable[AliasStatus]] = tuple,
+        certificate_expiry: Callable[[], float | None] = lambda: None,
     ) -> None:
         """Ask these for the present at each scrape. They are called on the page's threads."""
         self.registry.register(Gauges(lanes, versions, sessions, aliases))
+        self.registry.register(Expiry(certificate_expiry))
 
     def open_page(self, host: str, port: int) -> MetricsPage:
-        """Serves /metrics. Raises OSError: the address cannot be used."""
-        return MetricsPage(self.registry, host, port)
+        """Serves /metrics and what stands beside it. Raises OSError: the address cannot be used."""
+        return MetricsPage(self.registry, host, port, self.silence_seconds)
+
+    def silence_seconds(self) -> float:
+        """Since the event loop was heard of; 0 before it was for the first time. Any thread."""
+        return 0.0 if self._heard_seconds is None else time.monotonic() - self._heard_seconds
+
+    def listen(self) -> None:
+        """Hears garbage collections, until `close`."""
+        self._pauses.listen()
+
+    def close(self) -> None:
+        self._pauses.close()
 
     # --- the engine's observer ---
 
@@ -90,6 +107,7 @@ class Metrics:
         self._ledger.tell(fact)
 
     def on_loop(self, lag_seconds: float) -> None:
+        self._heard_seconds = time.monotonic()
         self._ledger.tell(LoopFact(lag_seconds))
 
     # --- the live sequences' observer ---
@@ -119,10 +137,17 @@ class Metrics:
 
     def on_state(self, key: VersionKey, state: VersionState) -> None:
         with self._ledger.settled():
+            if state is VersionState.FAILED:
+                self._books.failed(key)
             if state is VersionState.UNLOADED:
                 self._books.close(key)
             else:
                 self._books.open(key)
+
+    def on_aliases(self, aliases: Iterable[AliasStatus]) -> None:
+        """These are all of them, and what answers each now."""
+        with self._ledger.settled():
+            self._books.answer(aliases)
 
     def on_choice(self, key: VersionKey, by_kind: Mapping[TrafficKind, str]) -> None:
         """What requests to it get from now on, by the kind of traffic."""
@@ -136,7 +161,7 @@ class Metrics:
 
 
 class _Registry(CollectorRegistry):
-    """Shows everything that was told before it is asked."""
+    """Shows everything that was told before it is asked, without the times at which counters were made: a line more for each."""
 
     def __init__(self, settled: Callable[[], AbstractContextManager[None]]) -> None:
         super().__init__()
@@ -144,4 +169,10 @@ class _Registry(CollectorRegistry):
 
     def collect(self) -> Iterable[Metric]:
         with self._settled():
-            return super().collect()  # a generator: nothing is collected yet
+            return map(_without_creation, super().collect())  # nothing is collected yet
+
+
+def _without_creation(metric: Metric) -> Metric:
+    if metric.type == "counter":
+        metric.samples = [sample for sample in metric.samples if not sample.name.endswith("_created")]
+    return metric

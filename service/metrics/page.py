@@ -1,31 +1,51 @@
-"""The HTTP pages /metrics and /readyz, on threads of their own. Knows a registry, not what is in it."""
+"""The HTTP pages /metrics, /healthz and /readyz, on threads of their own. Knows a registry, not what is in it."""
 
 from __future__ import annotations
 
+import gzip
 import socket
 import socketserver
 import threading
+from collections.abc import Callable
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Final
+from typing import Final, NamedTuple
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 
 _TEXT: Final = "text/plain; charset=utf-8"
+_LONGEST_SILENCE_SECONDS: Final = 30.0  # of an event loop that tells of itself fifty times a second
+_GZIP_LEVEL: Final = 1  # most of what there is to gain
+
+
+class Answer(NamedTuple):
+    status: HTTPStatus
+    content_type: str
+    body: bytes
 
 
 class MetricsPage:
     """Serves from the moment it exists until `close`. `port`: the real one, where 0 was asked for.
 
-    ready: whether requests are taken; trouble: why those of live sequences are refused all the same. Set on any thread.
+    ready: whether requests are taken; trouble: why those of live sequences are refused all the same; failure: why the process
+    should be ended. Set on any thread. silence_seconds: since the event loop was heard of.
     """
 
-    def __init__(self, registry: CollectorRegistry, host: str, port: int) -> None:
-        self._server = _HttpServer(registry, host, port)
-        self._server.page = self
+    def __init__(
+        self, registry: CollectorRegistry, host: str, port: int, silence_seconds: Callable[[], float] = lambda: 0.0
+    ) -> None:
+        self._registry = registry
+        self._silence_seconds = silence_seconds
+        self._pages: dict[str, Callable[[str], Answer]] = {
+            "/metrics": self._metrics,
+            "/healthz": lambda _: self._liveness(),
+            "/readyz": lambda _: self._readiness(),
+        }
+        self._server = _HttpServer(self, host, port)
         self.ready = False
         self.trouble: str | None = None
+        self.failure: str | None = None
         self.port: int = self._server.server_address[1]
         self._thread = threading.Thread(target=self._server.serve_forever, name="cellserve-metrics", daemon=True)
         self._thread.start()
@@ -35,14 +55,42 @@ class MetricsPage:
         self._server.server_close()
         self._thread.join()
 
+    def answer(self, path: str, accepted: str) -> Answer:
+        """accepted: the content types that the header Accept names."""
+        page = self._pages.get(path)
+        if page is None:
+            return _text(HTTPStatus.NOT_FOUND, f"only {', '.join(self._pages)} are here")
+        return page(accepted)
+
+    def _metrics(self, accepted: str) -> Answer:
+        encode, content_type = choose_encoder(accepted)
+        return Answer(HTTPStatus.OK, content_type, encode(self._registry))
+
+    def _liveness(self) -> Answer:
+        """Alive is whom a restart would not help: a server that loads, drains or refuses is."""
+        silence = self._silence_seconds()
+        failure = self.failure
+        if failure is None and silence > _LONGEST_SILENCE_SECONDS:
+            failure = f"the event loop has done nothing for {silence:.0f} s"
+        if failure is not None:
+            return _text(HTTPStatus.SERVICE_UNAVAILABLE, failure)
+        return _text(HTTPStatus.OK, "alive")
+
+    def _readiness(self) -> Answer:
+        """Ready is who answers whole requests: where only live sequences are refused, the page says so; nobody is turned away."""
+        if not self.ready:
+            return _text(HTTPStatus.SERVICE_UNAVAILABLE, "not ready")
+        if self.trouble is None:
+            return _text(HTTPStatus.OK, "ready")
+        return _text(HTTPStatus.OK, f"ready, but live sequences are refused: {self.trouble}")
+
 
 class _HttpServer(ThreadingHTTPServer):
-    page: MetricsPage
     daemon_threads = True
     block_on_close = False  # an idle keep-alive connection must not hold up the end
 
-    def __init__(self, registry: CollectorRegistry, host: str, port: int) -> None:
-        self.registry = registry
+    def __init__(self, page: MetricsPage, host: str, port: int) -> None:
+        self.page = page
         self.address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
         super().__init__((host, port), _Handler)
 
@@ -58,31 +106,30 @@ class _Handler(BaseHTTPRequestHandler):
     timeout = 60
 
     def do_GET(self) -> None:
-        path = self.path.partition("?")[0]
-        if path == "/readyz":
-            self._answer(*_readiness(self.server.page))
-            return
-        if path != "/metrics":
-            self._answer(HTTPStatus.NOT_FOUND, _TEXT, b"only /metrics and /readyz are here\n")
-            return
-        encode, content_type = choose_encoder(self.headers.get("Accept", ""))
-        self._answer(HTTPStatus.OK, content_type, encode(self.server.registry))
+        self._answer(with_body=True)
+
+    def do_HEAD(self) -> None:
+        self._answer(with_body=False)
 
     def log_message(self, format: str, *args: object) -> None:
         """Scrapes are not worth a line each."""
 
-    def _answer(self, status: HTTPStatus, content_type: str, body: bytes) -> None:
+    def _answer(self, *, with_body: bool) -> None:
+        status, content_type, body = self.server.page.answer(self.path.partition("?")[0], self.headers.get("Accept", ""))
         self.send_response(status)
         self.send_header("Content-Type", content_type)
+        if _takes_gzip(self.headers.get("Accept-Encoding", "")):
+            body = gzip.compress(body, _GZIP_LEVEL)
+            self.send_header("Content-Encoding", "gzip")
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
-        self.wfile.write(body)
+        if with_body:
+            self.wfile.write(body)
 
 
-def _readiness(page: MetricsPage) -> tuple[HTTPStatus, str, bytes]:
-    """Ready is who answers whole requests: where only live sequences are refused, the page says so, and nobody is turned away."""
-    if not page.ready:
-        return HTTPStatus.SERVICE_UNAVAILABLE, _TEXT, b"not ready\n"
-    if page.trouble is None:
-        return HTTPStatus.OK, _TEXT, b"ready\n"
-    return HTTPStatus.OK, _TEXT, f"ready, but live sequences are refused: {page.trouble}\n".encode()
+def _takes_gzip(accepted: str) -> bool:
+    return any(coding.partition(";")[0].strip().lower() == "gzip" for coding in accepted.split(","))
+
+
+def _text(status: HTTPStatus, sentence: str) -> Answer:
+    return Answer(status, _TEXT, f"{sentence}\n".encode())

@@ -36,7 +36,7 @@ class RunFamilies(NamedTuple):
 
 
 class RunSeries:
-    """The series of one version and implementation, made at zero when first asked for."""
+    """The series of one version and implementation, each made when it first counts, but for what `offer` makes at zero."""
 
     def __init__(self, families: RunFamilies, labels: tuple[str, str, str]) -> None:
         self._request_seconds = families.request_seconds.labels(*labels)
@@ -47,36 +47,36 @@ class RunSeries:
         self._iteration_steps = families.iteration_steps.labels(*labels)
         self._iteration_padding = families.iteration_padding.labels(*labels)
         self._prediction = families.prediction.labels(*labels)
-        self._timesteps = families.timesteps.labels(*labels)
-        self._goodput = families.goodput.labels(*labels)
-        self._cancelled = families.cancelled.labels(*labels)
+        self._timesteps = families.timesteps
+        self._goodput = families.goodput
+        self._cancelled = families.cancelled
         self._requests = families.requests
         self._sequences = families.sequences
         self._labels = labels
 
     def offer(self) -> None:
-        """Makes those at zero that well-served requests will be counted in."""
+        """Makes that at zero which well-served requests will be counted in."""
         self._requests.labels(*self._labels, "OK")
-        self._sequences.labels(*self._labels, "done")
 
     def add_iterations(self, facts: Sequence[IterationFact]) -> None:
         self._iteration_seconds.add([fact.seconds for fact in facts])
         self._iteration_rows.add([fact.rows for fact in facts])
         self._iteration_steps.add([fact.steps for fact in facts])
         self._iteration_padding.add([fact.padding_ratio for fact in facts])
-        self._timesteps.inc(sum([fact.timesteps for fact in facts]))
+        self._timesteps.labels(*self._labels).inc(sum([fact.timesteps for fact in facts]))
 
     def add_sequences(self, facts: Sequence[SequenceFact]) -> None:
         for reason, number in Tally([fact.reason for fact in facts]).items():
             self._sequences.labels(*self._labels, reason).inc(number)
-        self._goodput.inc(sum([fact.steps for fact in facts if fact.reason == "done"]))
+        self._goodput.labels(*self._labels).inc(sum([fact.steps for fact in facts if fact.reason == "done"]))
         self._prediction.add([ratio for fact in facts if (ratio := fact.prediction_ratio) is not None])
 
     def add_requests(self, facts: Sequence[RequestFact]) -> None:
         codes = Tally([fact.code for fact in facts])
         for code, number in codes.items():
             self._requests.labels(*self._labels, code).inc(number)
-        self._cancelled.inc(codes["CANCELLED"])
+        if "CANCELLED" in codes:
+            self._cancelled.labels(*self._labels).inc(codes["CANCELLED"])
         self._request_seconds.add([fact.seconds for fact in facts if fact.answered])
         self._queue_seconds.add([seconds for fact in facts if (seconds := fact.queue_seconds) is not None])
         self._compute_seconds.add([seconds for fact in facts if (seconds := fact.compute_seconds) is not None])
@@ -88,14 +88,16 @@ class RpcFamilies(NamedTuple):
     started: Counter
     handled: Counter
     seconds: Histogram
+    open_calls: Gauge
 
     def add_started(self, method: RpcMethod, number: int) -> None:
         self.started.labels(*method).inc(number)
-        self.seconds.labels(*method)  # shown from the first start on
+        self.open_calls.labels(*method).inc(number)
 
     def add_ends(self, method: RpcMethod, ends: Sequence[RpcEnd]) -> None:
         for code, number in Tally([end.code for end in ends]).items():
             self.handled.labels(*method, grpc_code(code)).inc(number)
+        self.open_calls.labels(*method).dec(len(ends))
         self.seconds.labels(*method).add([end.seconds for end in ends])
 
 

@@ -407,8 +407,15 @@ class ShowRequest(_message.Message):
     def __init__(self, model: _Optional[str] = ..., version: _Optional[str] = ..., manifest: bool = ...) -> None: ...
 
 class ShowReply(_message.Message):
-    __slots__ = ("status", "versions", "inputs", "outputs", "states", "implementations", "causal", "parity_bound", "source", "notes", "weights_digest", "created_unix_seconds", "tags", "parameters", "manifest", "published_by", "alias_history")
+    __slots__ = ("status", "versions", "inputs", "outputs", "states", "implementations", "causal", "parity_bound", "source", "notes", "weights_digest", "created_unix_seconds", "tags", "parameters", "labels", "manifest", "published_by", "alias_history")
     class TagsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+    class LabelsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
         VALUE_FIELD_NUMBER: _ClassVar[int]
@@ -429,6 +436,7 @@ class ShowReply(_message.Message):
     CREATED_UNIX_SECONDS_FIELD_NUMBER: _ClassVar[int]
     TAGS_FIELD_NUMBER: _ClassVar[int]
     PARAMETERS_FIELD_NUMBER: _ClassVar[int]
+    LABELS_FIELD_NUMBER: _ClassVar[int]
     MANIFEST_FIELD_NUMBER: _ClassVar[int]
     PUBLISHED_BY_FIELD_NUMBER: _ClassVar[int]
     ALIAS_HISTORY_FIELD_NUMBER: _ClassVar[int]
@@ -446,26 +454,36 @@ class ShowReply(_message.Message):
     created_unix_seconds: float
     tags: _containers.ScalarMap[str, str]
     parameters: int
+    labels: _containers.ScalarMap[str, str]
     manifest: bytes
     published_by: str
     alias_history: _containers.RepeatedCompositeFieldContainer[AliasMove]
-    def __init__(self, status: _Optional[_Union[VersionStatus, _Mapping]] = ..., versions: _Optional[_Iterable[int]] = ..., inputs: _Optional[_Iterable[_Union[InputDescription, _Mapping]]] = ..., outputs: _Optional[_Iterable[_Union[OutputDescription, _Mapping]]] = ..., states: _Optional[_Iterable[_Union[StateDescription, _Mapping]]] = ..., implementations: _Optional[_Iterable[_Union[Implementation, _Mapping]]] = ..., causal: bool = ..., parity_bound: _Optional[float] = ..., source: _Optional[_Union[Source, _Mapping]] = ..., notes: _Optional[_Iterable[str]] = ..., weights_digest: _Optional[str] = ..., created_unix_seconds: _Optional[float] = ..., tags: _Optional[_Mapping[str, str]] = ..., parameters: _Optional[int] = ..., manifest: _Optional[bytes] = ..., published_by: _Optional[str] = ..., alias_history: _Optional[_Iterable[_Union[AliasMove, _Mapping]]] = ...) -> None: ...
+    def __init__(self, status: _Optional[_Union[VersionStatus, _Mapping]] = ..., versions: _Optional[_Iterable[int]] = ..., inputs: _Optional[_Iterable[_Union[InputDescription, _Mapping]]] = ..., outputs: _Optional[_Iterable[_Union[OutputDescription, _Mapping]]] = ..., states: _Optional[_Iterable[_Union[StateDescription, _Mapping]]] = ..., implementations: _Optional[_Iterable[_Union[Implementation, _Mapping]]] = ..., causal: bool = ..., parity_bound: _Optional[float] = ..., source: _Optional[_Union[Source, _Mapping]] = ..., notes: _Optional[_Iterable[str]] = ..., weights_digest: _Optional[str] = ..., created_unix_seconds: _Optional[float] = ..., tags: _Optional[_Mapping[str, str]] = ..., parameters: _Optional[int] = ..., labels: _Optional[_Mapping[str, str]] = ..., manifest: _Optional[bytes] = ..., published_by: _Optional[str] = ..., alias_history: _Optional[_Iterable[_Union[AliasMove, _Mapping]]] = ...) -> None: ...
 
 class AliasMove(_message.Message):
-    __slots__ = ("when_unix_seconds", "alias", "before", "after", "by", "found")
+    __slots__ = ("when_unix_seconds", "alias", "before", "after", "by", "found", "split")
+    class SplitEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: int
+        value: float
+        def __init__(self, key: _Optional[int] = ..., value: _Optional[float] = ...) -> None: ...
     WHEN_UNIX_SECONDS_FIELD_NUMBER: _ClassVar[int]
     ALIAS_FIELD_NUMBER: _ClassVar[int]
     BEFORE_FIELD_NUMBER: _ClassVar[int]
     AFTER_FIELD_NUMBER: _ClassVar[int]
     BY_FIELD_NUMBER: _ClassVar[int]
     FOUND_FIELD_NUMBER: _ClassVar[int]
+    SPLIT_FIELD_NUMBER: _ClassVar[int]
     when_unix_seconds: float
     alias: str
     before: int
     after: int
     by: str
     found: bool
-    def __init__(self, when_unix_seconds: _Optional[float] = ..., alias: _Optional[str] = ..., before: _Optional[int] = ..., after: _Optional[int] = ..., by: _Optional[str] = ..., found: bool = ...) -> None: ...
+    split: _containers.ScalarMap[int, float]
+    def __init__(self, when_unix_seconds: _Optional[float] = ..., alias: _Optional[str] = ..., before: _Optional[int] = ..., after: _Optional[int] = ..., by: _Optional[str] = ..., found: bool = ..., split: _Optional[_Mapping[int, float]] = ...) -> None: ...
 
 class InputDescription(_message.Message):
     __slots__ = ("name", "kind", "width", "vocabulary", "time_steps")

@@ -1,51 +1,92 @@
 """What a model's owner says of it in `<repository>/<model>/model.yaml`; everything is optional. Knows no versions.
 
-sequence_batching: true       # clients that read the model's configuration are told to send sequences
+load: on-demand               # with the first request to the model; at-start: when the server starts
+keep_newest: 1                # so many of the newest versions stay loaded, beside those that aliases name
+keep_previous: 15m            # the version that an alias has left stays loaded so long; 0: not at all
+pinned: [3]                   # these versions always stay loaded
+retention: {keep: 5}          # after an import, and by `cellserve prune`, older versions are removed that nobody asks for
+implementation: packed        # how its recurrent layers are computed, unless a request says
+device: cpu                   # where; of versions that are loaded from now on
+limits:                       # tighter than the server's own
+  max_rows_per_request: 64
+  max_steps_per_sequence: 10000
 session_idle_seconds: 3600    # a live sequence that is fed nothing for so long expires; 0: never
+session_max_age_seconds: 0    # a live sequence expires at this age; 0: never
+sequence_batching: true       # clients that read the model's configuration are told to send sequences
+labels: {owner: speech}       # words of the owner's, shown with the model
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Final
+from typing import Annotated, Final
 
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, NonNegativeInt, PositiveInt
 
+from cellserve.service.config import DEVICE_PATTERN, ImplementationChoice, LoadChoice, Settings
 from cellserve.service.errors import RepositoryError
+from cellserve.service.registry.policy.durations import Duration
+from cellserve.service.registry.policy.yaml_text import WrongText, validated
 
 SETTINGS_FILE: Final = "model.yaml"
 _MAX_BYTES: Final = 1 << 20
 
+Label = Annotated[str, Field(max_length=256)]
 
-class ModelSettings(BaseModel):
-    """session_idle_seconds: None is the server's own."""
 
+class _Said(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
-    sequence_batching: bool = False
+
+class RequestLimits(_Said):
+    """None is the server's own, which is also the most that counts."""
+
+    max_rows_per_request: PositiveInt | None = None
+    max_steps_per_sequence: PositiveInt | None = None
+
+
+class Retention(_Said):
+    """keep: so many of the newest versions stay, beside those that aliases name or may go back to, and pinned ones."""
+
+    keep: PositiveInt
+
+
+class ModelSettings(_Said):
+    """Wherever None is the default, it is the server's own."""
+
+    load: LoadChoice | None = None
+    keep_newest: NonNegativeInt = 1
+    keep_previous: Duration | None = None  # seconds
+    pinned: Annotated[tuple[PositiveInt, ...], Field(strict=False)] = ()
+    retention: Retention | None = None
+    implementation: ImplementationChoice | None = None
+    device: str | None = Field(default=None, pattern=DEVICE_PATTERN)
+    limits: RequestLimits | None = None
     session_idle_seconds: NonNegativeFloat | None = Field(default=None, allow_inf_nan=False)
+    session_max_age_seconds: NonNegativeFloat | None = Field(default=None, allow_inf_nan=False)
+    sequence_batching: bool = False
+    labels: Mapping[Label, Label] = Field(default_factory=dict)
+
+    def applied(self, settings: Settings) -> Settings:
+        """The server's settings as they are for this model's versions."""
+        own = {"load": self.load, "implementation": self.implementation, "device": self.device}
+        return settings.model_copy(update={name: value for name, value in own.items() if value is not None})
 
 
 def read(folder: Path) -> ModelSettings:
     """The settings in a model's folder, the defaults without a file. Raises RepositoryError: not YAML, or not these settings."""
-    import yaml  # not among the client's packages
-
     path = folder / SETTINGS_FILE
     try:
         with path.open("rb") as file:
             text = file.read(_MAX_BYTES + 1)
-        if len(text) > _MAX_BYTES:
-            raise RepositoryError(f"{path} is larger than {_MAX_BYTES} bytes; expected a few lines of settings")
-        values = yaml.safe_load(text)
-        return ModelSettings.model_validate({} if values is None else values)
     except FileNotFoundError:
         return ModelSettings()
     except OSError as error:
         raise RepositoryError(f"{path} cannot be read: {error.strerror}") from error
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
-        raise RepositoryError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
-    except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(map(str, first["loc"])) or "the whole file"
-        known = ", ".join(ModelSettings.model_fields)
-        raise RepositoryError(f"{path}: {place}: {first['msg']}; the settings are: {known}") from error
+    if len(text) > _MAX_BYTES:
+        raise RepositoryError(f"{path} is larger than {_MAX_BYTES} bytes; expected a few lines of settings")
+    try:
+        return validated(text, ModelSettings)
+    except WrongText as error:
+        raise RepositoryError(f"{path} is wrong: {error}") from error

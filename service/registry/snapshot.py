@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from cellserve.service.engine.facts import VersionKey
 from cellserve.service.errors import UnknownModel, UnknownVersion, VersionUnavailable
 from cellserve.service.registry.manifest import STABLE, parse_version
+from cellserve.service.registry.policy.previous import Departure, Pointer, last_departures
+from cellserve.service.registry.policy.split import Weights
 from cellserve.service.registry.repository.alias_history import differences
 from cellserve.service.registry.repository.layout import Fingerprint
 from cellserve.service.registry.repository.model_on_disk import ModelOnDisk, read_model
@@ -19,8 +21,6 @@ from cellserve.service.registry.repository.repository import Repository
 from cellserve.service.registry.repository.served import Answered
 
 log = logging.getLogger(__name__)
-
-Pointer = tuple[str, str]  # (model, alias); alias "" is what a request without a version means
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,10 +63,23 @@ class Snapshot:
             for alias, version in (*model.aliases.items(), ("", model.default))
         }
 
+    def split(self, pointer: Pointer) -> Weights | None:
+        """How its requests are shared between versions; None: they are not."""
+        name, alias = pointer
+        return self.models[name].splits.get(alias or STABLE) if name in self.models else None
+
+    def departures(self) -> dict[Pointer, Departure]:
+        """What each alias left last, and when, by the histories."""
+        left: dict[Pointer, Departure] = {}
+        for name, model in self.models.items():
+            moves = ((move.alias, move.before, move.when.timestamp()) for move in model.trail.moves)
+            left |= last_departures(moves, name)
+        return left
+
     def wanted(self) -> frozenset[VersionKey]:
-        """Every aliased version and the newest of each model."""
-        newest = {VersionKey(name, model.newest) for name, model in self.models.items()}
-        return frozenset(key for key in newest | set(self.targets().values()) if self.holds(key))
+        """Every version that an alias names, that a request without a version means, or that the model's owner wants."""
+        asked = {VersionKey(name, version) for name, model in self.models.items() for version in model.asked_to_stay}
+        return frozenset(key for key in asked | set(self.targets().values()) if self.holds(key))
 
     def pointer_or_key(self, name: str, version: str) -> Pointer | VersionKey:
         """What a request's model and version name: an alias ("" too), or one version by number.
@@ -119,9 +132,13 @@ def tell(before: Snapshot, now: Snapshot) -> None:
 
 def _moves(name: str, before: ModelOnDisk | None, now: ModelOnDisk) -> Iterator[str]:
     """Nothing of a model that has just been found: its aliases stand where they stood."""
-    for move in () if before is None else differences(before.aliases, now.aliases):
+    if before is None:
+        return
+    for move in differences(before.aliases, now.aliases, splits_before=before.splits, splits_after=now.splits):
         last = now.trail.last(move.alias)
-        told = last if last is not None and (last.before, last.after) == (move.before, move.after) else move
+        told = (
+            last if last is not None and (last.before, last.after, last.split) == (move.before, move.after, move.split) else move
+        )
         yield f"{name}@{move.alias} moved: {told.words}"
 
 

@@ -54,7 +54,7 @@ class LiveSessions:
         self.on_change: Callable[[SessionKey], None] = _nobody_asks
         self._sessions: dict[SessionKey, Session] = {}
         self._idle = IdleSessions()
-        self._ages: OrderedDict[Session, None] = OrderedDict()  # oldest first; empty where age has no limit
+        self._ages: dict[str, OrderedDict[Session, None]] = {}  # by model, oldest first; those that began under a limit
 
     def __len__(self) -> int:
         """Live ones, and those about to begin."""
@@ -121,8 +121,8 @@ class LiveSessions:
         session.confirmed = True
         session.created_seconds = session.used_seconds = self._clock()
         self.tombstones.remove(session.key)
-        if self._settings.max_age_seconds:
-            self._ages[session] = None
+        if self.max_age_seconds(session.key.model):
+            self._ages.setdefault(session.key.model, OrderedDict())[session] = None
         self.on_change(session.key)
 
     def advance(self, session: Session, state: npt.NDArray[np.float32] | None, steps: int) -> None:
@@ -143,7 +143,8 @@ class LiveSessions:
         if not session.busy:
             self._idle.remove(session)
             del self._sessions[session.key]
-        self._ages.pop(session, None)
+        if session.key.model in self._ages:
+            self._ages[session.key.model].pop(session, None)
         if session.row is not None:
             pin.slab.free(session.row)
         if session.parked is not None:
@@ -164,9 +165,10 @@ class LiveSessions:
         now = self._clock()
         for model, queue in self._idle.queues():
             self._reap_idle(model, queue, now)
-        for session in list(takewhile(lambda session: self._is_old(session, now), self._ages)):
-            if not session.busy:
-                self._bury(session, Ending.AGE)
+        for ages in self._ages.values():
+            for session in list(takewhile(lambda session: self._is_old(session, now), ages)):
+                if not session.busy:
+                    self._bury(session, Ending.AGE)
         for pin in self.pins:
             if self._is_over(pin, now) and pin.idle + pin.parked:
                 for session in [session for session in self if session.pin is pin and not session.busy]:
@@ -179,14 +181,16 @@ class LiveSessions:
             idle_seconds = self.idle_seconds(model)
             if idle_seconds:
                 due.append(next(iter(queue)).used_seconds + idle_seconds)
-        oldest = next((session for session in self._ages if not session.busy), None)
-        if oldest is not None:
-            due.append(oldest.created_seconds + self._settings.max_age_seconds)
+        for model, ages in self._ages.items():
+            oldest = next((session for session in ages if not session.busy), None)
+            if oldest is not None and (limit := self.max_age_seconds(model)):
+                due.append(oldest.created_seconds + limit)
         return min(due, default=None)
 
     def sort_ages(self) -> None:
         """After sequences that began earlier than others before them came back."""
-        self._ages = OrderedDict.fromkeys(sorted(self._ages, key=lambda session: session.created_seconds))
+        for model, ages in self._ages.items():
+            self._ages[model] = OrderedDict.fromkeys(sorted(ages, key=lambda session: session.created_seconds))
 
     def evict_longest_idle(self, *, in_memory: bool = False) -> bool:
         """in_memory: of those whose states are there. False if there is none that nobody works with."""
@@ -214,9 +218,17 @@ class LiveSessions:
         own = self._model_settings(model).session_idle_seconds
         return self._settings.idle_seconds if own is None else own
 
+    def max_age_seconds(self, model: str) -> float:
+        """At which a sequence of the model expires, whatever is fed to it; 0: never."""
+        own = self._model_settings(model).session_max_age_seconds
+        return self._settings.max_age_seconds if own is None else own
+
     def counts(self) -> list[SessionCount]:
         """Safe on any thread."""
-        return [SessionCount(pin.key, max(pin.sessions - pin.idle - pin.parked, 0), pin.idle, pin.parked) for pin in self.pins]
+        return [
+            SessionCount(pin.key, max(pin.sessions - pin.idle - pin.parked, 0), pin.idle, pin.parked, pin.slab.bytes)
+            for pin in self.pins
+        ]
 
     def epoch(self, session: Session) -> str:
         """What clients are told, and are asked for."""
@@ -255,7 +267,7 @@ class LiveSessions:
         return Ending.IDLE if idle_seconds and session.used_seconds + idle_seconds <= now else None
 
     def _is_old(self, session: Session, now: float) -> bool:
-        limit = self._settings.max_age_seconds
+        limit = self.max_age_seconds(session.key.model)
         return bool(limit) and session.created_seconds + limit <= now
 
     @staticmethod

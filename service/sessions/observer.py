@@ -41,12 +41,13 @@ EVENTS: Final[tuple[SessionEvent, ...]] = (
 
 
 class SessionCount(NamedTuple):
-    """How many sequences are live on a version at the moment it is asked."""
+    """How many sequences are live on a version at the moment it is asked. states_bytes: of what is in memory for them."""
 
     version: VersionKey
     active: int
     idle: int
     parked: int
+    states_bytes: int = 0
 
 
 class SessionObserver(Protocol):

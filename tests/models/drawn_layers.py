@@ -12,16 +12,20 @@ from typing import Any, Literal
 from hypothesis import strategies as st
 
 from cellserve.models.description.layers.activation import Activation
+from cellserve.models.description.layers.attention import AttentionLayer
 from cellserve.models.description.layers.cells import (
     GruLayer,
     JzsLayer,
     LstmLayer,
     MinGruLayer,
+    MinLstmLayer,
     SimpleDeepRnnLayer,
     SimpleRnnLayer,
+    SLstmLayer,
 )
 from cellserve.models.description.layers.layer import Layer
 from cellserve.models.description.layers.merge import MergeLayer
+from cellserve.models.description.layers.planes import Conv2dLayer, Pooling2dLayer
 from cellserve.models.description.layers.recurrent import RecurrentLayer
 from cellserve.models.description.layers.rows import (
     AttentionPooling1dLayer,
@@ -30,6 +34,7 @@ from cellserve.models.description.layers.rows import (
     LastStepLayer,
     RepeatVectorLayer,
     ReverseLayer,
+    UnflattenLayer,
 )
 from cellserve.models.description.layers.stepwise import (
     ActivationLayer,
@@ -40,10 +45,13 @@ from cellserve.models.description.layers.stepwise import (
     LayerNormalizationLayer,
     MaskingLayer,
     PReluLayer,
+    ReshapeLayer,
     UnitNormalizationLayer,
 )
 from cellserve.models.description.layers.windowed import Conv1dLayer, Cropping1dLayer, Padding1dLayer, Pooling1dLayer
+from cellserve.models.description.layers.within import WithinStepLayer
 from cellserve.models.implementations.library_kernels import TORCH
+from tests.models.carried_parts import centred, every_other, norm, stepwise
 
 Options = list[list[Layer]]
 VOCABULARY = 7
@@ -55,6 +63,7 @@ BOUNDED = (
 )
 RULES = ("repeat", "repeat_from_state", "zero")
 ALL_RULES = (*RULES, "zero_or_empty", "reset", "ignore")
+ATTENTION = ("dot", "additive", "concat")
 MERGES = ("concat", "sum", "multiply", "average", "subtract", "maximum", "minimum")
 
 Draw = st.DrawFn
@@ -78,6 +87,14 @@ def _gru(draw: Draw, common: Common, fusable: bool) -> RecurrentLayer:
 
 def _min_gru(draw: Draw, common: Common, fusable: bool) -> RecurrentLayer:
     return MinGruLayer(**common, **_activations(draw, fusable))
+
+
+def _min_lstm(draw: Draw, common: Common, fusable: bool) -> RecurrentLayer:
+    return MinLstmLayer(**common, activation=draw(st.sampled_from((*BOUNDED, "min_gru_g"))))
+
+
+def _slstm(draw: Draw, common: Common, fusable: bool) -> RecurrentLayer:
+    return SLstmLayer(**common, **_activations(draw, fusable), forget_gate=draw(st.sampled_from(("sigmoid", "exponential"))))
 
 
 def _simple_rnn(draw: Draw, common: Common, fusable: bool) -> RecurrentLayer:
@@ -106,8 +123,10 @@ def _activations(draw: Draw, fusable: bool) -> dict[str, Any]:
 
 RECURRENT: Mapping[type[RecurrentLayer], Callable[[Draw, Common, bool], RecurrentLayer]] = {
     LstmLayer: _lstm,
+    SLstmLayer: _slstm,
     GruLayer: _gru,
     MinGruLayer: _min_gru,
+    MinLstmLayer: _min_lstm,
     SimpleRnnLayer: _simple_rnn,
     JzsLayer: _jzs,
     SimpleDeepRnnLayer: _simple_deep_rnn,
@@ -155,6 +174,24 @@ def front_ends(source: str) -> Options:
         [Cropping1dLayer(name="crop", inputs=(source,), before=2), conv(kernel_size=2, inputs=("crop",))],
         [Padding1dLayer(name="pad", inputs=(source,)), Cropping1dLayer(name="crop", inputs=("pad",), before=0, after=3)],
         [Pooling1dLayer(name="pool", inputs=(source,), mode="average", pool_size=3, strides=2, padding="same")],
+        [every_other("thinned", source)],
+        [centred("centred", source), conv(kernel_size=2, inputs=("centred",))],
+        *(planes(source, mode, padding) for mode in ("max", "average") for padding in ("same", "valid", "causal")),
+    ]
+
+
+def planes(source: str, mode: Literal["max", "average"], padding: Literal["same", "valid", "causal"]) -> list[Layer]:
+    """A convolution over time and bands, and pooling of both."""
+    return [
+        DenseLayer(name="bands", inputs=(source,), units=8),
+        ReshapeLayer(name="plane", inputs=("bands",), features=(4, 2)),
+        Conv2dLayer(
+            name="conv", inputs=("plane",), units=3, kernel_size=(2, 3), padding=padding, band_margin=(1, 0), dilation=(2, 1)
+        ),
+        Pooling2dLayer(
+            name="pool", inputs=("conv",), mode=mode, pool_size=(2, 2), strides=(1, 2), padding="same", band_margin=(0, 1)
+        ),
+        ReshapeLayer(name="planes", inputs=("pool",), features=(6,), axes=2),
     ]
 
 
@@ -168,7 +205,28 @@ def between(name: str, source: str) -> Options:
         [PReluLayer(name=name, inputs=(source,))],
         [UnitNormalizationLayer(name=name, inputs=(source,), epsilon=0.1)],
         [LayerNormalizationLayer(name=name, inputs=(source,), epsilon=0.1)],
+        [
+            DenseLayer(name=f"{name}_wide", inputs=(source,), units=6),
+            ReshapeLayer(name=f"{name}_axes", inputs=(f"{name}_wide",), features=(2, 3)),
+            DenseLayer(name=f"{name}_deep", inputs=(f"{name}_axes",), units=4, activation="tanh"),
+            ReshapeLayer(name=name, inputs=(f"{name}_deep",), features=(8,), axes=2, permutation=(1, 0)),
+        ],
+        [
+            DenseLayer(name=f"{name}_wide", inputs=(source,), units=6),
+            ReshapeLayer(name=f"{name}_axes", inputs=(f"{name}_wide",), features=(3, 2)),
+            *(
+                WithinStepLayer(name=own, inputs=(read,), cell=cell, turned_back=cell.go_backwards)
+                for own, read, cell in _within(name)
+            ),
+        ],
+        [stepwise(name, source)],
     ]
+
+
+def _within(name: str) -> list[tuple[str, str, RecurrentLayer]]:
+    common: Common = {"name": "cell", "inputs": ("x",), "units": 2}
+    backwards = GruLayer(**common, reset_after=True, return_sequences=True, go_backwards=True)
+    return [(f"{name}_each", f"{name}_axes", backwards), (name, f"{name}_each", LstmLayer(**common))]
 
 
 def ends(source: str, *, causal: bool, fixed: bool) -> Options:
@@ -176,6 +234,7 @@ def ends(source: str, *, causal: bool, fixed: bool) -> Options:
     last = LastStepLayer(name="last", inputs=(source,))
     if causal:
         return [[], [last]]
+    laid_out = DenseLayer(name="numbers", inputs=("last",), units=6)
     decoder = SimpleRnnLayer(name="decoder", inputs=("repeated",), units=2, return_sequences=True)
     return [
         [],
@@ -192,7 +251,16 @@ def ends(source: str, *, causal: bool, fixed: bool) -> Options:
             RepeatVectorLayer(name="asked", inputs=("query", source)),
             MergeLayer(name="product", inputs=(source, "asked"), mode="multiply"),
         ],
+        *([AttentionLayer(name="last", inputs=(source, source), score=score, use_scale=True)] for score in ATTENTION),
+        [DenseLayer(name="q", inputs=(source,), units=2), AttentionLayer(name="last", inputs=("q", source, "q"))],
         [last, RepeatVectorLayer(name="repeated", inputs=("last",), count=3), decoder],
+        *(
+            [last, laid_out, UnflattenLayer(name="repeated", inputs=("numbers",), steps=3, time_last=time_last), decoder]
+            for time_last in (False, True)
+        ),
+        [norm("last", source)],
+        [centred("last", source, together=False)],
+        [centred("less", source), every_other("half", "less"), norm("last", "half")],
         *([[FlattenLayer(name="flat", inputs=(source,))]] if fixed else []),
     ]
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from inspect import isabstract
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,7 @@ from cellserve.models import spec
 from cellserve.models.description.layers.cells import SimpleRnnLayer
 from cellserve.models.description.layers.layer import Layer
 from cellserve.models.description.layers.recurrent import RecurrentLayer
+from cellserve.models.description.layers.stepwise import ReshapeLayer
 from cellserve.models.description.mask_sources import mask_sources
 from cellserve.models.description.shapes import infer_shapes
 from cellserve.models.description.state_layout import StateLayout
@@ -154,6 +156,8 @@ def by_network(model: ModelSpec, x: Any, mask: Any, lengths: Sequence[int]) -> d
 
 def sources(members: Sequence[Layer], layer: Layer) -> Mapping[str, str]:
     """By sequence, whose mask it carries, with somebody who heeds that of this layer."""
-    until = [*members[: members.index(layer) + 1], SimpleRnnLayer(name="heeds", inputs=(layer.name,), units=1)]
-    model = network(until)
+    until = list(members[: members.index(layer) + 1])
+    features = infer_shapes(network(until))[layer.name].features
+    flat = ReshapeLayer(name="flat", inputs=(layer.name,), features=(prod(features),), axes=len(features))
+    model = network([*until, flat, SimpleRnnLayer(name="heeds", inputs=(flat.name,), units=1)])
     return mask_sources(model, infer_shapes(model))

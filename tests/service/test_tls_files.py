@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import ssl
+import time
 from pathlib import Path
 
 import pytest
 
 from cellserve.service.followed_files import UnusableFile
-from cellserve.service.tls_files import TlsFiles, UntrustworthyCertificate
+from cellserve.service.tls_files import TlsFiles, UntrustworthyCertificate, certificate_expiry
 from tests.service.tls import AUTHORITY, certificate, files_of, key
 
 
@@ -74,3 +76,13 @@ def test_a_certificate_that_clients_refuse_is_told_apart_from_a_bad_file(name: s
     assert files_of(name).read().certificate_chain
     with pytest.raises(UntrustworthyCertificate, match=rf"--tls-certificate .*{name}\.pem: clients will refuse it \("):
         files_of(name).facts()
+
+
+def test_the_end_of_a_certificate_is_told_even_if_it_has_come() -> None:
+    end = certificate_expiry(files_of("server"))
+    assert end == ssl.cert_time_to_seconds(files_of("server").facts().valid_until)
+    expired = certificate_expiry(files_of("expired"))
+    assert expired is not None
+    assert expired < time.time()
+    assert certificate_expiry(None) is None
+    assert certificate_expiry(TlsFiles(Path("/nowhere"), Path("/nowhere"))) is None

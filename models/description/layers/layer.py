@@ -41,6 +41,9 @@ class Layer(Frozen):
     needs_fixed_steps: ClassVar[bool] = False  # it reads a row whole, and needs every row to have the same number of steps
     sums_up: ClassVar[bool] = False  # it makes a vector of a row by a running total
     repeats: ClassVar[bool] = False  # it makes a sequence of a vector
+    whole_inputs: ClassVar[slice] = slice(0, 0)  # of its inputs, those that each step reads whole
+    takes_rows: ClassVar[bool] = False  # it reads a row whole, of any number of steps, and may make a sequence of it
+    on_host: ClassVar[bool] = False  # it computes in host memory, wherever the network is
 
     @abstractmethod
     def output_shape(self, inputs: tuple[TensorShape, ...]) -> TensorShape:
@@ -59,6 +62,11 @@ class Layer(Frozen):
     def change(self) -> Change | None:
         """What it does to the number of time steps of the row that it reads; None: it lays nothing out in time."""
         return None
+
+    @property
+    def retimed(self) -> Change | None:
+        """As `change`, also of a layer that does it to whole rows."""
+        return self.change
 
     @property
     def order(self) -> Order:
@@ -98,8 +106,14 @@ class Layer(Frozen):
 
     def require_features(self, shape: TensorShape) -> TensorShape:
         """Raises InvalidSpec for ids."""
-        if not shape.features:
+        if shape.ids or not shape.features:
             raise InvalidSpec(f"layer {self.name!r} ({self.kind}) takes features, but its input is ids {shape}; embed them first")
+        return shape
+
+    def require_one_axis(self, shape: TensorShape) -> TensorShape:
+        """Raises InvalidSpec for ids, and for features in several axes."""
+        if len(self.require_features(shape).features) != 1:
+            raise InvalidSpec(f"layer {self.name!r} ({self.kind}) takes one axis of features, but its input is {shape}")
         return shape
 
     @field_validator("activation", "recurrent_activation", "output_activation", mode="before", check_fields=False)

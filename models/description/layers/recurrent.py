@@ -92,7 +92,7 @@ class RecurrentLayer(Layer):
         return arrays | ({"bias": (columns,)} if self.use_bias else {})
 
     def output_shape(self, inputs: tuple[TensorShape, ...]) -> TensorShape:
-        sequence = self.require_features(self.require_sequence(inputs[0]))
+        sequence = self.require_one_axis(self.require_sequence(inputs[0]))
         initial, widths = inputs[1:], self.state_widths
         if initial and len(initial) != len(widths):
             raise InvalidSpec(

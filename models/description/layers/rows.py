@@ -59,7 +59,7 @@ class GlobalPooling1dLayer(Layer):
     sums_up: ClassVar[bool] = True
 
     def output_shape(self, inputs: tuple[TensorShape, ...]) -> TensorShape:
-        return TensorShape(False, self.require_features(self.require_sequence(self.only_input(inputs))).features)
+        return TensorShape(False, self.require_one_axis(self.require_sequence(self.only_input(inputs))).features)
 
     @property
     def keeps_time(self) -> bool:
@@ -168,4 +168,42 @@ class RepeatVectorLayer(Layer):
         return "starts a second pass from a vector"
 
 
-KINDS: Final = (ReverseLayer, LastStepLayer, GlobalPooling1dLayer, AttentionPooling1dLayer, FlattenLayer, RepeatVectorLayer)
+class UnflattenLayer(Layer):
+    """[B, steps F] to [B,steps,F]: a vector laid out in time, step after step, or (`time_last`) one step's numbers apart."""
+
+    kind: Literal["unflatten"] = "unflatten"
+    steps: PositiveInt
+    time_last: bool = False
+
+    repeats: ClassVar[bool] = True
+
+    def output_shape(self, inputs: tuple[TensorShape, ...]) -> TensorShape:
+        vector = self.require_features(self.only_input(inputs))
+        numbers = prod(vector.features)
+        if vector.sequence:
+            raise InvalidSpec(f"layer {self.name!r} (unflatten) takes a vector, but its input is a sequence {vector}")
+        if numbers % self.steps:
+            raise InvalidSpec(f"layer {self.name!r} (unflatten) cannot lay {numbers} numbers out in {self.steps} time steps")
+        return TensorShape(True, (numbers // self.steps,), self.steps, StepCount(self.steps))
+
+    @property
+    def keeps_time(self) -> bool:
+        return False
+
+    @property
+    def mask_flow(self) -> MaskFlow:
+        return "ends"
+
+    def why_not_causal(self, *, over_time: bool) -> str | None:
+        return "starts a second pass from a vector"
+
+
+KINDS: Final = (
+    ReverseLayer,
+    LastStepLayer,
+    GlobalPooling1dLayer,
+    AttentionPooling1dLayer,
+    FlattenLayer,
+    RepeatVectorLayer,
+    UnflattenLayer,
+)

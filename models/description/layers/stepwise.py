@@ -6,9 +6,10 @@ Knows no weights and no files.
 from __future__ import annotations
 
 from dataclasses import replace
+from math import prod
 from typing import ClassVar, Final, Literal
 
-from pydantic import PositiveFloat, PositiveInt
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
 
 from cellserve.models.description.layers.activation import Activation
 from cellserve.models.description.layers.layer import Layer, MaskFlow, Shapes
@@ -26,7 +27,7 @@ class Stepwise(Layer):
 
 
 class EmbeddingLayer(Stepwise):
-    """Integer ids [B,T] to rows of a table [vocabulary, units]; `mask_zero` masks id 0."""
+    """Integer ids [B,T] to rows of a table [vocabulary, units]; `mask_zero` masks id 0. Several ids at a step: a row each."""
 
     kind: Literal["embedding"] = "embedding"
     vocabulary: PositiveInt
@@ -35,9 +36,11 @@ class EmbeddingLayer(Stepwise):
 
     def output_shape(self, inputs: tuple[TensorShape, ...]) -> TensorShape:
         shape = self.require_sequence(self.only_input(inputs))
-        if shape.features:
+        if shape.features and not shape.ids:
             raise InvalidSpec(f"layer {self.name!r} (embedding) takes ids [batch, time], but its input is {shape}")
-        return replace(shape, features=(self.units,))
+        if shape.features and self.mask_zero:
+            raise InvalidSpec(f"layer {self.name!r} (embedding) masks ids, and of several at each step, {shape}, it cannot")
+        return replace(shape, features=(*shape.features, self.units), ids=False)
 
     def arrays(self, width: tuple[int, ...]) -> Shapes:
         return {"table": (self.vocabulary, self.units)}
@@ -121,6 +124,28 @@ class UnitNormalizationLayer(Stepwise):
     epsilon: PositiveFloat = 1e-12
 
 
+class ReshapeLayer(Stepwise):
+    """The features of each step, or of a vector, laid out in other axes.
+
+    `axes`: of features that go in, which `permutation` first puts in another order.
+    """
+
+    kind: Literal["reshape"] = "reshape"
+    features: tuple[PositiveInt, ...] = Field(min_length=1)
+    axes: PositiveInt = 1
+    permutation: tuple[NonNegativeInt, ...] | None = None
+
+    def output_shape(self, inputs: tuple[TensorShape, ...]) -> TensorShape:
+        shape, order = super().output_shape(inputs), self.permutation
+        if len(shape.features) != self.axes or prod(shape.features) != prod(self.features):
+            raise InvalidSpec(
+                f"layer {self.name!r} (reshape) cannot lay out {self.axes} axes of {shape} as {list(self.features)}"
+            )
+        if order is not None and sorted(order) != list(range(self.axes)):
+            raise InvalidSpec(f"layer {self.name!r} (reshape): {list(order)} is no order of {self.axes} axes")
+        return replace(shape, features=self.features)
+
+
 class MaskingLayer(Stepwise):
     """Masks the steps whose features all equal `mask_value`, and multiplies those features by 0."""
 
@@ -128,7 +153,7 @@ class MaskingLayer(Stepwise):
     mask_value: float = 0.0
 
     def output_shape(self, inputs: tuple[TensorShape, ...]) -> TensorShape:
-        return self.require_features(self.require_sequence(self.only_input(inputs)))
+        return self.require_one_axis(self.require_sequence(self.only_input(inputs)))
 
     @property
     def mask_flow(self) -> MaskFlow:
@@ -148,5 +173,6 @@ KINDS: Final = (
     BatchNormalizationLayer,
     LayerNormalizationLayer,
     UnitNormalizationLayer,
+    ReshapeLayer,
     MaskingLayer,
 )

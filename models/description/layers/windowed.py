@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from dataclasses import replace
-from typing import Final, Literal
+from typing import ClassVar, Final, Literal
 
 from pydantic import NonNegativeInt, PositiveInt
 
@@ -21,14 +21,17 @@ from cellserve.models.errors import InvalidSpec
 class Windowed(Layer):
     """Of [batch, time, features]; unless it says otherwise, the output has the features of the input."""
 
+    feature_axes: ClassVar[int] = 1
+
     @property
     @abstractmethod
     def change(self) -> Change: ...
 
     def output_shape(self, inputs: tuple[TensorShape, ...]) -> TensorShape:
         shape, change = self.require_features(self.require_sequence(self.only_input(inputs))), self.change
-        if len(shape.features) != 1:
-            raise InvalidSpec(f"layer {self.name!r} ({self.kind}) takes [batch, time, features], but its input is {shape}")
+        if len(shape.features) != self.feature_axes:
+            wanted = "[batch, time, features]" if self.feature_axes == 1 else "[batch, time, bands, channels]"
+            raise InvalidSpec(f"layer {self.name!r} ({self.kind}) takes {wanted}, but its input is {shape}")
         steps = None if shape.time_steps is None else change.steps(shape.time_steps)
         if steps == 0:
             raise InvalidSpec(

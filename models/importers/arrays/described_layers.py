@@ -19,7 +19,8 @@ from cellserve.models.description.layers.cells import LstmLayer
 from cellserve.models.description.layers.recurrent import RecurrentLayer
 from cellserve.models.description.shapes import expected_weights
 from cellserve.models.errors import ImportRefused, InvalidSpec
-from cellserve.models.importers.arrays.orders import roles, to_canonical
+from cellserve.models.importers.arrays.orders import CONVOLUTIONS, roles, to_canonical
+from cellserve.models.importers.arrays.torch_defaults import unsaid
 from cellserve.models.importers.completeness import complete
 from cellserve.models.importers.description import DescribedLayer, Description
 from cellserve.models.importers.imported import ImportedModel, Source
@@ -91,7 +92,10 @@ def _spec(description: Description, source: str) -> ModelSpec:
     previous = inputs[0].name if inputs else ""
     for index, layer in enumerate(layers):
         name = layer.name or f"{layer.kind}_{index}"
-        content.append({"inputs": (previous,), **(layer.model_extra or {}), "kind": layer.kind, "name": name})
+        given = layer.model_extra or {}
+        if (layer.layout or description.layout) == "torch":
+            given = {**given, **unsaid(layer.kind, given, source, name)}
+        content.append({"inputs": (previous,), **given, "kind": layer.kind, "name": name})
         previous = name
     outputs = description.outputs or (previous,)
     try:
@@ -113,6 +117,8 @@ def _arrays_of(
     description: Description,
     source: str,
 ) -> dict[str, npt.NDArray[Any]]:
+    if described.groups is not None and not isinstance(layer, CONVOLUTIONS):
+        raise ImportRefused(source, "only a convolution has groups", layer=layer.name, option="groups")
     if not expected:
         if described.arrays:
             raise ImportRefused(source, "this layer has no arrays", layer=layer.name, option="arrays")
@@ -126,14 +132,22 @@ def _arrays_of(
     default = FORGET_BIAS if description.forget_bias is None else description.forget_bias
     forget_bias = default if described.forget_bias is None else described.forget_bias
     try:
-        wanted = roles(layer, layout, tuple(expected), [claims.arrays[name] for name in names])
+        wanted = roles(layer, layout, tuple(expected), [claims.arrays[name] for name in names], gate_order=described.gate_order)
         if described.arrays is None:
             names = names[: len(wanted)]
             claims.taken.update(names)
         if len(names) != len(wanted):
             _refuse_count(layer, wanted, names, claims, source)
         stored = {role: claims.arrays[name] for role, name in zip(wanted, names)}
-        converted = to_canonical(layer, layout, stored, forget_bias)
+        converted = to_canonical(
+            layer,
+            layout,
+            stored,
+            forget_bias,
+            groups=described.groups or 1,
+            shapes=expected,
+            gate_order=described.gate_order,
+        )
     except ValueError as error:
         raise ImportRefused(source, f"{error} ({_shapes(names, claims.arrays)})", layer=layer.name) from error
     for own, shape in expected.items():
@@ -163,6 +177,9 @@ def _notes(description: Description, spec: ModelSpec) -> list[str]:
     for described, layer in zip(description.layers or (), spec.layers, strict=True):
         if isinstance(layer, RecurrentLayer):
             said += _defaults(described, layer, description)
+        elif (described.layout or description.layout) == "torch":
+            unnamed = unsaid(layer.kind, described.model_extra or {}, "", layer.name)
+            said += [f"{layer.name}: torch's default {name} was taken, {_shown(value)}." for name, value in unnamed.items()]
     return said
 
 
@@ -177,6 +194,10 @@ def _defaults(described: DescribedLayer, layer: RecurrentLayer, description: Des
     if tensorflow and described.forget_bias is None and description.forget_bias is None:
         said.append(f"{layer.name}: TensorFlow's default forget_bias 1.0 was added to its bias; `forget_bias: 0` says otherwise.")
     return said
+
+
+def _shown(value: object) -> str:
+    return ", ".join(f"{name} {own}" for name, own in value.items()) if isinstance(value, Mapping) else f"{value}"
 
 
 def _numbered(names: Set[str]) -> list[str]:

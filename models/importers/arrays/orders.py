@@ -9,14 +9,20 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Final
 
+import numpy as np
+
+from cellserve.models.description.gate_order import GateOrder
 from cellserve.models.description.layers.layer import Layer
+from cellserve.models.description.layers.planes import Conv2dLayer
 from cellserve.models.description.layers.recurrent import RecurrentLayer
 from cellserve.models.description.layers.stepwise import (
     BatchNormalizationLayer,
     DenseLayer,
     EmbeddingLayer,
     LayerNormalizationLayer,
+    PReluLayer,
 )
+from cellserve.models.description.layers.windowed import Conv1dLayer
 from cellserve.models.importers import layout
 from cellserve.models.importers.description import Layout
 from cellserve.models.importers.keras.layers import records as keras_records
@@ -24,35 +30,72 @@ from cellserve.models.importers.layout import Array, Arrays, LayoutError, Listed
 from cellserve.models.importers.pytorch import records as torch_records
 from cellserve.models.importers.tensorflow1 import records as tensorflow1_records
 
+Shape = tuple[int, ...]
+
 LISTED: Final[Mapping[Layout, Mapping[type[Layer], Listed]]] = {
     "keras": {kind: record.listed for kind, record in keras_records.RECORDS.items()},
     "torch": torch_records.LISTED,
     "tensorflow1": tensorflow1_records.LISTED,
 }
 NAMES: Final[Mapping[Layout, str]] = {"keras": "Keras", "torch": "torch", "tensorflow1": "TensorFlow 1"}
-SAME_IN_TORCH: Final = (EmbeddingLayer, DenseLayer, BatchNormalizationLayer, LayerNormalizationLayer)  # but for a transpose
+CONVOLUTIONS: Final = (Conv1dLayer, Conv2dLayer)
+IN_TORCH: Final = (  # in the order of the canonical arrays, but turned
+    *(EmbeddingLayer, DenseLayer, Conv1dLayer, Conv2dLayer, PReluLayer),
+    *(BatchNormalizationLayer, LayerNormalizationLayer),
+)
 
 
-def roles(layer: Layer, layout: Layout, canonical: Sequence[str], following: Sequence[Array]) -> tuple[str, ...]:
+def roles(
+    layer: Layer, layout: Layout, canonical: Sequence[str], following: Sequence[Array], *, gate_order: GateOrder | None = None
+) -> tuple[str, ...]:
     """The layer's arrays in the order of its framework.
 
     `canonical`: the layer's own canonical arrays; `following`: those next in the list, whose shapes tell Keras's triple per gate
-    from its joined arrays. Raises LayoutError: a layer that the framework does not have.
+    from its joined arrays. gate_order: of a cell that a program wrote itself, whose arrays hold all gates. Raises LayoutError: a
+    layer that the framework does not have.
     """
+    if gate_order is not None:
+        return _stacked(layer, layout)
     if isinstance(layer, RecurrentLayer):
         return _listed(layer, layout).roles(layer, following)
-    if layout == "torch" and canonical and not isinstance(layer, SAME_IN_TORCH):
+    if layout == "torch" and canonical and not isinstance(layer, IN_TORCH):
         raise LayoutError(f"the layout {layout} knows no {layer.kind}; give its arrays as keras has them")
     return tuple(canonical)
 
 
-def to_canonical(layer: Layer, framework: Layout, stored: Arrays, forget_bias: float) -> Arrays:
-    """`stored`: by the names of `roles`; `forget_bias` is added to a TensorFlow 1 LSTM's. Raises LayoutError."""
+def to_canonical(
+    layer: Layer,
+    framework: Layout,
+    stored: Arrays,
+    forget_bias: float,
+    *,
+    groups: int = 1,
+    shapes: Mapping[str, Shape] = {},
+    gate_order: GateOrder | None = None,
+) -> Arrays:
+    """`stored`: by the names of `roles`; `forget_bias` is added to a TensorFlow 1 LSTM's. Raises LayoutError.
+
+    groups: of a convolution's inputs. shapes: of the canonical arrays; torch's PReLU may have one number for all features.
+    """
     if isinstance(layer, RecurrentLayer):
+        if gate_order is not None:
+            stored = layout.gate_by_gate(layer, stored, gate_order)
         return _listed(layer, framework).canonical(layer, stored, forget_bias)
     if framework == "torch" and isinstance(layer, DenseLayer):
         return layout.torch_linear({"weight": stored["kernel"], **({"bias": stored["bias"]} if layer.use_bias else {})})
+    if framework == "torch" and isinstance(layer, CONVOLUTIONS):
+        return layout.torch_convolution(stored, groups)
+    if isinstance(layer, CONVOLUTIONS) and groups != 1:
+        return {**stored, "kernel": layout.ungrouped(stored["kernel"], groups)}
+    if isinstance(layer, PReluLayer) and stored["alpha"].shape == (1,):
+        return {"alpha": np.broadcast_to(stored["alpha"], shapes["alpha"])}
     return stored
+
+
+def _stacked(layer: Layer, framework: Layout) -> tuple[str, ...]:
+    if not isinstance(layer, RecurrentLayer) or framework != "torch" or type(layer) in torch_records.RECORDS:
+        raise LayoutError("gate_order is of cells that no framework has, in the layout torch; the others have their framework's")
+    return torch_records.stacked(layer)
 
 
 def _listed(layer: RecurrentLayer, framework: Layout) -> Listed:

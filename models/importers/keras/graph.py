@@ -7,17 +7,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, NoReturn, Protocol
+from typing import Any, Final, NoReturn, Protocol
 
 import numpy.typing as npt
 
+from cellserve.models.description.shapes import infer_shapes
+from cellserve.models.description.tensor_shape import TensorShape
 from cellserve.models.errors import ImportRefused
 from cellserve.models.importers.keras.configuration.era import Era
 from cellserve.models.importers.keras.configuration.legacy import modernised
 from cellserve.models.importers.keras.configuration.options import Config, TrainingNotes, check_options
 from cellserve.models.importers.keras.files.names import Fork
 from cellserve.models.importers.keras.mask_logic import EVERYTHING, MaskLogic
-from cellserve.models.spec import InputSpec, LayerSpec
+from cellserve.models.spec import InputSpec, LayerSpec, ModelSpec
 
 Array = npt.NDArray[Any]
 Convert = Callable[[Sequence[Array]], dict[str, Array]]
@@ -37,7 +39,7 @@ class KerasLayer:
     """One layer as its file describes it. `spec_name`: its name in our graph (each further use of a shared layer has its own).
 
     `around_frozen`: whether a layer around it is not trained.
-    `given_masks`: whether Keras hands the mask of its input to it.
+    `in_steps`: whether it runs within each step of a sequence. `given_masks`: whether Keras hands the mask of its input to it.
     """
 
     class_name: str
@@ -46,6 +48,7 @@ class KerasLayer:
     spec_name: str
     given_masks: bool = True
     around_frozen: bool = False
+    in_steps: bool = False
 
     @property
     def frozen(self) -> bool:
@@ -53,8 +56,24 @@ class KerasLayer:
 
 
 @dataclass(frozen=True, slots=True)
+class Within:
+    """The model that layers are in: what stands before their names in the file and in our graph; "" for the whole.
+
+    `in_steps`: whether it runs within each step of a sequence.
+    """
+
+    name: str
+    spec_name: str
+    frozen: bool
+    in_steps: bool = False
+
+
+TOP: Final = Within("", "", False)
+
+
+@dataclass(frozen=True, slots=True)
 class Place:
-    """Where the arrays of one part of a Keras layer are, for every kind of store.
+    """Where the arrays of one part of a Keras layer are, for every kind of store. `keras_layer`: "model/lstm" in a model inside.
 
     `part`: where in the layer a .keras archive files them: ("forward_layer", "cell"). `forks`: how their names tell them from
     those of the layer's other parts. `offset`: how many arrays of it come before them, should there be no names.
@@ -71,7 +90,8 @@ class Place:
 class Claim:
     """`layer` takes the `count` arrays at `place`.
 
-    `convert`: what makes canonical ones of them where they are not as Keras 2 stores them; it raises LayoutError.
+    `convert`: what makes canonical ones of them where they are not as Keras 2 stores them; it raises LayoutError. A count of 0:
+    arrays that are none of the file's.
     """
 
     layer: LayerSpec
@@ -106,6 +126,8 @@ class Graph:
     store: ArrayStore
     notes: TrainingNotes
     projections: Mapping[str, Array] = field(default_factory=dict)  # of JZS layers, which old weight files lack
+    lambdas: Mapping[str, str | Mapping[str, Any]] = field(default_factory=dict)  # what a person says of Lambda layers
+    met_lambdas: set[str] = field(default_factory=set)
     names: Collection[str] = ()  # of the file's layers
     inputs: list[InputSpec] = field(default_factory=list)
     layers: list[LayerSpec] = field(default_factory=list)
@@ -144,6 +166,20 @@ class Graph:
     def check(self, keras: KerasLayer, *used: str) -> None:
         """Refuses an option that is set, is none of `used`, and that nobody here knows."""
         check_options(keras.class_name, keras.name, keras.config, used, self.notes)
+
+    def shape(self, tensor: Tensor) -> TensorShape:
+        """As far as the layers so far tell. Raises InvalidSpec: they do not fit together."""
+        so_far = (
+            ModelSpec(inputs=tuple(self.inputs), layers=tuple(self.layers), outputs=(tensor.reference,)) if self.layers else None
+        )
+        if so_far is not None:
+            return infer_shapes(so_far)[tensor.reference]
+        entry = next(entry for entry in self.inputs if entry.name == tensor.reference)
+        return TensorShape(tensor.sequence, () if entry.width is None else (entry.width,), entry.time_steps)
+
+    def made(self, keras: KerasLayer, layer: LayerSpec, arrays: Callable[[], dict[str, Array]]) -> None:
+        """Arrays that the configuration itself says, or that are computed of it; `arrays` raises LayoutError."""
+        self.claims.append(Claim(layer, Place(keras.name), 0, convert=lambda stored: arrays()))
 
     def only(self, keras: KerasLayer, inputs: Sequence[Tensor]) -> Tensor:
         if len(inputs) != 1:

@@ -28,7 +28,7 @@ from cellserve.models.importers.keras.layers.weights import collect
 from cellserve.models.importers.precision import declared
 from cellserve.models.spec import ModelSpec
 
-FIELDS: Final = frozenset({"keras_version", "keras_backend", "projections"})
+FIELDS: Final = frozenset({"keras_version", "keras_backend", "lambdas", "projections"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +61,11 @@ def import_keras(
     readings = []
     for one in versions or ("",):
         era = Era.of(one, backend or description.keras_backend, str(path))
-        spec, claims, notes = translate(form, era, store, str(keeper), {**(projections or {}), **given})
+        spec, claims, notes = translate(
+            form, era, store, str(keeper), {**(projections or {}), **given}, description.lambdas or {}
+        )
         arrays = collect(claims, store, str(path))
+        claims = [claim for claim in claims if claim.count]
         store.require_all_used(claims)
         readings.append(_Reading(era, spec, arrays, (*notes, *_misplaced(store, claims, era))))
     chosen = _agreed(readings, str(path))

@@ -7,6 +7,7 @@ length. A graph that gives states back, and is no such network, is called as it 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Final
 
 from cellserve.models.description.described import obstacle_of
 from cellserve.models.errors import ImportRefused
@@ -15,8 +16,13 @@ from cellserve.models.importers.imported import Imported
 from cellserve.models.importers.onnx.importing import FIELDS as LAYERS
 from cellserve.models.importers.onnx.importing import load_onnx
 from cellserve.models.importers.onnx.steps.importing import FIELDS, SHARED, load_step_model
-from cellserve.models.importers.onnx.steps.reading import read_step_file
-from cellserve.models.importers.onnx.steps.roles import has_states
+from cellserve.models.importers.onnx.steps.reading import StepFile, read_step_file
+from cellserve.models.importers.onnx.steps.roles import has_states, may_have_states
+
+UNTOLD: Final = (
+    "If the graph gives states back, it can be served as a step model: say which outputs are the next values of which inputs in "
+    "a --description, `states: {input: output}`"
+)
 
 
 def load_graph(path: Path, description: Description) -> Imported:
@@ -28,25 +34,50 @@ def load_graph(path: Path, description: Description) -> Imported:
     if description.model_fields_set & FIELDS:
         description.refuse_all_but(FIELDS | SHARED, str(path), "an ONNX graph that is called as it is")
         return load_step_model(path, description)
-    if description.dequantize:
-        return load_onnx(path, description)
     try:
         translated = load_onnx(path, description)
     except ImportRefused as refused:
-        if not _gives_states_back(path, description):
-            raise
-        try:
-            return load_step_model(path, description)
-        except ImportRefused as error:
-            what = f"{error.what}. It is no network of known layers either: {refused.what}"
-            raise ImportRefused(error.source, what, layer=error.layer or refused.layer, option=error.option) from error
-    if obstacle_of(translated.spec) is not None and _gives_states_back(path, description):
+        if description.dequantize:
+            return _carried(path, description, refused, hint=False)
+        file = _step_file(path)
+        if file is not None and has_states(file, description):
+            return _as_step_model(path, description, refused)
+        return _carried(path, description, refused, hint=file is not None and may_have_states(file))
+    if not description.dequantize and obstacle_of(translated.spec) is not None and _gives_states_back(path, description):
         return load_step_model(path, description)
     return translated
 
 
-def _gives_states_back(path: Path, description: Description) -> bool:
+def _as_step_model(path: Path, description: Description, refused: ImportRefused) -> Imported:
     try:
-        return has_states(read_step_file(path), description)
+        return load_step_model(path, description)
+    except ImportRefused as error:
+        what = f"{error.what}. It is no network of known layers either: {refused.what}"
+        raise ImportRefused(error.source, what, layer=error.layer or refused.layer, option=error.option) from error
+
+
+def _carried(path: Path, description: Description, refused: ImportRefused, *, hint: bool) -> Imported:
+    """With the parts that no layer does as they are."""
+    try:
+        return load_onnx(path, description, carry=True)
+    except ImportRefused as error:
+        what = refused.what
+        if error.what != what:
+            place = f"{error.layer}: " if error.layer else ""
+            what = f"{what.rstrip('.')}. Nor can what is no layer be carried: {place}{error.what}"
+        if hint:
+            what = f"{what.rstrip('.')}. {UNTOLD}"
+        raise ImportRefused(refused.source, what, layer=refused.layer, option=refused.option) from refused
+
+
+def _gives_states_back(path: Path, description: Description) -> bool:
+    file = _step_file(path)
+    return file is not None and has_states(file, description)
+
+
+def _step_file(path: Path) -> StepFile | None:
+    """None: it cannot be called as it is."""
+    try:
+        return read_step_file(path)
     except ImportRefused:
-        return False
+        return None

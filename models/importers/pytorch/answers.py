@@ -28,12 +28,32 @@ from cellserve.models.spec import ModelSpec
 
 Array = npt.NDArray[Any]
 FUNCTIONS: Final[Mapping[str, Callable[[Tensor], Tensor]]] = {
-    "linear": lambda x: x,
-    "relu": torch.relu,
-    "tanh": torch.tanh,
-    "sigmoid": torch.sigmoid,
-    "softmax": lambda x: torch.softmax(x, -1),
-}
+    "linear": nn.Identity(),
+    "tanh": nn.Tanh(),
+    "sigmoid": nn.Sigmoid(),
+    "hard_sigmoid_relu6": nn.Hardsigmoid(),
+    "relu": nn.ReLU(),
+    "relu6": nn.ReLU6(),
+    "leaky_relu": nn.LeakyReLU(),
+    "elu": nn.ELU(),
+    "selu": nn.SELU(),
+    "celu": nn.CELU(),
+    "softmax": nn.Softmax(-1),
+    "log_softmax": nn.LogSoftmax(-1),
+    "softplus": nn.Softplus(),
+    "softsign": nn.Softsign(),
+    "exponential": torch.exp,
+    "gelu": nn.GELU(),
+    "gelu_tanh": nn.GELU("tanh"),
+    "silu": nn.SiLU(),
+    "mish": nn.Mish(),
+    "log_sigmoid": nn.LogSigmoid(),
+    "hard_tanh": nn.Hardtanh(),
+    "hard_silu": nn.Hardswish(),
+    "tanh_shrink": nn.Tanhshrink(),
+    "soft_shrink": nn.Softshrink(),
+    "hard_shrink": nn.Hardshrink(),
+}  # of a head; those that torch does not have are not torch's to answer
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,10 @@ RECURRENT_NAME: Final = re.compile(r"(weight_ih|weight_hh|bias_ih|bias_hh|weight
 GATES: Final = {kind: len(record.order) for kind, record in BY_KIND.items()}
 
 
+class UnknownModule(ImportRefused):
+    """A module whose place in the network a person has to say."""
+
+
 @dataclass(frozen=True, slots=True)
 class Linear:
     """A matrix, perhaps with a bias; without one it may as well be the table of an nn.Embedding."""
@@ -83,17 +87,34 @@ def _module(name: str, own: dict[str, npt.NDArray[Any]], source: str) -> Module:
     if all(RECURRENT_NAME.fullmatch(array) for array in own):
         return _recurrent(name, own, source)
     shown = name or "(top)"
-    cell = {"weight_ih", "weight_hh"} <= set(own)
     if set(own) <= {"weight", "bias"} and "weight" in own and own["weight"].ndim == 2:
         return Linear(name, own)
-    what = "a single cell (nn.LSTMCell, nn.GRUCell, nn.RNNCell), whose loop is the program's own" if cell else "none of those"
-    raise ImportRefused(
+    if transitions := sorted(array for array in own if "transitions" in array):
+        raise ImportRefused(
+            source,
+            f"this is a CRF ({', '.join(transitions)}), which chooses labels for a whole sequence behind the network. "
+            f"The network's answers, its emissions, are served with `ignore: [{f'{name}.*' if name else ', '.join(own)}]` in a "
+            "--description; decode them where they are read",
+            layer=shown,
+        )
+    raise UnknownModule(
         source,
-        f"nn.LSTM, nn.GRU, nn.RNN, nn.Embedding and nn.Linear are supported; this module ({', '.join(sorted(own))}) is {what}. "
-        "Modules that the recurrent model does not use can be left out by naming the others with `order` in a --description, "
-        "single arrays by naming them in its `ignore`",
+        f"this module ({', '.join(sorted(own))}) is {_what(own)}, and a state dict does not say how such a one is wired; a "
+        "--description with `layers` does, and `cellserve inspect` proposes one that fits the shapes, to be edited. Modules that "
+        "the recurrent model does not use can be left out by naming the others with `order`, single arrays by `ignore`",
         layer=shown,
     )
+
+
+def _what(own: Mapping[str, Any]) -> str:
+    """By its arrays, what it is beside the recurrent stacks, embeddings and matrices that are wired without being told."""
+    if {"weight_ih", "weight_hh"} <= set(own):
+        return "a single cell (nn.LSTMCell, nn.GRUCell, nn.RNNCell), whose loop is the program's own"
+    if "running_var" in own:
+        return "a batch normalization"
+    if "weight" in own and own["weight"].ndim > 2:
+        return f"a convolution over {own['weight'].ndim - 2} axes"
+    return "a normalization or a function" if set(own) <= {"weight", "bias"} else "none that is known here"
 
 
 def _recurrent(name: str, own: dict[str, npt.NDArray[Any]], source: str) -> RecurrentStack:

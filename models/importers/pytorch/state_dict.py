@@ -21,14 +21,16 @@ from cellserve.models.description.layers.stepwise import DenseLayer, EmbeddingLa
 from cellserve.models.errors import ImportRefused
 from cellserve.models.importers import layout
 from cellserve.models.importers.arrays.described_layers import from_layers
+from cellserve.models.importers.arrays.torch_defaults import unsaid
 from cellserve.models.importers.completeness import complete
 from cellserve.models.importers.description import Description
 from cellserve.models.importers.imported import ImportedModel, Source, file_digest
 from cellserve.models.importers.precision import deviation_note, foreign, largest_difference, sentence
-from cellserve.models.importers.pytorch.answers import TorchModel
-from cellserve.models.importers.pytorch.modules import Linear, RecurrentStack, modules
+from cellserve.models.importers.pytorch.answers import FUNCTIONS, TorchModel
+from cellserve.models.importers.pytorch.modules import Linear, RecurrentStack, UnknownModule, modules
 from cellserve.models.importers.pytorch.order import Arrangement, arrange
 from cellserve.models.importers.pytorch.parametrizations import plain
+from cellserve.models.importers.pytorch.proposal import proposal
 from cellserve.models.importers.pytorch.records import BY_KIND
 from cellserve.models.importers.pytorch.sharing import refuse_twins, tied
 from cellserve.models.importers.stored_arrays import StoredArrays
@@ -36,6 +38,7 @@ from cellserve.models.importers.unused import tell_unused
 from cellserve.models.importers.wiring import INPUT, Wiring
 from cellserve.models.spec import InputSpec, ModelSpec
 
+COUNTER: Final = "num_batches_tracked"  # of a batch normalization in training
 FIELDS: Final = frozenset({"head", "head_activations", "ignore", "nonlinearity", "order", "unit_length"})
 
 
@@ -51,10 +54,15 @@ def from_state_dict(path: Path, stored: StoredArrays, description: Description) 
     beside = tell_unused(stored.beside, source, "as the file keeps them apart from the state dict that is imported")
     notes = [*stored.notes, *beside, *computed]
     if description.layers is not None:
-        return from_layers(path, arrays, description, origin, notes, stored.precisions)
+        counted = {name: array for name, array in arrays.items() if name.rpartition(".")[2] != COUNTER}
+        return from_layers(path, counted, description, origin, notes, stored.precisions)
     description.refuse_all_but(FIELDS, source, "a PyTorch state dict")
     wiring = _Wiring(source, description, notes=notes)
-    found, left = modules(arrays, description.order, source)
+    try:
+        found, left = modules(arrays, description.order, source)
+    except UnknownModule as refused:
+        refused.proposal = proposal(arrays)
+        raise
     given = description.order is not None
     if not given:
         refuse_twins(stored.arrays, stored.same, source)
@@ -178,6 +186,13 @@ def _add_head(wiring: _Wiring, head: Sequence[Linear]) -> None:
             inputs=(wiring.current,),
             units=arrays["kernel"].shape[1],
             use_bias="bias" in arrays,
-            activation=Activation(name=function),
+            activation=_function(function, wiring.source),
         )
         wiring.add(layer, arrays)
+
+
+def _function(name: ActivationName, source: str) -> Activation:
+    """As torch means it."""
+    if name not in FUNCTIONS:
+        raise ImportRefused(source, f"torch has no {name}; it has {', '.join(FUNCTIONS)}", option="head_activations")
+    return Activation.model_validate({"name": name, **(unsaid("dense", {"activation": name}, source, "").get("activation", {}))})

@@ -20,7 +20,7 @@ from cellserve.models.errors import ImportRefused
 from cellserve.models.importers.limits import Allowance
 from cellserve.models.importers.tensorflow1.checkpoint_table import read_table
 from cellserve.models.importers.tensorflow1.crc32c import crc32c, unmasked
-from cellserve.models.importers.tensorflow1.protobuf_wire import Damaged, content, fields, number
+from cellserve.models.importers.tensorflow1.protobuf_wire import Damaged, content, fields, number, varint
 
 MAX_INDEX_BYTES: Final = 16 << 20  # some 100,000 tensors
 MAX_SHARDS: Final = 10_000
@@ -28,6 +28,9 @@ MAX_RANK: Final = 254  # TensorFlow's own limit
 MAX_READ_RANK: Final = 8
 HEADER_KEY: Final = b""
 OBJECT_GRAPH: Final = "_CHECKPOINTABLE_OBJECT_GRAPH"
+STRING: Final = 7
+CHECK_BYTES: Final = 4  # of the lengths of strings, before these
+FLOATS: Final = frozenset({1, 2, 14, 19})
 BFLOAT16: Final = 14
 DTYPES: Final = {1: "<f4", 2: "<f8", 3: "<i4", 9: "<i8", 19: "<f2", BFLOAT16: "<u2"}  # by tensorflow.DataType
 
@@ -93,6 +96,20 @@ class Checkpoint:
             raise self._refusal(name, "its checksum is wrong: the data file is damaged or of another save; copy it again")
         array = np.frombuffer(data, dtype=dtype).reshape(entry.shape)
         return (array.astype(np.uint32) << 16).view(np.float32) if entry.kind == BFLOAT16 else array
+
+    def text(self, name: str) -> bytes:
+        """The one string of a tensor that is one. Raises ImportRefused naming it; Damaged: it is not as strings are written."""
+        entry = self.entries[name]
+        if entry.kind != STRING or entry.shape or entry.size > MAX_INDEX_BYTES:
+            raise self._refusal(name, f"it is no string that is believable (DataType {entry.kind}, {entry.size:,} bytes)")
+        data = self._bytes(name, entry)
+        length, start = varint(data, 0)
+        check, text = data[start : start + CHECK_BYTES], data[start + CHECK_BYTES :]
+        if len(text) != length:
+            raise Damaged(f"{len(text)} bytes where {length} are promised")
+        if crc32c(length.to_bytes(4, "little") + check + text) != unmasked(entry.checksum):
+            raise self._refusal(name, "its checksum is wrong: the data file is damaged or of another save; copy it again")
+        return text
 
     def _bytes(self, name: str, entry: Entry) -> bytes:
         path = self._data_file(entry.shard)

@@ -63,11 +63,6 @@ def _in_folder(folder: Path) -> Path:
 
 def _of_saved_model(folder: Path) -> str:
     """What to do with a folder that holds a traced program, which is never run, and variables."""
-    if (folder / "keras_metadata.pb").is_file():
-        return (
-            "this is a SavedModel, a traced program, which is never run; Keras wrote its layers down beside it: load it with "
-            f"tf_keras.models.load_model({folder.name!r}) and save it again with .save('model.keras'), then import that file"
-        )
     weights = folder / "variables" / "variables"
     if index_file(weights).is_file() and not is_of_objects(Checkpoint.open(weights)):
         return "this is a SavedModel; its weights are the checkpoint variables/variables in it, name that"

@@ -27,7 +27,7 @@ def require_administrator(peer: str, networks: Sequence[Network] = ()) -> None:
         )
 
 
-def named(owner: str, called: str, peer: str) -> str:
+def named(owner: str | None, called: str, peer: str) -> str:
     """Who administers, as far as it is known: whose token it is, what the caller calls itself, from where it calls."""
     names = [name for name in (owner, _readable(called)) if name]
     return ", ".join((*names, f"a call from {unquote(peer)}"))

@@ -13,7 +13,7 @@ from typing import Any, Final, Protocol
 from cellserve.service.api.access.administration import require_administrator
 from cellserve.service.api.access.tokens import Grant, Role, Tokens
 from cellserve.service.api.call_context import Caller
-from cellserve.service.errors import AdministrationDenied, TokenInvalid, TokenMissing
+from cellserve.service.errors import AccessDenied, AdministrationDenied, TokenInvalid, TokenMissing
 from cellserve.service.networks import Network
 
 Guard = Callable[[Any], None]  # given the context of a call; raises AccessDenied
@@ -50,8 +50,8 @@ class Access(Protocol):
         """What looks at each call of `method`, its full name; None: nothing needs to."""
         ...
 
-    def owner(self, caller: Caller) -> str:
-        """Whose token a call carries, as the file of tokens says; empty where that is not known."""
+    def owner(self, caller: Caller) -> str | None:
+        """Whose token a call carries; empty: none that is known. None: there are no tokens here."""
         ...
 
 
@@ -64,8 +64,8 @@ class LocalAdministration:
     def guard(self, method: str) -> Guard | None:
         return self._require_administrator if method in ADMINISTRATION else None
 
-    def owner(self, caller: Caller) -> str:
-        return ""
+    def owner(self, caller: Caller) -> str | None:
+        return None
 
     def _require_administrator(self, context: Any) -> None:
         require_administrator(context.peer(), self._networks)
@@ -82,8 +82,11 @@ class TokenAccess:
             return None
         return self._require_admin if method in ADMINISTRATION else self._require_any
 
-    def owner(self, caller: Caller) -> str:
-        return self._grant(caller).owner
+    def owner(self, caller: Caller) -> str | None:
+        try:
+            return self._grant(caller).owner
+        except AccessDenied:
+            return ""
 
     def _require_any(self, context: Any) -> None:
         self._role(context)

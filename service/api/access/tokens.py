@@ -38,10 +38,10 @@ class Role(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """What the holder of one token may do. owner: the note behind the token, whose it is."""
+    """What the holder of one token may do. owner: the note behind the token, whose it is; else the role."""
 
     role: Role
-    owner: str = ""
+    owner: str
 
 
 class Tokens:
@@ -83,7 +83,7 @@ def read_tokens(path: Path) -> Tokens:
         sha256, role = _entry(words, f"{where}, line {number}")
         if sha256 in grants:
             raise UnusableFile(f"{where}, line {number}: this token is in the file already; keep one of the lines")
-        grants[sha256] = Grant(role, words[2].strip() if len(words) > 2 else "")
+        grants[sha256] = Grant(role, words[2].strip() if len(words) > 2 else role.value)
     if not grants:
         raise UnusableFile(f"{where}: holds no token, so that nobody could call; write one a line: {_EXAMPLE}")
     return Tokens(grants)

@@ -47,8 +47,9 @@ def _check(
     version: LoadedVersion,
     signature: Signature,
 ) -> CheckedRequest:
-    checked = dense.check(request, signature, door.limits, ends_seconds) if asked is NO_PARAMETERS else None
-    return checked or check_any(request, asked, ends_seconds, version.implementations, signature, door.limits)
+    limits = door.limits_of(version.key.model)
+    checked = dense.check(request, signature, limits, ends_seconds) if asked is NO_PARAMETERS else None
+    return checked or check_any(request, asked, ends_seconds, version.implementations, signature, limits)
 
 
 def check_any(

@@ -26,7 +26,8 @@ def datatypes(signature: Signature, name: str) -> tuple[str, ...]:
     """The element types that the input `name` may have, the usual one first. Raises InvalidInput: there is no such input."""
     for given in signature.inputs:
         if given.name == name:
-            return INTEGERS if given.kind == "ids" else FLOATS
+            integers = INTEGERS if given.width is None else (*INTEGERS, *FLOATS)
+            return integers if given.kind == "ids" else FLOATS
     if name == LENGTHS or any(given.lengths_name == name for given in signature.inputs):
         return INTEGERS
     if name == MASK:
@@ -136,7 +137,7 @@ def _checked(given: InputSignature, lengths: Array, batch: int, time: int) -> Ar
 def _column(given: InputSignature, array: Array, batch: int, time: int, valid: Array | None) -> Array:
     field = field_of(given.name)
     if given.kind == "ids":
-        checks.require_shape(given, array, field, (batch, time))
+        checks.require_shape(given, array, field, (batch, time, *given.wide))
         return checks.ids(given, array, valid, field)
     if given.kind == "vector":
         checks.require_shape(given, array, field, (batch, given.width))

@@ -8,6 +8,7 @@ import json
 from collections.abc import AsyncIterator, Iterable, Mapping
 from typing import Final, Protocol
 
+from cellserve.service.api.calls import administers
 from cellserve.service.api.door import Publishing
 from cellserve.service.errors import InvalidInput, NotOffered
 from cellserve.service.pb import open_inference_pb2 as pb
@@ -59,6 +60,7 @@ async def load(
     Raises InvalidInput, NotOffered, UnknownModel, VersionFailed, and what publishing raises.
     """
     _require_only_repository(request.repository_name)
+    administers(request.model_name[:128])
     files = _files(request.parameters)
     _require_bare_config(request.parameters, with_files=bool(files))
     if files:
@@ -71,6 +73,7 @@ async def load(
 async def unload(request: pb.RepositoryModelUnloadRequest, administration: Administration) -> pb.RepositoryModelUnloadResponse:
     """Holds until a load or a restart; requests under way finish. Raises InvalidInput, UnknownModel."""
     _require_only_repository(request.repository_name)
+    administers(request.model_name[:128])
     await administration.unload(request.model_name)
     return pb.RepositoryModelUnloadResponse()
 

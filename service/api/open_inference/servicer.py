@@ -101,7 +101,9 @@ class OpenInferenceServicer(GRPCInferenceServiceServicer):
             version = lease.version
             sequences = self._door.versions.model_settings(request.name).sequence_batching and version.causal
             idle_seconds = self._door.sessions.idle_seconds(request.name) if sequences else None
-            return model_config.describe(version, self._door.signatures.of(version), self._door.limits.rows, idle_seconds)
+            return model_config.describe(
+                version, self._door.signatures.of(version), self._door.limits_of(request.name).rows, idle_seconds
+            )
 
     async def ModelStatistics(self, request: pb.ModelStatisticsRequest, context: Any) -> pb.ModelStatisticsResponse:
         keys = statistics.live_versions(self._door.versions.index(), request.name, request.version)

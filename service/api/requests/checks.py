@@ -102,8 +102,12 @@ def finite(name: str, values: Array, valid: Array | None, field: str) -> Array:
 
 
 def ids(given: InputSignature, values: Array, valid: Array | None, field: str) -> NDArray[np.int64]:
-    """`values` [rows, steps] (or [steps]) as int64, each 0..vocabulary-1."""
+    """`values` [rows, steps] (or [steps]), each perhaps several, as int64, each 0..vocabulary-1."""
     vocabulary = given.vocabulary
+    if valid is not None and values.ndim > valid.ndim:
+        valid = np.broadcast_to(valid[..., np.newaxis], values.shape)
+    if values.dtype.kind == "f":
+        values = _whole(given, values, valid, field)
     numbers = values.astype(np.int64, copy=False)
     if vocabulary is None or not numbers.size or (numbers.min() >= 0 and numbers.max() < vocabulary):
         return numbers
@@ -117,6 +121,21 @@ def ids(given: InputSignature, values: Array, valid: Array | None, field: str) -
             field=field,
         )
     return np.where(bad, np.int64(0), numbers)
+
+
+def _whole(given: InputSignature, values: Array, valid: Array | None, field: str) -> NDArray[np.int64]:
+    """Of whole numbers in floating point; what counts nowhere becomes -1, which is no id."""
+    with np.errstate(invalid="ignore"):
+        bad = ~np.isfinite(values) | (values != np.floor(values))
+        whole: NDArray[np.int64] = np.where(bad, -1, np.clip(values, -1, 2**53)).astype(np.int64)
+    counted = bad if valid is None else bad & valid
+    if counted.any():
+        place = np.unravel_index(int(np.argmax(counted)), counted.shape)
+        raise InvalidInput(
+            f"{given.name!r} holds {values[place]} at {[int(index) for index in place]} where an id, a whole number, is expected",
+            field=field,
+        )
+    return whole
 
 
 def states(signature: Signature, given: dict[str, tuple[str, Array]], rows: int) -> NDArray[np.float32] | None:

@@ -31,7 +31,8 @@ ANY: Final = -1  # a dimension of any size
 
 @dataclass(frozen=True, slots=True)
 class InputSignature:
-    """features: [batch, time, width] float32; ids: [batch, time] integers in 0..vocabulary-1; vector: [batch, width] float32.
+    """features: [batch, time, width] float32; ids: [batch, time] integers in 0..vocabulary-1, or [batch, time, width], for which
+    whole numbers in float32 will do; vector: [batch, width] float32.
 
     time_steps: that every row must have; None: any number. fewest_steps: that a row may have. multiple_of: that a row's must be.
     source: number of the first input
@@ -52,7 +53,12 @@ class InputSignature:
     @property
     def rank(self) -> int:
         """Dimensions, with the batch."""
-        return 3 if self.kind == "features" else 2
+        return 2 if self.kind == "vector" or self.width is None else 3
+
+    @property
+    def wide(self) -> tuple[int, ...]:
+        """The features of each step, or of a vector; () for one id."""
+        return () if self.width is None else (self.width,)
 
     @property
     def shape(self) -> tuple[int, ...]:

@@ -106,6 +106,7 @@ def _show_reply(version: VersionDescription) -> pb.ShowReply:
         created_unix_seconds=manifest.created.timestamp(),
         tags=manifest.tags,
         parameters=parameters_of(spec).total(),
+        labels=version.settings.labels,
         published_by=version.published_by,
         alias_history=[
             pb.AliasMove(
@@ -115,6 +116,7 @@ def _show_reply(version: VersionDescription) -> pb.ShowReply:
                 after=move.after or 0,
                 by=move.by,
                 found=move.found,
+                split=move.split,
             )
             for move in version.alias_moves[-_MOST_MOVES:]
         ],

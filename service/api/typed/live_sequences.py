@@ -99,9 +99,10 @@ class LiveSequences:
             if request.more_inputs or request.HasField("mask"):
                 raise InvalidInput("there are no inputs, but what belongs to them", field="inputs")
             return FeedRequest(CheckedFeed((), implementation=implementation))
-        rows = ragged.rows(signature, _batch(request, signature), self._door.limits)
+        limits = self._door.limits_of(version.key.model)
+        rows = ragged.rows(signature, _batch(request, signature), limits)
         wanted = WantedOutputs.of(signature, (), request.return_state)
-        outputs.require_reply_fits(signature, wanted, rows, self._door.limits)
+        outputs.require_reply_fits(signature, wanted, rows, limits)
         options = RunOptions(implementation, wanted.want_state, ends_seconds, request.priority)
         return FeedRequest.of_one_row(CheckedRequest(rows, options, wanted), "inputs")
 

@@ -38,7 +38,9 @@ class RaggedBatch:
 
 def datatypes(given: InputSignature) -> tuple[str, ...]:
     """The element types that an input may have, the usual one first."""
-    return INTEGERS if given.kind == "ids" else FLOATS
+    if given.kind == "ids":
+        return INTEGERS if given.width is None else (*INTEGERS, *FLOATS)
+    return FLOATS
 
 
 def require_input_count(signature: Signature, count: int) -> None:
@@ -143,7 +145,7 @@ def _rows_of(
         checks.require_shape(given, array, field, (count, given.width))
         return list(checks.finite(given.name, array, None, field))
     if given.kind == "ids":
-        checks.require_shape(given, array, field, (total,), ", the sum of the lengths")
+        checks.require_shape(given, array, field, (total, *given.wide), ", the sum of the lengths")
         column: Array = checks.ids(given, array, mask, field)
     else:
         checks.require_shape(given, array, field, (total, given.width), ", the sum of the lengths and the features")

@@ -7,6 +7,7 @@ from contextlib import aclosing
 from typing import Any, Final
 
 from cellserve.service.api.call_context import Caller
+from cellserve.service.api.calls import administers
 from cellserve.service.api.door import Publishing, Versions
 from cellserve.service.api.typed import publishing
 from cellserve.service.api.typed.change_log import ChangeLog
@@ -36,6 +37,7 @@ class ModelRegistryServicer(RegistryServicer):
         return show_reply(await self._versions.describe(request.model, request.version), manifest=request.manifest)
 
     async def SetAlias(self, request: pb.SetAliasRequest, context: Any) -> pb.SetAliasReply:
+        administers(f"{request.model[:_LONGEST_NAME]}@{request.alias[:_LONGEST_NAME]} to {request.version}")
         by = self._named(context, "")
         previous = await self._versions.set_alias(request.model, request.alias, request.version, by)
         description = await self._versions.describe(request.model, request.alias)
@@ -43,6 +45,7 @@ class ModelRegistryServicer(RegistryServicer):
 
     async def Publish(self, requests: AsyncIterator[pb.PublishRequest], context: Any) -> pb.PublishReply:
         begin = await publishing.first(requests)
+        administers(begin.model[:_LONGEST_NAME])
         by = self._named(context, begin.publisher)
         made = await self._publishing.publish(publishing.declaration(begin, by), publishing.parts(requests))
         if isinstance(made, Unfinished):
@@ -55,14 +58,17 @@ class ModelRegistryServicer(RegistryServicer):
 
     async def Delete(self, request: pb.DeleteRequest, context: Any) -> pb.DeleteReply:
         reference = publishing.reference(request.model, request.version, request.alias)
+        administers(str(reference))
         await self._versions.remove(reference, self._named(context, ""))
         return pb.DeleteReply()
 
     async def Load(self, request: pb.LoadRequest, context: Any) -> pb.LoadReply:
+        administers(request.model[:_LONGEST_NAME])
         await self._versions.load(request.model)
         return pb.LoadReply(versions=[status_message(status) for status in self._listed(request.model)])
 
     async def Unload(self, request: pb.UnloadRequest, context: Any) -> pb.UnloadReply:
+        administers(request.model[:_LONGEST_NAME])
         await self._versions.unload(request.model)
         return pb.UnloadReply()
 

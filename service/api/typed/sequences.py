@@ -92,9 +92,10 @@ class TypedSequencesServicer(SequencesServicer):
     def _check(
         self, request: pb.RunRequest, ends_seconds: float | None, version: LoadedVersion, signature: Signature
     ) -> CheckedRequest:
-        rows = ragged.rows(signature, _batch(request, signature), self._door.limits)
+        limits = self._door.limits_of(version.key.model)
+        rows = ragged.rows(signature, _batch(request, signature), limits)
         wanted = WantedOutputs.of(signature, (), request.return_state)
-        outputs.require_reply_fits(signature, wanted, rows, self._door.limits)
+        outputs.require_reply_fits(signature, wanted, rows, limits)
         implementation = choose(request.implementation, version.implementations, "implementation")
         return CheckedRequest(rows, RunOptions(implementation, wanted.want_state, ends_seconds, request.priority), wanted)
 

@@ -26,6 +26,7 @@ from cellserve.service.cli.recipes import FILE, recipe
 from cellserve.service.cli.server_options import Server, asks_a_server
 from cellserve.service.errors import VersionRefused
 from cellserve.service.registry.manifest import Manifest, check_alias_name, check_model_name
+from cellserve.service.registry.repository.pruning import apply_retention, retention_words
 from cellserve.service.registry.repository.repository import Repository
 
 if TYPE_CHECKING:
@@ -103,6 +104,9 @@ def import_models(
         for remark in manifest.notes:
             note(f"{manifest.key}: {remark}")
         note(f"{manifest.key}: {_checked(manifest, source, expected=expect is not None)}")
+        if publish is _publish_in:
+            for version in apply_retention(store, manifest.model):
+                note(retention_words(manifest.model, version))
     if as_json:
         print_json([_as_data(manifest, alias) for manifest in published])
     raise typer.Exit(worst)

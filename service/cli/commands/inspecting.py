@@ -23,12 +23,21 @@ def inspect(
 ) -> None:
     """Show framework, layers, parameters, passes and implementations of a file, and what importing it would assume.
 
+    Of a state dict whose modules need a description, one that fits their shapes is printed, ready to be edited (exit code 2).
+
     cellserve inspect digits.keras
+    cellserve inspect model.pt > description.yaml
     """
+    from cellserve.models.errors import ImportRefused
     from cellserve.models.importers.isolated import load_isolated
     from cellserve.models.served import served
 
-    imported = load_isolated(file, architecture=architecture, description=description, dequantize=dequantize)
+    try:
+        imported = load_isolated(file, architecture=architecture, description=description, dequantize=dequantize)
+    except ImportRefused as refused:
+        if refused.proposal:
+            typer.echo(refused.proposal, nl=False)
+        raise
     network = describing.as_data(imported.spec)
     implementations = {
         label: refusal or "can run it" for label, refusal in served(imported.spec, imported.weights).implementations.items()

@@ -5,10 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import dataclass
 
-import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.text import Text
@@ -17,69 +15,14 @@ from cellserve.service.cli.output import print_json
 from cellserve.service.cli.server_options import Server
 from cellserve.service.client import AsyncClient, InputTensor, RetryPolicy
 from cellserve.service.errors import AdministrationDenied, InvalidInput
-from cellserve.service.loadgen import lengths as length_distributions
 from cellserve.service.loadgen import load_test
 from cellserve.service.loadgen.drivers import Asking
+from cellserve.service.loadgen.inputs import Inputs
 from cellserve.service.loadgen.load_test import Plan, Report
 from cellserve.service.loadgen.rendering import as_data, as_text
-from cellserve.service.loadgen.samples import Sample, from_file, random_features, random_ids
+from cellserve.service.loadgen.samples import Sample
 
-_RANDOM_SAMPLES = 64
 _NO_RETRIES = RetryPolicy(attempts=1)  # a refusal is a result here
-
-
-@dataclass(frozen=True, slots=True)
-class Inputs:
-    """What to ask: one of features, vocabulary and file, or none: what the model takes. count None: 64 random, or all of a file.
-
-    time_steps: that a sequence must have, whatever `lengths` says; None: any number.
-    """
-
-    lengths: str
-    features: int | None = None
-    vocabulary: int | None = None
-    file: Path | None = None
-    count: int | None = None
-    time_steps: int | None = None
-
-    @property
-    def told(self) -> bool:
-        """Raises InvalidInput: they contradict each other."""
-        missing = [self.features, self.vocabulary, self.file].count(None)
-        if missing < 2:
-            raise InvalidInput(
-                "what to ask? Give one of --features N (random inputs), --vocabulary N (random ids), --input FILE.npz, or none "
-                "of them: what the model takes is asked of the server"
-            )
-        return missing == 2
-
-    def of_model(self, model: str, inputs: Sequence[InputTensor]) -> Inputs:
-        """Random ones, as the model takes them. Raises InvalidInput: none can be drawn."""
-        if len(inputs) > 1 or inputs[0].kind == "vector":
-            taken = ", ".join(f"{one.name} ({one.kind})" for one in inputs)
-            raise InvalidInput(f"a load test sends one sequence a row, and {model} takes {taken}")
-        (one,) = inputs
-        if one.kind == "ids" and one.vocabulary is None:
-            raise InvalidInput(f"{model} takes ids, and its file did not say of how many; give --vocabulary N")
-        return replace(
-            self,
-            features=one.width if one.kind == "features" else None,
-            vocabulary=one.vocabulary if one.kind == "ids" else None,
-            time_steps=one.time_steps,
-        )
-
-    def samples(self, seed: int) -> list[Sample]:
-        """Of what was told. Raises InvalidInput."""
-        rng = np.random.default_rng(seed)
-        try:
-            if self.file is not None:
-                return from_file(self.file, self.count)
-            lengths = length_distributions.parse(self.lengths if self.time_steps is None else f"fixed:{self.time_steps}")
-        except ValueError as error:
-            raise InvalidInput(str(error)) from error
-        if self.features is not None:
-            return random_features(rng, lengths, self.count or _RANDOM_SAMPLES, self.features)
-        return random_ids(rng, lengths, self.count or _RANDOM_SAMPLES, self.vocabulary or 1)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,8 @@ that of a server (--url)."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import json
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Final
 
@@ -20,6 +21,8 @@ from cellserve.service.errors import InvalidInput
 from cellserve.service.registry.calibration import machine
 from cellserve.service.registry.calibration.cache import CalibrationCache
 from cellserve.service.registry.manifest import STABLE, Manifest, ModelRef, check_alias_name
+from cellserve.service.registry.model_settings import SETTINGS_FILE, ModelSettings
+from cellserve.service.registry.policy.split import Weights, split_words
 from cellserve.service.registry.repository.alias_history import AliasMove, Trail
 from cellserve.service.registry.repository.model_on_disk import read_model
 from cellserve.service.registry.repository.repository import Repository
@@ -30,6 +33,17 @@ Ref = Annotated[
     str, typer.Argument(metavar="REF", help="name, name/3 or name@alias.", show_default=False, autocompletion=references)
 ]
 Version = Annotated[str | None, typer.Argument(metavar="VERSION", help="In place of name/3: name 3.", show_default=False)]
+
+
+def parse_share(text: str) -> float:
+    """`10%` or `0.1`. Raises BadParameter."""
+    try:
+        share = float(text[:-1]) / 100 if text.endswith("%") else float(text)
+    except ValueError:
+        share = 0.0
+    if not 0 < share <= 1:
+        raise typer.BadParameter(f"{text!r} is no share: write a percentage, as in 10%, or a number up to 1, as in 0.1")
+    return share
 
 
 @asks_a_server(None, "Ask this running server instead, host:port or grpcs://host:port.")
@@ -57,6 +71,7 @@ def show(
     if as_json:
         chosen: dict[str, Any] = {"choices": {one.device: dict(one.choices) for one in measured}, "aliases": aliases}
         chosen["alias_history"] = [move.model_dump(mode="json", by_alias=True) for move in shown.trail.moves]
+        chosen["settings"] = shown.settings.model_dump(mode="json", exclude_defaults=True)
         chosen["published_by"] = shown.published_by
         print_json(manifest.model_dump(mode="json", exclude={"golden", "spec"}) | chosen | network)
         return
@@ -66,6 +81,7 @@ def show(
         ("what", "value"),
         [
             ("aliases", ", ".join(aliases) or "none"),
+            *((f"{alias} is split", split_words(split)) for alias, split in shown.splits.items() if key.version in split),
             ("created", f"{manifest.created:%Y-%m-%d %H:%M:%S} UTC"),
             *([("published by", shown.published_by)] if shown.published_by else []),
             ("source", f"{source.file} ({source.framework} {source.version}".rstrip() + ")"),
@@ -76,6 +92,7 @@ def show(
             ("computed in", network["passes"]),
             ("checked against", describing.agreement(parity.framework) or "nothing that the framework answered itself"),
             *((f"tag {name}", value) for name, value in manifest.tags.items()),
+            *((f"label {name}", value) for name, value in shown.settings.labels.items()),
             *(("note", remark) for remark in manifest.notes),
             *(("problem", problem) for problem in shown.problems),
         ],
@@ -87,6 +104,7 @@ def show(
     }
     describing.print_implementations(agreed | dict(parity.refused))
     describing.print_choices({one.device: one.choices for one in measured})
+    print_settings(key.model, shown.settings)
     print_moves(key.model, shown.trail)
 
 
@@ -99,6 +117,10 @@ def promote(
     ],
     version: Version = None,
     alias: Annotated[str, typer.Option("--alias", help="The alias to move; requests without a version go to `stable`.")] = STABLE,
+    share: Annotated[
+        float | None,
+        typer.Option("--share", metavar="SHARE", parser=parse_share, help="Give it only this share of the requests: 10% or 0.1."),
+    ] = None,
     repository: RepositoryOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -108,23 +130,27 @@ def promote(
 
         cellserve promote digits 3 --alias stable
         cellserve promote digits/3
+        cellserve promote digits 4 --share 10%
         cellserve promote digits 3 --url localhost:8001
     """
     check_alias_name(alias)
     reference = reference_of(ref, version)
     if reference.version is None and reference.alias is None:
         raise InvalidInput(f"which version of {reference.model}? Give its number, as in: cellserve promote {reference.model} 3")
+    split: Weights = {}
     if server is not None and server.instead_of(repository):
+        if share is not None:
+            raise InvalidInput("a share is given where the repository is: run this on the server's machine, without --url")
         with server.client() as client:
             number = reference.version or client.show(str(reference)).status.version
             client.promote(reference.model, number, alias)
         key = VersionKey(reference.model, number)
     else:
-        key = _promoted(open_repository(repository), reference, alias)
+        key, split = _promoted(open_repository(repository), reference, alias, share)
     if as_json:
-        print_json({"model": key.model, "alias": alias, "version": key.version})
+        print_json({"model": key.model, "alias": alias, "version": key.version} | ({"split": split} if split else {}))
     else:
-        typer.echo(f"{key.model}@{alias} is {key}")
+        typer.echo(f"{key.model}@{alias} is split: {split_words(split)}" if split else f"{key.model}@{alias} is {key}")
 
 
 @asks_a_server(None, "Have this running server do it, host:port or grpcs://host:port.")
@@ -169,14 +195,17 @@ def _remove_from(server: Server, reference: ModelRef, *, yes: bool) -> None:
         client.remove(str(reference))
 
 
-def _promoted(store: Repository, reference: ModelRef, alias: str) -> VersionKey:
+def _promoted(store: Repository, reference: ModelRef, alias: str, share: float | None) -> tuple[VersionKey, Weights]:
+    """The version, and how the alias is split; without a split, empty."""
     from cellserve.service.registry import verifying
 
     key = store.resolve(reference)
     for label, reason in verifying.require_servable(store, key).items():
         note(f"{key} will not offer implementation {label} on a machine like this one: {reason}")
-    store.set_alias(key.model, alias, key.version)
-    return key
+    if share is None or share == 1:
+        store.set_alias(key.model, alias, key.version)
+        return key, {}
+    return key, store.split_alias(key.model, alias, key.version, share)
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,6 +217,8 @@ class Shown:
     trail: Trail
     problems: tuple[str, ...]
     published_by: str
+    settings: ModelSettings
+    splits: Mapping[str, Weights]
 
 
 def _shown_in(store: Repository, reference: ModelRef) -> Shown:
@@ -196,7 +227,15 @@ def _shown_in(store: Repository, reference: ModelRef) -> Shown:
     problems = (*model.problems, *filter(None, [model.failing.get(key.version)]))
     publication = store.publication(key)
     by = "" if publication is None else publication.by
-    return Shown(store.manifest(key.model, key.version), model.aliases_of(key.version), model.trail, problems, by)
+    return Shown(
+        store.manifest(key.model, key.version),
+        tuple(model.aliases_of(key.version)),
+        model.trail,
+        problems,
+        by,
+        model.settings,
+        model.splits,
+    )
 
 
 def _shown_by(server: Server, reference: ModelRef) -> Shown:
@@ -205,11 +244,14 @@ def _shown_by(server: Server, reference: ModelRef) -> Shown:
         status = described.status
         manifest = Manifest.model_validate_json(client.manifest(f"{status.model}/{status.version}"))
     moves = tuple(
-        AliasMove(when=move.when, alias=move.alias, before=move.before, after=move.after, by=move.by, found=move.found)
+        AliasMove(
+            when=move.when, alias=move.alias, before=move.before, after=move.after, by=move.by, found=move.found, split=move.split
+        )
         for move in described.alias_history
     )
     problems = tuple(filter(None, [status.reason]))
-    return Shown(manifest, status.aliases, Trail(moves), problems, described.published_by)
+    settings = ModelSettings(labels=described.labels)
+    return Shown(manifest, status.aliases, Trail(moves), problems, described.published_by, settings, {})
 
 
 def reference_of(ref: str, version: str | None) -> ModelRef:
@@ -223,18 +265,30 @@ def reference_of(ref: str, version: str | None) -> ModelRef:
     return ModelRef.parse(f"{ref}{separator}{version}")
 
 
+def print_settings(model: str, settings: ModelSettings) -> None:
+    """What model.yaml says that is not the default; labels are told with the version."""
+    said = settings.model_dump(mode="json", exclude_defaults=True, exclude={"labels"})
+    if said:
+        rows = [(name, json.dumps(value).strip('"')) for name, value in said.items()]
+        print_table(f"Settings of {model}, from {SETTINGS_FILE}", ("setting", "value"), rows)
+
+
 def print_moves(model: str, trail: Trail) -> None:
     """The last ones of a model's aliases; --json tells all."""
     if not trail.moves:
         return
     earlier = f", the last {_SHOWN_MOVES} of {len(trail.moves)}" if len(trail.moves) > _SHOWN_MOVES else ""
     rows = [
-        (f"{move.when:%Y-%m-%d %H:%M:%S} UTC", move.alias, move.before or "", move.after or "", move.told_by)
+        (f"{move.when:%Y-%m-%d %H:%M:%S} UTC", move.alias, move.before or "", _moved_to(move), move.told_by)
         for move in trail.moves[-_SHOWN_MOVES:]
     ]
     print_table(f"Moves of the aliases of {model}{earlier}", ("when", "alias", "#from", "#to", "by"), rows)
     if trail.unreadable:
         note(f"{trail.unreadable} lines of the history of aliases cannot be read")
+
+
+def _moved_to(move: AliasMove) -> str:
+    return split_words(move.split) if move.split else str(move.after or "")
 
 
 def _named(reference: ModelRef, versions: Iterable[int]) -> str:

@@ -1,4 +1,5 @@
-"""Gives each version that becomes READY the choice of implementation that was measured for it: from the cache, or by measuring.
+"""Gives each version that becomes READY its choice of implementation: what the settings name, and under `auto` what was measured
+for it, from the cache or by measuring. Settings that change while it runs are followed.
 
 Serving waits for none of it: until then the network's own default answers. One version at a time is measured, in a thread.
 Knows no networks and no wire.
@@ -11,7 +12,8 @@ import logging
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Protocol
 
-from cellserve.models.measuring.traffic import TrafficKind
+from cellserve.models.measuring.traffic import TRAFFIC_KINDS, TrafficKind
+from cellserve.service.config import Settings
 from cellserve.service.engine.facts import VersionKey
 from cellserve.service.errors import ServiceError
 from cellserve.service.registry.calibration.cache import CalibrationCache
@@ -35,31 +37,46 @@ class Chooser(Protocol):
 
 
 class Calibrations:
-    """on_choice: told, on the event loop, what a version chooses by from now on."""
+    """settings_for: a model as it is now. on_choice: told, on the event loop, what a version chooses by from now on."""
 
     def __init__(
         self,
         repository: Repository,
         engine: Chooser,
         cache: CalibrationCache,
-        device: str,  # of the setting
+        settings_for: Callable[[str], Settings],
         on_choice: Callable[[VersionKey, Choices], None],
     ) -> None:
         self._repository = repository
         self._engine = engine
         self._cache = cache
-        self._device = device
+        self._settings_for = settings_for
         self._on_choice = on_choice
         self._one_at_a_time = asyncio.Lock()
         self._tasks: dict[VersionKey, asyncio.Task[None]] = {}
+        self._wished: dict[VersionKey, str] = {}
 
     def on_change(self, status: VersionStatus) -> None:
-        """A subscriber of the catalog's: starts when a version has become READY, forgets it when it is gone."""
+        """A subscriber of the catalog's: starts when a version has become READY, forgets it when it is gone.
+
+        What the settings name is what the version was loaded with.
+        """
         key = VersionKey(status.model, status.version)
-        if status.state is VersionState.READY and key not in self._tasks:
-            self._tasks[key] = asyncio.get_running_loop().create_task(self._settle(key))
+        if status.state is VersionState.READY and key not in self._wished:
+            self._wished[key] = self._settings_for(key.model).implementation
+            if self._wished[key] == "auto":
+                self._begin(key, "auto")
         elif status.state in (VersionState.UNLOADED, VersionState.FAILED):
             self._tasks.pop(key, None)
+            self._wished.pop(key, None)
+
+    def follow(self) -> None:
+        """The settings of models may have changed."""
+        for key, wished in list(self._wished.items()):
+            named = self._settings_for(key.model).implementation
+            if named != wished:
+                self._wished[key] = named
+                self._begin(key, named)
 
     async def settled(self) -> None:
         """Returns when every version that is READY now has its choice."""
@@ -72,12 +89,19 @@ class Calibrations:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _settle(self, key: VersionKey) -> None:
+    def _begin(self, key: VersionKey, wished: str) -> None:
+        self._tasks[key] = asyncio.get_running_loop().create_task(self._settle(key, wished))
+
+    async def _settle(self, key: VersionKey, wished: str) -> None:
         try:
             async with self._one_at_a_time:
-                choices = await asyncio.to_thread(self._measured, key)
+                if wished == "auto":
+                    choices = await asyncio.to_thread(self._measured, key)
+                else:
+                    choices = dict.fromkeys(TRAFFIC_KINDS, wished)
+                    await asyncio.to_thread(self._engine.choose, key, choices)
         except ServiceError as error:
-            log.debug("%s is not calibrated: %s", key, error)
+            log.log(logging.DEBUG if wished == "auto" else logging.WARNING, "%s goes on as it is: %s", key, error)
         except Exception:
             log.exception("%s could not be calibrated; its own default answers", key)
         else:
@@ -89,7 +113,7 @@ class Calibrations:
         from cellserve.models.devices import describe_device, resolve_device
 
         manifest = self._repository.manifest(key.model, key.version)
-        device = describe_device(resolve_device(self._device))
+        device = describe_device(resolve_device(self._settings_for(key.model).device))
         kept = self._cache.read(manifest, device)
         if kept is not None:
             try:

@@ -23,6 +23,7 @@ from cellserve.service.errors import RepositoryError, RepositoryFull, ServiceErr
 from cellserve.service.registry import verifying
 from cellserve.service.registry.manifest import ModelRef
 from cellserve.service.registry.publishing import package
+from cellserve.service.registry.repository.pruning import apply_retention, retention_words
 from cellserve.service.registry.repository.publications import Publication
 from cellserve.service.registry.repository.repository import Repository
 
@@ -35,8 +36,9 @@ def publish(job: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     folder = Path(job["folder"])
     imported = package.read(folder)
     publication = Publication(publication_id=job["publication_id"], by=job["by"], when=datetime.now(UTC).replace(microsecond=0))
+    repository = Repository(Path(job["root"]))
     try:
-        manifest = Repository(Path(job["root"])).publish(
+        manifest = repository.publish(
             job["model"],
             imported,
             tags=package.tags(folder) | job["tags"],
@@ -45,7 +47,8 @@ def publish(job: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
         )
     except ModelError as error:
         raise VersionRefused(str(error)) from error
-    yield {"version": manifest.version, "notes": manifest.notes}
+    removed = [retention_words(manifest.model, version) for version in apply_retention(repository, manifest.model)]
+    yield {"version": manifest.version, "notes": [*manifest.notes, *removed]}
 
 
 def verify(job: Mapping[str, Any]) -> Iterator[dict[str, Any]]:

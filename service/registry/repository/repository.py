@@ -33,9 +33,10 @@ from cellserve.service.registry.manifest import (
     check_model_name,
 )
 from cellserve.service.registry.model_settings import ModelSettings
+from cellserve.service.registry.policy.split import Weights, main_version, with_share
 from cellserve.service.registry.repository import layout, leftovers, placing, publications, served
 from cellserve.service.registry.repository.alias_history import Trail
-from cellserve.service.registry.repository.aliases import Aliases
+from cellserve.service.registry.repository.aliases import Aliases, AliasTable
 from cellserve.service.registry.repository.publications import Publication
 from cellserve.service.registry.repository.publish_gate import PublishGate, parity_gate, with_answers
 from cellserve.service.registry.repository.served import Served
@@ -90,6 +91,10 @@ class Repository:
     def aliases(self, model: str) -> dict[str, int]:
         """Alias → version. Raises UnknownModel, RepositoryError (aliases.json is damaged, or gone)."""
         return self._aliases(model).read()
+
+    def alias_table(self, model: str) -> AliasTable:
+        """As `aliases`, with how they are split."""
+        return self._aliases(model).table()
 
     def alias_trail(self, model: str, known: Trail | None = None) -> Trail:
         """How the aliases moved. known: given back where nothing was added since. Raises UnknownModel."""
@@ -227,7 +232,35 @@ class Repository:
         book = self._aliases(model)
         with _disk_trouble(f"the aliases of {model} cannot be changed"), disk.exclusive(self.root):
             self.manifest(model, version)
-            book.write(book.known() | {alias: version}, self._by if by is None else by)
+            known = book.known()
+            splits = {name: split for name, split in known.splits.items() if name != alias}
+            book.write(known.versions | {alias: version}, self._by if by is None else by, splits)
+
+    def split_alias(self, model: str, alias: str, version: int, share: float, by: str | None = None) -> Weights:
+        """Gives `version` a share of the requests to `alias`, the rest to the version that the alias means, in one step.
+
+        by: as in `set_alias`. Gives the shares. Raises InvalidInput (also: no such alias, nothing to share with), UnknownModel,
+        UnknownVersion, RepositoryError.
+        """
+        check_alias_name(alias)
+        book = self._aliases(model)
+        with _disk_trouble(f"the aliases of {model} cannot be changed"), disk.exclusive(self.root):
+            self.manifest(model, version)
+            known = book.known()
+            if alias not in known.versions:
+                raise InvalidInput(
+                    f"{model} has no alias {alias!r} to give a share of; promote a version to it first", field="alias"
+                )
+            shared_with = known.splits.get(alias, {known.versions[alias]: 1.0}).keys() - {version}
+            if len(shared_with) != 1:
+                raise InvalidInput(f"{model}@{alias} means version {version} alone: there is nothing to share", field="version")
+            try:
+                weights = with_share(version, share, min(shared_with))
+            except ValueError as error:
+                raise InvalidInput(f"{model}@{alias}: {error}", field="share") from error
+            aliases = known.versions | {alias: main_version(weights)}
+            book.write(aliases, self._by if by is None else by, known.splits | {alias: weights})
+        return weights
 
     def write_served(self, model: str, record: Served) -> None:
         """Raises UnknownModel, RepositoryError."""
@@ -273,7 +306,8 @@ class Repository:
 
     def _unused_version(self, model: str, version: int) -> Path:
         folder = self._version_folder(model, version)
-        pointing = [alias for alias, target in self.aliases(model).items() if target == version]
+        versions, splits = self.alias_table(model)
+        pointing = [alias for alias, target in versions.items() if version in (target, *splits.get(alias, ()))]
         if pointing:
             raise RepositoryError(
                 f"{model}/{version} is in use by the alias {', '.join(map(repr, pointing))}: promote another version first, "

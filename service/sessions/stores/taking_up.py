@@ -94,7 +94,7 @@ class TakingUp:
                 self._live.tombstones.put(session.key, _ENDINGS[record.kind])
             await self._know_version(session.key.model, record, copy)
         elif found.seconds is not None and found.seconds <= 0:
-            limit = self._settings.max_age_seconds
+            limit = self._live.max_age_seconds(session.key.model)
             old = limit and record.created_seconds + limit <= self._wall_clock()
             self._live.tombstones.put(session.key, Ending.AGE if old else Ending.IDLE)
         else:

@@ -106,7 +106,7 @@ class Writing:
         if record.kind is not Kind.LIVE:
             return _ENDED_SECONDS
         idle = self._live.idle_seconds(model) or None
-        limit = self._settings.max_age_seconds
+        limit = self._live.max_age_seconds(model)
         if not limit:
             return idle
         left = max(0.0, record.created_seconds + limit - self._wall_clock())

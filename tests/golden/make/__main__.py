@@ -16,6 +16,7 @@ SCRIPTS = {
     "k3": ("keras3.py", "keras"),
     "pt": ("torch_modules.py", None),
     "onnx": ("torch_onnx.py", None),
+    "tfk": ("keras2.py", "tf-keras"),
 }  # by the beginning of a case: its script, its environment
 
 

@@ -31,7 +31,65 @@ def cropping():
     return keras.Model(x, [steps, layers.LSTM(3)(steps)]), numbers(ROWS, STEPS, WIDTH), ""
 
 
-MODELS = {"k3_cropping": cropping, "k3_normalizations": normalizations}
+def nested():
+    """Models inside a model: Sequential in Sequential, and a functional one that is called twice."""
+    inner = keras.Sequential([keras.Input((None, WIDTH)), layers.Bidirectional(layers.LSTM(4, return_sequences=True))])
+    outer = keras.Sequential([keras.Input((None, WIDTH)), inner, layers.GRU(3, return_sequences=True)])
+    entry = keras.Input((None, 3))
+    twice = keras.Model(entry, layers.LSTM(4)(entry))
+    x = keras.Input((None, WIDTH))
+    steps = outer(x)
+    return keras.Model(x, layers.Subtract()([twice(steps), twice(x)])), numbers(ROWS, STEPS, WIDTH), ""
+
+
+def axes():
+    """Reshape, Permute, slices and bare operations."""
+    x = keras.Input((STEPS, WIDTH))
+    steps = layers.Rescaling(0.5, offset=[1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0])(
+        layers.Permute((2, 1))(layers.GRU(4, return_sequences=True)(x))[:, 1:]
+    )
+    steps = layers.Normalization(mean=[0.5] * STEPS, variance=[2.0] * STEPS)(layers.Dense(STEPS)(steps))
+    deep = layers.Dense(2)(layers.Reshape((-1, STEPS, 1))(steps))
+    steps = keras.ops.gelu(1.0 - layers.Reshape((-1, 2 * STEPS))(layers.Permute((1, 3, 2))(deep)))
+    laid = layers.Reshape((2, 3))(layers.LSTM(6)(steps))
+    outputs = {"b": layers.LSTM(3)(laid), "a": steps[:, 0] * 2.0}
+    return keras.Model(x, outputs), numbers(ROWS, STEPS, WIDTH), ""
+
+
+def within():
+    """A recurrence within each step, around it what else a model within steps may have; attention of each kind over the steps."""
+    entry = keras.Input((4, 3))
+    inner = layers.Bidirectional(layers.LSTM(3, return_sequences=True))(layers.Dense(2, activation="tanh")(entry))
+    inner = layers.Concatenate()([layers.GRU(2)(inner), layers.Flatten()(layers.Permute((2, 1))(inner))])
+    x = keras.Input((None, 4, 3))
+    steps = layers.TimeDistributed(keras.Model(entry, inner))(x)
+    pooled = layers.TimeDistributed(layers.SimpleRNN(3))(x)
+    looked = [
+        layers.Attention(use_scale=True)([steps, steps]),
+        layers.Attention(use_scale=True, score_mode="concat")([pooled, pooled, pooled]),
+        layers.AdditiveAttention()([pooled, steps[:, :, :], pooled]),
+    ]
+    return keras.Model(x, layers.LSTM(4)(layers.Concatenate()(looked))), numbers(ROWS, STEPS, 4, 3), ""
+
+
+def planes():
+    """Convolution and pooling over time and bands before the recurrence."""
+    x = keras.Input((None, 8, 1))
+    steps = layers.Conv2D(4, 3, padding="same", activation="relu")(x)
+    steps = layers.MaxPooling2D((1, 2))(layers.BatchNormalization()(steps))
+    steps = layers.Conv2D(4, (2, 3), strides=(1, 2), groups=2)(steps)
+    steps = layers.AveragePooling2D((2, 1), strides=1)(steps)
+    return keras.Model(x, layers.GRU(3)(layers.Reshape((-1, 4))(steps))), numbers(ROWS, STEPS, 8, 1), ""
+
+
+MODELS = {
+    "k3_axes": axes,
+    "k3_planes": planes,
+    "k3_within": within,
+    "k3_cropping": cropping,
+    "k3_nested": nested,
+    "k3_normalizations": normalizations,
+}
 
 
 def make(case):
@@ -39,12 +97,15 @@ def make(case):
     model, x, notes = MODELS[case]()
     random = np.random.default_rng(sum(map(ord, case)))
     for weight in model.weights:
-        weight.assign(random.normal(scale=0.5, size=weight.shape).astype(np.float32))
+        drawn = random.normal(scale=0.5, size=weight.shape).astype(np.float32)
+        weight.assign(np.abs(drawn) + 0.5 if "variance" in weight.path else drawn)
     model.save(FOLDER / f"{case}.keras")
     outputs = model.predict(x, verbose=0)
+    outputs = [outputs[name] for name in sorted(outputs)] if isinstance(outputs, dict) else outputs
     outputs = outputs if isinstance(outputs, list) else [outputs]
     facts = {"framework": "keras", "version": keras.__version__, "backend": keras.backend.backend(), "notes": notes}
-    write(case, {"keras": f"{case}.keras"}, [x], outputs, **facts)
+    served = x if x.ndim < 4 else x.reshape(*x.shape[:2], -1)  # several axes of features as one
+    write(case, {"keras": f"{case}.keras"}, [served], outputs, **facts)
 
 
 if __name__ == "__main__":

@@ -43,6 +43,13 @@ def sources(spec: ModelSpec) -> dict[str, int]:
     return {name: step_count.source for name, step_count in input_step_counts(spec).items()}
 
 
+def test_a_sequence_and_what_it_looks_at_have_lengths_of_their_own() -> None:
+    looking = {"kind": "attention", "name": "look", "inputs": ["a", "b"]}
+    spec = network(looking, gru("end", "look", return_sequences=False), *ENDS)
+    assert sources(spec) == {"a": 1, "b": 2, "c": 3}
+    assert required_steps(spec) == (None,) * 4
+
+
 def test_sequences_that_only_meet_as_vectors_have_lengths_of_their_own() -> None:
     assert sources(APART) == {"a": 1, "b": 2, "c": 3}
     assert sources(DECODING) == {"a": 1, "b": 2, "c": 3}

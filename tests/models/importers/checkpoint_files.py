@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from cellserve.models.importers.tensorflow1.checkpoint import OBJECT_GRAPH
 from cellserve.models.importers.tensorflow1.crc32c import crc32c
 
 MAGIC = (0xDB4775248B80FB57).to_bytes(8, "little")
@@ -60,6 +61,38 @@ def field(number: int, value: int | bytes) -> bytes:
     return varint(number << 3 | 2) + varint(len(value)) + value
 
 
+def text(value: bytes) -> bytes:
+    """A tensor of one string, as a bundle has it: its length, what checks that, and itself."""
+    return varint(len(value)) + masked(len(value).to_bytes(4, "little")) + value
+
+
+def text_entry(value: bytes, offset: int) -> bytes:
+    length = len(value).to_bytes(4, "little")
+    checksum = masked(length + masked(length) + value)
+    return field(1, 7) + field(2, b"") + field(4, offset) + field(5, len(text(value))) + varint(6 << 3 | 5) + checksum
+
+
+def object_graph(keys: Mapping[str, object]) -> bytes:
+    """A TrackableObjectGraph in which the names in each key lead to its value, under that key or the one that is given."""
+    nodes: list[tuple[dict[str, int], str]] = [({}, "")]
+    for path, given in keys.items():
+        place, key = 0, given if isinstance(given, str) else path
+        for name in path.partition("/.ATTRIBUTES")[0].split("/"):
+            if name not in nodes[place][0]:
+                nodes[place][0][name] = len(nodes)
+                nodes.append(({}, ""))
+            place = nodes[place][0][name]
+        nodes[place] = (nodes[place][0], key)
+    return b"".join(
+        field(
+            1,
+            b"".join(field(1, field(1, child) + field(2, name.encode())) for name, child in children.items())
+            + (field(2, field(3, key.encode())) if key else b""),
+        )
+        for children, key in nodes
+    )
+
+
 def entry(array: np.ndarray, shard: int, offset: int) -> bytes:
     """A BundleEntryProto."""
     shape = b"".join(field(2, field(1, size)) for size in array.shape)
@@ -67,13 +100,23 @@ def entry(array: np.ndarray, shard: int, offset: int) -> bytes:
     return field(1, KINDS[array.dtype.name]) + field(2, shape) + place + varint(6 << 3 | 5) + masked(array.tobytes())
 
 
-def write_checkpoint(prefix: Path, variables: Mapping[str, np.ndarray], *, shards: int = 1, compression: int = 0) -> Path:
-    """Every variable goes to the next shard in turn."""
+def write_objects(prefix: Path, variables: Mapping[str, np.ndarray]) -> Path:
+    """A checkpoint of TensorFlow 2: with its graph of objects."""
+    return write_checkpoint(prefix, variables, graph=object_graph(variables))
+
+
+def write_checkpoint(
+    prefix: Path, variables: Mapping[str, np.ndarray], *, shards: int = 1, compression: int = 0, graph: bytes | None = None
+) -> Path:
+    """Every variable goes to the next shard in turn; `graph`, which is a string, to the first."""
     entries, data = {b"": field(1, shards) + field(3, field(1, 1))}, [b""] * shards
     for place, name in enumerate(sorted(variables)):
         shard, array = place % shards, np.asarray(variables[name], order="C")
         entries[name.encode()] = entry(array, shard, len(data[shard]))
         data[shard] += array.tobytes()
+    if graph is not None:
+        entries = dict(sorted({**entries, OBJECT_GRAPH.encode(): text_entry(graph, len(data[0]))}.items()))
+        data[0] += text(graph)
     prefix.with_name(f"{prefix.name}.index").write_bytes(table(entries, compression=compression))
     for shard, content in enumerate(data):
         prefix.with_name(f"{prefix.name}.data-{shard:05d}-of-{shards:05d}").write_bytes(content)

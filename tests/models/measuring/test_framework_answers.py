@@ -7,8 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from cellserve.models.description.layers.cells import SimpleRnnLayer
+from cellserve.models.description.layers.merge import MergeLayer
 from cellserve.models.measuring.framework_answers import TIME_MAJOR, AnswersDoNotFit, FrameworkAnswers
-from cellserve.models.spec import ModelSpec
+from cellserve.models.spec import InputSpec, ModelSpec
 
 LSTM: dict[str, Any] = {"kind": "lstm", "name": "lstm", "inputs": ["x"], "units": 4}
 FEATURES = ModelSpec.model_validate({"inputs": [{"name": "x", "width": 3}], "layers": [LSTM], "outputs": ["lstm"]})
@@ -74,3 +76,19 @@ def test_time_may_be_the_first_axis_where_that_fits() -> None:
 def test_what_cannot_be_an_input_or_an_answer(spec: ModelSpec, given: FrameworkAnswers, said: str) -> None:
     with pytest.raises(AnswersDoNotFit, match=rf"expect\.npz: .*{said}|expect\.npz: {said}"):
         given.readings(spec)
+
+
+def test_inputs_may_have_lengths_of_their_own() -> None:
+    """An encoder's and a decoder's; those that are joined step by step must be equal."""
+    inputs = (InputSpec(name="x", width=3), InputSpec(name="z", width=2))
+    encoder, decoder = (SimpleRnnLayer(name=name, inputs=(name[0],), units=2) for name in ("x_rnn", "z_rnn"))
+    apart = ModelSpec(inputs=inputs, layers=(encoder, decoder), outputs=("x_rnn", "z_rnn"))
+    given = answers(np.ones((2, 5, 3)), np.ones((2, 4, 2)), outputs=(np.zeros((2, 2), np.float32),) * 2)
+    assert given.readings(apart)[0].lengths == ((5, 4), (5, 4))
+    joined = ModelSpec(inputs=inputs, layers=(MergeLayer(name="m", inputs=("x", "z"), mode="concat"),), outputs=("m",))
+    with pytest.raises(AnswersDoNotFit, match="not of one number of time steps"):
+        answers(np.ones((2, 5, 3)), np.ones((2, 4, 2)), outputs=(np.zeros((2, 5, 5), np.float32),)).readings(joined)
+
+
+def test_several_axes_of_features_are_read_as_one() -> None:
+    assert answers(np.ones((2, 5, 3, 1))).readings(FEATURES)[0].inputs[0].shape == (2, 5, 3)

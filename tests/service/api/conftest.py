@@ -56,7 +56,7 @@ class FakeCatalog:
         self.failure: Exception | None = None  # what acquire raises
         self.settings = ModelSettings()  # of every model
 
-    async def acquire(self, model: str, version: str = "") -> Lease:
+    async def acquire(self, model: str, version: str = "", split_key: Callable[[], str] = str) -> Lease:
         if self.failure is not None:
             raise self.failure
         numbers = [key.version for key in self.versions if key.model == model]

@@ -67,6 +67,22 @@ def test_chunks_keep_to_the_join_latency_and_grow_when_nobody_comes() -> None:
     assert max(recent) <= 0.0022
 
 
+def test_chunks_grow_where_everybody_is_there_for_long() -> None:
+    driven = costly(1e-4, max_batch_rows=4)
+
+    def longest_seconds(in_flight: int) -> float:
+        for _ in range(2000):
+            while driven.lane.waiting_timesteps < 400 * (in_flight - 1):
+                driven.clock.advance(1e-5)
+                driven.engine.submit(work(steps(400)))
+                driven.engine.workers[0].obey_commands(wait=False)
+            driven.iterate()
+        return max(fact.seconds for fact in driven.observer.iterations[-50:])
+
+    assert longest_seconds(4) <= 0.0041
+    assert 0.006 < longest_seconds(20) <= 0.0101
+
+
 def test_a_stalled_iteration_does_not_wreck_the_next_chunks() -> None:
     clock = FakeClock()
     stall = iter([0.0] * 20 + [3.0] + [0.0] * 10_000)

@@ -10,8 +10,9 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 
 from cellserve.service.api.facts import CONNECTION_ENDS, ConnectionFact, RequestFact, RpcMethod
 from cellserve.service.engine.facts import IterationFact, SequenceFact, VersionKey
-from cellserve.service.metrics.books import PREDICTED, RATIO, ROWS, SECONDS, STEPS, Books
+from cellserve.service.metrics.books import Books
 from cellserve.service.metrics.facts import Fact, LoopFact, RpcEnd, SessionChange, SessionStep
+from cellserve.service.metrics.families import ITERATION, PART_SECONDS, PREDICTED, RATIO, ROWS, SECONDS, STEPS
 from cellserve.service.metrics.statistics import Statistics
 from cellserve.service.sessions.observer import EVENTS
 
@@ -52,7 +53,9 @@ class OneByOne:
         self._run_histograms = {
             name: self._histogram(name, buckets, RUN)
             for name, buckets in (
-                *((f"{phase}_duration_seconds", SECONDS) for phase in ("request", "queue", "compute", "iteration")),
+                ("request_duration_seconds", SECONDS),
+                *((f"{phase}_duration_seconds", PART_SECONDS) for phase in ("queue", "compute")),
+                ("iteration_duration_seconds", ITERATION),
                 ("prediction_ratio", PREDICTED),
                 *(("iteration_rows", ROWS), ("iteration_steps", STEPS), ("iteration_padding_ratio", RATIO)),
             )
@@ -64,14 +67,15 @@ class OneByOne:
         self._ends = self._counter("cellserve_connections_ended", ("cause",))
         for end in CONNECTION_ENDS:
             self._ends.labels(end)
-        self._lag = self._histogram("event_loop_lag_seconds", SECONDS, ())
+        self._lag: Histogram | None = None  # which the client would show at zero
         self._requests = self._counter("cellserve_requests", (*RUN, "code"))
         self._sequences = self._counter("cellserve_sequence_ended", (*RUN, "reason"))
         self._rejected = self._counter("cellserve_rejected", ("reason",))
-        self._steps = self._histogram("session_step_duration_seconds", SECONDS, RUN[:2])
+        self._steps = self._histogram("session_step_duration_seconds", PART_SECONDS, RUN[:2])
         self._events = self._counter("cellserve_session_events", (*RUN[:2], "event"))
         self._started = self._counter("grpc_server_started", RPC)
         self._handled = self._counter("grpc_server_handled", (*RPC, "grpc_code"))
+        self._open_calls = Gauge("cellserve_open_calls", "?", RPC, registry=self.registry)
         self._handling = Histogram("grpc_server_handling_seconds", "?", RPC, buckets=SECONDS, registry=self.registry)
 
     def tell(self, fact: Fact) -> None:
@@ -85,8 +89,7 @@ class OneByOne:
             case SequenceFact(version, implementation, reason):
                 run = self._run(version, implementation)
                 self._sequences.labels(*run, reason).inc()
-                if reason == "done":
-                    self._goodput.labels(*run).inc(fact.steps)
+                self._goodput.labels(*run).inc(fact.steps if reason == "done" else 0)
                 if fact.prediction_ratio is not None:
                     self._run_histograms["prediction_ratio"].labels(*run).observe(fact.prediction_ratio)
             case ConnectionFact(number, end):
@@ -94,16 +97,18 @@ class OneByOne:
                 if end is not None:
                     self._ends.labels(end).inc()
             case LoopFact(lag):
+                self._lag = self._lag or self._histogram("event_loop_lag_seconds", SECONDS, ())
                 self._lag.observe(lag)
             case RequestFact():
                 self._tell_request(fact)
             case RpcMethod():
                 self._started.labels(*fact).inc()
-                self._handling.labels(*fact)
+                self._open_calls.labels(*fact).inc()
             case RpcEnd(method, code, spent):
                 name = {"OK": "OK", "INVALID_ARGUMENT": "InvalidArgument", "CANCELLED": "Cancelled"}[code]
                 self._handled.labels(*method, name).inc()
                 self._handling.labels(*method).observe(spent)
+                self._open_calls.labels(*method).dec()
             case SessionChange(version, event):
                 self._events.labels(*(version or ("", "")), event).inc()
             case SessionStep(version, spent):
@@ -124,11 +129,7 @@ class OneByOne:
                 self._run_histograms[f"{phase}_duration_seconds"].labels(*run).observe(spent)
 
     def _run(self, version: VersionKey | None, implementation: str) -> tuple[object, ...]:
-        """The labels, all of whose series are there from the first fact on."""
-        labels = (*(version or ("", "")), implementation)
-        for family in (*self._run_histograms.values(), self._timesteps, self._goodput, self._cancelled):
-            family.labels(*labels)
-        return labels
+        return (*(version or ("", "")), implementation)
 
     def _counter(self, name: str, labels: Sequence[str]) -> Counter:
         return Counter(name, "?", labels, registry=self.registry)

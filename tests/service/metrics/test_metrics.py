@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import gc
 import http.client
 import urllib.request
 from collections.abc import Callable
 from threading import Thread
 
 import pytest
+from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from cellserve.service.api.facts import RequestFact, RpcMethod, TurnedAway
 from cellserve.service.engine.facts import IterationFact, LaneFact, SequenceFact, VersionKey
-from cellserve.service.metrics.books import SECONDS
+from cellserve.service.metrics.families import GC_PAUSES, GROUPS, SECONDS
 from cellserve.service.metrics.metrics import Metrics
 from cellserve.service.metrics.series import grpc_code
 from cellserve.service.registry.status import AliasStatus, VersionState, VersionStatus
@@ -63,7 +65,7 @@ def test_a_refused_request_is_counted_by_code_and_reason_and_has_no_latency(metr
     assert value(metrics, "cellserve_requests_total", model="", version="", implementation="", code="NOT_FOUND") == 1
     assert value(metrics, "cellserve_rejected_total", reason="INVALID_INPUT") == 1
     assert value(metrics, "cellserve_rejected_total", reason="MODEL_UNKNOWN") == 1
-    assert value(metrics, "cellserve_request_duration_seconds_count", **labels) == 0
+    assert value(metrics, "cellserve_request_duration_seconds_count", **labels) is None
 
 
 def test_a_cancelled_request_is_no_refusal(metrics: Metrics) -> None:
@@ -87,7 +89,7 @@ def test_series_exist_at_zero_from_the_load_on_and_vanish_with_the_version(metri
     metrics.on_loaded(KEY, 0.2)
     for implementation in ("fused", "2"):
         labels = RUN | {"implementation": implementation}
-        assert value(metrics, "cellserve_request_duration_seconds_count", **labels) == 0
+        assert value(metrics, "cellserve_request_duration_seconds_count", **labels) is None  # nothing to show of zeros
         assert value(metrics, "cellserve_requests_total", **labels, code="OK") == 0
     assert value(metrics, "cellserve_model_load_duration_seconds_count", model="digits", version="3") == 1
     metrics.on_state(KEY, VersionState.UNLOADED)
@@ -180,13 +182,15 @@ def test_unloading_leaves_other_versions_alone(metrics: Metrics) -> None:
 
 
 def test_the_present_is_asked_for_at_each_scrape(metrics: Metrics) -> None:
-    lanes = [LaneFact(KEY, waiting_timesteps=70, active_sequences=2, rows_free=6, rows_used=2)]
+    lanes = [LaneFact(KEY, 70, active_sequences=2, rows_free=6, rows_used=2, weights_bytes=400, states_bytes=320)]
     metrics.watch(lambda: lanes, lambda: [VersionStatus("digits", 3, VersionState.READY)])
     version = {"model": "digits", "version": "3"}
     assert value(metrics, "cellserve_waiting_timesteps", **version) == 70
     assert value(metrics, "cellserve_active_sequences", **version) == 2
     assert value(metrics, "cellserve_state_rows", **version, state="free") == 6
     assert value(metrics, "cellserve_state_rows", **version, state="used") == 2
+    assert value(metrics, "cellserve_version_weights_bytes", **version) == 400
+    assert value(metrics, "cellserve_version_states_bytes", **version) == 320
     assert value(metrics, "cellserve_model_state", **version, state="READY") == 1
     assert value(metrics, "cellserve_model_state", **version, state="FAILED") == 0
     lanes.clear()
@@ -194,7 +198,7 @@ def test_the_present_is_asked_for_at_each_scrape(metrics: Metrics) -> None:
 
 
 def test_live_sequences_are_counted_and_timed_until_their_version_goes(metrics: Metrics) -> None:
-    metrics.watch(list, list, lambda: [SessionCount(KEY, 1, 2, 3)])
+    metrics.watch(list, list, lambda: [SessionCount(KEY, 1, 2, 3, 96)])
     labels = {"model": "digits", "version": "3"}
     metrics.on_session_event(KEY, "started")
     metrics.on_session_event(KEY, "started")
@@ -202,6 +206,7 @@ def test_live_sequences_are_counted_and_timed_until_their_version_goes(metrics: 
     metrics.on_session_event(None, "lost")
     metrics.on_session_step(KEY, 0.002)
     assert [value(metrics, "cellserve_sessions", **labels, state=state) for state in ("active", "idle", "parked")] == [1, 2, 3]
+    assert value(metrics, "cellserve_session_states_bytes", **labels) == 96
     assert value(metrics, "cellserve_session_events_total", **labels, event="started") == 2
     assert value(metrics, "cellserve_session_events_total", **labels, event="expired") == 1
     assert value(metrics, "cellserve_session_events_total", model="", version="", event="lost") == 1
@@ -217,7 +222,9 @@ def test_live_sequences_are_counted_and_timed_until_their_version_goes(metrics: 
 def test_rpcs_are_counted_under_the_usual_names(metrics: Metrics) -> None:
     labels = {"grpc_type": "unary", "grpc_service": "inference.GRPCInferenceService", "grpc_method": "ModelInfer"}
     metrics.on_rpc_started(INFER)
+    assert value(metrics, "cellserve_open_calls", **labels) == 1
     metrics.on_rpc_handled(INFER, "INVALID_ARGUMENT", 0.01)
+    assert value(metrics, "cellserve_open_calls", **labels) == 0
     assert value(metrics, "grpc_server_started_total", **labels) == 1
     assert value(metrics, "grpc_server_handled_total", **labels, grpc_code="InvalidArgument") == 1
     assert value(metrics, "grpc_server_handling_seconds_count", **labels) == 1
@@ -309,3 +316,98 @@ def test_calls_that_are_denied_unread_count_as_others_that_are_denied() -> None:
     labels = {"grpc_type": "unary", "grpc_service": "some.Service", "grpc_method": "Method"}
     assert value(metrics, "grpc_server_handled_total", grpc_code=grpc_code("UNAUTHENTICATED"), **labels) == 3
     assert value(metrics, "cellserve_rejected_total", reason="OVERLOADED") is None
+
+
+def test_who_is_turned_away_is_told_by_whose_token_it_was(metrics: Metrics) -> None:
+    for token in ("the web shop", "the web shop", "", None):
+        metrics.on_request(refused("RESOURCE_EXHAUSTED", "OVERLOADED")._replace(token=token))
+    assert value(metrics, "cellserve_rejected_total", reason="OVERLOADED") == 4
+    assert value(metrics, "cellserve_rejected_by_token_total", reason="OVERLOADED", token="the web shop") == 2
+    assert value(metrics, "cellserve_rejected_by_token_total", reason="OVERLOADED", token="") == 1
+
+
+def test_loads_are_counted_by_how_they_ended_and_leave_with_their_model(metrics: Metrics) -> None:
+    metrics.on_loaded(KEY, 0.2)
+    metrics.on_state(VersionKey("digits", 4), VersionState.FAILED)
+    assert value(metrics, "cellserve_model_loads_total", model="digits", result="ready") == 1
+    assert value(metrics, "cellserve_model_loads_total", model="digits", result="failed") == 1
+    metrics.on_state(KEY, VersionState.UNLOADED)
+    assert value(metrics, "cellserve_model_loads_total", model="digits", result="failed") == 1
+    metrics.on_state(VersionKey("digits", 4), VersionState.UNLOADED)
+    assert value(metrics, "cellserve_model_loads_total", model="digits", result="failed") is None
+
+
+def test_a_swap_is_that_another_version_answers(metrics: Metrics) -> None:
+    def swaps(answering: int | None) -> float | None:
+        metrics.on_aliases([AliasStatus("digits", "stable", 1, answering)])
+        return value(metrics, "cellserve_alias_swaps_total", model="digits", alias="stable")
+
+    assert [swaps(version) for version in (None, 1, 1, 2, None, 2, 3)] == [None, 0, 0, 1, 1, 1, 2]
+    metrics.on_aliases([])
+    assert value(metrics, "cellserve_alias_swaps_total", model="digits", alias="stable") is None
+
+
+def test_the_process_is_told_of() -> None:
+    metrics = Metrics("1")
+    metrics.listen()
+    try:
+        gc.collect()
+    finally:
+        metrics.close()
+    for name in ("resident_memory_bytes", "cpu_seconds_total", "open_fds", "max_fds", "start_time_seconds"):
+        assert value(metrics, f"process_{name}") is not None, name
+    assert (value(metrics, "cellserve_threads") or 0) >= 1
+    heard = value(metrics, "cellserve_gc_pause_seconds_count", generation="2")
+    assert heard is not None
+    assert heard >= 1
+    gc.collect()
+    assert value(metrics, "cellserve_gc_pause_seconds_count", generation="2") == heard
+
+
+def test_the_end_of_the_certificate_is_told_where_there_is_one() -> None:
+    ends: list[float | None] = [None, 1.9e9]
+    metrics = Metrics("1")
+    metrics.watch(list, list, certificate_expiry=lambda: ends[0])
+    assert value(metrics, "cellserve_certificate_expiry_timestamp_seconds") is None
+    ends.pop(0)
+    assert value(metrics, "cellserve_certificate_expiry_timestamp_seconds") == 1.9e9
+
+
+def test_eight_busy_versions_make_a_page_that_is_read_at_a_glance() -> None:
+    metrics = Metrics("1")
+    keys = [VersionKey("digits", version) for version in range(1, 9)]
+    labels = ["packed", "onnxruntime", "fused", "0", "1", "2"]
+    metrics.watch(
+        lambda: [LaneFact(key, 70, 2, 6, 2, 400, 320) for key in keys],
+        lambda: [VersionStatus(*key, VersionState.READY) for key in keys],
+        lambda: [SessionCount(key, 1, 2, 3) for key in keys],
+    )
+    for key in keys:
+        metrics.on_offer(key, labels)
+        metrics.on_loaded(key, 0.2)
+        metrics.on_request(answered(version=key, implementation="packed"))
+        metrics.on_iteration(IterationFact(key, "packed", 4, 10, 30, 0.004))
+        metrics.on_sequence_end(SequenceFact(key, "packed", "done", 10, 1, 0.0, 0.001, None))
+    for key in keys[:2]:  # with live sequences, and waits long enough to be predicted
+        metrics.on_sequence_end(SequenceFact(key, "packed", "done", 10, 1, 0.0, 0.001, 0.9))
+        metrics.on_session_step(key, 0.002)
+    metrics.on_loop(0.001)
+    for method in ("ModelInfer", "ModelStreamInfer", "ServerReady"):
+        metrics.on_rpc_started(INFER._replace(method=method))
+        metrics.on_rpc_handled(INFER._replace(method=method), "OK", 0.003)
+    assert len(generate_latest(metrics.registry)) <= 100_000
+
+
+def test_no_series_is_shown_that_the_table_of_families_does_not_name(metrics: Metrics) -> None:
+    metrics.watch(list, list, certificate_expiry=lambda: 1.9e9)
+    metrics.on_store_records(5)
+    metrics.on_store_call("write", 3, 0.002)
+    metrics.on_request(answered())
+    named = {family.name: family for group in GROUPS.values() for family in group}
+    shown = {family.name: family for family in metrics.registry.collect()}
+    assert shown.keys() == named.keys() - ({GC_PAUSES.name} - shown.keys())
+    for name, family in shown.items():
+        assert family.type == named[name].kind, name
+        for sample in family.samples:
+            assert sample.name in named[name].sample_names
+            assert sample.labels.keys() - {"le"} == set(named[name].labels), name

@@ -2,6 +2,7 @@ import asyncio
 import os
 import shutil
 import threading
+import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
@@ -59,12 +60,14 @@ class FakeLoader:
 
     def __init__(self) -> None:
         self.loads: list[VersionKey] = []
+        self.settings: dict[VersionKey, Settings] = {}
         self.broken: dict[VersionKey, Exception] = {}
         self.gates: dict[VersionKey, threading.Event] = {}
         self.threads: set[int] = set()
 
     def __call__(self, repository: Repository, key: VersionKey, settings: Settings) -> tuple[LoadedVersion, Any]:
         self.loads.append(key)
+        self.settings[key] = settings
         self.threads.add(threading.get_ident())
         if key in self.gates:
             assert self.gates[key].wait(PATIENCE_SECONDS)
@@ -78,16 +81,27 @@ class FakeLoader:
 
 
 class House:
-    """A repository on a real disk, a fake engine, and the catalog between them."""
+    """A repository on a real disk, a fake engine and the catalog between them. now_seconds: since 1970, as the catalog has it."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, keep_previous_seconds: float = 0.0) -> None:
         self.root = root
         self.repository = repository(root)
         self.engine = FakeEngine()
         self.load = FakeLoader()
         self.changes: list[tuple[str, VersionState]] = []
         self.observed: list[Any] = []
-        self.catalog = Catalog(self.repository, self.engine, Settings(), load=self.load, observer=self)
+        self.now_seconds = time.time()
+        self.drawn = 0.5  # where requests without a key lie in a split alias
+        settings = Settings(keep_previous_seconds=keep_previous_seconds)
+        self.catalog = Catalog(
+            self.repository,
+            self.engine,
+            settings,
+            load=self.load,
+            observer=self,
+            clock=lambda: self.now_seconds,
+            draw=lambda: self.drawn,
+        )
         self.catalog.subscribe(lambda status: self.changes.append((f"{status.model}/{status.version}", status.state)))
 
     def on_state(self, key: VersionKey, state: VersionState) -> None:
@@ -726,3 +740,199 @@ async def test_a_start_removes_what_killed_imports_left(house: House) -> None:
     (house.root / ".staging-1").mkdir()
     await house.catalog.start()
     assert [entry.name for entry in house.root.iterdir()] == ["digits"]
+
+
+def owner_says(house: House, text: str, model: str = "digits") -> None:
+    (house.root / model / "model.yaml").write_text(text)
+
+
+async def test_the_version_before_stays_loaded_for_its_time(tmp_path: Path) -> None:
+    house = House(tmp_path / "repository", keep_previous_seconds=900.0)
+    house.publish(alias="stable")
+    await house.catalog.start()
+    house.publish(alias="stable")
+    await house.catalog.refresh()
+    house.now_seconds += 899.0
+    await house.catalog.refresh()
+    assert house.states() == {"digits/1": READY, "digits/2": READY}
+    assert house.catalog.is_wanted(D1)
+    house.now_seconds += 1.0
+    await house.catalog.refresh()
+    assert house.states() == {"digits/1": UNLOADED, "digits/2": READY}
+    await house.catalog.stop()
+
+
+async def test_a_way_back_to_the_version_before_loads_nothing(tmp_path: Path) -> None:
+    house = House(tmp_path / "repository", keep_previous_seconds=900.0)
+    house.publish(alias="stable")
+    await house.catalog.start()
+    house.publish(alias="stable")
+    await house.catalog.refresh()
+    assert await house.catalog.set_alias("digits", "stable", 1) == 2
+    with await house.catalog.acquire("digits") as lease:
+        assert lease.version.key == D1
+    assert house.load.loads == [D1, D2]
+    await house.catalog.stop()
+
+
+async def test_the_version_before_is_loaded_after_a_restart_too(tmp_path: Path) -> None:
+    house = House(tmp_path / "repository", keep_previous_seconds=900.0)
+    house.publish(alias="stable")
+    house.publish(alias="stable")
+    await house.catalog.start()
+    await house.becomes(lambda: house.states() == {"digits/1": READY, "digits/2": READY})
+    assert house.load.loads == [D2, D1]
+    await house.catalog.stop()
+
+
+async def test_an_owner_says_how_long_the_version_before_stays(tmp_path: Path) -> None:
+    house = House(tmp_path / "repository", keep_previous_seconds=900.0)
+    house.publish(alias="stable")
+    owner_says(house, "keep_previous: 1m")
+    await house.catalog.start()
+    house.publish(alias="stable")
+    await house.catalog.refresh()
+    house.now_seconds += 60.0
+    await house.catalog.refresh()
+    assert house.states() == {"digits/1": UNLOADED, "digits/2": READY}
+    await house.catalog.stop()
+
+
+async def test_a_version_before_that_fails_is_not_tried_again(tmp_path: Path) -> None:
+    house = House(tmp_path / "repository", keep_previous_seconds=900.0)
+    house.publish(alias="stable")
+    house.publish(alias="stable")
+    house.load.broken = {D1: RepositoryError("the golden pair differs")}
+    await house.catalog.start()
+    await house.becomes(lambda: house.states() == {"digits/1": FAILED, "digits/2": READY})
+    await house.catalog.refresh()
+    assert house.load.loads == [D2, D1]
+    await house.catalog.stop()
+
+
+async def test_an_owner_says_which_versions_stay_loaded_and_changes_are_followed(house: House) -> None:
+    for _ in range(3):
+        house.publish()
+    await house.catalog.start()
+    assert house.states() == {"digits/1": UNKNOWN, "digits/2": UNKNOWN, "digits/3": READY}
+    owner_says(house, "keep_newest: 2")
+    await house.catalog.refresh()
+    assert house.states() == {"digits/1": UNKNOWN, "digits/2": READY, "digits/3": READY}
+    owner_says(house, "pinned: [1]")
+    await house.catalog.refresh()
+    assert house.states() == {"digits/1": READY, "digits/2": UNLOADED, "digits/3": READY}
+    owner_says(house, "keep_newest: 0")
+    await house.catalog.refresh()
+    assert house.states() == {"digits/1": UNLOADED, "digits/2": UNLOADED, "digits/3": READY}  # what no version means
+    await house.catalog.set_alias("digits", "stable", 1)
+    await house.catalog.refresh()
+    assert house.states() == {"digits/1": READY, "digits/2": UNLOADED, "digits/3": UNLOADED}
+
+
+async def test_a_pin_on_nothing_is_told(house: House) -> None:
+    house.publish()
+    owner_says(house, "pinned: [1, 7]")
+    await house.catalog.start()
+    assert house.status(D1).state is READY
+    assert "pins what does not exist: 7" in house.status(D1).reason
+
+
+async def test_versions_are_loaded_under_their_owners_settings(house: House) -> None:
+    house.publish()
+    house.publish("speech")
+    owner_says(house, "{implementation: packed, device: cpu}")
+    await house.catalog.start()
+    assert house.load.settings[D1].implementation == "packed"
+    assert house.load.settings[D1].device == "cpu"
+    assert house.load.settings[VersionKey("speech", 1)].implementation == "auto"
+
+
+async def test_a_split_alias_is_answered_by_its_shares_and_keys_stick(house: House) -> None:
+    house.publish(alias="stable")
+    house.publish()
+    house.repository.split_alias("digits", "stable", 2, 0.25)
+    await house.catalog.start()
+    assert house.states() == {"digits/1": READY, "digits/2": READY}
+    answered = []
+    for house.drawn in (0.0, 0.2, 0.3, 0.9):
+        for version in ("", "stable"):
+            with await house.catalog.acquire("digits", version) as lease:
+                answered.append(lease.version.key)
+    assert answered == [D2, D2, D2, D2, D1, D1, D1, D1]
+    of_keys = {}
+    for house.drawn in (0.0, 0.9):
+        for key in ("a", "b", "c", "d", "e", "f"):
+            with await house.catalog.acquire("digits", "", lambda key=key: key) as lease:  # type: ignore[misc]
+                assert of_keys.setdefault(key, lease.version.key) == lease.version.key
+    assert set(of_keys.values()) == {D1, D2}
+    (plain, stable) = house.catalog.aliases()
+    assert (plain.version, plain.split, stable.split) == (1, {2: 0.25, 1: 0.75}, {2: 0.25, 1: 0.75})
+    assert house.catalog.ready("digits")
+
+
+async def test_a_share_whose_version_cannot_serve_goes_to_the_main_one(house: House) -> None:
+    house.publish(alias="stable")
+    house.publish()
+    house.repository.split_alias("digits", "stable", 2, 0.25)
+    house.load.broken = {D2: RepositoryError("the golden pair differs")}
+    await house.catalog.start()
+    house.drawn = 0.0
+    assert await answers(house) == D1
+    assert house.status(D2).state is FAILED
+
+
+async def test_versions_with_a_share_stay_until_the_split_ends(house: House, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    for alias in ("stable", None, None):
+        house.publish(alias=alias)
+    await house.catalog.start()
+    house.repository.split_alias("digits", "stable", 2, 0.25)
+    await house.catalog.refresh()
+    assert house.states() == {"digits/1": READY, "digits/2": READY, "digits/3": READY}
+    with pytest.raises(RepositoryError, match="digits/2 is in use by the alias 'stable'"):
+        house.repository.remove(ModelRef("digits", version=2))
+    assert "digits@stable moved: split, 25% to 2, 75% to 1" in caplog.text
+    await house.catalog.set_alias("digits", "stable", 1)
+    await house.catalog.refresh()
+    assert house.states() == {"digits/1": READY, "digits/2": UNLOADED, "digits/3": READY}
+    assert "digits@stable moved: all to 1 again" in caplog.text
+
+
+async def test_a_model_on_demand_is_asleep_until_it_is_called_and_then_like_others(house: House) -> None:
+    for model in ("digits", "speech"):
+        for alias in ("stable", None):
+            house.publish(model, alias=alias)
+    owner_says(house, "load: on-demand")
+    await house.catalog.start()
+    assert house.states() == {"digits/1": UNKNOWN, "digits/2": UNKNOWN, "speech/1": READY, "speech/2": READY}
+    assert not house.catalog.ready("digits")
+    await house.catalog.refresh()
+    assert house.catalog.model_settings("digits").load == "on-demand"
+    assert D1 not in house.load.loads
+    assert await answers(house) == D1
+    await house.catalog.refresh()
+    assert house.states() == {"digits/1": READY, "digits/2": READY, "speech/1": READY, "speech/2": READY}
+    assert house.load.loads.count(D1) == 1
+
+
+async def test_what_an_alias_left_before_a_restart_sleeps_with_its_model(tmp_path: Path) -> None:
+    house = House(tmp_path / "repository", keep_previous_seconds=900.0)
+    for _ in range(2):
+        house.publish(alias="stable")
+    owner_says(house, "load: on-demand")
+    await house.catalog.start()
+    await house.catalog.refresh()
+    assert house.load.loads == []
+    await house.catalog.load("digits")
+    assert house.catalog.ready("digits")
+    await house.becomes(lambda: house.states() == {"digits/1": READY, "digits/2": READY})
+    await house.catalog.stop()
+
+
+async def test_a_model_that_is_no_longer_on_demand_is_loaded(house: House) -> None:
+    house.publish()
+    owner_says(house, "load: on-demand")
+    await house.catalog.start()
+    owner_says(house, "load: at-start")
+    await house.catalog.refresh()
+    assert house.states() == {"digits/1": READY}

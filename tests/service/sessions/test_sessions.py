@@ -331,6 +331,13 @@ async def test_a_parked_sequence_expires_in_its_time_though_one_parked_before_it
     await stage.sessions.stop()
 
 
+async def test_a_sequence_is_its_own_key_for_an_alias_that_is_split() -> None:
+    stage = Stage()
+    await stage.start("a", 1)
+    await stage.feed("a", 1)
+    assert stage.versions.split_keys == ["a"]
+
+
 async def test_a_models_own_time_out_goes_before_the_servers() -> None:
     stage = Stage(version("m", 1), version("n", 1), idle_seconds=10)
     stage.versions.settings = {"n": ModelSettings(session_idle_seconds=1), "m": ModelSettings(session_idle_seconds=0)}
@@ -353,6 +360,28 @@ async def test_a_sequence_expires_at_the_age_limit_even_while_it_is_used() -> No
     with pytest.raises(errors.SequenceExpired, match="older than"):
         await stage.feed("old", 1)
     assert [info.session_id for info in stage.sessions.list()] == ["young"]
+
+
+async def test_a_models_own_age_limit_goes_before_the_servers() -> None:
+    stage = Stage(version("m", 1), version("n", 1), idle_seconds=0, max_age_seconds=10)
+    stage.versions.settings = {"n": ModelSettings(session_max_age_seconds=20), "m": ModelSettings(session_max_age_seconds=0)}
+    await stage.start("a", 1)
+    await stage.start("a", 1, model="n")
+    stage.clock.advance(19.9)
+    assert len(stage.sessions.list()) == 2
+    stage.clock.advance(0.1)
+    assert [info.model for info in stage.sessions.list()] == ["m"]
+    with pytest.raises(errors.SequenceExpired, match="older than"):
+        await stage.feed("a", 1, model="n")
+
+
+async def test_an_age_limit_that_comes_later_ends_a_sequence_at_its_next_feed() -> None:
+    stage = Stage(idle_seconds=0)
+    await stage.start("a", 1)
+    stage.clock.advance(30)
+    stage.versions.settings = {"m": ModelSettings(session_max_age_seconds=20)}
+    with pytest.raises(errors.SequenceExpired, match="older than"):
+        await stage.feed("a", 1)
 
 
 async def test_an_active_sequence_expires_after_its_feed_and_not_before() -> None:

@@ -5,7 +5,7 @@ Knows the shapes of the JSON, not what the layers do.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,11 +23,15 @@ class TensorKey:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One use of a layer. `constants`: arguments that are not tensors; tensors among the keywords are TensorKeys."""
+    """One use of a layer. `constants`: arguments that are not tensors; tensors among the keywords are TensorKeys.
+
+    `arguments`: all of them as they stand, tensors among them as TensorKeys, lists as lists.
+    """
 
     inputs: tuple[TensorKey, ...]
     constants: tuple[Any, ...] = ()
     keywords: Mapping[str, Any] = field(default_factory=dict)
+    arguments: tuple[Any, ...] = ()
 
     def needs(self) -> tuple[TensorKey, ...]:
         return (*self.inputs, *_keys_within(self.keywords))
@@ -44,14 +48,30 @@ def parse_calls(inbound_nodes: object, source: str, layer: str) -> list[Call]:
 
 
 def parse_keys(entries: object, source: str, what: str) -> list[TensorKey]:
-    """`input_layers` and `output_layers`: [["lstm", 0, 0], …], or one bare ["lstm", 0, 0] in Keras 3."""
+    """`input_layers` and `output_layers`: [["lstm", 0, 0], …], one bare ["lstm", 0, 0], or a structure of such (Keras 3).
+
+    In the order in which Keras goes through a structure: dictionaries by their keys.
+    """
+    found = list(_keys_in(entries))
+    if not found:
+        raise ImportRefused(source, f"the model's {what} are written in a form not known here; the configuration is damaged")
+    return found
+
+
+def names_of_keys(entries: object) -> list[str]:
+    """The keys of a dictionary of tensors, in the same order; empty for any other structure."""
+    return sorted(map(str, entries)) if isinstance(entries, Mapping) else []
+
+
+def _keys_in(entries: object) -> Iterator[TensorKey]:
     if _is_key(entries):
-        return [_key(entries)]
-    if isinstance(entries, list) and entries and all(_is_key(entry) for entry in entries):
-        return [_key(entry) for entry in entries]
-    raise ImportRefused(
-        source, f"the model's {what} are nested or named structures, which are not supported yet; save it with a plain list"
-    )
+        yield _key(entries)
+    elif isinstance(entries, Mapping):
+        for name in sorted(entries):
+            yield from _keys_in(entries[name])
+    elif isinstance(entries, list):
+        for entry in entries:
+            yield from _keys_in(entry)
 
 
 def _keras_3(node: Mapping[str, Any]) -> Call:
@@ -65,17 +85,38 @@ def _keras_3(node: Mapping[str, Any]) -> Call:
                 inputs.append(value)
             else:
                 constants.append(value)
-    return Call(tuple(inputs), tuple(constants), {name: _tensors_within(value) for name, value in node.get("kwargs", {}).items()})
+    keywords = {name: _tensors_within(value) for name, value in node.get("kwargs", {}).items()}
+    return Call(tuple(inputs), tuple(constants), keywords, tuple(_tensors_within(one) for one in node.get("args", [])))
 
 
 def _keras_2(node: list[Any]) -> Call:
-    """[["masking", 0, 0, {keywords}], ["state_h", 0, 0, {}], …]; a single entry may stand bare."""
-    entries = [node] if node and isinstance(node[0], str) else node
+    """[["masking", 0, 0, {keywords}], ["state_h", 0, 0, {}], …]; a single entry may stand bare, and a list of them in the list.
+
+    A number in the place of a tensor is ["_CONSTANT_VALUE", -1, 0.5, {keywords}].
+    """
+    arguments = [node] if node and isinstance(node[0], str) else node
+    entries = [entry for argument in arguments for entry in (argument if _is_list(argument) else [argument])]
     keywords: dict[str, Any] = {}
     for entry in entries:
         if len(entry) > 3 and entry[3]:
             keywords |= {name: _legacy_tensors_within(value) for name, value in entry[3].items()}
-    return Call(tuple(_key(entry) for entry in entries), (), keywords)
+    values = [_legacy_argument(argument) for argument in arguments]
+    constants = tuple(entry[2] for entry in entries if _is_constant(entry))
+    return Call(tuple(_key(entry) for entry in entries if not _is_constant(entry)), constants, keywords, tuple(values))
+
+
+def _legacy_argument(argument: Any) -> Any:
+    if _is_list(argument):
+        return [_legacy_argument(entry) for entry in argument]
+    return argument[2] if _is_constant(argument) else _key(argument)
+
+
+def _is_list(argument: Any) -> bool:
+    return isinstance(argument, list) and bool(argument) and isinstance(argument[0], list)
+
+
+def _is_constant(entry: Any) -> bool:
+    return isinstance(entry, list) and len(entry) > 2 and entry[0] == "_CONSTANT_VALUE"
 
 
 def _is_key(entry: object) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import prod
 from typing import Final
 
 from cellserve.models.errors import ImportRefused
@@ -27,27 +28,31 @@ def declared_shape(config: Config) -> Shape | None:
     return None
 
 
-def input_spec(graph: Graph, name: str, shape: Shape | None, readers: Sequence[KerasLayer]) -> InputSpec:
-    """`readers`: the layers that take this input. Raises ImportRefused where its kind or width cannot be known."""
+def input_spec(graph: Graph, name: str, shape: Shape | None, readers: Sequence[KerasLayer]) -> tuple[InputSpec, tuple[int, ...]]:
+    """The input, and the axes of its features where there are several. `readers`: the layers that take it.
+
+    Raises ImportRefused where its kind or width cannot be known.
+    """
     kinds = {reader.class_name == "Embedding" for reader in readers}
     if kinds == {True, False}:
         raise ImportRefused(
             graph.source, "both an Embedding and another layer read this input, which is not supported", layer=name
         )
     if kinds == {True}:
-        return InputSpec(name=name, kind="ids", time_steps=shape[0] if shape else None)
+        several = shape[1] if shape is not None and len(shape) == 2 else None
+        return InputSpec(name=name, kind="ids", width=several, time_steps=shape[0] if shape else None), ()
     if shape is None:
         shape = (None, _width_from_weights(graph, name, readers))
-    width = shape[-1] if shape else None
-    if width is None or len(shape) > 2:
+    features = tuple(axis for axis in shape[min(1, len(shape) - 1) :] if axis is not None)
+    if not features or len(features) < len(shape) - 1:
         raise ImportRefused(
             graph.source,
             f"this input has the shape {_written(shape)}; sequences [time, features] of a fixed width are supported, and vectors",
             layer=name,
         )
     if len(shape) == 1:
-        return InputSpec(name=name, kind="vector", width=width)
-    return InputSpec(name=name, kind="features", width=width, time_steps=shape[0])
+        return InputSpec(name=name, kind="vector", width=features[0]), ()
+    return InputSpec(name=name, kind="features", width=prod(features), time_steps=shape[0]), features
 
 
 def _width_from_weights(graph: Graph, name: str, readers: Sequence[KerasLayer]) -> int:

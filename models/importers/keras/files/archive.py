@@ -11,7 +11,7 @@ import json
 import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import h5py
 import numpy.typing as npt
@@ -20,13 +20,11 @@ from cellserve.models.errors import ImportRefused
 from cellserve.models.importers.description import Description
 from cellserve.models.importers.hdf5 import ArrayReader, opened
 from cellserve.models.importers.imported import ImportedModel
-from cellserve.models.importers.keras.files.filing import Filing
+from cellserve.models.importers.keras.files.filing import OLD_ROOT, ROOTS, Filing
+from cellserve.models.importers.keras.files.tied import layer_name, layers_of
 from cellserve.models.importers.keras.graph import Claim, Place
 from cellserve.models.importers.keras.importing import import_keras
 from cellserve.models.importers.limits import MAX_EXPANSION, MAX_JSON_BYTES, MAX_TOTAL_BYTES, SMALL_BYTES
-
-OLD_ROOT: Final = "_layer_checkpoint_dependencies"  # in tf.keras up to 2.14
-ROOTS: Final = ("layers", OLD_ROOT)
 
 
 def load_archive(path: Path, description: Description) -> ImportedModel:
@@ -90,7 +88,7 @@ class VarsStore:
         if root is None:
             raise ImportRefused(source, "model.weights.h5 holds no layers; the archive is damaged")
         self._root: h5py.Group = file[root]
-        layers = {_layer_name(raw): raw for raw in _layers(model)}
+        layers = {layer_name(raw): raw for raw in layers_of(model)}
         self._filing = Filing(layers, _groups(self._root), _written(self._root), attributes_rise=root == OLD_ROOT)
 
     def shapes(self, place: Place) -> list[tuple[int, ...]]:
@@ -130,16 +128,6 @@ def _written(root: h5py.Group) -> dict[str, str]:
         if name is not None:
             found[name.decode() if isinstance(name, bytes) else str(name)] = place
     return found
-
-
-def _layers(model: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    config = model.get("config")
-    raws = config.get("layers", []) if isinstance(config, Mapping) else []
-    return [raw for raw in raws if not str(raw.get("module", "")).startswith("keras.src.ops")]
-
-
-def _layer_name(raw: Mapping[str, Any]) -> str:
-    return str(raw.get("name") or raw["config"]["name"])
 
 
 def _groups(root: h5py.Group) -> list[str]:

@@ -26,6 +26,8 @@ from cellserve.models.importers.keras.files.tied import (
 )
 
 ORIGINAL: Final = re.compile(r"bidirectional(_\d+)?/layer")  # the layer that was given to a Bidirectional: tf-keras keeps it
+OLD_ROOT: Final = "_layer_checkpoint_dependencies"  # in tf.keras up to 2.14
+ROOTS: Final = ("layers", OLD_ROOT)  # of a model's layers
 MEMBER: Final = re.compile(r"(?:(.*)/)?([^/]+?)(?:_(\d+))?")
 
 
@@ -71,7 +73,7 @@ class Filing:
                 met.add(identity)
                 yield one
                 attributes = sorted(one.attributes, key=lambda inner: inner.path[-1], reverse=not self._attributes_rise)
-                yield from self._as_met([*attributes, *one.cells], met)
+                yield from self._as_met([*attributes, *one.cells, *one.layers], met)
 
     def _file(self, one: Described, group: str) -> None:
         self._filed[one.path] = group
@@ -80,6 +82,8 @@ class Filing:
             if (there := f"{group}/{inner.path[-1]}") in self._groups:
                 self._file(inner, there)
         self._file_list(f"{group}/cells", one.cells)
+        if one.layers:
+            self._file_list(next((f"{group}/{root}" for root in ROOTS if f"{group}/{root}" in self._groups), group), one.layers)
 
     def _file_list(self, around: str, objects: Sequence[Described]) -> None:
         stems = [snake_case(one.class_name) for one in objects]

@@ -28,8 +28,9 @@ class H5Store:
         self._names = {layer: _names(group[layer], "weight_names") for layer in _names(group, "layer_names") if layer in group}
 
     def shapes(self, place: Place) -> list[tuple[int, ...]]:
-        group = self._group[place.keras_layer] if place.keras_layer in self._names else {}
-        return [tuple(self._reader.dataset(group.get(name), name, place.keras_layer).shape) for name in self._names_at(place)]
+        names = self._names_at(place)
+        group = self._group[self._holder(place)]
+        return [tuple(self._reader.dataset(group.get(name), name, place.keras_layer).shape) for name in names]
 
     def arrays(self, claim: Claim) -> list[npt.NDArray[Any]]:
         names, layer = self._names_of(claim), claim.place.keras_layer
@@ -37,20 +38,21 @@ class H5Store:
             raise ImportRefused(
                 self._source, f"it needs {claim.count} weight arrays and the file holds {len(names)} for it", layer=layer
             )
-        return [self._reader.read(self._group[layer].get(name), name, layer) for name in names]
+        group = self._group[self._holder(claim.place)]
+        return [self._reader.read(group.get(name), name, layer) for name in names]
 
     def misplaced_by_loading(self, claims: Sequence[Claim]) -> list[str]:
         return [
             layer
             for layer, names in self._names.items()
-            if (own := [claim for claim in claims if claim.place.keras_layer == layer])
+            if (own := [claim for claim in claims if self._holder(claim.place) == layer])
             and are_names(names)
             and names != in_loading_order([(self._names_of(claim), claim.place.frozen) for claim in own])
         ]
 
     def require_all_used(self, claims: Sequence[Claim]) -> None:
         for layer, names in self._names.items():
-            used = {name for claim in claims if claim.place.keras_layer == layer for name in self._names_of(claim)}
+            used = {name for claim in claims if self._holder(claim.place) == layer for name in self._names_of(claim)}
             if set(names) - used and layer != "top_level_model_weights":
                 raise ImportRefused(
                     self._source,
@@ -63,15 +65,34 @@ class H5Store:
         return names if are_names(names) else names[: claim.count]
 
     def _names_at(self, place: Place) -> list[str]:
-        if place.keras_layer not in self._names:
+        holder = self._holder(place)
+        if holder not in self._names:
             raise ImportRefused(self._source, "the file holds no weights for it", layer=place.keras_layer)
-        names = self._names[place.keras_layer]
+        names = self._names[holder]
+        if holder != place.keras_layer:
+            names = self._of_inner(names, place.keras_layer.removeprefix(f"{holder}/").split("/"), place)
         if not are_names(names):
             return names[place.offset :]
         try:
             return of_part(names, place.forks)
         except Unclear as error:
             raise ImportRefused(self._source, str(error), layer=place.keras_layer) from error
+
+    def _holder(self, place: Place) -> str:
+        """The layer in whose list a place's arrays are: itself, or the model that it is in."""
+        name = place.keras_layer
+        while name not in self._names and "/" in name:
+            name = name.rpartition("/")[0]
+        return name if name in self._names else place.keras_layer
+
+    def _of_inner(self, names: list[str], chain: Sequence[str], place: Place) -> list[str]:
+        """Of a layer in a model: the arrays whose names have it, and all models around it, among their scopes."""
+        if not are_names(names):
+            what = "it is in a model whose arrays have no names, so that nothing tells which are its own; save the model anew"
+            raise ImportRefused(self._source, what, layer=place.keras_layer)
+        own = [name for name in names if chain[-1] in name.split("/")]
+        around = [name for name in own if set(chain) <= set(name.split("/"))]
+        return around or own
 
 
 def holds_names(group: h5py.Group) -> bool:

@@ -19,9 +19,13 @@ ORDERS: Final = (
     ("gamma", "beta", "moving_mean", "moving_variance"),
     ("gamma", "beta", "running_mean", "running_std"),
     ("embeddings",),
+    ("mean", "variance", "count"),
+    ("scale", "concat_score_weight"),
 )  # of the arrays of one layer, as get_weights() gives them
 STATISTICS: Final = frozenset({"moving_mean", "moving_variance", "running_mean", "running_std"})  # never trained
-ROLE: Final = re.compile(r"(kernel|recurrent_kernel|bias|embeddings|gamma|beta|moving_mean|moving_variance|alpha)(?:_(\d+))?")
+ROLE: Final = re.compile(
+    r"(kernel|recurrent_kernel|bias|embeddings|gamma|beta|moving_mean|moving_variance|alpha|mean|variance|count|scale|concat_score_weight)(?:_(\d+))?"
+)
 KERAS_1_ROLE: Final = re.compile(r"(.+)_((?:W|U|b)(?:_[a-z])?|gamma|beta|running_mean|running_std|alphas)(?:_(\d+))?")
 NUMBERED: Final = re.compile(r"(.+?)(?:_(\d+))?")
 
@@ -70,6 +74,12 @@ def of_part(names: Sequence[str], forks: Sequence[Fork]) -> list[str]:
     for fork in forks:
         own = _cell(own, fork) if fork.siblings[0].kind else _direction(own, fork)
     return [one.name for one in _in_order(own)]
+
+
+def are_ordered(names: Iterable[str]) -> bool:
+    """Whether it is known in which order a layer has arrays of these names; of one alone it always is."""
+    roles = [_role(name) for name in names]
+    return len(roles) == 1 or any(set(roles) <= set(order) for order in ORDERS)
 
 
 def in_loading_order(parts: Sequence[tuple[Sequence[str], bool]]) -> list[str]:

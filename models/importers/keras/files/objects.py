@@ -1,7 +1,7 @@
 """Checkpoints of TensorFlow 2 that hold a Keras model's weights (save_weights to a prefix), beside its architecture.
 
-Variables are named after the objects that hold them, from the model inwards, so that nothing hangs on their order:
-"layer_with_weights-1/forward_layer/cell/kernel". Layers are numbered in the model's order, without those that have no arrays.
+Variables are told by the objects that hold them, from the model inwards, so that nothing hangs on their order:
+layer_with_weights-1, forward_layer, cell, kernel. Layers are numbered in the model's order, without those that have no arrays.
 Source: tf_keras/src/engine/functional.py. Knows the names in the checkpoint, not what the layers mean.
 """
 
@@ -17,15 +17,29 @@ from cellserve.models.errors import ImportRefused
 from cellserve.models.importers.description import Description
 from cellserve.models.importers.imported import ImportedModel
 from cellserve.models.importers.keras.files.architecture import read_architecture
-from cellserve.models.importers.keras.files.names import of_part
+from cellserve.models.importers.keras.files.names import are_ordered, of_part
+from cellserve.models.importers.keras.files.tied import MODELS, layer_name, layers_of
 from cellserve.models.importers.keras.graph import Claim, Place
 from cellserve.models.importers.keras.importing import import_keras
 from cellserve.models.importers.keras.layers.recurrent import CLASSES
-from cellserve.models.importers.tensorflow1.checkpoint import Checkpoint, is_of_objects
+from cellserve.models.importers.tensorflow1.checkpoint import FLOATS, Checkpoint, is_of_objects
+from cellserve.models.importers.tensorflow1.object_graph import ObjectGraph
 
-VALUE: Final = "/.ATTRIBUTES/VARIABLE_VALUE"
 LAYER: Final = "layer_with_weights-"
-HOLDERS: Final = frozenset({*CLASSES, "Bidirectional", "Dense", "Embedding", "Conv1D", "BatchNormalization", "PReLU"})
+HOLDERS: Final = frozenset(
+    {
+        *CLASSES,
+        "Bidirectional",
+        "Dense",
+        "Embedding",
+        "Conv1D",
+        "BatchNormalization",
+        "PReLU",
+        "Normalization",
+        "Conv2D",
+        "AdditiveAttention",
+    }
+)
 
 
 def load_objects(prefix: Path, description: Description, architecture: Path) -> ImportedModel:
@@ -52,52 +66,69 @@ def load_objects(prefix: Path, description: Description, architecture: Path) -> 
 
 
 class ObjectStore:
-    """Arrays by the paths of the objects that hold them."""
+    """Arrays by the paths of the objects that hold them, as the checkpoint's own graph of objects has them."""
 
     def __init__(self, checkpoint: Checkpoint, model: Mapping[str, Any]) -> None:
         self._checkpoint = checkpoint
         self._source = str(checkpoint.prefix)
-        named = (
-            name.removesuffix(VALUE) for name in checkpoint.entries if name.endswith(VALUE) and "/.OPTIMIZER_SLOT/" not in name
-        )
-        found = [name.partition(LAYER) for name in named if LAYER in name]
-        self._root = found[0][0] if found else ""  # of the model in a checkpoint that holds more
-        self._names = [LAYER + rest for root, _, rest in found if root == self._root]
-        holders = [raw for raw in _layers(model) if _holds_arrays(raw)]
-        self._layers = {str(raw.get("name") or raw["config"]["name"]): f"{LAYER}{n}" for n, raw in enumerate(holders)}
-
-    def shapes(self, place: Place) -> list[tuple[int, ...]]:
-        return [self._checkpoint.entries[self._entry(name)].shape for name in self._at(place)]
-
-    def arrays(self, claim: Claim) -> list[npt.NDArray[Any]]:
-        names = self._at(claim.place)
-        if len(names) != claim.count:
+        self._objects = ObjectGraph.of(checkpoint)
+        root = self._objects.holder(LAYER)  # of the model, in a checkpoint that may hold more
+        if root is None:
             raise ImportRefused(
                 self._source,
-                f"it needs {claim.count} weight arrays and the checkpoint holds {len(names)} for it",
+                f"no model of tf.keras is among its objects (nothing is called {LAYER}0): save the model itself, with "
+                "model.save('model.keras'), or its weights with model.save_weights(), and import that",
+            )
+        self._root = root
+        self._layers = dict(_numbered(model, (), ()))
+
+    def shapes(self, place: Place) -> list[tuple[int, ...]]:
+        return [self._checkpoint.entries[key].shape for key in self._at(place)]
+
+    def arrays(self, claim: Claim) -> list[npt.NDArray[Any]]:
+        keys = self._at(claim.place)
+        if len(keys) != claim.count:
+            raise ImportRefused(
+                self._source,
+                f"it needs {claim.count} weight arrays and the checkpoint holds {len(keys)} for it",
                 layer=claim.place.keras_layer,
             )
-        return [self._checkpoint.read(self._entry(name)) for name in names]
+        return [self._checkpoint.read(key) for key in keys]
 
     def misplaced_by_loading(self, claims: Sequence[Claim]) -> list[str]:
         """Loading goes by names too."""
         return []
 
     def require_all_used(self, claims: Sequence[Claim]) -> None:
-        left = set(self._names) - {name for claim in claims for name in self._at(claim.place)}
-        if left:
-            raise ImportRefused(self._source, f"no layer of the architecture uses {', '.join(sorted(left))} of the checkpoint")
+        """But for numbers of random generators."""
+        used = {key for claim in claims for key in self._at(claim.place)}
+        children = self._objects.nodes[self._root].children
+        held = {
+            key
+            for name, child in children.items()
+            if name.startswith(LAYER)
+            for key in self._objects.values_below(child)
+            if key in self._checkpoint.entries and self._checkpoint.entries[key].kind in FLOATS
+        }
+        if left := sorted(held - used):
+            raise ImportRefused(self._source, f"no layer of the architecture uses {', '.join(left)} of the checkpoint")
 
     def _at(self, place: Place) -> list[str]:
-        layer = self._layers.get(place.keras_layer, "")
-        holder = "/".join((layer, *_attributes(place)))
-        names = [name for name in self._names if name.rpartition("/")[0] == holder]
-        if not names:
+        """The keys of its values, in the order of get_weights()."""
+        path = (*self._layers.get(place.keras_layer, ("",)), *_attributes(place))
+        holder = self._objects.at(self._root, path)
+        held = {} if holder is None else self._objects.values(holder)
+        once = {
+            key: name for name, key in sorted(held.items()) if key in self._checkpoint.entries
+        }  # its name, not its second one
+        values = {name: key for key, name in once.items()}
+        if not values:
             raise ImportRefused(self._source, "the checkpoint holds no weights for it", layer=place.keras_layer)
-        return of_part(names, ())
-
-    def _entry(self, name: str) -> str:
-        return f"{self._root}{name}{VALUE}"
+        if not are_ordered(values):
+            raise ImportRefused(
+                self._source, f"in which order its arrays {', '.join(values)} come is not known here", layer=place.keras_layer
+            )
+        return [values[name] for name in of_part(list(values), ())]
 
 
 def _attributes(place: Place) -> Iterator[str]:
@@ -107,18 +138,29 @@ def _attributes(place: Place) -> Iterator[str]:
         yield str(next(stacks, 0)) if before == "cells" else attribute
 
 
-def _layers(model: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    config = model.get("config")
-    raws = config.get("layers", []) if isinstance(config, Mapping) else config
-    return [raw for raw in raws or [] if isinstance(raw, Mapping)]
+def _numbered(model: Mapping[str, Any], around: tuple[str, ...], path: tuple[str, ...]) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """Each layer that holds arrays, "model/lstm" in a model inside, and the objects that lead to it."""
+    holders = [raw for raw in layers_of(model) if _holds_arrays(raw)]
+    for number, raw in enumerate(holders):
+        name, there = (*around, layer_name(raw)), (*path, f"{LAYER}{number}")
+        yield "/".join(name), there
+        inside = raw
+        if raw.get("class_name") == "TimeDistributed":
+            inside, there = raw["config"].get("layer") or {}, (*there, "layer")
+        if inside.get("class_name") in MODELS:
+            yield from _numbered(inside, name, there)
 
 
 def _holds_arrays(raw: Mapping[str, Any]) -> bool:
     class_name, config = raw.get("class_name"), raw.get("config")
+    if class_name in MODELS:
+        return any(map(_holds_arrays, layers_of(raw)))
     if not isinstance(config, Mapping):
         return False
     if class_name == "TimeDistributed":
         return _holds_arrays(config.get("layer") or {})
+    if class_name == "Attention":
+        return bool(config.get("use_scale")) or config.get("score_mode") == "concat"
     if class_name == "LayerNormalization":
         return bool(config.get("center", True) or config.get("scale", True))
     return class_name in HOLDERS

@@ -16,6 +16,8 @@ Path = tuple[str, ...]
 """The layer's name and the attributes within it that lead to an object: ("rnn", "cell", "cells", "gru_cell_1")."""
 
 Identity = tuple[object, ...]
+FUNCTIONAL: Final = ("Functional", "Model")
+MODELS: Final = ("Sequential", *FUNCTIONAL)
 FORWARD: Final = "forward_layer"
 BACKWARD: Final = "backward_layer"
 UNTOLD: Final = ("name", "trainable", "batch_input_shape", "build_config", "shared_object_id", "zero_output_for_mask")
@@ -24,7 +26,7 @@ UNTOLD: Final = ("name", "trainable", "batch_input_shape", "build_config", "shar
 
 @dataclass(frozen=True, slots=True)
 class Described:
-    """One description of an object, with those of the objects that are its attributes, and of its list of cells.
+    """One description of an object, with those of the objects that are its attributes, of its list of cells, and of its layers.
 
     `copied`: the path of the layer that a Bidirectional made of this description, so that it is of another object than whatever
     else is described alike; empty for all others.
@@ -35,6 +37,7 @@ class Described:
     copied: Path = ()
     attributes: list[Described] = field(default_factory=list)
     cells: list[Described] = field(default_factory=list)
+    layers: list[Described] = field(default_factory=list)
 
     @property
     def class_name(self) -> str:
@@ -52,12 +55,24 @@ class Described:
     def everything(self) -> Iterator[Described]:
         """This and all that is in it."""
         yield self
-        for one in (*self.attributes, *self.cells):
+        for one in (*self.attributes, *self.cells, *self.layers):
             yield from one.everything()
 
     def agrees(self, other: Described) -> bool:
         """Whether both may be of one object. What to_json writes has no ids at all; then the configurations have to tell."""
         return self.id is not None or _told(self.raw.get("config")) == _told(other.raw.get("config"))
+
+
+def layers_of(model: Raw) -> list[Raw]:
+    """A model's, without the bare operations that Keras 3 writes among them."""
+    config = model.get("config")
+    raws = config.get("layers") if isinstance(config, Mapping) else config
+    layers = [raw for raw in raws if isinstance(raw, Mapping)] if isinstance(raws, list) else []
+    return [raw for raw in layers if not str(raw.get("module", "")).startswith("keras.src.ops")]
+
+
+def layer_name(raw: Raw) -> str:
+    return str(raw.get("name") or _name(raw))
 
 
 def _name(raw: Raw) -> str:
@@ -78,6 +93,10 @@ def described(raw: Raw, path: Path, *, keeps_original: bool, copied: Path = ()) 
     """
     found = Described(raw, path, copied)
     config = raw.get("config")
+    if found.class_name in MODELS:
+        for inner in layers_of(raw):
+            of_its_own = (f"{path[0]}/{layer_name(inner)}",)
+            found.layers.append(described(inner, of_its_own, keeps_original=keeps_original))
     if not isinstance(config, Mapping):
         return found
     for attribute, inner, is_copy in _attributes(found, config, keeps_original):

@@ -28,6 +28,10 @@ from cellserve.models.description.layers.stepwise import (
 from cellserve.models.importers.keras.graph import Builder, Graph, KerasLayer, Tensor
 from cellserve.models.importers.keras.layers import legacy_layout
 from cellserve.models.importers.keras.layers.activations import activation_layer, activation_of
+from cellserve.models.importers.keras.layers.affine import AFFINE
+from cellserve.models.importers.keras.layers.attention import ATTENTION
+from cellserve.models.importers.keras.layers.axes import AXES
+from cellserve.models.importers.keras.layers.planes import PLANES
 from cellserve.models.importers.keras.layers.windows import WINDOWS
 from cellserve.models.importers.keras.mask_logic import EVERYTHING, MaskLogic, all_of, any_of, where
 
@@ -227,9 +231,10 @@ def _time_distributed(graph: Graph, keras: KerasLayer, inputs: Sequence[Tensor],
 
 
 def _require_last_axis(graph: Graph, keras: KerasLayer, source: Tensor) -> None:
+    """An axis is counted with that of time, but within a step, which knows none."""
     axis = keras.config.get("axis", -1)
-    axes = axis if isinstance(axis, list) else [axis]
-    last = 2 if source.sequence else 1
+    axes = list(axis) if isinstance(axis, list | tuple) else [axis]
+    last = max(1, len(graph.shape(source).features)) + (source.sequence and not keras.in_steps)
     if axes not in ([-1], [last]):
         graph.refuse(keras, f"{keras.class_name} along axis {axis} is not supported; only the last axis is", "axis")
 
@@ -264,6 +269,10 @@ BUILDERS: Final[dict[str, Builder]] = {
     "RepeatVector": _repeat_vector,
     "TimeDistributed": _time_distributed,
     "PReLU": _prelu,
+    **AFFINE,
+    **ATTENTION,
+    **AXES,
+    **PLANES,
     **WINDOWS,
     **dict.fromkeys(MERGES, _merge),
     **dict.fromkeys(FUNCTIONS, _function),

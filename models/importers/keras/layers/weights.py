@@ -19,7 +19,7 @@ def collect(claims: Sequence[Claim], store: ArrayStore, source: str) -> Arrays:
     """Every claimed array by canonical name. Raises ImportRefused naming the layer whose arrays do not fit it."""
     collected: Arrays = {}
     for claim in claims:
-        stored = store.arrays(claim)
+        stored = store.arrays(claim) if claim.count else []
         try:
             own = _canonical(claim, stored)
         except ValueError as error:  # LayoutError, and NumPy's own of arrays that do not fit beside each other

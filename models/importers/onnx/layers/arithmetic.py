@@ -14,7 +14,7 @@ from cellserve.models.description.layers.merge import MergeLayer
 from cellserve.models.description.layers.stepwise import BatchNormalizationLayer, LayerNormalizationLayer, PReluLayer
 from cellserve.models.importers.onnx.layers import attention, repeating
 from cellserve.models.importers.onnx.node import Node, axis_number
-from cellserve.models.importers.onnx.values import Flow, NotTranslated, Part, Value
+from cellserve.models.importers.onnx.values import Axis, Flow, NotTranslated, Part, Value
 
 Array = npt.NDArray[Any]
 NEVER_FEWER: Final = 13  # the operator set since which Softmax means its axis, and not all from there on
@@ -111,12 +111,22 @@ def _merged(node: Node) -> Flow:
     references = [node.draft.reference(first, f"{node.name}_in")]
     for flow in flows[1:]:
         flow = node.draft.lined_up(flow, f"{node.name}_in")
-        roles = [[(one.role, one.sizes) for one in axis] for axis in flow.axes]
-        if roles != [[(one.role, one.sizes) for one in axis] for axis in first.axes]:
+        if list(map(_told, flow.axes)) != list(map(_told, first.axes)):
             raise NotTranslated("it joins tensors of different shapes")
         references.append(node.draft.reference(flow, f"{node.name}_in"))
     made = node.draft.add(MergeLayer, node.name, references, mode=MERGES[node.operator])
     return replace(first, parts=(Part(made, first.width),), shared=False)
+
+
+def _told(axis: Axis) -> list[tuple[str, tuple[int, ...]]]:
+    """What an axis is, whatever its features are made of: those that follow each other as one."""
+    found: list[tuple[str, tuple[int, ...]]] = []
+    for one in axis:
+        if one.role == "feature" and found and found[-1][0] == "feature":
+            found[-1] = "feature", tuple(before * size for before, size in zip(found[-1][1], one.sizes))
+        else:
+            found.append((one.role, one.sizes))
+    return found
 
 
 def _of_one_shape(node: Node, flows: Sequence[Flow]) -> list[Flow]:

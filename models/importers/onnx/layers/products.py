@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -31,25 +32,43 @@ def matmul(node: Node) -> list[Value]:
 
 
 def einsum(node: Node) -> list[Value]:
-    """Of features with a matrix: "bti,io->bto" and the like."""
+    """Of features with a matrix or a vector ("bti,io->bto", "bti,i->bt"), and of two tensors what MatMul is of them."""
     equation = str(node.attributes.get("equation", "")).replace(" ", "")
     read, _, made = equation.partition("->")
     parts = read.split(",")
-    if len(parts) != 2 or len(node.given) != 2 or isinstance(node.given[0], Flow) == isinstance(node.given[1], Flow):
+    if len(parts) != 2 or len(node.given) != 2 or "." in equation or "->" not in equation:
         raise NotTranslated(f"its equation {equation!r} is no product with a matrix")
+    if all(isinstance(one, Flow) for one in node.given):
+        return [_of_two(node, equation, parts, made)]
     place = 0 if isinstance(node.given[0], Flow) else 1
     flow, matrix = node.features(place), node.constant(1 - place, "matrix")
     own, other = parts[place], parts[1 - place]
-    old, new = own[-1:], made[-1:]
-    if (
-        sorted(other) != sorted(old + new)
-        or made != own[:-1] + new
-        or old == new
-        or len(own) != len(flow.axes)
-        or "." in equation
-    ):
+    old, new = own[-1:], made.removeprefix(own[:-1])
+    fits = made == own[:-1] + new and len(new) < 2 and old != new and len(own) == len(flow.axes) == len(set(own))
+    if not fits or sorted(other) != sorted(old + new) or len(other) != matrix.ndim:
         raise NotTranslated(f"its equation {equation!r} is no product with a matrix")
-    return [_dense(node, flow, len(flow.axes) - 1, matrix if other == old + new else matrix.T, None)]
+    kernel = matrix.reshape(-1, 1) if not new else matrix if other == old + new else matrix.T
+    dense = _dense(node, flow, len(flow.axes) - 1, kernel, None)
+    return [dense if new else dense.at(*dense.axes[:-1])]
+
+
+def _of_two(node: Node, equation: str, parts: list[str], made: str) -> Flow:
+    """As the product of [rows, own, summed] with [rows, summed, own], each of which letters may be missing but the summed one."""
+    (left, right), flows = parts, [node.flow(place, weighing=True) for place in (0, 1)]
+    summed = [letter for letter in left if letter in right and letter not in made]
+    rows = [letter for letter in left if letter in right and letter in made]
+    own = [[letter for letter in one if letter not in other] for one, other in ((left, right), (right, left))]
+    plain = all(len(set(part)) == len(part) == len(flow.axes) for part, flow in zip(parts, flows)) and len(set(made)) == len(made)
+    if not plain or len(summed) != 1 or max(map(len, own)) > 1 or set(made) != {*rows, *own[0], *own[1]}:
+        raise NotTranslated(f"its equation {equation!r} is no product of two tensors here")
+    turned = []
+    for flow, part, letters in zip(flows, parts, ([*rows, own[0], summed], [*rows, summed, own[1]])):
+        axes = dict(zip(part, flow.axes))
+        turned.append(flow.at(*(axes[one[0]] if one else () for one in letters)))
+    product = attention.product(replace(node, given=turned))
+    letters = [*rows, *(one[0] if one else "" for one in own)]
+    ends = dict(zip(letters, product.axes))
+    return product.at(*(ends[letter] for letter in made))
 
 
 def gemm(node: Node) -> list[Value]:

@@ -20,6 +20,7 @@ from cellserve.models.description.layers.cells import GruLayer, LstmLayer, Simpl
 from cellserve.models.description.layers.layer import Layer
 from cellserve.models.description.layers.rows import LastStepLayer, ReverseLayer
 from cellserve.models.description.layers.stepwise import DenseLayer
+from cellserve.models.importers.onnx.layers.coupled_gates import couple
 from cellserve.models.importers.onnx.node import Node
 from cellserve.models.importers.onnx.values import Atom, Axis, Flow, Given, Known, NotTranslated, Part, Value, feature
 
@@ -259,21 +260,8 @@ def _layer(
             options["peepholes"] = True
             arrays |= {f"peephole_{gate}": block for gate, block in zip("iof", np.split(stored["P"], 3))}
         if node.attributes.get("input_forget"):
-            _couple(arrays, functions[0], stored["R"].shape[-1])
+            couple(options, arrays, functions[0])
     return options, arrays
-
-
-def _couple(arrays: dict[str, Array], function: Activation, units: int) -> None:
-    """f = 1 - i: of a function with s(-x) = 1 - s(x), that is i's own numbers with the other sign."""
-    symmetric = function.name in ("sigmoid", "hard_sigmoid", "hard_sigmoid_relu6")
-    if not symmetric and (function.name, function.beta) != ("clipped_affine", 0.5):
-        raise NotTranslated(f"it couples its input and forget gates (input_forget), whose activation is {function.name}")
-    for name in arrays:
-        if name == "peephole_f":
-            arrays[name] = -arrays["peephole_i"]
-        elif not name.startswith("peephole"):
-            blocks = np.split(arrays[name], 4, axis=-1)
-            arrays[name] = np.concatenate([blocks[0], -blocks[0], *blocks[2:]], axis=-1)
 
 
 def _outputs(

@@ -17,6 +17,9 @@ def notes(found: Roles, spec: StepModel, more: Sequence[str], why_alone: str | N
         told.append(f"Before each call of {name} stand the last {context} values of the one before, zeros at first.")
     for name, array in found.bound.items():
         told.append(f"The graph's input {name} is {array.ravel()[0]}, as the description says.")
+    if len(found.fed) > 1:
+        brought = ", ".join(f"{name} ({wire})" for wire, name in zip(spec.input_names(), found.fed))
+        told.append(f"Each feed brings {brought}.")
     for wire, entry in zip(spec.input_names(), spec.inputs):
         if entry.name in found.asked:
             told.append(

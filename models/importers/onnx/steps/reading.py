@@ -17,6 +17,7 @@ from onnx import AttributeProto, GraphProto, ModelProto, TensorProto, ValueInfoP
 from cellserve.models.errors import ImportRefused, InvalidWeights
 from cellserve.models.importers.onnx.file import MOST_NODES, OWN_DOMAINS, all_nodes, parsed, refuse_broken_names
 from cellserve.models.importers.onnx.runtime import NEWEST_IR
+from cellserve.models.importers.onnx.steps.recurrent_states import recurrent_states
 from cellserve.models.importers.onnx.tensors import TensorReader
 from cellserve.models.steps.graph_file import LARGEST_GRAPH_BYTES, GraphFile, Session
 
@@ -45,7 +46,10 @@ class Declared:
 
 @dataclass(frozen=True, slots=True)
 class StepFile:
-    """`mixes`: the operator that makes rows of one call depend on each other, if there is any."""
+    """`mixes`: the operator that makes rows of one call depend on each other, if there is any.
+
+    `recurrent`: by input that recurrent nodes begin with, the outputs that may hold what the same nodes end with.
+    """
 
     path: Path
     graph: GraphFile
@@ -56,6 +60,7 @@ class StepFile:
     parameters: int
     producer: str
     mixes: str | None
+    recurrent: dict[str, tuple[str, ...]]
 
 
 def read_step_file(path: Path) -> StepFile:
@@ -104,6 +109,7 @@ def read_step_file(path: Path) -> StepFile:
         parameters,
         _producer(model),
         next((node.op_type for node in nodes if node.op_type in TOGETHER), None),
+        recurrent_states(model.graph),
     )
 
 

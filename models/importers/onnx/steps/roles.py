@@ -58,7 +58,31 @@ class Roles:
 
 def has_states(file: StepFile, description: Description) -> bool:
     """Whether any input of the graph is what an output was the call before."""
-    return bool(description.states or pairs(file.inputs, file.outputs, {}))
+    return bool(description.states or _told(file))
+
+
+def may_have_states(file: StepFile) -> bool:
+    """Whether an output that is not told to be a state might be one: it could be fed again, beside what is fed and answered."""
+    given = [entry for entry in file.inputs if entry.dims not in ((), (1,))]
+    return len(given) > 1 and any(
+        fits(entry, made, {})
+        for entry in given
+        for made in file.outputs
+        if (entry.name, made.name) != (given[0].name, file.outputs[0].name)
+    )
+
+
+def _told(file: StepFile) -> dict[str, str]:
+    """By the edges of recurrent nodes, then by names and shapes."""
+    outputs = {entry.name: entry for entry in file.outputs}
+    found: dict[str, str] = {}
+    for entry in file.inputs:
+        fitting = [name for name in file.recurrent.get(entry.name, ()) if fits(entry, outputs[name], {})]
+        if len(fitting) == 1 and fitting[0] not in found.values():
+            found[entry.name] = fitting[0]
+    inputs = [entry for entry in file.inputs if entry.name not in found]
+    left = [entry for entry in file.outputs if entry.name not in found.values()]
+    return found | pairs(inputs, left, {})
 
 
 def roles(file: StepFile, description: Description) -> Roles:
@@ -108,8 +132,7 @@ def _check_names(file: StepFile, description: Description, source: str) -> None:
 
 def _states(file: StepFile, description: Description, source: str) -> dict[str, str]:
     if description.states is None:
-        found = pairs(file.inputs, file.outputs, {})
-        found = {name: output for name, output in found.items() if name not in (description.constants or {})}
+        found = {name: output for name, output in _told(file).items() if name not in (description.constants or {})}
         if not found:
             raise ImportRefused(
                 source,

@@ -108,9 +108,8 @@ class Writer:
             options["linear_before_reset"] = int(drawn.extras)
         if operator == "LSTM" and drawn.extras and not plain:
             inputs += [""] * (7 - len(inputs)) + [graph.constant(self.numbers(sides, 3 * units), drawn.forms[3])]
-            options["input_forget"] = (
-                int(drawn.seed % 2) if drawn.functions is None or drawn.functions[0][1] != (0.25, 0.4) else 0
-            )
+            middle = drawn.functions is None or drawn.functions[0][1] != (0.25, 0.4)
+            options["input_forget"] = int(drawn.seed % 2) if middle or drawn.clip is None else 0
         if self.layout:
             options["layout"] = 1
         else:

@@ -337,3 +337,53 @@ def test_bytes_that_have_changed_give_a_model_or_a_sentence(tmp_path: Path) -> N
             except ImportRefused:
                 continue
             assert isinstance(found, ImportedStepModel)
+
+
+def cell_model(h: str, c: str, after_h: str, after_c: str) -> ModelProto:
+    """One step of an LSTM behind a sine, which is no layer; first states h and c, next ones after_h and after_c."""
+    graph = OnnxGraph()
+    x = graph.add("Sin", [graph.add("Transpose", ["x"], perm=[1, 0, 2])])
+    weights = [graph.constant(numbers(1, 32, 5)), graph.constant(numbers(1, 32, 8))]
+    steps, hn, cn = graph.add("LSTM", [x, *weights, "", "", h, c], 3, hidden_size=8)
+    y = named(graph, graph.add("Transpose", [graph.squeeze(steps, [1])], perm=[1, 0, 2]), "y")
+    float_ = TensorProto.FLOAT
+    inputs = {"x": (float_, ["b", 1, 5]), h: (float_, [1, "b", 8]), c: (float_, [1, "b", 8])}
+    return graph.model(inputs, [named(graph, hn, after_h), named(graph, cn, after_c), y])
+
+
+@pytest.mark.parametrize("names", ["hx cx hy cy", "h c h_out cell", "args_1 args_2 ret_1 ret_2", "a b b_out a_out"])
+def test_states_of_recurrent_nodes_need_no_names(tmp_path: Path, names: str) -> None:
+    """An input where a node begins, and an output where the same node ends, belong together whatever they are called."""
+    h, c, after_h, after_c = names.split()
+    found = load(tmp_path, cell_model(h, c, after_h, after_c)).spec
+    assert {state.name: state.output for state in found.states} == {h: after_h, c: after_c}
+    assert found.outputs == ("y",)
+
+
+def test_stacked_states_of_recurrent_nodes_need_no_names(tmp_path: Path) -> None:
+    """h and c in one tensor, cut apart before the node and joined behind it."""
+    graph = OnnxGraph()
+    h, c = graph.add("Split", ["p", graph.constant(np.array([1, 1], np.int64))], 2, axis=0)
+    x = graph.add("Sin", [graph.unsqueeze("x", [0])])
+    weights = [graph.constant(numbers(1, 32, 5)), graph.constant(numbers(1, 32, 8))]
+    steps, hn, cn = graph.add("LSTM", [x, *weights, "", "", h, c], 3, hidden_size=8)
+    outputs = [named(graph, graph.squeeze(steps, [0, 1]), "y"), named(graph, graph.add("Concat", [hn, cn], axis=0), "q")]
+    float_ = TensorProto.FLOAT
+    found = load(tmp_path, graph.model({"x": (float_, ["b", 5]), "p": (float_, [2, "b", 8])}, outputs)).spec
+    assert {state.name: state.output for state in found.states} == {"p": "q"}
+
+
+def test_a_graph_whose_states_are_not_told_says_how_to_tell_them(tmp_path: Path) -> None:
+    sentence = refusal(tmp_path, filter_model(state="z", after="w"))
+    assert "`states: {input: output}`" in sentence
+    assert "step model" in sentence
+
+
+def test_what_each_feed_must_bring_is_noted(tmp_path: Path) -> None:
+    model = filter_model()
+    mul = next(node for node in model.graph.node if node.op_type == "Mul")
+    model.graph.node.insert(0, helper.make_node("Add", ["state", "gain"], ["raised"]))
+    mul.input[0] = "raised"
+    model.graph.input.append(helper.make_tensor_value_info("gain", TensorProto.FLOAT, ["batch", 1]))
+    found = load(tmp_path, model)
+    assert "Each feed brings x (inputs), gain (inputs_1)." in found.notes

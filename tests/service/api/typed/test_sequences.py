@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from cellserve.service.pb import cellserve_pb2 as pb
+from cellserve.service.registry.model_settings import ModelSettings, RequestLimits
 from tests.fakes import FakeNetwork, running_sum
-from tests.service.api.conftest import Harness, network_of
+from tests.service.api.conftest import Harness, infer_request, network_of
 from tests.service.api.test_bad_requests import details_of, refusal
 
 LENGTHS = [3, 1, 4]
@@ -111,3 +112,18 @@ async def test_a_forced_implementation_runs_or_is_refused_with_the_reason(harnes
     error = await refusal(harness.sequences.Run(run_request(implementation="fused")))
     assert details_of(error) == ("IMPLEMENTATION_UNSUPPORTED", ["implementation"])
     assert [fact.code for fact in harness.observer.requests] == ["OK", "INVALID_ARGUMENT"]
+
+
+async def test_a_models_own_limits_are_tighter_than_the_servers_and_never_wider(harness: Harness) -> None:
+    harness.catalog.settings = ModelSettings(limits=RequestLimits(max_rows_per_request=2, max_steps_per_sequence=10**6))
+    for call in (
+        harness.sequences.Run(run_request()),
+        harness.infer(infer_request("sums", inputs=np.ones((3, 2, 2), np.float32))),
+        harness.infer(infer_request("sums", inputs=np.ones((3, 2, 2)))),
+    ):
+        with pytest.raises(grpc.aio.AioRpcError, match="takes at most 2 in one request"):
+            await call
+    with pytest.raises(grpc.aio.AioRpcError, match="takes at most 2000"):
+        await harness.infer(infer_request("sums", inputs=np.ones((1, 2001, 2), np.float32)))
+    harness.catalog.settings = ModelSettings()
+    assert (await harness.infer(infer_request("sums", inputs=np.ones((3, 2, 2), np.float32)))).model_version == "1"

@@ -10,11 +10,11 @@ import pytest
 from click.testing import Result
 from typer.testing import CliRunner
 
-from cellserve.service.cli.commands.load_test_run import Inputs
 from cellserve.service.cli.main import app
 from cellserve.service.client.registry import InputTensor
 from cellserve.service.client.tensors import to_wire
 from cellserve.service.errors import InvalidInput
+from cellserve.service.loadgen.inputs import Inputs
 from cellserve.service.pb import cellserve_pb2 as pb
 from tests.service.client.fake_sequences import FakeSequences, Refusal, serving
 

@@ -14,7 +14,10 @@ from cellserve.service.config import Settings
 from cellserve.service.registry.repository.repository import Repository
 from tests.service.cli.fakes import Shell
 
-MODEL = Path(__file__).parents[3] / "golden" / "k212_shared_directions_cells.keras"
+GOLDEN = Path(__file__).parents[3] / "golden"
+MODEL, OTHER, THIRD = (
+    GOLDEN / f"{name}.keras" for name in ("k212_shared_directions_cells", "k213_shared_rnn_cell", "k213_shared_td_first")
+)
 
 Ask = Callable[..., Any]
 
@@ -55,6 +58,15 @@ async def test_from_a_file_to_an_answer_and_back(ask: Ask, shell: Shell, tmp_pat
     assert "in use by the alias" in refused.stderr
     assert await ask("remove", "digits", "--yes") == {"removed": "digits"}
     assert await ask("models") == []
+
+
+async def test_the_server_keeps_what_its_owner_keeps(ask: Ask, tmp_path: Path) -> None:
+    for source in (MODEL, OTHER):
+        await ask("import", source, "--name", "digits")
+    (tmp_path / "served/digits/model.yaml").write_text("retention: {keep: 1}")
+    await ask("import", THIRD, "--name", "digits")
+    kept = Repository(tmp_path / "served").versions("digits")
+    assert kept in ([1, 3], [2, 3])  # the newest, and the one that answered before it
 
 
 async def test_what_the_server_refuses_is_told_with_its_words(ask: Ask) -> None:

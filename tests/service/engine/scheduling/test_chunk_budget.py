@@ -30,3 +30,32 @@ def test_budget(arrivals: list[float], now: float, expected: float) -> None:
 
 def test_a_maximum_below_the_join_latency_is_the_join_latency() -> None:
     assert ChunkBudget(JOIN, JOIN / 2).max_chunk_seconds == JOIN
+
+
+def test_where_even_the_quickest_take_long_chunks_are_longer() -> None:
+    budget = crowded()
+    for _ in range(500):
+        budget.ended(0.1)
+    assert budget.seconds(0.050) == pytest.approx(0.005, rel=1e-3)
+    for _ in range(500):
+        budget.ended(1.0)
+    assert budget.seconds(0.050) == MAX
+
+
+def test_one_that_was_quick_shortens_chunks_at_once_and_for_many() -> None:
+    budget = crowded()
+    for _ in range(500):
+        budget.ended(0.2)
+    budget.ended(0.008)
+    assert budget.seconds(0.050) == JOIN
+    for _ in range(9):
+        budget.ended(0.2)
+    assert budget.seconds(0.050) == JOIN
+
+
+def crowded() -> ChunkBudget:
+    """One arrives each millisecond."""
+    budget = ChunkBudget(JOIN, MAX)
+    for number in range(50):
+        budget.arrived(0.001 * number)
+    return budget

@@ -12,6 +12,7 @@ import pytest
 
 from cellserve.models.measuring.calibration import Calibration
 from cellserve.models.measuring.traffic import TRAFFIC_KINDS, TrafficKind
+from cellserve.service.config import Settings
 from cellserve.service.engine.facts import VersionKey
 from cellserve.service.errors import UnknownVersion, UnsupportedImplementation
 from cellserve.service.registry.calibration.cache import CalibrationCache
@@ -67,8 +68,9 @@ class Settled:
 
     def __init__(self, repository: Repository, folder: Path, chooser: FakeChooser) -> None:
         self.told: dict[VersionKey, Choices] = {}
+        self.settings = Settings(device="cpu")
         cache = CalibrationCache(folder, HERE)
-        self.calibrations = Calibrations(repository, chooser, cache, "cpu", self.told.__setitem__)
+        self.calibrations = Calibrations(repository, chooser, cache, lambda model: self.settings, self.told.__setitem__)
 
     async def change(self, *keys: VersionKey, state: VersionState = VersionState.READY) -> None:
         for key in keys:
@@ -143,3 +145,30 @@ async def test_stopping_waits_for_none_that_has_not_begun(repository: Repository
     await settled.calibrations.stop()
     await asyncio.sleep(0)
     assert TWO not in chooser.measured
+
+
+async def test_an_implementation_that_is_named_is_chosen_and_a_change_is_followed(repository: Repository, tmp_path: Path) -> None:
+    chooser = FakeChooser()
+    settled = Settled(repository, tmp_path / "c", chooser)
+    settled.settings = Settings(device="cpu", implementation="0")
+    await settled.change(ONE)
+    assert settled.told == chooser.chosen == {}  # it was loaded so
+    for wished, told in (("auto", "2"), ("0", "0"), ("auto", "2")):
+        settled.settings = Settings.model_validate({"device": "cpu", "implementation": wished})
+        settled.calibrations.follow()
+        await settled.calibrations.settled()
+        assert settled.told == chooser.chosen == {ONE: all_by(told)}
+    assert chooser.measured == [ONE]
+
+
+async def test_an_implementation_that_is_named_and_not_offered_changes_nothing(
+    repository: Repository, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    chooser = FakeChooser()
+    settled = Settled(repository, tmp_path / "c", chooser)
+    await settled.change(ONE)
+    settled.settings = Settings(device="cpu", implementation="packed")
+    settled.calibrations.follow()
+    await settled.calibrations.settled()
+    assert settled.told == {ONE: all_by("2")}
+    assert "digits/1 goes on as it is" in caplog.text

@@ -50,12 +50,14 @@ def dense_arrays(features: int, units: int) -> list[np.ndarray]:
         (layer("Conv1D", "convolve", filters=3), r"layer 'convolve': its configuration lacks the option 'kernel_size'"),
         (layer("Conv1D", "convolve", filters=-1, kernel_size=[3]), r"layer 'convolve': option 'units': .*greater than 0"),
         (layer("Conv1D", "convolve", filters=4, kernel_size=3, groups=2), r"layer 'convolve': option 'groups'"),
-        (layer("Conv2D", "convolve", filters=3), r"layer 'convolve': .*Conv2D are not supported"),
+        (layer("Conv2D", "convolve", filters=3, kernel_size=3), r"layer 'convolve': it reads \[batch, time, \d\]; .*bands"),
+        (layer("ConvLSTM1D", "convolve", filters=3), r"layer 'convolve': .*ConvLSTM1D are not supported"),
         (layer("GlobalMaxPooling1D", "pool", keepdims=True), r"layer 'pool': option 'keepdims'"),
         (layer("MaxPooling1D", "pool", data_format="channels_first"), r"layer 'pool': option 'data_format'"),
-        (layer("Reshape", "shape", target_shape=[3, 1]), r"layer 'shape': layers of class Reshape are not supported"),
+        (layer("Reshape", "shape", target_shape=[3, 1]), r"layer 'shape': it lays \[batch, time, \d\] out anew over time"),
+        (layer("Permute", "turn", dims=[2, 1]), r"layer 'turn': option 'dims': it turns features into time"),
         (layer("Dot", "dot", axes=1), r"layer 'dot': layers of class Dot are not supported"),
-        (layer("Sequential", "inner", layers=[]), r"layer 'inner': a model inside a model"),
+        (layer("Sequential", "inner", layers=[]), r"the model has no layers"),
         (
             layer("Dense", "out", units=1, activation="my_function"),
             r"layer 'out': option 'activation': the activation 'my_function'",
@@ -68,7 +70,14 @@ def dense_arrays(features: int, units: int) -> list[np.ndarray]:
         (layer("BatchNormalization", "norm", renorm=True), r"layer 'norm': renorm"),
         (layer("LayerNormalization", "norm", rms_scaling=True), r"layer 'norm': option 'rms_scaling'"),
         (layer("Flatten", "flat", data_format="channels_first"), r"layer 'flat': option 'data_format'"),
-        (layer("TimeDistributed", "each", layer=layer("LSTM", "inner", units=2)), r"layer 'each': TimeDistributed\(LSTM\)"),
+        (
+            layer("TimeDistributed", "each", layer=layer("LSTM", "inner", units=2)),
+            r"layer 'each': within a step it reads \[batch, time, \d\]",
+        ),
+        (
+            layer("TimeDistributed", "each", layer=layer("ConvLSTM1D", "inner", filters=2)),
+            r"layer 'each': TimeDistributed around ConvLSTM1D is not supported",
+        ),
         (layer("Bidirectional", "both", layer=layer("ConvLSTM2D", "inner")), r"layer 'both': Bidirectional\(ConvLSTM2D\)"),
         (lstm("lstm_2", time_major=True), r"layer 'lstm_2': option 'time_major'"),
         (lstm("lstm_2", peephole=True), r"layer 'lstm_2': option 'peephole'"),
@@ -135,7 +144,9 @@ def test_a_width_that_the_config_leaves_out_is_read_from_the_first_kernel(tmp_pa
 
 def test_a_shape_is_said_axis_by_axis(tmp_path: Path) -> None:
     images = layer("InputLayer", "x", batch_input_shape=[None, None, 8, 1])
-    with pytest.raises(ImportRefused, match=r"this input has the shape \[batch, time, 8, 1\]"):
+    with pytest.raises(
+        ImportRefused, match=r"'lstm_1' \(lstm\) takes one axis of features, but its input is \[batch, time, 8, 1\]"
+    ):
         imported(tmp_path, sequential(images, lstm()), {"x": [], "lstm_1": lstm_arrays()})
 
 
@@ -199,7 +210,7 @@ def test_a_layer_used_twice_is_two_layers_with_the_same_weights(tmp_path: Path) 
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"output_layers": {"a": ["lstm_1", 0, 0]}}, "outputs are nested or named"),
+        ({"output_layers": {"a": "lstm_1"}}, "outputs are written in a form not known here"),
         ({"input_layers": [["absent", 0, 0]]}, "damaged"),
         ({"output_layers": [["lstm_1", 0, 7]]}, "damaged"),
         ({"layers": "all of them"}, "damaged"),

@@ -11,8 +11,7 @@ import pytest
 
 from cellserve.models.errors import ImportRefused
 from cellserve.models.importers import ImportedModel, load
-from cellserve.models.importers.tensorflow1.checkpoint import OBJECT_GRAPH
-from tests.models.importers.checkpoint_files import random, write_checkpoint
+from tests.models.importers.checkpoint_files import field, object_graph, random, write_checkpoint, write_objects
 from tests.models.importers.keras_files import layer, lstm, lstm_arrays, sequential
 
 SHAPE = {"batch_input_shape": [None, None, 2]}
@@ -25,7 +24,7 @@ def cell(holder: str, arrays: list[np.ndarray]) -> dict[str, np.ndarray]:
 
 def loaded(folder: Path, model: dict[str, Any], variables: dict[str, np.ndarray], root: str = "") -> ImportedModel:
     values = {f"{root}{name}/.ATTRIBUTES/VARIABLE_VALUE": array for name, array in variables.items()}
-    write_checkpoint(folder / "weights", {OBJECT_GRAPH: random(1), **values})
+    write_objects(folder / "weights", values)
     (folder / "model.json").write_text(json.dumps({**model, "keras_version": "2.15.0"}))
     return load(folder / "weights", architecture=folder / "model.json")
 
@@ -41,7 +40,7 @@ def test_layers_are_numbered_without_those_that_hold_nothing(tmp_path: Path, roo
     )
     arrays = lstm_arrays()
     variables = cell("layer_with_weights-0/cell", arrays)
-    variables |= {"layer_with_weights-0/cell/kernel/.OPTIMIZER_SLOT/optimizer/m": arrays[0], "save_counter": random(1)}
+    variables |= {"optimizer/m": arrays[0], "save_counter": random(1)}
     found = loaded(tmp_path, model, variables, root)
     np.testing.assert_array_equal(found.weights.arrays["lstm_1.recurrent_kernel"], arrays[1])
     assert (found.source.framework, found.source.version) == ("tf.keras", "2.15.0")
@@ -69,3 +68,42 @@ def test_variables_that_are_missing_or_left_over(tmp_path: Path) -> None:
         loaded(tmp_path, model, {name: array for name, array in own.items() if not name.endswith("bias")})
     with pytest.raises(ImportRefused, match=r"no layer of the architecture uses layer_with_weights-1/kernel"):
         loaded(tmp_path, model, own | {"layer_with_weights-1/kernel": random(3, 2)})
+
+
+def test_the_graph_of_objects_says_which_value_is_whose(tmp_path: Path) -> None:
+    """A SavedModel keeps its values under other keys than the layers that hold them."""
+    arrays, names = lstm_arrays(), [f"layer_with_weights-0/cell/{role}/.ATTRIBUTES/VARIABLE_VALUE" for role in ROLES]
+    keys = [f"variables/{number}/.ATTRIBUTES/VARIABLE_VALUE" for number in (2, 0, 1)]
+    renamed = dict(zip(names, keys, strict=True))
+    write_checkpoint(tmp_path / "weights", dict(zip(keys, arrays, strict=True)), graph=object_graph(renamed))
+    (tmp_path / "model.json").write_text(json.dumps({**sequential(lstm(**SHAPE)), "keras_version": "2.15.0"}))
+    found = load(tmp_path / "weights", architecture=tmp_path / "model.json")
+    np.testing.assert_array_equal(found.weights.arrays["lstm_1.kernel"], arrays[0])
+    np.testing.assert_array_equal(found.weights.arrays["lstm_1.bias"], arrays[2])
+
+
+def test_layers_of_a_model_inside_a_model(tmp_path: Path) -> None:
+    inner = {"class_name": "Sequential", "config": {"name": "inner", "layers": [layer("Dropout", "d", rate=0.1), lstm("lstm_2")]}}
+    model = sequential(lstm(**SHAPE, return_sequences=True), inner)
+    first, second = lstm_arrays(), lstm_arrays(3, seed=1)
+    variables = cell("layer_with_weights-0/cell", first) | cell("layer_with_weights-1/layer_with_weights-0/cell", second)
+    arrays = loaded(tmp_path, model, variables).weights.arrays
+    np.testing.assert_array_equal(arrays["inner/lstm_2.kernel"], second[0])
+
+
+def test_an_order_of_arrays_that_is_not_known_is_refused(tmp_path: Path) -> None:
+    """Names in a checkpoint come in the order of the alphabet, which is no order of arrays."""
+    model = sequential(layer("Dense", "d", units=2, **SHAPE))
+    with pytest.raises(ImportRefused, match=r"layer 'd': in which order its arrays bias, scale come is not known here"):
+        loaded(tmp_path, model, {"layer_with_weights-0/bias": random(2), "layer_with_weights-0/scale": random(2, 2)})
+
+
+def test_a_damaged_graph_of_objects(tmp_path: Path) -> None:
+    (tmp_path / "model.json").write_text(json.dumps({**sequential(lstm(**SHAPE)), "keras_version": "2.15.0"}))
+    for graph in (field(1, field(1, field(1, 7) + field(2, b"layer_with_weights-0"))), b"\x0a\x05"):
+        write_checkpoint(tmp_path / "weights", {"a": random(1)}, graph=graph)
+        with pytest.raises(ImportRefused, match="graph of objects is damaged"):
+            load(tmp_path / "weights", architecture=tmp_path / "model.json")
+    write_objects(tmp_path / "weights", {"a": random(1)})
+    with pytest.raises(ImportRefused, match=r"no model of tf\.keras is among its objects"):
+        load(tmp_path / "weights", architecture=tmp_path / "model.json")

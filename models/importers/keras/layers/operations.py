@@ -1,0 +1,307 @@
+"""Bare operations among a functional model's layers, `keras.ops` and slices, as layers.
+
+An operation knows no masks: of a masked sequence only what forgets the mask anyway is taken. Source: keras/src/ops 3.x. Knows no
+files.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import partial
+from typing import Any, Final
+
+import numpy as np
+
+from cellserve.models.description.layers.activation import Activation
+from cellserve.models.description.layers.merge import MergeLayer
+from cellserve.models.description.layers.rows import GlobalPooling1dLayer, LastStepLayer, ReverseLayer
+from cellserve.models.description.layers.stepwise import ActivationLayer
+from cellserve.models.description.layers.windowed import Cropping1dLayer
+from cellserve.models.importers.keras.configuration.calls import Call, TensorKey
+from cellserve.models.importers.keras.graph import Graph, KerasLayer, Tensor
+from cellserve.models.importers.keras.layers.affine import affine
+from cellserve.models.importers.keras.layers.axes import permuted, reshaped
+
+Tensors = Mapping[TensorKey, Tensor]
+Operation = Callable[[Graph, KerasLayer, Call, Tensors], Tensor]
+
+
+def arithmetic_of(raw: Mapping[str, Any], call: Call) -> Operation | None:
+    """None for a layer, and for an operation that is none of these."""
+    if raw.get("class_name") in TENSORFLOW_LAYERS:
+        return tensorflow_operation(raw)
+    found, config, module = OPERATIONS.get(str(raw.get("class_name"))), raw.get("config"), raw.get("module")
+    if module is not None:
+        return found if str(module).startswith("keras.src.ops") else None
+    unlike_layers = isinstance(config, Mapping) and "trainable" not in config  # in .h5 files, which leave the module out
+    return found if call.arguments and unlike_layers else None
+
+
+def tensorflow_operation(raw: Mapping[str, Any]) -> Operation | None:
+    """An operation of TensorFlow among the layers of tf.keras, under the name that Keras 3 has for it."""
+    config = raw.get("config")
+    function = config.get("function") if isinstance(config, Mapping) else None
+    name = TENSORFLOW.get(str(function))
+    return None if name is None else partial(_of_tensorflow, name=name)
+
+
+def _of_tensorflow(graph: Graph, keras: KerasLayer, call: Call, tensors: Tensors, *, name: str) -> Tensor:
+    keywords = {RENAMED.get(key, key): value for key, value in call.keywords.items() if value is not None}
+    config = {**DEFAULTS.get(name, {}), **{key: value for key, value in keywords.items() if key not in ("y", "key", "name")}}
+    return OPERATIONS[name](graph, replace(keras, class_name=name, config=config), replace(call, keywords=keywords), tensors)
+
+
+def _function(graph: Graph, keras: KerasLayer, call: Call, tensors: Tensors) -> Tensor:
+    source, (name, alpha) = _only(graph, keras, call, tensors), FUNCTIONS[keras.class_name]
+    given = None if alpha is None else keras.config.get(alpha[0], keras.config.get("alpha", alpha[1]))
+    if keras.class_name == "Gelu" and keras.config.get("approximate", True):
+        name = "gelu_tanh"
+    if name in ("softmax", "log_softmax"):
+        _require_last(graph, keras, source)
+    activation = Activation.model_validate({"name": name, "alpha": given})
+    layer = ActivationLayer(name=keras.spec_name, inputs=(source.reference,), activation=activation)
+    return graph.add(layer, sequence=source.sequence)
+
+
+def _binary(graph: Graph, keras: KerasLayer, call: Call, tensors: Tensors, *, mode: str) -> Tensor:
+    one, other = _both(graph, keras, call)
+    if isinstance(one, TensorKey) and isinstance(other, TensorKey):
+        inputs = [_unmasked(graph, keras, tensors[key]) for key in (one, other)]
+        if mode == "divide":
+            graph.refuse(keras, "it divides one tensor by another, which is not supported")
+        layer = MergeLayer.model_validate(
+            {"name": keras.spec_name, "inputs": [tensor.reference for tensor in inputs], "mode": mode}
+        )
+        return graph.add(layer, sequence=inputs[0].sequence)
+    key, constant, turned = (one, other, False) if isinstance(one, TensorKey) else (other, one, True)
+    source, number = _unmasked(graph, keras, tensors[key]), _constant(graph, keras, constant)
+    if mode == "divide" and turned:
+        graph.refuse(keras, "it divides a number by a tensor, which is not supported")
+    if mode in ("maximum", "minimum"):
+        if mode == "minimum" or np.any(number != 0):
+            graph.refuse(keras, f"the {mode} of a tensor and a number is not supported, but for max(x, 0)")
+        relu = ActivationLayer(name=keras.spec_name, inputs=(source.reference,), activation=Activation(name="relu"))
+        return graph.add(relu, sequence=source.sequence)
+    if mode in ("multiply", "divide"):
+        return affine(graph, keras, source, scale=number if mode == "multiply" else 1 / number, shift=np.zeros(1))
+    sign = -1.0 if mode == "subtract" and turned else 1.0
+    shift = -number if mode == "subtract" and not turned else number
+    return affine(graph, keras, source, scale=np.full(1, sign), shift=shift)
+
+
+def _negative(graph: Graph, keras: KerasLayer, call: Call, tensors: Tensors) -> Tensor:
+    return affine(graph, keras, _only(graph, keras, call, tensors), scale=np.full(1, -1.0), shift=np.zeros(1))
+
+
+def _square(graph: Graph, keras: KerasLayer, call: Call, tensors: Tensors) -> Tensor:
+    source = _only(graph, keras, call, tensors)
+    layer = MergeLayer(name=keras.spec_name, inputs=(source.reference,) * 2, mode="multiply")
+    return graph.add(layer, sequence=source.sequence)
+
+
+def _concatenate(graph: Graph, keras: KerasLayer, call: Call, tensors: Tensors) -> Tensor:
+    inputs = [_unmasked(graph, keras, tensors[key]) for key in call.inputs]
+    _require_last(graph, keras, inputs[0])
+    layer = MergeLayer(name=keras.spec_name, inputs=tuple(one.reference for one in inputs), mode="concat")
+    return graph.add(layer, sequence=inputs[0].sequence)
+
+
+def _over_time(graph: Graph, keras: KerasLayer, call: Call, tensors: Tensors, *, mode: Any) -> Tensor:
+    source = _only(graph, keras, call, tensors)
+    axis = keras.config.get("axis")
+    axes = axis if isinstance(axis, list | tuple) else [axis]
+    if not source.sequence or list(axes) != [1] or keras.config.get("keepdims"):
+        graph.refuse(keras, f"{keras.class_name} is supported over the time axis alone (axis=1), without keepdims", "axis")
+    return graph.add(GlobalPooling1dLayer(name=keras.spec_name, inputs=(source.reference,), mode=mode), sequence=False)
+
+
+def _item(graph: Graph, keras: KerasLayer, call: Call, tensors: Tensors) -> Tensor:
+    """x[:, -1], x[:, 2], x[:, 1:-1]: of a sequence, over its time; the rest is taken whole."""
+    key, where = _both(graph, keras, call)
+    source, places = tensors[key], list(where) if isinstance(where, list) else [where]
+    whole = [_slice(place) == WHOLE for place in places]
+    steps = places[1] if len(places) > 1 else places[0]
+    if not source.sequence or not whole[0] or not all(whole[2:]) or len(places) > 3 or steps is None:
+        graph.refuse(keras, "this slice is not supported; steps of a sequence are, such as x[:, -1] and x[:, 1:]")
+    if all(whole):
+        return _unmasked(graph, keras, source)
+    if isinstance(steps, int):
+        return _step(graph, keras, source, steps)
+    if (span := _slice(steps)) is None:
+        graph.refuse(keras, f"it takes the steps {steps!r:.60}, which is not understood")
+    start, stop, stride = span
+    fixed = graph.shape(source).time_steps
+    if stop is not None and stop >= 0:
+        stop = None if fixed is None or stop >= fixed else stop - fixed
+        if fixed is None:
+            graph.refuse(keras, "the first steps of sequences of any length are taken, which is not supported; fix the length")
+    if start is not None and start < 0:
+        if fixed is None:
+            graph.refuse(keras, "the last steps of sequences of any length are taken, which is not supported; fix the length")
+        start += fixed
+    if stride != 1:
+        graph.refuse(keras, "a slice that leaves steps out, or turns them round, is not supported")
+    source = _unmasked(graph, keras, source)
+    layer = Cropping1dLayer(name=keras.spec_name, inputs=(source.reference,), before=start or 0, after=-(stop or 0))
+    return graph.add(layer, sequence=True)
+
+
+def _step(graph: Graph, keras: KerasLayer, source: Tensor, step: int) -> Tensor:
+    """Counted from the row's own end, or from its start: of the row turned round, the last one."""
+    reference, name = source.reference, keras.spec_name
+    beyond = step if step >= 0 else -1 - step
+    if beyond:
+        before, after = (beyond, 0) if step >= 0 else (0, beyond)
+        cropped = Cropping1dLayer(name=graph.free(f"{name}_cropped"), inputs=(reference,), before=before, after=after)
+        reference = graph.add(cropped, sequence=True).reference
+    if step >= 0:
+        reference = graph.add(ReverseLayer(name=graph.free(f"{name}_turned"), inputs=(reference,)), sequence=True).reference
+    return graph.add(LastStepLayer(name=name, inputs=(reference,)), sequence=False)
+
+
+def _slice(place: Any) -> tuple[int | None, int | None, int] | None:
+    """(start, stop, step) of a slice as Keras 3 and tf.keras write it; None for anything else."""
+    options = place.get("config", place) if isinstance(place, Mapping) else None
+    if not isinstance(options, Mapping) or "start" not in options:
+        return None
+    return options["start"] or None, options["stop"], options["step"] or 1
+
+
+def _reshape(graph: Graph, keras: KerasLayer, call: Call, tensors: Tensors) -> Tensor:
+    target = keras.config.get("newshape", keras.config.get("new_shape"))
+    if not isinstance(target, list | tuple) or not all(axis is None or isinstance(axis, int) for axis in target):
+        graph.refuse(keras, "the shape that it makes is not written down")
+    return reshaped(graph, keras, _only(graph, keras, call, tensors), tuple(target[1:]))
+
+
+def _transpose(graph: Graph, keras: KerasLayer, call: Call, tensors: Tensors) -> Tensor:
+    axes = keras.config.get("axes")
+    if not isinstance(axes, list | tuple) or not axes or axes[0] != 0:
+        graph.refuse(keras, "a transposition that moves the batch is not supported", "axes")
+    return permuted(graph, keras, _only(graph, keras, call, tensors), tuple(axes[1:]))
+
+
+def _both(graph: Graph, keras: KerasLayer, call: Call) -> tuple[Any, Any]:
+    """Its two arguments, of which one may come by name."""
+    given = [*call.arguments, *(call.keywords[name] for name in ("x1", "x2", "y", "key") if name in call.keywords)]
+    if len(given) != 2:
+        graph.refuse(keras, f"it is called with {len(given)} arguments where two are expected")
+    return given[0], given[1]
+
+
+def _only(graph: Graph, keras: KerasLayer, call: Call, tensors: Tensors) -> Tensor:
+    return _unmasked(graph, keras, graph.only(keras, [tensors[key] for key in call.needs()]))
+
+
+def _unmasked(graph: Graph, keras: KerasLayer, source: Tensor) -> Tensor:
+    if source.masks:
+        graph.refuse(
+            keras, f"the operation {keras.class_name} forgets the mask of its input, which is not supported; use a layer for it"
+        )
+    return source
+
+
+def _require_last(graph: Graph, keras: KerasLayer, source: Tensor) -> None:
+    last = len(graph.shape(source).features) + source.sequence
+    if keras.config.get("axis", -1) not in (-1, last):
+        graph.refuse(keras, f"{keras.class_name} works along the last axis alone here", "axis")
+
+
+def _constant(graph: Graph, keras: KerasLayer, value: Any) -> Any:
+    if isinstance(value, Mapping) and isinstance(value.get("config"), Mapping):
+        value = value["config"].get("value")
+    try:
+        number = np.asarray(value, dtype=np.float64)
+    except (TypeError, ValueError):
+        graph.refuse(keras, f"one of its arguments is neither a tensor nor a number: {value!r:.60}")
+    if number.size == (number.shape[-1] if number.ndim else 1):
+        number = number.reshape(-1)
+    if number.ndim != 1:
+        graph.refuse(keras, f"a constant of the shape {list(number.shape)} is not supported; one for each feature is")
+    return number
+
+
+WHOLE: Final = (None, None, 1)
+FUNCTIONS: Final[Mapping[str, tuple[str, tuple[str, float] | None]]] = {
+    "Tanh": ("tanh", None),
+    "Sigmoid": ("sigmoid", None),
+    "Relu": ("relu", None),
+    "Relu6": ("relu6", None),
+    "Elu": ("elu", ("alpha", 1.0)),
+    "Selu": ("selu", None),
+    "Celu": ("celu", ("alpha", 1.0)),
+    "LeakyRelu": ("leaky_relu", ("negative_slope", 0.2)),
+    "Gelu": ("gelu", None),
+    "Silu": ("silu", None),
+    "Softplus": ("softplus", None),
+    "Softsign": ("softsign", None),
+    "HardSigmoid": ("hard_sigmoid_relu6", None),
+    "HardSilu": ("hard_silu", None),
+    "HardTanh": ("hard_tanh", None),
+    "LogSigmoid": ("log_sigmoid", None),
+    "TanhShrink": ("tanh_shrink", None),
+    "Exp": ("exponential", None),
+    "Softmax": ("softmax", None),
+    "LogSoftmax": ("log_softmax", None),
+}
+BINARY: Final[Mapping[str, str]] = {
+    "Add": "sum",
+    "Subtract": "subtract",
+    "Multiply": "multiply",
+    "Divide": "divide",
+    "TrueDivide": "divide",
+    "Maximum": "maximum",
+    "Minimum": "minimum",
+}
+OPERATIONS: Final[Mapping[str, Operation]] = {
+    **dict.fromkeys(FUNCTIONS, _function),
+    **{name: partial(_binary, mode=mode) for name, mode in BINARY.items()},
+    "Negative": _negative,
+    "Square": _square,
+    "Concatenate": _concatenate,
+    "Mean": partial(_over_time, mode="average"),
+    "Max": partial(_over_time, mode="max"),
+    "GetItem": _item,
+    "Reshape": _reshape,
+    "Transpose": _transpose,
+}
+TENSORFLOW_LAYERS: Final = ("TFOpLambda", "SlicingOpLambda")
+TENSORFLOW: Final[Mapping[str, str]] = {
+    "__operators__.getitem": "GetItem",
+    "__operators__.add": "Add",
+    "math.add": "Add",
+    "math.subtract": "Subtract",
+    "math.multiply": "Multiply",
+    "math.truediv": "Divide",
+    "math.divide": "Divide",
+    "math.maximum": "Maximum",
+    "math.minimum": "Minimum",
+    "math.negative": "Negative",
+    "math.square": "Square",
+    "math.exp": "Exp",
+    "math.tanh": "Tanh",
+    "math.sigmoid": "Sigmoid",
+    "math.softplus": "Softplus",
+    "math.reduce_mean": "Mean",
+    "math.reduce_max": "Max",
+    "concat": "Concatenate",
+    "reshape": "Reshape",
+    "transpose": "Transpose",
+    **{
+        f"nn.{name}": keras_3
+        for name, keras_3 in (
+            *(("tanh", "Tanh"), ("sigmoid", "Sigmoid"), ("relu", "Relu"), ("relu6", "Relu6"), ("elu", "Elu"), ("selu", "Selu")),
+            *(
+                ("gelu", "Gelu"),
+                ("silu", "Silu"),
+                ("leaky_relu", "LeakyRelu"),
+                ("softplus", "Softplus"),
+                ("softsign", "Softsign"),
+            ),
+            *(("softmax", "Softmax"), ("log_softmax", "LogSoftmax"), ("softmax_v2", "Softmax")),
+        )
+    },
+}
+RENAMED: Final = {"slice_spec": "key", "shape": "newshape", "perm": "axes"}
+DEFAULTS: Final[Mapping[str, Mapping[str, Any]]] = {"Gelu": {"approximate": False}}
