@@ -206,6 +206,16 @@ class Settings(BaseSettings):
         description="Networks of proxies whose x-request-id is believed to be the same for every attempt at a request: "
         "10.0.0.0/8; a feed of a live sequence that was applied is then answered again; none: nobody's.",
     )
+    max_upload_bytes: PositiveInt = Field(
+        default=4 * 1024 * 1024 * 1024, description="Largest version that is published over the wire, in bytes."
+    )
+    max_uploads: PositiveInt = Field(
+        default=16, description="Most publications over the wire that are unfinished, on the disk of the repository."
+    )
+    upload_expiry_seconds: Seconds = Field(
+        default=3600.0,
+        description="A publication of which nothing has come for so long is dropped; until then it can be resumed.",
+    )
     lame_duck_seconds: SecondsOrZero = Field(
         default=0.0,
         description="How long a stopping server, no longer ready, still takes requests while load balancers turn away.",

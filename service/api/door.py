@@ -15,6 +15,7 @@ from cellserve.service.api.submission.execution import Execution
 from cellserve.service.engine.batch import Delivery
 from cellserve.service.registry.description import VersionDescription
 from cellserve.service.registry.lease import Lease, LoadedVersion
+from cellserve.service.registry.manifest import ModelRef
 from cellserve.service.registry.model_settings import ModelSettings
 from cellserve.service.registry.status import AliasStatus, VersionStatus
 from cellserve.service.sessions.feed import Feed, FeedReply
@@ -26,7 +27,7 @@ Reply = TypeVar("Reply")
 class Versions(Protocol):
     """The part of the catalog that the door uses."""
 
-    async def acquire(self, model: str, version: str = "") -> Lease: ...
+    async def acquire(self, model: str, version: str = "", split_key: Callable[[], str] = ...) -> Lease: ...
 
     def ready(self, model: str, version: str = "") -> bool: ...
 
@@ -39,6 +40,8 @@ class Versions(Protocol):
     def model_settings(self, model: str) -> ModelSettings: ...
 
     async def set_alias(self, model: str, alias: str, version: int, by: str = "") -> int | None: ...
+
+    async def remove(self, ref: ModelRef, by: str = "") -> None: ...
 
     async def load(self, model: str) -> None: ...
 
@@ -105,7 +108,7 @@ class Door:
         """Lends the version, checks, runs, replies. Raises what the catalog, `check` and the engine raise."""
         call = CURRENT.get()
         self.execution.require_open()
-        with await self.versions.acquire(model, version) as lease:
+        with await self.versions.acquire(model, version, lambda: call.asker().split_key) as lease:
             lent = lease.version
             call.version = lent.key
             signature = self.signatures.of(lent)

@@ -16,6 +16,7 @@ from cellserve.service.cli.commands import (
     listing,
     load_test,
     predicting,
+    pruning,
     registry,
     serving,
     sessions,
@@ -84,6 +85,7 @@ app.command()(listing.models)
 app.command()(registry.show)
 app.command()(registry.promote)
 app.command()(registry.remove)
+app.command()(pruning.prune)
 app.command()(verifying.verify)
 app.command()(predicting.predict)
 app.command()(sessions.sessions)

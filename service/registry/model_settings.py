@@ -3,6 +3,7 @@
 keep_newest: 1                # so many of the newest versions stay loaded, beside those that aliases name
 keep_previous: 15m            # the version that an alias has left stays loaded so long; 0: not at all
 pinned: [3]                   # these versions always stay loaded
+retention: {keep: 5}          # after an import, and by `cellserve prune`, older versions are removed that nobody asks for
 implementation: packed        # how its recurrent layers are computed, unless a request says
 device: cpu                   # where; of versions that are loaded from now on
 limits:                       # tighter than the server's own
@@ -44,12 +45,19 @@ class RequestLimits(_Said):
     max_steps_per_sequence: PositiveInt | None = None
 
 
+class Retention(_Said):
+    """keep: so many of the newest versions stay, beside those that aliases name or may go back to, and pinned ones."""
+
+    keep: PositiveInt
+
+
 class ModelSettings(_Said):
     """Wherever None is the default, it is the server's own."""
 
     keep_newest: NonNegativeInt = 1
     keep_previous: Duration | None = None  # seconds
     pinned: Annotated[tuple[PositiveInt, ...], Field(strict=False)] = ()
+    retention: Retention | None = None
     implementation: ImplementationChoice | None = None
     device: str | None = Field(default=None, pattern=DEVICE_PATTERN)
     limits: RequestLimits | None = None

@@ -18,8 +18,10 @@ from cellserve.models.description.layers.cells import (
     JzsLayer,
     LstmLayer,
     MinGruLayer,
+    MinLstmLayer,
     SimpleDeepRnnLayer,
     SimpleRnnLayer,
+    SLstmLayer,
 )
 from cellserve.models.description.layers.layer import Layer
 from cellserve.models.description.layers.merge import MergeLayer
@@ -86,6 +88,14 @@ def _min_gru(draw: Draw, common: Common, fusable: bool) -> RecurrentLayer:
     return MinGruLayer(**common, **_activations(draw, fusable))
 
 
+def _min_lstm(draw: Draw, common: Common, fusable: bool) -> RecurrentLayer:
+    return MinLstmLayer(**common, activation=draw(st.sampled_from((*BOUNDED, "min_gru_g"))))
+
+
+def _slstm(draw: Draw, common: Common, fusable: bool) -> RecurrentLayer:
+    return SLstmLayer(**common, **_activations(draw, fusable), forget_gate=draw(st.sampled_from(("sigmoid", "exponential"))))
+
+
 def _simple_rnn(draw: Draw, common: Common, fusable: bool) -> RecurrentLayer:
     common["activation"] = draw(st.sampled_from(("tanh", "relu") if fusable else BOUNDED))
     combine = "add" if fusable else draw(st.sampled_from(("add", "multiply")))
@@ -112,8 +122,10 @@ def _activations(draw: Draw, fusable: bool) -> dict[str, Any]:
 
 RECURRENT: Mapping[type[RecurrentLayer], Callable[[Draw, Common, bool], RecurrentLayer]] = {
     LstmLayer: _lstm,
+    SLstmLayer: _slstm,
     GruLayer: _gru,
     MinGruLayer: _min_gru,
+    MinLstmLayer: _min_lstm,
     SimpleRnnLayer: _simple_rnn,
     JzsLayer: _jzs,
     SimpleDeepRnnLayer: _simple_deep_rnn,
