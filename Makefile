@@ -82,7 +82,7 @@ serve: setup ## serve ./model-repository
 image: ## build the container image
 	docker build -t cellserve:latest -f deploy/Dockerfile .
 
-up: ## start the server and Prometheus with docker compose
+up: ## start the server, Prometheus and Grafana with docker compose
 	docker compose -f deploy/compose.yaml up --build -d
 
 down: ## stop what `make up` started
