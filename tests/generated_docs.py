@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from cellserve.service.metrics.families import GROUPS, Family
+from tests import wire_reference
 
 DOCS: Final = Path(__file__).parents[1] / "docs"
 
@@ -40,7 +41,7 @@ def _row(family: Family) -> str:
     return f"| `{family.shown_name}` | {family.kind} | {labels} | {family.text} |"
 
 
-PAGES: Final[Mapping[str, Callable[[], str]]] = {"metrics.md": metrics_page}
+PAGES: Final[Mapping[str, Callable[[], str]]] = {"metrics.md": metrics_page, "wire.md": wire_reference.page}
 
 
 if __name__ == "__main__":
