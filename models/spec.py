@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Final, Literal, Self, Uni
 
 from pydantic import Field, PositiveInt, model_validator
 
-from cellserve.models.description.layers import attention, cells, merge, planes, rows, stepwise, windowed, within
+from cellserve.models.description.layers import attention, carried, cells, merge, planes, rows, stepwise, windowed, within
 from cellserve.models.description.layers.activation import Frozen
 from cellserve.models.description.layers.layer import Layer
 from cellserve.models.description.layers.recurrent import RecurrentLayer
@@ -34,6 +34,7 @@ KINDS: Final[tuple[type[Layer], ...]] = (
     *merge.KINDS,
     *attention.KINDS,
     *within.KINDS,
+    *carried.KINDS,
 )
 """Every kind of layer. Each family lists its own; whoever needs them all asks here."""
 

@@ -48,6 +48,8 @@ from cellserve.service.registry.calibration.calibrations import Calibrations
 from cellserve.service.registry.catalog import Catalog
 from cellserve.service.registry.lease import LoadedVersion
 from cellserve.service.registry.loading import load_version
+from cellserve.service.registry.publishing.publishing import Publishing
+from cellserve.service.registry.publishing.uploads import UploadLimits
 from cellserve.service.registry.repository.repository import Repository
 from cellserve.service.registry.status import AliasStatus, VersionStatus
 from cellserve.service.sessions.sessions import Sessions
@@ -155,7 +157,8 @@ class _Server:
         sessions = _session_settings(settings)
         self._sessions = Sessions(self._execution.feed, self._catalog, sessions, self._metrics, store=self._store)
         door = Door(self._catalog, self._execution, _limits(settings), self._sessions)
-        self._api = ApiServer(door, self._metrics, self._metrics.statistics, options, version)
+        self._publishing = Publishing(repository, _upload_limits(settings))
+        self._api = ApiServer(door, self._publishing, self._metrics, self._metrics.statistics, options, version)
 
     async def start(self) -> Running:
         """Ports first, so that a taken one is told before anything is loaded."""
@@ -191,6 +194,7 @@ class _Server:
             self._store.watch.on_change = self._show_store
         await self._sessions.start()
         self._show_versions()
+        self._publishing.start()
         await self._api.start()
         self._show_store()
         self._page.ready = True
@@ -219,6 +223,7 @@ class _Server:
             last_first.push_async_callback(self._drain)
             last_first.push_async_callback(self._idle_memory.stop)
             last_first.push_async_callback(self._calibrations.stop)
+            last_first.push_async_callback(self._publishing.stop)
             last_first.push_async_callback(self._catalog.stop)
 
     def _not_ready(self) -> None:
@@ -281,6 +286,10 @@ def _limits(settings: Settings) -> Limits:
         reply_bytes=settings.max_message_bytes,
         unanswered=settings.max_unanswered_per_stream,
     )
+
+
+def _upload_limits(settings: Settings) -> UploadLimits:
+    return UploadLimits(settings.max_upload_bytes, settings.max_uploads, settings.upload_expiry_seconds)
 
 
 def _session_settings(settings: Settings) -> SessionSettings:

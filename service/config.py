@@ -1,20 +1,23 @@
 """Every setting of the server: its name, default, unit and meaning, in one place. The only file that reads the environment.
 
-The command line, the documentation and the environment variables (prefix CELLSERVE_) are all made from this class.
+The command line, the documentation, the environment variables (prefix CELLSERVE_) and what a file of settings may hold are all
+made from this class. What the command line says counts most, then the environment, then the file, then the defaults.
 """
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, NonNegativeInt, PositiveInt, field_validator, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic.fields import FieldInfo
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from cellserve.service.cores import parsed_cores, usable_cores
 from cellserve.service.durable_every import DurableEvery
 from cellserve.service.networks import parsed_networks
+from cellserve.service.settings_file import SETTING, read_settings
 from cellserve.service.store_url import StoreUrl
 from cellserve.service.tls_files import TlsFiles
 
@@ -33,17 +36,36 @@ GrpcSecondsOrZero = Annotated[float, Field(ge=0, le=_LONGEST_GRPC_SECONDS, allow
 
 DEVICE_PATTERN = r"^(auto|cpu|cuda(:\d+)?)$"
 
+LoadChoice = Literal["at-start", "on-demand"]
 FrontChoice = Literal["auto", "grpc", "http2"]
 ImplementationChoice = Literal["auto", "0", "1", "2", "fused", "onnxruntime", "packed"]
 
 
+class _FileSource(PydanticBaseSettingsSource):
+    """The file that the sources before it name, if any."""
+
+    def __call__(self) -> dict[str, Any]:
+        given = self.current_state.get(SETTING)
+        return {} if given is None else read_settings(Path(given), self.settings_cls.model_fields.keys() - {SETTING})
+
+    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
+        """All are given at once instead."""
+        return None, field_name, False
+
+
 class Settings(BaseSettings):
-    """Settings of `cellserve serve`. Each field is also an environment variable, CELLSERVE_<NAME>; an empty one is none."""
+    """Settings of `cellserve serve`. Each field is also an environment variable, CELLSERVE_<NAME>; an empty one is none.
+
+    Made without a value for `settings_file`, the environment names the file, if any. Raises ValidationError, UnusableFile.
+    """
 
     model_config = SettingsConfigDict(
         env_prefix="CELLSERVE_", env_ignore_empty=True, frozen=True, extra="forbid", hide_input_in_errors=True
     )
 
+    settings_file: Path | None = Field(
+        default=None, description="YAML file of settings by name, which options and the environment override."
+    )
     repository: Path = Field(default=DEFAULT_REPOSITORY, description="Folder of the model repository.")
     host: str = Field(default="0.0.0.0", description="Address to listen on, for gRPC and for metrics.")
     port: NonNegativeInt = Field(default=DEFAULT_PORT, le=65535, description="gRPC port; 0 picks a free one.")
@@ -74,6 +96,11 @@ class Settings(BaseSettings):
     )
     calibration_folder: Path = Field(
         default=DEFAULT_CALIBRATION_FOLDER, description="Folder where auto keeps what it measured, for the next start."
+    )
+    load: LoadChoice = Field(
+        default="at-start",
+        description="When versions are loaded, unless their model's model.yaml says: at-start; on-demand: those of a model with "
+        "the first request to it, so that many models start at once.",
     )
     keep_previous_seconds: SecondsOrZero = Field(
         default=900.0,
@@ -185,6 +212,16 @@ class Settings(BaseSettings):
         description="Networks of proxies whose x-request-id is believed to be the same for every attempt at a request: "
         "10.0.0.0/8; a feed of a live sequence that was applied is then answered again; none: nobody's.",
     )
+    max_upload_bytes: PositiveInt = Field(
+        default=4 * 1024 * 1024 * 1024, description="Largest version that is published over the wire, in bytes."
+    )
+    max_uploads: PositiveInt = Field(
+        default=16, description="Most publications over the wire that are unfinished, on the disk of the repository."
+    )
+    upload_expiry_seconds: Seconds = Field(
+        default=3600.0,
+        description="A publication of which nothing has come for so long is dropped; until then it can be resumed.",
+    )
     lame_duck_seconds: SecondsOrZero = Field(
         default=0.0,
         description="How long a stopping server, no longer ready, still takes requests while load balancers turn away.",
@@ -197,6 +234,18 @@ class Settings(BaseSettings):
         description="Networks whose callers, beside the server's own machine, may administer a server without tokens: "
         "172.16.0.0/12,10.1.2.3; none: nobody else.",
     )
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """The first that knows a setting counts."""
+        return init_settings, env_settings, _FileSource(settings_cls)
 
     @field_validator("durable_every")
     @classmethod

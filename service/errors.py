@@ -28,6 +28,11 @@ ServiceError
 │   ├── TokenInvalid             TOKEN_INVALID              the server does not know the token of the call
 │   └── AdministrationDenied     ADMINISTRATION_DENIED      the caller may not administer this server
 ├── RepositoryError              REPOSITORY                 the model repository refuses an operation
+│   ├── RepositoryFull           REPOSITORY_FULL            its disk has no room
+│   └── VersionRefused           VERSION_REFUSED            what was sent did not pass the gate that every version passes
+├── UploadLimit                  UPLOAD_LIMIT               a publication is too large, or one too many
+├── UploadDamaged                UPLOAD_DAMAGED             what came is not what was declared; it is dropped
+├── UploadBusy                   UPLOAD_BUSY                somebody else has this publication in hand
 └── InternalFailure              INTERNAL                   ours; the cause is in the log under the request id
 """
 
@@ -185,6 +190,26 @@ class AdministrationDenied(AccessDenied):
 
 class RepositoryError(ServiceError):
     reason = "REPOSITORY"
+
+
+class RepositoryFull(RepositoryError):
+    reason = "REPOSITORY_FULL"
+
+
+class VersionRefused(RepositoryError):
+    reason = "VERSION_REFUSED"
+
+
+class UploadLimit(ServiceError):
+    reason = "UPLOAD_LIMIT"
+
+
+class UploadDamaged(ServiceError):
+    reason = "UPLOAD_DAMAGED"
+
+
+class UploadBusy(ServiceError):
+    reason = "UPLOAD_BUSY"
 
 
 class InternalFailure(ServiceError):

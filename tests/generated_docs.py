@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Final
+from typing import Any, Final, get_args
 
+from pydantic.fields import FieldInfo
+
+from cellserve.service.config import Settings
 from cellserve.service.metrics.families import GROUPS, Family
 from tests import wire_reference
 
@@ -41,7 +44,61 @@ def _row(family: Family) -> str:
     return f"| `{family.shown_name}` | {family.kind} | {labels} | {family.text} |"
 
 
-PAGES: Final[Mapping[str, Callable[[], str]]] = {"metrics.md": metrics_page, "wire.md": wire_reference.page}
+_SETTINGS = """# Settings
+
+Every setting of `cellserve serve` has one name in three places: an option (`--metrics-port`), a variable of the environment
+(`CELLSERVE_METRICS_PORT`) and a line of a file (`metrics_port: 8002`). **An option counts more than the environment, that more
+than the file, and that more than the default.** An empty variable, or a line without a value, says nothing.
+
+The file is YAML and is named by `--settings-file` or `CELLSERVE_SETTINGS_FILE`. A name that is not in this table and a name
+twice are refused at the start, in a sentence that names the line; a value that does not fit, in one that names the setting.
+Commands and the health check read the environment, and so the file that it names.
+
+```yaml
+repository: /srv/models
+metrics_port: 8002
+drain_seconds: 60
+log_format: json
+```
+"""
+
+
+def settings_page() -> str:
+    rows = [_setting(name, field) for name, field in Settings.model_fields.items()]
+    return "\n".join([_SETTINGS, "| setting | default | takes | meaning |", "|---|---|---|---|", *rows, ""])
+
+
+def _setting(name: str, field: FieldInfo) -> str:
+    default = "" if field.default in (None, "") else f"`{_DEFAULTS.get(name, field.default)}`"
+    return f"| `{name}` | {default} | {_takes(field)} | {field.description} |"
+
+
+def _takes(field: FieldInfo) -> str:
+    kind: Any = field.annotation
+    choices = get_args(kind)
+    if choices and all(isinstance(choice, str) for choice in choices):
+        return ", ".join(f"`{choice}`" for choice in choices)
+    if Path in (kind, *choices):
+        return "a path"
+    if kind is str:
+        return "text"
+    bounds = {type(bound).__name__: bound for bound in field.metadata}
+    words = [f"{sign} {_plain(getattr(bounds[name], name.lower()))}" for name, sign in _SIGNS.items() if name in bounds]
+    return " ".join(["a whole number" if kind is int else "a number", ", ".join(words)]).rstrip()
+
+
+def _plain(number: float) -> str:
+    return f"{number:,.0f}" if number == int(number) else str(number)
+
+
+_SIGNS: Final = {"Gt": "above", "Ge": "from", "Lt": "below", "Le": "to"}
+_DEFAULTS: Final = {"calibration_folder": "$XDG_CACHE_HOME/cellserve/calibration"}  # what the environment makes of it
+
+PAGES: Final[Mapping[str, Callable[[], str]]] = {
+    "metrics.md": metrics_page,
+    "settings.md": settings_page,
+    "wire.md": wire_reference.page,
+}
 
 
 if __name__ == "__main__":

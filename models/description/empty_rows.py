@@ -24,6 +24,6 @@ def answers_empty_rows(spec: ModelSpec) -> bool:
         if not read.sequence or read.step_count.count is not None or read.step_count.source != first.step_count.source:
             continue
         heedless = isinstance(layer, RecurrentLayer) and (layer.inputs[0] not in masks or layer.mask_rule == "reset")
-        if heedless or layer.change is not None:
+        if heedless or layer.change is not None or layer.takes_rows:
             return False
     return True

@@ -25,7 +25,7 @@ def input_step_counts(spec: ModelSpec) -> dict[str, StepCount]:
         ahead = step_counts[read[0]]
         group = groups[read[0]].union(*(groups[other] for other in _joined(read, step_counts)))
         groups = {name: group if own & group else own for name, own in groups.items()} | {layer.name: group}
-        step_counts[layer.name] = ahead if layer.change is None else ahead.then(layer.change)
+        step_counts[layer.name] = ahead if layer.retimed is None else ahead.then(layer.retimed)
     return {name: StepCount(source=min(groups[name])) for name in first}
 
 

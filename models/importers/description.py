@@ -27,10 +27,11 @@ class DescribedLayer(BaseModel):
     Orders of arrays. keras: kernel, recurrent_kernel, bias, or (Keras 0.x, 1.x) W, U, b for each of the gates i, c, f, o of an
     LSTM or z, r, h of a GRU; JZS and SimpleDeepRNN as get_weights() gives them, with the Pmat of JZS1 and JZS2 last. torch:
     weight_ih, weight_hh, bias_ih, bias_hh[, weight_hr]; of a cell that no framework has, for each gate the weight over x, that
-    over h where the gate sees h, and the bias. tensorflow1: kernel, bias[, w_f_diag, w_i_diag, w_o_diag][, projection];
-    of a GRU the gates' kernel and bias, then the candidate's. A dense layer: kernel (torch: weight), bias; an embedding: its
-    table; a norm: gamma, beta[, mean, variance]; a convolution: kernel [size, in, out] (torch: weight [out, in, size]), bias; a
-    prelu: alpha, of torch one number for all or one for each feature.
+    over h where the gate sees h, and the bias; an slstm's also as the xlstm package has them. tensorflow1:
+    kernel, bias[, w_f_diag, w_i_diag, w_o_diag][, projection]; of a GRU the gates' kernel and bias, then the candidate's. A
+    dense layer: kernel (torch: weight), bias; an embedding: its table; a norm: gamma, beta[, mean, variance]; a convolution:
+    kernel [size, in, out] (torch: weight [out, in, size]), bias; a prelu: alpha, of torch one number for all
+    or one for each feature.
     """
 
     model_config = ConfigDict(frozen=True, extra="allow")
@@ -47,6 +48,9 @@ class DescribedLayer(BaseModel):
 
     forget_bias: Annotated[float, Field(allow_inf_nan=False)] | None = None
     """Of an LSTM in the layout tensorflow1; default: the description's."""
+
+    gate_order: tuple[str, ...] | None = None
+    """Of a cell that no framework has: its arrays hold all its gates one after the other, in this order; default: one each."""
 
     groups: PositiveInt | None = None
     """Of a convolution: into how many groups its inputs and outputs are divided; default: 1."""

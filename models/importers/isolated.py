@@ -1,7 +1,8 @@
 """Importing in a process of its own: a file that crashes or hangs the C library under it costs a sentence, not the caller.
 
 That is HDF5's, which damaged files can make do both, and ONNX Runtime's; the other kinds of files are read here. The process
-leaves its answer in a folder: the network with its weights and the framework's answers, or the refusal. Knows no formats.
+leaves its answer in a folder: the network with its weights and the framework's answers, or the refusal. In such a folder an
+import also travels from one machine to another (`leave`, `read_answer`). Knows no formats.
 """
 
 from __future__ import annotations
@@ -64,44 +65,57 @@ def load_isolated(
 def answer(read: Callable[[], Imported], source: Path, folder: Path) -> None:
     """Leaves in the folder what `read` gives or refuses."""
     try:
-        model = read()
-        model.weights.save(folder / (GRAPH if isinstance(model.weights, GraphFile) else ARRAYS))
-        np.savez(folder / ASKED, **_arrays(model.answers))
+        leave(read(), folder)
     except ImportRefused as error:
         refusal = {"source": error.source, "what": error.what, "layer": error.layer, "option": error.option}
         (folder / REFUSAL).write_text(json.dumps(refusal))
     except MemoryError:
         what = f"reading it takes far more memory than the file is large; {WHAT_TO_DO}"
         (folder / REFUSAL).write_text(json.dumps({"source": str(source), "what": what, "layer": None, "option": None}))
-    else:
-        answers = [
-            {
-                "by": one.by,
-                "lengths": one.lengths,
-                "time_major": one.time_major,
-                "inputs": len(one.inputs),
-                "outputs": len(one.outputs),
-            }
-            for one in model.answers
-        ]
-        content = {
-            "spec": model.spec.model_dump(mode="json"),
-            "source": asdict(model.source),
-            "notes": model.notes,
-            "answers": answers,
+
+
+def leave(model: Imported, folder: Path, further: Sequence[FrameworkAnswers] = ()) -> None:
+    """As files of a folder, for `read_answer`. further: answers beside the import's own. Raises OSError."""
+    all_answers = (*model.answers, *further)
+    model.weights.save(folder / (GRAPH if isinstance(model.weights, GraphFile) else ARRAYS))
+    np.savez(folder / ASKED, **_arrays(all_answers))
+    answers = [
+        {
+            "by": one.by,
+            "lengths": one.lengths,
+            "time_major": one.time_major,
+            "inputs": len(one.inputs),
+            "outputs": len(one.outputs),
         }
-        (folder / ANSWER).write_text(json.dumps(content))
+        for one in all_answers
+    ]
+    content = {
+        "spec": model.spec.model_dump(mode="json"),
+        "source": asdict(model.source),
+        "notes": model.notes,
+        "answers": answers,
+    }
+    (folder / ANSWER).write_text(json.dumps(content))
 
 
 def _read_answer(folder: Path) -> Imported:
     if (folder / REFUSAL).is_file():
         refusal = json.loads((folder / REFUSAL).read_text())
         raise ImportRefused(refusal["source"], refusal["what"], layer=refusal["layer"], option=refusal["option"])
+    return read_answer(folder)
+
+
+def read_answer(folder: Path) -> Imported:
+    """What `leave` wrote. Raises OSError, ModelError, and KeyError, TypeError, ValueError for what it did not write."""
     content = json.loads((folder / ANSWER).read_text())
     if (folder / GRAPH).is_file():
         graph = GraphFile.load(folder / GRAPH)
         return ImportedStepModel(
-            StepModel.model_validate(content["spec"]), graph, Source(**content["source"]), tuple(content["notes"])
+            StepModel.model_validate(content["spec"]),
+            graph,
+            Source(**content["source"]),
+            tuple(content["notes"]),
+            _answers(folder, content["answers"]),
         )
     return ImportedModel(
         spec=ModelSpec.model_validate(content["spec"]),

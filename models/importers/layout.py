@@ -145,14 +145,69 @@ def ungrouped(kernel: Array, groups: int) -> Array:
 
 
 def linears(layer: RecurrentLayer, stored: Arrays) -> Arrays:
-    """A cell of a program's own: of each gate g weight_x_g [u, F], bias_g [u], and weight_h_g [u, out] where it sees h."""
+    """A cell of a program's own: of each gate g weight_x_g [u, F], bias_g [u], and weight_h_g [u, out] where it sees h.
+
+    A weight that is applied head by head is [heads, u / heads, … / heads].
+    """
     seeing = [layer.gates[gate] for gate in layer.recurrent_gates]
-    own = {"kernel": np.concatenate([stored[f"weight_x_{gate}"].T for gate in layer.gates], axis=1)}
+    own = {"kernel": np.concatenate([_over_all_heads(stored[f"weight_x_{gate}"]).T for gate in layer.gates], axis=1)}
     if seeing:
-        own["recurrent_kernel"] = np.concatenate([stored[f"weight_h_{gate}"].T for gate in seeing], axis=1)
+        over_h = [_over_all_heads(stored[f"weight_h_{gate}"]).T for gate in seeing]
+        own["recurrent_kernel"] = np.concatenate(over_h, axis=1)
     if layer.use_bias:
         own["bias"] = np.concatenate([stored[f"bias_{gate}"] for gate in layer.gates])
     return own
+
+
+def gate_by_gate(layer: RecurrentLayer, stored: Arrays, order: GateOrder) -> Arrays:
+    """As `linears` takes them, of weight_x [g*u, F], weight_h [g*u, out] and bias [g*u], whose gates are in `order`."""
+    if sorted(order) != sorted(layer.gates):
+        raise LayoutError(f"its gates are {', '.join(layer.gates)}, and gate_order is {', '.join(order)}")
+    seeing = {layer.gates[gate] for gate in layer.recurrent_gates}
+    own: Arrays = {}
+    for name, array in stored.items():
+        gates = [gate for gate in order if gate in seeing] if name == "weight_h" else order
+        if array.ndim == 0 or len(array) % len(gates):
+            raise LayoutError(f"its {name} is {list(array.shape)}, which is not of {len(gates)} gates")
+        own |= {f"{name}_{gate}": block for gate, block in zip(gates, np.split(array, len(gates)))}
+    return own
+
+
+def xlstm_cell(layer: RecurrentLayer, stored: Arrays) -> Arrays:
+    """As `linears` takes them, of the xlstm package: weight_x_g, and all gates' weight_h and bias in one array each.
+
+    Over h [heads, g*d, d] and gate after gate; of its CUDA backend [heads, d, g*d] and head after head.
+    """
+    over_h, gates = stored["weight_h"], len(layer.gates)
+    heads, rows, columns = over_h.shape
+    by_head = columns == gates * rows
+    if not by_head and rows != gates * columns:
+        raise LayoutError(f"its weights over h are {list(over_h.shape)}; of {gates} gates they are [heads, {gates} d, d]")
+    if by_head:
+        blocks = over_h.reshape(heads, rows, gates, rows).transpose(2, 0, 3, 1)
+    else:
+        blocks = over_h.reshape(heads, gates, columns, columns).transpose(1, 0, 2, 3)
+    own = {name: array for name, array in stored.items() if name.startswith("weight_x_")}
+    own |= {f"weight_h_{gate}": block for gate, block in zip(layer.gates, blocks)}
+    if layer.use_bias:
+        bias = stored["bias"]
+        if bias.size != gates * layer.units:
+            raise LayoutError(f"its bias is {list(bias.shape)} where [{gates * layer.units}] is expected")
+        if by_head:
+            bias = bias.reshape(heads, gates, rows).transpose(1, 0, 2)
+        own |= {f"bias_{gate}": block for gate, block in zip(layer.gates, bias.reshape(gates, layer.units))}
+    return own
+
+
+def _over_all_heads(weight: Array) -> Array:
+    """[heads, out, in], of which each head sees its own inputs, as [heads * out, heads * in] with zeros elsewhere."""
+    if weight.ndim != 3:
+        return weight
+    heads, outputs, inputs = weight.shape
+    whole = np.zeros((heads, outputs, heads, inputs), weight.dtype)
+    for head in range(heads):
+        whole[head, :, head] = weight[head]
+    return whole.reshape(heads * outputs, heads * inputs)
 
 
 def tensorflow1_recurrent(layer: RecurrentLayer, stored: Arrays, order: GateOrder, forget_bias: float = 0.0) -> Arrays:

@@ -61,6 +61,10 @@ def _tanh_shrink(x: Tensor) -> Tensor:
     return x - x.tanh()
 
 
+def _min_gru_g(x: Tensor) -> Tensor:
+    return torch.where(x >= 0, x + 0.5, torch.sigmoid(x))
+
+
 def _leaky_relu(x: Tensor, alpha: float) -> Tensor:
     return F.leaky_relu(x, negative_slope=alpha)
 
@@ -123,6 +127,7 @@ _PLAIN: Mapping[str, Elementwise] = {
     "hard_tanh": _hard_tanh,
     "hard_silu": F.hardswish,
     "tanh_shrink": _tanh_shrink,
+    "min_gru_g": _min_gru_g,
 }
 
 _WITH_ALPHA: Mapping[str, Callable[..., Tensor]] = {

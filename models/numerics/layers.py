@@ -38,7 +38,7 @@ from cellserve.models.description.layers.stepwise import (
     UnitNormalizationLayer,
 )
 from cellserve.models.errors import UnknownKind
-from cellserve.models.numerics import attention, merging, windows, within
+from cellserve.models.numerics import attention, carried, merging, windows, within
 from cellserve.models.numerics.activations import Elementwise, resolve
 from cellserve.models.numerics.row_lengths import RowLengths
 from cellserve.models.numerics.value import Value
@@ -214,4 +214,5 @@ PREPARE: Final[Mapping[type[Layer], Callable[[Any, Arrays], PreparedLayer]]] = {
     **windows.PREPARE,
     **within.PREPARE,
     **attention.PREPARE,
+    **carried.PREPARE,
 }

@@ -33,7 +33,7 @@ def cut(spec: ModelSpec) -> PassPlan:
     groups = _groups([layer for layer in layers if layer.name not in cheap], spec, shapes, set(cheap))
     drafts = [_draft(step_count, members, spec, shapes, masks, cheap) for step_count, members in groups]
     passes = _with_lifetimes(drafts, spec, shapes)
-    stored = [reference for one in passes for reference in one.stored]
+    stored = [reference for one in passes for reference in (*one.stored, *one.stored_whole)]
     return PassPlan(
         passes,
         masks,
@@ -59,7 +59,7 @@ def _needed(spec: ModelSpec) -> list[LayerSpec]:
 
 def _cheap(spec: ModelSpec, layers: Iterable[LayerSpec], shapes: Mapping[str, TensorShape]) -> dict[str, LayerSpec]:
     """Layers without products that work step by step on the inputs alone, and that nobody needs whole."""
-    flattened = {layer.inputs[0] for layer in layers if layer.needs_fixed_steps}
+    flattened = {reference for layer in layers if layer.needs_fixed_steps or layer.takes_rows for reference in layer.inputs}
     flattened |= {reference for layer in layers for reference in layer.inputs[layer.whole_inputs]}
     sources = {entry.name for entry in spec.inputs if shapes[entry.name].sequence}
     cheap: dict[str, LayerSpec] = {}
@@ -76,6 +76,7 @@ def _groups(
 ) -> list[tuple[StepCount, list[LayerSpec]]]:
     """The layers of each pass: as early as what they read allows, sequences of different step counts apart."""
     levels = dict.fromkeys({entry.name for entry in spec.inputs} | cheap, -1)
+    whole = {layer.name for layer in layers if layer.takes_rows}
     places: dict[tuple[int, StepCount], list[LayerSpec]] = {}
     vectors: list[LayerSpec] = []
     for layer in layers:
@@ -84,7 +85,7 @@ def _groups(
             vectors.append(layer)
         else:
             step_count = shapes[layer.name if shapes[layer.name].sequence else layer.inputs[0]].step_count
-            levels[layer.name] = _level(layer, step_count, shapes, levels)
+            levels[layer.name] = _level(layer, step_count, shapes, levels, whole)
             places.setdefault((levels[layer.name], step_count), []).append(layer)
     if not places or any(levels[layer.name] < 0 for layer in vectors):
         places[-1, StepCount(1)] = []
@@ -96,19 +97,21 @@ def _groups(
     return [(step_count, members) for (_, step_count), members in ordered]
 
 
-def _level(layer: LayerSpec, step_count: StepCount, shapes: Mapping[str, TensorShape], levels: Mapping[str, int]) -> int:
+def _level(
+    layer: LayerSpec, step_count: StepCount, shapes: Mapping[str, TensorShape], levels: Mapping[str, int], whole: set[str]
+) -> int:
     level = 0
     for reference in layer.inputs:
         shape, below = shapes[reference], levels[_owner(reference)]
-        waits = layer.order != ONWARD or layer.inputs[layer.whole_inputs]
+        waits = layer.order != ONWARD or layer.inputs[layer.whole_inputs] or reference in whole
         beside = shape.sequence and not waits and shape.step_count == step_count
         level = max(level, below if beside else below + 1)
     return level
 
 
 def _over_vectors(layer: LayerSpec, shapes: Mapping[str, TensorShape]) -> bool:
-    """Whether it runs once for a row that ends: it reads vectors, or flattens a whole sequence."""
-    return layer.needs_fixed_steps or not (shapes[layer.inputs[0]].sequence or layer.repeats)
+    """Whether it runs once for a row that ends: it reads vectors, or a whole sequence at once."""
+    return layer.needs_fixed_steps or layer.takes_rows or not (shapes[layer.inputs[0]].sequence or layer.repeats)
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +136,10 @@ class _Draft:
         return (*self.entries, *self.body)
 
     def flattened(self, shapes: Mapping[str, TensorShape]) -> list[str]:
-        return [reference for layer in self.head for reference in layer.inputs if shapes[reference].sequence]
+        """The sequences that the head reads whole, but for those that it makes itself."""
+        own = {layer.name for layer in self.head}
+        read = [reference for layer in self.head for reference in layer.inputs]
+        return [reference for reference in read if shapes[reference].sequence and reference not in own]
 
     def vectors_read(self, shapes: Mapping[str, TensorShape]) -> list[str]:
         """Those of earlier passes, and those that the head reads of this one."""
@@ -186,15 +192,17 @@ def _with_lifetimes(drafts: Sequence[_Draft], spec: ModelSpec, shapes: Mapping[s
     for index, draft in enumerate(drafts):
         made = [name for layer in draft.stepwise for name in _made(layer)]
         vectors = [name for name in made if not shapes[name].sequence]
-        ends = [*vectors, *(layer.name for layer in (*draft.pooled, *draft.head))]
+        whole = [layer.name for layer in draft.head if shapes[layer.name].sequence]
+        ends = [*vectors, *(layer.name for layer in (*draft.pooled, *draft.head) if layer.name not in whole)]
         flattened = draft.flattened(shapes)
         new = [
             name
             for name in made
             if shapes[name].sequence and (name in spec.outputs or name in flattened or last_read.get(name, -1) > index)
         ]
+        new_whole = [name for name in whole if name in spec.outputs or last_read.get(name, -1) > index]
         new_masks = [name for name in made if last_mask.get(name, -1) > index]
-        stored, stored_masks = stored + new, stored_masks + new_masks
+        stored, stored_masks = stored + new + new_whole, stored_masks + new_masks
         passes.append(
             Pass(
                 draft.step_count,
@@ -210,6 +218,7 @@ def _with_lifetimes(drafts: Sequence[_Draft], spec: ModelSpec, shapes: Mapping[s
                 carried=tuple(name for name in vectors if name in last_read or name in spec.outputs),
                 kept=tuple(name for name in ends if name in spec.outputs or last_read.get(name, -1) > index),
                 stored=tuple(new),
+                stored_whole=tuple(new_whole),
                 stored_masks=tuple(new_masks),
                 freed=tuple(name for name in stored if last_read.get(name) == index and name not in spec.outputs),
                 freed_masks=tuple(name for name in stored_masks if last_mask[name] == index),

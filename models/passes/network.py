@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -139,7 +140,10 @@ class PassNetwork:
     def finish(
         self, index: int, made: PassAdvance, chunk: PassChunk, memories: Sequence[PassMemory], rows: Sequence[int]
     ) -> dict[str, Tensor]:
-        """Every vector [rows, …] that the pass keeps, of rows that end it; `memories`: those of these rows, all stored."""
+        """Every vector [rows, …] that the pass keeps, of rows that end it; `memories`: those of these rows, all stored.
+
+        Sequences that layers make of whole rows are put there.
+        """
         one = self.passes[index]
         taken = torch.tensor(rows, dtype=torch.int64, device=self._device)
         vectors = {**chunk.vectors, **made.vectors}
@@ -148,6 +152,10 @@ class PassNetwork:
         values |= {name: self._whole([memory.sequences[name] for memory in memories]) for name in one.whole}
         nothing = RecurrentState.zeros(self._layout, 0, self._device)
         self._graph.evaluate(one.head, values, nothing, "")
+        for name in one.stored_whole:
+            made_whole, counts = values[name].tensor.numpy(force=True), values[name].ends.host
+            for column, memory in enumerate(memories):
+                memory.put(name, 0, made_whole[: counts[column], column], counts[column])
         return {name: values[name].tensor for name in one.kept}
 
     def _seen(self, view: View, chunk: PassChunk, ends: RowLengths, state: RecurrentState, implementation: str) -> _Seen:
@@ -218,8 +226,9 @@ class PassNetwork:
         ]
         return RecurrentState(self._layout, torch.cat(columns, dim=1))
 
-    def _whole(self, rows: Sequence[Array]) -> Value:
-        tensors = [torch.from_numpy(row).to(self._device) for row in rows]
-        if len({len(row) for row in rows}) > 1:
-            raise ValueError("rows that are flattened must have all the same time steps")
-        return Value(torch.stack(tensors, dim=1), RowLengths([len(row) for row in rows], len(rows[0]), self._device))
+    def _whole(self, rows: Sequence[Array]) -> Value:  # each [T, …]
+        lengths = [len(row) for row in rows]
+        area = np.zeros((max(lengths), len(rows), *rows[0].shape[1:]), rows[0].dtype)
+        for column, row in enumerate(rows):
+            area[: len(row), column] = row
+        return Value(torch.from_numpy(area).to(self._device), RowLengths(lengths, len(area), self._device))

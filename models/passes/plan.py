@@ -41,7 +41,7 @@ class Pass:
 
     entries: the layers that read stored tensors otherwise than step by step; a recurrent one among them reads its input turned.
     body: those that work step by step (recurrent ones without initial states: these are the `starts`). pooled: those that sum up
-    a row step by step. head: those over vectors, for rows that end; `whole` names the stored sequences that they flatten.
+    a row step by step. head: those over vectors, for rows that end; `whole` names the stored sequences that they read whole.
     """
 
     step_count: StepCount
@@ -57,6 +57,7 @@ class Pass:
     carried: tuple[str, ...]  # vectors made by entries and body that somebody reads
     kept: tuple[str, ...]  # all vectors made here that later passes or the outputs read
     stored: tuple[str, ...]  # sequences made here that later passes, a head or the outputs read
+    stored_whole: tuple[str, ...]  # those that the head makes at once, of rows that end
     stored_masks: tuple[str, ...]
     freed: tuple[str, ...]  # sequences, and below masks, that nobody reads any more
     freed_masks: tuple[str, ...]
@@ -79,7 +80,7 @@ class PassPlan:
         """The most numbers of four bytes that a row of `fed` time steps has stored at any time, its inputs not counted."""
         held = most = 0
         for one in self.passes:
-            held += sum(self._numbers(reference, fed) for reference in one.stored)
+            held += sum(self._numbers(reference, fed) for reference in (*one.stored, *one.stored_whole))
             most = max(most, held)
             held -= sum(self._numbers(reference, fed) for reference in one.freed)
         return most

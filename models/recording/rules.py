@@ -22,6 +22,8 @@ def obstacle_to_recording(plan: CausalPlan, implementation: str) -> str | None:
     for layer in plan.body:
         if layer.change is not None:
             return f"layer {layer.name!r} lays out its windows by the lengths of rows, on the host"
+        if layer.on_host:
+            return f"layer {layer.name!r} ({layer.kind}) computes on the host"
     return None
 
 

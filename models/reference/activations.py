@@ -97,6 +97,7 @@ _FUNCTIONS: dict[str, Callable[[Array, float], Array]] = {
     "soft_shrink": lambda x, alpha: np.sign(x) * np.maximum(np.abs(x) - alpha, 0),
     "hard_shrink": lambda x, alpha: np.where(np.abs(x) > alpha, x, 0),
     "squareplus": lambda x, alpha: (x + np.sqrt(x * x + alpha)) / 2,
+    "min_gru_g": lambda x, alpha: np.where(x >= 0, x + 0.5, _sigmoid(x)),
 }
 
 _OF_TWO: dict[str, Callable[[Array, float, float], Array]] = {

@@ -17,8 +17,10 @@ from cellserve.models.description.layers.cells import (
     JzsLayer,
     LstmLayer,
     MinGruLayer,
+    MinLstmLayer,
     SimpleDeepRnnLayer,
     SimpleRnnLayer,
+    SLstmLayer,
 )
 from cellserve.models.description.layers.layer import Layer
 from cellserve.models.description.layers.recurrent import RecurrentLayer
@@ -131,6 +133,25 @@ def _min_gru(layer: MinGruLayer, arrays: Mapping[str, Array], x: Array, state: S
     return {"h": (1 - z) * state["h"] + z * apply(layer.activation, projected[layer.units :])}
 
 
+def _min_lstm(layer: MinLstmLayer, arrays: Mapping[str, Array], x: Array, state: State) -> State:
+    """The logarithms of both gates, less the larger, so that one of them is 1."""
+    f, i, candidate = np.split(x @ arrays["kernel"] + arrays.get("bias", 0), 3)
+    log_f, log_i = -np.logaddexp(0, -f), -np.logaddexp(0, -i)
+    kept, added = np.exp(log_f - np.maximum(log_f, log_i)), np.exp(log_i - np.maximum(log_f, log_i))
+    return {"h": (kept * state["h"] + added * apply(layer.activation, candidate)) / (kept + added)}
+
+
+def _slstm(layer: SLstmLayer, arrays: Mapping[str, Array], x: Array, state: State) -> State:
+    total = x @ arrays["kernel"] + state["h"] @ arrays["recurrent_kernel"] + arrays.get("bias", 0)
+    i, f, candidate, o = np.split(total, 4)
+    past = state["m"] + (f if layer.forget_gate == "exponential" else -np.logaddexp(0, -f))
+    m = np.where(state["n"] == 0, i, np.maximum(past, i))
+    kept, added = np.exp(np.minimum(past - m, 0)), np.exp(i - m)
+    c = kept * state["c"] + added * apply(layer.activation, candidate)
+    n = kept * state["n"] + added
+    return {"h": apply(layer.recurrent_activation, o) * c / n, "c": c, "n": n, "m": m}
+
+
 def _jzs(layer: JzsLayer, arrays: Mapping[str, Array], x: Array, state: State) -> State:
     """The three of Jozefowicz et al. 2015; `P`, a projection of the input, lies in the kernel where 1 and 2 have no weights."""
     h, u = state["h"], layer.units
@@ -169,8 +190,10 @@ def _simple_deep_rnn(layer: SimpleDeepRnnLayer, arrays: Mapping[str, Array], x: 
 
 STEPS: Final[Mapping[type[Layer], Callable[[Any, Mapping[str, Array], Array, State], State]]] = {
     LstmLayer: _lstm,
+    SLstmLayer: _slstm,
     GruLayer: _gru,
     MinGruLayer: _min_gru,
+    MinLstmLayer: _min_lstm,
     SimpleRnnLayer: _simple_rnn,
     JzsLayer: _jzs,
     SimpleDeepRnnLayer: _simple_deep_rnn,

@@ -23,7 +23,7 @@ class Call:
     """All but the first four as in RequestFact, filled in on the way. asker: asked only where it matters who asks.
 
     proxied_id: what a proxy that is believed calls the request, whichever attempt at it this is; None: there is none.
-    owner: whose token it carries, as Access says.
+    owner: whose token it carries, as Access says. sequence: the id of the live one that it feeds. subject: what it administers.
     """
 
     request_id: str
@@ -36,6 +36,13 @@ class Call:
     compute_seconds: float | None = None
     input_seconds: float = 0.0
     output_seconds: float = 0.0
+    sequence: str = ""
+    subject: str = ""
+
+    def about(self) -> dict[str, object]:
+        """For lines of the log: what is known by now."""
+        known: dict[str, object] = {"implementation": self.implementation, "sequence": self.sequence}
+        return known if self.version is None else {"model": self.version.model, "version": self.version.version, **known}
 
     def fact(self, code: str, reason: str | None, seconds: float, cause: str | None = None) -> RequestFact:
         """How the call ended: a gRPC status name, an error's token, the time since it began, and why it was overload."""
@@ -59,9 +66,17 @@ CURRENT: ContextVar[Call] = ContextVar("cellserve_call")
 
 
 def enter(call: Call) -> None:
-    """From here to the end of this task, `call` is the current one, and log lines carry its id."""
+    """From here to the end of this task, `call` is the current one, and log lines tell of it."""
     CURRENT.set(call)
     logs.request_id.set(call.request_id)
+    logs.about.set(call.about)
+
+
+def administers(subject: str) -> None:
+    """What the current call, if there is one, is about: for the audit log."""
+    call = CURRENT.get(None)
+    if call is not None:
+        call.subject = subject
 
 
 class RequestIds:

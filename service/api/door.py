@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import replace
-from typing import NamedTuple, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 from cellserve.service.api.calls import CURRENT
 from cellserve.service.api.requests.outputs import WantedOutputs, compute_seconds, queue_seconds
@@ -15,7 +15,10 @@ from cellserve.service.api.submission.execution import Execution
 from cellserve.service.engine.batch import Delivery
 from cellserve.service.registry.description import VersionDescription
 from cellserve.service.registry.lease import Lease, LoadedVersion
+from cellserve.service.registry.manifest import ModelRef
 from cellserve.service.registry.model_settings import ModelSettings
+from cellserve.service.registry.publishing.declaration import Declaration
+from cellserve.service.registry.publishing.publishing import Part, Published, Unfinished
 from cellserve.service.registry.status import AliasStatus, VersionStatus
 from cellserve.service.sessions.feed import Feed, FeedReply
 from cellserve.service.sessions.info import SessionInfo
@@ -26,7 +29,7 @@ Reply = TypeVar("Reply")
 class Versions(Protocol):
     """The part of the catalog that the door uses."""
 
-    async def acquire(self, model: str, version: str = "") -> Lease: ...
+    async def acquire(self, model: str, version: str = "", split_key: Callable[[], str] = ...) -> Lease: ...
 
     def ready(self, model: str, version: str = "") -> bool: ...
 
@@ -39,6 +42,8 @@ class Versions(Protocol):
     def model_settings(self, model: str) -> ModelSettings: ...
 
     async def set_alias(self, model: str, alias: str, version: int, by: str = "") -> int | None: ...
+
+    async def remove(self, ref: ModelRef, by: str = "") -> None: ...
 
     async def load(self, model: str) -> None: ...
 
@@ -63,6 +68,14 @@ class Sessions(Protocol):
     async def close(self, model: str, session_id: str) -> None: ...
 
     def idle_seconds(self, model: str) -> float: ...
+
+
+class Publishing(Protocol):
+    """What takes publications, and proves what is published."""
+
+    async def publish(self, declaration: Declaration, parts: AsyncIterator[Part]) -> Published | Unfinished: ...
+
+    def verify(self, reference: ModelRef | None) -> AsyncIterator[Mapping[str, Any]]: ...
 
 
 class CheckedRequest(NamedTuple):
@@ -105,7 +118,7 @@ class Door:
         """Lends the version, checks, runs, replies. Raises what the catalog, `check` and the engine raise."""
         call = CURRENT.get()
         self.execution.require_open()
-        with await self.versions.acquire(model, version) as lease:
+        with await self.versions.acquire(model, version, lambda: call.asker().split_key) as lease:
             lent = lease.version
             call.version = lent.key
             signature = self.signatures.of(lent)

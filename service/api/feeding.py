@@ -83,6 +83,7 @@ async def feed(
 ) -> Reply:
     """Raises what `check`, Sessions.feed and the engine raise."""
     call = CURRENT.get()
+    call.sequence = ask.session_id
     door.execution.require_open()
     seen: list[tuple[Signature, FeedRequest]] = []
 

@@ -21,7 +21,7 @@ import grpc
 from google.protobuf.message import DecodeError
 
 from cellserve.service.api.access.proxies import Proxies
-from cellserve.service.api.access.rights import Access, Guard
+from cellserve.service.api.access.rights import ADMINISTRATION, Access, Guard
 from cellserve.service.api.call_context import Caller, Ending
 from cellserve.service.api.calls import RequestIds
 from cellserve.service.api.facts import DoorObserver, RpcMethod, RpcType
@@ -31,7 +31,7 @@ from cellserve.service.api.submission.requests_at_door import RequestsAtDoor
 from cellserve.service.errors import InvalidInput, NotOffered
 
 Behaviour = Callable[..., Any]
-Parse = Callable[[bytes], Any]
+Parse = Callable[[bytes], Any] | None  # None: of a stream, whose messages are parsed as they are read
 Handler = Any  # grpc.RpcMethodHandler; its fields are not typed
 
 _NO_REPLY: Final = None  # of a call that ends with a status other than OK: gRPC sends no message then
@@ -79,7 +79,7 @@ class Methods:
     def add_registered_method_handlers(self, service: str, handlers: Mapping[str, Handler]) -> None:
         for method, handler in handlers.items():
             name = f"/{service}/{method}"
-            kind = RpcKind(RpcMethod(_rpc_type(handler), service, method), name in self._inference)
+            kind = RpcKind(RpcMethod(_rpc_type(handler), service, method), name in self._inference, name in ADMINISTRATION)
             guard = self._access.guard(name)
             self._handlers[name] = self._wrap(handler, kind, guard)
             if kind.inference and name not in self._live:
@@ -117,7 +117,7 @@ class Methods:
 
     def _wrap(self, handler: Handler, of: RpcKind, guard: Guard | None) -> Handler:
         if not _is_written(handler):
-            return grpc.unary_unary_rpc_method_handler(self._unary(*_guarded(guard, _refuse(of.method.method), bytes), of))
+            return grpc.unary_unary_rpc_method_handler(self._unary(*_guarded(guard, _refuse(of.method.method), None), of))
         if handler.unary_unary:
             return grpc.unary_unary_rpc_method_handler(
                 self._unary(*_guarded(guard, handler.unary_unary, handler.request_deserializer), of),
@@ -127,6 +127,12 @@ class Methods:
             return grpc.unary_stream_rpc_method_handler(
                 self._stream(_guarded_stream(guard, handler.unary_stream), of),
                 handler.request_deserializer,
+                handler.response_serializer,
+            )
+        if handler.stream_unary:
+            return grpc.stream_unary_rpc_method_handler(
+                self._unary(*_guarded(guard, handler.stream_unary, None), of),
+                partial(_parsed, handler.request_deserializer),
                 handler.response_serializer,
             )
         return grpc.stream_stream_rpc_method_handler(
@@ -139,7 +145,7 @@ class Methods:
         return Rpc(context, kind, self._ids.next(), self._observer, self._refusals, self._proxied_id, self._access.owner)
 
     def _unary(self, behaviour: Behaviour, parse: Parse, kind: RpcKind) -> Behaviour:
-        async def call(request: bytes, context: Any) -> Any:
+        async def call(request: Any, context: Any) -> Any:
             rpc = self._begun(context, kind)
             rpc.enter()
             if kind.inference:
@@ -179,7 +185,7 @@ class Methods:
 
 def _is_written(handler: Handler) -> bool:
     """False for a method of the proto that the servicer leaves to its generated base class, which is not asynchronous."""
-    behaviour = handler.unary_unary or handler.unary_stream or handler.stream_stream
+    behaviour = handler.unary_unary or handler.stream_unary or handler.unary_stream or handler.stream_stream
     return inspect.iscoroutinefunction(behaviour) or inspect.isasyncgenfunction(behaviour)
 
 
@@ -188,11 +194,11 @@ def _guarded(guard: Guard | None, behaviour: Behaviour, parse: Parse) -> tuple[B
     if guard is None:
         return behaviour, parse
 
-    def call(request: bytes, context: Any) -> Any:
+    def call(request: Any, context: Any) -> Any:
         guard(context)
         return behaviour(_parsed(parse, request), context)
 
-    return call, bytes
+    return call, None
 
 
 def _guarded_stream(guard: Guard | None, behaviour: Behaviour) -> Behaviour:
@@ -219,7 +225,9 @@ def _rpc_type(handler: Handler) -> RpcType:
     return "server_stream" if handler.response_streaming else "unary"
 
 
-def _parsed(parse: Parse, request: bytes) -> Any:
+def _parsed(parse: Parse, request: Any) -> Any:
+    if parse is None:
+        return request
     try:
         return parse(request)
     except DecodeError as error:

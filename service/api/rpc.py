@@ -11,9 +11,11 @@ import time
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, Final, NamedTuple
+from urllib.parse import unquote
 
 import grpc
 
+from cellserve.service.api.access.audit import audit
 from cellserve.service.api.call_context import Caller, Ending
 from cellserve.service.api.calls import Call, enter
 from cellserve.service.api.facts import DoorObserver, RpcMethod
@@ -35,10 +37,11 @@ _OUTCOMES: Final[Mapping[str | None, Outcome]] = {
 
 
 class RpcKind(NamedTuple):
-    """inference: each call is one inference request."""
+    """inference: each call is one inference request. administration: each is told in the audit log."""
 
     method: RpcMethod
     inference: bool
+    administration: bool = False
 
 
 class Refusals(NamedTuple):
@@ -112,6 +115,9 @@ class Rpc:
     def _tell(self, code: str, reason: str | None, cause: str | None = None) -> None:
         seconds = time.perf_counter() - self._started_seconds
         self._observer.on_rpc_handled(self._kind.method, code, seconds)
+        if self._kind.administration:
+            call = self._call
+            audit(self._kind.method.method, unquote(self._context.peer()), call.owner(), call.subject, code)
         if not self._kind.inference:
             return
         gate, outcome = self._refusals.gate, _OUTCOMES.get(reason, "answered")

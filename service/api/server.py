@@ -8,10 +8,12 @@ from typing import Final
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection, reflection_pb2_grpc
 
+from cellserve.service.api.access import administration
 from cellserve.service.api.access.proxies import Proxies
 from cellserve.service.api.access.rights import Access, LocalAdministration, TokenAccess
 from cellserve.service.api.access.tokens import read_tokens
-from cellserve.service.api.door import Door
+from cellserve.service.api.call_context import Caller
+from cellserve.service.api.door import Door, Publishing
 from cellserve.service.api.facts import DoorObserver
 from cellserve.service.api.fronts.choice import front_of
 from cellserve.service.api.fronts.options import ServerOptions
@@ -23,6 +25,7 @@ from cellserve.service.api.overload.gate import Gate
 from cellserve.service.api.overload.loop_lag import LoopLag
 from cellserve.service.api.overload.turning_away import TurningAway
 from cellserve.service.api.rpc import Refusals
+from cellserve.service.api.typed.change_log import ChangeLog
 from cellserve.service.api.typed.registry import ModelRegistryServicer
 from cellserve.service.api.typed.sequences import TypedSequencesServicer
 from cellserve.service.counted_log import CountedLog
@@ -52,7 +55,13 @@ class ApiServer:
     """Build it, `bind`, `start`, `close` and `stop` it, once each. On the event loop."""
 
     def __init__(
-        self, door: Door, observer: DoorObserver, totals: StatisticsSource, options: ServerOptions, server_version: str
+        self,
+        door: Door,
+        publishing: Publishing,
+        observer: DoorObserver,
+        totals: StatisticsSource,
+        options: ServerOptions,
+        server_version: str,
     ) -> None:
         """Raises UnusableFile: one of `options`."""
         self._door = door
@@ -62,17 +71,24 @@ class ApiServer:
         self._refusal_log = CountedLog(_REFUSED)
         self._gate = Gate()
         self._lag = LoopLag(self._on_loop)
-        self._inference = OpenInferenceServicer(door, observer, totals, server_version, self._refusal_log)
+        access = _access(options)
+
+        def named(caller: Caller, called: str = "") -> str:
+            return administration.named(access.owner(caller), called, caller.peer())
+
+        self._inference = OpenInferenceServicer(door, publishing, named, observer, totals, server_version, self._refusal_log)
         self._turning_away = TurningAway(
             self._gate, door.execution.expects, door.execution.turn_away, self._refusal_log, observer
         )
         refusals = Refusals(self._gate, self._turning_away, self._refusal_log)
+        self._changes = ChangeLog()
         proxies = Proxies(options.request_ids_from)
-        self._methods = Methods(observer, _INFERENCE, _LIVE, _access(options), door.execution.at_door, refusals, proxies)
+        self._methods = Methods(observer, _INFERENCE, _LIVE, access, door.execution.at_door, refusals, proxies)
         open_inference_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(self._inference, self._methods)  # type: ignore[no-untyped-call]
         sequences = TypedSequencesServicer(door, observer, self._refusal_log)
         cellserve_pb2_grpc.add_SequencesServicer_to_server(sequences, self._methods)  # type: ignore[no-untyped-call]
-        cellserve_pb2_grpc.add_RegistryServicer_to_server(ModelRegistryServicer(door.versions), self._methods)  # type: ignore[no-untyped-call]
+        registry = ModelRegistryServicer(door.versions, publishing, self._changes, named)
+        cellserve_pb2_grpc.add_RegistryServicer_to_server(registry, self._methods)  # type: ignore[no-untyped-call]
         health_pb2_grpc.add_HealthServicer_to_server(self.health, self._methods)
         describing = reflection.aio.ReflectionServicer(_REFLECTED)  # type: ignore[attr-defined]
         reflection_pb2_grpc.add_ServerReflectionServicer_to_server(describing, self._methods)
@@ -90,6 +106,7 @@ class ApiServer:
         """Brings health, and what is remembered of versions, up to date with the catalog."""
         versions = self._door.versions
         statuses = versions.index()
+        self._changes.update(statuses, versions.aliases())
         self._door.signatures.keep_only({status.key for status in statuses if status.state is not VersionState.UNLOADED})
         serving: dict[str, bool] = {}
         details: dict[str, str] = {}
@@ -129,6 +146,7 @@ class ApiServer:
         """
         await self._methods.quiet(_QUIET_SECONDS, grace_seconds)
         self._inference.end_streams()
+        self._changes.close()
         self._lag.stop()
         await self._front.stop(grace_seconds)
 

@@ -49,11 +49,21 @@ CODES: Final[dict[str, grpc.StatusCode]] = {
     "TOKEN_INVALID": grpc.StatusCode.UNAUTHENTICATED,
     "ADMINISTRATION_DENIED": grpc.StatusCode.PERMISSION_DENIED,
     "REPOSITORY": grpc.StatusCode.FAILED_PRECONDITION,
+    "REPOSITORY_FULL": grpc.StatusCode.RESOURCE_EXHAUSTED,
+    "VERSION_REFUSED": grpc.StatusCode.FAILED_PRECONDITION,
+    "UPLOAD_LIMIT": grpc.StatusCode.RESOURCE_EXHAUSTED,
+    "UPLOAD_DAMAGED": grpc.StatusCode.DATA_LOSS,
+    "UPLOAD_BUSY": grpc.StatusCode.UNAVAILABLE,
     "INTERNAL": grpc.StatusCode.INTERNAL,
 }
 
 # Where an error that may pass with time says nothing itself.
-_RETRY_AFTER_SECONDS: Final[dict[str, float]] = {"OVERLOADED": 0.1, "DRAINING": 1.0, "STORE_UNAVAILABLE": 1.0}
+_RETRY_AFTER_SECONDS: Final[dict[str, float]] = {
+    "OVERLOADED": 0.1,
+    "DRAINING": 1.0,
+    "STORE_UNAVAILABLE": 1.0,
+    "UPLOAD_BUSY": 1.0,
+}
 
 
 @dataclass(frozen=True, slots=True)

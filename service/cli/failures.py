@@ -10,6 +10,7 @@ from typing import Final
 from pydantic import ValidationError
 
 from cellserve.models.errors import ModelError
+from cellserve.service.cluster.errors import ClusterFailed
 from cellserve.service.errors import (
     InvalidInput,
     NotCausal,
@@ -21,6 +22,7 @@ from cellserve.service.errors import (
     UnknownVersion,
     UnsupportedImplementation,
 )
+from cellserve.service.followed_files import UnusableFile
 
 BAD_INPUT: Final = 2
 FAILED: Final = 1
@@ -45,6 +47,7 @@ _BAD_INPUT: Final = (
     UnknownModel,
     UnknownVersion,
     UnsupportedImplementation,
+    UnusableFile,
     ValidationError,
     OSError,
 )
@@ -58,7 +61,7 @@ def sentence(error: Exception) -> str:
         return "; ".join(_setting(detail["loc"], detail["msg"]) for detail in error.errors())
     if isinstance(error, OSError):
         return f"{error.filename}: {error.strerror}" if error.filename and error.strerror else str(error)
-    if isinstance(error, ServiceError | ModelError):
+    if isinstance(error, ServiceError | ModelError | ClusterFailed | UnusableFile):
         return str(error)
     return f"unexpected {type(error).__name__}: {error}; run it again as `cellserve --debug …` for the traceback"
 

@@ -11,11 +11,14 @@ from typer.core import TyperGroup
 from cellserve.service.cli import failures
 from cellserve.service.cli.bench.command import bench
 from cellserve.service.cli.commands import (
+    cluster,
+    comparing,
     importing,
     inspecting,
     listing,
     load_test,
     predicting,
+    pruning,
     registry,
     reporting,
     serving,
@@ -85,12 +88,15 @@ app.command()(listing.models)
 app.command()(registry.show)
 app.command()(registry.promote)
 app.command()(registry.remove)
+app.command()(pruning.prune)
 app.command()(verifying.verify)
 app.command()(predicting.predict)
+app.command()(comparing.compare)
 app.command()(sessions.sessions)
 app.command()(load_test.load)
 app.command()(reporting.report)
 app.command()(bench)
+app.add_typer(cluster.cluster, name="cluster")
 
 
 def main() -> None:

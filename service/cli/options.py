@@ -46,11 +46,11 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for script
 
 def open_repository(given: Path | None) -> Repository:
     """The repository of the option, else of the environment, else the default. Who runs the command moves its aliases."""
-    return Repository(given if given is not None else Settings().repository, by=_operator())
+    return Repository(given if given is not None else Settings().repository, by=operator())
 
 
-def _operator() -> str:
-    """`root@host`; a user whom the system does not know by name is a number."""
+def operator() -> str:
+    """Who runs the command: `root@host`; a user whom the system does not know by name is a number."""
     try:
         user = pwd.getpwuid(os.getuid()).pw_name
     except KeyError:

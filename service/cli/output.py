@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 from rich.live import Live
 from rich.markup import escape
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 _PIPED_WIDTH: Final = 160  # columns of a table that goes to a file or another program
@@ -57,6 +57,24 @@ def note(text: str) -> None:
 def complain(text: str) -> None:
     """What went wrong, in one sentence."""
     Console(stderr=True, soft_wrap=True).print(f"[bold red]error:[/bold red] {escape(text)}", highlight=False)
+
+
+@contextmanager
+def transfer_bar(title: str, afterwards: str) -> Iterator[Callable[[int, int], None]]:
+    """A progress bar on standard error, on a terminal only. Yields what to call with bytes sent and bytes in all.
+
+    afterwards: what goes on once all are sent.
+    """
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as progress:
+        task = progress.add_task(escape(f"{title}: sending"), total=None)
+
+        def sent(done: int, total: int) -> None:
+            what = afterwards if done >= total else "sending"
+            progress.update(task, description=escape(f"{title}: {what}"), completed=done, total=total)
+
+        yield sent
 
 
 @contextmanager

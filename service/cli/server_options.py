@@ -12,7 +12,7 @@ from typing import Annotated, Any, Final, get_type_hints
 
 import typer
 
-from cellserve.service.client import ClientFiles, RetryPolicy
+from cellserve.service.client import Client, ClientFiles, RetryPolicy
 from cellserve.service.config import DEFAULT_PORT
 from cellserve.service.errors import InvalidInput
 
@@ -29,6 +29,18 @@ class Server:
     url: str
     files: ClientFiles
     by_option: bool = True
+
+    def instead_of(self, repository: Path | None) -> bool:
+        """Whether it is asked, and not the folder that --repository names, if any."""
+        return self.by_option or repository is None
+
+    @contextmanager
+    def client(self) -> Iterator[Client]:
+        """Raises as `arguments`."""
+        with self.arguments() as arguments:
+            made = Client(**arguments)
+        with made:
+            yield made
 
     @contextmanager
     def arguments(self) -> Iterator[dict[str, Any]]:

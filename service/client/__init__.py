@@ -5,6 +5,7 @@
         answers = client.predict("digits/3", [x, y, z])             # sequences of different lengths → a list
         batch = client.predict("digits@canary", xs, lengths=[8, 5]) # a padded batch [B, T, F] → a batch
         client.promote("digits", 4)                                 # version 4 answers from now on
+        client.publish("digits", folder, alias="canary")            # the next version, checked by the server
 
         with client.sequence("digits") as s:            # a live sequence: the server keeps its state
             answer = s.feed(x)                          # the next steps [T, F] → the answer for everything fed so far
@@ -36,7 +37,8 @@ from cellserve.service.client.live.info import SequenceInfo
 from cellserve.service.client.live.replay import ReplayLimits
 from cellserve.service.client.live.sync_sequence import LiveSequence
 from cellserve.service.client.prediction import Prediction
-from cellserve.service.client.registry import ImplementationChoice, InputTensor, ModelDescription, ModelVersion
+from cellserve.service.client.publishing.changes import AliasMeaning, Change, PublishedVersion, Verdict
+from cellserve.service.client.registry import AliasMoved, ImplementationChoice, InputTensor, ModelDescription, ModelVersion
 from cellserve.service.client.requests import PartLimits
 from cellserve.service.client.retry import RetryPolicy
 from cellserve.service.client.stream import StreamBroken
@@ -45,10 +47,13 @@ from cellserve.service.errors import AccessDenied, ServiceError
 
 __all__ = [
     "AccessDenied",
+    "AliasMeaning",
+    "AliasMoved",
     "AsyncClient",
     "AsyncLiveSequence",
     "BadReply",
     "CallFailed",
+    "Change",
     "Client",
     "ClientFiles",
     "FeedUnsettled",
@@ -61,6 +66,7 @@ __all__ = [
     "ModelVersion",
     "PartLimits",
     "Prediction",
+    "PublishedVersion",
     "ReplayLimits",
     "RetryPolicy",
     "RunOptions",
@@ -69,4 +75,5 @@ __all__ = [
     "ServiceError",
     "ServiceUnavailable",
     "StreamBroken",
+    "Verdict",
 ]

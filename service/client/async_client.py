@@ -19,13 +19,7 @@ from cellserve.service.client.live.info import SequenceInfo, sequence_infos
 from cellserve.service.client.live.replay import ReplayLimits
 from cellserve.service.client.live.sequence import Course
 from cellserve.service.client.prediction import Prediction
-from cellserve.service.client.registry import (
-    ModelDescription,
-    ModelVersion,
-    description,
-    model_version,
-    model_versions,
-)
+from cellserve.service.client.publishing.async_registry import AsyncRegistry
 from cellserve.service.client.requests import PartLimits, Reference
 from cellserve.service.client.retry import Attempts, RetryPolicy
 from cellserve.service.client.rows import Input
@@ -39,7 +33,7 @@ from cellserve.service.pb import cellserve_pb2 as pb
 Result = TypeVar("Result")
 
 
-class AsyncClient:
+class AsyncClient(AsyncRegistry):
     """The same for asyncio. Belongs to the event loop of its first call; many calls, and several parts of each, in flight."""
 
     def __init__(
@@ -47,6 +41,7 @@ class AsyncClient:
         url: str = DEFAULT_URL,
         *,
         token: str | None = None,
+        split_key: str | None = None,
         root_certificates: bytes | None = None,
         client_certificate: bytes | None = None,
         client_key: bytes | None = None,
@@ -68,6 +63,7 @@ class AsyncClient:
         self._endpoint = Endpoint.of(
             url,
             token=token,
+            split_key=split_key,
             root_certificates=root_certificates,
             client_certificate=client_certificate,
             client_key=client_key,
@@ -79,6 +75,7 @@ class AsyncClient:
         self._sleep = sleep
         self._streams = streams
         self._opened: AsyncTransport | None = None
+        self._connection = _Connection(self)
 
     @overload
     async def predict(
@@ -105,25 +102,6 @@ class AsyncClient:
         call = self._settings.call(model, x, return_state, options)
         first = await self._answer(call, call.parts[0], None)
         return call.prediction([first, *await self._remaining(call, first)])
-
-    async def models(self) -> list[str]:
-        """As Client.models."""
-        return sorted({each.model for each in await self.versions()})
-
-    async def versions(self, model: str = "") -> list[ModelVersion]:
-        """As Client.versions."""
-        return model_versions(await self._registry_call(self._transport.registry.List, pb.ListRequest(model=model)))
-
-    async def show(self, model: str) -> ModelDescription:
-        """As Client.show."""
-        reference = Reference.parse(model)
-        request = pb.ShowRequest(model=reference.model, version=reference.version)
-        return description(await self._registry_call(self._transport.registry.Show, request))
-
-    async def promote(self, model: str, version: int, alias: str = "stable") -> ModelVersion:
-        """As Client.promote."""
-        request = pb.SetAliasRequest(model=model, version=version, alias=alias)
-        return model_version((await self._registry_call(self._transport.registry.SetAlias, request)).status)
 
     def sequence(
         self,
@@ -251,17 +229,43 @@ class AsyncClient:
             ask.failed(error)
             await self._wait(attempts, wait_seconds, error)
 
-    async def _registry_call(self, method: Method[Reply], request: object) -> Reply:
-        attempts = self._settings.attempts()
+    async def _call(
+        self,
+        method: Method[Reply],
+        request: object,
+        attempts: Attempts,
+        on_failure: Callable[[ServiceError], None] | None = None,
+    ) -> Reply:
         while True:
             try:
                 return await self._transport.call(method, request, attempts)
             except ServiceError as failure:
                 error = failure
-            await self._wait(attempts, attempts.wait_seconds_after(error), error)
+            wait_seconds = attempts.wait_seconds_after(error)
+            if on_failure is not None:
+                on_failure(error)
+            await self._wait(attempts, wait_seconds, error)
 
     async def _wait(self, attempts: Attempts, seconds: float, error: ServiceError) -> None:
         """Before the attempt after `error`. Raises it where it waits for a connection, and there is none in time."""
         await self._sleep(seconds)
         if attempts.waits_for_a_connection(error) and not await self._transport.connected(attempts.time_left_seconds()):
             raise error
+
+
+class _Connection:
+    """The client, as its registry uses it."""
+
+    def __init__(self, client: AsyncClient) -> None:
+        self._client = client
+        self.endpoint = client._endpoint
+        self.settings = client._settings
+        self.call = client._call
+        self.wait = client._wait
+
+    @property
+    def stub(self) -> Any:
+        return self._client._transport.registry
+
+    async def attempt(self, method: Method[Reply], request: object, attempts: Attempts) -> Reply:
+        return await self._client._transport.call(method, request, attempts)

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 
 import grpc
 
+from cellserve.service.split_key import SPLIT_KEY
+
 _UNLIMITED = -1
 _OPTIONS: tuple[tuple[str, int | str], ...] = (
     ("grpc.max_send_message_length", _UNLIMITED),
@@ -42,6 +44,7 @@ class Endpoint:
         url: str,
         *,
         token: str | None = None,
+        split_key: str | None = None,
         root_certificates: bytes | None = None,
         client_certificate: bytes | None = None,
         client_key: bytes | None = None,
@@ -58,7 +61,8 @@ class Endpoint:
             raise ValueError("a client shows a certificate together with its key; give both or neither")
         if credentials is None and (scheme == "grpcs" or root_certificates is not None or client_key is not None):
             credentials = grpc.ssl_channel_credentials(root_certificates, client_key, client_certificate)
-        metadata = () if token is None else (("authorization", f"Bearer {token}"),)
+        given = (("authorization", token and f"Bearer {token}"), (SPLIT_KEY, split_key))
+        metadata = tuple((name, value) for name, value in given if value is not None)
         return cls(target.rstrip("/"), credentials, metadata, server_name)
 
     def channel(self) -> grpc.Channel:

@@ -66,11 +66,29 @@ class ImplementationChoice:
 
 
 @dataclass(frozen=True, slots=True)
+class AliasMoved:
+    """One move of an alias. before, after: versions; None: there was, or is, no such alias. by: empty where nobody knows.
+
+    found: it was found so, and `when` is the time of the finding. split: the shares of versions from then on; empty: all to
+    `after`.
+    """
+
+    when: datetime
+    alias: str
+    before: int | None
+    after: int | None
+    by: str
+    found: bool
+    split: dict[int, float]
+
+
+@dataclass(frozen=True, slots=True)
 class ModelDescription:
     """Everything about one version but its weights.
 
     versions: every published one of the model. causal: it is advanced step by step; else it needs whole sequences.
     parity_bound: largest difference from the float64 oracle that publishing allowed. notes: what the import assumed.
+    published_by: over the wire; empty: it was imported beside the server. alias_history: of the model, oldest first.
     """
 
     status: ModelVersion
@@ -90,6 +108,8 @@ class ModelDescription:
     tags: dict[str, str]
     labels: dict[str, str]
     parameters: int
+    published_by: str = ""
+    alias_history: tuple[AliasMoved, ...] = ()
 
     @property
     def offered(self) -> tuple[str, ...]:
@@ -154,4 +174,17 @@ def description(reply: pb.ShowReply) -> ModelDescription:
         tags=dict(reply.tags),
         labels=dict(reply.labels),
         parameters=reply.parameters,
+        published_by=reply.published_by,
+        alias_history=tuple(
+            AliasMoved(
+                datetime.fromtimestamp(move.when_unix_seconds, UTC),
+                move.alias,
+                move.before or None,
+                move.after or None,
+                move.by,
+                move.found,
+                dict(move.split),
+            )
+            for move in reply.alias_history
+        ),
     )

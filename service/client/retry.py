@@ -22,10 +22,18 @@ from cellserve.service.errors import (
     Overloaded,
     ServiceError,
     StoreUnavailable,
+    UploadBusy,
     VersionUnavailable,
 )
 
-RETRYABLE: tuple[type[ServiceError], ...] = (ServiceUnavailable, Overloaded, Draining, StoreUnavailable, VersionUnavailable)
+RETRYABLE: tuple[type[ServiceError], ...] = (
+    ServiceUnavailable,
+    Overloaded,
+    Draining,
+    StoreUnavailable,
+    UploadBusy,
+    VersionUnavailable,
+)
 
 _MOST_DOUBLINGS: Final = 30
 _LEAST_ROOM_SECONDS: Final = 0.02  # before the deadline: with less, another attempt could not be answered

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from types import TracebackType
 from typing import Any, Literal, Self, TypeVar, Unpack, cast, overload
@@ -22,13 +23,7 @@ from cellserve.service.client.live.replay import ReplayLimits
 from cellserve.service.client.live.sequence import Course
 from cellserve.service.client.live.sync_sequence import LiveSequence
 from cellserve.service.client.prediction import Prediction
-from cellserve.service.client.registry import (
-    ModelDescription,
-    ModelVersion,
-    description,
-    model_version,
-    model_versions,
-)
+from cellserve.service.client.publishing.sync_registry import SyncRegistry
 from cellserve.service.client.requests import PartLimits, Reference
 from cellserve.service.client.retry import Attempts, RetryPolicy
 from cellserve.service.client.rows import Input
@@ -43,7 +38,19 @@ Reply = TypeVar("Reply")
 Result = TypeVar("Result")
 
 
-class Client:
+@dataclass(frozen=True, slots=True)
+class _Connection:
+    """The client, as its registry uses it."""
+
+    endpoint: Endpoint
+    settings: CallSettings
+    stub: Any
+    call: Callable[..., Any]
+    attempt: Callable[..., Any]
+    wait: Callable[..., None]
+
+
+class Client(SyncRegistry):
     """A connection to one server. Threads may share it; the parts of a long batch are sent one after the other."""
 
     def __init__(
@@ -51,6 +58,7 @@ class Client:
         url: str = DEFAULT_URL,
         *,
         token: str | None = None,
+        split_key: str | None = None,
         root_certificates: bytes | None = None,
         client_certificate: bytes | None = None,
         client_key: bytes | None = None,
@@ -66,14 +74,16 @@ class Client:
         """url: host:port, or grpcs://host:port for TLS with the system's root certificates; root_certificates (PEM) ask for TLS
         too, and so does a client_certificate with its client_key (PEM), which a server that checks its clients wants to see.
         server_name: whom the server's certificate names, where that is not the host of the url. credentials: gRPC's own, in
-        place of all these. token: sent as `authorization: Bearer`, so use it over TLS. wire_dtype: of features on their way to
-        the server; float16 and bfloat16 halve the bytes and round the values. Connects with the first call.
+        place of all these. token: sent as `authorization: Bearer`, so use it over TLS. split_key: clients of one key get the
+        same version of an alias that is split. wire_dtype: of features on their way to the server; float16 and bfloat16 halve
+        the bytes and round the values. Connects with the first call.
 
         Raises ValueError: an url that is none, or half of a certificate and key.
         """
         self._endpoint = Endpoint.of(
             url,
             token=token,
+            split_key=split_key,
             root_certificates=root_certificates,
             client_certificate=client_certificate,
             client_key=client_key,
@@ -85,7 +95,8 @@ class Client:
         self._channel = self._endpoint.channel()
         sequences = pb_grpc.SequencesStub(self._channel)  # type: ignore[no-untyped-call]
         self._calls: dict[type[Any], Callable[..., Any]] = {kind: getattr(sequences, name) for kind, name in CALLS.items()}
-        self._registry = pb_grpc.RegistryStub(self._channel)  # type: ignore[no-untyped-call]
+        stub = pb_grpc.RegistryStub(self._channel)  # type: ignore[no-untyped-call]
+        self._connection = _Connection(self._endpoint, self._settings, stub, self._send, self._attempt, self._wait)
 
     @overload
     def predict(self, model: str, x: Array, *, return_state: Literal[False] = False, **options: Unpack[RunOptions]) -> Array: ...
@@ -119,25 +130,6 @@ class Client:
             replies.append(self._send(self._calls[pb.RunRequest], request, call.attempts()))
             call.answered(part)
         return call.prediction(replies)
-
-    def models(self) -> list[str]:
-        """Names of the published models. Raises ServiceError."""
-        return sorted({each.model for each in self.versions()})
-
-    def versions(self, model: str = "") -> list[ModelVersion]:
-        """Every published version of `model`, or of all models, by name and number. Raises ServiceError."""
-        return model_versions(self._registry_call(self._registry.List, pb.ListRequest(model=model)))
-
-    def show(self, model: str) -> ModelDescription:
-        """Everything about one version but its weights; `model` as in predict. Raises ServiceError."""
-        reference = Reference.parse(model)
-        request = pb.ShowRequest(model=reference.model, version=reference.version)
-        return description(self._registry_call(self._registry.Show, request))
-
-    def promote(self, model: str, version: int, alias: str = "stable") -> ModelVersion:
-        """Points an alias at a version; returns once it answers. No request is interrupted. Raises ServiceError."""
-        request = pb.SetAliasRequest(model=model, version=version, alias=alias)
-        return model_version(self._registry_call(self._registry.SetAlias, request).status)
 
     def sequence(
         self,
@@ -222,9 +214,6 @@ class Client:
             except ServiceError as error:
                 step = partial(talk.throw, error)
 
-    def _registry_call(self, method: Callable[..., Reply], request: object) -> Reply:
-        return self._send(method, request, self._settings.attempts())
-
     def _send(
         self,
         method: Callable[..., Reply],
@@ -235,16 +224,26 @@ class Client:
         """on_failure: called with each error after which the request is sent again."""
         while True:
             try:
-                metadata = (*self._endpoint.metadata, *attempts.metadata())
-                return method(request, timeout=attempts.time_left_seconds(), metadata=metadata)
-            except grpc.RpcError as failure:
-                error = mirrored(cast(FailedCall, failure), self._endpoint.target)
+                return self._attempt(method, request, attempts)
+            except ServiceError as failure:
+                error = failure
             wait_seconds = attempts.wait_seconds_after(error)
             if on_failure is not None:
                 on_failure(error)
-            self._sleep(wait_seconds)
-            if attempts.waits_for_a_connection(error) and not self._connected(attempts.time_left_seconds()):
-                raise error
+            self._wait(attempts, wait_seconds, error)
+
+    def _attempt(self, method: Callable[..., Reply], request: object, attempts: Attempts) -> Reply:
+        metadata = (*self._endpoint.metadata, *attempts.metadata())
+        try:
+            return method(request, timeout=attempts.time_left_seconds(), metadata=metadata)
+        except grpc.RpcError as failure:
+            error = mirrored(cast(FailedCall, failure), self._endpoint.target)
+        raise error
+
+    def _wait(self, attempts: Attempts, seconds: float, error: ServiceError) -> None:
+        self._sleep(seconds)
+        if attempts.waits_for_a_connection(error) and not self._connected(attempts.time_left_seconds()):
+            raise error
 
     def _connected(self, timeout_seconds: float) -> bool:
         """Waits until there is a connection, whatever the server then answers; False when there is none in time."""

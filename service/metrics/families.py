@@ -114,6 +114,9 @@ ALIAS_FALLBACK: Final = _gauge(
     "1 while an alias is answered by the last version that served, because the one that it names cannot be; else 0.",
     _ALIAS,
 )
+ALIAS_SHARE: Final = _gauge(
+    "cellserve_alias_share", "Share of an alias' requests that a version answers, of those that are split.", (*_ALIAS, "version")
+)
 CHOICE: Final = _gauge(
     "cellserve_implementation_choice_info",
     "1: the implementation that requests of this kind of traffic get unless they name one.",
@@ -212,6 +215,7 @@ GROUPS: Final[Mapping[str, tuple[Family, ...]]] = {
         ALIAS_VERSION,
         ALIAS_SWAPS,
         ALIAS_FALLBACK,
+        ALIAS_SHARE,
         LOADS,
         LOAD,
         CHOICE,

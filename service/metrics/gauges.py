@@ -69,10 +69,13 @@ class Gauges(Collector):
 def _alias_families(aliases: Iterable[AliasStatus]) -> tuple[Metric, ...]:
     """An empty alias is what a request without a version means."""
     fallen_back, answering = _gauge(families.ALIAS_FALLBACK), _gauge(families.ALIAS_VERSION)
+    share = _gauge(families.ALIAS_SHARE)
     for one in aliases:
+        for version, weight in one.split.items():
+            share.add_metric([one.model, one.alias, str(version)], weight)
         fallen_back.add_metric([one.model, one.alias], 1 if one.fallen_back else 0)
         answering.add_metric([one.model, one.alias], one.answering or 0)
-    return (fallen_back, answering)
+    return (fallen_back, answering, share)
 
 
 class Expiry(Collector):

@@ -559,6 +559,36 @@ class RegistryStub(object):
                 request_serializer=cellserve_dot_service_dot_pb_dot_cellserve__pb2.SetAliasRequest.SerializeToString,
                 response_deserializer=cellserve_dot_service_dot_pb_dot_cellserve__pb2.SetAliasReply.FromString,
                 _registered_method=True)
+        self.Publish = channel.stream_unary(
+                '/cellserve.v1.Registry/Publish',
+                request_serializer=cellserve_dot_service_dot_pb_dot_cellserve__pb2.PublishRequest.SerializeToString,
+                response_deserializer=cellserve_dot_service_dot_pb_dot_cellserve__pb2.PublishReply.FromString,
+                _registered_method=True)
+        self.Delete = channel.unary_unary(
+                '/cellserve.v1.Registry/Delete',
+                request_serializer=cellserve_dot_service_dot_pb_dot_cellserve__pb2.DeleteRequest.SerializeToString,
+                response_deserializer=cellserve_dot_service_dot_pb_dot_cellserve__pb2.DeleteReply.FromString,
+                _registered_method=True)
+        self.Load = channel.unary_unary(
+                '/cellserve.v1.Registry/Load',
+                request_serializer=cellserve_dot_service_dot_pb_dot_cellserve__pb2.LoadRequest.SerializeToString,
+                response_deserializer=cellserve_dot_service_dot_pb_dot_cellserve__pb2.LoadReply.FromString,
+                _registered_method=True)
+        self.Unload = channel.unary_unary(
+                '/cellserve.v1.Registry/Unload',
+                request_serializer=cellserve_dot_service_dot_pb_dot_cellserve__pb2.UnloadRequest.SerializeToString,
+                response_deserializer=cellserve_dot_service_dot_pb_dot_cellserve__pb2.UnloadReply.FromString,
+                _registered_method=True)
+        self.Watch = channel.unary_stream(
+                '/cellserve.v1.Registry/Watch',
+                request_serializer=cellserve_dot_service_dot_pb_dot_cellserve__pb2.WatchRequest.SerializeToString,
+                response_deserializer=cellserve_dot_service_dot_pb_dot_cellserve__pb2.WatchReply.FromString,
+                _registered_method=True)
+        self.Verify = channel.unary_stream(
+                '/cellserve.v1.Registry/Verify',
+                request_serializer=cellserve_dot_service_dot_pb_dot_cellserve__pb2.VerifyRequest.SerializeToString,
+                response_deserializer=cellserve_dot_service_dot_pb_dot_cellserve__pb2.VerifyReply.FromString,
+                _registered_method=True)
 
 
 class RegistryServicer(object):
@@ -594,6 +624,62 @@ class RegistryServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Publish(self, request_iterator, context):
+        """Publishes the next version of a model: first a PublishBegin, then the content of its files in parts, of any sizes and in the
+        order declared. The server checks sizes and digests, runs the gate that every import passes (all implementations against the
+        oracle, the framework's answers), and only then is there a version: whole, or not at all.
+        The reply is complete where a version came of it. Where the stream ended before all parts had come, it says how much of each
+        file the server holds, and the next call goes on from there: a PublishBegin alone asks just that. What came is kept for
+        upload_expiry_seconds of the server. Idempotent: a publication whose id has become a version of the model is answered with it.
+        Errors: INVALID_ARGUMENT (names, files, parts that do not follow), RESOURCE_EXHAUSTED (reason UPLOAD_LIMIT: too large, or too
+        many at once; REPOSITORY_FULL: no room on the disk), DATA_LOSS (reason UPLOAD_DAMAGED: a file is not what was declared; begin
+        anew), FAILED_PRECONDITION (reason VERSION_REFUSED: the gate's own words), UNAVAILABLE (reason UPLOAD_BUSY: another server
+        has the publication in hand).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Delete(self, request, context):
+        """Removes a version, an alias, or a model with all of its versions. What runs on it finishes.
+        Errors: NOT_FOUND (model, version), FAILED_PRECONDITION (reason REPOSITORY: an alias points at the version).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Load(self, request, context):
+        """Ends an Unload, tries failed versions again, and replies when all that is wanted of the model is READY.
+        Errors: NOT_FOUND (model), FAILED_PRECONDITION (reason VERSION_FAILED).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Unload(self, request, context):
+        """Takes every version of a model out of service until Load or a restart; what runs finishes. Errors: NOT_FOUND (model).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Watch(self, request, context):
+        """What changes, as it changes, and first what is: every version and alias as a change, then one with `current`. With the
+        resume_token of the last change that was seen, only what came after it, while the server still remembers that.
+        Errors: UNAVAILABLE (reason DRAINING: the server is stopping; watch again with the token).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Verify(self, request, context):
+        """Whether versions could be served: files, digest, golden pair under every implementation; and whether aliases point at one.
+        A reply for each, as it is proved. Changes nothing. Errors: NOT_FOUND (model, version).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_RegistryServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -611,6 +697,36 @@ def add_RegistryServicer_to_server(servicer, server):
                     servicer.SetAlias,
                     request_deserializer=cellserve_dot_service_dot_pb_dot_cellserve__pb2.SetAliasRequest.FromString,
                     response_serializer=cellserve_dot_service_dot_pb_dot_cellserve__pb2.SetAliasReply.SerializeToString,
+            ),
+            'Publish': grpc.stream_unary_rpc_method_handler(
+                    servicer.Publish,
+                    request_deserializer=cellserve_dot_service_dot_pb_dot_cellserve__pb2.PublishRequest.FromString,
+                    response_serializer=cellserve_dot_service_dot_pb_dot_cellserve__pb2.PublishReply.SerializeToString,
+            ),
+            'Delete': grpc.unary_unary_rpc_method_handler(
+                    servicer.Delete,
+                    request_deserializer=cellserve_dot_service_dot_pb_dot_cellserve__pb2.DeleteRequest.FromString,
+                    response_serializer=cellserve_dot_service_dot_pb_dot_cellserve__pb2.DeleteReply.SerializeToString,
+            ),
+            'Load': grpc.unary_unary_rpc_method_handler(
+                    servicer.Load,
+                    request_deserializer=cellserve_dot_service_dot_pb_dot_cellserve__pb2.LoadRequest.FromString,
+                    response_serializer=cellserve_dot_service_dot_pb_dot_cellserve__pb2.LoadReply.SerializeToString,
+            ),
+            'Unload': grpc.unary_unary_rpc_method_handler(
+                    servicer.Unload,
+                    request_deserializer=cellserve_dot_service_dot_pb_dot_cellserve__pb2.UnloadRequest.FromString,
+                    response_serializer=cellserve_dot_service_dot_pb_dot_cellserve__pb2.UnloadReply.SerializeToString,
+            ),
+            'Watch': grpc.unary_stream_rpc_method_handler(
+                    servicer.Watch,
+                    request_deserializer=cellserve_dot_service_dot_pb_dot_cellserve__pb2.WatchRequest.FromString,
+                    response_serializer=cellserve_dot_service_dot_pb_dot_cellserve__pb2.WatchReply.SerializeToString,
+            ),
+            'Verify': grpc.unary_stream_rpc_method_handler(
+                    servicer.Verify,
+                    request_deserializer=cellserve_dot_service_dot_pb_dot_cellserve__pb2.VerifyRequest.FromString,
+                    response_serializer=cellserve_dot_service_dot_pb_dot_cellserve__pb2.VerifyReply.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -697,6 +813,168 @@ class Registry(object):
             '/cellserve.v1.Registry/SetAlias',
             cellserve_dot_service_dot_pb_dot_cellserve__pb2.SetAliasRequest.SerializeToString,
             cellserve_dot_service_dot_pb_dot_cellserve__pb2.SetAliasReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Publish(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_unary(
+            request_iterator,
+            target,
+            '/cellserve.v1.Registry/Publish',
+            cellserve_dot_service_dot_pb_dot_cellserve__pb2.PublishRequest.SerializeToString,
+            cellserve_dot_service_dot_pb_dot_cellserve__pb2.PublishReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Delete(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cellserve.v1.Registry/Delete',
+            cellserve_dot_service_dot_pb_dot_cellserve__pb2.DeleteRequest.SerializeToString,
+            cellserve_dot_service_dot_pb_dot_cellserve__pb2.DeleteReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Load(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cellserve.v1.Registry/Load',
+            cellserve_dot_service_dot_pb_dot_cellserve__pb2.LoadRequest.SerializeToString,
+            cellserve_dot_service_dot_pb_dot_cellserve__pb2.LoadReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Unload(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cellserve.v1.Registry/Unload',
+            cellserve_dot_service_dot_pb_dot_cellserve__pb2.UnloadRequest.SerializeToString,
+            cellserve_dot_service_dot_pb_dot_cellserve__pb2.UnloadReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Watch(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/cellserve.v1.Registry/Watch',
+            cellserve_dot_service_dot_pb_dot_cellserve__pb2.WatchRequest.SerializeToString,
+            cellserve_dot_service_dot_pb_dot_cellserve__pb2.WatchReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Verify(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/cellserve.v1.Registry/Verify',
+            cellserve_dot_service_dot_pb_dot_cellserve__pb2.VerifyRequest.SerializeToString,
+            cellserve_dot_service_dot_pb_dot_cellserve__pb2.VerifyReply.FromString,
             options,
             channel_credentials,
             insecure,

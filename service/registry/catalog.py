@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import random
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -23,10 +24,11 @@ from cellserve.service.registry.description import VersionDescription
 from cellserve.service.registry.lease import Lease, LoadedVersion
 from cellserve.service.registry.live import CatalogObserver, Lanes, LiveVersions, Record
 from cellserve.service.registry.loading import load_version
-from cellserve.service.registry.manifest import check_alias_name, check_model_name, parse_version
+from cellserve.service.registry.manifest import ModelRef, check_alias_name, check_model_name, parse_version
 from cellserve.service.registry.model_settings import ModelSettings
 from cellserve.service.registry.pointers import Pointers
 from cellserve.service.registry.policy.previous import Previous
+from cellserve.service.registry.policy.split import point_of
 from cellserve.service.registry.reconciliation import Unload, next_action
 from cellserve.service.registry.recording import FallbackTeller, ServedRecorder
 from cellserve.service.registry.repository.model_on_disk import read_model
@@ -46,11 +48,16 @@ _SAYS_NOTHING = ModelSettings()
 Loader = Callable[[Repository, VersionKey, Settings], tuple[LoadedVersion, "Served"]]
 
 
+def _no_key() -> str:
+    return ""
+
+
 class Catalog:
     """Wanted are every aliased version and what else model.yaml asks for, by default the newest; so is, for a while, what an
-    alias has left. Any other published version loads when first acquired.
+    alias has left. Any other published version loads when first acquired; a model that is loaded on demand is asleep until then.
 
     load: reads, verifies and warms one version; called in a thread. clock: seconds since 1970, as moves of aliases are recorded.
+    draw: a number in [0, 1), where a request without a key lies in a split alias.
     """
 
     def __init__(
@@ -62,10 +69,12 @@ class Catalog:
         load: Loader = load_version,
         observer: CatalogObserver | None = None,
         clock: Callable[[], float] = time.time,
+        draw: Callable[[], float] = random.random,
     ) -> None:
         self._repository = repository
         self._settings = settings
         self._clock = clock
+        self._draw = draw
         self._live = LiveVersions(
             engine, lambda key: load(repository, key, self.settings_for(key.model)), observer, self._on_change
         )
@@ -77,6 +86,7 @@ class Catalog:
         self._asked_for: set[VersionKey] = set()
         self._pinned: Counter[VersionKey] = Counter()  # being loaded for what has begun on them
         self._unloaded_models: set[str] = set()
+        self._called_models: set[str] = set()  # on which somebody has called, so that they are not asleep any more
         self._subscribers: list[Callable[[VersionStatus], None]] = []
         self._disk_subscribers: list[Callable[[], None]] = []
         self._told = FallbackTeller()
@@ -106,7 +116,7 @@ class Catalog:
     async def refresh(self) -> None:
         """Reads the repository again; returns when everything wanted is READY or FAILED. Raises RepositoryError (the root)."""
         await self._read()
-        await self.apply(self._snapshot.wanted())
+        await self.apply(self._wanted_now())
 
     async def apply(self, wanted: frozenset[VersionKey]) -> None:
         """Makes `wanted` (the whole set, not a difference) what is live. Applying it again does nothing."""
@@ -120,12 +130,13 @@ class Catalog:
 
     # --- requests ---
 
-    async def acquire(self, model: str, version: str = "") -> Lease:
+    async def acquire(self, model: str, version: str = "", split_key: Callable[[], str] = _no_key) -> Lease:
         """A counted use of the version that `model` and `version` ("", a number or an alias) name, loading it if need be.
 
-        Raises InvalidInput, UnknownModel, UnknownVersion, VersionFailed, VersionUnavailable (unloaded on request, or replaced).
+        split_key: of requests that should get the same version of an alias that is split; empty: any. Raises InvalidInput,
+        UnknownModel, UnknownVersion, VersionFailed, VersionUnavailable (unloaded on request, or replaced).
         """
-        return await self._acquire(model, version, pinned=False)
+        return await self._acquire(model, version, split_key, pinned=False)
 
     async def acquire_pinned(self, model: str, version: int) -> Lease:
         """As `acquire`, for what has begun on this version: loaded if need be, but no longer kept than it is leased.
@@ -171,8 +182,17 @@ class Catalog:
         key = await self._find(model, version)
         loaded = self._live.record(key).loaded
         manifest = await asyncio.to_thread(self._repository.manifest, *key) if loaded is None else loaded.manifest
-        numbers = sorted(self._snapshot.models[key.model].versions)
-        return VersionDescription(self._status(key), numbers, manifest, loaded, self.model_settings(key.model))
+        on_disk = self._snapshot.models[key.model]
+        publication = await asyncio.to_thread(self._repository.publication, key)
+        return VersionDescription(
+            self._status(key),
+            sorted(on_disk.versions),
+            manifest,
+            loaded,
+            self.model_settings(key.model),
+            "" if publication is None else publication.by,
+            on_disk.trail.moves,
+        )
 
     def model_settings(self, model: str) -> ModelSettings:
         """What the model's owner says of it; the defaults for a model that is unknown."""
@@ -211,6 +231,7 @@ class Catalog:
         """
         await self._find(model, "")
         self._unloaded_models.discard(model)
+        self._called_models.add(model)
         for key, state in self._live.states().items():
             if key.model == model and state is VersionState.FAILED:
                 self._live.announce(key, VersionState.UNKNOWN)
@@ -231,9 +252,19 @@ class Catalog:
             await asyncio.to_thread(self._repository.weights, model, version)
             await asyncio.to_thread(self._repository.set_alias, model, alias, version, by)
             await self._read()
-            self._wanted = self._snapshot.wanted()
+            self._wanted = self._wanted_now()
             self._start_runner()
         return previous
+
+    async def remove(self, ref: ModelRef, by: str = "") -> None:
+        """Removes a model, a version or an alias; what runs on it finishes. by: as in set_alias.
+
+        Raises UnknownModel, UnknownVersion, RepositoryError (an alias points at the version; it says which).
+        """
+        await asyncio.to_thread(self._repository.remove, ref, by)
+        await self._read()
+        self._wanted = self._wanted_now()
+        self._start_runner()
 
     # --- the disk ---
 
@@ -246,7 +277,7 @@ class Catalog:
             except Exception:
                 log.exception("the repository could not be read; what is loaded stays")
             else:
-                self._wanted = self._snapshot.wanted()
+                self._wanted = self._wanted_now()
                 self._start_runner()
 
     async def _read(self) -> None:
@@ -273,17 +304,17 @@ class Catalog:
             record.replaced = True
             log.warning("%s changed on disk though versions are immutable; it is unloaded and loaded again", key)
 
-    async def _find(self, model: str, version: str) -> VersionKey:
+    async def _find(self, model: str, version: str, point: Callable[[], float] | None = None) -> VersionKey:
         """As `Pointers.resolve`; what it does not know may have been published a moment ago, so it asks the disk first."""
         try:
-            return self._pointers.resolve(model, version)
+            return self._pointers.resolve(model, version, point)
         except (UnknownModel, UnknownVersion):
             check_model_name(model)
             if await self._is_news(model):
                 await self._read()
-                self._wanted = self._snapshot.wanted()
+                self._wanted = self._wanted_now()
                 self._start_runner()
-            return self._pointers.resolve(model, version)
+            return self._pointers.resolve(model, version, point)
 
     async def _is_news(self, model: str) -> bool:
         known = self._snapshot.models.get(model)
@@ -317,15 +348,37 @@ class Catalog:
         self._told.tell(self._pointers.statuses())
         self._recorder.record(self._snapshot.models)
 
+    def _is_asleep(self, model: str) -> bool:
+        """Whether it is loaded on demand, and nobody has asked for it yet."""
+        return model not in self._called_models and self.settings_for(model).load == "on-demand"
+
+    def _wanted_now(self) -> frozenset[VersionKey]:
+        return frozenset(key for key in self._snapshot.wanted() if not self._is_asleep(key.model))
+
+    def _wake(self, model: str) -> None:
+        """From its first request on a model is loaded as others are."""
+        if self._is_asleep(model):
+            self._called_models.add(model)
+            self._wanted = self._wanted_now()
+            self._start_runner()
+
     def _to_keep(self) -> frozenset[VersionKey]:
         kept = self._wanted | self._asked_for | self._pinned.keys() | self._pointers.kept() | self._kept_warm()
-        return frozenset(key for key in kept if key.model not in self._unloaded_models and not self._live.record(key).replaced)
+        return frozenset(
+            key
+            for key in kept
+            if key.model not in self._unloaded_models and not self._is_asleep(key.model) and not self._live.record(key).replaced
+        )
 
-    async def _acquire(self, model: str, version: str, *, pinned: bool) -> Lease:
+    async def _acquire(self, model: str, version: str, split_key: Callable[[], str] = _no_key, *, pinned: bool) -> Lease:
+        def point() -> float:
+            return point_of(key) if (key := split_key()) else self._draw()
+
         while True:
-            key = await self._find(model, version)
+            key = await self._find(model, version, point)
             record = self._live.record(key)
             self._check_available(key, record)
+            self._wake(key.model)
             if not pinned and key not in self._wanted and parse_version(version) is not None:
                 self._asked_for.add(key)
             if record.loaded is not None:

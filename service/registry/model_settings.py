@@ -1,8 +1,10 @@
 """What a model's owner says of it in `<repository>/<model>/model.yaml`; everything is optional. Knows no versions.
 
+load: on-demand               # with the first request to the model; at-start: when the server starts
 keep_newest: 1                # so many of the newest versions stay loaded, beside those that aliases name
 keep_previous: 15m            # the version that an alias has left stays loaded so long; 0: not at all
 pinned: [3]                   # these versions always stay loaded
+retention: {keep: 5}          # after an import, and by `cellserve prune`, older versions are removed that nobody asks for
 implementation: packed        # how its recurrent layers are computed, unless a request says
 device: cpu                   # where; of versions that are loaded from now on
 limits:                       # tighter than the server's own
@@ -22,7 +24,7 @@ from typing import Annotated, Final
 
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, NonNegativeInt, PositiveInt
 
-from cellserve.service.config import DEVICE_PATTERN, ImplementationChoice, Settings
+from cellserve.service.config import DEVICE_PATTERN, ImplementationChoice, LoadChoice, Settings
 from cellserve.service.errors import RepositoryError
 from cellserve.service.registry.policy.durations import Duration
 from cellserve.service.registry.policy.yaml_text import WrongText, validated
@@ -44,12 +46,20 @@ class RequestLimits(_Said):
     max_steps_per_sequence: PositiveInt | None = None
 
 
+class Retention(_Said):
+    """keep: so many of the newest versions stay, beside those that aliases name or may go back to, and pinned ones."""
+
+    keep: PositiveInt
+
+
 class ModelSettings(_Said):
     """Wherever None is the default, it is the server's own."""
 
+    load: LoadChoice | None = None
     keep_newest: NonNegativeInt = 1
     keep_previous: Duration | None = None  # seconds
     pinned: Annotated[tuple[PositiveInt, ...], Field(strict=False)] = ()
+    retention: Retention | None = None
     implementation: ImplementationChoice | None = None
     device: str | None = Field(default=None, pattern=DEVICE_PATTERN)
     limits: RequestLimits | None = None
@@ -59,8 +69,8 @@ class ModelSettings(_Said):
     labels: Mapping[Label, Label] = Field(default_factory=dict)
 
     def applied(self, settings: Settings) -> Settings:
-        """The server's settings as they are for this model's versions when they are loaded."""
-        own = {"implementation": self.implementation, "device": self.device}
+        """The server's settings as they are for this model's versions."""
+        own = {"load": self.load, "implementation": self.implementation, "device": self.device}
         return settings.model_copy(update={name: value for name, value in own.items() if value is not None})
 
 

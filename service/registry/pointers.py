@@ -13,6 +13,7 @@ from cellserve.service.engine.facts import VersionKey
 from cellserve.service.errors import UnknownVersion
 from cellserve.service.registry.manifest import STABLE
 from cellserve.service.registry.policy.previous import Pointer
+from cellserve.service.registry.policy.split import pick
 from cellserve.service.registry.reconciliation import fallbacks, held_versions
 from cellserve.service.registry.repository.served import Answered, Served
 from cellserve.service.registry.snapshot import Snapshot
@@ -45,11 +46,17 @@ class Pointers:
         """Which version answers each alias, or did last."""
         return self._answering
 
-    def resolve(self, model: str, version: str) -> VersionKey:
-        """Raises UnknownModel, UnknownVersion, VersionUnavailable."""
+    def resolve(self, model: str, version: str, point: Callable[[], float] | None = None) -> VersionKey:
+        """point: where in [0, 1) of a split alias the request lies; None: with its main version, to which a version that cannot
+        serve leaves its share. Raises UnknownModel, UnknownVersion, VersionUnavailable.
+        """
         named = self._snapshot.pointer_or_key(model, version)
         if isinstance(named, VersionKey):
             return named
+        if point is not None and (split := self._snapshot.split(named)) is not None:
+            picked = VersionKey(model, pick(split, point()))
+            if self._state(picked) in _ANSWERS and self._snapshot.holds(picked):
+                return picked
         if (key := self._answer(named) or self._fallbacks().get(named)) is not None:
             return key
         target = self._snapshot.targets()[named]
@@ -91,7 +98,8 @@ class Pointers:
                 reason = "does not exist"
             elif self._state(target) is VersionState.FAILED:
                 reason = f"failed to load: {self._reason(target)}"
-        return AliasStatus(*pointer, target.version, None if answer is None else answer.version, reason)
+        split = self._snapshot.split(pointer) or {}
+        return AliasStatus(*pointer, target.version, None if answer is None else answer.version, reason, split)
 
     def _answer(self, pointer: Pointer) -> VersionKey | None:
         answer = self._answering.get(pointer)

@@ -13,6 +13,7 @@ from cellserve.service.engine.facts import VersionKey
 from cellserve.service.errors import UnknownModel, UnknownVersion, VersionUnavailable
 from cellserve.service.registry.manifest import STABLE, parse_version
 from cellserve.service.registry.policy.previous import Departure, Pointer, last_departures
+from cellserve.service.registry.policy.split import Weights
 from cellserve.service.registry.repository.alias_history import differences
 from cellserve.service.registry.repository.layout import Fingerprint
 from cellserve.service.registry.repository.model_on_disk import ModelOnDisk, read_model
@@ -61,6 +62,11 @@ class Snapshot:
             for name, model in self.models.items()
             for alias, version in (*model.aliases.items(), ("", model.default))
         }
+
+    def split(self, pointer: Pointer) -> Weights | None:
+        """How its requests are shared between versions; None: they are not."""
+        name, alias = pointer
+        return self.models[name].splits.get(alias or STABLE) if name in self.models else None
 
     def departures(self) -> dict[Pointer, Departure]:
         """What each alias left last, and when, by the histories."""
@@ -126,9 +132,13 @@ def tell(before: Snapshot, now: Snapshot) -> None:
 
 def _moves(name: str, before: ModelOnDisk | None, now: ModelOnDisk) -> Iterator[str]:
     """Nothing of a model that has just been found: its aliases stand where they stood."""
-    for move in () if before is None else differences(before.aliases, now.aliases):
+    if before is None:
+        return
+    for move in differences(before.aliases, now.aliases, splits_before=before.splits, splits_after=now.splits):
         last = now.trail.last(move.alias)
-        told = last if last is not None and (last.before, last.after) == (move.before, move.after) else move
+        told = (
+            last if last is not None and (last.before, last.after, last.split) == (move.before, move.after, move.split) else move
+        )
         yield f"{name}@{move.alias} moved: {told.words}"
 
 

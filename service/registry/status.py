@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from cellserve.service.engine.facts import VersionKey
@@ -41,7 +42,7 @@ class AliasStatus:
     """What an alias means at one moment; "" is what a request without a version means. `version`: that the repository names.
 
     answering: the version that answers; None: none does. reason: why it is another one than was named, where that one cannot be
-    served; empty while it is only being loaded.
+    served; empty while it is only being loaded. split: the shares of versions, where it is split; `version` has the largest.
     """
 
     model: str
@@ -49,6 +50,7 @@ class AliasStatus:
     version: int
     answering: int | None
     reason: str = ""
+    split: Mapping[int, float] = field(default_factory=dict)
 
     @property
     def fallen_back(self) -> bool:

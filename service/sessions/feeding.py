@@ -61,7 +61,8 @@ class Feeding:
             )
         if feed.position:
             raise InvalidInput(f"a sequence starts at position 0, and this start says {feed.position}", field="position")
-        pin = self._live.pins.hold(await self._versions.acquire(session.key.model, feed.version))
+        key = session.key
+        pin = self._live.pins.hold(await self._versions.acquire(key.model, feed.version, lambda: key.session_id))
         try:
             return await self._begin(session, pin, feed)
         finally:

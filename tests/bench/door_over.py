@@ -17,6 +17,8 @@ from cellserve.service.api.submission.inbox import Inbox
 from cellserve.service.config import FrontChoice, Settings
 from cellserve.service.metrics.metrics import Metrics
 from cellserve.service.registry.catalog import Catalog
+from cellserve.service.registry.publishing.publishing import Publishing
+from cellserve.service.registry.publishing.uploads import UploadLimits
 from cellserve.service.registry.repository.repository import Repository
 from cellserve.service.sessions.sessions import Sessions
 from cellserve.service.sessions.settings import SessionSettings
@@ -35,12 +37,14 @@ async def serve(
     metrics = Metrics("bench", front, asyncio.get_running_loop().call_soon_threadsafe)
     inbox = Inbox(asyncio.get_running_loop())
     engine = engine_of(inbox, metrics)
-    catalog = Catalog(Repository(settings.repository), engine, settings, observer=metrics)
+    repository = Repository(settings.repository)
+    catalog = Catalog(repository, engine, settings, observer=metrics)
     limits = Limits(settings.max_rows_per_request, settings.max_steps_per_sequence, settings.max_message_bytes)
     options = ServerOptions(settings.host, settings.port, settings.max_message_bytes, front=settings.front)
     execution = Execution(engine, inbox)
     door = Door(catalog, execution, limits, sessions_of(execution, catalog))
-    api = ApiServer(door, metrics, metrics.statistics, options, "bench")
+    publishing = Publishing(repository, UploadLimits(1, 1, 1.0))
+    api = ApiServer(door, publishing, metrics, metrics.statistics, options, "bench")
     port = api.bind()
     await catalog.start()
     await api.start()

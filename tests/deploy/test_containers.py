@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +22,8 @@ def services() -> dict[str, Any]:
 
 def test_images_of_others_are_named_by_a_whole_version(services: dict[str, Any]) -> None:
     (python,) = re.findall(r"^ARG PYTHON_IMAGE=(\S+)", DOCKERFILE, re.MULTILINE)
-    (prometheus,) = re.findall(r":-(\S+)\}", services["prometheus"]["image"])
-    for image in (python, prometheus):
+    others = [re.findall(r":-(\S+)\}", services[name]["image"])[0] for name in ("prometheus", "grafana")]
+    for image in (python, *others):
         assert re.search(r":v?\d+\.\d+\.\d+", image), image
 
 
@@ -30,11 +31,54 @@ def test_every_service_is_bounded(services: dict[str, Any]) -> None:
     for service in services.values():
         assert service["mem_limit"]
         assert service["cpus"]
+        assert service["read_only"] is True
+        assert set(service["logging"]["options"]) == {"max-size", "max-file"}
+        assert service["cap_drop"] == ["ALL"]
 
 
 def test_what_is_kept_lies_in_the_volume() -> None:
-    (kept,) = re.findall(r"^VOLUME (\S+)", DOCKERFILE, re.MULTILINE)
+    (kept,) = set(re.findall(r"^VOLUME (\S+)", DOCKERFILE, re.MULTILINE))
     for name in ("REPOSITORY", "CALIBRATION_FOLDER"):
-        (folder,) = re.findall(rf"CELLSERVE_{name}=(\S+)", DOCKERFILE)
+        (folder,) = set(re.findall(rf"(?m)CELLSERVE_{name}=(/\S+)", DOCKERFILE))
         assert Path(folder).is_relative_to(kept)
     assert "ORT_DISABLE_TELEMETRY=1" in DOCKERFILE
+
+
+def test_what_a_container_mounts_and_what_the_image_copies_is_there(services: dict[str, Any]) -> None:
+    for service in services.values():
+        for mount in service["volumes"]:
+            source = re.sub(r"\$\{\w+:-([^}]*)\}", r"\1", mount).partition(":")[0]
+            assert not source.startswith(".") or (DEPLOY / source).exists(), mount
+    ignored = (DEPLOY.parent / ".dockerignore").read_text().splitlines()
+    for sources in re.findall(r"^COPY (?!--from)(.+) \S+$", DOCKERFILE, re.MULTILINE):
+        for source in sources.split():
+            assert any(source == line[1:] or source.startswith(f"{line[1:]}/") for line in ignored if line[0] == "!"), source
+
+
+def test_no_password_or_token_is_in_the_environment_of_a_container(services: dict[str, Any]) -> None:
+    for file in ("compose.yaml", "compose.tls.yaml"):
+        written = yaml.safe_load((DEPLOY / file).read_text())
+        for service in written["services"].values():
+            for name, value in service.get("environment", {}).items():
+                if "PASSWORD" in name or "TOKENS" in name:
+                    assert value.startswith("/run/secrets/"), name
+                    assert value.removeprefix("/run/secrets/") in service["secrets"]
+                    assert value.removeprefix("/run/secrets/") in written["secrets"]
+
+
+def test_the_images_say_which_version_they_are() -> None:
+    version = tomllib.loads((DEPLOY.parent / "pyproject.toml").read_text())["project"]["version"]
+    assert f"\nARG VERSION={version}\n" in DOCKERFILE
+    assert DOCKERFILE.count('org.opencontainers.image.version="${VERSION}"') == 2
+
+
+def test_both_images_are_run_alike() -> None:
+    """The stages at the end, but for the way to the interpreter and the device."""
+    slim, whole = (re.split(r"^FROM .*$", DOCKERFILE, flags=re.MULTILINE)[index] for index in (-2, -1))
+    for word in ("USER", "WORKDIR", "VOLUME", "EXPOSE", "STOPSIGNAL", "HEALTHCHECK", "ENTRYPOINT", "CMD"):
+        assert re.findall(rf"^{word} .*$", slim, re.MULTILINE) == re.findall(rf"^{word} .*$", whole, re.MULTILINE), word
+    variables = [
+        set(re.findall(r"\b([A-Z_]+)=", re.findall(r"^ENV (?:.*\\\n)*.*$", text, re.MULTILINE)[0])) for text in (slim, whole)
+    ]
+    assert variables[0] - variables[1] <= {"LANG"}
+    assert variables[1] <= variables[0]

@@ -64,6 +64,18 @@ def prometheus(compose: Compose, query: str) -> float | None:
     return float(samples[0]["value"][1]) if samples else None
 
 
+def test_the_rules_are_read_and_nothing_is_written_beside_the_volume(compose: Compose) -> None:
+    rules = eventually(lambda: prometheus(compose, "count(model_code:cellserve_requests:rate5m) >= 0"), urllib.error.URLError)
+    assert rules is not None
+    with pytest.raises(CommandFailed, match=r"[Rr]ead-only"):
+        compose.exec("sh", "-c", "echo >/opt/cellserve/written")
+
+
+def test_what_is_in_the_image_is_listed_in_it(compose: Compose) -> None:
+    listed = json.loads(compose.exec("cat", "/usr/share/cellserve/sbom.cdx.json"))
+    assert {"torch", "grpcio", "onnxruntime"} <= {one["name"] for one in listed["components"]}
+
+
 def test_it_does_not_run_as_root(compose: Compose) -> None:
     assert compose.exec("id", "-u").strip() == "10001"
 
@@ -98,3 +110,10 @@ def test_a_request_is_answered_and_scraped(compose: Compose) -> None:
 
 def test_it_stops_in_order(compose: Compose) -> None:
     assert compose.stop("server") == 0, compose.logs("server")
+
+
+def test_the_slim_image_serves_in_every_way_and_is_much_smaller(compose: Compose) -> None:
+    """Its build has a model computed in every implementation and served, or fails."""
+    tool = Tool.find()
+    slim, whole = tool.size_bytes(tool.build_image("slim")), tool.size_bytes(tool.build_image())
+    assert slim <= 0.6 * whole, (slim, whole)

@@ -16,6 +16,8 @@ from tests.e2e.venvs import interpreter
 pytestmark = pytest.mark.e2e
 
 BITS = 0.05  # how far activations in eight bits lie from float32, of numbers up to about 10
+HEIGHT = 64
+WIDTHS = (96, 64, 120, 96)
 NAMES = ("chatgptlogin", "mercedesbenz", "openaikey", "thequickbrownfox", "a")
 
 
@@ -33,3 +35,18 @@ def test_dksplit_cuts_words_without_its_eight_bits(tmp_path: Path) -> None:
         for row, found in zip(ids, client.predict("split", ids), strict=True):
             (expected,) = session.run(None, {"chars": row[np.newaxis]})
             np.testing.assert_allclose(found, expected[0], atol=BITS, rtol=BITS)
+
+
+def test_ddddocr_reads_pictures_of_several_widths(tmp_path: Path) -> None:
+    """Convolutions carried over whole rows, LSTMs in the engine; each picture as onnxruntime answers it alone."""
+    packages = interpreter("ddddocr").parents[1]
+    (file,) = packages.glob("lib/*/site-packages/ddddocr/common.onnx")
+    cellserve = str(ROOT / ".venv/bin/cellserve")
+    run(cellserve, "import", str(file), "--repository", str(tmp_path / "repository"), "--name", "ocr", "--alias", "stable")
+    random = np.random.default_rng(0)
+    pictures = [random.standard_normal((width, HEIGHT)).astype(np.float32) for width in WIDTHS]  # columns are the steps
+    session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
+    with Server(tmp_path / "repository", tmp_path / "log") as address, Client(address.url) as client:
+        for picture, found in zip(pictures, client.predict("ocr", pictures), strict=True):
+            (expected,) = session.run(None, {"input1": picture.T[np.newaxis, np.newaxis]})
+            np.testing.assert_allclose(found, expected[:, 0], atol=1e-4)

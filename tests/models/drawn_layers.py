@@ -18,8 +18,10 @@ from cellserve.models.description.layers.cells import (
     JzsLayer,
     LstmLayer,
     MinGruLayer,
+    MinLstmLayer,
     SimpleDeepRnnLayer,
     SimpleRnnLayer,
+    SLstmLayer,
 )
 from cellserve.models.description.layers.layer import Layer
 from cellserve.models.description.layers.merge import MergeLayer
@@ -49,6 +51,7 @@ from cellserve.models.description.layers.stepwise import (
 from cellserve.models.description.layers.windowed import Conv1dLayer, Cropping1dLayer, Padding1dLayer, Pooling1dLayer
 from cellserve.models.description.layers.within import WithinStepLayer
 from cellserve.models.implementations.library_kernels import TORCH
+from tests.models.carried_parts import centred, every_other, norm, stepwise
 
 Options = list[list[Layer]]
 VOCABULARY = 7
@@ -86,6 +89,14 @@ def _min_gru(draw: Draw, common: Common, fusable: bool) -> RecurrentLayer:
     return MinGruLayer(**common, **_activations(draw, fusable))
 
 
+def _min_lstm(draw: Draw, common: Common, fusable: bool) -> RecurrentLayer:
+    return MinLstmLayer(**common, activation=draw(st.sampled_from((*BOUNDED, "min_gru_g"))))
+
+
+def _slstm(draw: Draw, common: Common, fusable: bool) -> RecurrentLayer:
+    return SLstmLayer(**common, **_activations(draw, fusable), forget_gate=draw(st.sampled_from(("sigmoid", "exponential"))))
+
+
 def _simple_rnn(draw: Draw, common: Common, fusable: bool) -> RecurrentLayer:
     common["activation"] = draw(st.sampled_from(("tanh", "relu") if fusable else BOUNDED))
     combine = "add" if fusable else draw(st.sampled_from(("add", "multiply")))
@@ -112,8 +123,10 @@ def _activations(draw: Draw, fusable: bool) -> dict[str, Any]:
 
 RECURRENT: Mapping[type[RecurrentLayer], Callable[[Draw, Common, bool], RecurrentLayer]] = {
     LstmLayer: _lstm,
+    SLstmLayer: _slstm,
     GruLayer: _gru,
     MinGruLayer: _min_gru,
+    MinLstmLayer: _min_lstm,
     SimpleRnnLayer: _simple_rnn,
     JzsLayer: _jzs,
     SimpleDeepRnnLayer: _simple_deep_rnn,
@@ -161,6 +174,8 @@ def front_ends(source: str) -> Options:
         [Cropping1dLayer(name="crop", inputs=(source,), before=2), conv(kernel_size=2, inputs=("crop",))],
         [Padding1dLayer(name="pad", inputs=(source,)), Cropping1dLayer(name="crop", inputs=("pad",), before=0, after=3)],
         [Pooling1dLayer(name="pool", inputs=(source,), mode="average", pool_size=3, strides=2, padding="same")],
+        [every_other("thinned", source)],
+        [centred("centred", source), conv(kernel_size=2, inputs=("centred",))],
         *(planes(source, mode, padding) for mode in ("max", "average") for padding in ("same", "valid", "causal")),
     ]
 
@@ -204,6 +219,7 @@ def between(name: str, source: str) -> Options:
                 for own, read, cell in _within(name)
             ),
         ],
+        [stepwise(name, source)],
     ]
 
 
@@ -242,6 +258,9 @@ def ends(source: str, *, causal: bool, fixed: bool) -> Options:
             [last, laid_out, UnflattenLayer(name="repeated", inputs=("numbers",), steps=3, time_last=time_last), decoder]
             for time_last in (False, True)
         ),
+        [norm("last", source)],
+        [centred("last", source, together=False)],
+        [centred("less", source), every_other("half", "less"), norm("last", "half")],
         *([[FlattenLayer(name="flat", inputs=(source,))]] if fixed else []),
     ]
 

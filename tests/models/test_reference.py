@@ -390,6 +390,28 @@ def test_a_min_gru_step_by_hand() -> None:
     np.testing.assert_allclose(outputs, [[(1 - z) * h0 + z * (0.2 * x + 2.0)]], rtol=1e-14)
 
 
+def test_a_min_lstm_step_by_hand() -> None:
+    spec = spec_of({"kind": "min_lstm", "units": 1})
+    arrays = {"layer_0.kernel": np.array([[0.1, 0.2, 0.3]]), "layer_0.bias": np.array([1.0, 2.0, 3.0])}
+    h0, x = 0.25, 2.0
+    (outputs,), _ = reference.run(spec, arrays, (np.array([[[x]]]),), [1], state={"0.h": np.array([[h0]])})
+    f, i = sigmoid(0.1 * x + 1.0), sigmoid(0.2 * x + 2.0)
+    np.testing.assert_allclose(outputs, [[(f * h0 + i * (0.3 * x + 3.0)) / (f + i)]], rtol=1e-14)
+
+
+def test_two_slstm_steps_by_hand() -> None:
+    """Weighted means of the candidates, the weights being products of exponentials: no stabiliser is seen in the answer."""
+    spec = spec_of({"kind": "slstm", "units": 1, "use_bias": False})
+    W, U = (0.4, 0.3, 0.2, 0.1), (0.5, 0.6, 0.7, 0.8)
+    arrays = {"layer_0.kernel": np.array([W]), "layer_0.recurrent_kernel": np.array([U])}
+    (outputs,), _ = reference.run(spec, arrays, (np.array([[[1.0], [2.0]]]),), [2])
+    first = sigmoid(W[3]) * math.tanh(W[2])
+    i, f, z, o = (2 * w + first * u for w, u in zip(W, U))
+    past = math.exp(W[0]) * sigmoid(f)
+    mean = (past * math.tanh(W[2]) + math.exp(i) * math.tanh(z)) / (past + math.exp(i))
+    np.testing.assert_allclose(outputs, [[sigmoid(o) * mean]], rtol=1e-14)
+
+
 @pytest.mark.parametrize(
     ("rule", "expected"),
     [

@@ -4,6 +4,7 @@ import pytest
 from pydantic import ValidationError
 
 from cellserve.service.config import Settings
+from cellserve.service.followed_files import UnusableFile
 from cellserve.service.tls_files import TlsFiles
 
 
@@ -103,3 +104,56 @@ def test_a_refused_setting_shows_no_password() -> None:
         Settings(session_store="valkey://user:secret@host/x")
     assert "secret" not in str(refused.value)
     assert "secret" not in repr(Settings(session_store="valkey://user:secret@host"))
+
+
+def test_a_file_is_overridden_by_the_environment_and_that_by_the_caller(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "settings.yaml"
+    file.write_text("port: 1\nmetrics_port: 2\ndrain_seconds: 3.5\nimplementation: 0\nworker_cores: 0\ntokens:\n")
+    monkeypatch.setenv("CELLSERVE_SETTINGS_FILE", str(file))
+    monkeypatch.setenv("CELLSERVE_METRICS_PORT", "20")
+    settings = Settings(port=10)
+    assert (settings.port, settings.metrics_port, settings.drain_seconds) == (10, 20, 3.5)
+    assert (settings.implementation, settings.worker_cores, settings.tokens) == ("0", "0", None)
+    other = tmp_path / "other.yaml"
+    other.write_text("drain_seconds: 4")
+    assert Settings(settings_file=other).drain_seconds == 4
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("port: 1\nprot: 2", "line 2: there is no setting 'prot'; port?"),
+        ("metrics-port: 2", "line 1: there is no setting 'metrics-port'; metrics_port?"),
+        ("zzzzzz: 2", "line 1: there is no setting 'zzzzzz'; docs/settings.md lists them"),
+        ("settings_file: other.yaml", "line 1: there is no setting 'settings_file'"),
+        ("port: 1\nport: 2", "line 2: port is there already"),
+        ("port: [1, 2]", "line 1: port takes one value"),
+        ("- port", "holds no settings by name"),
+        ("port: 1\n  host: x", "line 2: is not YAML"),
+        ("port: \x00", "is not YAML"),
+    ],
+)
+def test_a_mistake_in_the_file_is_told_by_its_line(tmp_path: Path, text: str, told: str) -> None:
+    file = tmp_path / "settings.yaml"
+    file.write_text(text)
+    with pytest.raises(UnusableFile) as refused:
+        Settings(settings_file=file)
+    assert str(refused.value).startswith(f"--settings-file {file}")
+    assert told in str(refused.value)
+
+
+def test_a_file_that_is_not_there_is_told(tmp_path: Path) -> None:
+    with pytest.raises(UnusableFile, match="cannot be read"):
+        Settings(settings_file=tmp_path / "none.yaml")
+    binary = tmp_path / "binary.yaml"
+    binary.write_bytes(b"\xff\xfe")
+    with pytest.raises(UnusableFile, match="is not text"):
+        Settings(settings_file=binary)
+    (tmp_path / "empty.yaml").write_text("# nothing yet\n")
+    assert Settings(settings_file=tmp_path / "empty.yaml").port == Settings().port
+
+
+def test_a_value_of_the_file_is_checked_as_any_other(tmp_path: Path) -> None:
+    (tmp_path / "settings.yaml").write_text("port: many")
+    with pytest.raises(ValidationError, match="port"):
+        Settings(settings_file=tmp_path / "settings.yaml")

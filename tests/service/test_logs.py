@@ -85,3 +85,28 @@ def test_a_storm_of_one_complaint_of_grpc_is_one_line_a_second() -> None:
     lines = stream.getvalue().splitlines()
     assert len(lines) == 5
     assert [line.count("ExecuteBatchError") for line in lines] == [1, 0, 0, 0, 0]
+
+
+def test_json_tells_of_the_request_as_far_as_it_is_known() -> None:
+    stream = io.StringIO()
+    logs.configure("info", "json", stream)
+    known: dict[str, object] = {"implementation": "", "sequence": "caller-7"}
+    token = logs.about.set(lambda: known)
+    log.info("first")
+    known |= {"model": "digits", "version": 3, "implementation": "packed"}
+    log.info("second")
+    logs.about.reset(token)
+    log.info("third")
+    first, second, third = map(json.loads, stream.getvalue().splitlines())
+    assert first["sequence"] == "caller-7"
+    assert not {"model", "implementation"} & first.keys()
+    assert (second["model"], second["version"], second["implementation"]) == ("digits", 3, "packed")
+    assert not {"model", "version", "sequence"} & third.keys()
+
+
+def test_a_complaint_that_is_named_is_told_once_a_second() -> None:
+    stream = io.StringIO()
+    logs.configure("info", "text", stream)
+    for number in range(5):
+        log.info("denied %d", number, extra={"once": "denied"})
+    assert len(stream.getvalue().splitlines()) == 1

@@ -41,6 +41,7 @@ ActivationName = Literal[
     "soft_shrink",
     "hard_shrink",
     "squareplus",
+    "min_gru_g",  # x + 0.5, below 0 sigmoid(x): the g of Feng et al. 2024, which keeps a state positive
     "affine",  # alpha x + beta: this and the next two are ONNX's, of any alpha and beta
     "scaled_tanh",  # alpha tanh(beta x)
     "clipped_affine",  # clip(alpha x + beta, 0, 1): a hard sigmoid of any slope

@@ -1,4 +1,4 @@
-"""The recurrent layers of a description: LSTM, GRU, minGRU, SimpleRNN, and what Keras dropped in 2015, JZS and SimpleDeepRNN.
+"""The recurrent layers of a description: LSTM, sLSTM, GRU, minGRU, minLSTM, SimpleRNN, and Keras's of 2015, JZS, SimpleDeepRNN.
 
 Each is its equations in words, its gates, its states and its arrays. Knows no weights and no files.
 """
@@ -97,6 +97,40 @@ class MinGruLayer(RecurrentLayer):
         return range(0)
 
 
+class MinLstmLayer(RecurrentLayer):
+    """h' = f h / (f + i) + i activation(x W + b) / (f + i), of f,i = sigmoid(x W + b): the minLSTM of Feng et al. 2024.
+
+    None of them sees h, so there is no recurrent kernel.
+    """
+
+    kind: Literal["min_lstm"] = "min_lstm"
+    activation: Activation = Activation(name="linear")
+
+    gates: ClassVar[GateOrder] = ("f", "i", "h")
+
+    @property
+    def recurrent_gates(self) -> range:
+        return range(0)
+
+
+class SLstmLayer(RecurrentLayer):
+    """c' = f c + i activation(..); n' = f n + i; h' = o c' / n': the sLSTM of Beck et al. 2024.
+
+    i = exp(x W + h U + b), f the sigmoid or the exponential of such a sum (`forget_gate`), o its recurrent_activation. c and n
+    are kept divided by exp(m), m the largest exponent so far. Heads are a recurrent kernel in blocks. While n is 0, nothing was.
+    """
+
+    kind: Literal["slstm"] = "slstm"
+    recurrent_activation: Activation = Activation(name="sigmoid")
+    forget_gate: Literal["sigmoid", "exponential"] = "sigmoid"
+
+    gates: ClassVar[GateOrder] = gate_order.LSTM
+
+    @property
+    def state_widths(self) -> dict[str, int]:
+        return dict.fromkeys(("h", "c", "n", "m"), self.units)
+
+
 class SimpleRnnLayer(RecurrentLayer):
     """h' = activation(x W + b + h U); `combine` "multiply": activation((x W + b) h U), as Keras 0.3.0 computed it.
 
@@ -167,4 +201,13 @@ class SimpleDeepRnnLayer(RecurrentLayer):
         return range(self.depth)
 
 
-KINDS: Final = (LstmLayer, GruLayer, MinGruLayer, SimpleRnnLayer, JzsLayer, SimpleDeepRnnLayer)
+KINDS: Final = (
+    LstmLayer,
+    SLstmLayer,
+    GruLayer,
+    MinGruLayer,
+    MinLstmLayer,
+    SimpleRnnLayer,
+    JzsLayer,
+    SimpleDeepRnnLayer,
+)

@@ -42,6 +42,8 @@ class Layer(Frozen):
     sums_up: ClassVar[bool] = False  # it makes a vector of a row by a running total
     repeats: ClassVar[bool] = False  # it makes a sequence of a vector
     whole_inputs: ClassVar[slice] = slice(0, 0)  # of its inputs, those that each step reads whole
+    takes_rows: ClassVar[bool] = False  # it reads a row whole, of any number of steps, and may make a sequence of it
+    on_host: ClassVar[bool] = False  # it computes in host memory, wherever the network is
 
     @abstractmethod
     def output_shape(self, inputs: tuple[TensorShape, ...]) -> TensorShape:
@@ -60,6 +62,11 @@ class Layer(Frozen):
     def change(self) -> Change | None:
         """What it does to the number of time steps of the row that it reads; None: it lays nothing out in time."""
         return None
+
+    @property
+    def retimed(self) -> Change | None:
+        """As `change`, also of a layer that does it to whole rows."""
+        return self.change
 
     @property
     def order(self) -> Order:

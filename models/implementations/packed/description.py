@@ -77,6 +77,8 @@ def contiguous(weights: Mapping[str, Array]) -> dict[str, Array]:
 
 def obstacle(layer: RecurrentLayer) -> str | None:
     """None, or why the kernel does not know this layer, as the end of a sentence about it."""
+    if not isinstance(layer, LstmLayer | GruLayer | SimpleRnnLayer | MinGruLayer):
+        return f"it is a {layer.kind} layer; the packed kernel knows lstm, gru, simple_rnn and min_gru only"
     if isinstance(layer, LstmLayer | GruLayer | SimpleRnnLayer) and layer.gate_clip is not None:
         return "it clips what goes into its gates; the packed kernel does not"
     if isinstance(layer, LstmLayer) and layer.output_activation is not None:
@@ -84,9 +86,7 @@ def obstacle(layer: RecurrentLayer) -> str | None:
     for option, activation in layer.functions.items():
         if activation.name not in FUNCTIONS:
             return f"its {option} is {activation.name}; the packed kernel does not have it"
-    if isinstance(layer, LstmLayer | GruLayer | SimpleRnnLayer | MinGruLayer):
-        return None
-    return f"it is a {layer.kind} layer; the packed kernel knows lstm, gru, simple_rnn and min_gru only"
+    return None
 
 
 def _kind(layer: RecurrentLayer) -> int:

@@ -132,14 +132,22 @@ def _arrays_of(
     default = FORGET_BIAS if description.forget_bias is None else description.forget_bias
     forget_bias = default if described.forget_bias is None else described.forget_bias
     try:
-        wanted = roles(layer, layout, tuple(expected), [claims.arrays[name] for name in names])
+        wanted = roles(layer, layout, tuple(expected), [claims.arrays[name] for name in names], gate_order=described.gate_order)
         if described.arrays is None:
             names = names[: len(wanted)]
             claims.taken.update(names)
         if len(names) != len(wanted):
             _refuse_count(layer, wanted, names, claims, source)
         stored = {role: claims.arrays[name] for role, name in zip(wanted, names)}
-        converted = to_canonical(layer, layout, stored, forget_bias, groups=described.groups or 1, shapes=expected)
+        converted = to_canonical(
+            layer,
+            layout,
+            stored,
+            forget_bias,
+            groups=described.groups or 1,
+            shapes=expected,
+            gate_order=described.gate_order,
+        )
     except ValueError as error:
         raise ImportRefused(source, f"{error} ({_shapes(names, claims.arrays)})", layer=layer.name) from error
     for own, shape in expected.items():

@@ -11,6 +11,7 @@ from typing import Final
 
 import numpy as np
 
+from cellserve.models.description.gate_order import GateOrder
 from cellserve.models.description.layers.layer import Layer
 from cellserve.models.description.layers.planes import Conv2dLayer
 from cellserve.models.description.layers.recurrent import RecurrentLayer
@@ -44,12 +45,17 @@ IN_TORCH: Final = (  # in the order of the canonical arrays, but turned
 )
 
 
-def roles(layer: Layer, layout: Layout, canonical: Sequence[str], following: Sequence[Array]) -> tuple[str, ...]:
+def roles(
+    layer: Layer, layout: Layout, canonical: Sequence[str], following: Sequence[Array], *, gate_order: GateOrder | None = None
+) -> tuple[str, ...]:
     """The layer's arrays in the order of its framework.
 
     `canonical`: the layer's own canonical arrays; `following`: those next in the list, whose shapes tell Keras's triple per gate
-    from its joined arrays. Raises LayoutError: a layer that the framework does not have.
+    from its joined arrays. gate_order: of a cell that a program wrote itself, whose arrays hold all gates. Raises LayoutError: a
+    layer that the framework does not have.
     """
+    if gate_order is not None:
+        return _stacked(layer, layout)
     if isinstance(layer, RecurrentLayer):
         return _listed(layer, layout).roles(layer, following)
     if layout == "torch" and canonical and not isinstance(layer, IN_TORCH):
@@ -58,13 +64,22 @@ def roles(layer: Layer, layout: Layout, canonical: Sequence[str], following: Seq
 
 
 def to_canonical(
-    layer: Layer, framework: Layout, stored: Arrays, forget_bias: float, *, groups: int = 1, shapes: Mapping[str, Shape] = {}
+    layer: Layer,
+    framework: Layout,
+    stored: Arrays,
+    forget_bias: float,
+    *,
+    groups: int = 1,
+    shapes: Mapping[str, Shape] = {},
+    gate_order: GateOrder | None = None,
 ) -> Arrays:
     """`stored`: by the names of `roles`; `forget_bias` is added to a TensorFlow 1 LSTM's. Raises LayoutError.
 
     groups: of a convolution's inputs. shapes: of the canonical arrays; torch's PReLU may have one number for all features.
     """
     if isinstance(layer, RecurrentLayer):
+        if gate_order is not None:
+            stored = layout.gate_by_gate(layer, stored, gate_order)
         return _listed(layer, framework).canonical(layer, stored, forget_bias)
     if framework == "torch" and isinstance(layer, DenseLayer):
         return layout.torch_linear({"weight": stored["kernel"], **({"bias": stored["bias"]} if layer.use_bias else {})})
@@ -75,6 +90,12 @@ def to_canonical(
     if isinstance(layer, PReluLayer) and stored["alpha"].shape == (1,):
         return {"alpha": np.broadcast_to(stored["alpha"], shapes["alpha"])}
     return stored
+
+
+def _stacked(layer: Layer, framework: Layout) -> tuple[str, ...]:
+    if not isinstance(layer, RecurrentLayer) or framework != "torch" or type(layer) in torch_records.RECORDS:
+        raise LayoutError("gate_order is of cells that no framework has, in the layout torch; the others have their framework's")
+    return torch_records.stacked(layer)
 
 
 def _listed(layer: RecurrentLayer, framework: Layout) -> Listed:

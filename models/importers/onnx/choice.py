@@ -34,25 +34,40 @@ def load_graph(path: Path, description: Description) -> Imported:
     if description.model_fields_set & FIELDS:
         description.refuse_all_but(FIELDS | SHARED, str(path), "an ONNX graph that is called as it is")
         return load_step_model(path, description)
-    if description.dequantize:
-        return load_onnx(path, description)
     try:
         translated = load_onnx(path, description)
     except ImportRefused as refused:
+        if description.dequantize:
+            return _carried(path, description, refused, hint=False)
         file = _step_file(path)
-        if file is None or not (has_states(file, description) or may_have_states(file)):
-            raise
-        if not has_states(file, description):
-            what = f"{refused.what.rstrip('.')}. {UNTOLD}"
-            raise ImportRefused(refused.source, what, layer=refused.layer, option=refused.option) from refused
-        try:
-            return load_step_model(path, description)
-        except ImportRefused as error:
-            what = f"{error.what}. It is no network of known layers either: {refused.what}"
-            raise ImportRefused(error.source, what, layer=error.layer or refused.layer, option=error.option) from error
-    if obstacle_of(translated.spec) is not None and _gives_states_back(path, description):
+        if file is not None and has_states(file, description):
+            return _as_step_model(path, description, refused)
+        return _carried(path, description, refused, hint=file is not None and may_have_states(file))
+    if not description.dequantize and obstacle_of(translated.spec) is not None and _gives_states_back(path, description):
         return load_step_model(path, description)
     return translated
+
+
+def _as_step_model(path: Path, description: Description, refused: ImportRefused) -> Imported:
+    try:
+        return load_step_model(path, description)
+    except ImportRefused as error:
+        what = f"{error.what}. It is no network of known layers either: {refused.what}"
+        raise ImportRefused(error.source, what, layer=error.layer or refused.layer, option=error.option) from error
+
+
+def _carried(path: Path, description: Description, refused: ImportRefused, *, hint: bool) -> Imported:
+    """With the parts that no layer does as they are."""
+    try:
+        return load_onnx(path, description, carry=True)
+    except ImportRefused as error:
+        what = refused.what
+        if error.what != what:
+            place = f"{error.layer}: " if error.layer else ""
+            what = f"{what.rstrip('.')}. Nor can what is no layer be carried: {place}{error.what}"
+        if hint:
+            what = f"{what.rstrip('.')}. {UNTOLD}"
+        raise ImportRefused(refused.source, what, layer=refused.layer, option=refused.option) from refused
 
 
 def _gives_states_back(path: Path, description: Description) -> bool:

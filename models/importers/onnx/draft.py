@@ -148,6 +148,15 @@ class Draft:
         self.arrays |= {f"{layer.name}.{own}": np.asarray(array) for own, array in (arrays or {}).items()}
         return True
 
+    def keep_only_what_leads_to(self, *references: str) -> None:
+        """Without layers that were made on the way to what is no layer in the end."""
+        needed = {reference.partition(":")[0] for reference in references}
+        for layer in reversed(self.layers):
+            if layer.name in needed:
+                needed |= {reference.partition(":")[0] for reference in layer.inputs}
+        self.layers = [layer for layer in self.layers if layer.name in needed]
+        self.arrays = {name: array for name, array in self.arrays.items() if name.rpartition(".")[0] in needed}
+
     def activated(self, flow: Flow, activation: Activation, wanted: str) -> Flow:
         if activation.name == "linear":
             return flow

@@ -16,6 +16,7 @@ from cellserve.models.errors import ImportRefused
 from cellserve.models.importers.completeness import complete
 from cellserve.models.importers.description import Description
 from cellserve.models.importers.imported import ImportedModel, Source, file_digest
+from cellserve.models.importers.onnx.carrying.carrier import Carrier, vocabularies
 from cellserve.models.importers.onnx.draft import Draft
 from cellserve.models.importers.onnx.file import OnnxFile, all_nodes, is_quantized, read_onnx
 from cellserve.models.importers.onnx.folding import Folding
@@ -31,6 +32,7 @@ from cellserve.models.spec import InputSpec, ModelSpec
 
 Array = npt.NDArray[Any]
 FIELDS: Final = frozenset({"constants", "dequantize", "outputs"})
+MOST_CARRIED_READINGS: Final = 24  # each runs what would be carried many times
 NOT_RECURRENT: Final = (
     "it has no LSTM, GRU or RNN node: it is not recurrent, or the exporter unrolled its cells into single steps; export it with "
     "these nodes (of torch's nn.RNN the exporter with dynamo=False makes one), or import the model's own file"
@@ -54,8 +56,11 @@ class Translation:
     otherwise: str | None = None
 
 
-def load_onnx(path: Path, description: Description) -> ImportedModel:
-    """Raises ImportRefused naming the node, what of it is no layer, and what to do."""
+def load_onnx(path: Path, description: Description, *, carry: bool = False) -> ImportedModel:
+    """`carry`: with parts that no layer does, as they are.
+
+    Raises ImportRefused naming the node, what of it is no layer, and what to do.
+    """
     source = str(path)
     description.refuse_all_but(FIELDS, source, "an ONNX file, which says the rest itself")
     given = read_onnx(path, quantized=bool(description.dequantize))
@@ -64,7 +69,7 @@ def load_onnx(path: Path, description: Description) -> ImportedModel:
     options = _options(inputs, description, source)
     wanted = _outputs(file, description, source)
     with np.errstate(all="ignore"):  # what is not finite in the end is refused by name
-        done = _translated(file, inputs, options, wanted)
+        done = _translated(file, inputs, options, wanted, carry=carry)
     spec = _spec(done, inputs, source)
     origin = Source("onnx", _producer(file), path.name, file_digest(path))
     model = complete(spec, done.draft.arrays, origin, (), path, file.precisions)
@@ -134,16 +139,22 @@ def _outputs(file: OnnxFile, description: Description, source: str) -> list[str]
     return list(description.outputs or own)
 
 
-def _translated(file: OnnxFile, inputs: Sequence[GraphInput], options: Mapping[str, Array], wanted: Sequence[str]) -> Translation:
+def _translated(
+    file: OnnxFile, inputs: Sequence[GraphInput], options: Mapping[str, Array], wanted: Sequence[str], *, carry: bool
+) -> Translation:
     """Under the first reading that the whole graph agrees with. Raises ImportRefused as the reading that came farthest does."""
     _refuse_loose_ends(file, wanted)
     best: tuple[int, NotTranslated] | None = None
     otherwise: tuple[int, str] | None = None
     folding = Folding(file.opset)
-    for reading in readings(file, inputs):
+    for number, reading in enumerate(readings(file, inputs)):
+        if carry and (reading.steps is not None or number >= MOST_CARRIED_READINGS):
+            break
         names = _names(inputs)
         draft = Draft(len(reading.trials), set(names.values()))
         walk = Walk(replace(file, reader=file.reader.afresh()), draft, values(inputs, reading, names, options), folding)
+        if carry:
+            walk.carrier = Carrier(walk.file, draft, vocabularies(file.graph))
         try:
             done = _concluded(walk, reading, names, walk.run(wanted), wanted)
             return replace(done, otherwise=None if otherwise is None else otherwise[1])
@@ -214,6 +225,9 @@ def _concluded(
         references.append(walk.draft.reference(outputs[name], name))
     if any(reference in names.values() for reference in references):
         raise NotTranslated("one of its outputs is an input")
+    if walk.carrier is not None:
+        walk.draft.keep_only_what_leads_to(*references, *(part.reference for flow in states.values() for part in flow.parts))
+        walk.draft.remarks += walk.carrier.remarks
     return Translation(reading, names, walk.draft, outputs, references, states, walk.starts)
 
 

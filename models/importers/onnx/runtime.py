@@ -83,6 +83,14 @@ def runnable(file: OnnxFile, outputs: Sequence[str]) -> ModelProto:
     return model
 
 
+def rewritten(nodes: Sequence[NodeProto], file: OnnxFile) -> list[NodeProto]:
+    """Of the file, as onnxruntime runs them in float32."""
+    graph = GraphProto()
+    graph.node.extend(nodes)
+    _rewrite(graph, file)
+    return list(graph.node)
+
+
 def _served(array: Array) -> Array:
     return array.astype(np.float32) if array.dtype == np.float64 else array
 

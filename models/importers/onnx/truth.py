@@ -14,6 +14,7 @@ import numpy.typing as npt
 import onnxruntime
 
 from cellserve.models import reference
+from cellserve.models.description.layers.carried import Carried
 from cellserve.models.description.shapes import infer_shapes, minimum_time_steps, required_time_steps
 from cellserve.models.errors import ImportRefused
 from cellserve.models.importers.onnx.graph_inputs import GraphInput, Reading
@@ -157,7 +158,8 @@ class Truth:
             return None
         heeds = any(entry.role == "lengths" for entry in self.inputs)
         longest = self._lengths()[0]
-        if longest > MOST_STEPS_TOGETHER:
+        alone = any(isinstance(layer, Carried) and not layer.together for layer in self.spec.layers)
+        if longest > MOST_STEPS_TOGETHER or alone:
             return None
         lengths = [longest, max(1, longest - 2), max(1, longest - 3)] if heeds else [longest] * ROWS
         inputs = tuple(self._drawn(entry, ROWS, longest, random) for entry in self.spec.inputs)

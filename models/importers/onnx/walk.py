@@ -13,11 +13,13 @@ from onnx import AttributeProto, GraphProto, NodeProto
 from pydantic import ValidationError
 
 from cellserve.models.errors import InvalidSpec
+from cellserve.models.importers.onnx.carrying.carrier import Carrier, Foreign, foreign
 from cellserve.models.importers.onnx.draft import Draft
 from cellserve.models.importers.onnx.file import OnnxFile, attributes
 from cellserve.models.importers.onnx.folding import Folding
 from cellserve.models.importers.onnx.layers.gelu import Gelu, gelus
 from cellserve.models.importers.onnx.layers.normalization import Normalization, normalizations
+from cellserve.models.importers.onnx.layers.recurrent import OPERATORS as RECURRENT
 from cellserve.models.importers.onnx.layers.softmaxes import WrittenOut, softmaxes
 from cellserve.models.importers.onnx.loops.loop import looped
 from cellserve.models.importers.onnx.node import Node
@@ -45,6 +47,7 @@ class Walk:
     starts: dict[tuple[str, str], Given] = field(default_factory=dict)
     heeds_lengths: set[str] = field(default_factory=set)
     followed: int = 0
+    carrier: Carrier | None = None
 
     def run(self, outputs: Sequence[str]) -> list[Value]:
         """What these tensors stand for. Raises NotTranslated naming the node."""
@@ -53,20 +56,31 @@ class Walk:
         for value in self.inputs.values():
             if isinstance(value, Flow):
                 self._remember(value)
-        return self._graph(self.file.graph, outputs, scope)
+        if self.carrier is None:
+            return self._graph(self.file.graph, outputs, scope)
+        self.carrier.values |= scope
+        made = self._graph(self.file.graph, outputs, scope)
+        return [self._as_layers_do(self.carrier, name, value) for name, value in zip(outputs, made)]
+
+    def _as_layers_do(self, carrier: Carrier, name: str, value: Value) -> Value:
+        if isinstance(value, Flow) and (value.shares or value.weights is not None):
+            value = foreign(name)
+        return carrier.flow(value) if isinstance(value, Foreign) else value
 
     def _graph(self, graph: GraphProto, outputs: Sequence[str], scope: Mapping[str, Value]) -> list[Value]:
         own = {**scope}
         nodes = needed(graph, outputs)
         uses = Counter(name for node in nodes for name in read_by(node)) + Counter(outputs)
         whole: dict[str, Whole] = {**normalizations(nodes, uses), **gelus(nodes, uses), **softmaxes(nodes, uses)}
+        if self.carrier is not None:
+            self.carrier.makers |= {name: node for node in nodes for name in node.output if name}
         within = {name for one in whole.values() for name in one.inner}
         for node in nodes:
             if node.output[0] in within:
                 continue
             name = node.name or next((one for one in node.output if one), node.op_type)
             try:
-                made = self._node(node, name, own, uses, whole.get(node.output[0]))
+                made = self._translated_or_carried(node, name, own, uses, whole.get(node.output[0]))
             except NotTranslated as stopped:
                 stopped.node = stopped.node or f"{name} ({node.op_type})"
                 raise
@@ -84,14 +98,28 @@ class Walk:
                 what = f"it is of a form not known here ({type(error).__name__}: {error}); the file may be damaged"
                 raise NotTranslated(what, f"{name} ({node.op_type})") from error
             for value in made:
-                if isinstance(value, Flow) and not value.shares:
+                if isinstance(value, Flow) and not value.shares and not isinstance(value, Foreign):
                     self._remember(value)
-            own |= {output: value for output, value in zip(node.output, made) if output}
+            named = {output: value for output, value in zip(node.output, made) if output}
+            own |= named
+            if self.carrier is not None:
+                self.carrier.values |= named
             self.followed += 1
         for output in outputs:
             if output not in own:
                 raise NotTranslated(f"nothing makes its output {output!r}; the file is damaged")
         return [own[output] for output in outputs]
+
+    def _translated_or_carried(
+        self, node: NodeProto, name: str, own: Mapping[str, Value], uses: Counter[str], whole: Whole | None
+    ) -> list[Value]:
+        try:
+            return self._node(node, name, own, uses, whole)
+        except (NotTranslated, ValidationError, InvalidSpec):
+            given = [own.get(one) for one in (node.input if whole is None else [whole.read])]
+            if self.carrier is None or not self.carrier.takes(node) or not any(isinstance(one, Flow) for one in given):
+                raise
+            return [foreign(output) for output in node.output]
 
     def _remember(self, flow: Flow) -> None:
         """How many steps it has, for what is repeated for each of them."""
@@ -103,6 +131,8 @@ class Walk:
     ) -> list[Value]:
         read = node.input if whole is None else [whole.read]
         given = [self._read(one, scope, uses) for one in read]
+        if any(isinstance(one, Foreign) for one in given):
+            given = self._cut_before(node, given)
         if node.op_type in LOOPS:
             return self._loop(node, name, given, scope, uses)
         if node.op_type == "If":
@@ -124,13 +154,31 @@ class Walk:
             return [whole.layer(facts, given[0], scope)]
         return OPERATORS[node.op_type](facts)
 
+    def _cut_before(self, node: NodeProto, given: Sequence[Value | None]) -> list[Value | None]:
+        """With what is carried as layers. Raises NotTranslated: it is carried too."""
+        if self.carrier is None or (node.op_type not in RECURRENT and node.op_type not in LOOPS):
+            raise NotTranslated("what it reads is made of what no layer does")
+        batch_first = bool(attributes(node).get("layout", 0)) if node.op_type in RECURRENT else False
+        states = ("batch", "side", "feature") if batch_first else ("side", "batch", "feature")
+        roles = {0: ("batch", "time", "feature") if batch_first else ("time", "batch", "feature"), 5: states, 6: states}
+        arrived: list[Value | None] = []
+        for place, one in enumerate(given):
+            if not isinstance(one, Foreign):
+                arrived.append(one)
+            elif node.op_type in RECURRENT and place in (5, 6) and self.carrier.zeros(one.name):
+                arrived.append(None)
+            else:
+                arrived.append(self.carrier.flow(one, roles.get(place) if node.op_type in RECURRENT else None))
+        return arrived
+
     def _read(self, name: str, scope: Mapping[str, Value], uses: Counter[str]) -> Value | None:
         if not name:
             return None
         if name not in scope:
             raise NotTranslated(f"it reads {name!r}, which no earlier node makes; the file is damaged")
         value = scope[name]
-        return replace(value, shared=True) if isinstance(value, Flow) and uses[name] > 1 else value
+        plain = not isinstance(value, Flow) or isinstance(value, Foreign)
+        return replace(value, shared=True) if isinstance(value, Flow) and not plain and uses[name] > 1 else value
 
     def _branch(self, node: NodeProto, given: Sequence[Value | None], scope: Mapping[str, Value]) -> list[Value]:
         condition = given[0] if given else None

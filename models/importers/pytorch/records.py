@@ -1,6 +1,7 @@
 """What torch has of each kind of recurrent layer: its gates, the arrays of its modules, and the layer that they make.
 
-One record for each class of our layers. Source: torch.nn.modules.rnn 2.x. Knows no files.
+One record for each class of our layers; and the cells that programs write of Linears, as those of the xlstm package. Sources:
+torch.nn.modules.rnn 2.x, xlstm 2.0. Knows no files.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from torch import nn
 from cellserve.models.description import gate_order
 from cellserve.models.description.gate_order import GateOrder
 from cellserve.models.description.layers.activation import Activation
-from cellserve.models.description.layers.cells import GruLayer, LstmLayer, SimpleRnnLayer
+from cellserve.models.description.layers.cells import GruLayer, LstmLayer, SimpleRnnLayer, SLstmLayer
 from cellserve.models.description.layers.layer import Layer
 from cellserve.models.description.layers.recurrent import RecurrentLayer
 from cellserve.models.importers import layout
@@ -72,7 +73,6 @@ RECORDS: Final[Mapping[type[Layer], TorchRecord]] = {
     ),
 }
 BY_KIND: Final[Mapping[str, TorchRecord]] = {str(kind.model_fields["kind"].default): record for kind, record in RECORDS.items()}
-LISTED: Final[Mapping[type[Layer], Listed]] = {kind: Listed(record.roles, record.canonical) for kind, record in RECORDS.items()}
 
 
 def by_hand(layer: RecurrentLayer, following: Sequence[Array]) -> tuple[str, ...]:
@@ -89,4 +89,24 @@ def by_hand(layer: RecurrentLayer, following: Sequence[Array]) -> tuple[str, ...
     )
 
 
+def stacked(layer: RecurrentLayer) -> tuple[str, ...]:
+    """Of such a cell whose gates are all in one Linear over x, and one over h."""
+    return ("weight_x", *(("weight_h",) if layer.recurrent_gates else ()), *(("bias",) if layer.use_bias else ()))
+
+
+def slstm(layer: SLstmLayer, following: Sequence[Array]) -> tuple[str, ...]:
+    """As the xlstm package keeps it, its weights over h in one array by heads, or by hand."""
+    if len(following) <= len(layer.gates) or following[len(layer.gates)].ndim != 3:
+        return by_hand(layer, following)
+    return (*(f"weight_x_{gate}" for gate in layer.gates), "weight_h", *(("bias",) if layer.use_bias else ()))
+
+
+def _slstm_arrays(layer: SLstmLayer, stored: Arrays, forget_bias: float) -> Arrays:
+    return layout.linears(layer, layout.xlstm_cell(layer, stored) if "weight_h" in stored else stored)
+
+
 BY_HAND: Final = Listed(by_hand, lambda layer, stored, forget_bias: layout.linears(layer, stored))
+LISTED: Final[Mapping[type[Layer], Listed]] = {
+    **{kind: Listed(record.roles, record.canonical) for kind, record in RECORDS.items()},
+    SLstmLayer: Listed(slstm, _slstm_arrays),
+}

@@ -1,4 +1,4 @@
-"""One time step of a GRU, with its reset gate before or after the product, and of a minGRU, which has none.
+"""One time step of a GRU, with its reset gate before or after the product, and of minGRU and minLSTM, which have none.
 
 Equations: Cho et al. 2014 as Keras 2 has them; Feng et al. 2024. Knows no time, no masks.
 """
@@ -10,9 +10,10 @@ from functools import partial
 from typing import Final
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
-from cellserve.models.description.layers.cells import GruLayer, MinGruLayer
+from cellserve.models.description.layers.cells import GruLayer, MinGruLayer, MinLstmLayer
 from cellserve.models.description.layers.layer import Layer
 from cellserve.models.numerics.activations import Elementwise, resolve, within
 from cellserve.models.numerics.cells.cell import Cell, Gates, Recurrent, States, Step
@@ -70,6 +71,18 @@ def min_gru(
     return (_mix(recurrent_activation(x_z), activation(x_n), h),)
 
 
+def min_lstm(
+    projected: Gates,  # f, i, candidate, each [B, units]
+    recurrent: Recurrent,
+    state: States,  # h [B, units]
+    *,
+    activation: Elementwise,
+) -> States:
+    """h' = (f h + i candidate) / (f + i): f's share is the sigmoid of a difference of logarithms, and never 0 / 0."""
+    (h,), (x_f, x_i, x_n) = state, projected
+    return (_mix(torch.sigmoid(F.logsigmoid(x_f) - F.logsigmoid(x_i)), h, activation(x_n)),)
+
+
 def _mix(z: Tensor, old: Tensor, new: Tensor) -> Tensor:
     """z old + (1 - z) new, in one operation."""
     return torch.lerp(new, old, z)
@@ -86,4 +99,8 @@ def _min_gru_step(layer: MinGruLayer, weights: Mapping[str, Tensor]) -> Step:
     return partial(min_gru, activation=resolve(layer.activation), recurrent_activation=resolve(layer.recurrent_activation))
 
 
-CELLS: Final[Mapping[type[Layer], Cell]] = {GruLayer: _step, MinGruLayer: _min_gru_step}
+def _min_lstm_step(layer: MinLstmLayer, weights: Mapping[str, Tensor]) -> Step:
+    return partial(min_lstm, activation=resolve(layer.activation))
+
+
+CELLS: Final[Mapping[type[Layer], Cell]] = {GruLayer: _step, MinGruLayer: _min_gru_step, MinLstmLayer: _min_lstm_step}

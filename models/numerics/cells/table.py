@@ -10,10 +10,10 @@ from torch import Tensor
 from cellserve.models.description.layers.layer import Layer
 from cellserve.models.description.layers.recurrent import RecurrentLayer
 from cellserve.models.errors import UnknownKind
-from cellserve.models.numerics.cells import gru, legacy, lstm, simple_rnn
+from cellserve.models.numerics.cells import gru, legacy, lstm, simple_rnn, slstm
 from cellserve.models.numerics.cells.cell import Cell, Step
 
-CELLS: Final[Mapping[type[Layer], Cell]] = {**lstm.CELLS, **gru.CELLS, **simple_rnn.CELLS, **legacy.CELLS}
+CELLS: Final[Mapping[type[Layer], Cell]] = {**lstm.CELLS, **slstm.CELLS, **gru.CELLS, **simple_rnn.CELLS, **legacy.CELLS}
 
 
 def cell_of(layer: RecurrentLayer) -> Cell:

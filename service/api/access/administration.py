@@ -5,10 +5,13 @@ method.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 from urllib.parse import unquote
 
 from cellserve.service.errors import AdministrationDenied
 from cellserve.service.networks import Network, address_of, contains
+
+_LONGEST_NAME: Final = 128
 
 
 def require_administrator(peer: str, networks: Sequence[Network] = ()) -> None:
@@ -22,6 +25,12 @@ def require_administrator(peer: str, networks: Sequence[Network] = ()) -> None:
             "or let it be started with --tokens, or with --administration-from for the network that you call from "
             f"(this call comes from {host_of(peer) or 'nowhere that it knows'})"
         )
+
+
+def named(owner: str | None, called: str, peer: str) -> str:
+    """Who administers, as far as it is known: whose token it is, what the caller calls itself, from where it calls."""
+    names = [name for name in (owner, _readable(called)) if name]
+    return ", ".join((*names, f"a call from {unquote(peer)}"))
 
 
 def is_local(peer: str) -> bool:
@@ -41,3 +50,8 @@ def host_of(peer: str) -> str:
     """Empty for what is not an address of IP."""
     scheme, _, rest = unquote(peer).partition(":")
     return rest.rpartition(":")[0].strip("[]") if scheme in ("ipv4", "ipv6") else ""
+
+
+def _readable(called: str) -> str:
+    """In one line, no longer than a name."""
+    return "".join(character for character in called[:_LONGEST_NAME] if character.isprintable()).strip()

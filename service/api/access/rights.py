@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final, Protocol
 
 from cellserve.service.api.access.administration import require_administrator
-from cellserve.service.api.access.tokens import Role, Tokens
+from cellserve.service.api.access.tokens import Grant, Role, Tokens
 from cellserve.service.api.call_context import Caller
 from cellserve.service.errors import AccessDenied, AdministrationDenied, TokenInvalid, TokenMissing
 from cellserve.service.networks import Network
@@ -32,6 +32,12 @@ ADMINISTRATION: Final = frozenset(
         "/cellserve.v1.Registry/List",
         "/cellserve.v1.Registry/Show",
         "/cellserve.v1.Registry/SetAlias",
+        "/cellserve.v1.Registry/Publish",
+        "/cellserve.v1.Registry/Delete",
+        "/cellserve.v1.Registry/Load",
+        "/cellserve.v1.Registry/Unload",
+        "/cellserve.v1.Registry/Watch",
+        "/cellserve.v1.Registry/Verify",
         "/cellserve.v1.Sequences/List",
         "/inference.GRPCInferenceService/RepositoryModelLoad",
         "/inference.GRPCInferenceService/RepositoryModelUnload",
@@ -78,7 +84,7 @@ class TokenAccess:
 
     def owner(self, caller: Caller) -> str | None:
         try:
-            return self._tokens().owner_of(bearer(caller.invocation_metadata() or ()))
+            return self._grant(caller).owner
         except AccessDenied:
             return ""
 
@@ -92,7 +98,10 @@ class TokenAccess:
             )
 
     def _role(self, context: Any) -> Role:
-        return self._tokens().role_of(bearer(context.invocation_metadata() or ()))
+        return self._grant(context).role
+
+    def _grant(self, caller: Caller) -> Grant:
+        return self._tokens().grant_of(bearer(caller.invocation_metadata() or ()))
 
 
 def bearer(metadata: Iterable[tuple[str, str | bytes]]) -> str:

@@ -16,8 +16,9 @@ import hmac
 import re
 import secrets
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final
 
 from cellserve.service.errors import TokenInvalid
 from cellserve.service.followed_files import UnusableFile, named, read
@@ -35,32 +36,32 @@ class Role(enum.Enum):
     ADMIN = "admin"
 
 
-class _Entry(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """What the holder of one token may do. owner: the note behind the token, whose it is; else the role."""
+
     role: Role
     owner: str
 
 
 class Tokens:
-    """entries: by the SHA-256 of the token."""
+    """grants: by the SHA-256 of the token."""
 
-    def __init__(self, entries: Mapping[bytes, _Entry]) -> None:
+    def __init__(self, grants: Mapping[bytes, Grant]) -> None:
         self._key = secrets.token_bytes(32)
-        self._entries = {self._digest(sha256): entry for sha256, entry in entries.items()}
+        self._grants = {self._digest(sha256): grant for sha256, grant in grants.items()}
 
     def role_of(self, token: str) -> Role:
         """Raises TokenInvalid."""
-        entry = self._entry_of(token)
-        if entry is None:
+        return self.grant_of(token).role
+
+    def grant_of(self, token: str) -> Grant:
+        """Raises TokenInvalid."""
+        digest = self._digest(hashlib.sha256(token.encode()).digest())
+        grant = self._grants.get(digest)
+        if grant is None:
             raise TokenInvalid("the server does not know this token; ask whoever runs it for a valid one")
-        return entry.role
-
-    def owner_of(self, token: str) -> str:
-        """Whose it is, as the file says, or else its role; empty for one that is not known."""
-        entry = self._entry_of(token)
-        return "" if entry is None else entry.owner
-
-    def _entry_of(self, token: str) -> _Entry | None:
-        return self._entries.get(self._digest(hashlib.sha256(token.encode()).digest()))
+        return grant
 
     def _digest(self, sha256: bytes) -> bytes:
         """Unpredictable to callers, so that looking it up takes a time that tells them nothing."""
@@ -74,18 +75,18 @@ def read_tokens(path: Path) -> Tokens:
         lines = read("tokens", path).decode().splitlines()
     except UnicodeDecodeError as error:
         raise UnusableFile(f"{where}: is not text; write one token a line: {_EXAMPLE}") from error
-    entries: dict[bytes, _Entry] = {}
+    grants: dict[bytes, Grant] = {}
     for number, line in enumerate(lines, 1):
         words = line.split(maxsplit=2)
         if not words or words[0].startswith("#"):
             continue
         sha256, role = _entry(words, f"{where}, line {number}")
-        if sha256 in entries:
+        if sha256 in grants:
             raise UnusableFile(f"{where}, line {number}: this token is in the file already; keep one of the lines")
-        entries[sha256] = _Entry(role, words[2].strip() if len(words) > 2 else role.value)
-    if not entries:
+        grants[sha256] = Grant(role, words[2].strip() if len(words) > 2 else role.value)
+    if not grants:
         raise UnusableFile(f"{where}: holds no token, so that nobody could call; write one a line: {_EXAMPLE}")
-    return Tokens(entries)
+    return Tokens(grants)
 
 
 def _entry(words: list[str], where: str) -> tuple[bytes, Role]:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing
 from functools import partial
 from typing import Any, Final, NoReturn
 
-from cellserve.service.api.door import Door
+from cellserve.service.api.call_context import Caller
+from cellserve.service.api.door import Door, Publishing
 from cellserve.service.api.facts import DoorObserver
 from cellserve.service.api.open_inference import (
     metadata,
@@ -42,17 +43,21 @@ EXTENSIONS: Final = (
 
 
 class OpenInferenceServicer(GRPCInferenceServiceServicer):
-    """server_version: of the package, as ServerMetadata tells it."""
+    """named: who makes a call, for the record. server_version: of the package, as ServerMetadata tells it."""
 
     def __init__(
         self,
         door: Door,
+        publishing: Publishing,
+        named: Callable[[Caller], str],
         observer: DoorObserver,
         totals: StatisticsSource,
         server_version: str,
         refusal_log: CountedLog,
     ) -> None:
         self._door = door
+        self._publishing = publishing
+        self._named = named
         self._around = StreamedRequests(observer, refusal_log)
         self._totals = totals
         self._server_version = server_version
@@ -130,7 +135,7 @@ class OpenInferenceServicer(GRPCInferenceServiceServicer):
         return repository_control.index(request, self._door.versions.index())
 
     async def RepositoryModelLoad(self, request: pb.RepositoryModelLoadRequest, context: Any) -> pb.RepositoryModelLoadResponse:
-        return await repository_control.load(request, self._door.versions)
+        return await repository_control.load(request, self._door.versions, self._publishing, self._named(context))
 
     async def RepositoryModelUnload(
         self, request: pb.RepositoryModelUnloadRequest, context: Any

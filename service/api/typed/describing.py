@@ -7,10 +7,12 @@ from typing import Final
 from cellserve.models.description.described import obstacle_of, parameters_of, shapes_of
 from cellserve.models.description.state_layout import StateLayout
 from cellserve.service.api.requests.signature import Signature
+from cellserve.service.api.typed.change_log import Told
 from cellserve.service.pb import cellserve_pb2 as pb
 from cellserve.service.registry.description import VersionDescription
-from cellserve.service.registry.status import VersionStatus
+from cellserve.service.registry.status import AliasStatus, VersionStatus
 
+_MOST_MOVES: Final = 256
 _KINDS: Final = {
     "features": pb.InputDescription.FEATURES,
     "ids": pb.InputDescription.IDS,
@@ -28,7 +30,39 @@ def status_message(status: VersionStatus) -> pb.VersionStatus:
     )
 
 
-def show_reply(version: VersionDescription) -> pb.ShowReply:
+def told_message(told: Told) -> pb.WatchReply:
+    reply = pb.WatchReply(resume_token=told.token)
+    if told.change is None:
+        (reply.begun if told.void else reply.current).SetInParent()
+        return reply
+    model, second = told.change.name
+    state = told.change.state
+    if isinstance(state, VersionStatus):
+        reply.version.CopyFrom(status_message(state))
+    elif isinstance(state, AliasStatus):
+        reply.alias.CopyFrom(_alias_message(state))
+    elif isinstance(second, int):
+        reply.removed.CopyFrom(pb.VersionRef(model=model, version=second))
+    else:
+        reply.alias_removed.CopyFrom(pb.AliasRef(model=model, alias=second))
+    return reply
+
+
+def show_reply(version: VersionDescription, *, manifest: bool = False) -> pb.ShowReply:
+    """manifest: with what is to be served of it."""
+    told = _show_reply(version)
+    if manifest:
+        told.manifest = version.manifest.to_json()
+    return told
+
+
+def _alias_message(alias: AliasStatus) -> pb.AliasStatus:
+    return pb.AliasStatus(
+        model=alias.model, alias=alias.alias, version=alias.version, answering=alias.answering or 0, reason=alias.reason
+    )
+
+
+def _show_reply(version: VersionDescription) -> pb.ShowReply:
     manifest, spec = version.manifest, version.manifest.spec
     signature = Signature.of(spec, shapes_of(spec), StateLayout.of(spec))
     source = manifest.source
@@ -73,4 +107,17 @@ def show_reply(version: VersionDescription) -> pb.ShowReply:
         tags=manifest.tags,
         parameters=parameters_of(spec).total(),
         labels=version.settings.labels,
+        published_by=version.published_by,
+        alias_history=[
+            pb.AliasMove(
+                when_unix_seconds=move.when.timestamp(),
+                alias=move.alias,
+                before=move.before or 0,
+                after=move.after or 0,
+                by=move.by,
+                found=move.found,
+                split=move.split,
+            )
+            for move in version.alias_moves[-_MOST_MOVES:]
+        ],
     )

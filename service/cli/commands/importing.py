@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Annotated, Final
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
@@ -16,16 +19,26 @@ from cellserve.service.cli.options import (
     JsonOption,
     RepositoryOption,
     open_repository,
+    operator,
 )
-from cellserve.service.cli.output import complain, note, print_json, step_bar
+from cellserve.service.cli.output import complain, note, print_json, step_bar, transfer_bar
 from cellserve.service.cli.recipes import FILE, recipe
+from cellserve.service.cli.server_options import Server, asks_a_server
+from cellserve.service.errors import VersionRefused
 from cellserve.service.registry.manifest import Manifest, check_alias_name, check_model_name
+from cellserve.service.registry.repository.pruning import apply_retention, retention_words
 from cellserve.service.registry.repository.repository import Repository
+
+if TYPE_CHECKING:
+    from cellserve.models.importers import Imported
+    from cellserve.models.measuring.framework_answers import FrameworkAnswers
 
 _STEPS: Final = 3  # read, check, publish
 
 
+@asks_a_server(None, "Publish to this running server, host:port or grpcs://host:port, and not into a folder.")
 def import_models(
+    server: Server | None,
     sources: Annotated[
         list[Path],
         typer.Argument(
@@ -63,18 +76,22 @@ def import_models(
 
         cellserve import digits.keras --alias stable
         cellserve import digits.keras --expect expect.npz
+        cellserve import digits.keras --url grpcs://models.example:8001 --token-file token
         cellserve import weights.h5 --architecture model.json --name speech
     """
     if name is not None:
         check_model_name(name)
     if alias is not None:
         check_alias_name(alias)
+    publish = partial(_publish_to, server) if server is not None and server.instead_of(repository) else _publish_in
     store = open_repository(repository)
     published: list[Manifest] = []
     worst = 0
     for source in sources:
         try:
-            manifest = _import_one(store, source, name or source.stem, architecture, description, dequantize, expect, alias)
+            manifest = _import_one(
+                publish, store, source, name or source.stem, architecture, description, dequantize, expect, alias
+            )
         except Exception as error:
             if isinstance(error, ModuleNotFoundError):
                 raise
@@ -87,12 +104,19 @@ def import_models(
         for remark in manifest.notes:
             note(f"{manifest.key}: {remark}")
         note(f"{manifest.key}: {_checked(manifest, source, expected=expect is not None)}")
+        if publish is _publish_in:
+            for version in apply_retention(store, manifest.model):
+                note(retention_words(manifest.model, version))
     if as_json:
         print_json([_as_data(manifest, alias) for manifest in published])
     raise typer.Exit(worst)
 
 
+Publish = Callable[..., Manifest]  # as _publish_in
+
+
 def _import_one(
+    publish: Publish,
     store: Repository,
     source: Path,
     name: str,
@@ -114,11 +138,45 @@ def _import_one(
         expected = () if expect is None else (read_expected(expect),)
         imported = load_isolated(source, architecture=architecture, description=description, dequantize=dequantize)
         try:
-            return store.publish(name, imported, alias=alias, answers=(*imported.answers, *expected), progress=begin)
-        except (ParityFailure, AnswersDoNotFit):
+            return publish(store, name, imported, expected, alias, begin)
+        except (ParityFailure, AnswersDoNotFit, VersionRefused):
             for remark in imported.notes:
                 note(f"{source}: {remark}")
             raise
+
+
+def _publish_in(
+    store: Repository,
+    name: str,
+    imported: Imported,
+    expected: tuple[FrameworkAnswers, ...],
+    alias: str | None,
+    begin: Callable[[str], None],
+) -> Manifest:
+    return store.publish(name, imported, alias=alias, answers=(*imported.answers, *expected), progress=begin)
+
+
+def _publish_to(
+    server: Server,
+    store: Repository,
+    name: str,
+    imported: Imported,
+    expected: tuple[FrameworkAnswers, ...],
+    alias: str | None,
+    begin: Callable[[str], None],
+) -> Manifest:
+    """The server checks it. What has been published before, of the same content, is not published twice, and that is told."""
+    from cellserve.models.importers.isolated import leave
+
+    begin(f"publishing to {server.url}")
+    with TemporaryDirectory(prefix="cellserve-publish-") as folder, server.client() as client:
+        leave(imported, Path(folder), expected)
+        with transfer_bar(name, f"checked by {server.url}") as sent:
+            made = client.publish(name, Path(folder), alias=alias or "", publisher=operator(), progress=sent)
+        manifest = Manifest.model_validate_json(client.manifest(f"{name}/{made.version.version}"))
+    if made.repeated:
+        note(f"{manifest.key} is the same, published before")
+    return manifest
 
 
 def _checked(manifest: Manifest, source: Path, *, expected: bool) -> str:

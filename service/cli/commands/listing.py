@@ -25,7 +25,7 @@ def models(
     cellserve models --json
     cellserve models --url localhost:8001
     """
-    if server is not None and (server.by_option or repository is None):
+    if server is not None and server.instead_of(repository):
         _show_served(server, as_json)
         return
     store = open_repository(repository)
@@ -42,11 +42,7 @@ def models(
 
 
 def _show_served(server: Server, as_json: bool) -> None:
-    from cellserve.service.client import Client
-
-    with server.arguments() as arguments:
-        client = Client(**arguments)
-    with client:
+    with server.client() as client:
         listed = [asdict(version) for version in client.versions()]
     if as_json:
         print_json(listed)

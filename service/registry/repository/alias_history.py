@@ -16,13 +16,20 @@ from typing import Final
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, PositiveInt, ValidationError
 
+from cellserve.service.registry.policy.split import Weights, split_words
+
 HISTORY_FILE: Final = "alias-history.jsonl"
+
+_NONE: Final[Mapping[str, Weights]] = {}
 
 Mark = tuple[int, int, int] | None  # of a file as it was read; None: there is none
 
 
 class AliasMove(BaseModel):
-    """before, after: versions; None before the alias existed, and after it was removed. by: empty where nobody knows."""
+    """before, after: versions; None before the alias existed, and after it was removed. by: empty where nobody knows.
+
+    split: the shares of versions from then on; empty: all to `after`.
+    """
 
     model_config = ConfigDict(frozen=True, extra="ignore", populate_by_name=True)
 
@@ -32,11 +39,21 @@ class AliasMove(BaseModel):
     after: PositiveInt | None = Field(default=None, validation_alias="to", serialization_alias="to")
     by: str = ""
     found: bool = False
+    split: Mapping[int, float] = Field(default_factory=dict)
+
+    @property
+    def line(self) -> bytes:
+        """As the file has it."""
+        return self.model_dump_json(by_alias=True, exclude=None if self.split else {"split"}).encode()
 
     @property
     def words(self) -> str:
         """ "from 1 to 2 (by root@host)"."""
-        if self.after is None:
+        if self.split:
+            moved = f"split, {split_words(self.split)}"
+        elif self.before == self.after:
+            moved = f"all to {self.after} again"
+        elif self.after is None:
             moved = f"removed, was {self.before}"
         else:
             moved = f"set to {self.after}" if self.before is None else f"from {self.before} to {self.after}"
@@ -68,6 +85,12 @@ class Trail:
                 named[move.alias] = move.after
         return dict(sorted(named.items()))
 
+    @property
+    def splits(self) -> dict[str, dict[int, float]]:
+        """The shares of the aliases that the last move left split."""
+        moves = {alias: self.last(alias) for alias in self.aliases}
+        return {alias: dict(move.split) for alias, move in moves.items() if move is not None and move.split}
+
     def last(self, alias: str) -> AliasMove | None:
         return next((move for move in reversed(self.moves) if move.alias == alias), None)
 
@@ -92,18 +115,28 @@ def read(folder: Path, known: Trail | None = None) -> Trail:
     return Trail(tuple(moves), unreadable, mark)
 
 
-def differences(before: Mapping[str, int], after: Mapping[str, int], by: str = "", *, found: bool = False) -> list[AliasMove]:
+def differences(
+    before: Mapping[str, int],
+    after: Mapping[str, int],
+    by: str = "",
+    *,
+    found: bool = False,
+    splits_before: Mapping[str, Weights] = _NONE,
+    splits_after: Mapping[str, Weights] = _NONE,
+) -> list[AliasMove]:
     """The moves that lead from one to the other."""
     return [
-        AliasMove(alias=alias, before=before.get(alias), after=after.get(alias), by=by, found=found)
+        AliasMove(
+            alias=alias, before=before.get(alias), after=after.get(alias), by=by, found=found, split=splits_after.get(alias, {})
+        )
         for alias in sorted({*before, *after})
-        if before.get(alias) != after.get(alias)
+        if before.get(alias) != after.get(alias) or splits_before.get(alias, {}) != splits_after.get(alias, {})
     ]
 
 
 def append(folder: Path, moves: Iterable[AliasMove]) -> None:
     """Adds a line for each, forced to disk. A line that a crash has cut short is left alone. Raises OSError."""
-    text = b"".join(move.model_dump_json(by_alias=True).encode() + b"\n" for move in moves)
+    text = b"".join(move.line + b"\n" for move in moves)
     if not text:
         return
     descriptor = os.open(folder / HISTORY_FILE, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)

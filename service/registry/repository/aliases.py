@@ -10,17 +10,27 @@ import json
 import logging
 from collections.abc import Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 from pydantic import PositiveInt, TypeAdapter, ValidationError
 
 from cellserve.service import disk
 from cellserve.service.errors import RepositoryError
+from cellserve.service.registry.manifest import parse_version
+from cellserve.service.registry.policy.split import Weights, checked, main_version
 from cellserve.service.registry.repository import alias_history, layout
 from cellserve.service.registry.repository.alias_history import Trail
 
 log = logging.getLogger(__name__)
 
-_ALIASES = TypeAdapter(dict[str, PositiveInt])
+_ALIASES = TypeAdapter(dict[str, PositiveInt | dict[str, float]])
+
+
+class AliasTable(NamedTuple):
+    """versions: what each alias means, of a split its main version. splits: the shares of those that are split."""
+
+    versions: dict[str, int]
+    splits: dict[str, dict[int, float]]
 
 
 class Aliases:
@@ -30,20 +40,25 @@ class Aliases:
         self._folder = folder
 
     def read(self, trail: Trail | None = None) -> dict[str, int]:
-        """Alias → version. trail: as was just read. Raises RepositoryError: aliases.json is damaged, or gone."""
+        """Alias → version. Raises as `table`."""
+        return self.table(trail).versions
+
+    def table(self, trail: Trail | None = None) -> AliasTable:
+        """trail: as was just read. Raises RepositoryError: aliases.json is damaged, or gone."""
         path = self._folder / layout.ALIASES_FILE
         try:
-            return dict(sorted(_ALIASES.validate_json(path.read_bytes(), strict=True).items()))
+            return _table(_ALIASES.validate_json(path.read_bytes(), strict=True))
         except FileNotFoundError as error:
             if not (recorded := (trail or self.trail()).aliases):
-                return {}
+                return AliasTable({}, {})
             raise RepositoryError(
                 f"{path} is missing, though there were aliases: {_listed(recorded)}; {self._way_out}"
             ) from error
-        except (OSError, ValidationError) as error:
-            reason = error.errors()[0]["msg"] if isinstance(error, ValidationError) else error.strerror
+        except (OSError, ValueError) as error:
+            reason = error.strerror if isinstance(error, OSError) else _first_mistake(error)
             raise RepositoryError(
-                f"{path} is damaged: expected a JSON object of alias names and version numbers ({reason}); {self._way_out}"
+                f"{path} is damaged: expected a JSON object of alias names and versions, or shares of versions ({reason}); "
+                f"{self._way_out}"
             ) from error
 
     def trail(self, known: Trail | None = None) -> Trail:
@@ -54,24 +69,28 @@ class Aliases:
             log.warning("%s cannot be read: %s", self._folder / alias_history.HISTORY_FILE, error.strerror)
             return Trail()
 
-    def known(self) -> dict[str, int]:
-        """As `read`; where that is impossible, what the trail says they were."""
+    def known(self) -> AliasTable:
+        """As `table`; where that is impossible, what the trail says they were."""
         trail = self.trail()
         try:
-            return self.read(trail)
+            return self.table(trail)
         except RepositoryError:
-            return trail.aliases
+            return AliasTable(trail.aliases, trail.splits)
 
-    def write(self, aliases: Mapping[str, int], by: str) -> None:
+    def write(self, aliases: Mapping[str, int], by: str, splits: Mapping[str, Weights] | None = None) -> None:
         """Makes them these, and records each move; those that nobody has recorded too. Raises OSError.
 
-        The aliases count even if the trail cannot be written; that is told in the log.
+        splits: of the aliases that are split; None: as they are, of those that are left and mean what they meant. The aliases
+        count even if the trail cannot be written; that is told in the log.
         """
-        trail, known = self.trail(), self.known()
-        disk.replace_file(self._folder / layout.ALIASES_FILE, json.dumps(aliases, indent=1, sort_keys=True).encode(), b" ")
+        trail, (known, known_splits) = self.trail(), self.known()
+        if splits is None:
+            splits = {alias: split for alias, split in known_splits.items() if aliases.get(alias) == known[alias]}
+        content = {alias: splits.get(alias, version) for alias, version in aliases.items()}
+        disk.replace_file(self._folder / layout.ALIASES_FILE, json.dumps(content, indent=1, sort_keys=True).encode(), b" ")
         moves = [
             *alias_history.differences(trail.aliases, known, found=True),
-            *alias_history.differences(known, aliases, by),
+            *alias_history.differences(known, aliases, by, splits_before=known_splits, splits_after=splits),
         ]
         try:
             alias_history.append(self._folder, moves)
@@ -82,6 +101,25 @@ class Aliases:
     @property
     def _way_out(self) -> str:
         return f"write it anew with: cellserve promote {self._folder.name} VERSION --alias ALIAS"
+
+
+def _table(content: Mapping[str, int | Mapping[str, float]]) -> AliasTable:
+    """Raises ValueError: a split that is none."""
+    versions, splits = {}, {}
+    for alias, meant in sorted(content.items()):
+        if isinstance(meant, int):
+            versions[alias] = meant
+            continue
+        numbers = {parse_version(text): weight for text, weight in meant.items()}
+        if None in numbers:
+            raise ValueError(f"{alias} is split between what are no versions: {', '.join(meant)}")
+        splits[alias] = checked({version: weight for version, weight in numbers.items() if version is not None})
+        versions[alias] = main_version(splits[alias])
+    return AliasTable(versions, splits)
+
+
+def _first_mistake(error: ValueError) -> str:
+    return error.errors()[0]["msg"] if isinstance(error, ValidationError) else str(error)
 
 
 def changed_by_hand(model: str, aliases: Mapping[str, int], trail: Trail) -> dict[str, str]:

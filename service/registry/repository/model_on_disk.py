@@ -12,6 +12,7 @@ from cellserve.service.engine.facts import VersionKey
 from cellserve.service.errors import RepositoryError
 from cellserve.service.registry.manifest import STABLE
 from cellserve.service.registry.model_settings import ModelSettings
+from cellserve.service.registry.policy.split import Weights
 from cellserve.service.registry.repository.alias_history import Trail
 from cellserve.service.registry.repository.aliases import changed_by_hand
 from cellserve.service.registry.repository.layout import Fingerprint
@@ -23,7 +24,8 @@ from cellserve.service.registry.repository.served import Served
 class ModelOnDisk:
     """One model. `problem`: why its aliases could not be read; they are then the last ones that could, else those of the trail.
 
-    So are the settings. `served`: by which versions a server has answered its aliases.
+    So are `splits`, of those aliases that are split, which then mean their main version, and the settings. `served`: by which
+    versions a server has answered its aliases.
     """
 
     versions: Mapping[int, Fingerprint]
@@ -32,6 +34,7 @@ class ModelOnDisk:
     problem: str = ""
     settings: ModelSettings = field(default_factory=ModelSettings)
     settings_problem: str = ""
+    splits: Mapping[str, Weights] = field(default_factory=dict)
     trail: Trail = field(default_factory=Trail)
     served: Served = field(default_factory=dict, compare=False)
 
@@ -46,14 +49,16 @@ class ModelOnDisk:
 
     @property
     def asked_to_stay(self) -> set[int]:
-        """Loaded, whatever the aliases say: the newest and the pinned ones."""
+        """Loaded, beside what the aliases mean: those that have a share of one, the newest and the pinned ones."""
         newest = sorted(self.versions)[len(self.versions) - min(self.settings.keep_newest, len(self.versions)) :]
-        return {*newest, *self.settings.pinned} & set(self.versions)
+        shared = {version for split in self.splits.values() for version in split}
+        return {*newest, *shared, *self.settings.pinned} & set(self.versions)
 
     @property
     def dangling(self) -> dict[int, str]:
         """Versions that aliases point at and that are not there: what to tell of each."""
-        missing = sorted(set(self.aliases.values()) - set(self.versions))
+        shared = {version for split in self.splits.values() for version in split}
+        missing = sorted({*self.aliases.values(), *shared} - set(self.versions))
         return {version: dangling_words(self.name, version, self.aliases_of(version)) for version in missing}
 
     @property
@@ -82,7 +87,8 @@ class ModelOnDisk:
         return told
 
     def aliases_of(self, version: int) -> tuple[str, ...]:
-        return tuple(sorted(alias for alias, named in self.aliases.items() if named == version))
+        """Those that name it, also for a share."""
+        return tuple(sorted(alias for alias, named in self.aliases.items() if version in (named, *self.splits.get(alias, ()))))
 
 
 def read_model(repository: Repository, name: str, previous: ModelOnDisk | None = None) -> ModelOnDisk:
@@ -90,16 +96,18 @@ def read_model(repository: Repository, name: str, previous: ModelOnDisk | None =
     versions = {version: repository.fingerprint(VersionKey(name, version)) for version in repository.versions(name)}
     trail = repository.alias_trail(name, previous.trail if previous else None)
     aliases, problem = trail.aliases if previous is None else previous.aliases, ""
+    splits = trail.splits if previous is None else previous.splits
     settings, settings_problem = ModelSettings() if previous is None else previous.settings, ""
     try:
-        aliases = repository.aliases(name)
+        aliases, splits = repository.alias_table(name)
     except RepositoryError as error:
         problem = str(error)
     try:
         settings = repository.settings(name)
     except RepositoryError as error:
         settings_problem = f"{error}; the last settings that could be read hold"
-    return ModelOnDisk(versions, name, aliases, problem, settings, settings_problem, trail, repository.served(name))
+    served = repository.served(name)
+    return ModelOnDisk(versions, name, aliases, problem, settings, settings_problem, splits, trail, served)
 
 
 def dangling_words(model: str, version: int, aliases: tuple[str, ...]) -> str:

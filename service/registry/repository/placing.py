@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 from cellserve.models.description.step_model import StepModel
 from cellserve.service import disk
 from cellserve.service.registry.manifest import Manifest
-from cellserve.service.registry.repository import layout, leftovers
+from cellserve.service.registry.repository import layout, leftovers, publications
+from cellserve.service.registry.repository.publications import Publication
 
 if TYPE_CHECKING:
     from cellserve.models.served import Numbers
@@ -21,8 +22,11 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-def place(root: Path, draft: Manifest, weights: Numbers) -> Manifest:
-    """Stages beside, forces to disk, then gives the number and renames under the lock. Raises OSError."""
+def place(root: Path, draft: Manifest, weights: Numbers, publication: Publication | None = None) -> Manifest:
+    """Stages beside, forces to disk, then gives the number and renames under the lock. Raises OSError.
+
+    publication: of which it comes; one that has become a version meanwhile does not become another, and that one is given.
+    """
     folder = root / draft.model
     with ExitStack() as held:
         with disk.exclusive(root):
@@ -34,7 +38,12 @@ def place(root: Path, draft: Manifest, weights: Numbers) -> Manifest:
             numbers = layout.GRAPH_FILE if isinstance(draft.spec, StepModel) else layout.WEIGHTS_FILE
             weights.save(staged / numbers)
             disk.sync(staged / numbers)
+            if publication is not None:
+                disk.write_file(staged / publications.PUBLICATION_FILE, publication.model_dump_json().encode())
             with disk.exclusive(root):
+                if publication is not None and (known := publications.find(folder, publication.publication_id)) is not None:
+                    shutil.rmtree(staged)
+                    return Manifest.model_validate_json((folder / str(known) / layout.MANIFEST_FILE).read_bytes())
                 manifest = draft.model_copy(update={"version": layout.next_number(folder)})
                 disk.write_file(staged / layout.MANIFEST_FILE, manifest.to_json())
                 disk.sync(staged)

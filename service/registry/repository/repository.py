@@ -33,9 +33,11 @@ from cellserve.service.registry.manifest import (
     check_model_name,
 )
 from cellserve.service.registry.model_settings import ModelSettings
-from cellserve.service.registry.repository import layout, leftovers, placing, served
+from cellserve.service.registry.policy.split import Weights, main_version, with_share
+from cellserve.service.registry.repository import layout, leftovers, placing, publications, served
 from cellserve.service.registry.repository.alias_history import Trail
-from cellserve.service.registry.repository.aliases import Aliases
+from cellserve.service.registry.repository.aliases import Aliases, AliasTable
+from cellserve.service.registry.repository.publications import Publication
 from cellserve.service.registry.repository.publish_gate import PublishGate, parity_gate, with_answers
 from cellserve.service.registry.repository.served import Served
 
@@ -89,6 +91,10 @@ class Repository:
     def aliases(self, model: str) -> dict[str, int]:
         """Alias → version. Raises UnknownModel, RepositoryError (aliases.json is damaged, or gone)."""
         return self._aliases(model).read()
+
+    def alias_table(self, model: str) -> AliasTable:
+        """As `aliases`, with how they are split."""
+        return self._aliases(model).table()
 
     def alias_trail(self, model: str, known: Trail | None = None) -> Trail:
         """How the aliases moved. known: given back where nothing was added since. Raises UnknownModel."""
@@ -152,6 +158,14 @@ class Repository:
         self._require_alias(ref)
         return VersionKey(ref.model, aliases[ref.alias])
 
+    def published_as(self, model: str, publication_id: str) -> int | None:
+        """The version that a publication has become; None: it has become none that is still there. Raises InvalidInput."""
+        return publications.find(self.root / check_model_name(model), publication_id)
+
+    def publication(self, key: VersionKey) -> Publication | None:
+        """By which the version came over the wire; None: it was imported here."""
+        return publications.read(self.root / key.model / str(key.version))
+
     def fingerprint(self, key: VersionKey) -> layout.Fingerprint:
         """Changes when the files of a version change. Empty if they are gone."""
         return layout.fingerprint(self.root / key.model / str(key.version))
@@ -167,11 +181,14 @@ class Repository:
         tags: Mapping[str, str] | None = None,
         answers: Sequence[FrameworkAnswers] = (),
         progress: Callable[[str], None] = _no_progress,
+        publication: Publication | None = None,
     ) -> Manifest:
         """Runs the gate, then makes the next version of `model`; `alias` is moved to it afterwards.
 
         answers: the framework's own, which join the gate; the last ones become the golden pair. progress is called with what
-        begins. Raises InvalidInput (names), ModelError (the gate), RepositoryError (the disk); then the repository is as it was.
+        begins. publication: by which it came over the wire; at most one version is made of it.
+
+        Raises InvalidInput (names), ModelError (the gate), RepositoryError (the disk); then the repository is as it was.
         """
         check_model_name(model)
         if alias is not None:
@@ -198,7 +215,7 @@ class Repository:
         )
         self.create()
         with _disk_trouble(f"{model} cannot be published in {self.root}"):
-            manifest = placing.place(self.root, draft, imported.weights)
+            manifest = placing.place(self.root, draft, imported.weights, publication)
         if alias is not None:
             try:
                 self.set_alias(model, alias, manifest.version)
@@ -215,7 +232,35 @@ class Repository:
         book = self._aliases(model)
         with _disk_trouble(f"the aliases of {model} cannot be changed"), disk.exclusive(self.root):
             self.manifest(model, version)
-            book.write(book.known() | {alias: version}, self._by if by is None else by)
+            known = book.known()
+            splits = {name: split for name, split in known.splits.items() if name != alias}
+            book.write(known.versions | {alias: version}, self._by if by is None else by, splits)
+
+    def split_alias(self, model: str, alias: str, version: int, share: float, by: str | None = None) -> Weights:
+        """Gives `version` a share of the requests to `alias`, the rest to the version that the alias means, in one step.
+
+        by: as in `set_alias`. Gives the shares. Raises InvalidInput (also: no such alias, nothing to share with), UnknownModel,
+        UnknownVersion, RepositoryError.
+        """
+        check_alias_name(alias)
+        book = self._aliases(model)
+        with _disk_trouble(f"the aliases of {model} cannot be changed"), disk.exclusive(self.root):
+            self.manifest(model, version)
+            known = book.known()
+            if alias not in known.versions:
+                raise InvalidInput(
+                    f"{model} has no alias {alias!r} to give a share of; promote a version to it first", field="alias"
+                )
+            shared_with = known.splits.get(alias, {known.versions[alias]: 1.0}).keys() - {version}
+            if len(shared_with) != 1:
+                raise InvalidInput(f"{model}@{alias} means version {version} alone: there is nothing to share", field="version")
+            try:
+                weights = with_share(version, share, min(shared_with))
+            except ValueError as error:
+                raise InvalidInput(f"{model}@{alias}: {error}", field="share") from error
+            aliases = known.versions | {alias: main_version(weights)}
+            book.write(aliases, self._by if by is None else by, known.splits | {alias: weights})
+        return weights
 
     def write_served(self, model: str, record: Served) -> None:
         """Raises UnknownModel, RepositoryError."""
@@ -231,26 +276,26 @@ class Repository:
         except OSError as error:
             log.warning("%s cannot be locked, to remove what killed imports may have left: %s", self.root, error.strerror)
 
-    def remove(self, ref: ModelRef) -> None:
-        """Removes a model (`name`), a version (`name/3`) or an alias (`name@canary`).
+    def remove(self, ref: ModelRef, by: str | None = None) -> None:
+        """Removes a model (`name`), a version (`name/3`) or an alias (`name@canary`). by: as in set_alias.
 
         Raises UnknownModel, UnknownVersion, RepositoryError (an alias points at the version; it says which).
         """
         self.versions(ref.model)
         with _disk_trouble(f"{ref} cannot be removed"), ExitStack() as held:
             with disk.exclusive(self.root):
-                doomed = self._hide(ref, held)
+                doomed = self._hide(ref, held, self._by if by is None else by)
             if doomed is not None:
                 placing.delete(self.root, doomed)
 
     # --- the work behind them ---
 
-    def _hide(self, ref: ModelRef, held: ExitStack) -> Path | None:
+    def _hide(self, ref: ModelRef, held: ExitStack, by: str) -> Path | None:
         """Takes what `ref` names out of readers' sight; gives the hidden folder that may now be deleted, held."""
         if ref.alias is not None:
             self._require_alias(ref)
             book = self._aliases(ref.model)
-            book.write({name: v for name, v in book.read().items() if name != ref.alias}, self._by)
+            book.write({name: v for name, v in book.read().items() if name != ref.alias}, by)
             return None
         if ref.version is not None:
             folder = self._unused_version(ref.model, ref.version)
@@ -261,7 +306,8 @@ class Repository:
 
     def _unused_version(self, model: str, version: int) -> Path:
         folder = self._version_folder(model, version)
-        pointing = [alias for alias, target in self.aliases(model).items() if target == version]
+        versions, splits = self.alias_table(model)
+        pointing = [alias for alias, target in versions.items() if version in (target, *splits.get(alias, ()))]
         if pointing:
             raise RepositoryError(
                 f"{model}/{version} is in use by the alias {', '.join(map(repr, pointing))}: promote another version first, "

@@ -4,7 +4,6 @@ Each sequence is started, fed and ended with calls of its own, all sequences at 
 again; steps are made from a seed, so that whoever checks the answers can make them too.
 """
 
-import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -31,7 +30,7 @@ def one(client, feeds, pause_seconds, seed):
             result = client.infer(MODEL, inputs_of(grpc, inputs=step), sequence_id=seed, **flags)
             told.append(result.as_numpy("outputs").reshape(-1).tolist())
         except Exception as error:  # whatever it is, the test shows it
-            told.append(repr(error))
+            told.append(f"{type(error).__name__}: {error}")
         seconds.append(time.monotonic() - began)
         time.sleep(pause_seconds)
     return {"seed": seed, "answers": told, "seconds": seconds}
@@ -45,4 +44,4 @@ def walk(url, first_seed, sequences, feeds, pause_seconds):
 
 
 if __name__ == "__main__":
-    main({"walk": walk}, sys.argv)
+    main({"walk": walk})

@@ -57,6 +57,82 @@ outputs: [head, second]
     )
 
 
+class MinLSTM(nn.Module):
+    """The same paper, section 3.2, its gates divided by their sum; one Linear for all, the candidate first, as programs do."""
+
+    def __init__(self, inputs, units):
+        super().__init__()
+        self.to_hidden_and_gates = nn.Linear(inputs, 3 * units, bias=False)
+
+    def forward(self, x):
+        candidate, f, i = self.to_hidden_and_gates(x).chunk(3, dim=-1)
+        candidate, f, i = torch.where(candidate >= 0, candidate + 0.5, candidate.sigmoid()), f.sigmoid(), i.sigmoid()
+        h, steps = torch.zeros_like(f[:, 0]), []
+        for t in range(x.shape[1]):
+            h = (f[:, t] * h + i[:, t] * candidate[:, t]) / (f[:, t] + i[:, t])
+            steps.append(h)
+        return torch.stack(steps, dim=1)
+
+
+class SLSTM(nn.Module):
+    """xLSTM (Beck et al. 2024), equations 8 to 17, in heads; arrays are named and laid out as in the package xlstm.
+
+    There `fgate` is what the input gate sees, and `igate` the forget gate.
+    """
+
+    def __init__(self, units, heads):
+        super().__init__()
+        self.heads, self.size = heads, units // heads
+        for gate in ("fgate", "igate", "zgate", "ogate"):
+            self.register_parameter(gate, nn.Parameter(torch.randn(heads, self.size, self.size)))
+        self.recurrent_kernel = nn.Parameter(torch.randn(heads, 4 * self.size, self.size) / 2)
+        self.bias = nn.Parameter(torch.randn(4 * units))
+
+    def forward(self, x):
+        rows, steps, units = x.shape
+        by_head = x.view(rows, steps, self.heads, self.size)
+        over_x = [torch.einsum("bthi,hoi->btho", by_head, w) for w in (self.fgate, self.igate, self.zgate, self.ogate)]
+        h = c = n = m = torch.zeros(rows, units)
+        made = []
+        for t in range(steps):
+            over_h = torch.einsum("bhi,hoi->bho", h.view(rows, self.heads, self.size), self.recurrent_kernel)
+            over_h = over_h.view(rows, self.heads, 4, self.size).unbind(2)
+            sums = [(a[:, t] + b).reshape(rows, units) for a, b in zip(over_x, over_h)]
+            i, f, z, o = (total + bias for total, bias in zip(sums, self.bias.chunk(4)))
+            past = nn.functional.logsigmoid(f) + m
+            largest = torch.maximum(past, i) if t else i
+            c = torch.exp(past - largest) * c + torch.exp(i - largest) * torch.tanh(z)
+            n = torch.exp(past - largest) * n + torch.exp(i - largest)
+            h, m = torch.sigmoid(o) * c / n, largest
+            made.append(h)
+        return torch.stack(made, dim=1)
+
+
+class Cells(nn.Module):
+    """Both on top of each other."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.second = MinLSTM(WIDTH, 6), SLSTM(6, 2)
+
+    def forward(self, x):
+        return (self.second(self.first(x)),)
+
+
+def cells():
+    return (
+        Cells(),
+        """inputs: [{name: x, width: 3}]
+layout: torch
+layers:
+  - {kind: min_lstm, name: first, units: 6, return_sequences: true, activation: min_gru_g, use_bias: false,
+     gate_order: [h, f, i], arrays: [first.to_hidden_and_gates.weight]}
+  - {kind: slstm, name: second, units: 6, return_sequences: true,
+     arrays: [second.fgate, second.igate, second.zgate, second.ogate, second.recurrent_kernel, second.bias]}
+""",
+    )
+
+
 class StepModel(nn.Module):
     """What stands around a cell that the program itself steps through: a convolution in groups, norms, gelu, log_softmax."""
 
@@ -96,7 +172,7 @@ layers:
     )
 
 
-MODELS = {"pt_around": around, "pt_min_gru": min_gru}
+MODELS = {"pt_around": around, "pt_cells": cells, "pt_min_gru": min_gru}
 
 
 def make(case):

@@ -30,7 +30,21 @@ class Attention(nn.Module):
         return self.head(torch.cat(contexts, 1).flatten(1))
 
 
-MODELS = {"onnx_legacy_attention": Attention}
+class Carried(nn.Module):
+    """With what no layer does: sines before an LSTM, attention between its steps behind it."""
+
+    def __init__(self):
+        super().__init__()
+        self.rnn, self.queries, self.head = nn.LSTM(WIDTH, 6, batch_first=True), nn.Linear(6, 20), nn.LSTM(6, 3, batch_first=True)
+
+    def forward(self, x):
+        steps, _ = self.rnn(torch.sin(3 * x))
+        queries = self.queries(steps)
+        shares = torch.softmax(torch.bmm(queries, queries.transpose(1, 2)), 2)
+        return self.head(torch.bmm(shares, steps))[0]
+
+
+MODELS = {"onnx_legacy_attention": Attention, "onnx_legacy_carried": Carried}
 
 
 def make(case):

@@ -114,7 +114,7 @@ def test_both_sides_name_the_same_version_functions_and_cells() -> None:
     assert f"#define PACKED_VERSION {library.VERSION}\n" in header
     (listed,) = re.findall(r"enum FunctionName : int32_t \{(.*?)\}", functions, re.DOTALL)
     assert tuple(re.findall(r"\b[A-Z0-9_]+\b", listed)) == ("FUNCTIONS", *(name.upper() for name in FUNCTIONS))
-    assert set(get_args(ActivationName)) - set(FUNCTIONS) == {"log_softmax", *WITH_BETA}
+    assert set(get_args(ActivationName)) - set(FUNCTIONS) == {"log_softmax", "min_gru_g", *WITH_BETA}
 
 
 def test_clips_of_gates_and_functions_that_it_does_not_have_are_refused_by_name() -> None:

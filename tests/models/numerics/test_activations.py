@@ -58,6 +58,7 @@ DEFINITIONS: dict[str, Callable[[float], float]] = {
     "soft_shrink": lambda x: math.copysign(max(abs(x) - 0.5, 0.0), x),
     "hard_shrink": lambda x: x if abs(x) > 0.5 else 0.0,
     "squareplus": lambda x: (x + math.sqrt(x * x + 4)) / 2,
+    "min_gru_g": lambda x: x + 0.5 if x >= 0 else sigmoid(x),
 }
 
 WITH_ALPHA: dict[str, Callable[[float], float]] = {

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -33,6 +34,9 @@ from cellserve.service.pb import open_inference_pb2 as pb
 from cellserve.service.registry.lease import Lease, LoadedVersion
 from cellserve.service.registry.manifest import Manifest, ParityRecord, SourceRecord
 from cellserve.service.registry.model_settings import ModelSettings
+from cellserve.service.registry.publishing.publishing import Publishing
+from cellserve.service.registry.publishing.uploads import UploadLimits
+from cellserve.service.registry.repository.repository import Repository
 from cellserve.service.registry.status import AliasStatus, VersionState, VersionStatus
 from cellserve.service.sessions.sessions import Sessions
 from cellserve.service.sessions.settings import SessionSettings
@@ -52,7 +56,7 @@ class FakeCatalog:
         self.failure: Exception | None = None  # what acquire raises
         self.settings = ModelSettings()  # of every model
 
-    async def acquire(self, model: str, version: str = "") -> Lease:
+    async def acquire(self, model: str, version: str = "", split_key: Callable[[], str] = str) -> Lease:
         if self.failure is not None:
             raise self.failure
         numbers = [key.version for key in self.versions if key.model == model]
@@ -222,6 +226,7 @@ def harness_of() -> Callable[..., Any]:
         sessions = Sessions(execution.feed, catalog, session_settings)
         server = ApiServer(
             Door(catalog, execution, limits, sessions),
+            Publishing(Repository(Path("nowhere")), UploadLimits(1, 1, 1.0)),
             observer,
             Statistics(),
             ServerOptions("127.0.0.1", 0, MESSAGE_BYTES, front=Settings().front),

@@ -39,9 +39,9 @@ def lines(written: io.StringIO, message: str) -> list[dict[str, Any]]:
 def note_each_acquire(harness: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
     acquire = harness.catalog.acquire
 
-    async def noted(model: str, version: str = "") -> Any:
+    async def noted(model: str, *version_and_key: Any) -> Any:
         log.info("acquiring %s", model)
-        return await acquire(model, version)
+        return await acquire(model, *version_and_key)
 
     monkeypatch.setattr(harness.catalog, "acquire", noted)
 

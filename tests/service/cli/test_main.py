@@ -5,7 +5,7 @@ import pytest
 
 from tests.service.cli.fakes import Shell
 
-COMMANDS = ("import", "inspect", "serve", "models", "show", "promote", "remove", "predict", "load")
+COMMANDS = ("import", "inspect", "serve", "models", "show", "promote", "remove", "prune", "predict", "compare", "load")
 
 
 def run_python(code: str) -> subprocess.CompletedProcess[str]:

@@ -26,6 +26,7 @@ from cellserve.models.state import RecurrentState
 from cellserve.models.weights import Weights
 from cellserve.service.engine.sequence import Work
 from tests.fakes import FakeClock
+from tests.models.carried_parts import centred, every_other, norm, stepwise
 from tests.service.engine.driving import KEY, HandDriven
 
 FEATURES = InputSpec(name="x", width=3)
@@ -86,6 +87,18 @@ NETWORKS = {
             DenseLayer(name="class", inputs=("both",), units=2),
         ),
         ("class", "f"),
+    ),
+    "carried": network(
+        (FEATURES,),
+        (
+            stepwise("sines", "x"),
+            LstmLayer(name="f", inputs=("sines",), units=3, return_sequences=True),
+            centred("less", "f"),
+            every_other("half", "less"),
+            GruLayer(name="g", inputs=("half",), units=3, return_sequences=True),
+            norm("length", "g"),
+        ),
+        ("less", "g", "length"),
     ),
     "decoder": network(
         (FEATURES, InputSpec(name="h", kind="vector", width=4), InputSpec(name="c", kind="vector", width=4)),

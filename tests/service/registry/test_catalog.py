@@ -91,9 +91,16 @@ class House:
         self.changes: list[tuple[str, VersionState]] = []
         self.observed: list[Any] = []
         self.now_seconds = time.time()
+        self.drawn = 0.5  # where requests without a key lie in a split alias
         settings = Settings(keep_previous_seconds=keep_previous_seconds)
         self.catalog = Catalog(
-            self.repository, self.engine, settings, load=self.load, observer=self, clock=lambda: self.now_seconds
+            self.repository,
+            self.engine,
+            settings,
+            load=self.load,
+            observer=self,
+            clock=lambda: self.now_seconds,
+            draw=lambda: self.drawn,
         )
         self.catalog.subscribe(lambda status: self.changes.append((f"{status.model}/{status.version}", status.state)))
 
@@ -838,3 +845,94 @@ async def test_versions_are_loaded_under_their_owners_settings(house: House) -> 
     assert house.load.settings[D1].implementation == "packed"
     assert house.load.settings[D1].device == "cpu"
     assert house.load.settings[VersionKey("speech", 1)].implementation == "auto"
+
+
+async def test_a_split_alias_is_answered_by_its_shares_and_keys_stick(house: House) -> None:
+    house.publish(alias="stable")
+    house.publish()
+    house.repository.split_alias("digits", "stable", 2, 0.25)
+    await house.catalog.start()
+    assert house.states() == {"digits/1": READY, "digits/2": READY}
+    answered = []
+    for house.drawn in (0.0, 0.2, 0.3, 0.9):
+        for version in ("", "stable"):
+            with await house.catalog.acquire("digits", version) as lease:
+                answered.append(lease.version.key)
+    assert answered == [D2, D2, D2, D2, D1, D1, D1, D1]
+    of_keys = {}
+    for house.drawn in (0.0, 0.9):
+        for key in ("a", "b", "c", "d", "e", "f"):
+            with await house.catalog.acquire("digits", "", lambda key=key: key) as lease:  # type: ignore[misc]
+                assert of_keys.setdefault(key, lease.version.key) == lease.version.key
+    assert set(of_keys.values()) == {D1, D2}
+    (plain, stable) = house.catalog.aliases()
+    assert (plain.version, plain.split, stable.split) == (1, {2: 0.25, 1: 0.75}, {2: 0.25, 1: 0.75})
+    assert house.catalog.ready("digits")
+
+
+async def test_a_share_whose_version_cannot_serve_goes_to_the_main_one(house: House) -> None:
+    house.publish(alias="stable")
+    house.publish()
+    house.repository.split_alias("digits", "stable", 2, 0.25)
+    house.load.broken = {D2: RepositoryError("the golden pair differs")}
+    await house.catalog.start()
+    house.drawn = 0.0
+    assert await answers(house) == D1
+    assert house.status(D2).state is FAILED
+
+
+async def test_versions_with_a_share_stay_until_the_split_ends(house: House, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    for alias in ("stable", None, None):
+        house.publish(alias=alias)
+    await house.catalog.start()
+    house.repository.split_alias("digits", "stable", 2, 0.25)
+    await house.catalog.refresh()
+    assert house.states() == {"digits/1": READY, "digits/2": READY, "digits/3": READY}
+    with pytest.raises(RepositoryError, match="digits/2 is in use by the alias 'stable'"):
+        house.repository.remove(ModelRef("digits", version=2))
+    assert "digits@stable moved: split, 25% to 2, 75% to 1" in caplog.text
+    await house.catalog.set_alias("digits", "stable", 1)
+    await house.catalog.refresh()
+    assert house.states() == {"digits/1": READY, "digits/2": UNLOADED, "digits/3": READY}
+    assert "digits@stable moved: all to 1 again" in caplog.text
+
+
+async def test_a_model_on_demand_is_asleep_until_it_is_called_and_then_like_others(house: House) -> None:
+    for model in ("digits", "speech"):
+        for alias in ("stable", None):
+            house.publish(model, alias=alias)
+    owner_says(house, "load: on-demand")
+    await house.catalog.start()
+    assert house.states() == {"digits/1": UNKNOWN, "digits/2": UNKNOWN, "speech/1": READY, "speech/2": READY}
+    assert not house.catalog.ready("digits")
+    await house.catalog.refresh()
+    assert house.catalog.model_settings("digits").load == "on-demand"
+    assert D1 not in house.load.loads
+    assert await answers(house) == D1
+    await house.catalog.refresh()
+    assert house.states() == {"digits/1": READY, "digits/2": READY, "speech/1": READY, "speech/2": READY}
+    assert house.load.loads.count(D1) == 1
+
+
+async def test_what_an_alias_left_before_a_restart_sleeps_with_its_model(tmp_path: Path) -> None:
+    house = House(tmp_path / "repository", keep_previous_seconds=900.0)
+    for _ in range(2):
+        house.publish(alias="stable")
+    owner_says(house, "load: on-demand")
+    await house.catalog.start()
+    await house.catalog.refresh()
+    assert house.load.loads == []
+    await house.catalog.load("digits")
+    assert house.catalog.ready("digits")
+    await house.becomes(lambda: house.states() == {"digits/1": READY, "digits/2": READY})
+    await house.catalog.stop()
+
+
+async def test_a_model_that_is_no_longer_on_demand_is_loaded(house: House) -> None:
+    house.publish()
+    owner_says(house, "load: on-demand")
+    await house.catalog.start()
+    owner_says(house, "load: at-start")
+    await house.catalog.refresh()
+    assert house.states() == {"digits/1": READY}

@@ -8,7 +8,7 @@ import pytest
 
 from cellserve.service.errors import RepositoryError
 from cellserve.service.registry import model_settings
-from cellserve.service.registry.model_settings import ModelSettings, RequestLimits
+from cellserve.service.registry.model_settings import ModelSettings, RequestLimits, Retention
 
 
 @pytest.mark.parametrize(
@@ -20,6 +20,8 @@ from cellserve.service.registry.model_settings import ModelSettings, RequestLimi
         ("sequence_batching: true\n", ModelSettings(sequence_batching=True)),
         ("session_idle_seconds: 3600\n", ModelSettings(session_idle_seconds=3600)),
         ("keep_previous: 15m\nkeep_newest: 0\n", ModelSettings(keep_previous=900, keep_newest=0)),
+        ("retention: {keep: 5}", ModelSettings(retention=Retention(keep=5))),
+        ("load: on-demand", ModelSettings(load="on-demand")),
         ("pinned: [3, 5]", ModelSettings(pinned=(3, 5))),
         ("limits:\n  max_rows_per_request: 8\n", ModelSettings(limits=RequestLimits(max_rows_per_request=8))),
         ("implementation: packed\ndevice: cuda:1", ModelSettings(implementation="packed", device="cuda:1")),
@@ -41,12 +43,13 @@ def test_settings_are_read(tmp_path: Path, text: str | None, settings: ModelSett
         ("sequence_batching: 'true'", "sequence_batching: .*valid boolean"),
         ("session_idle_seconds: -1", "greater than or equal to 0"),
         ("session_idle_seconds: .inf", "finite"),
-        ("session_idle_second: 5", "session_idle_second: .*the settings are: keep_newest"),
+        ("session_idle_second: 5", "session_idle_second: .*the settings are: load"),
         ("- a list", "line 1: the whole file"),
         ("\n\nsequence_batching: true\nkeep_previous: soon", "line 4: keep_previous: 'soon' is not a duration"),
         ("limits:\n  max_rows_per_request: 0", "line 2: limits.max_rows_per_request: .*greater than 0"),
         ("pinned:\n- 1\n- first", "line 3: pinned.1: .*valid integer"),
         ("labels:\n  owner: 7", "line 2: labels.owner: .*valid string"),
+        ("retention: {keep: 0}", "line 1: retention.keep: .*greater than 0"),
         ("device: tpu", "line 1: device: "),
         ("implementation: fast", "line 1: implementation: .*'packed'"),
         ("keep_newest: 1\nkeep_newest: 2", "line 2: keep_newest: said already in line 1"),

@@ -69,12 +69,14 @@ class FakeVersions:
         self.stable = {version.key.model: version.key.version for version in versions}
         self.leases = dict.fromkeys(self.loaded, 0)
         self.settings: dict[str, ModelSettings] = {}
+        self.split_keys: list[str] = []
 
     def add(self, version: LoadedVersion) -> None:
         self.loaded[version.key] = version
         self.leases.setdefault(version.key, 0)
 
-    async def acquire(self, model: str, version: str = "") -> Lease:
+    async def acquire(self, model: str, version: str = "", split_key: Callable[[], str] = str) -> Lease:
+        self.split_keys.append(split_key())
         if model not in self.stable:
             raise UnknownModel(f"there is no model {model!r}")
         key = VersionKey(model, int(version or self.stable[model]))

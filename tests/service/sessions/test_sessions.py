@@ -331,6 +331,13 @@ async def test_a_parked_sequence_expires_in_its_time_though_one_parked_before_it
     await stage.sessions.stop()
 
 
+async def test_a_sequence_is_its_own_key_for_an_alias_that_is_split() -> None:
+    stage = Stage()
+    await stage.start("a", 1)
+    await stage.feed("a", 1)
+    assert stage.versions.split_keys == ["a"]
+
+
 async def test_a_models_own_time_out_goes_before_the_servers() -> None:
     stage = Stage(version("m", 1), version("n", 1), idle_seconds=10)
     stage.versions.settings = {"n": ModelSettings(session_idle_seconds=1), "m": ModelSettings(session_idle_seconds=0)}

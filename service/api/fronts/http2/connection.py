@@ -1,20 +1,18 @@
-"""One connection: bytes of a socket into events of HTTP/2, events into calls, what calls send into bytes, bounded both ways.
+"""One connection: bytes of a socket into events of HTTP/2, events into calls, what calls send into frames (outgoing.py).
 
-What is sent in one turn of the event loop leaves in one write. What a client may cost is bounded: streams, headers, pings,
-resets, acknowledgements that it does not read, silence. Knows no methods and no messages.
+What a client may cost is bounded: streams, headers, pings, resets, acknowledgements that it does not read, silence. Knows no
+methods and no messages.
 """
 
 from __future__ import annotations
 
 import asyncio
 import fcntl
-import logging
 import random
 import termios
 import time
 from array import array
-from collections.abc import Callable, Iterable
-from contextlib import suppress
+from collections.abc import Callable
 from typing import Any, Final, NamedTuple, Protocol
 
 import grpc
@@ -35,26 +33,22 @@ from cellserve.service.api.fronts.http2.headers import (
 )
 from cellserve.service.api.fronts.http2.keepalive import Keepalive
 from cellserve.service.api.fronts.http2.messages import prefix
+from cellserve.service.api.fronts.http2.outgoing import Outgoing
 from cellserve.service.api.fronts.http2.peer import peer_of
 from cellserve.service.api.fronts.http2.ping_limit import PingLimit
 from cellserve.service.api.fronts.http2.rate_limit import RateLimit
-from cellserve.service.api.fronts.http2.stream_ends import PATIENCE_SECONDS, StreamEnds
+from cellserve.service.api.fronts.http2.stream_ends import StreamEnds
 from cellserve.service.api.fronts.options import ServerOptions
-
-_log = logging.getLogger(__name__)
 
 _STREAM_WINDOW_BYTES: Final = 1 << 20  # that a client may send ahead of whoever reads its call
 _CONNECTION_WINDOW_BYTES: Final = 1 << 26  # the same for all its calls together
 _FRAME_BYTES: Final = 1 << 16
 _SLICE_BYTES: Final = 1 << 14  # of what has come: may be a hundred calls
 _TURN_SECONDS: Final = 0.004  # for one connection, while others wait
-_WRITTEN_AT_ONCE_BYTES: Final = 1 << 18  # to the socket, before it is asked whether it wants more
-_WAITING_BYTES: Final = 1 << 16  # of replies of a stream, before the next is made
 _HEADER_BYTES: Final = 1 << 16  # beyond this the connection ends; headers.py refuses a call before
 _RESETS: Final = (20_000, 4_000)  # at once, and in a second: clients that hedge give up half of all their calls
 _SETTINGS: Final = (1_000, 10)  # the same; each changes the windows of all streams
 _FLOODS: Final = (ngh2.ErrorCode.INTERNAL_ERROR, ngh2.ErrorCode.ENHANCE_YOUR_CALM)  # as which nghttp2 tells resets, and the rest
-_GATHERED_SECONDS: Final = 0.004  # what is turned away meanwhile leaves in one write
 _FIRST_MESSAGE_SECONDS: Final = 0.05  # after the headers of a call: a client that speaks first has spoken
 _RELAXED_SECONDS: Final = 0.5  # after the last call that was turned away
 _NOTICE_SECONDS: Final = 0.05  # for calls that crossed the word that there shall be no more
@@ -115,10 +109,8 @@ class Connection(asyncio.Protocol):
         self.end_cause: ConnectionEnd = "client"
         self._calls: dict[int, Call] = {}
         self._ends = StreamEnds()
-        self._stopping: asyncio.TimerHandle | None = None
-        self._senders: dict[int, asyncio.Future[None]] = {}  # who waits for room
-        self._receiving = self._flush_due = self._writable = self._open = self._leaving = self._greeted = False
-        self._gathering = self._narrow = False
+        self._outgoing = Outgoing(self._session, self._ends, loop, self._break, self._take_events)
+        self._open = self._leaving = self._greeted = self._narrow = False
         self._turned_away_seconds = float("-inf")
         self._pings = PingLimit(options.min_ping_interval_seconds)
         self._settings = RateLimit(*_SETTINGS, loop.time())
@@ -141,8 +133,7 @@ class Connection(asyncio.Protocol):
         """What the client makes this side hold: messages that have not come whole or are not taken, both ways."""
         if not self._open:
             return 0
-        unsent_bytes: int = self._session.queued_body_size() + self._transport.get_write_buffer_size()
-        return unsent_bytes + sum(call.held_bytes for call in self._calls.values())
+        return self._outgoing.unsent_bytes + sum(call.held_bytes for call in self._calls.values())
 
     @property
     def unread_bytes(self) -> int:
@@ -158,7 +149,8 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: Any) -> None:
         self._transport = transport
-        self._open = self._writable = True
+        self._open = True
+        self._outgoing.begin(transport)
         self.peer = peer_of(transport)
         options = self._options
         self._session.initiate_connection(
@@ -175,7 +167,7 @@ class Connection(asyncio.Protocol):
             age_seconds = options.max_connection_age_seconds * random.uniform(1.0 - _AGE_SPREAD, 1.0 + _AGE_SPREAD)
             self._timers.append(self._loop.call_later(age_seconds, self._grow_old))
         self._peers.opened(self)
-        self._flush()
+        self._outgoing.flush()
         self._tend()
 
     def data_received(self, data: bytes) -> None:
@@ -201,7 +193,7 @@ class Connection(asyncio.Protocol):
     def _receive(self, data: bytes) -> None:
         self._keepalive.heard(self._loop.time())
         self._peers.received(len(data))
-        self._receiving = True  # what is sent meanwhile leaves at the end of this
+        self._outgoing.hold()
         try:
             self._session.receive_data(data)
         except ngh2.DenialOfServiceError as error:
@@ -210,20 +202,18 @@ class Connection(asyncio.Protocol):
             self._cut("protocol" if self._greeted else "not_http2", str(error))
         else:
             self._take_events()
-            if self._flush_due or not self._gathering:
-                self._flush()
-        self._receiving = False
+        self._outgoing.release()
 
     def pause_writing(self) -> None:
-        self._writable = False
+        self._outgoing.pause()
 
     def resume_writing(self) -> None:
-        self._writable = True
-        self._flush()
+        self._outgoing.resume()
 
     def connection_lost(self, error: Exception | None) -> None:
         self._forget()
-        for timer in (*self._timers, self._tending, self._stopping):
+        self._outgoing.close()
+        for timer in (*self._timers, self._tending):
             if timer is not None:
                 timer.cancel()
         self._peers.closed(self)
@@ -243,19 +233,16 @@ class Connection(asyncio.Protocol):
         self._turned_away_seconds = self._loop.time()
         if not self._narrow:
             self._set_narrow(True)
-        if not self._gathering:
-            self._gathering = True
-            self._loop.call_later(_GATHERED_SECONDS, self._flush)
         fields = (*REPLY_HEADERS, *trailers(*ending))
         self._ends.turned_away(stream_id)
-        self._act(stream_id, lambda session: session.send_response(stream_id, fields, end_stream=True))
+        self._outgoing.send_gathered(stream_id, lambda session: session.send_response(stream_id, fields, end_stream=True))
 
     def _set_narrow(self, narrow: bool) -> None:
         """Whether the client shall wait with the messages of new calls until these are let in: of the others, none is sent."""
         if self._open:
             self._narrow = narrow
             self._session.update_settings({ngh2.Setting.INITIAL_WINDOW_SIZE: 0 if narrow else _STREAM_WINDOW_BYTES})
-            self._flush()
+            self._outgoing.flush()
 
     def _on_acknowledged_settings(self, event: ngh2.SettingsAcknowledged) -> None:
         """A smaller window counts for the calls under way, too."""
@@ -265,7 +252,7 @@ class Connection(asyncio.Protocol):
                     self._widen(stream_id)
 
     def _widen(self, stream_id: int) -> None:
-        self._send(stream_id, lambda session: session.set_local_window_size(_STREAM_WINDOW_BYTES, stream_id=stream_id))
+        self._outgoing.send(stream_id, lambda session: session.set_local_window_size(_STREAM_WINDOW_BYTES, stream_id=stream_id))
 
     # --- the end ---
 
@@ -275,7 +262,7 @@ class Connection(asyncio.Protocol):
             self._leaving = True
             self.end_cause = "server"
             self._session.send_shutdown_notice()
-            self._flush()
+            self._outgoing.flush()
             self._timers.append(self._loop.call_later(_NOTICE_SECONDS, self._take_no_more))
 
     def end(self) -> None:
@@ -287,13 +274,13 @@ class Connection(asyncio.Protocol):
                 self._tell(stream_id)
             for call in list(self._calls.values()):
                 call.refuse(Unreadable(grpc.StatusCode.UNAVAILABLE, "the server ends this connection"))
-            self._flush()
+            self._outgoing.flush()
             self._close()
 
     def _take_no_more(self) -> None:
         if self._open:
             self._session.send_goaway()
-            self._flush()
+            self._outgoing.flush()
 
     def _grow_old(self) -> None:
         self.leave()
@@ -306,6 +293,9 @@ class Connection(asyncio.Protocol):
                 "memory", f"it made the server hold {held_bytes} bytes of requests that are not whole and replies not taken"
             )
             self._transport.abort()
+
+    def _break(self, why: str) -> None:
+        self._cut("protocol", why)
 
     def _cut(self, cause: ConnectionEnd, why: str) -> None:
         self.end_cause = cause
@@ -325,8 +315,7 @@ class Connection(asyncio.Protocol):
         for call in calls.values():
             if not call.is_over:
                 call.cut()
-        for sender in self._senders.values():
-            _wake(sender)
+        self._outgoing.end()
 
     def _tend(self) -> None:
         """Looks after a client that may be gone."""
@@ -339,7 +328,7 @@ class Connection(asyncio.Protocol):
                 return
             case "ask":
                 self._session.ping()
-                self._flush()
+                self._outgoing.flush()
         self._tending = self._loop.call_at(self._keepalive.next_seconds(now_seconds), self._tend)
 
     # --- what comes ---
@@ -404,9 +393,7 @@ class Connection(asyncio.Protocol):
         call = self._calls.pop(event.stream_id, None)
         if call is not None and not call.is_over:
             call.cut()
-        sender = self._senders.get(event.stream_id)
-        if sender is not None:
-            _wake(sender)
+        self._outgoing.gone(event.stream_id)
 
     def _on_settings(self, event: ngh2.SettingsReceived) -> None:
         self._greeted = True
@@ -416,7 +403,7 @@ class Connection(asyncio.Protocol):
     def _on_ping(self, event: ngh2.PingReceived) -> None:
         if self._open and self._pings.exceeded_by(self._loop.time()):
             self._session.send_goaway(ngh2.ErrorCode.ENHANCE_YOUR_CALM, debug_data=b"too_many_pings")
-            self._flush()
+            self._outgoing.flush()
             self._cut("pings", f"it pings more often than every {self._options.min_ping_interval_seconds:g} s")
 
     def _on_closed(self, event: ngh2.ConnectionClosed) -> None:
@@ -433,16 +420,16 @@ class Connection(asyncio.Protocol):
 
     def send_headers(self, stream_id: int, fields: Fields) -> None:
         self._pings.answered()
-        self._send(stream_id, lambda session: session.send_response(stream_id, fields))
+        self._outgoing.send(stream_id, lambda session: session.send_response(stream_id, fields))
 
     def send_message(self, stream_id: int, message: bytes) -> None:
         self._pings.answered()
         self._peers.sent(len(message))
-        self._send(stream_id, lambda session: session.send_data(stream_id, prefix(len(message)) + message))
+        self._outgoing.send(stream_id, lambda session: session.send_data(stream_id, prefix(len(message)) + message))
 
     def send_trailers(self, stream_id: int, fields: Fields) -> None:
         self._ends.answered(stream_id, self._loop.time())
-        self._send(stream_id, lambda session: session.send_trailers(stream_id, fields))
+        self._outgoing.send(stream_id, lambda session: session.send_trailers(stream_id, fields))
 
     def send_only_trailers(self, stream_id: int, fields: Fields) -> None:
         """Of a call whose first message is on its way, after it."""
@@ -451,7 +438,7 @@ class Connection(asyncio.Protocol):
             return
         self._pings.answered()
         self._ends.answered(stream_id, self._loop.time())
-        self._send(stream_id, lambda session: session.send_response(stream_id, fields, end_stream=True))
+        self._outgoing.send(stream_id, lambda session: session.send_response(stream_id, fields, end_stream=True))
 
     def _tell(self, stream_id: int) -> None:
         fields = self._ends.due(stream_id)
@@ -467,77 +454,11 @@ class Connection(asyncio.Protocol):
         self._pings.answered()
         self._peers.sent(len(message))
         self._ends.answered(stream_id, self._loop.time())
-        self._send(stream_id, act)
+        self._outgoing.send(stream_id, act)
 
     def acknowledge(self, stream_id: int, received_bytes: int) -> None:
-        self._send(stream_id, lambda session: session.acknowledge_received_data(received_bytes, stream_id))
+        self._outgoing.send(stream_id, lambda session: session.acknowledge_received_data(received_bytes, stream_id))
 
     async def room_to_send(self, stream_id: int) -> None:
-        while stream_id in self._calls and self._session.queued_body_size(stream_id) > _WAITING_BYTES:
-            sender = self._senders[stream_id] = self._loop.create_future()
-            try:
-                await sender
-            finally:
-                del self._senders[stream_id]
-
-    def _send(self, stream_id: int, act: Callable[[ngh2.Connection], None]) -> None:
-        """Leaves in the event loop's next turn, with whatever else is sent until then."""
-        if self._open:
-            self._act(stream_id, act)
-            if not self._flush_due:
-                self._flush_due = True
-                if not self._receiving:
-                    self._loop.call_soon(self._flush)
-
-    def _act(self, stream_id: int, act: Callable[[ngh2.Connection], None]) -> None:
-        """Of a stream that the client has left meanwhile, nothing is sent."""
-        try:
-            act(self._session)
-        except ngh2.NGH2Error as error:  # of a stream that is gone, it does nothing
-            _log.debug("stream %d of %s: %s", stream_id, self.peer, error)
-            with suppress(ngh2.ConnectionStateError):  # of a session that is about to end
-                self._session.reset_stream(stream_id, ngh2.ErrorCode.INTERNAL_ERROR)
-
-    def _flush(self) -> None:
-        """Hands the socket what may be sent now; the rest waits for the client's window or the socket."""
-        self._flush_due = self._gathering = False
-        if not self._open:
-            return
-        self._write()
-        if self._open and self._ends.any_turned_away and self._writable:
-            self._stop(self._ends.unwanted(self._session.queued_body_size))
-            self._write()
-        if self._open and self._ends.any_answered and self._stopping is None:
-            self._stopping = self._loop.call_later(PATIENCE_SECONDS, self._stop_senders)
-        for stream_id, sender in self._senders.items():
-            if self._session.queued_body_size(stream_id) <= _WAITING_BYTES:
-                _wake(sender)
-
-    def _write(self) -> None:
-        while self._open and self._writable:
-            try:
-                data = self._session.data_to_send(_WRITTEN_AT_ONCE_BYTES)
-            except ngh2.NGH2Error as error:
-                self._cut("protocol", str(error))
-                return
-            if not data:
-                break
-            self._transport.write(data)
-        if self._open:
-            self._take_events()
-
-    def _stop_senders(self) -> None:
-        self._stopping = None
-        if self._open and self._writable:
-            self._stop(self._ends.overdue(self._loop.time(), self._session.queued_body_size))
-        self._flush()
-
-    def _stop(self, streams: Iterable[int]) -> None:
-        """Their clients need not send what they are still sending."""
-        for stream_id in streams:
-            self._session.reset_stream(stream_id, ngh2.ErrorCode.NO_ERROR)
-
-
-def _wake(sender: asyncio.Future[None]) -> None:
-    if not sender.done():
-        sender.set_result(None)
+        while stream_id in self._calls and self._outgoing.is_full(stream_id):
+            await self._outgoing.room(stream_id)

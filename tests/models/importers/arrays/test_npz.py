@@ -365,6 +365,59 @@ def test_a_cell_that_no_framework_has_is_a_linear_for_each_gate(tmp_path: Path) 
         assert said in refusal(tmp_path, {"z.weight": z, "h.weight": h}, **layers(described, layout=layout))
 
 
+def test_gates_in_one_array_are_in_the_order_that_the_description_says(tmp_path: Path) -> None:
+    z, h = random(4, 3), random(4, 3, seed=1)
+    described = {"kind": "min_gru", "units": 4, "use_bias": False, "arrays": ["both.weight"], "gate_order": ["h", "z"]}
+    both = {"both.weight": np.concatenate([h, z])}
+    arrays = imported(tmp_path, both, **layers(described, layout="torch")).weights.arrays
+    np.testing.assert_array_equal(arrays["min_gru_0.kernel"], np.concatenate([z.T, h.T], axis=1))
+    for options, said in (
+        ({"gate_order": ["h", "r"]}, "its gates are z, h, and gate_order is h, r"),
+        ({"layout": "keras"}, "gate_order is of cells that no framework has"),
+        ({"kind": "gru", "reset_after": True}, "gate_order is of cells that no framework has"),
+        ({"kind": "dense"}, "gate_order is of cells that no framework has"),
+    ):
+        assert said in refusal(tmp_path, both, **layers({**described, **options}, layout="torch"))
+    assert "which is not of 2 gates" in refusal(tmp_path, {"both.weight": random(7, 3)}, **layers(described, layout="torch"))
+
+
+@pytest.mark.parametrize("backend", ["vanilla", "cuda"])
+def test_an_slstm_of_the_xlstm_package_is_that_of_its_own_linears(tmp_path: Path, backend: str) -> None:
+    """Two heads of two, each of which sees its own inputs and its own h; both ways in which the package keeps them."""
+    over_x = {f"{gate}.weight": random(2, 2, 2, seed=index) for index, gate in enumerate("ifzo")}
+    over_h, bias = random(2, 4, 2, 2, seed=5), random(4, 2, 2, seed=6)  # heads, gates, out, in; gates, heads, size
+    kept = {
+        "vanilla": {"R": over_h.reshape(2, 8, 2), "b": bias.reshape(-1)},
+        "cuda": {"R": over_h.transpose(0, 3, 1, 2).reshape(2, 2, 8), "b": bias.transpose(1, 0, 2).reshape(-1)},
+    }[backend]
+    described = {"kind": "slstm", "units": 4}
+    inputs = {"inputs": [{"name": "x", "width": 4}]}
+    made = imported(
+        tmp_path, over_x | kept, **{**layers({**described, "arrays": [*over_x, "R", "b"]}, layout="torch"), **inputs}
+    ).weights.arrays
+    apart = {
+        f"{name}_{gate}": array
+        for index, gate in enumerate("ifzo")
+        for name, array in (
+            ("x", _side_by_side(over_x[f"{gate}.weight"])),
+            ("h", _side_by_side(over_h[:, index])),
+            ("b", bias[index].reshape(-1)),
+        )
+    }
+    by_hand = imported(tmp_path, apart, **{**layers({**described, "arrays": [*apart]}, layout="torch"), **inputs}).weights.arrays
+    assert made.keys() == by_hand.keys()
+    for name, array in by_hand.items():
+        np.testing.assert_array_equal(made[name], array)
+    wrong = over_x | kept | {"R": random(2, 6, 2)}
+    told = refusal(tmp_path, wrong, **{**layers({**described, "arrays": [*over_x, "R", "b"]}, layout="torch"), **inputs})
+    assert "of 4 gates they are [heads, 4 d, d]" in told
+
+
+def _side_by_side(heads: Array) -> Array:  # [2, out, in]
+    first, second = heads
+    return np.block([[first, np.zeros_like(second)], [np.zeros_like(first), second]])
+
+
 class TwoGates(RecurrentLayer):
     """A cell of a program's own whose candidate alone sees the state."""
 

@@ -7,7 +7,14 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from cellserve.models.description.layers.cells import GruLayer, LstmLayer, MinGruLayer, SimpleRnnLayer
+from cellserve.models.description.layers.cells import (
+    GruLayer,
+    LstmLayer,
+    MinGruLayer,
+    MinLstmLayer,
+    SimpleRnnLayer,
+    SLstmLayer,
+)
 from cellserve.models.description.layers.recurrent import RecurrentLayer
 from cellserve.models.numerics.cells.cell import Gates
 from cellserve.models.numerics.cells.table import step_of
@@ -63,6 +70,44 @@ def test_min_gru_sees_the_state_only_to_keep_it() -> None:
     (h,) = step(layer, 2, H)
     z, candidate = hard_sigmoid(X[0]), X[1] / (1 + abs(X[1]))
     np.testing.assert_allclose(h, (1 - z) * H + z * candidate)
+
+
+def test_min_lstm_divides_its_gates_by_their_sum() -> None:
+    layer = MinLstmLayer(name="lstm", inputs=("x",), units=UNITS, activation="softsign")
+    (h,) = step(layer, 3, H)
+    f, i, candidate = sigmoid(X[0]), sigmoid(X[1]), X[2] / (1 + abs(X[2]))
+    np.testing.assert_allclose(h, (f * H + i * candidate) / (f + i))
+
+
+def test_gates_of_a_min_lstm_that_are_both_zero_in_float32_still_share() -> None:
+    layer = MinLstmLayer(name="lstm", inputs=("x",), units=1)
+    gates = tuple(torch.full((1, 1), value) for value in (-200.0, -200.0, 3.0))
+    (h,) = step_of(layer, {})(gates, lambda h, gates: (), (torch.ones(1, 1),))
+    assert h.item() == 2.0
+
+
+@pytest.mark.parametrize("forget_gate", ["sigmoid", "exponential"])
+def test_slstm_is_its_sums_of_exponentials(forget_gate: str) -> None:
+    """Without the stabiliser, as the paper defines it: c and n are what is kept times exp(m)."""
+    layer = SLstmLayer(name="s", inputs=("x",), units=UNITS, forget_gate=forget_gate)
+    n, m = 1 + abs(C), 0.3 * H
+    h, new_c, new_n, new_m = step(layer, 4, H, C, n, m)
+    i, f, z, o = (x + product for x, product in zip(X, np.split(H @ U, 4, axis=1)))
+    forget = np.exp(f) if forget_gate == "exponential" else sigmoid(f)
+    c, total = forget * C * np.exp(m) + np.exp(i) * np.tanh(z), forget * n * np.exp(m) + np.exp(i)
+    np.testing.assert_allclose(h, sigmoid(o) * c / total)
+    np.testing.assert_allclose(new_c * np.exp(new_m), c)
+    np.testing.assert_allclose(new_n * np.exp(new_m), total)
+    assert (new_n >= 1).all()
+
+
+def test_the_first_step_of_an_slstm_knows_no_past_however_small_its_gates() -> None:
+    layer = SLstmLayer(name="s", inputs=("x",), units=1)
+    gates = tuple(torch.full((1, 1), value) for value in (-300.0, 50.0, 0.5, 0.0))
+    nothing = torch.zeros(1, 1)
+    h, _, n, m = step_of(layer, {})(gates, lambda h, gates: (nothing,) * 4, (nothing,) * 4)
+    assert (n.item(), m.item()) == (1.0, -300.0)
+    assert h.item() == pytest.approx(0.5 * np.tanh(0.5))
 
 
 def test_lstm_with_projection_feeds_back_the_projected_state() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,12 @@ import numpy as np
 import pytest
 
 from cellserve.service.api.open_inference import repository_control
+from cellserve.service.engine.facts import VersionKey
 from cellserve.service.errors import InvalidInput, NotOffered
 from cellserve.service.pb import open_inference_pb2 as pb
+from cellserve.service.registry.manifest import ModelRef
+from cellserve.service.registry.publishing.declaration import Declaration
+from cellserve.service.registry.publishing.publishing import Part, Published
 from cellserve.service.registry.status import VersionState, VersionStatus
 from tests.service.served import Served, infer_request, publish, served
 
@@ -60,14 +65,60 @@ class FakeAdministration:
         self.done.append(("unload", model))
 
 
-@pytest.mark.parametrize("name", ["config", "file:1/model.onnx"])
-async def test_a_load_brings_nothing_along(name: str) -> None:
+class FakePublishing:
+    """Remembers what came. verify is not asked for."""
+
+    def __init__(self) -> None:
+        self.files: dict[str, bytes] = {}
+        self.by = ""
+
+    async def publish(self, declaration: Declaration, parts: AsyncIterator[Part]) -> Published:
+        self.by = declaration.by
+        self.files = {part.name: part.data async for part in parts}
+        return Published(VersionKey(declaration.model, 4), False)
+
+    def verify(self, reference: ModelRef | None) -> AsyncIterator[Mapping[str, Any]]:
+        raise NotImplementedError
+
+
+def load_with(files: Mapping[str, bytes], config: str | None = None) -> pb.RepositoryModelLoadRequest:
     request = pb.RepositoryModelLoadRequest(model_name="digits")
-    request.parameters[name].string_param = "{}"
-    administration = FakeAdministration()
-    with pytest.raises(NotOffered, match="cellserve import"):
-        await repository_control.load(request, administration)
+    for name, data in files.items():
+        request.parameters[name].bytes_param = data
+    if config is not None:
+        request.parameters["config"].string_param = config
+    return request
+
+
+@pytest.mark.parametrize("config", [None, "", "{}", '{"name": "digits", "backend": "cellserve"}'])
+async def test_files_that_come_along_are_published_then_loaded(config: str | None) -> None:
+    administration, publishing = FakeAdministration(), FakePublishing()
+    request = load_with({"file:1/manifest.json": b"{}", "file:1/weights.safetensors": b"numbers"}, config)
+    await repository_control.load(request, administration, publishing, "the operators")
+    assert publishing.files == {"manifest.json": b"{}", "weights.safetensors": b"numbers"}
+    assert publishing.by == "the operators"
+    assert administration.done == [("load", "digits")]
+
+
+@pytest.mark.parametrize(
+    ("request_", "kind", "words"),
+    [
+        (load_with({}, "{}"), NotOffered, "a load cannot change a model's config"),
+        (load_with({"file:1/manifest.json": b"", "file:1/graph.onnx": b""}, '{"max_batch_size": 8}'), NotOffered, "config"),
+        (load_with({"file:1/manifest.json": b"", "file:1/graph.onnx": b""}, "{"), InvalidInput, "is not JSON"),
+        (load_with({"file:1/model.onnx": b""}), InvalidInput, "declared are: model.onnx"),
+        (load_with({"file:manifest.json": b""}), InvalidInput, "is no file of a version"),
+        (load_with({"file:0/manifest.json": b""}), InvalidInput, "is no file of a version"),
+        (load_with({"file:1/../../manifest.json": b""}), InvalidInput, "declared are: ../../manifest.json"),
+        (load_with({"file:1/manifest.json": b"", "file:2/graph.onnx": b""}), InvalidInput, "one version along"),
+    ],
+)
+async def test_what_no_load_brings_along(request_: pb.RepositoryModelLoadRequest, kind: type[Exception], words: str) -> None:
+    administration, publishing = FakeAdministration(), FakePublishing()
+    with pytest.raises(kind, match=words):
+        await repository_control.load(request_, administration, publishing, "")
     assert not administration.done
+    assert not publishing.files
 
 
 async def test_unload_dependents_is_nothing_to_worry_about() -> None:
@@ -123,6 +174,23 @@ async def test_a_version_that_cannot_be_loaded_is_told_and_is_not_worth_a_retry(
         ):
             code, details = await code_of(call)
             assert (code, details[:16]) == (Code.FAILED_PRECONDITION, "[VERSION_FAILED]")
+
+
+async def test_a_version_that_comes_along_answers_once_it_is_loaded(tmp_path: Path) -> None:
+    publish(tmp_path / "elsewhere")
+    folder = tmp_path / "elsewhere" / "small" / "1"
+    request = load_with({f"file:1/{name}": (folder / name).read_bytes() for name in ("manifest.json", "weights.safetensors")})
+    request.model_name = "small"
+    async with served(tmp_path / "repository") as server:
+        stub = server.open_inference
+        await stub.RepositoryModelLoad(request)
+        await stub.RepositoryModelLoad(request)  # the same again is the same version
+        assert await index_of(server) == [("small", "1", "READY", "")]
+        assert (await stub.ModelInfer(infer_request(np.zeros((1, 2, 3), np.float32)))).model_version == "1"
+        request.parameters["file:1/weights.safetensors"].bytes_param = b"{"
+        code, details = await code_of(stub.RepositoryModelLoad(request))
+        assert (code, details[:17]) == (Code.FAILED_PRECONDITION, "[VERSION_REFUSED]")
+        assert await index_of(server) == [("small", "1", "READY", "")]
 
 
 async def test_what_nobody_published_cannot_be_loaded(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from cellserve.service.api.overload.askers import asker_of, streaming_asker_of
 from cellserve.service.engine.asker import Asker
 from cellserve.service.errors import RETRY_TICKET_KEY
+from cellserve.service.split_key import LONGEST_SPLIT_KEY, SPLIT_KEY
 
 
 class Context:
@@ -23,6 +24,13 @@ def test_a_connection_is_a_client_and_brings_its_ticket() -> None:
     assert asker_of(Context()) == Asker("ipv4:10.0.0.7:4711")
     assert asker_of(Context((RETRY_TICKET_KEY, "t"))).ticket == "t"
     assert len(asker_of(Context((RETRY_TICKET_KEY, "t" * 9999))).ticket) < 200
+
+
+def test_a_key_for_split_aliases_comes_with_a_call_and_with_a_stream() -> None:
+    keyed = Context((SPLIT_KEY, "user-7"))
+    assert asker_of(keyed).split_key == streaming_asker_of(keyed).split_key == "user-7"
+    assert len(asker_of(Context((SPLIT_KEY, "u" * 9999))).split_key) == LONGEST_SPLIT_KEY
+    assert asker_of(Context()).split_key == ""
 
 
 def test_a_token_is_a_client_wherever_it_comes_from_and_is_not_kept() -> None:

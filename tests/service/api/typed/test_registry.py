@@ -20,6 +20,7 @@ from cellserve.service.networks import parsed_networks
 from cellserve.service.pb import cellserve_pb2 as pb
 from cellserve.service.pb import cellserve_pb2_grpc
 from cellserve.service.registry.repository.repository import Repository
+from cellserve.service.split_key import SPLIT_KEY
 from tests.service.api.test_bad_requests import details_of, refusal
 from tests.service.registry.fakes import imported
 
@@ -112,6 +113,22 @@ async def test_an_alias_answers_when_set_alias_has_replied(server: Server) -> No
     reply = await server.registry.SetAlias(pb.SetAliasRequest(model="digits", alias="canary", version=2))
     assert (list(reply.status.aliases), reply.previous_version) == (["canary"], 0)
     assert server.repository.aliases("digits") == {"canary": 2, "stable": 1}
+
+
+async def test_a_split_alias_answers_each_key_and_each_live_sequence_by_one_version(server: Server) -> None:
+    await asyncio.to_thread(server.repository.split_alias, "digits", "stable", 3, 0.5)
+    inputs = pb.Tensor(shape=[1, 3], data=np.zeros(3, "<f4").tobytes())
+    request = pb.RunRequest(model="digits", lengths=[1], inputs=inputs)
+    async with asyncio.timeout(30):
+        while {await answering(server) for _ in range(30)} != {"1", "3"}:  # once the server has read it
+            await asyncio.sleep(0.01)
+    answered = {}
+    for key in map(str, range(16)):
+        replies = [await server.sequences.Run(request, metadata=((SPLIT_KEY, key),)) for _ in range(4)]
+        opened = await server.sequences.Open(pb.OpenRequest(model="digits", sequence_id=key))
+        fed = await server.sequences.Feed(pb.FeedRequest(model="digits", sequence_id=key, inputs=inputs))
+        (answered[key],) = {*(reply.version for reply in replies), opened.version, fed.answer.version}
+    assert set(answered.values()) == {"1", "3"}
 
 
 async def test_who_moved_an_alias_over_the_wire_is_recorded(server: Server) -> None:

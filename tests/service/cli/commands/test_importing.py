@@ -32,6 +32,15 @@ def test_a_file_becomes_a_version(shell: Shell, trained: Path) -> None:
     assert {"0", "1", "2", "fused"} <= set(differences)
 
 
+def test_an_import_removes_what_the_owner_does_not_keep(shell: Shell, trained: Path) -> None:
+    shell("import", str(trained))
+    (shell.root / "speech/model.yaml").write_text("retention: {keep: 1}")
+    result = shell("import", str(trained))
+    assert (result.exit_code, result.stdout) == (0, "speech/2\n"), result.stderr
+    assert "speech/1 is removed, as retention in its model.yaml asks" in result.stderr
+    assert [row["version"] for row in shell.json("models")] == [2]
+
+
 class LastStep(torch.nn.Module):
     """What the file of `scored` holds, as its program wires it."""
 

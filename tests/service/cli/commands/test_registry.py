@@ -277,3 +277,35 @@ def test_show_tells_what_the_owner_says(shell: Shell) -> None:
     assert shell.json("show", "digits")["settings"] == {"keep_previous": 600.0, "labels": {"owner": "the speech group"}}
     (shell.root / "digits/model.yaml").write_text("\nkeep_previous: soon\n")
     assert "line 2: keep_previous: 'soon' is not a duration" in shell.json("models")[0]["problem"]
+
+
+def test_promote_gives_a_share_and_takes_it_back(shell: Shell) -> None:
+    shell.publish(alias="stable")
+    shell.publish()
+    assert shell.json("promote", "digits", "2", "--share", "10%")["split"] == {"2": 0.1, "1": 0.9}
+    assert "digits@stable is split: 20% to 2, 80% to 1" in shell("promote", "digits", "2", "--share", "0.2").stdout
+    assert [row["aliases"] for row in shell.json("models")] == [["stable"], ["stable"]]
+    text = " ".join(shell("show", "digits", "2").stdout.split())
+    assert "stable is split" in text
+    assert "20% to 2, 80% to 1" in text
+    assert shell("promote", "digits", "1").exit_code == 0
+    assert "split" not in shell.json("promote", "digits", "1")
+    assert [row["aliases"] for row in shell.json("models")] == [["stable"], []]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("2", "--share", "0"), "is no share"),
+        (("2", "--share", "much"), "is no share"),
+        (("1", "--share", "10%"), "nothing to share"),
+        (("2", "--share", "10%", "--alias", "canary"), "no alias 'canary' to give a share of"),
+    ],
+)
+def test_promote_says_why_there_is_no_share(shell: Shell, arguments: tuple[str, ...], words: str) -> None:
+    shell.publish(alias="stable")
+    shell.publish()
+    result = shell("promote", "digits", *arguments)
+    assert result.exit_code == 2
+    assert words in " ".join(result.stderr.split())
+    assert shell.json("promote", "digits", "1")["version"] == 1

@@ -72,7 +72,7 @@ def test_what_is_damaged_or_missing_is_known_from_the_history(tmp_path: Path, da
     (tmp_path / "aliases.json").unlink()
     if damage is not None:
         (tmp_path / "aliases.json").write_text(damage)
-    assert book.known() == {"stable": 1, "canary": 2}
+    assert book.known().versions == {"stable": 1, "canary": 2}
 
 
 def test_a_history_that_cannot_be_written_is_told_and_the_move_counts(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -97,3 +97,46 @@ def test_on_a_full_disk_what_does_not_grow_is_written_in_place(tmp_path: Path, m
     with pytest.raises(OSError, match="No space left"):
         book.write({"stable": 1, "canary": 2, "another": 3}, "")
     assert book.read() == {"stable": 1}
+
+
+def test_a_split_is_kept_read_and_recorded(tmp_path: Path) -> None:
+    book = Aliases(tmp_path)
+    book.write({"stable": 3, "canary": 4}, "ann@host")
+    book.write({"stable": 3, "canary": 4}, "bob@host", {"stable": {4: 0.1, 3: 0.9}})
+    assert json.loads((tmp_path / "aliases.json").read_text()) == {"canary": 4, "stable": {"3": 0.9, "4": 0.1}}
+    assert book.table() == ({"canary": 4, "stable": 3}, {"stable": {4: 0.1, 3: 0.9}})
+    book.write({"stable": 3, "canary": 3}, "ann@host")  # of another alias
+    assert book.table().splits == {"stable": {4: 0.1, 3: 0.9}}
+    book.write({"stable": 3}, "ann@host", {})
+    assert [(move.alias, move.words) for move in book.trail().moves[2:]] == [
+        ("stable", "split, 10% to 4, 90% to 3 (by bob@host)"),
+        ("canary", "from 4 to 3 (by ann@host)"),
+        ("canary", "removed, was 3 (by ann@host)"),
+        ("stable", "all to 3 again (by ann@host)"),
+    ]
+    assert changed_by_hand("digits", book.read(), book.trail()) == {}
+
+
+def test_a_split_is_known_from_the_history_where_the_file_is_damaged(tmp_path: Path) -> None:
+    book = Aliases(tmp_path)
+    book.write({"stable": 3, "canary": 3}, "", {"stable": {4: 0.1, 3: 0.9}, "canary": {4: 0.2, 3: 0.8}})
+    book.write({"stable": 3, "canary": 4}, "")
+    (tmp_path / "aliases.json").write_text("{")
+    assert book.known() == ({"canary": 4, "stable": 3}, {"stable": {4: 0.1, 3: 0.9}})
+
+
+def test_a_split_ends_when_its_alias_moves(tmp_path: Path) -> None:
+    book = Aliases(tmp_path)
+    book.write({"stable": 3}, "", {"stable": {4: 0.1, 3: 0.9}})
+    book.write({"stable": 4}, "")
+    assert book.table() == ({"stable": 4}, {})
+
+
+@pytest.mark.parametrize(
+    ("split", "words"),
+    [({"3": 0.9, "4": 0.2}, "make 1 together"), ({"3": 1.0}, "two versions"), ({"old": 0.5, "4": 0.5}, "no versions: old, 4")],
+)
+def test_a_split_that_is_none_is_told(tmp_path: Path, split: dict[str, float], words: str) -> None:
+    (tmp_path / "aliases.json").write_text(json.dumps({"stable": split}))
+    with pytest.raises(RepositoryError, match=f"aliases.json is damaged.*{words}"):
+        Aliases(tmp_path).read()

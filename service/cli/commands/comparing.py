@@ -1,0 +1,121 @@
+"""`cellserve compare`: the same inputs to two versions of a model on a running server; what differs, and what each costs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import typer
+
+from cellserve.service.cli.completion import references
+from cellserve.service.cli.options import JsonOption
+from cellserve.service.cli.output import complain, print_json, print_table
+from cellserve.service.cli.server_options import Server, asks_a_server
+from cellserve.service.errors import InvalidInput
+from cellserve.service.registry.manifest import ModelRef, check_model_name, parse_version
+
+if TYPE_CHECKING:
+    from cellserve.service.cli.comparison.report import Speed
+    from cellserve.service.client import Client, Prediction
+
+_ROWS_SHOWN: Final = 10
+_DIFFERS: Final = 1  # exit code
+
+
+@asks_a_server()
+def compare(
+    model: Annotated[str, typer.Argument(metavar="NAME", help="The model.", show_default=False, autocompletion=references)],
+    before: Annotated[str, typer.Argument(metavar="BEFORE", help="A version or an alias: 3 or stable.", show_default=False)],
+    after: Annotated[str, typer.Argument(metavar="AFTER", help="Another: 4 or canary.", show_default=False)],
+    input_file: Annotated[
+        Path,
+        typer.Option("--input", help=".npy, .npz, .csv or .json with one or more sequences.", dir_okay=False, show_default=False),
+    ],
+    server: Server,
+    bound: Annotated[
+        float | None, typer.Option("--bound", help="Exit code 1 if any number differs by more.", min=0.0, show_default=False)
+    ] = None,
+    most_flips: Annotated[
+        int | None, typer.Option("--max-flips", help="Exit code 1 if more decisions flip.", min=0, show_default=False)
+    ] = None,
+    html: Annotated[Path | None, typer.Option("--html", help="Write a page with plots to this file.", dir_okay=False)] = None,
+    repeat: Annotated[int, typer.Option("--repeat", help="How often each is asked for its latency.", min=1)] = 20,
+    ids: Annotated[
+        bool, typer.Option("--ids", help="The numbers are integer ids, for a model that begins with an embedding.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Send the same inputs to two versions of a model on a running server: what differs, whose decisions flip, and the speed.
+
+    Each version answers by its own choice of implementation for the differences, and by each that both offer for the speed.
+
+        cellserve compare digits 3 4 --input many.npz
+        cellserve compare digits stable canary --input many.npz --bound 1e-3 --max-flips 0 --html compared.html
+    """
+    from cellserve.service.cli.array_files import read_sequences
+    from cellserve.service.cli.comparison.differences import Differences
+    from cellserve.service.cli.comparison.page import page
+    from cellserve.service.cli.comparison.report import Bounds, report
+    from cellserve.service.client import Client
+
+    sequences = read_sequences(input_file, ids=ids)
+    with server.arguments() as arguments:
+        client = Client(**arguments)
+    with client:
+        refs = tuple(_resolved(client, model, version) for version in (before, after))
+        answers = [client.run(ref, sequences.value) for ref in refs]
+        found = Differences.between(answers[0].outputs, answers[1].outputs)
+        speeds = _speeds(client, refs, sequences.value, repeat)
+    names = dict(enumerate(sequences.names))
+    given = sequences.value if isinstance(sequences.value, list) else [sequences.value]
+    steps = sum(array.size if ids else array.size // array.shape[-1] for array in given)
+    data = report((refs[0], refs[1]), found, speeds, Bounds(bound, most_flips), names, steps)
+    if html is not None:
+        html.write_text(page(data))
+    if as_json:
+        print_json(data)
+    else:
+        _print(data)
+    for sentence in data["exceeded"]:
+        complain(sentence)
+    if data["exceeded"]:
+        raise typer.Exit(_DIFFERS)
+
+
+def _resolved(client: Client, model: str, version: str) -> str:
+    """`name/number`, so that an alias that moves meanwhile changes nothing."""
+    number = parse_version(version)
+    ref = ModelRef(check_model_name(model), number, None if number else version)
+    status = client.show(str(ref)).status
+    return f"{status.model}/{status.version}"
+
+
+def _speeds(client: Client, refs: tuple[str, ...], value: Any, repeat: int) -> list[Speed]:
+    """Under every implementation that both offer; all take turns, so that a busy moment strikes all alike."""
+    from cellserve.service.cli.commands.timing import timed
+    from cellserve.service.cli.comparison.report import Speed
+
+    shown = [client.show(ref) for ref in refs]
+    both = [label for label in shown[0].offered if label in shown[1].offered]
+    if not both:
+        raise InvalidInput(f"{' and '.join(refs)} offer no implementation in common")
+    cases = {f"{label} {ref}": (label, ref) for label in both for ref in dict.fromkeys(refs)}
+
+    def ask(case: str) -> Prediction:
+        label, ref = cases[case]
+        return client.run(ref, value, implementation=label)
+
+    return [
+        Speed(cases[case][1], cases[case][0], latency.median_seconds, latency.p99_seconds, prediction.compute_seconds)
+        for case, (prediction, latency) in timed(ask, tuple(cases), repeat).items()
+    ]
+
+
+def _print(data: dict[str, Any]) -> None:
+    from cellserve.service.cli.comparison.page import ROW_HEADINGS, SPEED_HEADINGS, facts, row_cells, speed_cells
+
+    print_table(f"{data['before']} and {data['after']} on {data['rows']} inputs", ("what", "value"), facts(data))
+    rows = data["flipped_rows"] or data["worst_rows"]
+    title = "Inputs whose decisions flip" if data["flipped_rows"] else "Inputs with the largest differences"
+    print_table(title, ROW_HEADINGS, row_cells(rows[:_ROWS_SHOWN]))
+    print_table("Speed", SPEED_HEADINGS, speed_cells(data))

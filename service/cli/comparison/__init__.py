@@ -1,0 +1,1 @@
+"""`cellserve compare`: how two versions answer the same inputs, as numbers and as a page"""

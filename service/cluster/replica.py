@@ -1,0 +1,60 @@
+"""One `cellserve serve` of a cluster on this machine."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from cellserve.service.client import AsyncClient
+from cellserve.service.cluster.child import Child
+from cellserve.service.cluster.envoy.plan import Endpoint
+from cellserve.service.cluster.folder import Folder
+
+_READY: Final = re.compile(r"cellserve ready on (?P<host>\S+):(?P<port>\d+) \(metrics (?P<metrics_port>\d+)\)")
+_EVERY_SECONDS: Final = 2.0
+_ANSWER_SECONDS: Final = 10.0
+_FAILURES: Final = 3  # in a row: it is not only busy
+
+
+class Replica:
+    """options: of `cellserve serve`. Where it listens is known when it is ready, and another in each of its lives. A Program."""
+
+    def __init__(
+        self, name: str, folder: Folder, options: Sequence[str], environment: Mapping[str, str], drain_seconds: float
+    ) -> None:
+        self.name = name
+        self.drain_seconds = drain_seconds
+        self.endpoint: Endpoint | None = None
+        self.metrics_url = ""
+        self._folder = folder
+        self._command = (sys.executable, "-m", "cellserve.service", "serve", *options)
+        self._environment = environment
+
+    @property
+    def url(self) -> str:
+        return "" if self.endpoint is None else f"{self.endpoint.host}:{self.endpoint.port}"
+
+    async def start(self) -> Child:
+        self.endpoint, self.metrics_url = None, ""
+        return await Child.start(self._command, self._folder.log(self.name), self._environment)
+
+    async def ready(self, child: Child) -> bool:
+        """It prints a line then."""
+        while line := await child.line():
+            if found := _READY.search(line):
+                self.endpoint = Endpoint(self.name, found["host"], int(found["port"]))
+                self.metrics_url = f"http://{found['host']}:{found['metrics_port']}/metrics"
+                return True
+        return False
+
+    async def unwell(self, child: Child) -> None:
+        if not self.url:
+            return
+        failures = 0
+        async with AsyncClient(self.url) as client:
+            while failures < _FAILURES:
+                await asyncio.sleep(_EVERY_SECONDS)
+                failures = 0 if await client.ready(_ANSWER_SECONDS) else failures + 1

@@ -1,0 +1,62 @@
+"""What a cluster on this machine is started with, and what its replicas are told of it. Pure: the environment is passed in."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from cellserve.service.config import Settings
+
+LOCAL: Final = "127.0.0.1"
+_LOOPBACK: Final = "127.0.0.0/8"
+_OF_THE_PROXY: Final = tuple(f"CELLSERVE_TLS_{name}" for name in ("CERTIFICATE", "KEY", "CLIENT_CA"))
+_OF_THE_CLUSTER: Final = ("host", "port", "metrics_port", "session_store", "replica_name", "request_ids_from", "repository")
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterSettings:
+    """port: of the proxy. further: options of `cellserve serve` for every replica. serve: what the environment says of replicas.
+
+    store: where an existing one is; empty: one is started. believe_request_ids: an x-request-id from clients is taken for true.
+    """
+
+    replicas: int
+    host: str
+    port: int
+    folder: Path
+    serve: Settings
+    store: str = ""
+    believe_request_ids: bool = False
+    further: tuple[str, ...] = ()
+
+
+def replica_options(settings: ClusterSettings, name: str, store_url: str) -> tuple[str, ...]:
+    """Where a replica listens, whose store it shares and whom it believes is the cluster's affair, and comes last."""
+    return (
+        *settings.further,
+        *("--host", LOCAL, "--port", "0", "--metrics-port", "0"),
+        *("--repository", str(settings.serve.repository)),
+        *("--replica-name", name, "--request-ids-from", _LOOPBACK),
+        *(() if _has_password(store_url) else ("--session-store", store_url)),
+    )
+
+
+def replica_environment(settings: ClusterSettings, given: Mapping[str, str], store_url: str, cores: int) -> dict[str, str]:
+    """given: this process's. TLS ends at the proxy. Replicas share the cores, unless it is said how many workers each has."""
+    environment = {name: value for name, value in given.items() if name not in _OF_THE_PROXY}
+    if _has_password(store_url):  # a command line can be read by everybody
+        environment["CELLSERVE_SESSION_STORE"] = store_url
+    environment.setdefault("CELLSERVE_WORKERS", str(max(1, (cores - 1) // settings.replicas)))
+    return environment
+
+
+def misplaced(further: Sequence[str]) -> str | None:
+    """The option among `further` that is the cluster's own; None: there is none."""
+    own = [f"--{name.replace('_', '-')}" for name in (*_OF_THE_CLUSTER, "tls_certificate", "tls_key", "tls_client_ca")]
+    return next((word for word in further if word.partition("=")[0] in own), None)
+
+
+def _has_password(url: str) -> bool:
+    return "@" in url
