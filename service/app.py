@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Final
 
 from cellserve.models.devices import resolve_device
 from cellserve.models.errors import Unsupported
+from cellserve.models.measuring import resident_memory
 from cellserve.service.api.access.administration import is_loopback
 from cellserve.service.api.door import Door
 from cellserve.service.api.fronts.choice import NoSuchFront, chosen_front
@@ -37,6 +38,7 @@ from cellserve.service.engine.facts import VersionKey
 from cellserve.service.engine.preparation import sparing_libraries
 from cellserve.service.errors import Draining, InternalFailure, ServiceError
 from cellserve.service.followed_files import UnusableFile
+from cellserve.service.idle_memory import IdleMemory
 from cellserve.service.metrics.metrics import Metrics
 from cellserve.service.metrics.page import MetricsPage
 from cellserve.service.networks import parsed_networks
@@ -136,6 +138,7 @@ class _Server:
         self._settings = settings
         self._loop = asyncio.get_running_loop()
         self._died: asyncio.Future[BaseException] = self._loop.create_future()
+        self._idle_memory = IdleMemory(resident_memory.resident_bytes, resident_memory.give_back)
         self._statuses: list[VersionStatus] = []
         self._aliases: list[AliasStatus] = []
         self._showing = False
@@ -195,6 +198,7 @@ class _Server:
         await self._api.start()
         self._show_store()
         self._page.ready = True
+        self._idle_memory.start()
         self._catalog.subscribe(self._calibrations.on_change)
         self._catalog.subscribe_to_disk(self._calibrations.follow)
         for status in self._catalog.index():
@@ -217,6 +221,7 @@ class _Server:
             last_first.push_async_callback(self._sessions.stop)
             last_first.push_async_callback(self._api.stop, _REPLY_SECONDS)
             last_first.push_async_callback(self._drain)
+            last_first.push_async_callback(self._idle_memory.stop)
             last_first.push_async_callback(self._calibrations.stop)
             last_first.push_async_callback(self._publishing.stop)
             last_first.push_async_callback(self._catalog.stop)

@@ -10,6 +10,7 @@ from pydantic.fields import FieldInfo
 
 from cellserve.service.config import Settings
 from cellserve.service.metrics.families import GROUPS, Family
+from tests import wire_reference
 
 DOCS: Final = Path(__file__).parents[1] / "docs"
 
@@ -93,7 +94,11 @@ def _plain(number: float) -> str:
 _SIGNS: Final = {"Gt": "above", "Ge": "from", "Lt": "below", "Le": "to"}
 _DEFAULTS: Final = {"calibration_folder": "$XDG_CACHE_HOME/cellserve/calibration"}  # what the environment makes of it
 
-PAGES: Final[Mapping[str, Callable[[], str]]] = {"metrics.md": metrics_page, "settings.md": settings_page}
+PAGES: Final[Mapping[str, Callable[[], str]]] = {
+    "metrics.md": metrics_page,
+    "settings.md": settings_page,
+    "wire.md": wire_reference.page,
+}
 
 
 if __name__ == "__main__":

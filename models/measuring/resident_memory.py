@@ -31,6 +31,14 @@ def peak_bytes(call: Callable[[], None]) -> int | None:
     return None if before is None else max(0, _kilobytes("VmHWM") - before) * 1024
 
 
+def resident_bytes() -> int | None:
+    """Of this process, now; None where the system does not tell (needs Linux)."""
+    try:
+        return _kilobytes("VmRSS") * 1024
+    except OSError:
+        return None
+
+
 def give_back() -> None:
     """Returns the allocator's free memory to the system, where it can.
 

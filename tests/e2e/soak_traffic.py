@@ -107,6 +107,17 @@ class Traffic:
                 self.wrong.append("a large request was not answered")
         await asyncio.sleep(1.0)
 
+    async def cancelled_together(self, requests: int) -> None:
+        """Large ones, all under way at once, twice."""
+        for _ in range(2):
+            async with self._channel() as channel:
+                calls = [channel.unary_unary(INFER)(_request(150_000), timeout=60) for _ in range(requests)]
+                waiting = [asyncio.ensure_future(_of(each)) for each in calls]
+                await asyncio.sleep(0.3)
+                for each in calls:
+                    each.cancel()
+                await asyncio.wait(waiting)
+
     @asynccontextmanager
     async def _channel(self) -> AsyncIterator[grpc.aio.Channel]:
         """A connection of its own."""

@@ -23,6 +23,7 @@ SECONDS = 60.0 * float(os.environ.get("SOAK_MINUTES", 0.5))
 WARM_SHARE = 0.2
 GROWTH_BYTES = 48 * 1024 * 1024
 SETTLED_LOOKS = 300
+CANCELLED = 150
 
 
 async def test_nothing_stays_behind(repository: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -63,3 +64,20 @@ def _under_way(series: str) -> float:
             sums[sample.name] = sums.get(sample.name, 0.0) + sample.value
     calls = sums["grpc_server_started_total"] - sums["grpc_server_handled_total"]
     return sums["cellserve_connections"] + calls + sums["cellserve_active_sequences"]
+
+
+async def test_what_cancelled_large_requests_took_is_given_back(repository: Path, tmp_path: Path) -> None:
+    """While the connection stays open; at the end, after a rest, hardly more is resident than before."""
+    server = Server(repository, tmp_path / "server.log")
+    with server as address:
+        traffic = Traffic(address.url)
+        await traffic.cancelled_together(1)
+        before = await _settled(server.pid, address.metrics_url)
+        await traffic.cancelled_together(CANCELLED)
+        peak = footprint(server.pid)
+        for _ in range(SETTLED_LOOKS):
+            if footprint(server.pid).resident_bytes - before.resident_bytes < GROWTH_BYTES:
+                break
+            await asyncio.sleep(0.2)
+        after = footprint(server.pid)
+    assert after.resident_bytes - before.resident_bytes < GROWTH_BYTES, f"{before}, then {peak}, at the end {after}"
