@@ -31,17 +31,17 @@ from cellserve.service.api.server import ApiServer
 from cellserve.service.api.submission.execution import Execution
 from cellserve.service.api.submission.inbox import Inbox
 from cellserve.service.config import Settings
-from cellserve.service.cores import parsed_cores, share_cores, usable_cores, worker_count
 from cellserve.service.durable_every import DurableEvery
 from cellserve.service.engine.engine import Engine, EngineSettings
 from cellserve.service.engine.facts import VersionKey
 from cellserve.service.engine.preparation import sparing_libraries
 from cellserve.service.errors import Draining, InternalFailure, ServiceError
 from cellserve.service.followed_files import UnusableFile
-from cellserve.service.idle_memory import IdleMemory
 from cellserve.service.metrics.metrics import Metrics
 from cellserve.service.metrics.page import MetricsPage
 from cellserve.service.networks import parsed_networks
+from cellserve.service.process.cores import parsed_cores, share_cores, usable_cores, worker_count
+from cellserve.service.process.idle_memory import IdleMemory
 from cellserve.service.registry.calibration import machine
 from cellserve.service.registry.calibration.cache import CalibrationCache
 from cellserve.service.registry.calibration.calibrations import Calibrations

@@ -14,9 +14,9 @@ from pydantic import Field, NonNegativeInt, PositiveInt, field_validator, model_
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from cellserve.service.cores import parsed_cores, usable_cores
 from cellserve.service.durable_every import DurableEvery
 from cellserve.service.networks import parsed_networks
+from cellserve.service.process.cores import parsed_cores, usable_cores
 from cellserve.service.settings_file import SETTING, read_settings
 from cellserve.service.store_url import StoreUrl
 from cellserve.service.tls_files import TlsFiles

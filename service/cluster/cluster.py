@@ -25,8 +25,8 @@ from cellserve.service.cluster.proxy import Proxy
 from cellserve.service.cluster.replica import Replica
 from cellserve.service.cluster.settings import LOCAL, ClusterSettings, replica_environment, replica_options
 from cellserve.service.cluster.store import Store
-from cellserve.service.cores import usable_cores
 from cellserve.service.networks import parsed_networks
+from cellserve.service.process.cores import usable_cores
 from cellserve.service.store_url import StoreUrl
 
 Announce = Callable[[dict[str, Any]], None]

@@ -4,7 +4,9 @@ those that can be, fed step by step in a live sequence.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
+from functools import partial
 
 import grpc
 import numpy as np
@@ -15,12 +17,28 @@ from tests.e2e.models import BIDIRECTIONAL, IDS, RANDOM_MODELS, RandomModel
 from tests.fuzz.cases import FEED, INFER, OPEN, RUN
 
 ROWS, STEPS = 2, 6
+PATIENCE_SECONDS, AGAIN_SECONDS = 30.0, 0.1
 
 
 def questions(channel: grpc.aio.Channel) -> list[Callable[[], Awaitable[None]]]:
-    """Each asks once and raises where the answer is not the oracle's."""
+    """Each asks, as often as it is told to come again, and raises where the answer is not the oracle's."""
     whole = [ask for model in RANDOM_MODELS for ask in (_by_infer(channel, model), _by_run(channel, model))]
-    return [*whole, *(_by_feeding(channel, model) for model in RANDOM_MODELS if model is not BIDIRECTIONAL)]
+    feeding = [_by_feeding(channel, model) for model in RANDOM_MODELS if model is not BIDIRECTIONAL]
+    return [partial(_patiently, ask) for ask in (*whole, *feeding)]
+
+
+async def _patiently(ask: Callable[[], Awaitable[None]]) -> None:
+    """A machine that others keep busy may refuse some."""
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while True:
+            try:
+                await ask()
+            except grpc.aio.AioRpcError as error:
+                if error.code() is not grpc.StatusCode.RESOURCE_EXHAUSTED:
+                    raise
+                await asyncio.sleep(AGAIN_SECONDS)
+            else:
+                return
 
 
 def _inputs(model: RandomModel) -> np.ndarray:

@@ -9,16 +9,12 @@ from collections.abc import Sequence
 from multiprocessing.connection import Connection
 from typing import Any, Final
 
-from cellserve.service.errors import ServiceError
+from cellserve.service.loadgen.errors import ProcessDied
 from cellserve.service.loadgen.scenarios.scenario import Scenario
 from cellserve.service.loadgen.scenarios.sending import Sent, client_of, send
 from cellserve.service.loadgen.scenarios.stream import Stream
 
 _HEAD_START_SECONDS: Final = 0.2  # from when all are ready to the first request
-
-
-class ProcessDied(ServiceError):
-    """One of the processes that send has ended without a word."""
 
 
 def send_all(scenario: Scenario, arguments: dict[str, Any], streams: Sequence[Stream]) -> tuple[float, list[Sent]]:

@@ -244,6 +244,7 @@ def test_the_networks_cover_both_ways_of_running() -> None:
         "ids": True,
         "bidirectional": False,
         "sensor": False,
+        "carried": False,
         "decoder": False,
         "from a vector": False,
     }

@@ -11,7 +11,7 @@ from cellserve.service.api.fronts.front import Calls
 from cellserve.service.api.fronts.grpc.acceptors import Acceptors
 from cellserve.service.api.fronts.grpc.gated import GatedHandlers
 from cellserve.service.api.fronts.options import CannotListen, ServerOptions
-from cellserve.service.wakeups import PatientThreads
+from cellserve.service.process.wakeups import PatientThreads
 
 
 class GrpcFront:

@@ -21,6 +21,9 @@ import ngh2
 from cellserve.service.api.call_context import Ending, Metadata
 from cellserve.service.api.facts import ConnectionEnd
 from cellserve.service.api.fronts.front import Calls
+from cellserve.service.api.fronts.http2.bounds.keepalive import Keepalive
+from cellserve.service.api.fronts.http2.bounds.ping_limit import PingLimit
+from cellserve.service.api.fronts.http2.bounds.rate_limit import RateLimit
 from cellserve.service.api.fronts.http2.call import Call
 from cellserve.service.api.fronts.http2.headers import (
     REPLY_HEADERS,
@@ -31,12 +34,9 @@ from cellserve.service.api.fronts.http2.headers import (
     read_head,
     trailers,
 )
-from cellserve.service.api.fronts.http2.keepalive import Keepalive
 from cellserve.service.api.fronts.http2.messages import prefix
 from cellserve.service.api.fronts.http2.outgoing import Outgoing
 from cellserve.service.api.fronts.http2.peer import peer_of
-from cellserve.service.api.fronts.http2.ping_limit import PingLimit
-from cellserve.service.api.fronts.http2.rate_limit import RateLimit
 from cellserve.service.api.fronts.http2.stream_ends import StreamEnds
 from cellserve.service.api.fronts.options import ServerOptions
 

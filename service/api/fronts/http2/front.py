@@ -10,8 +10,8 @@ from typing import Final
 from cellserve.service.api.access.tls import server_context
 from cellserve.service.api.facts import ConnectionEnd, ConnectionFact
 from cellserve.service.api.fronts.front import Calls, Watcher
+from cellserve.service.api.fronts.http2.bounds.holdings import Holdings
 from cellserve.service.api.fronts.http2.connection import Connection
-from cellserve.service.api.fronts.http2.holdings import Holdings
 from cellserve.service.api.fronts.http2.listening import BACKLOG, listen
 from cellserve.service.api.fronts.http2.tls import PROTOCOL, TlsListener
 from cellserve.service.api.fronts.http2.unread import Unread

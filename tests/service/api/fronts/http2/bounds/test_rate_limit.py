@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cellserve.service.api.fronts.http2.rate_limit import RateLimit
+from cellserve.service.api.fronts.http2.bounds.rate_limit import RateLimit
 
 
 def test_so_many_at_once() -> None:

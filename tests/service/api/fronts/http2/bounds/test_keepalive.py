@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cellserve.service.api.fronts.http2.keepalive import Keepalive
+from cellserve.service.api.fronts.http2.bounds.keepalive import Keepalive
 
 
 def test_who_never_greets_is_dropped() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cellserve.service.api.fronts.http2.holdings import Holdings
+from cellserve.service.api.fronts.http2.bounds.holdings import Holdings
 
 
 def test_nobody_goes_while_all_is_within() -> None:

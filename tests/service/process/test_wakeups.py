@@ -12,7 +12,7 @@ from typing import TypeVar
 
 import pytest
 
-from cellserve.service.wakeups import PatientThreads
+from cellserve.service.process.wakeups import PatientThreads
 from tests.service.processes import Process
 from tests.service.served import publish
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cellserve.service.api.fronts.http2.ping_limit import PingLimit
+from cellserve.service.api.fronts.http2.bounds.ping_limit import PingLimit
 
 
 def test_pings_at_the_allowed_rate_are_never_too_many() -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from cellserve.service.cores import parsed_cores, share_cores, usable_cores, worker_count
+from cellserve.service.process.cores import parsed_cores, share_cores, usable_cores, worker_count
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from cellserve.service.idle_memory import IdleMemory, Rest
+from cellserve.service.process.idle_memory import IdleMemory, Rest
 
 MEBIBYTE = 2**20
 RESTING, BUSY = 0.1, 5.0  # processor seconds of ten
