@@ -104,7 +104,7 @@ def test_a_good_request_follows_the_errors(refusals: dict[str, Any], questions: 
 
 
 def test_time_outs(infer: ForeignClient, questions: Questions) -> None:
-    by_client, by_server, good = infer.run("time_outs")
+    by_server, by_client, good = infer.run("time_outs")
     assert by_client["status"] == "StatusCode.DEADLINE_EXCEEDED"
     assert by_server["status"] == "StatusCode.DEADLINE_EXCEEDED"
     assert by_server["message"].startswith("[DEADLINE_EXPIRED] ")

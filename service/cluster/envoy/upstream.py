@@ -15,7 +15,8 @@ _NO_LIMIT: Final = 2**31 - 1  # the replicas refuse what is too much for them, a
 
 def cluster(plan: ProxyPlan) -> dict[str, Any]:
     """Ring hash where a request has a hash, any replica where it has none. A replica that is taken off the list, or whose health
-    fails, gets no further request, and those under way there are asked again elsewhere.
+    fails, gets no further request, and those under way there are asked again elsewhere. Where none has been seen healthy all are
+    tried: the one that has just come back may be the only one left.
     """
     limits = dict.fromkeys(("max_connections", "max_pending_requests", "max_requests", "max_retries"), _NO_LIMIT)
     return {
@@ -24,7 +25,7 @@ def cluster(plan: ProxyPlan) -> dict[str, Any]:
         "connect_timeout": "1s",
         "lb_policy": "RING_HASH",
         "ring_hash_lb_config": {"minimum_ring_size": 1024},
-        "common_lb_config": {"healthy_panic_threshold": {"value": 0}},
+        "common_lb_config": {"healthy_panic_threshold": {"value": 1}},
         "circuit_breakers": {"thresholds": [limits]},
         "ignore_health_on_host_removal": True,
         "close_connections_on_host_health_failure": True,

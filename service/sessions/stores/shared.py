@@ -51,7 +51,7 @@ from cellserve.service.sessions.versions import Versions
 
 log = logging.getLogger(__name__)
 
-_LOOKS: Final = 32  # in one turn; each but the first means that another replica has moved on meanwhile
+_LOOKS: Final = 256  # in one turn; each but the first means that another replica has moved on meanwhile
 _RETRY_SECONDS: Final = 0.1
 _WRITTEN_AT_ONCE: Final = 1024
 _REFUSALS: Final = (  # may rest on a copy that is old

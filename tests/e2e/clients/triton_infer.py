@@ -103,11 +103,11 @@ def errors(url, questions):
 
 
 def time_outs(url, questions):
-    """A client time-out, and a queue time-out in microseconds, on a request far too long for either; then a good request."""
+    """A queue time-out in microseconds, and a client time-out, on a request far too long for either; then a good request."""
     data, client = np.load(questions), grpc.InferenceServerClient(url)
     long = inputs_of(grpc, inputs=np.zeros((1, 200_000, 3), np.float32))
     outcomes = []
-    for limit in ({"client_timeout": 0.2}, {"timeout": 200_000}):
+    for limit in ({"timeout": 200_000}, {"client_timeout": 0.2}):
         try:
             outcomes.append(answer(client.infer("steps", long, parameters={"implementation": "1"}, **limit)))
         except InferenceServerException as error:
