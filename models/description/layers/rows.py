@@ -138,13 +138,28 @@ class FlattenLayer(Layer):
         return "needs all time steps at once" if over_time else None
 
 
-class RepeatVectorLayer(Layer):
+class _FromVector(Layer):
+    """Makes the sequence that a second pass begins with."""
+
+    repeats: ClassVar[bool] = True
+
+    @property
+    def keeps_time(self) -> bool:
+        return False
+
+    @property
+    def mask_flow(self) -> MaskFlow:
+        return "ends"
+
+    def why_not_causal(self, *, over_time: bool) -> str | None:
+        return "starts a second pass from a vector"
+
+
+class RepeatVectorLayer(_FromVector):
     """[B,F] to [B,count,F]: the start of a decoder's pass; without a count, for each step of a second input."""
 
     kind: Literal["repeat_vector"] = "repeat_vector"
     count: PositiveInt | None = None
-
-    repeats: ClassVar[bool] = True
 
     def output_shape(self, inputs: tuple[TensorShape, ...]) -> TensorShape:
         vector = self.only_input(inputs) if self.count is not None else inputs[0]
@@ -156,26 +171,13 @@ class RepeatVectorLayer(Layer):
             raise InvalidSpec(f"layer {self.name!r} (repeat_vector) needs a count, or a sequence as its second input")
         return replace(self.require_sequence(inputs[1]), features=vector.features)
 
-    @property
-    def keeps_time(self) -> bool:
-        return False
 
-    @property
-    def mask_flow(self) -> MaskFlow:
-        return "ends"
-
-    def why_not_causal(self, *, over_time: bool) -> str | None:
-        return "starts a second pass from a vector"
-
-
-class UnflattenLayer(Layer):
+class UnflattenLayer(_FromVector):
     """[B, steps F] to [B,steps,F]: a vector laid out in time, step after step, or (`time_last`) one step's numbers apart."""
 
     kind: Literal["unflatten"] = "unflatten"
     steps: PositiveInt
     time_last: bool = False
-
-    repeats: ClassVar[bool] = True
 
     def output_shape(self, inputs: tuple[TensorShape, ...]) -> TensorShape:
         vector = self.require_features(self.only_input(inputs))
@@ -185,17 +187,6 @@ class UnflattenLayer(Layer):
         if numbers % self.steps:
             raise InvalidSpec(f"layer {self.name!r} (unflatten) cannot lay {numbers} numbers out in {self.steps} time steps")
         return TensorShape(True, (numbers // self.steps,), self.steps, StepCount(self.steps))
-
-    @property
-    def keeps_time(self) -> bool:
-        return False
-
-    @property
-    def mask_flow(self) -> MaskFlow:
-        return "ends"
-
-    def why_not_causal(self, *, over_time: bool) -> str | None:
-        return "starts a second pass from a vector"
 
 
 KINDS: Final = (
