@@ -179,6 +179,7 @@ class Catalog:
             self.model_settings(key.model),
             "" if publication is None else publication.by,
             on_disk.trail.moves,
+            on_disk.splits,
         )
 
     def model_settings(self, model: str) -> ModelSettings:
@@ -223,10 +224,11 @@ class Catalog:
         for key in sorted(key for key in self._demand.wanted if key.model == model):
             self._check_available(key, self._live.record(key))
 
-    async def set_alias(self, model: str, alias: str, version: int, by: str = "") -> int | None:
+    async def set_alias(self, model: str, alias: str, version: int, by: str = "", share: float = 1.0) -> int | None:
         """Points an alias at a version, loaded first; returns when it answers. Gives the version that the alias named before.
 
-        by: who asks, for the history of aliases. What is loaded already must still be what lies on the disk.
+        by: who asks, for the history of aliases. share: of its requests; 1: all of them, else the rest is the other version's.
+        What is loaded already must still be what lies on the disk.
 
         Raises InvalidInput, UnknownModel, UnknownVersion, VersionFailed, VersionUnavailable, RepositoryError.
         """
@@ -234,7 +236,10 @@ class Catalog:
         with await self.acquire(model, str(version)):
             previous = self._snapshot.models[model].aliases.get(alias)
             await asyncio.to_thread(self._repository.weights, model, version)
-            await asyncio.to_thread(self._repository.set_alias, model, alias, version, by)
+            if share == 1:
+                await asyncio.to_thread(self._repository.set_alias, model, alias, version, by)
+            else:
+                await asyncio.to_thread(self._repository.split_alias, model, alias, version, share, by)
             await self._read()
             self._settle()
         return previous
