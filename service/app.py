@@ -12,6 +12,7 @@ import logging
 import signal
 import socket
 import sys
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -39,6 +40,8 @@ from cellserve.service.followed_files import UnusableFile
 from cellserve.service.metrics.metrics import Metrics
 from cellserve.service.metrics.page import MetricsPage
 from cellserve.service.networks import parsed_networks
+from cellserve.service.overview.look import Look
+from cellserve.service.overview.page import StatusPage
 from cellserve.service.process import garbage
 from cellserve.service.process.cores import parsed_cores, share_cores, usable_cores, worker_count
 from cellserve.service.process.idle_memory import IdleMemory
@@ -183,6 +186,7 @@ class _Server:
             lambda: self._aliases,
             partial(certificate_expiry, self._settings.tls),
         )
+        self._page.show("/", StatusPage(partial(self._look, self._page)))
         self._metrics.listen()
         self._engine.start()
         self._working = True
@@ -225,6 +229,10 @@ class _Server:
             last_first.push_async_callback(self._calibrations.stop)
             last_first.push_async_callback(self._publishing.stop)
             last_first.push_async_callback(self._catalog.stop)
+
+    def _look(self, page: MetricsPage) -> Look:
+        """On the page's threads."""
+        return Look.at(self._metrics.registry.collect(), time.monotonic(), page.readiness)
 
     def _not_ready(self) -> None:
         if self._page is not None:
