@@ -142,7 +142,16 @@ class Methods:
         )
 
     def _begun(self, context: Any, kind: RpcKind) -> Rpc:
-        return Rpc(context, kind, self._ids.next(), self._observer, self._refusals, self._proxied_id, self._access.owner)
+        return Rpc(
+            context,
+            kind,
+            self._ids.next(),
+            self._observer,
+            self._refusals,
+            self._proxied_id,
+            self._access.owner,
+            self._access.use,
+        )
 
     def _unary(self, behaviour: Behaviour, parse: Parse, kind: RpcKind) -> Behaviour:
         async def call(request: Any, context: Any) -> Any:

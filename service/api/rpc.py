@@ -16,6 +16,7 @@ from urllib.parse import unquote
 import grpc
 
 from cellserve.service.api.access.audit import audit
+from cellserve.service.api.access.rights import Use, everything
 from cellserve.service.api.call_context import Caller, Ending
 from cellserve.service.api.calls import Call, enter
 from cellserve.service.api.facts import DoorObserver, RpcMethod
@@ -53,7 +54,7 @@ class Refusals(NamedTuple):
 
 
 class Rpc:
-    """Made when it begins. proxied_id, owner: as Call has them, of whoever calls."""
+    """Made when it begins. proxied_id, owner, use: as Call has them, of whoever calls."""
 
     __slots__ = ("_call", "_context", "_kind", "_observer", "_refusals", "_started_seconds")
 
@@ -66,9 +67,12 @@ class Rpc:
         refusals: Refusals,
         proxied_id: Callable[[Caller], str | None],
         owner: Callable[[Caller], str | None],
+        use: Callable[[Caller], Use] = lambda caller: everything,
     ) -> None:
         self._started_seconds = time.perf_counter()
-        self._call = Call(request_id, partial(asker_of, context), partial(proxied_id, context), partial(owner, context))
+        self._call = Call(
+            request_id, partial(asker_of, context), partial(proxied_id, context), partial(owner, context), use(context)
+        )
         self._refusals = refusals
         self._context = context
         self._kind = kind
