@@ -26,12 +26,14 @@ LARGEST_SELECTION: Final = 1 << 24  # numbers of a matrix that takes features
 class Draft:
     """`trials`: how many the graph is followed for; `taken`: names of inputs and layers.
 
+    `one_row`: whether shapes in the graph may be those of one row, whatever the number of rows.
     `sequences`: of each number of time steps, for each trial, a tensor that has so many. `totals`: of layers that are sums over
     time, over how many steps. `remarks`: what of the graph a person should know.
     """
 
     trials: int
     taken: set[str]
+    one_row: bool = False
     layers: list[Layer] = field(default_factory=list)
     arrays: dict[str, Array] = field(default_factory=dict)
     sequences: dict[tuple[int, ...], str] = field(default_factory=dict)

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import ValidationError
 
+from cellserve.models.description.layers.cells import LstmLayer
 from cellserve.models.description.layers.recurrent import RecurrentLayer
 from cellserve.models.errors import ImportRefused
 from cellserve.models.importers.completeness import complete
@@ -61,29 +62,57 @@ def load_onnx(path: Path, description: Description, *, carry: bool = False) -> I
 
     Raises ImportRefused naming the node, what of it is no layer, and what to do.
     """
-    source = str(path)
-    description.refuse_all_but(FIELDS, source, "an ONNX file, which says the rest itself")
+    description.refuse_all_but(FIELDS, str(path), "an ONNX file, which says the rest itself")
     given = read_onnx(path, quantized=bool(description.dequantize))
     file = dequantized(given) if description.dequantize else given
+    origin = Source("onnx", _producer(file), path.name, file_digest(path))
+    return of_graph(file, description, origin, carry=carry, given=given)
+
+
+def of_graph(
+    file: OnnxFile,
+    description: Description,
+    origin: Source,
+    *,
+    carry: bool = False,
+    free: bool = False,
+    one_row: bool = False,
+    given: OnnxFile | None = None,
+) -> ImportedModel:
+    """A graph that another kind of file may hold too. `free`: only if it is layers at any number of steps.
+
+    `one_row`: shapes in it may be those of one row, whatever the number of rows. `given`: as it was before it was dequantised,
+    where onnxruntime runs it. Raises ImportRefused as load_onnx does.
+    """
+    source = str(file.path)
     inputs = graph_inputs(file)
     options = _options(inputs, description, source)
     wanted = _outputs(file, description, source)
     with np.errstate(all="ignore"):  # what is not finite in the end is refused by name
-        done = _translated(file, inputs, options, wanted, carry=carry)
+        done = _translated(file, inputs, options, wanted, carry=carry, free=free or carry, one_row=one_row)
     spec = _spec(done, inputs, source)
-    origin = Source("onnx", _producer(file), path.name, file_digest(path))
-    model = complete(spec, done.draft.arrays, origin, (), path, file.precisions)
+    model = complete(spec, done.draft.arrays, origin, (), file.path, file.precisions)
     keys = {layer.name: str(index) for index, layer in enumerate(spec.recurrent_layers)}
     starts = {f"{keys[layer]}.{state}": given for (layer, state), given in done.starts.items()}
     runtime = _runtime(file, [*done.outputs, *done.states])
     truth = Truth(
-        source, runtime, spec, model.weights, inputs, done.reading, done.names, done.outputs, done.states, starts, options,
-        done.otherwise,
+        source, runtime, _unclipped(spec), model.weights, inputs, done.reading, done.names, done.outputs, done.states, starts,
+        options, done.otherwise,
     )  # fmt: skip
     answers, contradictions = truth.answers()
-    remarks = _on_quantization(truth, given, [*done.outputs, *done.states]) if description.dequantize else ()
+    answers = answers if truth.spec is spec else ()  # else they are of cells without their bounds
+    remarks = (
+        _on_quantization(truth, given, [*done.outputs, *done.states]) if given is not None and description.dequantize else ()
+    )
     notes = (*remarks, *_notes(done, inputs, starts, keys, options), *done.draft.remarks, *contradictions, *model.notes)
     return ImportedModel(spec, model.weights, origin, notes, answers)
+
+
+def _unclipped(spec: ModelSpec) -> ModelSpec:
+    """Without bounds of cells, which ONNX does not have: what onnxruntime can judge."""
+    clipped = [layer for layer in spec.layers if isinstance(layer, LstmLayer) and layer.cell_clip is not None]
+    layers = tuple(layer.model_copy(update={"cell_clip": None}) if layer in clipped else layer for layer in spec.layers)
+    return spec.model_copy(update={"layers": layers}) if clipped else spec
 
 
 def _on_quantization(truth: Truth, given: OnnxFile, outputs: Sequence[str]) -> tuple[str, ...]:
@@ -140,7 +169,14 @@ def _outputs(file: OnnxFile, description: Description, source: str) -> list[str]
 
 
 def _translated(
-    file: OnnxFile, inputs: Sequence[GraphInput], options: Mapping[str, Array], wanted: Sequence[str], *, carry: bool
+    file: OnnxFile,
+    inputs: Sequence[GraphInput],
+    options: Mapping[str, Array],
+    wanted: Sequence[str],
+    *,
+    carry: bool,
+    free: bool,
+    one_row: bool,
 ) -> Translation:
     """Under the first reading that the whole graph agrees with. Raises ImportRefused as the reading that came farthest does."""
     _refuse_loose_ends(file, wanted)
@@ -148,10 +184,10 @@ def _translated(
     otherwise: tuple[int, str] | None = None
     folding = Folding(file.opset)
     for number, reading in enumerate(readings(file, inputs)):
-        if carry and (reading.steps is not None or number >= MOST_CARRIED_READINGS):
+        if (free and reading.steps is not None) or (carry and number >= MOST_CARRIED_READINGS):
             break
         names = _names(inputs)
-        draft = Draft(len(reading.trials), set(names.values()))
+        draft = Draft(len(reading.trials), set(names.values()), one_row)
         walk = Walk(replace(file, reader=file.reader.afresh()), draft, values(inputs, reading, names, options), folding)
         if carry:
             walk.carrier = Carrier(walk.file, draft, vocabularies(file.graph))
@@ -193,7 +229,7 @@ def _refuse_loose_ends(file: OnnxFile, wanted: Sequence[str]) -> None:
 def _advice(what: str) -> str:
     if what.endswith((".", ")")) or ";" in what:
         return ""
-    return "; cellserve serves ONNX graphs that are layers as a whole. Where the model was trained, its own file may say more"
+    return "; cellserve serves graphs that are layers as a whole. Where the model was trained, its own file may say more"
 
 
 def _names(inputs: Sequence[GraphInput]) -> dict[str, str]:

@@ -27,6 +27,8 @@ from cellserve.models.importers.onnx.values import Atom, Axis, Flow, Given, Know
 Array = npt.NDArray[Any]
 DIRECTIONS: Final[Mapping[str, tuple[bool, ...]]] = {"forward": (False,), "reverse": (True,), "bidirectional": (False, True)}
 KEPT: Final = ("input", "output", "forget", "cell")
+CELL_CLIP: Final = "cellserve.cell_clip"
+"""Not ONNX's: a bound of the cell's state, in graphs that other files are turned into. onnxruntime computes without it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,6 +258,8 @@ def _layer(
     if operator.kind is LstmLayer:
         if functions[1] != functions[2]:
             options["output_activation"] = functions[2]
+        if CELL_CLIP in node.attributes:
+            options["cell_clip"] = float(node.attributes[CELL_CLIP])
         if "P" in stored:
             options["peepholes"] = True
             arrays |= {f"peephole_{gate}": block for gate, block in zip("iof", np.split(stored["P"], 3))}
