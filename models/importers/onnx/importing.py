@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
@@ -12,6 +13,8 @@ import numpy.typing as npt
 from pydantic import ValidationError
 
 from cellserve.models.description.layers.recurrent import RecurrentLayer
+from cellserve.models.description.shapes import input_shape, required_time_steps
+from cellserve.models.description.tensor_shape import TensorShape
 from cellserve.models.errors import ImportRefused
 from cellserve.models.importers.completeness import complete
 from cellserve.models.importers.description import Description
@@ -71,6 +74,9 @@ def load_onnx(path: Path, description: Description, *, carry: bool = False) -> I
     with np.errstate(all="ignore"):  # what is not finite in the end is refused by name
         done = _translated(file, inputs, options, wanted, carry=carry)
     spec = _spec(done, inputs, source)
+    if not carry and _at_a_guessed_length_only(spec, inputs, done.reading):
+        with suppress(ImportRefused):
+            return load_onnx(path, description, carry=True)
     origin = Source("onnx", _producer(file), path.name, file_digest(path))
     model = complete(spec, done.draft.arrays, origin, (), path, file.precisions)
     keys = {layer.name: str(index) for index, layer in enumerate(spec.recurrent_layers)}
@@ -84,6 +90,12 @@ def load_onnx(path: Path, description: Description, *, carry: bool = False) -> I
     remarks = _on_quantization(truth, given, [*done.outputs, *done.states]) if description.dequantize else ()
     notes = (*remarks, *_notes(done, inputs, starts, keys, options), *done.draft.remarks, *contradictions, *model.notes)
     return ImportedModel(spec, model.weights, origin, notes, answers)
+
+
+def _at_a_guessed_length_only(spec: ModelSpec, inputs: Sequence[GraphInput], reading: Reading) -> bool:
+    """Whether its layers fit at one number of steps, which nothing of the file's inputs says."""
+    declared = {entry.dims[layout.index("t")] for entry in inputs if "t" in (layout := reading.layouts[entry.name])}
+    return reading.steps is not None and reading.steps not in declared and required_time_steps(spec) is not None
 
 
 def _on_quantization(truth: Truth, given: OnnxFile, outputs: Sequence[str]) -> tuple[str, ...]:
@@ -151,7 +163,7 @@ def _translated(
         if carry and (reading.steps is not None or number >= MOST_CARRIED_READINGS):
             break
         names = _names(inputs)
-        draft = Draft(len(reading.trials), set(names.values()))
+        draft = Draft(len(reading.trials), set(names.values()), shapes=_shapes(inputs, reading, names))
         walk = Walk(replace(file, reader=file.reader.afresh()), draft, values(inputs, reading, names, options), folding)
         if carry:
             walk.carrier = Carrier(walk.file, draft, vocabularies(file.graph))
@@ -234,7 +246,7 @@ def _concluded(
 def _spec(done: Translation, inputs: Sequence[GraphInput], source: str) -> ModelSpec:
     try:
         return ModelSpec(
-            inputs=tuple(_input(entry, done) for entry in inputs if entry.name in done.names),
+            inputs=tuple(_input(entry, done.reading, name) for entry in inputs if (name := done.names.get(entry.name))),
             layers=tuple(done.draft.layers),
             outputs=tuple(done.references),
         )
@@ -242,9 +254,13 @@ def _spec(done: Translation, inputs: Sequence[GraphInput], source: str) -> Model
         raise ImportRefused(source, f"its layers do not fit together: {error.errors()[0]['msg']}") from error
 
 
-def _input(entry: GraphInput, done: Translation) -> InputSpec:
-    layout, name = done.reading.layouts[entry.name], done.names[entry.name]
-    steps = done.reading.steps or (entry.dims[layout.index("t")] if "t" in layout else None)
+def _shapes(inputs: Sequence[GraphInput], reading: Reading, names: Mapping[str, str]) -> dict[str, TensorShape]:
+    return {name: input_shape(_input(entry, reading, name)) for entry in inputs if (name := names.get(entry.name))}
+
+
+def _input(entry: GraphInput, reading: Reading, name: str) -> InputSpec:
+    layout = reading.layouts[entry.name]
+    steps = reading.steps or (entry.dims[layout.index("t")] if "t" in layout else None)
     if entry.role == "ids":
         return InputSpec(name=name, kind="ids", time_steps=steps)
     width = entry.dims[layout.index("f")] if "f" in layout else 1
