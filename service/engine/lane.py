@@ -28,6 +28,7 @@ from cellserve.service.engine.running.chunk_runner import ChunkRunner
 from cellserve.service.engine.running.in_flight import InFlight
 from cellserve.service.engine.running.launch import Launch
 from cellserve.service.engine.running.measured_call import MeasuredCall
+from cellserve.service.engine.running.one_by_one import OneByOne
 from cellserve.service.engine.running.transfers import Transfers
 from cellserve.service.engine.scheduling.chunk_queue import ChunkQueue
 from cellserve.service.engine.scheduling.feed_queue import FeedQueue
@@ -61,7 +62,7 @@ class LaneHost:
 
 
 class Runner(Protocol):
-    """ChunkRunner, PassRunner or StepRunner."""
+    """ChunkRunner, PassRunner or StepRunner, or OneByOne around them."""
 
     def run(self, batch: Batch) -> Launch | None:
         """None: every sequence of the batch is advanced. Otherwise that is under way, and is to be collected."""
@@ -161,7 +162,7 @@ class Lane:
             self._end(sequence, "dropped", self._host.admission.late(done, deadline - now_seconds))
 
     def iterate(self) -> None:
-        """Advances one batch, if anybody can run, and ends the sequences that it completes. A batch that raises fails alone.
+        """Advances one batch, if anybody can run, and ends the sequences that it completes. A row that raises fails alone.
 
         Where the device works on its own, it is the batch before whose sequences end; if nobody can run, the last one.
         """
@@ -335,9 +336,10 @@ class Lane:
 
 def _runner(network: Served, pool: StatePool, transfers: Transfers, calls: Mapping[str, MeasuredCall]) -> Runner:
     if isinstance(network, StepNetwork):
-        return StepRunner(network, pool)
+        return OneByOne(StepRunner(network, pool))
     if network.passes is None:
-        return ChunkRunner(network, pool, transfers, calls)
+        chunks = ChunkRunner(network, pool, transfers, calls)
+        return chunks if transfers.deferred else OneByOne(chunks)
     from cellserve.service.engine.running.pass_runner import PassRunner  # which needs torch, as such a network does
 
-    return PassRunner(network, network.passes, pool)
+    return OneByOne(PassRunner(network, network.passes, pool))

@@ -132,18 +132,21 @@ def test_rows_are_conserved_and_every_sequence_ends_once(
         assert bool(delivery.outputs) == (delivery.error is None)
 
 
-def test_a_batch_that_raises_fails_its_own_sequences_only(caplog: pytest.LogCaptureFixture) -> None:
-    driven = HandDriven(max_batch_rows=2)
+@pytest.mark.parametrize("causal", [True, False])
+def test_a_row_that_raises_fails_alone(causal: bool, caplog: pytest.LogCaptureFixture) -> None:
+    network = FakeNetwork(WIDTH, causal=causal)
+    driven = HandDriven(network, max_batch_rows=2)
     poison = np.full((3, WIDTH), POISON, np.float32)
     ids = [driven.engine.submit(work(inputs)) for inputs in (poison, steps(4), steps(5), steps(6))]
     with caplog.at_level(logging.CRITICAL):
         driven.finish()
     errors = [driven.box.of(identity).error for identity in ids]
-    assert [type(error) for error in errors] == [InternalFailure, InternalFailure, type(None), type(None)]
+    assert [type(error) for error in errors] == [InternalFailure, type(None), type(None), type(None)]
     assert "poisoned" not in str(errors[0])
     assert driven.engine.healthy
     assert driven.lane.rows_used == 0
-    np.testing.assert_array_equal(driven.box.of(ids[2]).outputs[0], running_sum(steps(5))[0])
+    for identity, inputs in zip(ids[1:], (steps(4), steps(5), steps(6))):
+        np.testing.assert_array_equal(driven.box.of(identity).outputs[0], running_sum(inputs)[0])
 
 
 def test_the_cause_of_a_failed_batch_is_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
