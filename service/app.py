@@ -53,6 +53,7 @@ from cellserve.service.registry.lease import LoadedVersion
 from cellserve.service.registry.loading import load_version
 from cellserve.service.registry.publishing.publishing import Publishing
 from cellserve.service.registry.publishing.uploads import UploadLimits
+from cellserve.service.registry.repository.remote.opening import home_of
 from cellserve.service.registry.repository.repository import Repository
 from cellserve.service.registry.status import AliasStatus, VersionStatus
 from cellserve.service.sessions.sessions import Sessions
@@ -152,7 +153,7 @@ class _Server:
         inbox = Inbox(self._loop)
         self._engine = Engine(inbox.deliver, self._metrics, _engine_settings(settings), self._on_death)
         self._execution = Execution(self._engine, inbox)
-        repository = Repository(settings.repository)
+        repository = Repository(home_of(settings))
         self._catalog = Catalog(repository, self._engine, settings, load=self._load, observer=self._metrics)
         cache = CalibrationCache(settings.calibration_folder, machine.identity())
         self._calibrations = Calibrations(repository, self._engine, cache, self._catalog.settings_for, self._metrics.on_choice)
@@ -185,6 +186,7 @@ class _Server:
             self._sessions.counts,
             lambda: self._aliases,
             partial(certificate_expiry, self._settings.tls),
+            lambda: self._catalog.trouble,
         )
         self._page.show("/", StatusPage(partial(self._look, self._page)))
         self._metrics.listen()
@@ -192,6 +194,7 @@ class _Server:
         self._working = True
         self._catalog.subscribe(lambda status: self._show_soon())
         self._catalog.subscribe_to_disk(self._show_soon)
+        self._catalog.subscribe_to_disk(self._show_trouble)
         await self._catalog.start()
         self._catalog.subscribe(self._sessions.on_version)
         if self._store is not None:
@@ -259,6 +262,10 @@ class _Server:
         if self._page is not None:
             self._page.trouble = reason
 
+    def _show_trouble(self) -> None:
+        if self._page is not None:
+            self._page.repository_trouble = self._catalog.trouble
+
     def _show_soon(self) -> None:
         """Many changes of one moment are shown once, after the catalog has finished with them."""
         if not self._showing:
@@ -308,7 +315,7 @@ def _session_settings(settings: Settings) -> SessionSettings:
         max_sessions=settings.max_sessions,
         memory_bytes=settings.session_memory_bytes,
         drain_seconds=settings.session_drain_seconds,
-        directory=None if shared else settings.session_directory or settings.repository / ".sessions",
+        directory=None if shared else settings.session_directory or settings.repository_folder / ".sessions",
         durable_every=None if shared else DurableEvery.parse(settings.durable_every),
         shared=shared,
         replica=_replica_name(settings) if shared else "",

@@ -10,21 +10,23 @@ import os
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, NonNegativeInt, PositiveInt, field_validator, model_validator
+from pydantic import BeforeValidator, Field, NonNegativeInt, PositiveInt, field_validator, model_validator
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from cellserve.service.durable_every import DurableEvery
 from cellserve.service.networks import parsed_networks
 from cellserve.service.process.cores import parsed_cores, usable_cores
+from cellserve.service.repository_place import folder_of, mirror_name, url_of
 from cellserve.service.settings_file import SETTING, read_settings
 from cellserve.service.store_url import StoreUrl
 from cellserve.service.tls_files import TlsFiles
 
-DEFAULT_REPOSITORY = Path("model-repository")
+DEFAULT_REPOSITORY = "model-repository"
 DEFAULT_PORT = 8001
 DEFAULT_METRICS_PORT = 8002
-DEFAULT_CALIBRATION_FOLDER = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "cellserve" / "calibration"
+_CACHE_FOLDER = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "cellserve"
+DEFAULT_CALIBRATION_FOLDER = _CACHE_FOLDER / "calibration"
 
 _LONGEST_SECONDS = 1e9  # some thirty years: what the system's clocks and waits can take
 _LONGEST_GRPC_SECONDS = 2e6  # gRPC counts milliseconds in 32 bits
@@ -39,6 +41,10 @@ DEVICE_PATTERN = r"^(auto|cpu|cuda(:\d+)?)$"
 LoadChoice = Literal["at-start", "on-demand"]
 FrontChoice = Literal["auto", "grpc", "http2"]
 ImplementationChoice = Literal["auto", "0", "1", "2", "fused", "onnxruntime", "packed"]
+
+
+def _as_text(path: object) -> object:
+    return os.fspath(path) if isinstance(path, os.PathLike) else path
 
 
 class _FileSource(PydanticBaseSettingsSource):
@@ -66,7 +72,21 @@ class Settings(BaseSettings):
     settings_file: Path | None = Field(
         default=None, description="YAML file of settings by name, which options and the environment override."
     )
-    repository: Path = Field(default=DEFAULT_REPOSITORY, description="Folder of the model repository.")
+    repository: Annotated[str, BeforeValidator(_as_text)] = Field(
+        default=DEFAULT_REPOSITORY,
+        description="The model repository: a folder, or s3://bucket/prefix, gs:// or az:// (docs/registry.md).",
+    )
+    repository_cache_folder: Path = Field(
+        default=_CACHE_FOLDER / "repositories",
+        description="Where repositories of object stores are seen on this machine, each in a folder of its own.",
+    )
+    repository_cache_bytes: PositiveInt = Field(
+        default=10 * 1024 * 1024 * 1024,
+        description="Weights of an object store that are kept on this machine; beyond, the longest unused are fetched again.",
+    )
+    repository_poll_seconds: Seconds = Field(
+        default=5.0, description="How often an object store is asked whether its repository has changed."
+    )
     host: str = Field(default="0.0.0.0", description="Address to listen on, for gRPC and for metrics.")
     port: NonNegativeInt = Field(default=DEFAULT_PORT, le=65535, description="gRPC port; 0 picks a free one.")
     metrics_port: NonNegativeInt = Field(
@@ -247,6 +267,13 @@ class Settings(BaseSettings):
         """The first that knows a setting counts."""
         return init_settings, env_settings, _FileSource(settings_cls)
 
+    @field_validator("repository")
+    @classmethod
+    def _check_repository(cls, text: str) -> str:
+        if url_of(text) is None:
+            folder_of(text)
+        return text
+
     @field_validator("durable_every")
     @classmethod
     def _check_durable_every(cls, text: str) -> str:
@@ -288,6 +315,17 @@ class Settings(BaseSettings):
                 f"--durable-every {self.durable_every} is seconds; with --session-store it is a number of feeds, 1 to lose none"
             )
         return self
+
+    @property
+    def repository_url(self) -> str | None:
+        """Of an object store; None: the repository is a folder."""
+        return url_of(self.repository)
+
+    @property
+    def repository_folder(self) -> Path:
+        """The repository, or where it is seen on this machine."""
+        url = self.repository_url
+        return folder_of(self.repository) if url is None else self.repository_cache_folder.expanduser() / mirror_name(url)
 
     @property
     def write_every_feeds(self) -> int:

@@ -13,7 +13,7 @@ def test_defaults_hold_without_an_environment(monkeypatch: pytest.MonkeyPatch) -
         monkeypatch.delenv(f"CELLSERVE_{name.upper()}", raising=False)
     settings = Settings()
     assert (settings.port, settings.metrics_port) == (8001, 8002)
-    assert settings.repository == Path("model-repository")
+    assert settings.repository_folder == Path("model-repository")
 
 
 def test_the_environment_is_read_and_the_caller_wins(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -21,7 +21,7 @@ def test_the_environment_is_read_and_the_caller_wins(monkeypatch: pytest.MonkeyP
     monkeypatch.setenv("CELLSERVE_REPOSITORY", "/models")
     settings = Settings(port=9001)
     assert settings.port == 9001
-    assert settings.repository == Path("/models")
+    assert settings.repository_folder == Path("/models")
 
 
 def test_settings_do_not_change() -> None:
