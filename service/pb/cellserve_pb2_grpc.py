@@ -618,7 +618,7 @@ class RegistryServicer(object):
         answered by it. No request is interrupted. Setting it again to the same version does nothing. With a share, the version gets
         only that part of the requests to the alias, and the version that it names keeps the rest.
         Errors, all of which leave the alias where it was: NOT_FOUND (model, version), INVALID_ARGUMENT (not an alias name; a share that
-        is none, or of an alias that has no other version to share with),
+        is none, or of an alias that has no other version to share with; bounds that are none, an alias that cannot walk),
         FAILED_PRECONDITION (reason VERSION_FAILED: the version cannot be loaded; REPOSITORY: the alias cannot be written),
         UNAVAILABLE (reason VERSION_UNAVAILABLE: the model was unloaded on request).
         """

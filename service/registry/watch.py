@@ -38,11 +38,12 @@ async def changes(root: Path, stop: asyncio.Event, rescan_seconds: float = RESCA
             yield
     except OSError as error:
         log.warning("no file events for %s (%s); it is read every %g s instead", root, error, rescan_seconds)
-        while not await _is_set_within(stop, rescan_seconds):
+        while not await is_set_within(stop, rescan_seconds):
             yield
 
 
-async def _is_set_within(stop: asyncio.Event, seconds: float) -> bool:
+async def is_set_within(stop: asyncio.Event, seconds: float) -> bool:
+    """Waits for it, so long at most."""
     try:
         await asyncio.wait_for(stop.wait(), seconds)
     except TimeoutError:

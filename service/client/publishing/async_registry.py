@@ -13,7 +13,15 @@ from cellserve.service.client.channel import Endpoint
 from cellserve.service.client.errors import BadReply, FailedCall, mirrored
 from cellserve.service.client.publishing.changes import Change, PublishedVersion, Verdict, change, published, verdict
 from cellserve.service.client.publishing.publication import PUBLISH_TIMEOUT_SECONDS, Progress, Publication, received_of
-from cellserve.service.client.registry import ModelDescription, ModelVersion, description, model_version, model_versions
+from cellserve.service.client.registry import (
+    ModelDescription,
+    ModelVersion,
+    Rollout,
+    description,
+    model_version,
+    model_versions,
+    rollout,
+)
 from cellserve.service.client.requests import Reference
 from cellserve.service.client.retry import Attempts
 from cellserve.service.errors import ServiceError, UnknownModel, UnknownVersion
@@ -72,6 +80,13 @@ class AsyncRegistry:
         """As Client.promote."""
         request = pb.SetAliasRequest(model=model, version=version, alias=alias, share=share)
         return model_version((await self._ask("SetAlias", request)).status)
+
+    async def promote_gradually(
+        self, model: str, version: int, seconds: float, stop_if: str = "", alias: str = "stable"
+    ) -> Rollout:
+        """As Client.promote_gradually."""
+        request = pb.SetAliasRequest(model=model, version=version, alias=alias, gradually_seconds=seconds, stop_if=stop_if)
+        return rollout((await self._ask("SetAlias", request)).rollout)
 
     async def publish(
         self,

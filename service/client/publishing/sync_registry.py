@@ -13,7 +13,15 @@ from cellserve.service.client.channel import Endpoint
 from cellserve.service.client.errors import BadReply, FailedCall, mirrored
 from cellserve.service.client.publishing.changes import Change, PublishedVersion, Verdict, change, published, verdict
 from cellserve.service.client.publishing.publication import PUBLISH_TIMEOUT_SECONDS, Progress, Publication, received_of
-from cellserve.service.client.registry import ModelDescription, ModelVersion, description, model_version, model_versions
+from cellserve.service.client.registry import (
+    ModelDescription,
+    ModelVersion,
+    Rollout,
+    description,
+    model_version,
+    model_versions,
+    rollout,
+)
 from cellserve.service.client.requests import Reference
 from cellserve.service.client.retry import Attempts
 from cellserve.service.errors import ServiceError, UnknownModel, UnknownVersion
@@ -75,6 +83,15 @@ class SyncRegistry:
         """
         request = pb.SetAliasRequest(model=model, version=version, alias=alias, share=share)
         return model_version((self._ask("SetAlias", request)).status)
+
+    def promote_gradually(self, model: str, version: int, seconds: float, stop_if: str = "", alias: str = "stable") -> Rollout:
+        """Walks an alias to a version by itself, 1% of its requests at first; returns with the first step. Raises ServiceError.
+
+        seconds: that the walk takes. stop_if: bounds, such as "errors > 1%, p99 > 2x": if one is broken, the server goes back.
+        What becomes of it: `show(model).rollouts`.
+        """
+        request = pb.SetAliasRequest(model=model, version=version, alias=alias, gradually_seconds=seconds, stop_if=stop_if)
+        return rollout((self._ask("SetAlias", request)).rollout)
 
     def publish(
         self,
