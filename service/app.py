@@ -7,12 +7,12 @@ and gRPC stops, then live sequences are written, then the engine and the metrics
 from __future__ import annotations
 
 import asyncio
-import gc
 import importlib.metadata
 import logging
 import signal
 import socket
 import sys
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -42,6 +42,9 @@ from cellserve.service.followed_files import UnusableFile
 from cellserve.service.metrics.metrics import Metrics
 from cellserve.service.metrics.page import MetricsPage
 from cellserve.service.networks import parsed_networks
+from cellserve.service.overview.look import Look
+from cellserve.service.overview.page import StatusPage
+from cellserve.service.process import garbage
 from cellserve.service.process.cores import parsed_cores, share_cores, usable_cores, worker_count
 from cellserve.service.process.idle_memory import IdleMemory
 from cellserve.service.registry.calibration import machine
@@ -117,7 +120,7 @@ async def serving(settings: Settings) -> AsyncIterator[Running]:
 
 
 async def _serve(settings: Settings) -> int:
-    gc.freeze()  # what the libraries made: to look through it for garbage would stop everything for a tenth of a second
+    garbage.collect_seldom()
     loop = asyncio.get_running_loop()
     asked_to_stop = asyncio.Event()
     signals = (signal.SIGTERM, signal.SIGINT)
@@ -193,6 +196,7 @@ class _Server:
             self._rollouts.progress,
             partial(certificate_expiry, self._settings.tls),
         )
+        self._page.show("/", StatusPage(partial(self._look, self._page)))
         self._metrics.listen()
         self._engine.start()
         self._working = True
@@ -238,6 +242,10 @@ class _Server:
             last_first.push_async_callback(self._rollouts.stop)
             last_first.push_async_callback(self._shadow.stop)
             last_first.push_async_callback(self._catalog.stop)
+
+    def _look(self, page: MetricsPage) -> Look:
+        """On the page's threads."""
+        return Look.at(self._metrics.registry.collect(), time.monotonic(), page.readiness)
 
     def _not_ready(self) -> None:
         if self._page is not None:

@@ -70,7 +70,7 @@ class Settings(BaseSettings):
     host: str = Field(default="0.0.0.0", description="Address to listen on, for gRPC and for metrics.")
     port: NonNegativeInt = Field(default=DEFAULT_PORT, le=65535, description="gRPC port; 0 picks a free one.")
     metrics_port: NonNegativeInt = Field(
-        default=DEFAULT_METRICS_PORT, le=65535, description="HTTP port of /metrics; 0 picks a free one."
+        default=DEFAULT_METRICS_PORT, le=65535, description="HTTP port of /metrics and of the status page, /; 0 picks a free one."
     )
     front: FrontChoice = Field(
         default="auto",

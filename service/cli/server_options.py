@@ -13,13 +13,15 @@ from typing import Annotated, Any, Final, get_type_hints
 import typer
 
 from cellserve.service.client import Client, ClientFiles, RetryPolicy
-from cellserve.service.config import DEFAULT_PORT
+from cellserve.service.config import DEFAULT_METRICS_PORT, DEFAULT_PORT
 from cellserve.service.errors import InvalidInput
 
 _PANEL: Final = "TLS and tokens"
 URL_VARIABLE: Final = "CELLSERVE_URL"
 _ATTEMPTS: Final = 5
 DEFAULT_URL: Final = f"localhost:{DEFAULT_PORT}"
+METRICS_URL_VARIABLE: Final = "CELLSERVE_METRICS_URL"
+DEFAULT_METRICS_URL: Final = f"http://localhost:{DEFAULT_METRICS_PORT}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter as Tally
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from operator import attrgetter
 from typing import Any, Final
 
@@ -131,7 +132,8 @@ class Books:
             return ShadowFamilies(counter(families.SHADOWED), difference, seconds)
 
         # Made with the first fact: most servers have none.
-        self._make_store, self._make_shadow, self._make_rollouts = store, shadow, lambda: counter(families.ROLLOUTS)
+        self._make_store, self._make_shadow = store, shadow
+        self._make_rollouts = partial(counter, families.ROLLOUTS)
         self._store: StoreFamilies | None = None
         self._shadow: ShadowFamilies | None = None
         self._rollouts: Counter | None = None

@@ -1,4 +1,7 @@
-"""The HTTP pages /metrics, /healthz and /readyz, on threads of their own. Knows a registry, not what is in it."""
+"""The HTTP pages /metrics, /healthz and /readyz, and others that are given, on threads of their own.
+
+Knows a registry, not what is in it.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +18,12 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 
 _TEXT: Final = "text/plain; charset=utf-8"
+_HTML: Final = "text/html; charset=utf-8"
+_HEADERS: Final = {  # a page is of its moment, and takes nothing from elsewhere
+    "Cache-Control": "no-store",
+    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'",
+    "X-Content-Type-Options": "nosniff",
+}
 _LONGEST_SILENCE_SECONDS: Final = 30.0  # of an event loop that tells of itself fifty times a second
 _GZIP_LEVEL: Final = 1  # most of what there is to gain
 
@@ -55,6 +64,17 @@ class MetricsPage:
         self._server.server_close()
         self._thread.join()
 
+    def show(self, path: str, html: Callable[[], str]) -> None:
+        """A page for people, made anew whenever it is asked for, on a thread of this server's."""
+        self._pages[path] = lambda _: Answer(HTTPStatus.OK, _HTML, html().encode())
+
+    @property
+    def readiness(self) -> str:
+        """Whether requests are taken, in a sentence."""
+        if not self.ready:
+            return "not ready"
+        return "ready" if self.trouble is None else f"ready, but live sequences are refused: {self.trouble}"
+
     def answer(self, path: str, accepted: str) -> Answer:
         """accepted: the content types that the header Accept names."""
         page = self._pages.get(path)
@@ -78,11 +98,7 @@ class MetricsPage:
 
     def _readiness(self) -> Answer:
         """Ready is who answers whole requests: where only live sequences are refused, the page says so; nobody is turned away."""
-        if not self.ready:
-            return _text(HTTPStatus.SERVICE_UNAVAILABLE, "not ready")
-        if self.trouble is None:
-            return _text(HTTPStatus.OK, "ready")
-        return _text(HTTPStatus.OK, f"ready, but live sequences are refused: {self.trouble}")
+        return _text(HTTPStatus.OK if self.ready else HTTPStatus.SERVICE_UNAVAILABLE, self.readiness)
 
 
 class _HttpServer(ThreadingHTTPServer):
@@ -118,6 +134,8 @@ class _Handler(BaseHTTPRequestHandler):
         status, content_type, body = self.server.page.answer(self.path.partition("?")[0], self.headers.get("Accept", ""))
         self.send_response(status)
         self.send_header("Content-Type", content_type)
+        for name, value in _HEADERS.items():
+            self.send_header(name, value)
         if _takes_gzip(self.headers.get("Accept-Encoding", "")):
             body = gzip.compress(body, _GZIP_LEVEL)
             self.send_header("Content-Encoding", "gzip")
