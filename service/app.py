@@ -166,7 +166,8 @@ class _Server:
         self._shadow = Shadow(
             self._catalog, self._execution, door.signatures.of, self._on_shadow, lambda key: self._rollouts.compares(key)
         )
-        door.aside = self._shadow
+        door.shadow = self._shadow
+        self._catalog.subscribe_to_disk(door.samples.follow)
         self._publishing = Publishing(repository, _upload_limits(settings))
         self._rollouts = Rollouts(repository, self._catalog, on_change=self._metrics.on_rollout)
         self._metrics.requests_also_to(self._rollouts.on_request)

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple, Protocol, TypeVar
 
+from cellserve.service.api.aside.samples import Samples
 from cellserve.service.api.calls import CURRENT
 from cellserve.service.api.requests.outputs import WantedOutputs, compute_seconds, queue_seconds
 from cellserve.service.api.requests.row_inputs import Limits, RowInputs, RunOptions, works
@@ -15,7 +16,7 @@ from cellserve.service.api.submission.execution import Execution
 from cellserve.service.engine.batch import Delivery
 from cellserve.service.registry.description import VersionDescription
 from cellserve.service.registry.lease import Lease, LoadedVersion
-from cellserve.service.registry.manifest import ModelRef
+from cellserve.service.registry.manifest import ModelRef, parse_version
 from cellserve.service.registry.model_settings import ModelSettings
 from cellserve.service.registry.policy.rollout import Rollout
 from cellserve.service.registry.publishing.declaration import Declaration
@@ -115,7 +116,8 @@ class Door:
         self.limits = limits
         self.sessions = sessions
         self.signatures = Signatures()
-        self.aside: Aside = NothingAside()
+        self.shadow: Aside = NothingAside()
+        self.samples = Samples(versions.model_settings)
 
     def limits_of(self, model: str) -> Limits:
         """The server's, or tighter ones of the model's owner."""
@@ -153,5 +155,7 @@ class Door:
             answer = reply(lent, signature, checked, done)
             call.output_seconds = time.perf_counter() - began
             call.queue_seconds, call.compute_seconds = queue_seconds(done), compute_seconds(done)
-            self.aside.offer(lent, checked.rows, done)
+            self.shadow.offer(lent, checked.rows, done)
+            if parse_version(version) is None:  # who names a number tries versions out
+                self.samples.offer(lent, checked.rows, done)
             return answer

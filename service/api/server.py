@@ -88,7 +88,7 @@ class ApiServer:
         open_inference_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(self._inference, self._methods)  # type: ignore[no-untyped-call]
         sequences = TypedSequencesServicer(door, observer, self._refusal_log)
         cellserve_pb2_grpc.add_SequencesServicer_to_server(sequences, self._methods)  # type: ignore[no-untyped-call]
-        registry = ModelRegistryServicer(door.versions, publishing, walking, self._changes, named)
+        registry = ModelRegistryServicer(door.versions, publishing, walking, door.samples, self._changes, named)
         cellserve_pb2_grpc.add_RegistryServicer_to_server(registry, self._methods)  # type: ignore[no-untyped-call]
         health_pb2_grpc.add_HealthServicer_to_server(self.health, self._methods)
         describing = reflection.aio.ReflectionServicer(_REFLECTED)  # type: ignore[attr-defined]

@@ -6,6 +6,7 @@ keep_previous: 15m            # the version that an alias has left stays loaded 
 pinned: [3]                   # these versions always stay loaded
 retention: {keep: 5}          # after an import, and by `cellserve prune`, older versions are removed that nobody asks for
 shadow: {version: 4, share: 10%}  # this part of the requests runs on version 4 besides, in idle time; differences are metrics
+record: {rows: 1000, bytes: 16777216}  # a random sample of real inputs is kept in memory, for `cellserve compare --recorded`
 implementation: packed        # how its recurrent layers are computed, unless a request says
 device: cpu                   # where; of versions that are loaded from now on
 limits:                       # tighter than the server's own
@@ -80,6 +81,19 @@ class ShadowSettings(_Said):
         return {"version": given} if isinstance(given, int) and not isinstance(given, bool) else given
 
 
+class RecordSettings(_Said):
+    """rows, bytes: of real inputs that are kept at most, in memory."""
+
+    rows: PositiveInt = 1000
+    bytes: PositiveInt = 16 << 20
+
+    @model_validator(mode="before")
+    @classmethod
+    def _number_alone(cls, given: Any) -> Any:
+        """`record: 1000`."""
+        return {"rows": given} if isinstance(given, int) and not isinstance(given, bool) else given
+
+
 class ModelSettings(_Said):
     """Wherever None is the default, it is the server's own."""
 
@@ -89,6 +103,7 @@ class ModelSettings(_Said):
     pinned: Annotated[tuple[PositiveInt, ...], Field(strict=False)] = ()
     retention: Retention | None = None
     shadow: ShadowSettings | None = None
+    record: RecordSettings | None = None
     implementation: ImplementationChoice | None = None
     device: str | None = Field(default=None, pattern=DEVICE_PATTERN)
     limits: RequestLimits | None = None

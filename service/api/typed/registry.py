@@ -6,10 +6,11 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing
 from typing import Any, Final
 
+from cellserve.service.api.aside.samples import Samples
 from cellserve.service.api.call_context import Caller
 from cellserve.service.api.calls import administers
 from cellserve.service.api.door import Publishing, Versions, Walking
-from cellserve.service.api.typed import publishing
+from cellserve.service.api.typed import messages, publishing
 from cellserve.service.api.typed.change_log import ChangeLog
 from cellserve.service.api.typed.describing import rollout_message, show_reply, status_message, told_message
 from cellserve.service.errors import Draining, InvalidInput, UnknownModel
@@ -29,12 +30,14 @@ class ModelRegistryServicer(RegistryServicer):
         versions: Versions,
         made: Publishing,
         walking: Walking,
+        samples: Samples,
         changes: ChangeLog,
         named: Callable[[Caller, str], str],
     ) -> None:
         self._versions = versions
         self._publishing = made
         self._walking = walking
+        self._samples = samples
         self._changes = changes
         self._named = named
 
@@ -108,6 +111,14 @@ class ModelRegistryServicer(RegistryServicer):
         async with aclosing(self._publishing.verify(reference)) as verdicts:  # type: ignore[type-var]
             async for line in verdicts:
                 yield publishing.verdict(line)
+
+    async def Recorded(self, request: pb.RecordedRequest, context: Any) -> AsyncIterator[pb.RecordedReply]:
+        administers(request.model[:_LONGEST_NAME])
+        if not request.model or not self._listed(request.model):
+            raise InvalidInput("of which model? Name it", field="model")
+        sample = self._samples.of(request.model)
+        for row in sample.rows:
+            yield pb.RecordedReply(inputs=[messages.tensor(array) for array in row], offered=sample.offered)
 
     def _listed(self, model: str) -> list[VersionStatus]:
         statuses = self._versions.index()

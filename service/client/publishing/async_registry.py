@@ -24,6 +24,7 @@ from cellserve.service.client.registry import (
 )
 from cellserve.service.client.requests import Reference
 from cellserve.service.client.retry import Attempts
+from cellserve.service.client.tensors import Array, from_wire
 from cellserve.service.errors import ServiceError, UnknownModel, UnknownVersion
 from cellserve.service.pb import cellserve_pb2 as pb
 
@@ -166,6 +167,17 @@ class AsyncRegistry:
         try:
             async for reply in call:
                 yield verdict(reply)
+        except grpc.RpcError as failure:
+            raise mirrored(cast(FailedCall, failure), self._connection.endpoint.target) from None
+        finally:
+            call.cancel()
+
+    async def recorded(self, model: str) -> AsyncIterator[tuple[Array, ...]]:
+        """As Client.recorded."""
+        call = self._stub.Recorded(pb.RecordedRequest(model=model), metadata=self._connection.endpoint.metadata)
+        try:
+            async for reply in call:
+                yield tuple(from_wire(tensor) for tensor in reply.inputs)
         except grpc.RpcError as failure:
             raise mirrored(cast(FailedCall, failure), self._connection.endpoint.target) from None
         finally:

@@ -24,6 +24,7 @@ from cellserve.service.client.registry import (
 )
 from cellserve.service.client.requests import Reference
 from cellserve.service.client.retry import Attempts
+from cellserve.service.client.tensors import Array, from_wire
 from cellserve.service.errors import ServiceError, UnknownModel, UnknownVersion
 from cellserve.service.pb import cellserve_pb2 as pb
 
@@ -181,6 +182,20 @@ class SyncRegistry:
         try:
             for reply in call:
                 yield verdict(reply)
+        except grpc.RpcError as failure:
+            raise mirrored(cast(FailedCall, failure), self._connection.endpoint.target) from None
+        finally:
+            call.cancel()
+
+    def recorded(self, model: str) -> Iterator[tuple[Array, ...]]:
+        """The inputs of real requests that the server has kept of a model (`record:` in model.yaml), those of one row at a time.
+
+        Each is a sequence [T, F], ids [T] or a vector [width], for each input of the model. Raises ServiceError.
+        """
+        call = self._stub.Recorded(pb.RecordedRequest(model=model), metadata=self._connection.endpoint.metadata)
+        try:
+            for reply in call:
+                yield tuple(from_wire(tensor) for tensor in reply.inputs)
         except grpc.RpcError as failure:
             raise mirrored(cast(FailedCall, failure), self._connection.endpoint.target) from None
         finally:
