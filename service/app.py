@@ -23,7 +23,9 @@ from cellserve.models.devices import resolve_device
 from cellserve.models.errors import Unsupported
 from cellserve.models.measuring import resident_memory
 from cellserve.service.api.access.administration import is_loopback
+from cellserve.service.api.aside.shadow import Shadow
 from cellserve.service.api.door import Door
+from cellserve.service.api.facts import ShadowFact
 from cellserve.service.api.fronts.choice import NoSuchFront, chosen_front
 from cellserve.service.api.fronts.options import CannotListen, ServerOptions
 from cellserve.service.api.requests.row_inputs import Limits
@@ -55,6 +57,7 @@ from cellserve.service.registry.publishing.publishing import Publishing
 from cellserve.service.registry.publishing.uploads import UploadLimits
 from cellserve.service.registry.repository.remote.opening import home_of
 from cellserve.service.registry.repository.repository import Repository
+from cellserve.service.registry.rollout.rollouts import Rollouts
 from cellserve.service.registry.status import AliasStatus, VersionStatus
 from cellserve.service.sessions.sessions import Sessions
 from cellserve.service.sessions.settings import SessionSettings
@@ -161,8 +164,15 @@ class _Server:
         sessions = _session_settings(settings)
         self._sessions = Sessions(self._execution.feed, self._catalog, sessions, self._metrics, store=self._store)
         door = Door(self._catalog, self._execution, _limits(settings), self._sessions)
+        self._shadow = Shadow(
+            self._catalog, self._execution, door.signatures.of, self._on_shadow, lambda key: self._rollouts.compares(key)
+        )
+        door.shadow = self._shadow
+        self._catalog.subscribe_to_disk(door.samples.follow)
         self._publishing = Publishing(repository, _upload_limits(settings))
-        self._api = ApiServer(door, self._publishing, self._metrics, self._metrics.statistics, options, version)
+        self._rollouts = Rollouts(repository, self._catalog, on_change=self._metrics.on_rollout)
+        self._metrics.requests_also_to(self._rollouts.on_request)
+        self._api = ApiServer(door, self._publishing, self._rollouts, self._metrics, self._metrics.statistics, options, version)
 
     async def start(self) -> Running:
         """Ports first, so that a taken one is told before anything is loaded."""
@@ -185,6 +195,7 @@ class _Server:
             lambda: self._statuses,
             self._sessions.counts,
             lambda: self._aliases,
+            self._rollouts.progress,
             partial(certificate_expiry, self._settings.tls),
             lambda: self._catalog.trouble,
         )
@@ -201,6 +212,7 @@ class _Server:
             self._store.watch.on_change = self._show_store
         await self._sessions.start()
         self._show_versions()
+        await self._rollouts.start()
         self._publishing.start()
         await self._api.start()
         self._show_store()
@@ -231,6 +243,8 @@ class _Server:
             last_first.push_async_callback(self._idle_memory.stop)
             last_first.push_async_callback(self._calibrations.stop)
             last_first.push_async_callback(self._publishing.stop)
+            last_first.push_async_callback(self._rollouts.stop)
+            last_first.push_async_callback(self._shadow.stop)
             last_first.push_async_callback(self._catalog.stop)
 
     def _look(self, page: MetricsPage) -> Look:
@@ -278,6 +292,11 @@ class _Server:
         self._aliases = self._catalog.aliases()
         self._metrics.on_aliases(self._aliases)
         self._api.show_models()
+
+    def _on_shadow(self, fact: ShadowFact) -> None:
+        self._metrics.on_shadow(fact)
+        if fact.difference is not None:
+            self._rollouts.on_compared(fact.version, fact.shadow, fact.difference)
 
     def _on_death(self, cause: BaseException) -> None:
         """On the engine's thread."""

@@ -61,6 +61,23 @@ class TurnedAway(NamedTuple):
     number: int
 
 
+ShadowResult = Literal["compared", "failed", "dropped", "not_ready", "unlike"]
+
+
+class ShadowFact(NamedTuple):
+    """A request that `version` had answered was to run on `shadow` besides.
+
+    result: dropped, for there was no time that nobody else wanted; unlike: they take other inputs or answer in other shapes.
+    difference: the largest of any number; None unless compared. seconds: of computing.
+    """
+
+    version: VersionKey
+    shadow: VersionKey
+    result: ShadowResult
+    difference: float | None = None
+    seconds: float | None = None
+
+
 ConnectionEnd = Literal["client", "server", "flood", "pings", "protocol", "not_http2", "silent", "memory", "handshake"]
 CONNECTION_ENDS: Final[tuple[ConnectionEnd, ...]] = get_args(ConnectionEnd)
 

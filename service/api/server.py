@@ -13,7 +13,7 @@ from cellserve.service.api.access.proxies import Proxies
 from cellserve.service.api.access.rights import Access, LocalAdministration, TokenAccess
 from cellserve.service.api.access.tokens import read_tokens
 from cellserve.service.api.call_context import Caller
-from cellserve.service.api.door import Door, Publishing
+from cellserve.service.api.door import Door, Publishing, Walking
 from cellserve.service.api.facts import DoorObserver
 from cellserve.service.api.fronts.choice import front_of
 from cellserve.service.api.fronts.options import ServerOptions
@@ -58,6 +58,7 @@ class ApiServer:
         self,
         door: Door,
         publishing: Publishing,
+        walking: Walking,
         observer: DoorObserver,
         totals: StatisticsSource,
         options: ServerOptions,
@@ -87,7 +88,7 @@ class ApiServer:
         open_inference_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(self._inference, self._methods)  # type: ignore[no-untyped-call]
         sequences = TypedSequencesServicer(door, observer, self._refusal_log)
         cellserve_pb2_grpc.add_SequencesServicer_to_server(sequences, self._methods)  # type: ignore[no-untyped-call]
-        registry = ModelRegistryServicer(door.versions, publishing, self._changes, named)
+        registry = ModelRegistryServicer(door.versions, publishing, walking, door.samples, self._changes, named)
         cellserve_pb2_grpc.add_RegistryServicer_to_server(registry, self._methods)  # type: ignore[no-untyped-call]
         health_pb2_grpc.add_HealthServicer_to_server(self.health, self._methods)
         describing = reflection.aio.ReflectionServicer(_REFLECTED)  # type: ignore[attr-defined]

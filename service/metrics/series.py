@@ -101,6 +101,14 @@ class RpcFamilies(NamedTuple):
         self.seconds.labels(*method).add([end.seconds for end in ends])
 
 
+class ShadowFamilies(NamedTuple):
+    """What is told of requests that run on another version besides."""
+
+    requests: Counter
+    difference: Histogram
+    seconds: Histogram
+
+
 class StoreFamilies(NamedTuple):
     """What is told of the store that replicas share."""
 
