@@ -7,7 +7,6 @@ and gRPC stops, then live sequences are written, then the engine and the metrics
 from __future__ import annotations
 
 import asyncio
-import gc
 import importlib.metadata
 import logging
 import signal
@@ -43,6 +42,7 @@ from cellserve.service.metrics.page import MetricsPage
 from cellserve.service.networks import parsed_networks
 from cellserve.service.overview.look import Look
 from cellserve.service.overview.page import StatusPage
+from cellserve.service.process import garbage
 from cellserve.service.process.cores import parsed_cores, share_cores, usable_cores, worker_count
 from cellserve.service.process.idle_memory import IdleMemory
 from cellserve.service.registry.calibration import machine
@@ -118,7 +118,7 @@ async def serving(settings: Settings) -> AsyncIterator[Running]:
 
 
 async def _serve(settings: Settings) -> int:
-    gc.freeze()  # what the libraries made: to look through it for garbage would stop everything for a tenth of a second
+    garbage.collect_seldom()
     loop = asyncio.get_running_loop()
     asked_to_stop = asyncio.Event()
     signals = (signal.SIGTERM, signal.SIGINT)

@@ -33,8 +33,8 @@ from cellserve.service.counted_log import CountedLog
 from cellserve.service.errors import ServiceError
 from cellserve.service.followed_files import FollowedFiles
 from cellserve.service.pb import cellserve_pb2, cellserve_pb2_grpc, open_inference_pb2, open_inference_pb2_grpc
+from cellserve.service.registry.answering.pointers import stand_in_words, told_apart
 from cellserve.service.registry.manifest import STABLE
-from cellserve.service.registry.pointers import stand_in_words, told_apart
 from cellserve.service.registry.status import VersionState
 
 SERVICES: Final = (

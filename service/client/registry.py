@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Literal
 
@@ -88,7 +89,8 @@ class ModelDescription:
 
     versions: every published one of the model. causal: it is advanced step by step; else it needs whole sequences.
     parity_bound: largest difference from the float64 oracle that publishing allowed. notes: what the import assumed.
-    published_by: over the wire; empty: it was imported beside the server. alias_history: of the model, oldest first.
+    published_by: over the wire; empty: it was imported beside the server. alias_history: of the model, oldest first. splits: of
+    those of its aliases that are split, the shares of versions.
     """
 
     status: ModelVersion
@@ -110,6 +112,7 @@ class ModelDescription:
     parameters: int
     published_by: str = ""
     alias_history: tuple[AliasMoved, ...] = ()
+    splits: Mapping[str, Mapping[int, float]] = field(default_factory=dict)
 
     @property
     def offered(self) -> tuple[str, ...]:
@@ -138,6 +141,10 @@ def model_version(status: pb.VersionStatus) -> ModelVersion:
 
 def model_versions(reply: pb.ListReply) -> list[ModelVersion]:
     return [model_version(status) for status in reply.versions]
+
+
+def _newest_first(split: Mapping[int, float]) -> dict[int, float]:
+    return dict(sorted(split.items(), reverse=True))
 
 
 def description(reply: pb.ShowReply) -> ModelDescription:
@@ -183,8 +190,9 @@ def description(reply: pb.ShowReply) -> ModelDescription:
                 move.after or None,
                 move.by,
                 move.found,
-                dict(move.split),
+                _newest_first(move.split),
             )
             for move in reply.alias_history
         ),
+        splits={each.alias: _newest_first(each.split) for each in reply.splits},
     )

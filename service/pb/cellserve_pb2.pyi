@@ -407,7 +407,7 @@ class ShowRequest(_message.Message):
     def __init__(self, model: _Optional[str] = ..., version: _Optional[str] = ..., manifest: bool = ...) -> None: ...
 
 class ShowReply(_message.Message):
-    __slots__ = ("status", "versions", "inputs", "outputs", "states", "implementations", "causal", "parity_bound", "source", "notes", "weights_digest", "created_unix_seconds", "tags", "parameters", "labels", "manifest", "published_by", "alias_history")
+    __slots__ = ("status", "versions", "inputs", "outputs", "states", "implementations", "causal", "parity_bound", "source", "notes", "weights_digest", "created_unix_seconds", "tags", "parameters", "labels", "manifest", "published_by", "alias_history", "splits")
     class TagsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -440,6 +440,7 @@ class ShowReply(_message.Message):
     MANIFEST_FIELD_NUMBER: _ClassVar[int]
     PUBLISHED_BY_FIELD_NUMBER: _ClassVar[int]
     ALIAS_HISTORY_FIELD_NUMBER: _ClassVar[int]
+    SPLITS_FIELD_NUMBER: _ClassVar[int]
     status: VersionStatus
     versions: _containers.RepeatedScalarFieldContainer[int]
     inputs: _containers.RepeatedCompositeFieldContainer[InputDescription]
@@ -458,7 +459,23 @@ class ShowReply(_message.Message):
     manifest: bytes
     published_by: str
     alias_history: _containers.RepeatedCompositeFieldContainer[AliasMove]
-    def __init__(self, status: _Optional[_Union[VersionStatus, _Mapping]] = ..., versions: _Optional[_Iterable[int]] = ..., inputs: _Optional[_Iterable[_Union[InputDescription, _Mapping]]] = ..., outputs: _Optional[_Iterable[_Union[OutputDescription, _Mapping]]] = ..., states: _Optional[_Iterable[_Union[StateDescription, _Mapping]]] = ..., implementations: _Optional[_Iterable[_Union[Implementation, _Mapping]]] = ..., causal: bool = ..., parity_bound: _Optional[float] = ..., source: _Optional[_Union[Source, _Mapping]] = ..., notes: _Optional[_Iterable[str]] = ..., weights_digest: _Optional[str] = ..., created_unix_seconds: _Optional[float] = ..., tags: _Optional[_Mapping[str, str]] = ..., parameters: _Optional[int] = ..., labels: _Optional[_Mapping[str, str]] = ..., manifest: _Optional[bytes] = ..., published_by: _Optional[str] = ..., alias_history: _Optional[_Iterable[_Union[AliasMove, _Mapping]]] = ...) -> None: ...
+    splits: _containers.RepeatedCompositeFieldContainer[AliasSplit]
+    def __init__(self, status: _Optional[_Union[VersionStatus, _Mapping]] = ..., versions: _Optional[_Iterable[int]] = ..., inputs: _Optional[_Iterable[_Union[InputDescription, _Mapping]]] = ..., outputs: _Optional[_Iterable[_Union[OutputDescription, _Mapping]]] = ..., states: _Optional[_Iterable[_Union[StateDescription, _Mapping]]] = ..., implementations: _Optional[_Iterable[_Union[Implementation, _Mapping]]] = ..., causal: bool = ..., parity_bound: _Optional[float] = ..., source: _Optional[_Union[Source, _Mapping]] = ..., notes: _Optional[_Iterable[str]] = ..., weights_digest: _Optional[str] = ..., created_unix_seconds: _Optional[float] = ..., tags: _Optional[_Mapping[str, str]] = ..., parameters: _Optional[int] = ..., labels: _Optional[_Mapping[str, str]] = ..., manifest: _Optional[bytes] = ..., published_by: _Optional[str] = ..., alias_history: _Optional[_Iterable[_Union[AliasMove, _Mapping]]] = ..., splits: _Optional[_Iterable[_Union[AliasSplit, _Mapping]]] = ...) -> None: ...
+
+class AliasSplit(_message.Message):
+    __slots__ = ("alias", "split")
+    class SplitEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: int
+        value: float
+        def __init__(self, key: _Optional[int] = ..., value: _Optional[float] = ...) -> None: ...
+    ALIAS_FIELD_NUMBER: _ClassVar[int]
+    SPLIT_FIELD_NUMBER: _ClassVar[int]
+    alias: str
+    split: _containers.ScalarMap[int, float]
+    def __init__(self, alias: _Optional[str] = ..., split: _Optional[_Mapping[int, float]] = ...) -> None: ...
 
 class AliasMove(_message.Message):
     __slots__ = ("when_unix_seconds", "alias", "before", "after", "by", "found", "split")
@@ -554,22 +571,33 @@ class Source(_message.Message):
     def __init__(self, framework: _Optional[str] = ..., version: _Optional[str] = ..., file: _Optional[str] = ..., digest: _Optional[str] = ...) -> None: ...
 
 class SetAliasRequest(_message.Message):
-    __slots__ = ("model", "alias", "version")
+    __slots__ = ("model", "alias", "version", "share")
     MODEL_FIELD_NUMBER: _ClassVar[int]
     ALIAS_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
+    SHARE_FIELD_NUMBER: _ClassVar[int]
     model: str
     alias: str
     version: int
-    def __init__(self, model: _Optional[str] = ..., alias: _Optional[str] = ..., version: _Optional[int] = ...) -> None: ...
+    share: float
+    def __init__(self, model: _Optional[str] = ..., alias: _Optional[str] = ..., version: _Optional[int] = ..., share: _Optional[float] = ...) -> None: ...
 
 class SetAliasReply(_message.Message):
-    __slots__ = ("status", "previous_version")
+    __slots__ = ("status", "previous_version", "split")
+    class SplitEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: int
+        value: float
+        def __init__(self, key: _Optional[int] = ..., value: _Optional[float] = ...) -> None: ...
     STATUS_FIELD_NUMBER: _ClassVar[int]
     PREVIOUS_VERSION_FIELD_NUMBER: _ClassVar[int]
+    SPLIT_FIELD_NUMBER: _ClassVar[int]
     status: VersionStatus
     previous_version: int
-    def __init__(self, status: _Optional[_Union[VersionStatus, _Mapping]] = ..., previous_version: _Optional[int] = ...) -> None: ...
+    split: _containers.ScalarMap[int, float]
+    def __init__(self, status: _Optional[_Union[VersionStatus, _Mapping]] = ..., previous_version: _Optional[int] = ..., split: _Optional[_Mapping[int, float]] = ...) -> None: ...
 
 class PublishRequest(_message.Message):
     __slots__ = ("begin", "content")
@@ -726,18 +754,27 @@ class AliasRef(_message.Message):
     def __init__(self, model: _Optional[str] = ..., alias: _Optional[str] = ...) -> None: ...
 
 class AliasStatus(_message.Message):
-    __slots__ = ("model", "alias", "version", "answering", "reason")
+    __slots__ = ("model", "alias", "version", "answering", "reason", "split")
+    class SplitEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: int
+        value: float
+        def __init__(self, key: _Optional[int] = ..., value: _Optional[float] = ...) -> None: ...
     MODEL_FIELD_NUMBER: _ClassVar[int]
     ALIAS_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
     ANSWERING_FIELD_NUMBER: _ClassVar[int]
     REASON_FIELD_NUMBER: _ClassVar[int]
+    SPLIT_FIELD_NUMBER: _ClassVar[int]
     model: str
     alias: str
     version: int
     answering: int
     reason: str
-    def __init__(self, model: _Optional[str] = ..., alias: _Optional[str] = ..., version: _Optional[int] = ..., answering: _Optional[int] = ..., reason: _Optional[str] = ...) -> None: ...
+    split: _containers.ScalarMap[int, float]
+    def __init__(self, model: _Optional[str] = ..., alias: _Optional[str] = ..., version: _Optional[int] = ..., answering: _Optional[int] = ..., reason: _Optional[str] = ..., split: _Optional[_Mapping[int, float]] = ...) -> None: ...
 
 class VerifyRequest(_message.Message):
     __slots__ = ("model", "version", "alias")

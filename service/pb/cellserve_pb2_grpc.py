@@ -615,8 +615,10 @@ class RegistryServicer(object):
 
     def SetAlias(self, request, context):
         """Points an alias at a version: loads the version if need be, then moves the alias, and replies when new requests are
-        answered by it. No request is interrupted. Setting it again to the same version does nothing.
-        Errors, all of which leave the alias where it was: NOT_FOUND (model, version), INVALID_ARGUMENT (not an alias name),
+        answered by it. No request is interrupted. Setting it again to the same version does nothing. With a share, the version gets
+        only that part of the requests to the alias, and the version that it names keeps the rest.
+        Errors, all of which leave the alias where it was: NOT_FOUND (model, version), INVALID_ARGUMENT (not an alias name; a share that
+        is none, or of an alias that has no other version to share with),
         FAILED_PRECONDITION (reason VERSION_FAILED: the version cannot be loaded; REPOSITORY: the alias cannot be written),
         UNAVAILABLE (reason VERSION_UNAVAILABLE: the model was unloaded on request).
         """

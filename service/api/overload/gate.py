@@ -16,7 +16,7 @@ Outcome = Literal["answered", "refused", "gone"]
 
 _MEMORY_SECONDS: Final = 0.25
 _BUSY: Final = 0.25  # of the loop's time: below, everything is read
-_CHOICE: Final = 2.0  # times what is let in of a client: so much of it is read
+_CHOICE: Final = 1.3  # times what is let in of a client: so much of it is read, since reading costs what computing could have
 _LEAST_CHOICE: Final = 0.5  # the same, of all clients, while the loop lags by much
 _PROBED_PER_SECOND: Final = 10.0  # of a client in any case: or nobody would learn that there is room again
 _LAGGING_SECONDS: Final = 0.02

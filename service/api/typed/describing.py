@@ -58,7 +58,12 @@ def show_reply(version: VersionDescription, *, manifest: bool = False) -> pb.Sho
 
 def _alias_message(alias: AliasStatus) -> pb.AliasStatus:
     return pb.AliasStatus(
-        model=alias.model, alias=alias.alias, version=alias.version, answering=alias.answering or 0, reason=alias.reason
+        model=alias.model,
+        alias=alias.alias,
+        version=alias.version,
+        answering=alias.answering or 0,
+        reason=alias.reason,
+        split=alias.split,
     )
 
 
@@ -120,4 +125,5 @@ def _show_reply(version: VersionDescription) -> pb.ShowReply:
             )
             for move in version.alias_moves[-_MOST_MOVES:]
         ],
+        splits=[pb.AliasSplit(alias=alias, split=split) for alias, split in sorted(version.splits.items())],
     )

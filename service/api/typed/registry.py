@@ -37,11 +37,14 @@ class ModelRegistryServicer(RegistryServicer):
         return show_reply(await self._versions.describe(request.model, request.version), manifest=request.manifest)
 
     async def SetAlias(self, request: pb.SetAliasRequest, context: Any) -> pb.SetAliasReply:
-        administers(f"{request.model[:_LONGEST_NAME]}@{request.alias[:_LONGEST_NAME]} to {request.version}")
+        share = request.share or 1.0
+        part = "" if share == 1 else f", a share of {share:g}"
+        administers(f"{request.model[:_LONGEST_NAME]}@{request.alias[:_LONGEST_NAME]} to {request.version}{part}")
         by = self._named(context, "")
-        previous = await self._versions.set_alias(request.model, request.alias, request.version, by)
-        description = await self._versions.describe(request.model, request.alias)
-        return pb.SetAliasReply(status=status_message(description.status), previous_version=previous or 0)
+        previous = await self._versions.set_alias(request.model, request.alias, request.version, by, share)
+        description = await self._versions.describe(request.model, str(request.version))
+        split = description.splits.get(request.alias)
+        return pb.SetAliasReply(status=status_message(description.status), previous_version=previous or 0, split=split)
 
     async def Publish(self, requests: AsyncIterator[pb.PublishRequest], context: Any) -> pb.PublishReply:
         begin = await publishing.first(requests)

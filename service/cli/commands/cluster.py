@@ -50,6 +50,13 @@ def up(
             "--believe-request-ids", help="An x-request-id that a client sends is the same at each attempt at a request."
         ),
     ] = False,
+    internal_tls: Annotated[
+        Path | None,
+        typer.Option(
+            "--internal-tls",
+            help="Folder of ca.pem, certificate.pem (of localhost), key.pem: servers answer the proxy, the store servers, alone.",
+        ),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Start a store (Valkey), servers, and a proxy (Envoy) before them, and keep them running until SIGTERM or Ctrl-C.
@@ -61,6 +68,7 @@ def up(
     """
     from cellserve.service.cluster.cluster import run
     from cellserve.service.cluster.settings import ClusterSettings, misplaced
+    from cellserve.service.cluster.settings import internal_tls as files_of
 
     serve = Settings() if repository is None else Settings(repository=repository)
     if (option := misplaced(context.args)) is not None:
@@ -74,6 +82,7 @@ def up(
         serve=serve,
         store=session_store,
         believe_request_ids=believe_request_ids,
+        internal=None if internal_tls is None else files_of(internal_tls),
         further=tuple(context.args),
     )
     run(settings, _announce_json if as_json else _announce)

@@ -71,6 +71,7 @@ def show(
     if as_json:
         chosen: dict[str, Any] = {"choices": {one.device: dict(one.choices) for one in measured}, "aliases": aliases}
         chosen["alias_history"] = [move.model_dump(mode="json", by_alias=True) for move in shown.trail.moves]
+        chosen["splits"] = {alias: dict(split) for alias, split in shown.splits.items()}
         chosen["settings"] = shown.settings.model_dump(mode="json", exclude_defaults=True)
         chosen["published_by"] = shown.published_by
         print_json(manifest.model_dump(mode="json", exclude={"golden", "spec"}) | chosen | network)
@@ -131,20 +132,14 @@ def promote(
         cellserve promote digits 3 --alias stable
         cellserve promote digits/3
         cellserve promote digits 4 --share 10%
-        cellserve promote digits 3 --url localhost:8001
+        cellserve promote digits 4 --share 10% --url localhost:8001
     """
     check_alias_name(alias)
     reference = reference_of(ref, version)
     if reference.version is None and reference.alias is None:
         raise InvalidInput(f"which version of {reference.model}? Give its number, as in: cellserve promote {reference.model} 3")
-    split: Weights = {}
     if server is not None and server.instead_of(repository):
-        if share is not None:
-            raise InvalidInput("a share is given where the repository is: run this on the server's machine, without --url")
-        with server.client() as client:
-            number = reference.version or client.show(str(reference)).status.version
-            client.promote(reference.model, number, alias)
-        key = VersionKey(reference.model, number)
+        key, split = _promoted_by(server, reference, alias, share or 1.0)
     else:
         key, split = _promoted(open_repository(repository), reference, alias, share)
     if as_json:
@@ -208,6 +203,14 @@ def _promoted(store: Repository, reference: ModelRef, alias: str, share: float |
     return key, store.split_alias(key.model, alias, key.version, share)
 
 
+def _promoted_by(server: Server, reference: ModelRef, alias: str, share: float) -> tuple[VersionKey, Weights]:
+    """As `_promoted`."""
+    with server.client() as client:
+        number = reference.version or client.show(str(reference)).status.version
+        client.promote(reference.model, number, alias, share)
+        return VersionKey(reference.model, number), client.show(f"{reference.model}/{number}").splits.get(alias, {})
+
+
 @dataclass(frozen=True, slots=True)
 class Shown:
     """A version with what lies around it."""
@@ -251,7 +254,7 @@ def _shown_by(server: Server, reference: ModelRef) -> Shown:
     )
     problems = tuple(filter(None, [status.reason]))
     settings = ModelSettings(labels=described.labels)
-    return Shown(manifest, status.aliases, Trail(moves), problems, described.published_by, settings, {})
+    return Shown(manifest, status.aliases, Trail(moves), problems, described.published_by, settings, described.splits)
 
 
 def reference_of(ref: str, version: str | None) -> ModelRef:

@@ -68,9 +68,9 @@ class AsyncRegistry:
         reference = Reference.parse(model)
         return description(await self._ask("Show", pb.ShowRequest(model=reference.model, version=reference.version)))
 
-    async def promote(self, model: str, version: int, alias: str = "stable") -> ModelVersion:
+    async def promote(self, model: str, version: int, alias: str = "stable", share: float = 1.0) -> ModelVersion:
         """As Client.promote."""
-        request = pb.SetAliasRequest(model=model, version=version, alias=alias)
+        request = pb.SetAliasRequest(model=model, version=version, alias=alias, share=share)
         return model_version((await self._ask("SetAlias", request)).status)
 
     async def publish(

@@ -68,9 +68,12 @@ class SyncRegistry:
         reference = Reference.parse(model)
         return description(self._ask("Show", pb.ShowRequest(model=reference.model, version=reference.version)))
 
-    def promote(self, model: str, version: int, alias: str = "stable") -> ModelVersion:
-        """Points an alias at a version; returns once it answers. No request is interrupted. Raises ServiceError."""
-        request = pb.SetAliasRequest(model=model, version=version, alias=alias)
+    def promote(self, model: str, version: int, alias: str = "stable", share: float = 1.0) -> ModelVersion:
+        """Points an alias at a version; returns once it answers. No request is interrupted. Raises ServiceError.
+
+        share: of the requests to the alias, between 0 and 1; the version that it names keeps the rest. 1: all of them.
+        """
+        request = pb.SetAliasRequest(model=model, version=version, alias=alias, share=share)
         return model_version((self._ask("SetAlias", request)).status)
 
     def publish(
