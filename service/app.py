@@ -68,14 +68,15 @@ from cellserve.service.tls_files import certificate_expiry
 if TYPE_CHECKING:
     from cellserve.models.served import Served
     from cellserve.service.sessions.stores.valkey_store import ValkeyStore
+    from cellserve.service.tracing.traces import Traces
 
 log = logging.getLogger(__name__)
 
 _REPLY_SECONDS: Final = 2.0  # after the drain: for replies on their way out
 
 
-class NoStoreClient(Exception):
-    """The package that talks to a session store is not installed."""
+class NotInstalled(Exception):
+    """A package that a setting needs is not installed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,9 +95,9 @@ def run(settings: Settings) -> int:
     try:
         with asyncio.Runner(loop_factory=_event_loop()) as runner:
             return runner.run(_serve(settings))
-    except (CannotListen, NoSuchFront, NoStoreClient, ServiceError, UnusableFile, Unsupported) as error:
+    except (CannotListen, NoSuchFront, NotInstalled, ServiceError, UnusableFile, Unsupported) as error:
         print(f"cellserve: {error}", file=sys.stderr)
-        return 2 if isinstance(error, UnusableFile | Unsupported | NoSuchFront | NoStoreClient) else 1
+        return 2 if isinstance(error, UnusableFile | Unsupported | NoSuchFront | NotInstalled) else 1
 
 
 def _event_loop() -> Callable[[], asyncio.AbstractEventLoop]:
@@ -172,7 +173,11 @@ class _Server:
         self._publishing = Publishing(repository, _upload_limits(settings))
         self._rollouts = Rollouts(repository, self._catalog, on_change=self._metrics.on_rollout)
         self._metrics.requests_also_to(self._rollouts.on_request)
-        self._api = ApiServer(door, self._publishing, self._rollouts, self._metrics, self._metrics.statistics, options, version)
+        self._traces = _traces(settings, version)
+        tracer = None if self._traces is None else self._traces.begin
+        self._api = ApiServer(
+            door, self._publishing, self._rollouts, self._metrics, self._metrics.statistics, options, version, tracer
+        )
 
     async def start(self) -> Running:
         """Ports first, so that a taken one is told before anything is loaded."""
@@ -234,6 +239,8 @@ class _Server:
         self._api.close()
         async with AsyncExitStack() as last_first:
             last_first.callback(self._metrics.close)
+            if self._traces is not None:
+                last_first.push_async_callback(asyncio.to_thread, self._traces.close)
             if self._page is not None:
                 last_first.push_async_callback(asyncio.to_thread, self._page.close)
             last_first.push_async_callback(asyncio.to_thread, self._engine.stop)
@@ -343,15 +350,26 @@ def _session_settings(settings: Settings) -> SessionSettings:
 
 
 def _session_store(settings: Settings, observer: StoreObserver) -> ValkeyStore | None:
-    """Raises NoStoreClient."""
+    """Raises NotInstalled."""
     url = StoreUrl.parse(settings.session_store)
     if url is None:
         return None
     try:
         from cellserve.service.sessions.stores.valkey_store import ValkeyStore
     except ModuleNotFoundError as error:
-        raise NoStoreClient(f"--session-store needs the package {error.name}: pip install 'cellserve[cluster]'") from error
+        raise NotInstalled(f"--session-store needs the package {error.name}: pip install 'cellserve[cluster]'") from error
     return ValkeyStore(url, settings.session_store_prefix, settings.max_sessions, _replica_name(settings), observer)
+
+
+def _traces(settings: Settings, version: str) -> Traces | None:
+    """Raises NotInstalled."""
+    if not settings.trace_endpoint:
+        return None
+    try:
+        from cellserve.service.tracing.traces import Traces, exported
+    except ModuleNotFoundError as error:
+        raise NotInstalled(f"--trace-endpoint needs the package {error.name}: pip install 'cellserve[otel]'") from error
+    return Traces(exported(settings.trace_endpoint), settings.trace_share, version, _replica_name(settings))
 
 
 def _replica_name(settings: Settings) -> str:

@@ -22,7 +22,7 @@ from cellserve.service.engine.admission.workload import Workload
 from cellserve.service.engine.batch import Batch, Delivery
 from cellserve.service.engine.costs.observed_durations import ObservedDurations
 from cellserve.service.engine.costs.pass_costs import PassCosts
-from cellserve.service.engine.facts import IterationFact, LaneFact, Observer, SequenceFact, VersionKey
+from cellserve.service.engine.facts import IterationFact, LaneFact, Observer, SequenceFact, Share, VersionKey
 from cellserve.service.engine.notify import notify
 from cellserve.service.engine.running.chunk_runner import ChunkRunner
 from cellserve.service.engine.running.in_flight import InFlight
@@ -97,6 +97,7 @@ class Lane:
         self._pool = StatePool(network.state_layout.width, host.settings.max_active_sequences, network.device)
         passes = network.passes
         self._in_flight: InFlight | None = None
+        self._traced = 0  # of those owed
         transfers = host.transfers_of(network.device)
         budget = OverlappedBudget(host.budget) if passes is None and transfers.deferred else host.budget
         self._runner = _runner(network, self._pool, transfers, calls)
@@ -143,6 +144,8 @@ class Lane:
 
     def admit(self, sequence: Sequence) -> None:
         self._owed[sequence.id] = sequence
+        if sequence.work.iteration_log is not None:
+            self._traced += 1
         self._scheduler.admit(sequence)
 
     def cancel(self, sequence_id: int) -> None:
@@ -208,7 +211,8 @@ class Lane:
 
     def report(self, sequence: Sequence, reason: str, error: ServiceError | None) -> None:
         """The one place where a Delivery is made. The observer is told."""
-        self._owed.pop(sequence.id, None)
+        if self._owed.pop(sequence.id, None) is not None and sequence.work.iteration_log is not None:
+            self._traced -= 1
         now, started = self._host.clock(), sequence.started_seconds
         queue_seconds = max(0.0, (now if started is None else started) - sequence.submitted_seconds)
         self._observed_durations[sequence.implementation].observe(sequence.position, sequence.compute_seconds, now)
@@ -298,6 +302,14 @@ class Lane:
         for workload in self._workloads:
             workload.computed(batch.timesteps, seconds)
         self.backlogs[batch.implementation].computed(batch.timesteps, batch.steps, seconds)
+        if self._traced:
+            self._trace(batch, seconds)
+
+    def _trace(self, batch: Batch, seconds: float) -> None:
+        began_seconds = self._host.clock() - seconds
+        for sequence, steps in zip(batch.sequences, batch.lengths):
+            if (told := sequence.work.iteration_log) is not None:
+                told.add(Share(began_seconds, seconds, batch.implementation, 1, steps, batch.rows, batch.steps))
 
     def _least_left_seconds(self, sequence: Sequence, now_seconds: float) -> float:
         """As they run now, for one that has not begun: then it is the first to be dropped, before it costs anything."""

@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cellserve.service.engine.facts import IterationFact, SequenceFact
+from cellserve.service.engine.facts import IterationFact, IterationLog, SequenceFact
 from cellserve.service.errors import Cancelled, DeadlineExpired, InternalFailure, Overloaded
 from tests.fakes import POISON, FakeClock, FakeNetwork, RecordingObserver, running_sum
 from tests.service.engine.driving import KEY, HandDriven, steps, work
@@ -186,6 +186,25 @@ def test_shares_and_waits() -> None:
     (fact,) = driven.observer.iterations
     assert (fact.rows, fact.steps, fact.timesteps) == (2, 6, 8)
     assert fact.padding_ratio == pytest.approx(1 / 3)
+
+
+@pytest.mark.parametrize("causal", [True, False])
+def test_a_traced_sequence_tells_of_each_of_its_iterations_and_its_mates_of_none(causal: bool) -> None:
+    clock, log = FakeClock(), IterationLog()
+    network = FakeNetwork(WIDTH, clock=clock, cost=lambda rows, count: count * 1e-3, causal=causal)
+    driven = HandDriven(network, clock, max_waiting_seconds=1e9)
+    for length, own in ((30, log), (20, log), (7, None)):
+        driven.engine.submit(work(steps(length), iteration_log=own))
+    driven.finish()
+    passes = 1 if causal else 3
+    assert sum(share.own_steps for share in log.shares) == passes * 50
+    assert all(share.own_rows <= share.rows and share.own_steps <= share.rows * share.steps for share in log.shares)
+    assert max(share.own_rows for share in log.shares) == 2
+    told = {(fact.rows, fact.steps, fact.seconds) for fact in driven.observer.iterations}
+    assert {(share.rows, share.steps, share.seconds) for share in log.shares} <= told
+    ends = [share.began_seconds + share.seconds for share in log.shares]
+    assert all(end <= share.began_seconds + 1e-9 for end, share in zip(ends, log.shares[1:]))
+    assert ends[-1] <= clock() + 1e-9
 
 
 def test_states_at_inner_ends_are_asked_of_the_network_only_if_somebody_wants_one() -> None:
