@@ -59,31 +59,29 @@ def assignment(endpoints: Sequence[Endpoint]) -> dict[str, Any]:
 def _load_assignment(endpoints: Sequence[Endpoint]) -> dict[str, Any]:
     return {
         "cluster_name": REPLICAS,
-        "endpoints": [
-            {
-                "lb_endpoints": [
-                    {
-                        "endpoint": {"address": {"socket_address": {"address": each.host, "port_value": each.port}}},
-                        "metadata": {"filter_metadata": {"envoy.lb": {"hash_key": each.name}}},
-                    }
-                    for each in endpoints
-                ]
-            }
-        ],
+        "endpoints": [{"lb_endpoints": [_endpoint(each.host, each.port, each.name) for each in endpoints]}],
     }
+
+
+def _endpoint(host: str, port: int, place: str | None) -> dict[str, Any]:
+    """place: by which it is on the ring; None: by its address."""
+    endpoint: dict[str, Any] = {"endpoint": {"address": {"socket_address": {"address": host, "port_value": port}}}}
+    return endpoint if place is None else {**endpoint, "metadata": {"filter_metadata": {"envoy.lb": {"hash_key": place}}}}
 
 
 def _discovery(replicas: EndpointsFile | EndpointsByName) -> dict[str, Any]:
     if isinstance(replicas, EndpointsFile):
         source = {"path_config_source": {"path": replicas.path}, "resource_api_version": "V3"}
         return {"type": "EDS", "eds_cluster_config": {"eds_config": source}}
-    address = {"socket_address": {"address": replicas.host, "port_value": replicas.port}}
+    several = len(replicas.addresses) > 1
     return {
         "type": "STRICT_DNS",
         "dns_refresh_rate": "1s",
         "load_assignment": {
             "cluster_name": REPLICAS,
-            "endpoints": [{"lb_endpoints": [{"endpoint": {"address": address}}]}],
+            "endpoints": [
+                {"lb_endpoints": [_endpoint(host, port, host if several else None) for host, port in replicas.addresses]}
+            ],
         },
     }
 
