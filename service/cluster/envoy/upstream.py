@@ -10,13 +10,15 @@ from cellserve.service.cluster.envoy.plan import Endpoint, EndpointsByName, Endp
 REPLICAS: Final = "replicas"
 _EDS_TYPE: Final = "type.googleapis.com/envoy.config.endpoint.v3.ClusterLoadAssignment"
 _HTTP: Final = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
+LIVE_SEQUENCES: Final = "cellserve.v1.Sequences/live"  # SERVING where a server and its store see each other
 _NO_LIMIT: Final = 2**31 - 1  # the replicas refuse what is too much for them, and say when to come again
 
 
 def cluster(plan: ProxyPlan) -> dict[str, Any]:
     """Ring hash where a request has a hash, any replica where it has none. A replica that is taken off the list, or whose health
-    fails, gets no further request, and those under way there are asked again elsewhere. Where none has been seen healthy all are
-    tried: the one that has just come back may be the only one left.
+    fails, gets no further request. One that is out of reach is given up by the pings of its connection, and what was under way
+    there is asked again elsewhere. Where none has been seen healthy all are tried: the one that has just come back may be the
+    only one left, and without a store whole requests go on.
     """
     limits = dict.fromkeys(("max_connections", "max_pending_requests", "max_requests", "max_retries"), _NO_LIMIT)
     return {
@@ -36,14 +38,14 @@ def cluster(plan: ProxyPlan) -> dict[str, Any]:
                 "no_traffic_interval": "1s",
                 "unhealthy_threshold": 3,
                 "healthy_threshold": 1,
-                "grpc_health_check": {},
+                "grpc_health_check": {"service_name": LIVE_SEQUENCES},
             }
         ],
         "typed_extension_protocol_options": {
             _HTTP: {
                 "@type": f"type.googleapis.com/{_HTTP}",
                 "explicit_http_config": {
-                    "http2_protocol_options": {"connection_keepalive": {"interval": "30s", "timeout": "10s"}},
+                    "http2_protocol_options": {"connection_keepalive": {"interval": "5s", "timeout": "10s"}},
                 },
             }
         },
