@@ -79,6 +79,7 @@ def _discovery(replicas: EndpointsFile | EndpointsByName) -> dict[str, Any]:
     return {
         "type": "STRICT_DNS",
         "dns_refresh_rate": "1s",
+        "dns_lookup_family": "V4_PREFERRED",  # servers listen on 0.0.0.0 unless they are told otherwise
         "load_assignment": {
             "cluster_name": REPLICAS,
             "endpoints": [
