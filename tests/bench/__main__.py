@@ -19,6 +19,7 @@ from tests.bench import (
     overload,
     sessions,
     streams,
+    tracing,
     waiting,
     workers,
 )
@@ -40,6 +41,7 @@ BENCHMARKS = {
     "sessions": sessions.run,
     "overload": overload.run,
     "cluster": cluster.run,
+    "tracing": tracing.run,
 }
 
 
