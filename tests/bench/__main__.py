@@ -7,6 +7,7 @@ import argparse
 from tests.bench import (
     arrangements,
     choice,
+    cluster,
     door,
     engine,
     event_loop,
@@ -39,6 +40,7 @@ BENCHMARKS = {
     "streams": streams.run,
     "sessions": sessions.run,
     "overload": overload.run,
+    "cluster": cluster.run,
     "tracing": tracing.run,
 }
 
