@@ -55,6 +55,7 @@ from cellserve.service.registry.lease import LoadedVersion
 from cellserve.service.registry.loading import load_version
 from cellserve.service.registry.publishing.publishing import Publishing
 from cellserve.service.registry.publishing.uploads import UploadLimits
+from cellserve.service.registry.repository.remote.opening import home_of
 from cellserve.service.registry.repository.repository import Repository
 from cellserve.service.registry.rollout.rollouts import Rollouts
 from cellserve.service.registry.status import AliasStatus, VersionStatus
@@ -67,14 +68,15 @@ from cellserve.service.tls_files import certificate_expiry
 if TYPE_CHECKING:
     from cellserve.models.served import Served
     from cellserve.service.sessions.stores.valkey_store import ValkeyStore
+    from cellserve.service.tracing.traces import Traces
 
 log = logging.getLogger(__name__)
 
 _REPLY_SECONDS: Final = 2.0  # after the drain: for replies on their way out
 
 
-class NoStoreClient(Exception):
-    """The package that talks to a session store is not installed."""
+class NotInstalled(Exception):
+    """A package that a setting needs is not installed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,9 +95,9 @@ def run(settings: Settings) -> int:
     try:
         with asyncio.Runner(loop_factory=_event_loop()) as runner:
             return runner.run(_serve(settings))
-    except (CannotListen, NoSuchFront, NoStoreClient, ServiceError, UnusableFile, Unsupported) as error:
+    except (CannotListen, NoSuchFront, NotInstalled, ServiceError, UnusableFile, Unsupported) as error:
         print(f"cellserve: {error}", file=sys.stderr)
-        return 2 if isinstance(error, UnusableFile | Unsupported | NoSuchFront | NoStoreClient) else 1
+        return 2 if isinstance(error, UnusableFile | Unsupported | NoSuchFront | NotInstalled) else 1
 
 
 def _event_loop() -> Callable[[], asyncio.AbstractEventLoop]:
@@ -155,7 +157,7 @@ class _Server:
         inbox = Inbox(self._loop)
         self._engine = Engine(inbox.deliver, self._metrics, _engine_settings(settings), self._on_death)
         self._execution = Execution(self._engine, inbox)
-        repository = Repository(settings.repository)
+        repository = Repository(home_of(settings))
         self._catalog = Catalog(repository, self._engine, settings, load=self._load, observer=self._metrics)
         cache = CalibrationCache(settings.calibration_folder, machine.identity())
         self._calibrations = Calibrations(repository, self._engine, cache, self._catalog.settings_for, self._metrics.on_choice)
@@ -171,7 +173,11 @@ class _Server:
         self._publishing = Publishing(repository, _upload_limits(settings))
         self._rollouts = Rollouts(repository, self._catalog, on_change=self._metrics.on_rollout)
         self._metrics.requests_also_to(self._rollouts.on_request)
-        self._api = ApiServer(door, self._publishing, self._rollouts, self._metrics, self._metrics.statistics, options, version)
+        self._traces = _traces(settings, version)
+        tracer = None if self._traces is None else self._traces.begin
+        self._api = ApiServer(
+            door, self._publishing, self._rollouts, self._metrics, self._metrics.statistics, options, version, tracer
+        )
 
     async def start(self) -> Running:
         """Ports first, so that a taken one is told before anything is loaded."""
@@ -196,6 +202,7 @@ class _Server:
             lambda: self._aliases,
             self._rollouts.progress,
             partial(certificate_expiry, self._settings.tls),
+            lambda: self._catalog.trouble,
         )
         self._page.show("/", StatusPage(partial(self._look, self._page)))
         self._metrics.listen()
@@ -203,6 +210,7 @@ class _Server:
         self._working = True
         self._catalog.subscribe(lambda status: self._show_soon())
         self._catalog.subscribe_to_disk(self._show_soon)
+        self._catalog.subscribe_to_disk(self._show_trouble)
         await self._catalog.start()
         self._catalog.subscribe(self._sessions.on_version)
         if self._store is not None:
@@ -231,6 +239,8 @@ class _Server:
         self._api.close()
         async with AsyncExitStack() as last_first:
             last_first.callback(self._metrics.close)
+            if self._traces is not None:
+                last_first.push_async_callback(asyncio.to_thread, self._traces.close)
             if self._page is not None:
                 last_first.push_async_callback(asyncio.to_thread, self._page.close)
             last_first.push_async_callback(asyncio.to_thread, self._engine.stop)
@@ -272,6 +282,10 @@ class _Server:
         self._api.show_store(reason)
         if self._page is not None:
             self._page.trouble = reason
+
+    def _show_trouble(self) -> None:
+        if self._page is not None:
+            self._page.repository_trouble = self._catalog.trouble
 
     def _show_soon(self) -> None:
         """Many changes of one moment are shown once, after the catalog has finished with them."""
@@ -327,7 +341,7 @@ def _session_settings(settings: Settings) -> SessionSettings:
         max_sessions=settings.max_sessions,
         memory_bytes=settings.session_memory_bytes,
         drain_seconds=settings.session_drain_seconds,
-        directory=None if shared else settings.session_directory or settings.repository / ".sessions",
+        directory=None if shared else settings.session_directory or settings.repository_folder / ".sessions",
         durable_every=None if shared else DurableEvery.parse(settings.durable_every),
         shared=shared,
         replica=_replica_name(settings) if shared else "",
@@ -336,15 +350,26 @@ def _session_settings(settings: Settings) -> SessionSettings:
 
 
 def _session_store(settings: Settings, observer: StoreObserver) -> ValkeyStore | None:
-    """Raises NoStoreClient."""
+    """Raises NotInstalled."""
     url = StoreUrl.parse(settings.session_store)
     if url is None:
         return None
     try:
         from cellserve.service.sessions.stores.valkey_store import ValkeyStore
     except ModuleNotFoundError as error:
-        raise NoStoreClient(f"--session-store needs the package {error.name}: pip install 'cellserve[cluster]'") from error
+        raise NotInstalled(f"--session-store needs the package {error.name}: pip install 'cellserve[cluster]'") from error
     return ValkeyStore(url, settings.session_store_prefix, settings.max_sessions, _replica_name(settings), observer)
+
+
+def _traces(settings: Settings, version: str) -> Traces | None:
+    """Raises NotInstalled."""
+    if not settings.trace_endpoint:
+        return None
+    try:
+        from cellserve.service.tracing.traces import Traces, exported
+    except ModuleNotFoundError as error:
+        raise NotInstalled(f"--trace-endpoint needs the package {error.name}: pip install 'cellserve[otel]'") from error
+    return Traces(exported(settings.trace_endpoint), settings.trace_share, version, _replica_name(settings))
 
 
 def _replica_name(settings: Settings) -> str:

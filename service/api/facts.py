@@ -17,6 +17,13 @@ class RpcMethod(NamedTuple):
     method: str
 
 
+class TraceIds(NamedTuple):
+    """Of a traced request, as W3C writes them."""
+
+    trace_id: str
+    span_id: str
+
+
 class RequestFact(NamedTuple):
     """One inference request ended, well or not.
 
@@ -26,7 +33,7 @@ class RequestFact(NamedTuple):
     seconds: from the door to the reply. queue_seconds, compute_seconds: None unless answered.
     input_seconds: checking and decoding. output_seconds: making the reply. ended_unix_seconds: since 1970.
     cause: of an overload, what was short (docs/overload.md). token: of a request that was not answered, whose it was; empty:
-    nobody's that is known, None: there are no tokens.
+    nobody's that is known, None: there are no tokens. trace: None where it is not traced.
     """
 
     version: VersionKey | None
@@ -41,6 +48,7 @@ class RequestFact(NamedTuple):
     ended_unix_seconds: float = 0.0
     cause: str | None = None
     token: str | None = None
+    trace: TraceIds | None = None
 
     @property
     def answered(self) -> bool:

@@ -25,6 +25,7 @@ from cellserve.service.api.overload.gate import Gate
 from cellserve.service.api.overload.loop_lag import LoopLag
 from cellserve.service.api.overload.turning_away import TurningAway
 from cellserve.service.api.rpc import Refusals
+from cellserve.service.api.trace import Tracer
 from cellserve.service.api.typed.change_log import ChangeLog
 from cellserve.service.api.typed.registry import ModelRegistryServicer
 from cellserve.service.api.typed.sequences import TypedSequencesServicer
@@ -63,8 +64,9 @@ class ApiServer:
         totals: StatisticsSource,
         options: ServerOptions,
         server_version: str,
+        tracer: Tracer | None = None,
     ) -> None:
-        """Raises UnusableFile: one of `options`."""
+        """tracer None: nothing is traced. Raises UnusableFile: one of `options`."""
         self._door = door
         self.health = HealthServicer((*SERVICES, LIVE_SEQUENCES))
         self._troubles: dict[str, str] = {}  # of the server itself, by name
@@ -84,7 +86,7 @@ class ApiServer:
         refusals = Refusals(self._gate, self._turning_away, self._refusal_log)
         self._changes = ChangeLog()
         proxies = Proxies(options.request_ids_from)
-        self._methods = Methods(observer, _INFERENCE, _LIVE, access, door.execution.at_door, refusals, proxies)
+        self._methods = Methods(observer, _INFERENCE, _LIVE, access, door.execution.at_door, refusals, proxies, tracer)
         open_inference_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(self._inference, self._methods)  # type: ignore[no-untyped-call]
         sequences = TypedSequencesServicer(door, observer, self._refusal_log)
         cellserve_pb2_grpc.add_SequencesServicer_to_server(sequences, self._methods)  # type: ignore[no-untyped-call]

@@ -32,7 +32,7 @@ class Server:
     files: ClientFiles
     by_option: bool = True
 
-    def instead_of(self, repository: Path | None) -> bool:
+    def instead_of(self, repository: str | None) -> bool:
         """Whether it is asked, and not the folder that --repository names, if any."""
         return self.by_option or repository is None
 

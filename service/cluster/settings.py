@@ -46,7 +46,7 @@ def replica_options(settings: ClusterSettings, name: str, store_url: str) -> tup
     return (
         *settings.further,
         *("--host", LOCAL, "--port", "0", "--metrics-port", "0"),
-        *("--repository", str(settings.serve.repository)),
+        *("--repository", settings.serve.repository),
         *("--replica-name", name, "--request-ids-from", _LOOPBACK),
         *(() if _has_password(store_url) else ("--session-store", store_url)),
     )

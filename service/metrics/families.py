@@ -108,6 +108,9 @@ LOADS: Final = _counter(
     "cellserve_model_loads", "Loads of versions of a model, by how they ended: ready or failed.", ("model", "result")
 )
 MODEL_STATE: Final = _gauge("cellserve_model_state", "1 for the state a version is in.", (*_VERSION, "state"))
+REPOSITORY_AVAILABLE: Final = _gauge(
+    "cellserve_repository_available", "0 while the repository cannot be read; what is loaded goes on being served."
+)
 ALIAS_VERSION: Final = _gauge("cellserve_alias_version", "The version that answers an alias; 0: none does.", _ALIAS)
 ALIAS_SWAPS: Final = _counter("cellserve_alias_swaps", "How often another version has come to answer an alias.", _ALIAS)
 ALIAS_FALLBACK: Final = _gauge(
@@ -241,6 +244,7 @@ GROUPS: Final[Mapping[str, tuple[Family, ...]]] = {
     "Overload": (GOODPUT, PREDICTION, OVERLOAD, LOOP_LAG),
     "Versions and aliases": (
         MODEL_STATE,
+        REPOSITORY_AVAILABLE,
         ALIAS_VERSION,
         ALIAS_SWAPS,
         ALIAS_FALLBACK,

@@ -107,5 +107,20 @@ class Expiry(Collector):
         return [expiry]
 
 
+class Repository(Collector):
+    """trouble: why it cannot be read; None: it can."""
+
+    def __init__(self, trouble: Callable[[], str | None]) -> None:
+        self._trouble = trouble
+
+    def describe(self) -> Iterable[Metric]:
+        return [_gauge(families.REPOSITORY_AVAILABLE)]
+
+    def collect(self) -> Iterable[Metric]:
+        available = _gauge(families.REPOSITORY_AVAILABLE)
+        available.add_metric([], 1 if self._trouble() is None else 0)
+        return [available]
+
+
 def _gauge(family: Family) -> GaugeMetricFamily:
     return GaugeMetricFamily(family.name, family.text, labels=family.labels)

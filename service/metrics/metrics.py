@@ -29,7 +29,7 @@ from cellserve.service.metrics.facts import (
     StoreRecords,
     StoreState,
 )
-from cellserve.service.metrics.gauges import Expiry, Gauges, Progress
+from cellserve.service.metrics.gauges import Expiry, Gauges, Progress, Repository
 from cellserve.service.metrics.ledger import Ledger, Soon, now
 from cellserve.service.metrics.page import MetricsPage
 from cellserve.service.metrics.process import show_process
@@ -64,10 +64,12 @@ class Metrics:
         aliases: Callable[[], Iterable[AliasStatus]] = tuple,
         walking: Callable[[], Iterable[Progress]] = tuple,
         certificate_expiry: Callable[[], float | None] = lambda: None,
+        repository_trouble: Callable[[], str | None] = lambda: None,
     ) -> None:
         """Ask these for the present at each scrape. They are called on the page's threads."""
         self.registry.register(Gauges(lanes, versions, sessions, aliases, walking))
         self.registry.register(Expiry(certificate_expiry))
+        self.registry.register(Repository(repository_trouble))
 
     def open_page(self, host: str, port: int) -> MetricsPage:
         """Serves /metrics and what stands beside it. Raises OSError: the address cannot be used."""

@@ -37,8 +37,9 @@ class Answer(NamedTuple):
 class MetricsPage:
     """Serves from the moment it exists until `close`. `port`: the real one, where 0 was asked for.
 
-    ready: whether requests are taken; trouble: why those of live sequences are refused all the same; failure: why the process
-    should be ended. Set on any thread. silence_seconds: since the event loop was heard of.
+    ready: whether requests are taken; trouble: why those of live sequences are refused all the same; repository_trouble: why it
+    is not known what is published; failure: why the process should be ended. Set on any thread. silence_seconds: since the event
+    loop was heard of.
     """
 
     def __init__(
@@ -54,6 +55,7 @@ class MetricsPage:
         self._server = _HttpServer(self, host, port)
         self.ready = False
         self.trouble: str | None = None
+        self.repository_trouble: str | None = None
         self.failure: str | None = None
         self.port: int = self._server.server_address[1]
         self._thread = threading.Thread(target=self._server.serve_forever, name="cellserve-metrics", daemon=True)
@@ -73,7 +75,12 @@ class MetricsPage:
         """Whether requests are taken, in a sentence."""
         if not self.ready:
             return "not ready"
-        return "ready" if self.trouble is None else f"ready, but live sequences are refused: {self.trouble}"
+        but = []
+        if self.trouble is not None:
+            but.append(f", but live sequences are refused: {self.trouble}")
+        if self.repository_trouble is not None:
+            but.append(f", but what is published since is not known: {self.repository_trouble}")
+        return "".join(("ready", *but))
 
     def answer(self, path: str, accepted: str) -> Answer:
         """accepted: the content types that the header Accept names."""
@@ -97,7 +104,7 @@ class MetricsPage:
         return _text(HTTPStatus.OK, "alive")
 
     def _readiness(self) -> Answer:
-        """Ready is who answers whole requests: where only live sequences are refused, the page says so; nobody is turned away."""
+        """Ready is who answers whole requests. What is refused or not known all the same the page says; nobody is turned away."""
         return _text(HTTPStatus.OK if self.ready else HTTPStatus.SERVICE_UNAVAILABLE, self.readiness)
 
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from cellserve.service.config import Settings
 from cellserve.service.engine.facts import VersionKey
-from cellserve.service.errors import ServiceError, UnknownModel, UnknownVersion, VersionFailed, VersionUnavailable
+from cellserve.service.errors import RepositoryAway, ServiceError, UnknownModel, UnknownVersion, VersionFailed, VersionUnavailable
 from cellserve.service.registry import snapshot as disk_view
 from cellserve.service.registry import version_index
 from cellserve.service.registry.answering.fallback_teller import FallbackTeller
@@ -35,7 +35,7 @@ from cellserve.service.registry.repository.model_on_disk import read_model
 from cellserve.service.registry.repository.repository import Repository
 from cellserve.service.registry.snapshot import Snapshot
 from cellserve.service.registry.status import AliasStatus, VersionState, VersionStatus
-from cellserve.service.registry.watch import changes
+from cellserve.service.registry.watch import changes, regularly
 
 if TYPE_CHECKING:
     from cellserve.models.served import Served
@@ -83,6 +83,7 @@ class Catalog:
         self._disk_subscribers: list[Callable[[], None]] = []
         self._told = FallbackTeller()
         self._reading = asyncio.Lock()
+        self._trouble: str | None = None
         self._runner: asyncio.Task[None] | None = None
         self._watcher: asyncio.Task[None] | None = None
         self._stopping = asyncio.Event()
@@ -157,6 +158,11 @@ class Catalog:
         """
         return version_index.index(self._snapshot, self._live.records, self._pointers.stand_ins())
 
+    @property
+    def trouble(self) -> str | None:
+        """Why the repository cannot be read, so that what is loaded stays; None: it can."""
+        return self._trouble
+
     def aliases(self) -> list[AliasStatus]:
         """What every alias means, and ("") a request without a version."""
         return self._pointers.statuses()
@@ -196,7 +202,7 @@ class Catalog:
         return lambda: self._subscribers.remove(callback)
 
     def subscribe_to_disk(self, callback: Callable[[], None]) -> None:
-        """Calls `callback` on the event loop when versions or aliases on disk are others than they were."""
+        """Calls `callback` on the event loop when versions or aliases on disk are others than they were, or cannot be read."""
         self._disk_subscribers.append(callback)
 
     # --- administration ---
@@ -280,7 +286,9 @@ class Catalog:
     # --- the disk ---
 
     async def _watch(self) -> None:
-        async for _ in changes(self._repository.root, self._stopping):
+        seconds = self._repository.poll_seconds
+        looks = changes(self._repository.root, self._stopping) if seconds is None else regularly(self._stopping, seconds)
+        async for _ in looks:
             try:
                 await self._read()
             except ServiceError as error:
@@ -292,6 +300,7 @@ class Catalog:
 
     async def _read(self) -> None:
         async with self._reading:
+            await self._look()
             before = self._snapshot
             self._snapshot = await asyncio.to_thread(disk_view.read, self._repository, before)
             disk_view.tell(before, self._snapshot)
@@ -300,10 +309,31 @@ class Catalog:
             if not self._snapshot.holds(key):
                 if not record.busy:
                     self._live.forget(key)
+            elif record.away and self._trouble is None:
+                record.away = False
+                self._live.announce(key, VersionState.UNKNOWN)
             elif record.fingerprint != self._snapshot.fingerprint(key):
                 self._note_other_files(key, record)
         self._follow_aliases()
         if self._snapshot != before:
+            for callback in tuple(self._disk_subscribers):
+                callback()
+
+    async def _look(self) -> None:
+        """What was known of a repository goes on where it cannot be asked. Raises RepositoryAway: nothing was known."""
+        trouble: str | None = None
+        try:
+            await asyncio.to_thread(self._repository.refresh)
+        except RepositoryAway as error:
+            if not await asyncio.to_thread(self._repository.models):
+                raise
+            trouble = str(error)
+        if trouble != self._trouble:
+            if self._trouble is None:
+                log.warning("what is loaded stays: %s", trouble)
+            elif trouble is None:
+                log.info("%s is read again", self._repository.name)
+            self._trouble = trouble
             for callback in tuple(self._disk_subscribers):
                 callback()
 

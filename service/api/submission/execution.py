@@ -138,6 +138,15 @@ class Execution:
         Raises what the engine says of the first row that is refused or fails. Then, and when the caller is cancelled, every
         other row is cancelled too.
         """
+        call = CURRENT.get(None)
+        trace = None if call is None else call.trace
+        if trace is None:
+            return await self._run_prepared(works, live)
+        done = await self._run_prepared(trace.submit(works), live)
+        trace.answer(done)
+        return done
+
+    async def _run_prepared(self, works: Sequence[Work], live: bool) -> list[Delivery]:
         while True:
             try:
                 return await self._run(works, live)

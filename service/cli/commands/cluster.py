@@ -12,9 +12,9 @@ from typing import Annotated, Any, Final
 import typer
 
 from cellserve.service import logs
-from cellserve.service.cli.options import JsonOption, RepositoryOption
+from cellserve.service.cli.options import JsonOption, RepositoryOption, settings_of
 from cellserve.service.cli.output import note, print_json, print_table
-from cellserve.service.config import DEFAULT_PORT, Settings
+from cellserve.service.config import DEFAULT_PORT
 from cellserve.service.errors import InvalidInput
 
 _FOLDER: Final = ".cluster"
@@ -70,7 +70,7 @@ def up(
     from cellserve.service.cluster.settings import ClusterSettings, misplaced
     from cellserve.service.cluster.settings import internal_tls as files_of
 
-    serve = Settings() if repository is None else Settings(repository=repository)
+    serve = settings_of(repository)
     if (option := misplaced(context.args)) is not None:
         raise InvalidInput(f"{option} is the cluster's own affair, and may not stand after --", field=option.removeprefix("--"))
     logs.configure(serve.log_level, serve.log_format)
@@ -119,10 +119,10 @@ def down(repository: RepositoryOption = None, folder: FolderOption = None) -> No
     note(f"the cluster in {where.root} has ended")
 
 
-def _folder(given: Path | None, repository: Path | None) -> Path:
+def _folder(given: Path | None, repository: str | None) -> Path:
     if given is not None:
         return given
-    return (Settings().repository if repository is None else repository) / _FOLDER
+    return settings_of(repository).repository_folder / _FOLDER
 
 
 def _announce_json(facts: dict[str, Any]) -> None:

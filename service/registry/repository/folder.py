@@ -6,10 +6,10 @@ Readers never lock; writers hold one lock on the folder for the moment of the ch
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from cellserve.service import disk
 from cellserve.service.engine.facts import VersionKey
@@ -35,6 +35,10 @@ class Folder:
     @property
     def name(self) -> str:
         return str(self.folder)
+
+    @property
+    def address(self) -> Mapping[str, Any]:
+        return {"folder": str(self.folder)}
 
     def create(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)

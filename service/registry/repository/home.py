@@ -6,10 +6,10 @@ shows the truth as files in a folder of this machine, which readers read; only i
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from cellserve.service.engine.facts import VersionKey
 from cellserve.service.registry.manifest import Manifest
@@ -32,6 +32,11 @@ class Home(Protocol):
     @property
     def folder(self) -> Path:
         """Where the repository is seen on this machine: `<folder>/<model>/<version>/`, as repository.py says."""
+        ...
+
+    @property
+    def address(self) -> Mapping[str, Any]:
+        """By which another process of this machine opens it (remote/opening.py), as JSON has it."""
         ...
 
     @property

@@ -14,7 +14,7 @@ import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
@@ -78,8 +78,13 @@ class Repository:
         return self._home.name
 
     @property
+    def address(self) -> Mapping[str, Any]:
+        """By which another process of this machine opens it."""
+        return self._home.address
+
+    @property
     def poll_seconds(self) -> float | None:
-        """As of its home."""
+        """How often to ask whether it has changed; None: the folder's file events tell."""
         return self._home.poll_seconds
 
     def create(self) -> None:
@@ -108,7 +113,7 @@ class Repository:
         """Published versions, ascending. Raises UnknownModel."""
         numbers = layout.version_numbers(self.root / check_model_name(model))
         if not numbers:
-            raise UnknownModel(f"the repository {self.root} has no model {model!r}", field="model")
+            raise UnknownModel(f"the repository {self.name} has no model {model!r}", field="model")
         return numbers
 
     def aliases(self, model: str) -> dict[str, int]:

@@ -50,6 +50,8 @@ def test_ready_is_who_answers_whole_requests(page: MetricsPage) -> None:
     assert ask(page, "/readyz")[:2] == (200, b"ready\n")
     page.trouble = "the store is away"
     assert ask(page, "/readyz")[:2] == (200, b"ready, but live sequences are refused: the store is away\n")
+    page.trouble, page.repository_trouble = None, "the bucket is away"
+    assert ask(page, "/readyz")[:2] == (200, b"ready, but what is published since is not known: the bucket is away\n")
 
 
 def test_a_page_is_packed_for_whoever_takes_it_packed(page: MetricsPage) -> None:
