@@ -29,6 +29,7 @@ from cellserve.service.registry.watch import is_set_within
 log = logging.getLogger(__name__)
 
 TICK_SECONDS: Final = 0.5
+_LONGEST_LOOK_SECONDS: Final = 5.0  # time in which nobody could look does not count, so that no share is passed over unseen
 _FAILED: Final = frozenset({"INTERNAL", "DEADLINE_EXPIRED"})
 _REFUSED: Final = frozenset({"INVALID_INPUT", "NOT_CAUSAL", "IMPLEMENTATION_UNSUPPORTED"})
 _THIS_SERVER: Final = "the server"
@@ -65,12 +66,12 @@ class RequestEnd(Protocol):
 
 @dataclass(slots=True)
 class _Walk:
-    """since_seconds: from when it has walked here; before that for rollout.walked_seconds. Evidence of all, and of this share."""
+    """looked_seconds: on the clock, when it was looked after last. Evidence of all that it has walked here, and of this share."""
 
     model: str
     rollout: Rollout
     bounds: tuple[Bound, ...]
-    since_seconds: float
+    looked_seconds: float
     all: Evidence = field(default_factory=lambda: _nothing())
     lately: Evidence = field(default_factory=lambda: _nothing())
 
@@ -82,8 +83,10 @@ class _Walk:
     def old(self) -> VersionKey:
         return VersionKey(self.model, self.rollout.before)
 
-    def walked_seconds(self, now_seconds: float) -> float:
-        return self.rollout.walked_seconds + now_seconds - self.since_seconds
+    def look(self, now_seconds: float) -> None:
+        """It has walked until now."""
+        walked = self.rollout.walked_seconds + min(now_seconds - self.looked_seconds, _LONGEST_LOOK_SECONDS)
+        self.rollout, self.looked_seconds = self.rollout.model_copy(update={"walked_seconds": walked}), now_seconds
 
     def verdict(self) -> Verdict:
         """What is broken lately or in all; what is wanting of all."""
@@ -140,9 +143,9 @@ class Rollouts:
             await self._ticker
         async with self._changing:
             for walk in list(self._walks.values()):
-                walked = walk.walked_seconds(self._clock())
+                walk.look(self._clock())
                 log.info("%s stays as it is until a server starts: %s", _name(walk), walk.rollout.words)
-                await self._write(walk.model, walk.rollout.model_copy(update={"walked_seconds": walked}))
+                await self._write(walk.model, walk.rollout)
                 self._drop(walk)
 
     # --- who asks ---
@@ -168,9 +171,8 @@ class Rollouts:
 
     def progress(self) -> list[tuple[str, str, float]]:
         """Model and alias of each that walks, and how much of its time has gone: at 1 it waits for evidence. Any thread."""
-        now = self._clock()
         return [
-            (walk.model, walk.rollout.alias, min(1.0, walk.walked_seconds(now) / walk.rollout.seconds))
+            (walk.model, walk.rollout.alias, min(1.0, walk.rollout.walked_seconds / walk.rollout.seconds))
             for walk in list(self._walks.values())
         ]
 
@@ -240,7 +242,8 @@ class Rollouts:
         failure = self._aliases.failure(walk.new)
         verdict = Verdict(broken=f"it cannot be served: {failure}") if failure else walk.verdict()
         meaning = self._aliases.meaning(walk.model, walk.rollout.alias)
-        step = next_step(walk.rollout, walk.walked_seconds(self._clock()), meaning, verdict)
+        walk.look(self._clock())
+        step = next_step(walk.rollout, walk.rollout.walked_seconds, meaning, verdict)
         if step.state != "walking" or step.meaning is not None:
             await self._take(walk, step)
         elif step.reason != walk.rollout.reason:
@@ -249,10 +252,10 @@ class Rollouts:
 
     async def _take(self, walk: _Walk, step: Step) -> None:
         """The alias first, then the record of it: by both, a start knows where it stands."""
-        rollout, now = walk.rollout, self._clock()
+        rollout = walk.rollout
         if step.meaning is not None:
             back = step.state == "rolled_back"
-            walked = duration_words(round(walk.walked_seconds(now)))
+            walked = duration_words(round(rollout.walked_seconds))
             why = f"rolled back: {step.reason}" if back else f"gradually, {walked} of {duration_words(rollout.seconds)}"
             done = await self._aliases.walk_alias(
                 walk.model,
@@ -270,12 +273,11 @@ class Rollouts:
             "state": step.state,
             "share": step.share,
             "reason": step.reason,
-            "walked_seconds": walk.walked_seconds(now),
             "seen": _words(walk),
             "ended": None if step.state == "walking" else datetime.now(UTC).replace(microsecond=0),
         }
-        walk.rollout, walk.since_seconds, walk.lately = rollout.model_copy(update=known), now, _nothing()
-        log.log(logging.ERROR if step.state == "rolled_back" else logging.INFO, "%s %s", _name(walk), walk.rollout.words)
+        walk.rollout, walk.lately = rollout.model_copy(update=known), _nothing()
+        log.log(logging.ERROR if step.state == "rolled_back" else logging.INFO, "%s walks %s", _name(walk), walk.rollout.words)
         if not walk.rollout.walking:
             self._drop(walk)
         self._on_change(walk.model, walk.rollout)
@@ -311,7 +313,7 @@ class Rollouts:
         return before
 
     def _shown(self, walk: _Walk) -> Rollout:
-        return walk.rollout.model_copy(update={"walked_seconds": walk.walked_seconds(self._clock()), "seen": _words(walk)})
+        return walk.rollout.model_copy(update={"seen": _words(walk)})
 
     def _add(self, model: str, rollout: Rollout, bounds: tuple[Bound, ...]) -> _Walk:
         walk = self._walks[model, rollout.alias] = _Walk(model, rollout, bounds, self._clock())
@@ -348,7 +350,7 @@ def _nothing() -> Evidence:
 
 
 def _name(walk: _Walk) -> str:
-    return f"{walk.model}@{walk.rollout.alias} walks"
+    return f"{walk.model}@{walk.rollout.alias}"
 
 
 def _words(walk: _Walk) -> str:
