@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import dataclass
+from typing import Protocol
 
 from cellserve.service import logs
 from cellserve.service.api.facts import RequestFact
@@ -19,19 +20,39 @@ from cellserve.service.engine.asker import ANYBODY, Asker
 from cellserve.service.engine.facts import VersionKey
 
 
+class TokenLimits(Protocol):
+    """What the token of a call may use."""
+
+    def allows(self, model: str) -> bool: ...
+
+    def require_model(self, model: str) -> None:
+        """Raises ModelDenied."""
+        ...
+
+    def spend(self, steps: int) -> None:
+        """Raises RateExceeded."""
+        ...
+
+    def give_back(self, steps: int) -> None:
+        """What was spent and not computed."""
+        ...
+
+
 @dataclass(slots=True)
 class Call:
-    """All but the first four as in RequestFact, filled in on the way. asker: asked only where it matters who asks.
+    """All but the first five as in RequestFact, filled in on the way. asker: asked only where it matters who asks.
 
     proxied_id: what a proxy that is believed calls the request, whichever attempt at it this is; None: there is none.
-    owner: whose token it carries, as Access says. sequence: the id of the live one that it feeds. subject: what it administers.
-    trace: of a request that is traced. begin_trace: may begin one of a request on this stream; None: nothing is traced here.
+    owner: whose token it carries, use: what that may use, both as Access says. sequence: the id of the live one that it feeds.
+    subject: what it administers. trace: of a request that is traced. begin_trace: may begin one of a request on this stream;
+    None: nothing is traced here.
     """
 
     request_id: str
     asker: Callable[[], Asker] = lambda: ANYBODY
     proxied_id: Callable[[], str | None] = lambda: None
     owner: Callable[[], str | None] = lambda: None
+    use: Callable[[], TokenLimits | None] = lambda: None
     version: VersionKey | None = None
     implementation: str = ""
     queue_seconds: float | None = None

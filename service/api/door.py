@@ -8,12 +8,14 @@ from dataclasses import replace
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 from cellserve.service.api.aside.samples import Samples
-from cellserve.service.api.calls import CURRENT
+from cellserve.service.api.calls import CURRENT, TokenLimits
 from cellserve.service.api.requests.outputs import WantedOutputs, compute_seconds, queue_seconds
-from cellserve.service.api.requests.row_inputs import Limits, RowInputs, RunOptions, works
+from cellserve.service.api.requests.row_inputs import Limits, RowInputs, RunOptions, steps_in, works
 from cellserve.service.api.requests.signature import Signature, Signatures
 from cellserve.service.api.submission.execution import Execution
 from cellserve.service.engine.batch import Delivery
+from cellserve.service.engine.sequence import Work
+from cellserve.service.errors import Overloaded
 from cellserve.service.registry.description import VersionDescription
 from cellserve.service.registry.lease import Lease, LoadedVersion
 from cellserve.service.registry.manifest import ModelRef, parse_version
@@ -131,6 +133,16 @@ class Door:
             steps=min(self.limits.steps, steps or self.limits.steps),
         )
 
+    def permit(self, model: str) -> None:
+        """That the token of the current call may use it. Raises ModelDenied."""
+        if (use := CURRENT.get().use()) is not None:
+            use.require_model(model)
+
+    def permitted_index(self) -> list[VersionStatus]:
+        """Every version that the token of the current call may use."""
+        index, use = self.versions.index(), CURRENT.get().use()
+        return index if use is None else [status for status in index if use.allows(status.model)]
+
     async def run(
         self,
         model: str,
@@ -141,6 +153,8 @@ class Door:
         """Lends the version, checks, runs, replies. Raises what the catalog, `check` and the engine raise."""
         call = CURRENT.get()
         self.execution.require_open()
+        if (use := call.use()) is not None:
+            use.require_model(model)
         with await self.versions.acquire(model, version, lambda: call.asker().split_key) as lease:
             lent = lease.version
             call.version = lent.key
@@ -149,7 +163,8 @@ class Door:
             checked = check(lent, signature)
             call.input_seconds = time.perf_counter() - began
             call.implementation = checked.options.implementation or lent.default_implementation
-            done = await self.execution.run(works(lent.key, checked.rows, checked.options))
+            work = works(lent.key, checked.rows, checked.options)
+            done = await (self.execution.run(work) if use is None else self._metered(use, steps_in(checked.rows), work))
             call.implementation = done[0].implementation
             began = time.perf_counter()
             answer = reply(lent, signature, checked, done)
@@ -159,3 +174,12 @@ class Door:
             if parse_version(version) is None:  # who names a number tries versions out
                 self.samples.offer(lent, checked.rows, done)
             return answer
+
+    async def _metered(self, use: TokenLimits, steps: int, work: list[Work]) -> list[Delivery]:
+        """Whoever is refused for lack of room has used nothing."""
+        use.spend(steps)
+        try:
+            return await self.execution.run(work)
+        except Overloaded:
+            use.give_back(steps)
+            raise

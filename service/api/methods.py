@@ -145,8 +145,17 @@ class Methods:
         )
 
     def _begun(self, context: Any, kind: RpcKind) -> Rpc:
-        owner = self._access.owner
-        return Rpc(context, kind, self._ids.next(), self._observer, self._refusals, self._proxied_id, owner, self._tracer)
+        return Rpc(
+            context,
+            kind,
+            self._ids.next(),
+            self._observer,
+            self._refusals,
+            self._proxied_id,
+            self._access.owner,
+            self._access.use,
+            self._tracer,
+        )
 
     def _unary(self, behaviour: Behaviour, parse: Parse, kind: RpcKind) -> Behaviour:
         async def call(request: Any, context: Any) -> Any:

@@ -16,6 +16,7 @@ from urllib.parse import unquote
 import grpc
 
 from cellserve.service.api.access.audit import audit
+from cellserve.service.api.access.rights import Use
 from cellserve.service.api.call_context import Caller, Ending
 from cellserve.service.api.calls import Call, enter
 from cellserve.service.api.facts import DoorObserver, RpcMethod
@@ -54,7 +55,7 @@ class Refusals(NamedTuple):
 
 
 class Rpc:
-    """Made when it begins. proxied_id, owner: as Call has them, of whoever calls. tracer None: nothing is traced."""
+    """Made when it begins. proxied_id, owner, use: as Call has them, of whoever calls. tracer None: nothing is traced."""
 
     __slots__ = ("_call", "_context", "_kind", "_observer", "_refusals", "_started_seconds")
 
@@ -67,10 +68,13 @@ class Rpc:
         refusals: Refusals,
         proxied_id: Callable[[Caller], str | None],
         owner: Callable[[Caller], str | None],
+        use: Callable[[Caller], Use],
         tracer: Tracer | None,
     ) -> None:
         self._started_seconds = time.perf_counter()
-        self._call = Call(request_id, partial(asker_of, context), partial(proxied_id, context), partial(owner, context))
+        self._call = Call(
+            request_id, partial(asker_of, context), partial(proxied_id, context), partial(owner, context), use(context)
+        )
         self._refusals = refusals
         self._context = context
         self._kind = kind

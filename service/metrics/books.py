@@ -61,6 +61,8 @@ _REFUSALS: Final = frozenset(
         "DRAINING",
         "TOKEN_MISSING",
         "TOKEN_INVALID",
+        "MODEL_DENIED",
+        "RATE_EXCEEDED",
     )
 )
 
