@@ -155,7 +155,7 @@ async def test_an_alias_that_walks_goes_back_by_itself_when_a_bound_is_broken(se
             await server.sequences.Run(pb.RunRequest(model="digits", version="3", lengths=[1], inputs=inputs))
             await asyncio.sleep(0.01)
         shown = await server.registry.Show(pb.ShowRequest(model="digits"))
-        while shown.rollouts[0].state == pb.Rollout.WALKING:
+        while shown.rollouts[0].state == pb.Rollout.WALKING or not shown.alias_history[-1].why.startswith("rolled back"):
             shown = await server.registry.Show(pb.ShowRequest(model="digits"))
     assert shown.rollouts[0].state == pb.Rollout.ROLLED_BACK
     assert stop_if in shown.rollouts[0].reason
