@@ -23,7 +23,9 @@ from cellserve.models.devices import resolve_device
 from cellserve.models.errors import Unsupported
 from cellserve.models.measuring import resident_memory
 from cellserve.service.api.access.administration import is_loopback
+from cellserve.service.api.aside.shadow import Shadow
 from cellserve.service.api.door import Door
+from cellserve.service.api.facts import ShadowFact
 from cellserve.service.api.fronts.choice import NoSuchFront, chosen_front
 from cellserve.service.api.fronts.options import CannotListen, ServerOptions
 from cellserve.service.api.requests.row_inputs import Limits
@@ -55,6 +57,7 @@ from cellserve.service.registry.publishing.publishing import Publishing
 from cellserve.service.registry.publishing.uploads import UploadLimits
 from cellserve.service.registry.repository.remote.opening import home_of
 from cellserve.service.registry.repository.repository import Repository
+from cellserve.service.registry.rollout.rollouts import Rollouts
 from cellserve.service.registry.status import AliasStatus, VersionStatus
 from cellserve.service.sessions.sessions import Sessions
 from cellserve.service.sessions.settings import SessionSettings
@@ -65,14 +68,15 @@ from cellserve.service.tls_files import certificate_expiry
 if TYPE_CHECKING:
     from cellserve.models.served import Served
     from cellserve.service.sessions.stores.valkey_store import ValkeyStore
+    from cellserve.service.tracing.traces import Traces
 
 log = logging.getLogger(__name__)
 
 _REPLY_SECONDS: Final = 2.0  # after the drain: for replies on their way out
 
 
-class NoStoreClient(Exception):
-    """The package that talks to a session store is not installed."""
+class NotInstalled(Exception):
+    """A package that a setting needs is not installed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,9 +95,9 @@ def run(settings: Settings) -> int:
     try:
         with asyncio.Runner(loop_factory=_event_loop()) as runner:
             return runner.run(_serve(settings))
-    except (CannotListen, NoSuchFront, NoStoreClient, ServiceError, UnusableFile, Unsupported) as error:
+    except (CannotListen, NoSuchFront, NotInstalled, ServiceError, UnusableFile, Unsupported) as error:
         print(f"cellserve: {error}", file=sys.stderr)
-        return 2 if isinstance(error, UnusableFile | Unsupported | NoSuchFront | NoStoreClient) else 1
+        return 2 if isinstance(error, UnusableFile | Unsupported | NoSuchFront | NotInstalled) else 1
 
 
 def _event_loop() -> Callable[[], asyncio.AbstractEventLoop]:
@@ -161,8 +165,19 @@ class _Server:
         sessions = _session_settings(settings)
         self._sessions = Sessions(self._execution.feed, self._catalog, sessions, self._metrics, store=self._store)
         door = Door(self._catalog, self._execution, _limits(settings), self._sessions)
+        self._shadow = Shadow(
+            self._catalog, self._execution, door.signatures.of, self._on_shadow, lambda key: self._rollouts.compares(key)
+        )
+        door.shadow = self._shadow
+        self._catalog.subscribe_to_disk(door.samples.follow)
         self._publishing = Publishing(repository, _upload_limits(settings))
-        self._api = ApiServer(door, self._publishing, self._metrics, self._metrics.statistics, options, version)
+        self._rollouts = Rollouts(repository, self._catalog, on_change=self._metrics.on_rollout)
+        self._metrics.requests_also_to(self._rollouts.on_request)
+        self._traces = _traces(settings, version)
+        tracer = None if self._traces is None else self._traces.begin
+        self._api = ApiServer(
+            door, self._publishing, self._rollouts, self._metrics, self._metrics.statistics, options, version, tracer
+        )
 
     async def start(self) -> Running:
         """Ports first, so that a taken one is told before anything is loaded."""
@@ -185,6 +200,7 @@ class _Server:
             lambda: self._statuses,
             self._sessions.counts,
             lambda: self._aliases,
+            self._rollouts.progress,
             partial(certificate_expiry, self._settings.tls),
             lambda: self._catalog.trouble,
         )
@@ -201,6 +217,7 @@ class _Server:
             self._store.watch.on_change = self._show_store
         await self._sessions.start()
         self._show_versions()
+        await self._rollouts.start()
         self._publishing.start()
         await self._api.start()
         self._show_store()
@@ -222,6 +239,8 @@ class _Server:
         self._api.close()
         async with AsyncExitStack() as last_first:
             last_first.callback(self._metrics.close)
+            if self._traces is not None:
+                last_first.push_async_callback(asyncio.to_thread, self._traces.close)
             if self._page is not None:
                 last_first.push_async_callback(asyncio.to_thread, self._page.close)
             last_first.push_async_callback(asyncio.to_thread, self._engine.stop)
@@ -231,6 +250,8 @@ class _Server:
             last_first.push_async_callback(self._idle_memory.stop)
             last_first.push_async_callback(self._calibrations.stop)
             last_first.push_async_callback(self._publishing.stop)
+            last_first.push_async_callback(self._rollouts.stop)
+            last_first.push_async_callback(self._shadow.stop)
             last_first.push_async_callback(self._catalog.stop)
 
     def _look(self, page: MetricsPage) -> Look:
@@ -279,6 +300,11 @@ class _Server:
         self._metrics.on_aliases(self._aliases)
         self._api.show_models()
 
+    def _on_shadow(self, fact: ShadowFact) -> None:
+        self._metrics.on_shadow(fact)
+        if fact.difference is not None:
+            self._rollouts.on_compared(fact.version, fact.shadow, fact.difference)
+
     def _on_death(self, cause: BaseException) -> None:
         """On the engine's thread."""
         self._loop.call_soon_threadsafe(self._die, cause)
@@ -324,15 +350,26 @@ def _session_settings(settings: Settings) -> SessionSettings:
 
 
 def _session_store(settings: Settings, observer: StoreObserver) -> ValkeyStore | None:
-    """Raises NoStoreClient."""
+    """Raises NotInstalled."""
     url = StoreUrl.parse(settings.session_store)
     if url is None:
         return None
     try:
         from cellserve.service.sessions.stores.valkey_store import ValkeyStore
     except ModuleNotFoundError as error:
-        raise NoStoreClient(f"--session-store needs the package {error.name}: pip install 'cellserve[cluster]'") from error
+        raise NotInstalled(f"--session-store needs the package {error.name}: pip install 'cellserve[cluster]'") from error
     return ValkeyStore(url, settings.session_store_prefix, settings.max_sessions, _replica_name(settings), observer)
+
+
+def _traces(settings: Settings, version: str) -> Traces | None:
+    """Raises NotInstalled."""
+    if not settings.trace_endpoint:
+        return None
+    try:
+        from cellserve.service.tracing.traces import Traces, exported
+    except ModuleNotFoundError as error:
+        raise NotInstalled(f"--trace-endpoint needs the package {error.name}: pip install 'cellserve[otel]'") from error
+    return Traces(exported(settings.trace_endpoint), settings.trace_share, version, _replica_name(settings))
 
 
 def _replica_name(settings: Settings) -> str:

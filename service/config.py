@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
 
 from pydantic import BeforeValidator, Field, NonNegativeInt, PositiveInt, field_validator, model_validator
 from pydantic.fields import FieldInfo
@@ -249,6 +250,17 @@ class Settings(BaseSettings):
     drain_seconds: Seconds = Field(default=30.0, description="Longest a stopping server works on what it has accepted.")
     log_level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="Least severe log line to write.")
     log_format: Literal["text", "json"] = Field(default="text", description="One line of text, or one JSON object, per event.")
+    trace_endpoint: str = Field(
+        default="",
+        description="Where traces are sent, by OTLP over gRPC: http://collector:4317, https:// for TLS (docs/tracing.md, which "
+        "names the package); none: nothing is traced.",
+    )
+    trace_share: float = Field(
+        default=0.01,
+        ge=0,
+        le=1,
+        description="Share of the requests that are traced, of those whose callers do not say so themselves (traceparent).",
+    )
     administration_from: str = Field(
         default="",
         description="Networks whose callers, beside the server's own machine, may administer a server without tokens: "
@@ -284,6 +296,14 @@ class Settings(BaseSettings):
     @classmethod
     def _check_session_store(cls, text: str) -> str:
         StoreUrl.parse(text)
+        return text
+
+    @field_validator("trace_endpoint")
+    @classmethod
+    def _check_trace_endpoint(cls, text: str) -> str:
+        parts = urlsplit(text)
+        if text and (parts.scheme not in ("http", "https") or not parts.hostname or parts.path.strip("/")):
+            raise ValueError("is no endpoint of OTLP over gRPC; write http://host:4317, or https://host:4317 for TLS")
         return text
 
     @field_validator("administration_from", "request_ids_from")

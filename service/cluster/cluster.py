@@ -17,13 +17,20 @@ from pathlib import Path
 from typing import Any, Final
 
 from cellserve.service.cluster import binaries
-from cellserve.service.cluster.envoy.plan import Endpoint, EndpointsFile, ProxyPlan, UpstreamTls
+from cellserve.service.cluster.envoy.plan import Endpoint, EndpointsFile, ProxyPlan
 from cellserve.service.cluster.errors import ClusterFailed
 from cellserve.service.cluster.folder import Folder
 from cellserve.service.cluster.keeper import Keeper, State
 from cellserve.service.cluster.proxy import Proxy
 from cellserve.service.cluster.replica import Replica
-from cellserve.service.cluster.settings import INTERNAL_NAME, LOCAL, ClusterSettings, replica_environment, replica_options
+from cellserve.service.cluster.settings import (
+    INTERNAL_NAME,
+    LOCAL,
+    ClusterSettings,
+    replica_environment,
+    replica_options,
+    upstream_tls,
+)
 from cellserve.service.cluster.store import Store
 from cellserve.service.networks import parsed_networks
 from cellserve.service.process.cores import usable_cores
@@ -166,11 +173,7 @@ def _brief(facts: dict[str, Any]) -> dict[str, Any]:
 
 
 def _plan(settings: ClusterSettings, port: int, folder: Folder, admin: Path) -> ProxyPlan:
-    serve, internal, upstream = settings.serve, settings.internal, None
-    if internal is not None and internal.client_ca is not None:
-        upstream = UpstreamTls(
-            internal.client_ca.absolute(), INTERNAL_NAME, internal.certificate.absolute(), internal.key.absolute()
-        )
+    serve = settings.serve
     networks = parsed_networks(serve.administration_from)
     return ProxyPlan(
         host=settings.host,
@@ -179,7 +182,7 @@ def _plan(settings: ClusterSettings, port: int, folder: Folder, admin: Path) -> 
         admin=str(admin),
         max_message_bytes=serve.max_message_bytes,
         tls=serve.tls,
-        upstream_tls=upstream,
+        upstream_tls=upstream_tls(settings.internal, INTERNAL_NAME),
         administration_from=networks if serve.tokens is None else None,
         believe_request_ids=settings.believe_request_ids,
     )

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from cellserve.service.cluster.envoy.plan import UpstreamTls
 from cellserve.service.config import Settings
 from cellserve.service.tls_files import TlsFiles
 
@@ -39,6 +40,13 @@ class ClusterSettings:
 def internal_tls(folder: Path) -> TlsFiles:
     """ca.pem, certificate.pem and key.pem of a folder."""
     return TlsFiles(folder / "certificate.pem", folder / "key.pem", folder / "ca.pem")
+
+
+def upstream_tls(internal: TlsFiles | None, name: str) -> UpstreamTls | None:
+    """What a proxy shows replicas, and whom it believes. name: that their certificate says."""
+    if internal is None or internal.client_ca is None:
+        return None
+    return UpstreamTls(internal.client_ca.absolute(), name, internal.certificate.absolute(), internal.key.absolute())
 
 
 def replica_options(settings: ClusterSettings, name: str, store_url: str) -> tuple[str, ...]:

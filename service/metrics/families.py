@@ -41,6 +41,7 @@ STEPS: Final = tuple(float(4**power) for power in range(6))
 ROWS: Final = (1.0, 2.0, 4.0, 8.0, 16.0, 64.0)
 RECORDS: Final = tuple(float(2**power) for power in range(10))
 PREDICTED: Final = (0.5, 0.8, 1.0, 1.25, 2.0)
+DIFFERENCES: Final = (0.0, 1e-6, 1e-5, 1e-4, 1e-3, 0.01, 0.1, 1.0)
 RATIO: Final = (0.0, 0.1, 0.25, 0.5)
 
 _VERSION: Final = ("model", "version")
@@ -119,6 +120,34 @@ ALIAS_FALLBACK: Final = _gauge(
 )
 ALIAS_SHARE: Final = _gauge(
     "cellserve_alias_share", "Share of an alias' requests that a version answers, of those that are split.", (*_ALIAS, "version")
+)
+ROLLOUT_PROGRESS: Final = _gauge(
+    "cellserve_rollout_progress_ratio",
+    "How much of its time a gradual promote of an alias has walked; only while it walks.",
+    _ALIAS,
+)
+ROLLOUTS: Final = _counter(
+    "cellserve_rollouts",
+    "Gradual promotes that ended: promoted, rolled_back by a bound, or ended because somebody moved the alias.",
+    (*_ALIAS, "result"),
+)
+SHADOWED: Final = _counter(
+    "cellserve_shadow_requests",
+    "Answered requests that were to run on another version (shadow) besides: compared, failed there, dropped for want of "
+    "idle time, not_ready or unlike (other inputs or shapes).",
+    (*_VERSION, "shadow", "result"),
+)
+SHADOW_DIFFERENCE: Final = _histogram(
+    "cellserve_shadow_difference",
+    "Shadow runs: the largest difference of any number from what was answered.",
+    DIFFERENCES,
+    (*_VERSION, "shadow"),
+)
+SHADOW_SECONDS: Final = _histogram(
+    "cellserve_shadow_compute_duration_seconds",
+    "Shadow runs: their share of their iterations.",
+    PART_SECONDS,
+    (*_VERSION, "shadow"),
 )
 CHOICE: Final = _gauge(
     "cellserve_implementation_choice_info",
@@ -220,6 +249,11 @@ GROUPS: Final[Mapping[str, tuple[Family, ...]]] = {
         ALIAS_SWAPS,
         ALIAS_FALLBACK,
         ALIAS_SHARE,
+        ROLLOUT_PROGRESS,
+        ROLLOUTS,
+        SHADOWED,
+        SHADOW_DIFFERENCE,
+        SHADOW_SECONDS,
         LOADS,
         LOAD,
         CHOICE,

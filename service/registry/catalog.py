@@ -29,7 +29,7 @@ from cellserve.service.registry.live import CatalogObserver, Lanes, LiveVersions
 from cellserve.service.registry.loading import load_version
 from cellserve.service.registry.manifest import ModelRef, check_alias_name, check_model_name, parse_version
 from cellserve.service.registry.model_settings import ModelSettings
-from cellserve.service.registry.policy.split import point_of
+from cellserve.service.registry.policy.split import Weights, point_of
 from cellserve.service.registry.reconciliation import Unload, next_action
 from cellserve.service.registry.repository.model_on_disk import read_model
 from cellserve.service.registry.repository.repository import Repository
@@ -249,6 +249,30 @@ class Catalog:
             await self._read()
             self._settle()
         return previous
+
+    async def walk_alias(self, model: str, alias: str, before: Weights, after: Weights, version: int, by: str, why: str) -> bool:
+        """`version` is loaded, then the alias is shared as `after` says, unless it means `before` no more: whether that was done.
+
+        by, why: for the history of aliases. Raises as set_alias.
+        """
+        with await self.acquire(model, str(version)):
+            done = await asyncio.to_thread(self._repository.walk_alias, model, alias, before, after, by, why)
+            await self._read()
+            self._settle()
+        return done
+
+    def models(self) -> list[str]:
+        """Of which anything is published."""
+        return sorted(self._snapshot.models)
+
+    def meaning(self, model: str, alias: str) -> Weights:
+        """Version → its share of the requests to an alias, as the repository has it; empty: there is no such alias."""
+        known = self._snapshot.models.get(model)
+        return {} if known is None else known.meaning(alias)
+
+    def failure(self, key: VersionKey) -> str:
+        """Why a version cannot be served; empty: it can, or that is not known."""
+        return self._live.record(key).reason if self._live.state(key) is VersionState.FAILED else ""
 
     async def remove(self, ref: ModelRef, by: str = "") -> None:
         """Removes a model, a version or an alias; what runs on it finishes. by: as in set_alias.

@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 
 async def regularly(stop: asyncio.Event, seconds: float) -> AsyncIterator[None]:
     """Yields every so often, until `stop` is set."""
-    while not await _is_set_within(stop, seconds):
+    while not await is_set_within(stop, seconds):
         yield
 
 
@@ -48,7 +48,8 @@ async def changes(root: Path, stop: asyncio.Event, rescan_seconds: float = RESCA
             yield
 
 
-async def _is_set_within(stop: asyncio.Event, seconds: float) -> bool:
+async def is_set_within(stop: asyncio.Event, seconds: float) -> bool:
+    """Waits for it, so long at most."""
     try:
         await asyncio.wait_for(stop.wait(), seconds)
     except TimeoutError:

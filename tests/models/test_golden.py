@@ -92,7 +92,8 @@ REFUSED_BY_FUSED = {
         "tf1_basiclstm_fb0_relu.ckpt.d/model.ckpt",
     ],
     "reset gate": ["haiku_gru.weights.npz", "k231tf_bidir_mask_seq.h5", "k3_gru_ra0.keras", "tf1_grucell.ckpt.d/model.ckpt"],
-    "peepholes": ["tf1_lstmcell_peephole_proj.ckpt.d/model.ckpt"],
+    "peepholes": ["tf1_lstmcell_peephole_proj.ckpt.d/model.ckpt", "tfl_bidirectional.tflite", "tfl_coupled_peepholes.tflite"],
+    "clips its state": ["tfl_cell_clip.tflite", "tfl_keras.tflite", "tfl_lstm2.tflite"],
 }
 REFUSED_BY_ONNXRUNTIME = {
     "activation is": [
@@ -101,6 +102,7 @@ REFUSED_BY_ONNXRUNTIME = {
         "k3_lstm_leaky_relu_hard_tanh.keras",
     ],
     "projection": ["pt_lstm2_bi_proj.pt", "pt_lstm2_bi_proj.safetensors", "tf1_lstmcell_peephole_proj.ckpt.d/model.ckpt"],
+    "clips its state": ["tfl_cell_clip.tflite", "tfl_keras.tflite", "tfl_lstm2.tflite"],
 }
 REFUSED_BY_ALL_KERNELS = {
     "a masked step resets its state": [
@@ -186,6 +188,7 @@ def test_the_cases_are_all_there() -> None:
         "haiku": 2,
         "mlx": 3,
         "k122th": 16,
+        "tfl": 6,
     }
     assert {family: sum(name.startswith(f"{family}_") for name in CASES) for family in families} == families
     assert sum(len(case.calls) > 1 for case in CASES.values()) == 6
@@ -220,7 +223,7 @@ def test_chunks_of_one_call_each_give_the_numbers_of_the_framework(name: str, la
 def test_the_usual_models_take_one_call() -> None:
     """Those of the plain kinds, whatever their activations; with layers that mask, where no step is masked."""
     usual = {"k205tf_lstm_impl2_seq.h5", "k224tf_gru_ra1_bias1.h5", "k224tf_lstm_relu_hard_sigmoid.h5"}
-    for label, count in {"onnxruntime": 108, **dict.fromkeys(PACKED, 115)}.items():
+    for label, count in {"onnxruntime": 109, **dict.fromkeys(PACKED, 118)}.items():
         names = [name for name, other in IN_CALLS if other == label]
         assert len(names) == count
         assert usual <= set(names)

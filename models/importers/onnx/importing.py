@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
@@ -11,7 +12,10 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import ValidationError
 
+from cellserve.models.description.layers.cells import LstmLayer
 from cellserve.models.description.layers.recurrent import RecurrentLayer
+from cellserve.models.description.shapes import input_shape, required_time_steps
+from cellserve.models.description.tensor_shape import TensorShape
 from cellserve.models.errors import ImportRefused
 from cellserve.models.importers.completeness import complete
 from cellserve.models.importers.description import Description
@@ -61,29 +65,66 @@ def load_onnx(path: Path, description: Description, *, carry: bool = False) -> I
 
     Raises ImportRefused naming the node, what of it is no layer, and what to do.
     """
-    source = str(path)
-    description.refuse_all_but(FIELDS, source, "an ONNX file, which says the rest itself")
+    description.refuse_all_but(FIELDS, str(path), "an ONNX file, which says the rest itself")
     given = read_onnx(path, quantized=bool(description.dequantize))
     file = dequantized(given) if description.dequantize else given
+    origin = Source("onnx", _producer(file), path.name, file_digest(path))
+    return of_graph(file, description, origin, carry=carry, given=given)
+
+
+def of_graph(
+    file: OnnxFile,
+    description: Description,
+    origin: Source,
+    *,
+    carry: bool = False,
+    free: bool = False,
+    one_row: bool = False,
+    given: OnnxFile | None = None,
+) -> ImportedModel:
+    """A graph that another kind of file may hold too. `free`: only if it is layers at any number of steps.
+
+    `one_row`: shapes in it may be those of one row, whatever the number of rows. `given`: as it was before it was dequantised,
+    where onnxruntime runs it. Raises ImportRefused as load_onnx does.
+    """
+    source = str(file.path)
     inputs = graph_inputs(file)
     options = _options(inputs, description, source)
     wanted = _outputs(file, description, source)
     with np.errstate(all="ignore"):  # what is not finite in the end is refused by name
-        done = _translated(file, inputs, options, wanted, carry=carry)
+        done = _translated(file, inputs, options, wanted, carry=carry, free=free or carry, one_row=one_row)
     spec = _spec(done, inputs, source)
-    origin = Source("onnx", _producer(file), path.name, file_digest(path))
-    model = complete(spec, done.draft.arrays, origin, (), path, file.precisions)
+    if not carry and _at_a_guessed_length_only(spec, inputs, done.reading):
+        with suppress(ImportRefused):
+            return of_graph(file, description, origin, carry=True, free=free, one_row=one_row, given=given)
+    model = complete(spec, done.draft.arrays, origin, (), file.path, file.precisions)
     keys = {layer.name: str(index) for index, layer in enumerate(spec.recurrent_layers)}
     starts = {f"{keys[layer]}.{state}": given for (layer, state), given in done.starts.items()}
     runtime = _runtime(file, [*done.outputs, *done.states])
     truth = Truth(
-        source, runtime, spec, model.weights, inputs, done.reading, done.names, done.outputs, done.states, starts, options,
-        done.otherwise,
+        source, runtime, _unclipped(spec), model.weights, inputs, done.reading, done.names, done.outputs, done.states, starts,
+        options, done.otherwise,
     )  # fmt: skip
     answers, contradictions = truth.answers()
-    remarks = _on_quantization(truth, given, [*done.outputs, *done.states]) if description.dequantize else ()
+    answers = answers if truth.spec is spec else ()  # else they are of cells without their bounds
+    remarks = (
+        _on_quantization(truth, given, [*done.outputs, *done.states]) if given is not None and description.dequantize else ()
+    )
     notes = (*remarks, *_notes(done, inputs, starts, keys, options), *done.draft.remarks, *contradictions, *model.notes)
     return ImportedModel(spec, model.weights, origin, notes, answers)
+
+
+def _unclipped(spec: ModelSpec) -> ModelSpec:
+    """Without bounds of cells, which ONNX does not have: what onnxruntime can judge."""
+    clipped = [layer for layer in spec.layers if isinstance(layer, LstmLayer) and layer.cell_clip is not None]
+    layers = tuple(layer.model_copy(update={"cell_clip": None}) if layer in clipped else layer for layer in spec.layers)
+    return spec.model_copy(update={"layers": layers}) if clipped else spec
+
+
+def _at_a_guessed_length_only(spec: ModelSpec, inputs: Sequence[GraphInput], reading: Reading) -> bool:
+    """Whether its layers fit at one number of steps, which nothing of the file's inputs says."""
+    declared = {entry.dims[layout.index("t")] for entry in inputs if "t" in (layout := reading.layouts[entry.name])}
+    return reading.steps is not None and reading.steps not in declared and required_time_steps(spec) is not None
 
 
 def _on_quantization(truth: Truth, given: OnnxFile, outputs: Sequence[str]) -> tuple[str, ...]:
@@ -140,7 +181,14 @@ def _outputs(file: OnnxFile, description: Description, source: str) -> list[str]
 
 
 def _translated(
-    file: OnnxFile, inputs: Sequence[GraphInput], options: Mapping[str, Array], wanted: Sequence[str], *, carry: bool
+    file: OnnxFile,
+    inputs: Sequence[GraphInput],
+    options: Mapping[str, Array],
+    wanted: Sequence[str],
+    *,
+    carry: bool,
+    free: bool,
+    one_row: bool,
 ) -> Translation:
     """Under the first reading that the whole graph agrees with. Raises ImportRefused as the reading that came farthest does."""
     _refuse_loose_ends(file, wanted)
@@ -148,10 +196,10 @@ def _translated(
     otherwise: tuple[int, str] | None = None
     folding = Folding(file.opset)
     for number, reading in enumerate(readings(file, inputs)):
-        if carry and (reading.steps is not None or number >= MOST_CARRIED_READINGS):
+        if (free and reading.steps is not None) or (carry and number >= MOST_CARRIED_READINGS):
             break
         names = _names(inputs)
-        draft = Draft(len(reading.trials), set(names.values()))
+        draft = Draft(len(reading.trials), set(names.values()), one_row, shapes=_shapes(inputs, reading, names))
         walk = Walk(replace(file, reader=file.reader.afresh()), draft, values(inputs, reading, names, options), folding)
         if carry:
             walk.carrier = Carrier(walk.file, draft, vocabularies(file.graph))
@@ -193,7 +241,7 @@ def _refuse_loose_ends(file: OnnxFile, wanted: Sequence[str]) -> None:
 def _advice(what: str) -> str:
     if what.endswith((".", ")")) or ";" in what:
         return ""
-    return "; cellserve serves ONNX graphs that are layers as a whole. Where the model was trained, its own file may say more"
+    return "; cellserve serves graphs that are layers as a whole. Where the model was trained, its own file may say more"
 
 
 def _names(inputs: Sequence[GraphInput]) -> dict[str, str]:
@@ -234,7 +282,7 @@ def _concluded(
 def _spec(done: Translation, inputs: Sequence[GraphInput], source: str) -> ModelSpec:
     try:
         return ModelSpec(
-            inputs=tuple(_input(entry, done) for entry in inputs if entry.name in done.names),
+            inputs=tuple(_input(entry, done.reading, name) for entry in inputs if (name := done.names.get(entry.name))),
             layers=tuple(done.draft.layers),
             outputs=tuple(done.references),
         )
@@ -242,9 +290,13 @@ def _spec(done: Translation, inputs: Sequence[GraphInput], source: str) -> Model
         raise ImportRefused(source, f"its layers do not fit together: {error.errors()[0]['msg']}") from error
 
 
-def _input(entry: GraphInput, done: Translation) -> InputSpec:
-    layout, name = done.reading.layouts[entry.name], done.names[entry.name]
-    steps = done.reading.steps or (entry.dims[layout.index("t")] if "t" in layout else None)
+def _shapes(inputs: Sequence[GraphInput], reading: Reading, names: Mapping[str, str]) -> dict[str, TensorShape]:
+    return {name: input_shape(_input(entry, reading, name)) for entry in inputs if (name := names.get(entry.name))}
+
+
+def _input(entry: GraphInput, reading: Reading, name: str) -> InputSpec:
+    layout = reading.layouts[entry.name]
+    steps = reading.steps or (entry.dims[layout.index("t")] if "t" in layout else None)
     if entry.role == "ids":
         return InputSpec(name=name, kind="ids", time_steps=steps)
     width = entry.dims[layout.index("f")] if "f" in layout else 1

@@ -77,7 +77,7 @@ class Aliases:
         except RepositoryError:
             return AliasTable(trail.aliases, trail.splits)
 
-    def write(self, aliases: Mapping[str, int], by: str, splits: Mapping[str, Weights] | None = None) -> None:
+    def write(self, aliases: Mapping[str, int], by: str, splits: Mapping[str, Weights] | None = None, why: str = "") -> None:
         """Makes them these, and records each move; those that nobody has recorded too. Raises OSError.
 
         splits: of the aliases that are split; None: as they are, of those that are left and mean what they meant. The aliases
@@ -90,7 +90,7 @@ class Aliases:
         disk.replace_file(self._folder / layout.ALIASES_FILE, json.dumps(content, indent=1, sort_keys=True).encode(), b" ")
         moves = [
             *alias_history.differences(trail.aliases, known, found=True),
-            *alias_history.differences(known, aliases, by, splits_before=known_splits, splits_after=splits),
+            *alias_history.differences(known, aliases, by, splits_before=known_splits, splits_after=splits, why=why),
         ]
         try:
             alias_history.append(self._folder, moves)

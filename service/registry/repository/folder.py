@@ -53,10 +53,10 @@ class Folder:
     def place(self, draft: Manifest, weights: Numbers, publication: Publication | None) -> Manifest:
         return placing.place(self.folder, draft, weights, publication)
 
-    def change_aliases(self, model: str, decide: Callable[[], AliasTable], by: str) -> AliasTable:
+    def change_aliases(self, model: str, decide: Callable[[], AliasTable], by: str, why: str = "") -> AliasTable:
         with disk.exclusive(self.folder):
             decided = decide()
-            Aliases(self.folder / model).write(decided.versions, by, decided.splits)
+            Aliases(self.folder / model).write(decided.versions, by, decided.splits, why)
         return decided
 
     def remove_version(self, key: VersionKey, check: Callable[[], None]) -> None:

@@ -60,10 +60,10 @@ class Home(Protocol):
         """Gives the draft the next number, and makes it a version, whole at once; at most one of a publication."""
         ...
 
-    def change_aliases(self, model: str, decide: Callable[[], AliasTable], by: str) -> AliasTable:
+    def change_aliases(self, model: str, decide: Callable[[], AliasTable], by: str, why: str = "") -> AliasTable:
         """Makes the aliases what `decide`, which reads the folder, says: nobody else changes the model between the two.
 
-        decide: may be asked again where somebody else was faster. Gives what they are now.
+        decide: may be asked again where somebody else was faster. by, why: as in AliasMove. Gives what they are now.
         """
         ...
 

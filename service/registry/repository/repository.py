@@ -33,8 +33,9 @@ from cellserve.service.registry.manifest import (
     check_model_name,
 )
 from cellserve.service.registry.model_settings import ModelSettings
-from cellserve.service.registry.policy.split import Weights, main_version, with_share
-from cellserve.service.registry.repository import layout, publications, served
+from cellserve.service.registry.policy.rollout import Rollout
+from cellserve.service.registry.policy.split import Weights, checked, main_version, meaning_of, with_share
+from cellserve.service.registry.repository import layout, publications, rollout_record, served
 from cellserve.service.registry.repository.alias_history import Trail
 from cellserve.service.registry.repository.aliases import Aliases, AliasTable
 from cellserve.service.registry.repository.folder import Folder
@@ -53,6 +54,10 @@ log = logging.getLogger(__name__)
 
 def _no_progress(step: str) -> None:
     """Progress that nobody watches."""
+
+
+class _MovedMeanwhile(Exception):
+    """An alias does not mean any more what it is to be moved from."""
 
 
 class Repository:
@@ -294,6 +299,47 @@ class Repository:
 
         return self._change_aliases(model, decide, by).splits[alias]
 
+    def walk_alias(self, model: str, alias: str, before: Weights, after: Weights, by: str, why: str) -> bool:
+        """Shares `alias` as `after` says, in one step, unless it does not mean `before` any more: whether it was done.
+
+        Raises UnknownModel, UnknownVersion, RepositoryError.
+        """
+        book = self._aliases(model)
+
+        def decide() -> AliasTable:
+            known = book.known()
+            if meaning_of(alias, *known) != before:
+                raise _MovedMeanwhile
+            for version in after:
+                self.manifest(model, version)
+            splits = {name: split for name, split in known.splits.items() if name != alias}
+            if len(after) > 1:
+                splits[alias] = checked(after)
+            return AliasTable(known.versions | {alias: main_version(after)}, splits)
+
+        try:
+            self._change_aliases(model, decide, by, why)
+        except _MovedMeanwhile:
+            return False
+        return True
+
+    def rollouts(self, model: str) -> Mapping[str, Rollout]:
+        """Of each alias the gradual promote that walks, or the last one that did. Raises UnknownModel."""
+        self.versions(model)
+        return rollout_record.read(self.root / model)
+
+    def write_rollout(self, model: str, rollout: Rollout) -> None:
+        """Raises UnknownModel, RepositoryError."""
+        self.versions(model)
+        with _disk_trouble(f"a gradual promote of {model} cannot be recorded"), disk.exclusive(self.root):
+            rollout_record.write(self.root / model, rollout)
+
+    @contextmanager
+    def walker(self, model: str) -> Iterator[bool]:
+        """Holds the right to walk a model's aliases, unless another server has it; whether it is held. Raises RepositoryError."""
+        with _disk_trouble(f"the aliases of {model} cannot be walked"), rollout_record.walker(self.root / model) as free:
+            yield free
+
     def write_served(self, model: str, record: Served) -> None:
         """Raises UnknownModel, RepositoryError."""
         self.versions(model)
@@ -321,9 +367,9 @@ class Repository:
 
     # --- the work behind them ---
 
-    def _change_aliases(self, model: str, decide: Callable[[], AliasTable], by: str | None) -> AliasTable:
+    def _change_aliases(self, model: str, decide: Callable[[], AliasTable], by: str | None, why: str = "") -> AliasTable:
         with _disk_trouble(f"the aliases of {model} cannot be changed"):
-            return self._home.change_aliases(model, decide, self._by if by is None else by)
+            return self._home.change_aliases(model, decide, self._by if by is None else by, why)
 
     def _without(self, ref: ModelRef) -> AliasTable:
         self._require_alias(ref)

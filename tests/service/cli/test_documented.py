@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import shlex
 from collections.abc import Iterator
@@ -25,7 +26,8 @@ def shown(page: Path) -> Iterator[list[str]]:
         for line in block.replace("\\\n", " ").splitlines():
             found = re.match(r"(?:\$ )?cellserve (.*)", line)
             if found is not None:
-                yield shlex.split(re.split(r" [|>&] ", found[1])[0], comments=True)
+                words = shlex.split(found[1], comments=True)
+                yield list(itertools.takewhile(lambda word: word not in ("|", ">", "&", "&&"), words))
 
 
 def unknown(words: list[str]) -> list[str]:

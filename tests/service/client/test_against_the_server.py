@@ -156,6 +156,12 @@ async def test_the_registry(ask: Asked) -> None:
     assert [(move.after, move.split) for move in shown.alias_history if move.alias == "stable"][-1] == (2, {2: 0.75, 1: 0.25})
     await ask("promote", "digits", 2)
     assert (await ask("show", "digits")).splits == {}
+    begun = await ask("promote_gradually", "digits", 1, 600.0, "errors > 1%")
+    assert (begun.state, begun.version, begun.before, begun.share, begun.stop_if) == ("walking", 1, 2, 0.01, "errors > 1%")
+    shown = await ask("show", "digits")
+    assert (shown.splits, shown.rollouts[0].state) == ({"stable": {2: 0.99, 1: 0.01}}, "walking")
+    assert shown.alias_history[-1].why == "gradually, 0s of 10m"
+    await ask("promote", "digits", 2)
 
 
 async def test_errors_are_the_same_however_they_travel(ask: Asked) -> None:
@@ -169,6 +175,8 @@ async def test_errors_are_the_same_however_they_travel(ask: Asked) -> None:
         (errors.UnknownVersion, "promote", ("digits", 9)),
         (errors.InvalidInput, "promote", ("digits", 1, "7up")),
         (errors.InvalidInput, "promote", ("digits", 2, "stable", 1.5)),
+        (errors.InvalidInput, "promote_gradually", ("digits", 2, 600.0, "errors > many")),
+        (errors.InvalidInput, "promote_gradually", ("digits", 2, -1.0)),
     ]
     for kind, method, arguments in cases:
         with pytest.raises(errors.ServiceError) as caught:

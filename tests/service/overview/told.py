@@ -28,7 +28,7 @@ class Told:
                 AliasStatus("digits", "stable", 4, 2, "failed to load: damaged"),
                 AliasStatus("digits", "trial", 3, 3, split={3: 0.75, 2: 0.25}),
             ],
-            lambda: 2_000_000_000.0,
+            certificate_expiry=lambda: 2_000_000_000.0,
         )
         self.metrics.on_offer(NEW, ["fused", "packed"])
 

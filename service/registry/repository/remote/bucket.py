@@ -129,9 +129,9 @@ class Bucket:
         garbage.sweep(self._objects, ledger)
         return placed[0]
 
-    def change_aliases(self, model: str, decide: Callable[[], AliasTable], by: str) -> AliasTable:
+    def change_aliases(self, model: str, decide: Callable[[], AliasTable], by: str, why: str = "") -> AliasTable:
         conditional.require(self._objects, self.folder)
-        return self._change(model, lambda ledger: ledger.with_aliases(decide(), by)).table
+        return self._change(model, lambda ledger: ledger.with_aliases(decide(), by, why)).table
 
     def remove_version(self, key: VersionKey, check: Callable[[], None]) -> None:
         def decide(ledger: Ledger) -> Ledger:

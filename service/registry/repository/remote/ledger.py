@@ -132,9 +132,9 @@ class Ledger(_Frozen):
         """The model is removed; that its numbers were given stays known."""
         return Ledger(model=self.model, highest=self.highest, changes=self.changes)
 
-    def with_aliases(self, table: AliasTable, by: str) -> Ledger:
+    def with_aliases(self, table: AliasTable, by: str, why: str = "") -> Ledger:
         before = self.table
-        moved = differences(before.versions, table.versions, by, splits_before=before.splits, splits_after=table.splits)
+        moved = differences(before.versions, table.versions, by, splits_before=before.splits, splits_after=table.splits, why=why)
         moves = (*self.moves, *moved)[-_MOST_MOVES:]
         return self.model_copy(update={"aliases": alias_content(*table), "moves": moves})
 

@@ -142,6 +142,27 @@ async def test_a_split_alias_answers_each_key_and_each_live_sequence_by_one_vers
     assert (alias.alias, dict(alias.split)) == ("stable", {3: 0.5, 1: 0.5})
 
 
+@pytest.mark.parametrize("stop_if", ["p50 > 0.001ms", "difference > 1e-06"])
+async def test_an_alias_that_walks_goes_back_by_itself_when_a_bound_is_broken(server: Server, stop_if: str) -> None:
+    """Answers of the versions differ; what both are asked is compared in idle time."""
+    asked = pb.SetAliasRequest(model="digits", alias="stable", version=3, gradually_seconds=600, stop_if=stop_if)
+    reply = await server.registry.SetAlias(asked)
+    assert (reply.previous_version, dict(reply.split)) == (1, {3: 0.01, 1: 0.99})
+    assert (reply.rollout.state, reply.rollout.share, reply.rollout.before) == (pb.Rollout.WALKING, 0.01, 1)
+    inputs = pb.Tensor(shape=[1, 3], data=np.zeros(3, "<f4").tobytes())
+    async with asyncio.timeout(30):
+        while server.repository.alias_table("digits") != ({"stable": 1}, {}):
+            await server.sequences.Run(pb.RunRequest(model="digits", version="3", lengths=[1], inputs=inputs))
+            await asyncio.sleep(0.01)
+        shown = await server.registry.Show(pb.ShowRequest(model="digits"))
+        while shown.rollouts[0].state == pb.Rollout.WALKING or not shown.alias_history[-1].why.startswith("rolled back"):
+            shown = await server.registry.Show(pb.ShowRequest(model="digits"))
+    assert shown.rollouts[0].state == pb.Rollout.ROLLED_BACK
+    assert stop_if in shown.rollouts[0].reason
+    assert shown.alias_history[-1].why == f"rolled back: {shown.rollouts[0].reason}"
+    assert shown.alias_history[-1].by == "the server"
+
+
 async def test_who_moved_an_alias_over_the_wire_is_recorded(server: Server) -> None:
     await server.registry.SetAlias(pb.SetAliasRequest(model="digits", alias="canary", version=2))
     (move,) = [move for move in server.repository.alias_trail("digits").moves if move.alias == "canary"]
@@ -172,6 +193,11 @@ async def test_an_alias_stays_where_it_was_when_its_version_cannot_be_loaded(ser
         ({"version": 3, "share": float("nan")}, "INVALID_INPUT"),
         ({"version": 1, "share": 0.5}, "INVALID_INPUT"),
         ({"version": 3, "share": 0.5, "alias": "canary"}, "INVALID_INPUT"),
+        ({"version": 3, "share": 0.5, "gradually_seconds": 60}, "INVALID_INPUT"),
+        ({"version": 3, "gradually_seconds": -60}, "INVALID_INPUT"),
+        ({"version": 3, "stop_if": "errors > 1%"}, "INVALID_INPUT"),
+        ({"version": 3, "gradually_seconds": 60, "stop_if": "errors"}, "INVALID_INPUT"),
+        ({"version": 9, "gradually_seconds": 60}, "VERSION_UNKNOWN"),
     ],
 )
 async def test_aliases_that_cannot_be_set(server: Server, asked: dict[str, Any], reason: str) -> None:

@@ -128,6 +128,19 @@ def test_an_alias_moves_and_goes_and_its_history_stays(house: House) -> None:
     assert read_model(seen, "digits").problems == ()
 
 
+def test_a_step_of_a_gradual_promote_is_told_with_its_reason_and_not_taken_once_somebody_moved_the_alias(house: House) -> None:
+    here, there = house.machine(), house.machine()
+    for _ in range(2):
+        here.repository.publish("digits", imported())
+    here.repository.set_alias("digits", "stable", 1)
+    store = there.seen()
+    assert store.walk_alias("digits", "stable", {1: 1.0}, {1: 0.9, 2: 0.1}, "gradual promote", "a tenth of the way")
+    assert here.seen().alias_trail("digits").moves[-1].why == "a tenth of the way"
+    here.repository.set_alias("digits", "stable", 2)
+    assert not store.walk_alias("digits", "stable", {1: 0.9, 2: 0.1}, {1: 0.5, 2: 0.5}, "gradual promote", "half of the way")
+    assert store.aliases("digits") == {"stable": 2}
+
+
 def test_a_version_that_an_alias_names_stays_whoever_named_it(house: House) -> None:
     here, there = house.machine(), house.machine()
     for _ in range(2):
