@@ -33,7 +33,7 @@ def repository_of(root: Path, models: int) -> Path:
     manifest = json.loads((root / "m0/1/manifest.json").read_text())
     for number in range(1, models):
         name = f"m{number}"
-        shutil.copytree(root / "m0", root / name)
+        shutil.copytree(root / "m0", root / name, ignore=shutil.ignore_patterns("manifest.sha256"))
         (root / name / "1/manifest.json").write_text(json.dumps(manifest | {"model": name}))
     return root
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
-from cellserve.models.description.described import parameters_of
 from cellserve.service.cli.options import JsonOption, RepositoryOption, open_repository
 from cellserve.service.cli.output import note, print_json, print_table
 from cellserve.service.cli.server_options import Server, asks_a_server
+from cellserve.service.engine.facts import VersionKey
 from cellserve.service.errors import RepositoryError
 from cellserve.service.registry.repository.model_on_disk import ModelOnDisk, read_model
-from cellserve.service.registry.repository.repository import Repository
+from cellserve.service.registry.repository.summaries import Summaries
 
 
 @asks_a_server(None, "Ask this running server instead, host:port or grpcs://host:port: what is loaded, and why not.")
@@ -29,7 +29,10 @@ def models(
         _show_served(server, as_json)
         return
     store = open_repository(repository)
-    rows = [row for model in store.models() for row in _versions(store, model)]
+    models = [read_model(store, name) for name in store.models()]
+    summaries = Summaries(store)
+    rows = [row for model in models for row in _versions(summaries, model)]
+    summaries.keep(VersionKey(model.name, version) for model in models for version in model.versions)
     if as_json:
         print_json(rows)
     elif not rows:
@@ -55,24 +58,25 @@ def _show_served(server: Server, as_json: bool) -> None:
         )
 
 
-def _versions(store: Repository, name: str) -> list[dict[str, Any]]:
+def _versions(summaries: Summaries, model: ModelOnDisk) -> list[dict[str, Any]]:
     """One row a version, those that only aliases know too; what is damaged is told in its row and hides nothing else."""
-    model = read_model(store, name)
     missing = [_row(model, version, problem) for version, problem in model.dangling.items()]
-    return sorted([*(_version(store, model, version) for version in model.versions), *missing], key=lambda row: row["version"])
+    return sorted(
+        [*(_version(summaries, model, version) for version in model.versions), *missing], key=lambda row: row["version"]
+    )
 
 
-def _version(store: Repository, model: ModelOnDisk, version: int) -> dict[str, Any]:
+def _version(summaries: Summaries, model: ModelOnDisk, version: int) -> dict[str, Any]:
     problem = "; ".join((*filter(None, [model.failing.get(version)]), *model.problems))
     row = _row(model, version, problem)
     try:
-        manifest = store.manifest(model.name, version)
+        summary = summaries.of(VersionKey(model.name, version), model.versions[version])
     except RepositoryError as error:
         return row | {"problem": str(error)}
     return row | {
-        "framework": f"{manifest.source.framework} {manifest.source.version}".rstrip(),
-        "parameters": parameters_of(manifest.spec).total(),
-        "created": manifest.created.isoformat(timespec="seconds"),
+        "framework": summary.framework,
+        "parameters": summary.parameters,
+        "created": summary.created,
     }
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from cellserve.service import disk
 from cellserve.service.engine.facts import VersionKey
+from cellserve.service.errors import RepositoryError
 from cellserve.service.registry.manifest import Manifest
 from cellserve.service.registry.repository import layout, leftovers, placing
 from cellserve.service.registry.repository.aliases import Aliases, AliasTable
@@ -78,7 +79,19 @@ class Folder:
         return layout.fingerprint(self.folder / key.model / str(key.version))
 
     def manifest(self, key: VersionKey) -> bytes:
-        return (self.folder / key.model / str(key.version) / layout.MANIFEST_FILE).read_bytes()
+        """Versions of before there was a seal have none."""
+        folder = self.folder / key.model / str(key.version)
+        content = (folder / layout.MANIFEST_FILE).read_bytes()
+        try:
+            seal = (folder / layout.SEAL_FILE).read_bytes()
+        except FileNotFoundError:
+            return content
+        if seal != layout.seal(content):
+            raise RepositoryError(
+                f"{folder / layout.MANIFEST_FILE} is damaged: it is not what {layout.SEAL_FILE} beside it says was published; "
+                "remove the version and import the file again"
+            )
+        return content
 
     @contextmanager
     def numbers(self, key: VersionKey, file: str) -> Iterator[Path]:

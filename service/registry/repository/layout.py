@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 import re
 from pathlib import Path
 from typing import Final
@@ -13,6 +15,7 @@ from cellserve.service.registry.manifest import check_model_name, parse_version
 MANIFEST_FILE: Final = "manifest.json"
 WEIGHTS_FILE: Final = "weights.safetensors"
 GRAPH_FILE: Final = "graph.onnx"  # of a step model, in their place
+SEAL_FILE: Final = "manifest.sha256"  # beside it, as sha256sum writes and checks it
 ALIASES_FILE: Final = "aliases.json"
 HIGHEST_FILE: Final = ".highest-version"  # written when a version is removed
 REMOVED: Final = "removed"
@@ -33,6 +36,11 @@ def fingerprint(folder: Path) -> Fingerprint:
     return tuple(marks)
 
 
+def seal(manifest: bytes) -> bytes:
+    """What SEAL_FILE says of a manifest."""
+    return f"{hashlib.sha256(manifest).hexdigest()}  {MANIFEST_FILE}\n".encode()
+
+
 def is_model(folder: Path) -> bool:
     if not folder.is_dir():
         return False
@@ -45,10 +53,10 @@ def is_model(folder: Path) -> bool:
 
 def version_numbers(folder: Path) -> list[int]:
     try:
-        entries = list(folder.iterdir())
+        with os.scandir(folder) as entries:
+            return sorted(number for entry in entries if (number := parse_version(entry.name)) is not None and entry.is_dir())
     except (FileNotFoundError, NotADirectoryError):
         return []
-    return sorted(number for entry in entries if (number := parse_version(entry.name)) is not None and entry.is_dir())
 
 
 def removed_version(folder: Path, version: int) -> Path:

@@ -22,7 +22,8 @@ def test_publish_lays_down_exactly_the_agreed_files(tmp_path: Path) -> None:
     manifest = repository(tmp_path).publish("digits", imported(), alias="stable", tags={"team": "ocr"})
     assert str(manifest.key) == "digits/1"
     assert files(tmp_path) == {
-        "digits/1/manifest.json", "digits/1/weights.safetensors", "digits/aliases.json", "digits/alias-history.jsonl",
+        "digits/1/manifest.json", "digits/1/manifest.sha256", "digits/1/weights.safetensors",
+        "digits/aliases.json", "digits/alias-history.jsonl",
     }  # fmt: skip
     assert json.loads((tmp_path / "digits/aliases.json").read_bytes()) == {"stable": 1}
     assert json.loads((tmp_path / "digits/1/manifest.json").read_bytes())["schema_version"] == 1
