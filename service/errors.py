@@ -20,14 +20,17 @@ ServiceError
 ├── StoreUnavailable             STORE_UNAVAILABLE          the store of live sequences cannot be reached; whole requests go on
 ├── NotOffered                   NOT_OFFERED                a feature that this server does not have (yet)
 ├── Overloaded                   OVERLOADED                 refused at the door; try again after retry_after_seconds
+│   └── RateExceeded             RATE_EXCEEDED              the token of the call has used more than its time steps a second
 ├── Draining                     DRAINING                   the server is stopping
 ├── DeadlineExpired              DEADLINE_EXPIRED
 ├── Cancelled                    CANCELLED                  by the client
-├── AccessDenied                 ACCESS_DENIED              the family of the next three
+├── AccessDenied                 ACCESS_DENIED              the family of the next four
 │   ├── TokenMissing             TOKEN_MISSING              the server wants a token, and the call carried none
 │   ├── TokenInvalid             TOKEN_INVALID              the server does not know the token of the call
-│   └── AdministrationDenied     ADMINISTRATION_DENIED      the caller may not administer this server
+│   ├── AdministrationDenied     ADMINISTRATION_DENIED      the caller may not administer this server
+│   └── ModelDenied              MODEL_DENIED               the token of the call is for other models
 ├── RepositoryError              REPOSITORY                 the model repository refuses an operation
+│   ├── RepositoryAway           REPOSITORY_AWAY            its object store cannot be asked; what is loaded goes on being served
 │   ├── RepositoryFull           REPOSITORY_FULL            its disk has no room
 │   └── VersionRefused           VERSION_REFUSED            what was sent did not pass the gate that every version passes
 ├── UploadLimit                  UPLOAD_LIMIT               a publication is too large, or one too many
@@ -160,6 +163,12 @@ class Overloaded(ServiceError):
     reason = "OVERLOADED"
 
 
+class RateExceeded(Overloaded):
+    """The server is not short of anything: this token is."""
+
+    reason = "RATE_EXCEEDED"
+
+
 class Draining(ServiceError):
     reason = "DRAINING"
 
@@ -188,8 +197,16 @@ class AdministrationDenied(AccessDenied):
     reason = "ADMINISTRATION_DENIED"
 
 
+class ModelDenied(AccessDenied):
+    reason = "MODEL_DENIED"
+
+
 class RepositoryError(ServiceError):
     reason = "REPOSITORY"
+
+
+class RepositoryAway(RepositoryError):
+    reason = "REPOSITORY_AWAY"
 
 
 class RepositoryFull(RepositoryError):

@@ -11,25 +11,48 @@ import time
 from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import dataclass
+from typing import Protocol
 
 from cellserve.service import logs
 from cellserve.service.api.facts import RequestFact
+from cellserve.service.api.trace import Ended, Trace
 from cellserve.service.engine.asker import ANYBODY, Asker
 from cellserve.service.engine.facts import VersionKey
 
 
+class TokenLimits(Protocol):
+    """What the token of a call may use."""
+
+    def allows(self, model: str) -> bool: ...
+
+    def require_model(self, model: str) -> None:
+        """Raises ModelDenied."""
+        ...
+
+    def spend(self, steps: int) -> None:
+        """Raises RateExceeded."""
+        ...
+
+    def give_back(self, steps: int) -> None:
+        """What was spent and not computed."""
+        ...
+
+
 @dataclass(slots=True)
 class Call:
-    """All but the first four as in RequestFact, filled in on the way. asker: asked only where it matters who asks.
+    """All but the first five as in RequestFact, filled in on the way. asker: asked only where it matters who asks.
 
     proxied_id: what a proxy that is believed calls the request, whichever attempt at it this is; None: there is none.
-    owner: whose token it carries, as Access says. sequence: the id of the live one that it feeds. subject: what it administers.
+    owner: whose token it carries, use: what that may use, both as Access says. sequence: the id of the live one that it feeds.
+    subject: what it administers. trace: of a request that is traced. begin_trace: may begin one of a request on this stream;
+    None: nothing is traced here.
     """
 
     request_id: str
     asker: Callable[[], Asker] = lambda: ANYBODY
     proxied_id: Callable[[], str | None] = lambda: None
     owner: Callable[[], str | None] = lambda: None
+    use: Callable[[], TokenLimits | None] = lambda: None
     version: VersionKey | None = None
     implementation: str = ""
     queue_seconds: float | None = None
@@ -38,15 +61,22 @@ class Call:
     output_seconds: float = 0.0
     sequence: str = ""
     subject: str = ""
+    trace: Trace | None = None
+    begin_trace: Callable[[], Trace | None] | None = None
 
     def about(self) -> dict[str, object]:
         """For lines of the log: what is known by now."""
         known: dict[str, object] = {"implementation": self.implementation, "sequence": self.sequence}
+        if self.trace is not None:
+            known["trace_id"] = self.trace.ids.trace_id
         return known if self.version is None else {"model": self.version.model, "version": self.version.version, **known}
 
     def fact(self, code: str, reason: str | None, seconds: float, cause: str | None = None) -> RequestFact:
-        """How the call ended: a gRPC status name, an error's token, the time since it began, and why it was overload."""
-        return RequestFact(
+        """How the call ended: a gRPC status name, an error's token, the time since it began, and why it was overload.
+
+        Made once: a trace ends with it.
+        """
+        fact = RequestFact(
             self.version,
             self.implementation,
             code,
@@ -60,6 +90,10 @@ class Call:
             cause,
             None if reason is None else self.owner(),
         )
+        if self.trace is None:
+            return fact
+        self.trace.end(Ended(fact, self.request_id, self.sequence))
+        return fact._replace(trace=self.trace.ids)
 
 
 CURRENT: ContextVar[Call] = ContextVar("cellserve_call")

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple, Protocol, TypeVar
 
-from cellserve.service.api.calls import CURRENT
+from cellserve.service.api.aside.samples import Samples
+from cellserve.service.api.calls import CURRENT, TokenLimits
 from cellserve.service.api.requests.outputs import WantedOutputs, compute_seconds, queue_seconds
-from cellserve.service.api.requests.row_inputs import Limits, RowInputs, RunOptions, works
+from cellserve.service.api.requests.row_inputs import Limits, RowInputs, RunOptions, steps_in, works
 from cellserve.service.api.requests.signature import Signature, Signatures
 from cellserve.service.api.submission.execution import Execution
 from cellserve.service.engine.batch import Delivery
+from cellserve.service.engine.sequence import Work
+from cellserve.service.errors import Overloaded
 from cellserve.service.registry.description import VersionDescription
 from cellserve.service.registry.lease import Lease, LoadedVersion
-from cellserve.service.registry.manifest import ModelRef
+from cellserve.service.registry.manifest import ModelRef, parse_version
 from cellserve.service.registry.model_settings import ModelSettings
+from cellserve.service.registry.policy.rollout import Rollout
 from cellserve.service.registry.publishing.declaration import Declaration
 from cellserve.service.registry.publishing.publishing import Part, Published, Unfinished
 from cellserve.service.registry.status import AliasStatus, VersionStatus
@@ -41,7 +45,7 @@ class Versions(Protocol):
 
     def model_settings(self, model: str) -> ModelSettings: ...
 
-    async def set_alias(self, model: str, alias: str, version: int, by: str = "") -> int | None: ...
+    async def set_alias(self, model: str, alias: str, version: int, by: str = "", share: float = 1.0) -> int | None: ...
 
     async def remove(self, ref: ModelRef, by: str = "") -> None: ...
 
@@ -78,6 +82,25 @@ class Publishing(Protocol):
     def verify(self, reference: ModelRef | None) -> AsyncIterator[Mapping[str, Any]]: ...
 
 
+class Walking(Protocol):
+    """What walks aliases from one version to another."""
+
+    async def begin(self, model: str, alias: str, version: int, seconds: float, stop_if: str, by: str) -> Rollout: ...
+
+    async def of(self, model: str) -> list[Rollout]: ...
+
+
+class Aside(Protocol):
+    """What is done with answered requests besides; must not block, and not raise."""
+
+    def offer(self, version: LoadedVersion, rows: RowInputs, answers: Sequence[Delivery]) -> None: ...
+
+
+class NothingAside:
+    def offer(self, version: LoadedVersion, rows: RowInputs, answers: Sequence[Delivery]) -> None:
+        """Nothing is done."""
+
+
 class CheckedRequest(NamedTuple):
     """A request checked against a version, ready to run."""
 
@@ -95,6 +118,8 @@ class Door:
         self.limits = limits
         self.sessions = sessions
         self.signatures = Signatures()
+        self.shadow: Aside = NothingAside()
+        self.samples = Samples(versions.model_settings)
 
     def limits_of(self, model: str) -> Limits:
         """The server's, or tighter ones of the model's owner."""
@@ -108,6 +133,16 @@ class Door:
             steps=min(self.limits.steps, steps or self.limits.steps),
         )
 
+    def permit(self, model: str) -> None:
+        """That the token of the current call may use it. Raises ModelDenied."""
+        if (use := CURRENT.get().use()) is not None:
+            use.require_model(model)
+
+    def permitted_index(self) -> list[VersionStatus]:
+        """Every version that the token of the current call may use."""
+        index, use = self.versions.index(), CURRENT.get().use()
+        return index if use is None else [status for status in index if use.allows(status.model)]
+
     async def run(
         self,
         model: str,
@@ -118,6 +153,8 @@ class Door:
         """Lends the version, checks, runs, replies. Raises what the catalog, `check` and the engine raise."""
         call = CURRENT.get()
         self.execution.require_open()
+        if (use := call.use()) is not None:
+            use.require_model(model)
         with await self.versions.acquire(model, version, lambda: call.asker().split_key) as lease:
             lent = lease.version
             call.version = lent.key
@@ -126,10 +163,23 @@ class Door:
             checked = check(lent, signature)
             call.input_seconds = time.perf_counter() - began
             call.implementation = checked.options.implementation or lent.default_implementation
-            done = await self.execution.run(works(lent.key, checked.rows, checked.options))
+            work = works(lent.key, checked.rows, checked.options)
+            done = await (self.execution.run(work) if use is None else self._metered(use, steps_in(checked.rows), work))
             call.implementation = done[0].implementation
             began = time.perf_counter()
             answer = reply(lent, signature, checked, done)
             call.output_seconds = time.perf_counter() - began
             call.queue_seconds, call.compute_seconds = queue_seconds(done), compute_seconds(done)
+            self.shadow.offer(lent, checked.rows, done)
+            if parse_version(version) is None:  # who names a number tries versions out
+                self.samples.offer(lent, checked.rows, done)
             return answer
+
+    async def _metered(self, use: TokenLimits, steps: int, work: list[Work]) -> list[Delivery]:
+        """Whoever is refused for lack of room has used nothing."""
+        use.spend(steps)
+        try:
+            return await self.execution.run(work)
+        except Overloaded:
+            use.give_back(steps)
+            raise

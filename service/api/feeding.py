@@ -13,8 +13,9 @@ from typing import NamedTuple, TypeVar
 from cellserve.models.description.step_counts import steps_of
 from cellserve.service.api.calls import CURRENT
 from cellserve.service.api.door import CheckedRequest, Door
+from cellserve.service.api.requests.row_inputs import steps_in
 from cellserve.service.api.requests.signature import Signature
-from cellserve.service.errors import InvalidInput
+from cellserve.service.errors import InvalidInput, Overloaded
 from cellserve.service.registry.lease import LoadedVersion
 from cellserve.service.sessions.feed import CheckedFeed, Feed, FeedReply
 
@@ -85,6 +86,8 @@ async def feed(
     call = CURRENT.get()
     call.sequence = ask.session_id
     door.execution.require_open()
+    if (use := call.use()) is not None:
+        use.require_model(ask.model)
     seen: list[tuple[Signature, FeedRequest]] = []
 
     def check_version(version: LoadedVersion) -> CheckedFeed:
@@ -94,6 +97,8 @@ async def feed(
         request = check(version, signature)
         call.input_seconds = time.perf_counter() - began
         call.implementation = request.feed.implementation or version.default_implementation
+        if use is not None and request.checked is not None and not seen:
+            use.spend(steps_in(request.checked.rows))
         seen.append((signature, request))
         return request.feed
 
@@ -108,7 +113,12 @@ async def feed(
         deadline_seconds=ask.deadline_seconds,
         request_id=call.proxied_id(),
     )
-    fed = await door.sessions.feed(ask.model, ask.session_id, asked)
+    try:
+        fed = await door.sessions.feed(ask.model, ask.session_id, asked)
+    except Overloaded:
+        if use is not None and seen and (checked := seen[0][1].checked) is not None:
+            use.give_back(steps_in(checked.rows))
+        raise
     signature, request = seen[-1]
     began = time.perf_counter()
     if fed.delivery is not None:

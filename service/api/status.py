@@ -41,6 +41,7 @@ CODES: Final[dict[str, grpc.StatusCode]] = {
     "STORE_UNAVAILABLE": grpc.StatusCode.UNAVAILABLE,
     "NOT_OFFERED": grpc.StatusCode.UNIMPLEMENTED,
     "OVERLOADED": grpc.StatusCode.RESOURCE_EXHAUSTED,
+    "RATE_EXCEEDED": grpc.StatusCode.RESOURCE_EXHAUSTED,
     "DRAINING": grpc.StatusCode.UNAVAILABLE,
     "DEADLINE_EXPIRED": grpc.StatusCode.DEADLINE_EXCEEDED,
     "CANCELLED": grpc.StatusCode.CANCELLED,
@@ -48,7 +49,9 @@ CODES: Final[dict[str, grpc.StatusCode]] = {
     "TOKEN_MISSING": grpc.StatusCode.UNAUTHENTICATED,
     "TOKEN_INVALID": grpc.StatusCode.UNAUTHENTICATED,
     "ADMINISTRATION_DENIED": grpc.StatusCode.PERMISSION_DENIED,
+    "MODEL_DENIED": grpc.StatusCode.PERMISSION_DENIED,
     "REPOSITORY": grpc.StatusCode.FAILED_PRECONDITION,
+    "REPOSITORY_AWAY": grpc.StatusCode.UNAVAILABLE,
     "REPOSITORY_FULL": grpc.StatusCode.RESOURCE_EXHAUSTED,
     "VERSION_REFUSED": grpc.StatusCode.FAILED_PRECONDITION,
     "UPLOAD_LIMIT": grpc.StatusCode.RESOURCE_EXHAUSTED,
@@ -62,6 +65,7 @@ _RETRY_AFTER_SECONDS: Final[dict[str, float]] = {
     "OVERLOADED": 0.1,
     "DRAINING": 1.0,
     "STORE_UNAVAILABLE": 1.0,
+    "REPOSITORY_AWAY": 1.0,
     "UPLOAD_BUSY": 1.0,
 }
 

@@ -49,7 +49,9 @@ class StreamedRequests:
         stream = CURRENT.get(None)  # whose task has begun this one
         call = Call(self._ids.next(), lambda: asker)
         if stream is not None:
-            call.owner = stream.owner
+            call.owner, call.use = stream.owner, stream.use
+            if inference and stream.begin_trace is not None:
+                call.trace = stream.begin_trace()
         enter(call)
         failure: ServiceError | None = None
         try:

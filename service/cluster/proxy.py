@@ -18,6 +18,7 @@ from cellserve.service.cluster.folder import Folder, replace_file
 
 _PAUSE_SECONDS: Final = 0.02
 _LEAVE_SECONDS: Final = 2.0
+_HEALTHY_SECONDS: Final = 30.0
 _ADMIN_SECONDS: Final = 5.0
 _ACTIVE: Final = "http.clients.downstream_rq_active"
 
@@ -67,8 +68,9 @@ class Proxy:
             replace_file(self._folder.endpoints, json.dumps(assignment(replicas)))
 
     async def wait_for(self, replicas: int) -> None:
-        """Until it has found so many in good health."""
-        while await self._healthy() < replicas:
+        """Until it has found so many in good health, or for a while: where they do not reach their store it never does."""
+        end = asyncio.get_running_loop().time() + _HEALTHY_SECONDS
+        while await self._healthy() < replicas and asyncio.get_running_loop().time() < end:
             await asyncio.sleep(_PAUSE_SECONDS)
 
     async def leave(self) -> None:

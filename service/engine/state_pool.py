@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 
 _HOST = Device("cpu")
+_DTYPE = np.dtype(np.float32)
 
 
 class RowHandle(NamedTuple):
@@ -38,11 +39,11 @@ class StatePool:
         self._width = width
         self._device = device
         # NumPy keeps the interpreter while it copies these few rows, torch hands it over at each operation.
-        self._host: npt.NDArray[np.float32] | None = np.zeros((rows, width), np.float32) if device.type == "cpu" else None
+        self._host: npt.NDArray[np.float32] | None = np.zeros((rows, width), _DTYPE) if device.type == "cpu" else None
         if self._host is None:
             self._slab = _on_device(rows, width, device)
         self._bytes = memoryview(bytearray()) if self._host is None or width == 0 else self._host.data.cast("B")
-        self._row_bytes = 4 * width
+        self._row_bytes = _DTYPE.itemsize * width
         self._generations = [0] * rows
         self._free = list(range(rows - 1, -1, -1))  # the lowest free row is next, so that the used ones stay close together
         self._rows = rows
@@ -58,7 +59,7 @@ class StatePool:
     @property
     def bytes(self) -> int:
         """Of all rows, free or used."""
-        return self._rows * 4 * self._width
+        return self._rows * self._row_bytes
 
     @property
     def free(self) -> int:

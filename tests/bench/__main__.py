@@ -7,6 +7,7 @@ import argparse
 from tests.bench import (
     arrangements,
     choice,
+    cluster,
     door,
     engine,
     event_loop,
@@ -18,6 +19,7 @@ from tests.bench import (
     overload,
     sessions,
     streams,
+    tracing,
     waiting,
     workers,
 )
@@ -38,6 +40,8 @@ BENCHMARKS = {
     "streams": streams.run,
     "sessions": sessions.run,
     "overload": overload.run,
+    "cluster": cluster.run,
+    "tracing": tracing.run,
 }
 
 

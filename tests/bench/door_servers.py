@@ -34,18 +34,18 @@ class ServerProcess:
 
     def cpu_seconds(self) -> float:
         """User and system time of all its threads so far: as in /proc/<pid>/stat, which counts in steps of 10 ms."""
-        return _cpu_seconds(self._process.pid)
+        return cpu_seconds_of(self._process.pid)
 
     def cpu_seconds_with_children(self) -> float:
         children = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children").read_text().split()
-        return self.cpu_seconds() + sum(_cpu_seconds(int(child)) for child in children)
+        return self.cpu_seconds() + sum(cpu_seconds_of(int(child)) for child in children)
 
     def stop(self) -> None:
         self._process.terminate()
         self._process.communicate()
 
 
-def _cpu_seconds(pid: int) -> float:
+def cpu_seconds_of(pid: int) -> float:
     return time.clock_gettime((~pid << 3) | 2)  # clock_getcpuclockid(3)
 
 

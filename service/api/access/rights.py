@@ -8,15 +8,18 @@ wherever it comes from. Health is open to probes either way. A stream is checked
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from typing import Any, Final, Protocol
 
 from cellserve.service.api.access.administration import require_administrator
+from cellserve.service.api.access.allowances import Meters, TokenUse
 from cellserve.service.api.access.tokens import Grant, Role, Tokens
 from cellserve.service.api.call_context import Caller
 from cellserve.service.errors import AccessDenied, AdministrationDenied, TokenInvalid, TokenMissing
 from cellserve.service.networks import Network
 
 Guard = Callable[[Any], None]  # given the context of a call; raises AccessDenied
+Use = Callable[[], TokenUse | None]  # what the token of a call may use now; None: everything
 
 OPEN: Final = frozenset(
     (
@@ -38,6 +41,7 @@ ADMINISTRATION: Final = frozenset(
         "/cellserve.v1.Registry/Unload",
         "/cellserve.v1.Registry/Watch",
         "/cellserve.v1.Registry/Verify",
+        "/cellserve.v1.Registry/Recorded",
         "/cellserve.v1.Sequences/List",
         "/inference.GRPCInferenceService/RepositoryModelLoad",
         "/inference.GRPCInferenceService/RepositoryModelUnload",
@@ -54,6 +58,14 @@ class Access(Protocol):
         """Whose token a call carries; empty: none that is known. None: there are no tokens here."""
         ...
 
+    def use(self, caller: Caller) -> Use:
+        """To be asked by each request of a call."""
+        ...
+
+
+def everything() -> None:
+    """The use of whoever is not limited."""
+
 
 class LocalAdministration:
     """Without tokens. networks: whose callers may administer beside this machine's."""
@@ -67,6 +79,9 @@ class LocalAdministration:
     def owner(self, caller: Caller) -> str | None:
         return None
 
+    def use(self, caller: Caller) -> Use:
+        return everything
+
     def _require_administrator(self, context: Any) -> None:
         require_administrator(context.peer(), self._networks)
 
@@ -74,8 +89,9 @@ class LocalAdministration:
 class TokenAccess:
     """tokens: those that count at the moment of a call."""
 
-    def __init__(self, tokens: Callable[[], Tokens]) -> None:
+    def __init__(self, tokens: Callable[[], Tokens], meters: Meters | None = None) -> None:
         self._tokens = tokens
+        self._meters = meters or Meters()
 
     def guard(self, method: str) -> Guard | None:
         if method in OPEN:
@@ -87,6 +103,26 @@ class TokenAccess:
             return self._grant(caller).owner
         except AccessDenied:
             return ""
+
+    def use(self, caller: Caller) -> Use:
+        """A stream whose token was taken away goes on as it was limited last."""
+        last: TokenUse | None = None
+        if self._tokens().limited:
+            with suppress(AccessDenied):  # which its guard tells
+                last = self._use_of(caller)
+
+        def now() -> TokenUse | None:
+            nonlocal last
+            if last is not None or self._tokens().limited:
+                with suppress(AccessDenied):
+                    last = self._use_of(caller)
+            return last
+
+        return now
+
+    def _use_of(self, caller: Caller) -> TokenUse | None:
+        grant = self._grant(caller)
+        return TokenUse(grant.name, grant.owner, grant.allowance, self._meters) if grant.allowance.limited else None
 
     def _require_any(self, context: Any) -> None:
         self._role(context)

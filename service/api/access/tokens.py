@@ -1,8 +1,8 @@
-"""Who may call: the tokens of a file, each with a role. Knows no method and no gRPC.
+"""Who may call: the tokens of a file, each with a role, and what it may use. Knows no method and no gRPC.
 
-    # role   token           whose it is
-    infer    TOKEN           the web shop
-    admin    sha256:DIGITS   the operators
+    # role   token           what it may use                          whose it is
+    infer    TOKEN           models=digits,speech-* steps/s=50000     the web shop
+    admin    sha256:DIGITS                                            the operators
 
 A token is never kept as such, and never told: only a keyed digest of it is. Which token a caller has guessed nearly cannot be
 seen from how long an answer takes, since the key is drawn anew by each server.
@@ -20,12 +20,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from cellserve.service.errors import TokenInvalid
+from cellserve.service.api.access.allowances import ANYTHING, Allowance
+from cellserve.service.errors import InvalidInput, TokenInvalid
 from cellserve.service.followed_files import UnusableFile, named, read
+from cellserve.service.registry.manifest import check_model_name
 
 _SHORTEST: Final = 16  # characters; a shorter one can be guessed
 _TOKEN: Final = re.compile(r"[A-Za-z0-9._~+/-]+=*")  # what `authorization: Bearer` may carry, RFC 6750
 _HASHED: Final = re.compile(r"sha256:([0-9a-f]{64})")
+_LIMIT: Final = re.compile(r"([A-Za-z_/]+)=(.*)")
+_MOST_STEPS_PER_SECOND: Final = 1e12
 _EXAMPLE: Final = "infer or admin, and a token such as `openssl rand -hex 32` makes"
 
 
@@ -38,18 +42,24 @@ class Role(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """What the holder of one token may do. owner: the note behind the token, whose it is; else the role."""
+    """What the holder of one token may do. owner: the note behind the token, whose it is; else the role.
+
+    name: the same whenever the file is read, and no secret.
+    """
 
     role: Role
     owner: str
+    allowance: Allowance = ANYTHING
+    name: str = ""
 
 
 class Tokens:
-    """grants: by the SHA-256 of the token."""
+    """grants: by the SHA-256 of the token. limited: whether any of them may not use everything."""
 
     def __init__(self, grants: Mapping[bytes, Grant]) -> None:
         self._key = secrets.token_bytes(32)
         self._grants = {self._digest(sha256): grant for sha256, grant in grants.items()}
+        self.limited = any(grant.allowance.limited for grant in grants.values())
 
     def role_of(self, token: str) -> Role:
         """Raises TokenInvalid."""
@@ -83,10 +93,48 @@ def read_tokens(path: Path) -> Tokens:
         sha256, role = _entry(words, f"{where}, line {number}")
         if sha256 in grants:
             raise UnusableFile(f"{where}, line {number}: this token is in the file already; keep one of the lines")
-        grants[sha256] = Grant(role, words[2].strip() if len(words) > 2 else role.value)
+        allowance, note = _allowance(words[2] if len(words) > 2 else "", role, f"{where}, line {number}")
+        name = hashlib.blake2b(sha256, digest_size=8).hexdigest()
+        grants[sha256] = Grant(role, note or role.value, allowance, name)
     if not grants:
         raise UnusableFile(f"{where}: holds no token, so that nobody could call; write one a line: {_EXAMPLE}")
     return Tokens(grants)
+
+
+def _allowance(rest: str, role: Role, where: str) -> tuple[Allowance, str]:
+    """Of what stands behind a token, and the note that is left."""
+    given: dict[str, str] = {}
+    while (found := _LIMIT.fullmatch(word := (rest.split(maxsplit=1) or [""])[0])) is not None:
+        if found[1] not in ("models", "steps/s"):
+            raise UnusableFile(f"{where}: {found[1]}= is no limit; write models=NAME,NAME or steps/s=NUMBER before the note")
+        if found[1] in given:
+            raise UnusableFile(f"{where}: {found[1]}= is there twice; write it once")
+        given[found[1]] = found[2]
+        rest = rest.strip()[len(word) :]
+    if given and role is Role.ADMIN:
+        raise UnusableFile(f"{where}: a token of the role admin may use everything; take {' and '.join(given)} away")
+    models = _models(given["models"], where) if "models" in given else ()
+    return Allowance(models, _rate(given["steps/s"], where) if "steps/s" in given else None), rest.strip()
+
+
+def _models(text: str, where: str) -> tuple[str, ...]:
+    models = tuple(text.split(","))
+    for name in models:
+        try:
+            check_model_name(name.removesuffix("*") or ("any" if name == "*" else ""))
+        except InvalidInput as error:
+            raise UnusableFile(f"{where}: models={text} is not names of models, such as digits,speech-*: {error}") from error
+    return models
+
+
+def _rate(text: str, where: str) -> float:
+    try:
+        rate = float(text)
+    except ValueError:
+        rate = 0.0
+    if not 0.0 < rate <= _MOST_STEPS_PER_SECOND:
+        raise UnusableFile(f"{where}: steps/s={text} is not a number of time steps a second above 0, such as 50000")
+    return rate
 
 
 def _entry(words: list[str], where: str) -> tuple[bytes, Role]:

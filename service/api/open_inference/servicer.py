@@ -91,12 +91,14 @@ class OpenInferenceServicer(GRPCInferenceServiceServicer):
         return pb.ModelReadyResponse(ready=ready)
 
     async def ModelMetadata(self, request: pb.ModelMetadataRequest, context: Any) -> pb.ModelMetadataResponse:
+        self._door.permit(request.name)
         with await self._door.versions.acquire(request.name, request.version) as lease:
             version = lease.version
             published = [status.version for status in self._door.versions.index() if status.model == version.key.model]
             return metadata.describe(version, self._door.signatures.of(version), published)
 
     async def ModelConfig(self, request: pb.ModelConfigRequest, context: Any) -> pb.ModelConfigResponse:
+        self._door.permit(request.name)
         with await self._door.versions.acquire(request.name, request.version) as lease:
             version = lease.version
             sequences = self._door.versions.model_settings(request.name).sequence_batching and version.causal
@@ -106,7 +108,9 @@ class OpenInferenceServicer(GRPCInferenceServiceServicer):
             )
 
     async def ModelStatistics(self, request: pb.ModelStatisticsRequest, context: Any) -> pb.ModelStatisticsResponse:
-        keys = statistics.live_versions(self._door.versions.index(), request.name, request.version)
+        if request.name:
+            self._door.permit(request.name)
+        keys = statistics.live_versions(self._door.permitted_index(), request.name, request.version)
         return statistics.describe(keys, self._totals)
 
     # --- inference ---
@@ -132,7 +136,7 @@ class OpenInferenceServicer(GRPCInferenceServiceServicer):
     # --- the repository ---
 
     async def RepositoryIndex(self, request: pb.RepositoryIndexRequest, context: Any) -> pb.RepositoryIndexResponse:
-        return repository_control.index(request, self._door.versions.index())
+        return repository_control.index(request, self._door.permitted_index())
 
     async def RepositoryModelLoad(self, request: pb.RepositoryModelLoadRequest, context: Any) -> pb.RepositoryModelLoadResponse:
         return await repository_control.load(request, self._door.versions, self._publishing, self._named(context))

@@ -51,6 +51,11 @@ class RowInputs(NamedTuple):
     time_steps: Fed
 
 
+def steps_in(rows: RowInputs) -> int:
+    """Time steps of all rows together, as the token of a call is charged for them: of a row with several inputs the longest's."""
+    return sum([fed if isinstance(fed, int) else max(fed, default=0) for fed in rows.lengths])
+
+
 def works(version: VersionKey, rows: RowInputs, options: RunOptions) -> list[Work]:
     """One Work for each row, in order."""
     if rows.masks is None and rows.states is None:

@@ -64,24 +64,29 @@ class LiveSequences:
         return await feed(self._door, ask, check, _feed_reply)
 
     async def snapshot(self, request: pb.SnapshotRequest, ends_seconds: float | None = None) -> pb.SnapshotReply:
+        self._door.permit(request.model)
         snapshot = await self._door.sessions.snapshot(request.model, request.sequence_id)
         return pb.SnapshotReply(snapshot=snapshot)
 
     async def close(self, request: pb.CloseRequest, ends_seconds: float | None = None) -> pb.CloseReply:
+        self._door.permit(request.model)
         await self._door.sessions.close(request.model, request.sequence_id)
         return pb.CloseReply()
 
     async def restore(self, request: pb.RestoreRequest) -> pb.SequenceInfo:
         self._door.execution.require_open()
+        self._door.permit(request.model)
         given = request.sequence_id or new_id()
         return _info(await self._door.sessions.restore(request.model, request.snapshot, given, restart=request.restart))
 
     async def fork(self, request: pb.ForkRequest) -> pb.SequenceInfo:
         self._door.execution.require_open()
+        self._door.permit(request.model)
         given = request.new_sequence_id or new_id()
         return _info(await self._door.sessions.fork(request.model, request.sequence_id, given))
 
     async def get(self, request: pb.GetRequest) -> pb.SequenceInfo:
+        self._door.permit(request.model)
         return _info(await self._door.sessions.inspect(request.model, request.sequence_id))
 
     async def list(self, request: pb.ListSequencesRequest) -> pb.ListSequencesReply:

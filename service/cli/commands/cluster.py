@@ -12,14 +12,17 @@ from typing import Annotated, Any, Final
 import typer
 
 from cellserve.service import logs
-from cellserve.service.cli.options import JsonOption, RepositoryOption
+from cellserve.service.cli.options import JsonOption, RepositoryOption, settings_of
 from cellserve.service.cli.output import note, print_json, print_table
-from cellserve.service.config import DEFAULT_PORT, Settings
+from cellserve.service.config import DEFAULT_PORT
 from cellserve.service.errors import InvalidInput
+from cellserve.service.networks import parsed_networks
 
 _FOLDER: Final = ".cluster"
 _LOCAL: Final = "127.0.0.1"
 _PAUSE_SECONDS: Final = 0.05
+_ADMIN_PORT: Final = 9901
+_WATCH_PORT: Final = 9902
 
 cluster = typer.Typer(no_args_is_help=True, help="Several servers as one on this machine: start, look, end (docs/cluster.md).")
 
@@ -27,6 +30,18 @@ FolderOption = Annotated[
     Path | None,
     typer.Option(
         "--folder", help="Where its logs, its store and its state are. [default: .cluster in the repository]", show_default=False
+    ),
+]
+
+BelieveOption = Annotated[
+    bool,
+    typer.Option("--believe-request-ids", help="An x-request-id that a client sends is the same at each attempt at a request."),
+]
+InternalTlsOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--internal-tls",
+        help="Folder of ca.pem, certificate.pem, key.pem: servers answer the proxy alone; a store started here, servers alone.",
     ),
 ]
 
@@ -44,12 +59,8 @@ def up(
     session_store: Annotated[
         str, typer.Option("--session-store", envvar="CELLSERVE_SESSION_STORE", help="An existing store; else one is started.")
     ] = "",
-    believe_request_ids: Annotated[
-        bool,
-        typer.Option(
-            "--believe-request-ids", help="An x-request-id that a client sends is the same at each attempt at a request."
-        ),
-    ] = False,
+    believe_request_ids: BelieveOption = False,
+    internal_tls: InternalTlsOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Start a store (Valkey), servers, and a proxy (Envoy) before them, and keep them running until SIGTERM or Ctrl-C.
@@ -61,8 +72,9 @@ def up(
     """
     from cellserve.service.cluster.cluster import run
     from cellserve.service.cluster.settings import ClusterSettings, misplaced
+    from cellserve.service.cluster.settings import internal_tls as files_of
 
-    serve = Settings() if repository is None else Settings(repository=repository)
+    serve = settings_of(repository)
     if (option := misplaced(context.args)) is not None:
         raise InvalidInput(f"{option} is the cluster's own affair, and may not stand after --", field=option.removeprefix("--"))
     logs.configure(serve.log_level, serve.log_format)
@@ -74,6 +86,7 @@ def up(
         serve=serve,
         store=session_store,
         believe_request_ids=believe_request_ids,
+        internal=None if internal_tls is None else files_of(internal_tls),
         further=tuple(context.args),
     )
     run(settings, _announce_json if as_json else _announce)
@@ -99,6 +112,56 @@ def status(repository: RepositoryOption = None, folder: FolderOption = None, as_
 
 
 @cluster.command()
+def envoy(
+    servers: Annotated[
+        list[str],
+        typer.Option(
+            "--server", help="HOST:PORT of each server; or of all, where one name resolves to the addresses of all of them."
+        ),
+    ],
+    host: Annotated[str, typer.Option("--host", help="Address that clients call; 0.0.0.0 is every one.")] = "0.0.0.0",
+    port: Annotated[int, typer.Option("--port", min=1, max=65535, help="Port that clients call.")] = DEFAULT_PORT,
+    watch_port: Annotated[
+        int, typer.Option("--watch-port", min=1, max=65535, help="Port of /ready and /stats/prometheus of Envoy itself.")
+    ] = _WATCH_PORT,
+    admin_port: Annotated[
+        int, typer.Option("--admin-port", min=1, max=65535, help="Port of its administration, on its own machine alone.")
+    ] = _ADMIN_PORT,
+    believe_request_ids: BelieveOption = False,
+    internal_tls: InternalTlsOption = None,
+    server_name: Annotated[
+        str, typer.Option("--server-name", help="With --internal-tls: the name in the certificate of the servers.")
+    ] = "localhost",
+) -> None:
+    """Print the configuration of an Envoy before servers that run elsewhere, as `cellserve cluster up` has it.
+
+    The variables CELLSERVE_TLS_…, …_TOKENS, …_ADMINISTRATION_FROM and …_MAX_MESSAGE_BYTES count as they do for servers; the files
+    that they name are where Envoy will find them.
+
+        cellserve cluster envoy --server one:8001 --server two:8001 >envoy.json
+    """
+    from cellserve.service.cluster.envoy.bootstrap import bootstrap
+    from cellserve.service.cluster.envoy.plan import EndpointsByName, ProxyPlan
+    from cellserve.service.cluster.settings import internal_tls as files_of
+    from cellserve.service.cluster.settings import upstream_tls
+
+    serve = settings_of(None)
+    plan = ProxyPlan(
+        host=host,
+        port=port,
+        replicas=EndpointsByName(tuple(map(_address, servers))),
+        admin=(_LOCAL, admin_port),
+        max_message_bytes=serve.max_message_bytes,
+        tls=serve.tls,
+        upstream_tls=upstream_tls(None if internal_tls is None else files_of(internal_tls), server_name),
+        administration_from=parsed_networks(serve.administration_from) if serve.tokens is None else None,
+        believe_request_ids=believe_request_ids,
+        watch=(host, watch_port),
+    )
+    print_json(bootstrap(plan))
+
+
+@cluster.command()
 def down(repository: RepositoryOption = None, folder: FolderOption = None) -> None:
     """End the cluster that runs on this machine, as Ctrl-C does, and wait until all of it has ended."""
     from cellserve.service.cluster.folder import Folder
@@ -110,10 +173,18 @@ def down(repository: RepositoryOption = None, folder: FolderOption = None) -> No
     note(f"the cluster in {where.root} has ended")
 
 
-def _folder(given: Path | None, repository: Path | None) -> Path:
+def _folder(given: Path | None, repository: str | None) -> Path:
     if given is not None:
         return given
-    return (Settings().repository if repository is None else repository) / _FOLDER
+    return settings_of(repository).repository_folder / _FOLDER
+
+
+def _address(text: str) -> tuple[str, int]:
+    """Raises InvalidInput."""
+    host, _, port = text.rpartition(":")
+    if not host or not port.isdecimal() or not 0 < int(port) < 65536:
+        raise InvalidInput(f"--server {text} is no address; HOST:PORT was expected", field="server")
+    return host.strip("[]"), int(port)
 
 
 def _announce_json(facts: dict[str, Any]) -> None:

@@ -27,10 +27,11 @@ class EndpointsFile:
 
 @dataclass(frozen=True, slots=True)
 class EndpointsByName:
-    """A name that resolves to the addresses of all replicas, as a headless Service of Kubernetes does."""
+    """(host, port) of each, looked up again and again. One alone may resolve to the addresses of all replicas, as a headless
+    Service of Kubernetes does; where there are several, each is the place of one replica, whatever its address.
+    """
 
-    host: str
-    port: int
+    addresses: tuple[tuple[str, int], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +50,7 @@ class ProxyPlan:
 
     administration_from: whose administration is let through, beside this machine's; None: everybody's, for replicas with tokens
     decide themselves. believe_request_ids: whether an x-request-id that a client sends is taken for the id of its request.
+    watch: host and port where its health and its metrics are shown, and nothing else; None: nowhere.
     """
 
     host: str
@@ -60,3 +62,4 @@ class ProxyPlan:
     upstream_tls: UpstreamTls | None = None
     administration_from: tuple[Network, ...] | None = field(default=())
     believe_request_ids: bool = False
+    watch: tuple[str, int] | None = None

@@ -10,13 +10,15 @@ from cellserve.service.cluster.envoy.plan import Endpoint, EndpointsByName, Endp
 REPLICAS: Final = "replicas"
 _EDS_TYPE: Final = "type.googleapis.com/envoy.config.endpoint.v3.ClusterLoadAssignment"
 _HTTP: Final = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
+LIVE_SEQUENCES: Final = "cellserve.v1.Sequences/live"  # SERVING where a server and its store see each other
 _NO_LIMIT: Final = 2**31 - 1  # the replicas refuse what is too much for them, and say when to come again
 
 
 def cluster(plan: ProxyPlan) -> dict[str, Any]:
     """Ring hash where a request has a hash, any replica where it has none. A replica that is taken off the list, or whose health
-    fails, gets no further request, and those under way there are asked again elsewhere. Where none has been seen healthy all are
-    tried: the one that has just come back may be the only one left.
+    fails, gets no further request. One that is out of reach is given up by the pings of its connection, and what was under way
+    there is asked again elsewhere. Where none has been seen healthy all are tried: the one that has just come back may be the
+    only one left, and without a store whole requests go on.
     """
     limits = dict.fromkeys(("max_connections", "max_pending_requests", "max_requests", "max_retries"), _NO_LIMIT)
     return {
@@ -36,14 +38,14 @@ def cluster(plan: ProxyPlan) -> dict[str, Any]:
                 "no_traffic_interval": "1s",
                 "unhealthy_threshold": 3,
                 "healthy_threshold": 1,
-                "grpc_health_check": {},
+                "grpc_health_check": {"service_name": LIVE_SEQUENCES},
             }
         ],
         "typed_extension_protocol_options": {
             _HTTP: {
                 "@type": f"type.googleapis.com/{_HTTP}",
                 "explicit_http_config": {
-                    "http2_protocol_options": {"connection_keepalive": {"interval": "30s", "timeout": "10s"}},
+                    "http2_protocol_options": {"connection_keepalive": {"interval": "5s", "timeout": "10s"}},
                 },
             }
         },
@@ -59,31 +61,30 @@ def assignment(endpoints: Sequence[Endpoint]) -> dict[str, Any]:
 def _load_assignment(endpoints: Sequence[Endpoint]) -> dict[str, Any]:
     return {
         "cluster_name": REPLICAS,
-        "endpoints": [
-            {
-                "lb_endpoints": [
-                    {
-                        "endpoint": {"address": {"socket_address": {"address": each.host, "port_value": each.port}}},
-                        "metadata": {"filter_metadata": {"envoy.lb": {"hash_key": each.name}}},
-                    }
-                    for each in endpoints
-                ]
-            }
-        ],
+        "endpoints": [{"lb_endpoints": [_endpoint(each.host, each.port, each.name) for each in endpoints]}],
     }
+
+
+def _endpoint(host: str, port: int, place: str | None) -> dict[str, Any]:
+    """place: by which it is on the ring; None: by its address."""
+    endpoint: dict[str, Any] = {"endpoint": {"address": {"socket_address": {"address": host, "port_value": port}}}}
+    return endpoint if place is None else {**endpoint, "metadata": {"filter_metadata": {"envoy.lb": {"hash_key": place}}}}
 
 
 def _discovery(replicas: EndpointsFile | EndpointsByName) -> dict[str, Any]:
     if isinstance(replicas, EndpointsFile):
         source = {"path_config_source": {"path": replicas.path}, "resource_api_version": "V3"}
         return {"type": "EDS", "eds_cluster_config": {"eds_config": source}}
-    address = {"socket_address": {"address": replicas.host, "port_value": replicas.port}}
+    several = len(replicas.addresses) > 1
     return {
         "type": "STRICT_DNS",
         "dns_refresh_rate": "1s",
+        "dns_lookup_family": "V4_PREFERRED",  # servers listen on 0.0.0.0 unless they are told otherwise
         "load_assignment": {
             "cluster_name": REPLICAS,
-            "endpoints": [{"lb_endpoints": [{"endpoint": {"address": address}}]}],
+            "endpoints": [
+                {"lb_endpoints": [_endpoint(host, port, host if several else None) for host, port in replicas.addresses]}
+            ],
         },
     }
 

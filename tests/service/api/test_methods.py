@@ -7,7 +7,7 @@ from typing import Any
 import grpc
 import pytest
 
-from cellserve.service.api.access.rights import Guard
+from cellserve.service.api.access.rights import Guard, Use, everything
 from cellserve.service.api.call_context import Ending
 from cellserve.service.api.methods import Methods
 from cellserve.service.api.overload.gate import Gate
@@ -72,6 +72,9 @@ class House:
 
     def owner(self, caller: Any) -> str | None:
         return "the web shop" if caller.token == "good" else ""
+
+    def use(self, caller: Any) -> Use:
+        return everything
 
     def guard(self, method: str) -> Guard:
         def look(context: Any) -> None:

@@ -48,7 +48,7 @@ def test_the_table_has_no_reason_that_no_error_has() -> None:
 
 def test_only_what_may_pass_with_time_carries_a_hint() -> None:
     hinted = {kind.reason for kind in ALL if unpacked(status_of(kind("x"), "").details, error_details_pb2.RetryInfo)}
-    assert hinted == {"OVERLOADED", "DRAINING", "STORE_UNAVAILABLE", "UPLOAD_BUSY"}
+    assert hinted == {"OVERLOADED", "DRAINING", "STORE_UNAVAILABLE", "REPOSITORY_AWAY", "UPLOAD_BUSY"}
 
 
 def test_no_status_is_ok_or_unknown() -> None:

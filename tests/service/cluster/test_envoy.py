@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import http.client
 import ipaddress
 import json
 import shutil
 import socket
 import tempfile
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -264,14 +265,16 @@ def test_a_stream_is_never_asked_again_and_what_begins_a_sequence_only_unread() 
 
 
 @needs_envoy
-@pytest.mark.parametrize("by", ["file", "name"])
+@pytest.mark.parametrize("by", ["file", "name", "names"])
 async def test_envoy_takes_every_kind_of_configuration(tmp_path: Path, by: str) -> None:
-    replicas = EndpointsFile(str(tmp_path / "endpoints.json")) if by == "file" else EndpointsByName("localhost", 8001)
+    names = (("localhost", 8001), ("elsewhere.example", 8001))
+    replicas = EndpointsFile(str(tmp_path / "endpoints.json")) if by == "file" else EndpointsByName(names[: 1 + (by == "names")])
     (tmp_path / "endpoints.json").write_text('{"resources": []}')
     told = plan(
         port=0,
         replicas=replicas,
         admin=("127.0.0.1", 0),
+        watch=("127.0.0.1", 0),
         tls=files_of("server", AUTHORITY),
         upstream_tls=UpstreamTls(AUTHORITY, "replica", certificate("client"), key("client")),
         administration_from=(ipaddress.ip_network("10.0.0.0/8"), ipaddress.ip_network("fd00::/8")),
@@ -281,3 +284,42 @@ async def test_envoy_takes_every_kind_of_configuration(tmp_path: Path, by: str) 
     checking = await asyncio.create_subprocess_exec(*command, stderr=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE)
     _, err = await checking.communicate()
     assert checking.returncode == 0, err.decode()[-2000:]
+
+
+@needs_envoy
+async def test_probes_and_prometheus_see_health_and_metrics_and_nothing_else(tmp_path: Path) -> None:
+    watch = ("127.0.0.1", free_port())
+    async with proxied(tmp_path, watch=watch) as (channel, _):
+        await asked(channel, INFER, infer(5))
+
+        def look(path: str, method: str = "GET") -> tuple[int, str]:
+            with closing(http.client.HTTPConnection(*watch, timeout=30)) as connection:
+                connection.request(method, path)
+                response = connection.getresponse()
+                return response.status, response.read().decode()
+
+        assert await asyncio.to_thread(look, "/ready") == (200, "LIVE\n")
+        status, page = await asyncio.to_thread(look, "/stats/prometheus?usedonly")
+        assert status == 200
+        assert 'envoy_cluster_upstream_rq_total{envoy_cluster_name="replicas"}' in page
+        for path, method in (
+            ("/quitquitquit", "POST"),
+            ("/config_dump", "GET"),
+            ("/", "GET"),
+            ("/ready/../quitquitquit", "POST"),
+        ):
+            assert (await asyncio.to_thread(look, path, method))[0] == 404
+        assert await asyncio.to_thread(look, "/ready") == (200, "LIVE\n")
+        assert "bytes" in await asked(channel, INFER, infer(5))
+
+
+def test_one_of_several_names_keeps_its_place_whatever_its_address() -> None:
+    def hash_keys(*names: str) -> list[str | None]:
+        cluster = bootstrap(plan(replicas=EndpointsByName(tuple((name, 8001) for name in names))))["static_resources"][
+            "clusters"
+        ][0]
+        endpoints = cluster["load_assignment"]["endpoints"][0]["lb_endpoints"]
+        return [each.get("metadata", {}).get("filter_metadata", {}).get("envoy.lb", {}).get("hash_key") for each in endpoints]
+
+    assert hash_keys("one", "two") == ["one", "two"]
+    assert hash_keys("all-of-them") == [None]  # with one key for all there would be no ring

@@ -58,3 +58,9 @@ def test_rows_are_conserved(choices: list[int]) -> None:
             pool.release(held.pop(choice % len(held)))
         assert pool.free + pool.used == pool.rows == 4
         assert pool.used == len(held) == len({handle.row for handle in held})
+
+
+def test_its_bytes_are_those_of_its_rows() -> None:
+    pool = StatePool(width=3, rows=5)
+    row = pool.memory_of(pool.acquire())
+    assert pool.bytes == 5 * len(row) == 5 * 3 * torch.float32.itemsize

@@ -169,12 +169,10 @@ def _start(node: Node, place: int, directions: int, units: int, batch_first: boo
         return list(_trained(value, 1 if batch_first else 0, directions, units))
     axis = 1 if batch_first else 0
     if isinstance(value, Given):
-        if value.role != "state":
-            raise NotTranslated("the lengths of the rows are taken for a state")
         arrays = [np.moveaxis(array, axis, 0) for array in value.places if array.ndim == 3]
         if len(arrays) != node.trials or any(len(a) != directions or a.shape[2] != units for a in arrays):
             raise NotTranslated(f"the input {value.name!r} does not have the shape of its states")
-        return [Given(value.name, "state", tuple(array[side] for array in arrays)) for side in range(directions)]
+        return [Given(value.name, tuple(array[side] for array in arrays)) for side in range(directions)]
     flow = node.draft.lined_up(value, f"{node.name}_start")
     if len(flow.axes) != 3 or flow.sequence or flow.width != directions * units or flow.axes[axis] not in ((), flow.features[:1]):
         raise NotTranslated("its first state is no vector for each row")
