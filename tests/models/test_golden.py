@@ -91,9 +91,18 @@ REFUSED_BY_FUSED = {
         "k3_lstm_leaky_relu_hard_tanh.keras",
         "tf1_basiclstm_fb0_relu.ckpt.d/model.ckpt",
     ],
-    "reset gate": ["haiku_gru.weights.npz", "k231tf_bidir_mask_seq.h5", "k3_gru_ra0.keras", "tf1_grucell.ckpt.d/model.ckpt"],
-    "peepholes": ["tf1_lstmcell_peephole_proj.ckpt.d/model.ckpt", "tfl_bidirectional.tflite", "tfl_coupled_peepholes.tflite"],
-    "clips its state": ["tfl_cell_clip.tflite", "tfl_keras.tflite", "tfl_lstm2.tflite"],
+    "reset gate": [
+        "haiku_gru.weights.npz",
+        "k231tf_bidir_mask_seq.h5",
+        "k3_gru_ra0.keras",
+        "tf1_grucell.ckpt.d/model.ckpt",
+        "tfl_loops.tflite",
+    ],
+    "peepholes": [
+        "tf1_lstmcell_peephole_proj.ckpt.d/model.ckpt",
+        "tfl_bidirectional.tflite",
+        "tfl_coupled_peepholes.tflite",
+    ],
 }
 REFUSED_BY_ONNXRUNTIME = {
     "activation is": [
@@ -102,7 +111,6 @@ REFUSED_BY_ONNXRUNTIME = {
         "k3_lstm_leaky_relu_hard_tanh.keras",
     ],
     "projection": ["pt_lstm2_bi_proj.pt", "pt_lstm2_bi_proj.safetensors", "tf1_lstmcell_peephole_proj.ckpt.d/model.ckpt"],
-    "clips its state": ["tfl_cell_clip.tflite", "tfl_keras.tflite", "tfl_lstm2.tflite"],
 }
 REFUSED_BY_ALL_KERNELS = {
     "a masked step resets its state": [
@@ -139,6 +147,7 @@ REFUSED_BY_ALL_KERNELS = {
     "a min_lstm layer": ["pt_cells.pt"],
 }
 REFUSED_BY_BOTH = {
+    "clips its state": ["tfl_cell_clip.tflite", "tfl_keras.tflite", "tfl_lstm2.tflite"],
     "a min_gru layer": ["pt_min_gru.pt"],
     "it multiplies": ["k030_simplernn_bug_seq.h5", "k030_simplernn_bug_seq.weights.npz"],
 }

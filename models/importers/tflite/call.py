@@ -20,12 +20,13 @@ CLIPS: Final[Mapping[str, tuple[float, float]]] = {"RELU_N1_TO_1": (-1.0, 1.0), 
 
 @dataclass
 class Emitter:
-    """The ONNX graph in the making."""
+    """The ONNX graph in the making. `of_step`: one that runs once a step, whose tensors are rows of features."""
 
     source: str
     nodes: list[NodeProto] = field(default_factory=list)
     constants: dict[str, Array] = field(default_factory=dict)
     taken: set[str] = field(default_factory=set)
+    of_step: bool = False
 
     def free(self, wanted: str) -> str:
         """A name like it that nothing has."""

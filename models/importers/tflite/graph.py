@@ -5,7 +5,8 @@ Knows no operators and no layers.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
@@ -15,9 +16,12 @@ from onnx import NodeProto, TensorProto, ValueInfoProto, helper
 from cellserve.models.errors import ImportRefused
 from cellserve.models.importers.onnx.file import OnnxFile
 from cellserve.models.importers.onnx.tensors import TensorReader
+from cellserve.models.importers.onnx.walk import read_by
 from cellserve.models.importers.tflite.call import Call, Emitter
 from cellserve.models.importers.tflite.file import Graph, Operator, Scales, Tensor, TfliteFile
+from cellserve.models.importers.tflite.loops import loop
 from cellserve.models.importers.tflite.operators.table import MOVING, RECURRENT, TURNS
+from cellserve.models.importers.tflite.variables import OF_VARIABLES, initial
 
 Array = npt.NDArray[Any]
 OPSET: Final = 20
@@ -38,20 +42,19 @@ def as_onnx(file: TfliteFile, *, free: bool, dequantize: bool) -> OnnxFile:
     Raises ImportRefused naming the operator.
     """
     main, source = file.graphs[0], str(file.path)
-    if not any(operator.kind in RECURRENT for operator in main.operators):
+    if not any(operator.kind in (*RECURRENT, "WHILE") for operator in main.operators):
         _refuse_without_recurrence(main, source)
     if not dequantize:
-        _refuse_quantized(main, source)
+        _refuse_quantized(file, source)
     emitter = Emitter(source)
     emitter.taken |= {main.tensors[number].name for number in (*main.inputs, *main.outputs)}
-    known = {n: _meant(tensor) for n, tensor in enumerate(main.tensors) if tensor.array is not None}
+    known = _constants(main)
     values = {n: emitter.constant(main.tensors[n].name, array) for n, array in known.items()}
     values |= {n: main.tensors[n].name for n in main.inputs}
-    for number, operator in enumerate(main.operators):
-        _turn(Call(operator, f"{operator.kind.lower()}_{number}", main, values, known, emitter), values, known)
+    _Turning(file).follow(main, main.operators, values, known, emitter, "")
     outputs = _outputs(main, values, emitter)
     inputs = [_input(main.tensors[number], source, free=free) for number in main.inputs]
-    used = {name for node in emitter.nodes for name in node.input}
+    used = {name for node in emitter.nodes for name in read_by(node)}
     ends = [helper.make_empty_tensor_value_info(name) for name in outputs]
     graph = helper.make_graph(emitter.nodes, "main", inputs, ends)
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)])
@@ -59,17 +62,46 @@ def as_onnx(file: TfliteFile, *, free: bool, dequantize: bool) -> OnnxFile:
     return OnnxFile(file.path, model, constants, frozenset(), TensorReader(source, file.path.parent))
 
 
-def _turn(call: Call, values: dict[int, str], known: dict[int, Array]) -> None:
-    operator = call.operator
-    if operator.kind not in TURNS:
-        raise call.refused(f"{operator.kind} is no operator of a TFLite file that cellserve reads; {ORIGINAL}")
-    if operator.kind == "DEQUANTIZE" and operator.input(0) in known and len(operator.outputs) == 1:
-        known[operator.outputs[0]] = known[operator.input(0)]
-    try:
-        made = TURNS[operator.kind](call)
-    except (IndexError, ValueError, TypeError, ZeroDivisionError) as error:  # options and constants that do not fit
-        raise call.refused(f"it is of a form not known here ({error}); the file may be damaged, or {ORIGINAL}") from error
-    values |= dict(zip(operator.outputs, made))
+@dataclass(frozen=True, slots=True)
+class _Turning:
+    file: TfliteFile
+
+    def follow(
+        self,
+        graph: Graph,
+        operators: Sequence[Operator],
+        values: dict[int, str],
+        known: dict[int, Array],
+        emitter: Emitter,
+        place: str,
+    ) -> None:
+        """Adds what the operators make. place: what the names of theirs begin with."""
+        for number, operator in enumerate(operators):
+            call = Call(operator, f"{place}{operator.kind.lower()}_{number}", graph, values, known, emitter)
+            if operator.kind == "DEQUANTIZE" and operator.input(0) in known and len(operator.outputs) == 1:
+                known[operator.outputs[0]] = known[operator.input(0)]
+            elif operator.kind == "READ_VARIABLE":
+                known[operator.outputs[0]] = array = initial(call, self.file)
+                values[operator.outputs[0]] = emitter.constant(f"{call.name}/start", array)
+                continue
+            elif operator.kind in OF_VARIABLES:
+                continue
+            values |= {output: value for output, value in zip(operator.outputs, self._turned(call)) if value}
+
+    def _turned(self, call: Call) -> list[str]:
+        kind = call.operator.kind
+        try:
+            if kind == "WHILE":
+                return loop(call, self.file.graphs, _constants, self.follow)
+            if kind in TURNS:
+                return TURNS[kind](call)
+        except (IndexError, ValueError, TypeError, ZeroDivisionError) as error:  # options and constants that do not fit
+            raise call.refused(f"it is of a form not known here ({error}); the file may be damaged, or {ORIGINAL}") from error
+        raise call.refused(f"{kind} is no operator of a TFLite file that cellserve reads; {ORIGINAL}")
+
+
+def _constants(graph: Graph) -> dict[int, Array]:
+    return {n: _meant(tensor) for n, tensor in enumerate(graph.tensors) if tensor.array is not None}
 
 
 def _outputs(main: Graph, values: Mapping[int, str], emitter: Emitter) -> list[str]:
@@ -126,12 +158,11 @@ def _refuse_without_recurrence(main: Graph, source: str) -> None:
     )
 
 
-def _refuse_quantized(main: Graph, source: str) -> None:
-    for number, operator in enumerate(main.operators):
-        if operator.kind in MOVING:
-            continue
-        kind = _few_bits(main, operator)
-        if kind is not None:
+def _refuse_quantized(file: TfliteFile, source: str) -> None:
+    for graph in file.graphs:
+        for number, operator in enumerate(graph.operators):
+            if (kind := _few_bits(graph, operator)) is None:
+                continue
             raise ImportRefused(
                 source,
                 f"it computes with numbers of few bits ({kind.lower()}), so that what it answers is not what float32 answers; "
@@ -141,11 +172,13 @@ def _refuse_quantized(main: Graph, source: str) -> None:
             )
 
 
-def _few_bits(main: Graph, operator: Operator) -> str | None:
-    tensors = [main.tensors[number] for number in (*operator.inputs, *operator.outputs) if number >= 0]
+def _few_bits(graph: Graph, operator: Operator) -> str | None:
+    """The type of what it computes with, if that is of few bits."""
+    if operator.kind in MOVING:
+        return None
+    tensors = [graph.tensors[number] for number in (*operator.inputs, *operator.outputs) if number >= 0]
     return next((one.type for one in tensors if one.scales is not None and one.type in FEW_BITS), None)
 
 
 def is_quantized(file: TfliteFile) -> bool:
-    main = file.graphs[0]
-    return any(_few_bits(main, operator) is not None for operator in main.operators if operator.kind not in MOVING)
+    return any(_few_bits(graph, operator) is not None for graph in file.graphs for operator in graph.operators)

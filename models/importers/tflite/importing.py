@@ -47,7 +47,7 @@ def _first(file: TfliteFile, description: Description, origin: Source, *, dequan
         except ImportRefused as error:
             refused = error if refused is None or not free else refused
     assert refused is not None
-    what = refused.what if ORIGINAL in refused.what else f"{refused.what.rstrip('.')}; {ORIGINAL}"
+    what = refused.what if "converted from" in refused.what else f"{refused.what.rstrip('.')}; {ORIGINAL}"
     raise ImportRefused(refused.source, what, layer=refused.layer, option=refused.option) from refused
 
 
@@ -61,4 +61,5 @@ def _on_quantization(file: TfliteFile) -> tuple[str, ...]:
 
 
 def _keeps_states(file: TfliteFile) -> bool:
-    return any(tensor.variable for tensor in file.graphs[0].tensors)
+    main = file.graphs[0]
+    return any(tensor.variable for tensor in main.tensors) or any(one.kind == "READ_VARIABLE" for one in main.operators)

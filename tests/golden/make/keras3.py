@@ -82,14 +82,43 @@ def planes():
     return keras.Model(x, layers.GRU(3)(layers.Reshape((-1, 4))(steps))), numbers(ROWS, STEPS, 8, 1), ""
 
 
+def few_bits():
+    """Weights in int8 and int4, of single outputs and of groups; and what LoRA has learnt, beside such weights too."""
+    x = keras.Input((None,), dtype="int32")
+    steps = layers.LSTM(6, return_sequences=True)(layers.Embedding(11, 5, name="table8")(x))
+    steps = layers.Dense(5, activation="tanh", name="groups4")(steps)
+    steps = layers.Concatenate()([steps, layers.Embedding(11, 5, name="groups4_table")(x)])
+    steps = layers.Dense(7, use_bias=False, name="channels4")(steps)
+    steps = layers.Dense(3, name="weights8")(layers.GRU(4)(layers.Dense(4, name="learnt")(steps)))
+    random = np.random.default_rng(0)
+    return keras.Model(x, steps), random.integers(0, 11, (ROWS, STEPS)).astype(np.int32), ""
+
+
+def in_few_bits(model):
+    grouped, channels = (keras.quantizers.Int4QuantizationConfig(block_size=size) for size in (4, -1))
+    model.get_layer("table8").quantize("int8")
+    model.get_layer("groups4").quantize("int4", config=grouped)
+    model.get_layer("groups4_table").quantize("int4", config=keras.quantizers.Int4QuantizationConfig(block_size=2))
+    model.get_layer("channels4").quantize("int4", config=channels)
+    model.get_layer("weights8").quantize("int8", config=keras.quantizers.Int8QuantizationConfig(activation_quantizer=None))
+    for name in ("table8", "groups4", "learnt"):
+        model.get_layer(name).enable_lora(2)
+        for weight in model.get_layer(name).trainable_weights:
+            if "lora" in weight.path:
+                weight.assign(numbers(*weight.shape, seed=len(name), scale=0.5))
+
+
 MODELS = {
     "k3_axes": axes,
+    "k3_few_bits": few_bits,
     "k3_planes": planes,
     "k3_within": within,
     "k3_cropping": cropping,
     "k3_nested": nested,
     "k3_normalizations": normalizations,
 }
+
+AFTER = {"k3_few_bits": in_few_bits}  # what is done to models once their weights are drawn
 
 
 def make(case):
@@ -99,7 +128,10 @@ def make(case):
     for weight in model.weights:
         drawn = random.normal(scale=0.5, size=weight.shape).astype(np.float32)
         weight.assign(np.abs(drawn) + 0.5 if "variance" in weight.path else drawn)
+    if case in AFTER:
+        AFTER[case](model)
     model.save(FOLDER / f"{case}.keras")
+    model = keras.saving.load_model(FOLDER / f"{case}.keras")  # saving may round anew
     outputs = model.predict(x, verbose=0)
     outputs = [outputs[name] for name in sorted(outputs)] if isinstance(outputs, dict) else outputs
     outputs = outputs if isinstance(outputs, list) else [outputs]

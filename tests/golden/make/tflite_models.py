@@ -157,12 +157,52 @@ def converted():
     return converter.convert(), numbers(1, STEPS, WIDTH), False
 
 
+def loops():
+    """Of tf-keras, by the converter: GRUs of both kinds and a simple layer, as loops of single operators."""
+    keras.utils.set_random_seed(0)
+    layers = keras.layers
+    model = keras.Sequential(
+        [
+            layers.InputLayer(batch_input_shape=(1, STEPS, WIDTH)),
+            layers.Bidirectional(layers.GRU(UNITS, return_sequences=True)),
+            layers.GRU(UNITS, reset_after=False, return_sequences=True),
+            layers.SimpleRNN(UNITS),
+            layers.Dense(3),
+        ]
+    )
+    return tf.lite.TFLiteConverter.from_keras_model(model).convert(), numbers(1, STEPS, WIDTH), False
+
+
+def stateful():
+    """Of tf-keras, by the converter: an LSTM that goes on from call to call, whose states are variables."""
+    keras.utils.set_random_seed(0)
+    layers = keras.layers
+    first = layers.InputLayer(batch_input_shape=(1, STEPS, WIDTH))
+    model = keras.Sequential([first, layers.LSTM(UNITS, stateful=True, return_sequences=True), layers.Dense(3)])
+    return tf.lite.TFLiteConverter.from_keras_model(model).convert(), numbers(1, STEPS, WIDTH), False
+
+
+def keras_3():
+    """Of Keras 3, by the converter: every recurrent layer is a loop, here for two rows; a normalization is written out."""
+    import keras as keras3
+
+    keras3.utils.set_random_seed(0)
+    layers = keras3.layers
+    first = keras3.Input(batch_shape=(2, STEPS, WIDTH))
+    steps = layers.LayerNormalization()(layers.LSTM(UNITS, return_sequences=True)(first))
+    model = keras3.Model(first, layers.Dense(3, activation="tanh")(layers.LSTM(UNITS)(steps)))
+    return tf.lite.TFLiteConverter.from_keras_model(model).convert(), numbers(2, STEPS, WIDTH), False
+
+
 MODELS = {
     "tfl_coupled_peepholes": coupled,
     "tfl_bidirectional": bidirectional,
     "tfl_simple": simple,
     "tfl_cell_clip": clipped,
     "tfl_keras": converted,
+    "tfl_keras_3": keras_3,
+    "tfl_loops": loops,
+    "tfl_stateful": stateful,
 }
 
 

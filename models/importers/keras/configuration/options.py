@@ -19,7 +19,7 @@ HARMLESS: Final = frozenset(
         "input_length",
         "build_config", "registered_name", "shared_object_id", "seed", "sparse", "ragged", "optional", "noise_shape", "autocast",
         "implementation", "unit_forget_bias", "use_cudnn", "momentum", "renorm_momentum", "synchronized", "fused",
-        "supports_masking", "ragged_rank", "consume_less", "weights", "input_spec", "states",
+        "supports_masking", "ragged_rank", "consume_less", "weights", "input_spec", "states", "lora_rank", "lora_alpha",
     }
 )  # fmt: skip
 TRAINING: Final = {
@@ -98,7 +98,9 @@ def _check_precision(name: str, policy: object, notes: TrainingNotes) -> None:
     """A layer's dtype is a name or, newer, a policy object around one."""
     if isinstance(policy, Mapping):
         inner = policy.get("config")
-        policy = inner.get("name") if isinstance(inner, Mapping) else None
+        policy = inner.get("name", inner.get("source_name")) if isinstance(inner, Mapping) else None
+    if isinstance(policy, str):
+        policy = policy.rpartition("_from_")[2]  # of weights in few bits, "int8_from_float32"
     if policy is None or policy in FLOAT32_NAMES:
         return
     if isinstance(policy, str) and policy in ("float16", "bfloat16", "float64", "mixed_float16", "mixed_bfloat16"):

@@ -25,6 +25,7 @@ from cellserve.models.description.layers.stepwise import (
     PReluLayer,
     UnitNormalizationLayer,
 )
+from cellserve.models.importers.keras import quantized
 from cellserve.models.importers.keras.graph import Builder, Graph, KerasLayer, Tensor
 from cellserve.models.importers.keras.layers import legacy_layout
 from cellserve.models.importers.keras.layers.activations import activation_layer, activation_of
@@ -37,7 +38,7 @@ from cellserve.models.importers.keras.mask_logic import EVERYTHING, MaskLogic, a
 
 
 def _dense(graph: Graph, keras: KerasLayer, inputs: Sequence[Tensor], part: tuple[str, ...]) -> Tensor:
-    graph.check(keras, "units", "activation", "use_bias")
+    graph.check(keras, "units", "activation", "use_bias", "quantization_config")
     config, source = keras.config, graph.only(keras, inputs)
     layer = DenseLayer(
         name=keras.spec_name,
@@ -46,7 +47,7 @@ def _dense(graph: Graph, keras: KerasLayer, inputs: Sequence[Tensor], part: tupl
         use_bias=config.get("use_bias", True),
         activation=activation_of(config.get("activation"), graph.era, graph.source, keras.name),
     )
-    graph.claim(layer, keras, 1 + layer.use_bias, part)
+    quantized.claim(graph, keras, layer, source, part)
     return graph.add(layer, sequence=source.sequence, masks=source.masks)
 
 
@@ -132,7 +133,7 @@ def _unit_normalization(graph: Graph, keras: KerasLayer, inputs: Sequence[Tensor
 
 
 def _embedding(graph: Graph, keras: KerasLayer, inputs: Sequence[Tensor], part: tuple[str, ...]) -> Tensor:
-    graph.check(keras, "input_dim", "output_dim", "mask_zero")
+    graph.check(keras, "input_dim", "output_dim", "mask_zero", "quantization_config")
     config, source = keras.config, graph.only(keras, inputs)
     if "mask_zero" not in config and (0, 1, 2) <= graph.era.release < (0, 2, 0):
         graph.refuse(
@@ -148,7 +149,7 @@ def _embedding(graph: Graph, keras: KerasLayer, inputs: Sequence[Tensor], part: 
         units=config["output_dim"],
         mask_zero=config.get("mask_zero", False),
     )
-    graph.claim(layer, keras, 1, part)
+    quantized.claim(graph, keras, layer, source, part)
     masks = where("not_equal", source.reference, 0.0) if layer.mask_zero else EVERYTHING
     return graph.add(layer, sequence=True, masks=masks)
 

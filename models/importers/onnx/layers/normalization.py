@@ -94,7 +94,7 @@ def _squares(node: NodeProto, of: NodeProto) -> bool:
 def _matched_sum(last: NodeProto, makers: Mapping[str, NodeProto]) -> Normalization | None:
     """x m + (beta - mean m)."""
     for scaled_name, shift_name in (last.input, reversed(last.input)):
-        scaled, shift = _made(makers, scaled_name, "Mul"), _made(makers, shift_name, "Add", "Sub")
+        scaled, shift = _made(makers, scaled_name, "Mul"), _made(makers, shift_name, "Add", "Sub", "Mul")
         for x, factor in (scaled.input, reversed(scaled.input)) if scaled is not None and shift is not None else ():
             if scaled is not None and shift is not None and (found := _of_sum(x, factor, scaled, shift, makers)) is not None:
                 return found
@@ -109,10 +109,11 @@ def _of_sum(x: str, factor: str, scaled: NodeProto, shift: NodeProto, makers: Ma
     reciprocal = _made(makers, one_over, "Reciprocal")
     root = _made(makers, reciprocal.input[0], "Sqrt") if reciprocal is not None else None
     added = _made(makers, root.input[0], "Add") if root is not None else None
-    for moved_name, beta in (shift.input, reversed(shift.input)):
+    moves = ((shift.output[0], None),) if shift.op_type == "Mul" else (shift.input, reversed(shift.input))
+    for moved_name, beta in moves:  # without beta, -mean m is added as it is
         moved = _made(makers, moved_name, "Mul")
         rest = [name for name in moved.input if name != factor] if moved is not None else []
-        turned = _made(makers, rest[0], "Neg") if len(rest) == 1 and shift.op_type == "Add" else None
+        turned = _made(makers, rest[0], "Neg") if len(rest) == 1 and shift.op_type != "Sub" else None
         mean = _made(makers, turned.input[0] if turned is not None else "".join(rest[:1]), *MEANS)
         signed = turned is not None or (shift.op_type == "Sub" and moved_name == shift.input[1])
         if (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
@@ -18,11 +19,42 @@ def same(call: Call) -> list[str]:
 
 
 def reshape(call: Call) -> list[str]:
-    if call.has(1):
-        if call.operator.input(1) in call.known:
-            return [call.emit("Reshape", call.value(0), call.whole("shape", call.numbers(1, "shape")))]
+    """The converter also writes so what only moves axes of size 1; that is told as what it is, since lengths stay free then."""
+    if call.has(1) and call.operator.input(1) not in call.known:
         return [call.emit("Reshape", call.value(0), _long(call, 1))]
-    return [call.emit("Reshape", call.value(0), call.whole("shape", call.option("NewShape") or call.made().shape))]
+    old, wanted = (
+        call.tensor(0).shape,
+        call.numbers(1, "shape") if call.has(1) else list(call.option("NewShape") or call.made().shape),
+    )
+    if [size for size in old if size != 1] == [size for size in wanted if size != 1] and not any(call.tensor(0).free):
+        if len(old) == len(wanted):
+            return [_turned(call, old, wanted)]
+        if (added := _added(old, wanted)) is not None:
+            return [call.emit("Unsqueeze", call.value(0), call.whole("axes", added))]
+        if call.emitter.of_step and len(old) == 2 and old[0] == 1 and len(wanted) == 1:
+            return [call.value(0)]  # of the one row, which joins others again
+        if (dropped := _added(wanted, old)) is not None and 0 not in dropped:
+            return [call.emit("Squeeze", call.value(0), call.whole("axes", dropped))]
+    return [call.emit("Reshape", call.value(0), call.whole("shape", wanted))]
+
+
+def _turned(call: Call, old: Sequence[int], wanted: Sequence[int]) -> str:
+    ones, rest = (iter([place for place, size in enumerate(old) if (size == 1) == one]) for one in (True, False))
+    order = [next(ones) if size == 1 else next(rest) for size in wanted]
+    return call.value(0) if order == sorted(order) else call.transposed(call.value(0), *order)
+
+
+def _added(short: Sequence[int], long: Sequence[int]) -> list[int] | None:
+    """Which axes of the longer shape, of size 1, the shorter one lacks; None: it is not those."""
+    places, at = [], 0
+    for place, size in enumerate(long):
+        if at < len(short) and short[at] == size:
+            at += 1
+        elif size == 1:
+            places.append(place)
+        else:
+            return None
+    return places if at == len(short) else None
 
 
 def squeeze(call: Call) -> list[str]:
@@ -164,7 +196,8 @@ def cast(call: Call) -> list[str]:
 
 
 def shape(call: Call) -> list[str]:
-    return [call.emit("Shape", call.value(0))]
+    """Of whole numbers of four bytes, as whatever computes with them has it."""
+    return [call.emit("Cast", call.emit("Shape", call.value(0)), to=TensorProto.INT32)]
 
 
 def fill(call: Call) -> list[str]:

@@ -142,7 +142,6 @@ def test_cells_that_are_none_here(
     [
         ("SVDF", "it is a single step \\(SVDF\\)"),
         ("FULLY_CONNECTED", "it has no recurrent operator"),
-        ("WHILE", "as a loop of single operators"),
     ],
 )
 def test_programs_without_a_recurrent_operator(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, kind: str, what: str) -> None:
@@ -155,6 +154,15 @@ def test_programs_without_a_recurrent_operator(monkeypatch: pytest.MonkeyPatch, 
 def test_an_operator_that_nothing_here_reads_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     said = refusal(Program().lstm().add("CUMSUM", (1, STEPS, UNITS)), monkeypatch, tmp_path)
     assert "CUMSUM is no operator" in said
+
+
+@pytest.mark.parametrize("name", ["tfl_loops", "tfl_stateful"])
+def test_loops_are_layers_at_any_number_of_steps(name: str) -> None:
+    """And begin with zeros, whatever variables the file keeps from call to call."""
+    model = importers.load(GOLDEN / f"{name}.tflite")
+    assert {layer.kind for layer in model.spec.layers} <= {"gru", "lstm", "simple_rnn", "reverse", "dense", "merge", "last_step"}
+    assert [entry.time_steps for entry in model.spec.inputs] == [None]
+    assert ("start from zeros in every request" in " ".join(model.notes)) == (name == "tfl_stateful")
 
 
 def test_weights_that_do_not_fit_together(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
