@@ -270,6 +270,10 @@ class Catalog:
         known = self._snapshot.models.get(model)
         return {} if known is None else known.meaning(alias)
 
+    async def bring_in(self, key: VersionKey) -> None:
+        """Returns when it is loaded, to stay. Raises as `acquire`."""
+        (await self.acquire(key.model, str(key.version))).release()
+
     def failure(self, key: VersionKey) -> str:
         """Why a version cannot be served; empty: it can, or that is not known."""
         return self._live.record(key).reason if self._live.state(key) is VersionState.FAILED else ""

@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from typing import Final, Protocol
 
 from cellserve.service.engine.facts import VersionKey
-from cellserve.service.errors import InvalidInput, ServiceError
+from cellserve.service.errors import InvalidInput, ServiceError, UnknownModel
 from cellserve.service.registry.policy.durations import LONGEST_SECONDS, duration_words
 from cellserve.service.registry.policy.rollout import Rollout
 from cellserve.service.registry.repository.repository import Repository
@@ -32,6 +32,7 @@ TICK_SECONDS: Final = 0.5
 _LONGEST_LOOK_SECONDS: Final = 5.0  # time in which nobody could look does not count, so that no share is passed over unseen
 _FAILED: Final = frozenset({"INTERNAL", "DEADLINE_EXPIRED"})
 _REFUSED: Final = frozenset({"INVALID_INPUT", "NOT_CAUSAL", "IMPLEMENTATION_UNSUPPORTED"})
+_LONGEST_NAME: Final = 128
 _THIS_SERVER: Final = "the server"
 
 
@@ -43,6 +44,9 @@ class Aliases(Protocol):
 
     def meaning(self, model: str, alias: str) -> Meaning:
         """Of an alias, as it was last read."""
+
+    async def bring_in(self, key: VersionKey) -> None:
+        """Returns when it is loaded."""
 
     def failure(self, key: VersionKey) -> str:
         """Why a version cannot be served; empty: it can, or is being loaded."""
@@ -132,8 +136,12 @@ class Rollouts:
         """Goes on with what walked when a server ended; then looks after all walks every half second."""
         for model in list(self._aliases.models()):
             for rollout in (await asyncio.to_thread(self._repository.rollouts, model)).values():
-                if rollout.walking:
+                if not rollout.walking:
+                    continue
+                try:
                     await self._resume(model, rollout)
+                except (ServiceError, ValueError) as error:
+                    log.error("%s@%s stays as it is, for it cannot walk on: %s", model, rollout.alias, error)
         self._ticker = asyncio.create_task(self._tick_for_ever())
 
     async def stop(self) -> None:
@@ -145,7 +153,10 @@ class Rollouts:
             for walk in list(self._walks.values()):
                 walk.look(self._clock())
                 log.info("%s stays as it is until a server starts: %s", _name(walk), walk.rollout.words)
-                await self._write(walk.model, walk.rollout)
+                try:
+                    await self._write(walk.model, walk.rollout)
+                except ServiceError as error:
+                    log.warning("how far %s has walked is lost: %s", _name(walk), error)
                 self._drop(walk)
 
     # --- who asks ---
@@ -223,6 +234,8 @@ class Rollouts:
             raise InvalidInput(str(error), field="stop_if") from error
         if not 0 < seconds <= LONGEST_SECONDS:
             raise InvalidInput(f"a gradual promote takes some time, not {seconds:g} seconds", field="gradually_seconds")
+        self._start_of(model, alias, version)
+        await self._aliases.bring_in(VersionKey(model, version))  # before the lock: others may have to go back meanwhile
         async with self._changing:
             before = self._start_of(model, alias, version)
             rollout = Rollout(alias=alias, version=version, before=before, seconds=seconds, stop_if=bounds_text(bounds), by=by)
@@ -284,13 +297,13 @@ class Rollouts:
         await self._write(walk.model, walk.rollout)
 
     async def _resume(self, model: str, rollout: Rollout) -> None:
+        """Raises ServiceError, ValueError: its record is damaged."""
+        bounds = parse_bounds(rollout.stop_if)
         if not await self._lock(model):
             log.info("%s@%s is walked by another server", model, rollout.alias)
             return
         step = resumed(rollout, self._aliases.meaning(model, rollout.alias))
-        walk = self._add(
-            model, rollout.model_copy(update={"share": step.share, "reason": step.reason}), parse_bounds(rollout.stop_if)
-        )
+        walk = self._add(model, rollout.model_copy(update={"share": step.share, "reason": step.reason}), bounds)
         if step.state == "walking":
             log.info("%s goes on where a server ended: %s", _name(walk), walk.rollout.words)
             self._on_change(model, walk.rollout)
@@ -299,6 +312,8 @@ class Rollouts:
 
     def _start_of(self, model: str, alias: str, version: int) -> int:
         """The version that the alias means, alone."""
+        if model not in self._aliases.models():
+            raise UnknownModel(f"there is no model {model[:_LONGEST_NAME]!r}", field="model")
         if (model, alias) in self._walks:
             words = self._walks[model, alias].rollout.words
             raise InvalidInput(f"{model}@{alias} walks already, {words}; promote a version to it to end that", field="alias")

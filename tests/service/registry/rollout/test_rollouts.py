@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from cellserve.service.engine.facts import VersionKey
-from cellserve.service.errors import InvalidInput, RepositoryError
+from cellserve.service.errors import InvalidInput, RepositoryError, UnknownModel
 from cellserve.service.registry.policy.rollout import Rollout
 from cellserve.service.registry.policy.split import meaning_of
 from cellserve.service.registry.repository.repository import Repository
@@ -36,12 +37,19 @@ class FakeAliases:
         self.store = store
         self.failures: dict[VersionKey, str] = {}
         self.trouble: Exception | None = None  # what the next move raises
+        self.brought_in: list[VersionKey] = []
+        self.loading = asyncio.Event()  # set: loading is over
+        self.loading.set()
 
     def models(self) -> list[str]:
         return self.store.models()
 
     def meaning(self, model: str, alias: str) -> Mapping[int, float]:
         return meaning_of(alias, *self.store.alias_table(model))
+
+    async def bring_in(self, key: VersionKey) -> None:
+        self.brought_in.append(key)
+        await self.loading.wait()
 
     def failure(self, key: VersionKey) -> str:
         return self.failures.get(key, "")
@@ -296,6 +304,37 @@ async def test_what_cannot_walk_is_told(house: House, alias: str, version: int, 
         await house.rollouts.begin("digits", alias, version, seconds, stop_if, "ann")
     assert words in str(caught.value)
     assert house.rollouts.progress() == []
+
+
+async def test_a_model_that_is_unknown_is(house: House) -> None:
+    with pytest.raises(UnknownModel):
+        await house.rollouts.begin("../digits", "stable", 2, 600.0, "", "ann")
+
+
+async def test_while_a_version_is_loaded_for_one_alias_another_can_go_back(house: House) -> None:
+    await house.begin("errors > 1%")
+    house.store.set_alias("digits", "canary", 1)
+    house.aliases.loading.clear()
+    second = asyncio.create_task(house.rollouts.begin("digits", "canary", 3, 600.0, "", "bob"))
+    while house.aliases.brought_in != [NEW, VersionKey("digits", 3)]:
+        await asyncio.sleep(0)
+    house.answers(NEW, 50, "INTERNAL")
+    await house.rollouts.tick()
+    assert house.meaning == {1: 1.0}
+    house.aliases.loading.set()
+    assert (await second).share == 0.01
+
+
+async def test_a_damaged_record_stops_no_start(house: House, caplog: pytest.LogCaptureFixture) -> None:
+    begun = await house.begin()
+    await house.rollouts.stop()
+    house.store.write_rollout("digits", begun.model_copy(update={"stop_if": "errors > many"}))
+    house.rollouts = house.server()
+    await house.rollouts.start()
+    assert "digits@stable stays as it is" in caplog.text
+    assert house.meaning == {2: 0.01, 1: 0.99}
+    (house.store.root / "digits/.rollouts.json").write_text("{")
+    assert await house.rollouts.of("digits") == []
 
 
 async def test_an_alias_walks_to_one_version_at_a_time(house: House) -> None:
