@@ -75,7 +75,8 @@ class CarriedStepsLayer(Carried):
 class CarriedRowsLayer(Carried):
     """A part that reads whole rows, and makes a sequence or a vector of each.
 
-    Of a sequence, `size`, `strides` and `padding` say how many steps it has, as those of a convolution do.
+    Of a sequence, `size`, `strides` and `padding` say how many steps it has, as those of a convolution do. `fixed`: it runs at
+    one number of steps only, which is that of the network's input.
     """
 
     kind: Literal["carried_rows"] = "carried_rows"
@@ -83,6 +84,7 @@ class CarriedRowsLayer(Carried):
     size: PositiveInt = 1
     strides: PositiveInt = 1
     padding: Literal["valid", "same"] = "valid"
+    fixed: bool = False
 
     takes_rows: ClassVar[bool] = True
 
@@ -95,6 +97,10 @@ class CarriedRowsLayer(Carried):
             what = f"needs {self.retimed.needed(1)} time steps or more, and is given {shape.time_steps}"
             raise InvalidSpec(f"layer {self.name!r} (carried_rows) {what}")
         return TensorShape(True, (self.units,), steps, shape.step_count.then(self.retimed))
+
+    @property
+    def needs_fixed_steps(self) -> bool:
+        return self.fixed
 
     @property
     def retimed(self) -> Change:

@@ -38,12 +38,16 @@ class Layer(Frozen):
         kind: str
 
     cheap: ClassVar[bool] = False  # it works step by step without products: rather made again than stored
-    needs_fixed_steps: ClassVar[bool] = False  # it reads a row whole, and needs every row to have the same number of steps
     sums_up: ClassVar[bool] = False  # it makes a vector of a row by a running total
     repeats: ClassVar[bool] = False  # it makes a sequence of a vector
     whole_inputs: ClassVar[slice] = slice(0, 0)  # of its inputs, those that each step reads whole
     takes_rows: ClassVar[bool] = False  # it reads a row whole, of any number of steps, and may make a sequence of it
     on_host: ClassVar[bool] = False  # it computes in host memory, wherever the network is
+
+    @property
+    def needs_fixed_steps(self) -> bool:
+        """Whether it reads a row whole, and needs every row to have the same number of steps."""
+        return False
 
     @abstractmethod
     def output_shape(self, inputs: tuple[TensorShape, ...]) -> TensorShape:

@@ -116,7 +116,9 @@ class FlattenLayer(Layer):
 
     kind: Literal["flatten"] = "flatten"
 
-    needs_fixed_steps: ClassVar[bool] = True
+    @property
+    def needs_fixed_steps(self) -> bool:
+        return True
 
     def output_shape(self, inputs: tuple[TensorShape, ...]) -> TensorShape:
         shape = self.require_features(self.only_input(inputs))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -26,6 +27,8 @@ from cellserve.models.importers.onnx.file import OnnxFile, all_nodes, is_quantiz
 from cellserve.models.importers.onnx.folding import Folding
 from cellserve.models.importers.onnx.graph_inputs import GraphInput, Reading, graph_inputs, readings, values
 from cellserve.models.importers.onnx.layers.recurrent import OPERATORS as RECURRENT
+from cellserve.models.importers.onnx.loops.unrolled import is_unrolled
+from cellserve.models.importers.onnx.notes import notes_on
 from cellserve.models.importers.onnx.operators import LOOP_HELP, LOOPS
 from cellserve.models.importers.onnx.quantization.rewriting import dequantized
 from cellserve.models.importers.onnx.runtime import NotRun, Runtime
@@ -92,7 +95,7 @@ def of_graph(
     options = _options(inputs, description, source)
     wanted = _outputs(file, description, source)
     with np.errstate(all="ignore"):  # what is not finite in the end is refused by name
-        done = _translated(file, inputs, options, wanted, carry=carry, free=free or carry, one_row=one_row)
+        done = _translated(file, inputs, options, wanted, carry=carry, free=free, one_row=one_row)
     spec = _spec(done, inputs, source)
     if not carry and _at_a_guessed_length_only(spec, inputs, done.reading):
         with suppress(ImportRefused):
@@ -110,7 +113,7 @@ def of_graph(
     remarks = (
         _on_quantization(truth, given, [*done.outputs, *done.states]) if given is not None and description.dequantize else ()
     )
-    notes = (*remarks, *_notes(done, inputs, starts, keys, options), *done.draft.remarks, *contradictions, *model.notes)
+    notes = (*remarks, *notes_on(inputs, done.states, starts, keys, options), *done.draft.remarks, *contradictions, *model.notes)
     return ImportedModel(spec, model.weights, origin, notes, answers)
 
 
@@ -123,7 +126,7 @@ def _unclipped(spec: ModelSpec) -> ModelSpec:
 
 def _at_a_guessed_length_only(spec: ModelSpec, inputs: Sequence[GraphInput], reading: Reading) -> bool:
     """Whether its layers fit at one number of steps, which nothing of the file's inputs says."""
-    declared = {entry.dims[layout.index("t")] for entry in inputs if "t" in (layout := reading.layouts[entry.name])}
+    declared = _declared(reading, inputs)
     return reading.steps is not None and reading.steps not in declared and required_time_steps(spec) is not None
 
 
@@ -191,18 +194,22 @@ def _translated(
     one_row: bool,
 ) -> Translation:
     """Under the first reading that the whole graph agrees with. Raises ImportRefused as the reading that came farthest does."""
-    _refuse_loose_ends(file, wanted)
+    _refuse_loose_ends(file, wanted, carry=carry)
     best: tuple[int, NotTranslated] | None = None
     otherwise: tuple[int, str] | None = None
     folding = Folding(file.opset)
-    for number, reading in enumerate(readings(file, inputs)):
-        if (free and reading.steps is not None) or (carry and number >= MOST_CARRIED_READINGS):
+    tried = Counter[bool]()
+    for reading in readings(file, inputs):
+        if free and reading.steps is not None:
             break
+        tried[reading.steps is None] += 1
+        if carry and (tried[reading.steps is None] > MOST_CARRIED_READINGS or not _may_be_carried(reading, inputs, file)):
+            continue
         names = _names(inputs)
         draft = Draft(len(reading.trials), set(names.values()), one_row, shapes=_shapes(inputs, reading, names))
         walk = Walk(replace(file, reader=file.reader.afresh()), draft, values(inputs, reading, names, options), folding)
         if carry:
-            walk.carrier = Carrier(walk.file, draft, vocabularies(file.graph))
+            walk.carrier = Carrier(walk.file, draft, vocabularies(file.graph), reading.steps, not _has_recurrent_nodes(file))
         try:
             done = _concluded(walk, reading, names, walk.run(wanted), wanted)
             return replace(done, otherwise=None if otherwise is None else otherwise[1])
@@ -218,9 +225,25 @@ def _translated(
     raise ImportRefused(str(file.path), f"{best[1].what}{_advice(best[1].what)}", layer=best[1].node)
 
 
-def _refuse_loose_ends(file: OnnxFile, wanted: Sequence[str]) -> None:
+def _may_be_carried(reading: Reading, inputs: Sequence[GraphInput], file: OnnxFile) -> bool:
+    """At a length that the file fixes, where it fixes one; cells that were unrolled, at no other."""
+    if reading.steps is None:
+        return _has_recurrent_nodes(file)
+    return _declared(reading, inputs) == {reading.steps}
+
+
+def _declared(reading: Reading, inputs: Sequence[GraphInput]) -> set[int | None]:
+    """Numbers of steps."""
+    return {entry.dims[layout.index("t")] for entry in inputs if "t" in (layout := reading.layouts[entry.name])}
+
+
+def _has_recurrent_nodes(file: OnnxFile) -> bool:
+    return any(node.op_type in RECURRENT or node.op_type in LOOPS for node in all_nodes(file.graph, str(file.path)))
+
+
+def _refuse_loose_ends(file: OnnxFile, wanted: Sequence[str], *, carry: bool) -> None:
     """What no reading of the inputs could mend."""
-    if not any(node.op_type in RECURRENT or node.op_type in LOOPS for node in all_nodes(file.graph, str(file.path))):
+    if not _has_recurrent_nodes(file) and not (carry and is_unrolled(file)):
         raise ImportRefused(str(file.path), NOT_RECURRENT)
     made = {*file.constants, *(entry.name for entry in file.graph.input)}
     for node in needed(file.graph, wanted):
@@ -263,7 +286,9 @@ def _concluded(
                 f"its output {name!r} is a softmax over time; one is a layer where it weighs the steps of a row{advice}"
             )
         flows[name] = value
-    if not any(isinstance(layer, RecurrentLayer) for layer in walk.draft.layers):
+    if not any(isinstance(layer, RecurrentLayer) for layer in walk.draft.layers) and not (
+        walk.carrier and is_unrolled(walk.file)
+    ):
         raise NotTranslated(NOT_RECURRENT)
     answered = {name: flow for name, flow in flows.items() if not flow.is_state} or flows
     states = {name: flow for name, flow in flows.items() if name not in answered}
@@ -303,27 +328,3 @@ def _input(entry: GraphInput, reading: Reading, name: str) -> InputSpec:
     if "t" not in layout:
         return InputSpec(name=name, kind="vector", width=width)
     return InputSpec(name=name, width=width, time_steps=steps)
-
-
-def _notes(
-    done: Translation,
-    inputs: Sequence[GraphInput],
-    starts: Mapping[str, Given],
-    keys: Mapping[str, str],
-    options: Mapping[str, Array],
-) -> list[str]:
-    notes: list[str] = []
-    for entry in inputs:
-        if entry.role == "state":
-            held = ", ".join(f"state.{key}" for key, given in starts.items() if given.name == entry.name)
-            notes.append(f"The graph's input {entry.name} is {held or 'read by no layer'}: zeros unless a request gives it.")
-        elif entry.role == "lengths":
-            notes.append(f"The graph's input {entry.name} is the rows' own lengths, which every request tells.")
-        elif entry.role == "unused":
-            notes.append(f"The graph's input {entry.name} is read by nothing that its outputs need.")
-        elif entry.role == "option":
-            notes.append(f"The graph's input {entry.name} is {np.ravel(options[entry.name])[0]}, as the description says.")
-    for name, flow in done.states.items():
-        held = ", ".join(f"state.{keys[part.state[0]]}.{part.state[1]}" for part in flow.parts if part.state is not None)
-        notes.append(f"The graph's output {name} is {held}, the state that a reply can hold.")
-    return notes

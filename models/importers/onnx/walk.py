@@ -18,6 +18,7 @@ from cellserve.models.importers.onnx.draft import Draft
 from cellserve.models.importers.onnx.file import OnnxFile, attributes
 from cellserve.models.importers.onnx.folding import Folding
 from cellserve.models.importers.onnx.layers.gelu import Gelu, gelus
+from cellserve.models.importers.onnx.layers.lookup import is_ids, of_ids
 from cellserve.models.importers.onnx.layers.normalization import Normalization, normalizations
 from cellserve.models.importers.onnx.layers.recurrent import OPERATORS as RECURRENT
 from cellserve.models.importers.onnx.layers.softmaxes import WrittenOut, softmaxes
@@ -108,6 +109,8 @@ class Walk:
         self, node: NodeProto, name: str, own: Mapping[str, Value], uses: Counter[str], whole: Whole | None
     ) -> list[Value]:
         try:
+            if self.carrier is not None and self.carrier.whole and any(isinstance(own.get(one), Flow) for one in node.input):
+                raise NotTranslated("it is a part of cells that were unrolled")
             return self._node(node, name, own, uses, whole)
         except (NotTranslated, ValidationError, InvalidSpec):
             given = [own.get(one) for one in (node.input if whole is None else [whole.read])]
@@ -134,8 +137,8 @@ class Walk:
         if node.op_type in ("Shape", "Size"):
             return self._shape(node, given[0])
         plain = [one for one in given if not (isinstance(one, Known) and one.arrays[0].size == 1)]
-        if node.op_type in OF_IDS and plain and all(_is_ids(one) for one in plain):
-            return [self._of_ids(node, given)]
+        if node.op_type in OF_IDS and plain and all(is_ids(one) for one in plain):
+            return [of_ids(node, given, self.folding.fold)]
         if node.op_type not in OPERATORS or all(one is None or isinstance(one, Known) for one in given):
             return self._folded(node, given)
         if node.op_type in MOVING and any(isinstance(one, Given) for one in given):
@@ -186,25 +189,6 @@ class Walk:
         trials = self.draft.trials
         inner = {tensor.name: Known((self.file.reader.read(tensor),) * trials) for tensor in graph.initializer}
         return self._graph(graph, [one.name for one in graph.output], {**scope, **inner})
-
-    def _of_ids(self, node: NodeProto, given: Sequence[Value | None]) -> Flow:
-        """Arithmetic with ids: a function of them, for whoever looks them up. Raises NotTranslated: with other things."""
-        flows = [one for one in given if isinstance(one, Flow)]
-        constants = [one.constant if isinstance(one, Known) else None for one in given]
-        if any(flow.parts != flows[0].parts or flow.axes != flows[0].axes for flow in flows):
-            raise NotTranslated("it computes with the ids of several inputs")
-        if any(constant is None and not _is_ids(one) for constant, one in zip(constants, given)):
-            raise NotTranslated("it computes with ids and with shapes")
-
-        done: dict[int, tuple[Array, Array]] = {}
-
-        def function(ids: Array) -> Array:
-            if id(ids) not in done:  # others may be made of it, several times over
-                row = [one.of(ids) if isinstance(one, Flow) and one.of else constant for one, constant in zip(given, constants)]
-                done[id(ids)] = ids, self.folding.fold(node, row)[0]
-            return done[id(ids)][1]
-
-        return replace(flows[0], of=function)
 
     def _loop(
         self, node: NodeProto, name: str, given: Sequence[Value | None], scope: Mapping[str, Value], uses: Counter[str]
@@ -276,10 +260,6 @@ class Walk:
             ]
             made.append(self.folding.fold(node, row))
         return [replace(states[0], places=tuple(trial[place] for trial in made)) for place in range(len(node.output))]
-
-
-def _is_ids(value: Value | None) -> bool:
-    return isinstance(value, Flow) and value.ids and value.of is not None
 
 
 def _plain(array: Any) -> Any:

@@ -53,11 +53,17 @@ def foreign(name: str) -> Foreign:
 
 @dataclass
 class Carrier:
-    """`makers`: of every tensor that the walk may meet, its node; `values`: what tensors stand for, so far."""
+    """`makers`: of every tensor that the walk may meet, its node; `values`: what tensors stand for, so far.
+
+    `fixed`: the number of steps at which alone the graph is followed, if it is one. `whole`: whether nothing of it is to be
+    layers: cells that were unrolled are not told apart, and layers of single steps would mean something at other lengths.
+    """
 
     file: OnnxFile
     draft: Draft
     vocabularies: Mapping[str, int]
+    fixed: int | None = None
+    whole: bool = False
     makers: dict[str, NodeProto] = field(default_factory=dict)
     values: dict[str, Value] = field(default_factory=dict)
     remarks: list[str] = field(default_factory=list)
@@ -95,7 +101,7 @@ class Carrier:
         if not part.reads:
             raise NotTranslated(f"nothing that the network computes goes into {name!r}")
         known = {place: self.vocabularies[read] for place, read in enumerate(part.reads) if read in self.vocabularies}
-        trial = Trial(list(part.reads.values()), known)
+        trial = Trial(list(part.reads.values()), known, fixed=self.fixed)
         sequences = any(flow.sequence for flow in part.reads.values())
         shape = layout_of(trial, _run(part, None), sequences=sequences, expected=expected)
         layout = shape.layout
@@ -139,6 +145,7 @@ class Carrier:
             "strides": window.stride,
             "padding": window.padding,
             "together": rows and rows_alone(trial, run),
+            "fixed": self.fixed is not None,
         }
         return CarriedRowsLayer, options, tuple(window.steps(count) for count in steps) if layout.sequence else ()
 
@@ -158,6 +165,8 @@ class Carrier:
 
     def _remark(self, part: Part, made: str, kind: type[Layer], *, together: bool) -> None:
         how = "step by step" if kind is CarriedStepsLayer else "over whole rows"
+        if kind is CarriedRowsLayer and self.fixed is not None:
+            how += f" of {self.fixed} steps"
         if not together:
             how += ", each row alone"
         listed = ", ".join(part.operators[:6]) + (" …" if len(part.operators) > 6 else "")

@@ -25,7 +25,7 @@ def refuse_unless_judged(content: bytes, arrays: Mapping[str, Array], trial: Tri
     layer = CarriedStepsLayer(name="part", inputs=("x",), graph=as_text(content), units=1)
     twin = twin_of(layer)
     wide = {name: array.astype(np.float64) for name, array in arrays.items()}
-    for steps in STEPS:
+    for steps in trial.lengths(*STEPS):
         given = trial.drawn(1, steps)
         answer = trial.asked(run, given)
         if answer is None:

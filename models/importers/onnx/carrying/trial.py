@@ -31,12 +31,18 @@ IDS: Final = 2  # drawn where nothing says how many there are
 
 
 class Trial:
-    """`reads`: in the order of the part's inputs; `vocabularies`: of ids among them, by place."""
+    """`reads`: in the order of the part's inputs; `vocabularies`: of ids among them. `fixed`: the only length, if any."""
 
-    def __init__(self, reads: Sequence[Flow], vocabularies: Mapping[int, int], seed: int = 0) -> None:
+    def __init__(
+        self, reads: Sequence[Flow], vocabularies: Mapping[int, int], seed: int = 0, *, fixed: int | None = None
+    ) -> None:
         self._reads = reads
+        self.fixed = fixed
         self._vocabularies = vocabularies
         self._random = np.random.default_rng(seed)
+
+    def lengths(self, *usual: int) -> tuple[int, ...]:
+        return usual if self.fixed is None else (self.fixed,)
 
     def drawn(self, rows: int, steps: int, scale: float = SCALES[0]) -> list[Array]:
         made: list[Array] = []
@@ -74,6 +80,8 @@ def layout_of(trial: Trial, run: Run, *, sequences: bool, expected: Sequence[str
 
     Raises NotTranslated: it does not run, or an axis is both rows and steps.
     """
+    if trial.fixed is not None:
+        return _layout_at(trial, run, trial.fixed, sequences=sequences, expected=expected)
     several = [_shape(trial, run, rows, steps) for rows, steps in ((ROWS[0], STEPS[0]), (ROWS[1], STEPS[0]), (ROWS[0], STEPS[1]))]
     axes = _axes([one for one in several if one is not None], sequences) if None not in several else None
     if axes is not None and "batch" in axes:
@@ -90,6 +98,29 @@ def layout_of(trial: Trial, run: Run, *, sequences: bool, expected: Sequence[str
         if axes[place] == 1:
             axes = tuple("batch" if here == place else axis for here, axis in enumerate(axes))
     return Shape(Layout(axes), rows=False)
+
+
+def _layout_at(trial: Trial, run: Run, steps: int, *, sequences: bool, expected: Sequence[str] | None) -> Shape:
+    """At one length, time is the axis that whoever reads it says, else the first of that length."""
+    alone = _shape(trial, run, 1, steps)
+    if alone is None:
+        raise NotTranslated(f"onnxruntime does not run it at {steps} steps: {trial.said}")
+    several = [_shape(trial, run, rows, steps) for rows in ROWS]
+    axes: list[str | int] = list(alone)
+    if several[0] is not None and several[1] is not None and len(several[0]) == len(several[1]) == len(alone):
+        axes = ["batch" if one != other else size for size, one, other in zip(alone, several[0], several[1])]
+    rows = axes.count("batch") == 1
+    if not rows and expected is not None and "batch" in expected and len(expected) == len(axes):
+        place = list(expected).index("batch")
+        axes[place] = "batch" if axes[place] == 1 else axes[place]
+    time = [place for place, axis in enumerate(axes) if axis == steps]
+    if expected is not None and "time" in expected and len(expected) == len(axes):
+        time = [place for place in time if expected[place] == "time"]
+    if time and sequences:
+        axes[time[0]] = "time"
+    if axes.count("batch") > 1 or 0 in axes:
+        raise NotTranslated("what it makes has its rows in several axes")
+    return Shape(Layout(tuple(axes)), rows=rows)
 
 
 def _shape(trial: Trial, run: Run, rows: int, steps: int) -> tuple[int, ...] | None:
@@ -115,6 +146,8 @@ def _axes(shapes: Sequence[tuple[int, ...]], sequences: bool) -> tuple[str | int
 
 def steps_alone(trial: Trial, run: Run) -> bool:
     """Whether each step comes of that step alone: at several lengths, whatever stands beside it, and how large it is."""
+    if trial.fixed is not None:
+        return False
     for scale in SCALES:
         for steps in (1, 2, 9, LONG):
             given = trial.drawn(1, steps, scale)
@@ -148,7 +181,7 @@ def _changed(trial: Trial, run: Run, given: Sequence[Array]) -> Iterator[tuple[i
 def rows_alone(trial: Trial, run: Run) -> bool:
     """Whether rows of one call leave each other alone."""
     for scale in SCALES:
-        for steps in (STEPS[0], LONG):
+        for steps in trial.lengths(STEPS[0], LONG):
             given = trial.drawn(4, steps, scale)
             given = [np.concatenate([array, other]) for array, other in zip(given, trial.drawn(1, steps, 30.0))]
             together = trial.asked(run, given)
@@ -177,6 +210,8 @@ def near(one: Array, other: Array, step: int | None = None) -> bool:
 
 def counted(trial: Trial, run: Run, *, sequence: bool) -> Window:
     """How many steps it makes of how many. Raises NotTranslated: that is what no window does."""
+    if trial.fixed is not None:
+        return Window(1, 1, "valid")
     made: dict[int, int] = {}
     for steps in LENGTHS:
         answer = trial.asked(run, trial.drawn(1, steps))

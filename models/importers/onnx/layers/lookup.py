@@ -1,17 +1,21 @@
-"""ONNX's ways to make vectors of ids: a table whose rows are taken, and ones at places. Knows no graphs."""
+"""ONNX's ways to make vectors of ids: a table whose rows are taken, ones at places, and arithmetic before either."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
+from onnx import NodeProto
 
 from cellserve.models.description.layers.stepwise import EmbeddingLayer
 from cellserve.models.importers.onnx.node import Node
-from cellserve.models.importers.onnx.values import Axis, Flow, NotTranslated, Part, Value, feature
+from cellserve.models.importers.onnx.values import Axis, Flow, Known, NotTranslated, Part, Value, feature
 
 Array = npt.NDArray[Any]
+Fold = Callable[[NodeProto, Sequence[Array | None]], list[Array]]
 LARGEST_ONES: Final = 1 << 13
 
 
@@ -47,3 +51,27 @@ def _of_table(node: Node, ids: Flow, table: Array) -> Flow:  # [vocabulary, widt
     made = node.draft.add(EmbeddingLayer, node.name, [node.draft.reference(ids)], {"table": table}, **options)
     own: Axis = (feature(width, node.trials),) if width > 1 else ()
     return Flow((Part(made, width),), (*ids.axes, own), own)
+
+
+def of_ids(node: NodeProto, given: Sequence[Value | None], fold: Fold) -> Flow:
+    """Arithmetic with ids: a function of them, for whoever looks them up. Raises NotTranslated: with other things."""
+    flows = [one for one in given if isinstance(one, Flow)]
+    constants = [one.constant if isinstance(one, Known) else None for one in given]
+    if any(flow.parts != flows[0].parts or flow.axes != flows[0].axes for flow in flows):
+        raise NotTranslated("it computes with the ids of several inputs")
+    if any(constant is None and not is_ids(one) for constant, one in zip(constants, given)):
+        raise NotTranslated("it computes with ids and with shapes")
+
+    done: dict[int, tuple[Array, Array]] = {}
+
+    def function(ids: Array) -> Array:
+        if id(ids) not in done:  # others may be made of it, several times over
+            row = [one.of(ids) if isinstance(one, Flow) and one.of else constant for one, constant in zip(given, constants)]
+            done[id(ids)] = ids, fold(node, row)[0]
+        return done[id(ids)][1]
+
+    return replace(flows[0], of=function)
+
+
+def is_ids(value: Value | None) -> bool:
+    return isinstance(value, Flow) and value.ids and value.of is not None

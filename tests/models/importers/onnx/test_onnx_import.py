@@ -536,14 +536,14 @@ def test_one_number_for_each_step_weighs_both_directions(tmp_path: Path) -> None
 
 
 def test_attention_weights_that_cannot_be_served_are_refused_with_what_to_do(tmp_path: Path) -> None:
-    """Beside the answer; of a file that is for one length, so that nothing of it is carried."""
+    """Beside the answer; of a file that runs at a length which no input declares, so that nothing of it is carried."""
     graph = OnnxGraph()
     steps = sequence(graph, lstm(graph))
     shares = graph.add(
         "Softmax", [graph.add("MatMul", [graph.reshape(steps, [-1, 5, UNITS]), graph.constant(numbers(UNITS, 1))])], axis=1
     )
     answer = time_sum(graph, graph.add("Mul", [steps, shares]))
-    path = saved(tmp_path / "weights.onnx", graph.model({"x": (TensorProto.FLOAT, ["batch", 5, WIDTH])}, [answer, shares]))
+    path = saved(tmp_path / "weights.onnx", graph.model(X, [answer, shares]))
     assert f"`outputs: [{answer}]`" in refusal(path)
     assert importers.load(path, description=described(tmp_path, f"outputs: [{answer}]"))
 
