@@ -20,12 +20,15 @@ from cellserve.models.importers.tensorflow1.checkpoint_location import locate
 
 HDF5_SIGNATURE: Final = b"\x89HDF\r\n\x1a\n"
 TFLITE_IDENTIFIER: Final = b"TFL3"
+EXPORT: Final = "archive_format"  # a member of what torch.export and AOTInductor save
+LEGACY_EXPORT: Final = "serialized_exported_program.json"  # and of what torch.export saved until 2.7
 KERAS_METADATA: Final = "keras_metadata.pb"  # of a SavedModel folder
 PICKLE_PROTOCOL: Final = b"\x80"
 LARGEST_SAFETENSORS_HEADER_BYTES: Final = 100 << 20  # the format's own limit
 ACCEPTED: Final = (
-    "Keras .h5 or .keras files, PyTorch state dicts as .pt or .safetensors, TensorFlow 1 checkpoints by their prefix or folder "
-    "(of TensorFlow 2, beside a Keras --architecture), .npz arrays with a --description, and .onnx files"
+    "Keras .h5 or .keras files, PyTorch state dicts as .pt or .safetensors and its programs as .pt or .pt2, TensorFlow 1 "
+    "checkpoints by their prefix or folder (of TensorFlow 2, beside a Keras --architecture), .npz arrays with a --description, "
+    "and .onnx files"
 )
 NO_ARCHITECTURE: Final = (
     "a Keras architecture goes with weights that Keras saved; this file holds none, and a --description may help"
@@ -93,11 +96,6 @@ def _members(path: Path) -> tuple[str, ...]:
 
 
 def _why_none(look: FirstLook) -> str:
-    if look.members is not None and any(name.rpartition("/")[2] == "archive_format" for name in look.members):
-        return (
-            "this is a program of torch.export (.pt2), which is never run. Where you trust it, take its weights out, and import "
-            f'those: torch.save(torch.export.load("{look.path.name}").state_dict, "{look.path.stem}.weights.pt")'
-        )
     if look.head[4:8] == TFLITE_IDENTIFIER:
         return (
             "this is a TFLite file, a program of operators, which is not supported yet. Import "
@@ -129,6 +127,10 @@ def _is_safetensors(look: FirstLook) -> bool:
 
 def _is_torch_zip(look: FirstLook) -> bool:
     return any(name.endswith("/data.pkl") or name == "data.pkl" for name in look.members or ())
+
+
+def _is_export(look: FirstLook) -> bool:
+    return LEGACY_EXPORT in (look.members or ()) or any(name.rpartition("/")[2] == EXPORT for name in look.members or ())
 
 
 def _is_arrays(look: FirstLook) -> bool:
@@ -203,6 +205,12 @@ def _load_torch_zip(path: Path, description: Description, architecture: Path | N
     return from_state_dict(path, read_torch_zip(path).without(description.ignore or (), str(path)), description)
 
 
+def _load_export(path: Path, description: Description, architecture: Path | None) -> ImportedModel:
+    from cellserve.models.importers.pytorch.export.importing import load_export
+
+    return load_export(path, description)
+
+
 def _load_safetensors(path: Path, description: Description, architecture: Path | None) -> ImportedModel:
     from cellserve.models.importers.pytorch.file import read_safetensors
     from cellserve.models.importers.pytorch.state_dict import from_state_dict
@@ -231,6 +239,7 @@ FORMATS: Final = (
         "this file needs none: it says everything itself",
         isolated=True,
     ),
+    Format("torch_export", _is_export, _load_export, "this file needs none: it says everything itself", isolated=True),
     Format("torch_zip", _is_torch_zip, _load_torch_zip),
     Format("arrays", _is_arrays, _load_arrays, None),
     Format("safetensors", _is_safetensors, _load_safetensors),

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -24,7 +25,7 @@ from cellserve.models.importers.onnx.graph_inputs import GraphInput, Reading, gr
 from cellserve.models.importers.onnx.layers.recurrent import OPERATORS as RECURRENT
 from cellserve.models.importers.onnx.operators import LOOP_HELP, LOOPS
 from cellserve.models.importers.onnx.quantization.rewriting import dequantized
-from cellserve.models.importers.onnx.runtime import NotRun, Runtime
+from cellserve.models.importers.onnx.runtime import Answering, NotRun, Runtime
 from cellserve.models.importers.onnx.truth import Truth
 from cellserve.models.importers.onnx.values import Flow, Given, NotTranslated, Value
 from cellserve.models.importers.onnx.walk import Walk, needed
@@ -33,6 +34,9 @@ from cellserve.models.spec import InputSpec, ModelSpec
 Array = npt.NDArray[Any]
 FIELDS: Final = frozenset({"constants", "dequantize", "outputs"})
 MOST_CARRIED_READINGS: Final = 24  # each runs what would be carried many times
+ADVICE: Final = (
+    "; cellserve serves ONNX graphs that are layers as a whole. Where the model was trained, its own file may say more"
+)
 NOT_RECURRENT: Final = (
     "it has no LSTM, GRU or RNN node: it is not recurrent, or the exporter unrolled its cells into single steps; export it with "
     "these nodes (of torch's nn.RNN the exporter with dynamo=False makes one), or import the model's own file"
@@ -56,34 +60,58 @@ class Translation:
     otherwise: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a graph comes from. `runtime`: what its file answers, by the outputs that are asked for.
+
+    `examples`: whether the sizes that its inputs declare are those of an example, not all that it takes. `quantized`: the file
+    as it was before its numbers were taken for what they mean. `advice`: what to say behind what is no layer. `notes`: to
+    begin with.
+    """
+
+    source: Source
+    runtime: Callable[[Sequence[str]], Answering]
+    examples: bool = False
+    quantized: OnnxFile | None = None
+    advice: str = ADVICE
+    notes: tuple[str, ...] = ()
+
+
 def load_onnx(path: Path, description: Description, *, carry: bool = False) -> ImportedModel:
     """`carry`: with parts that no layer does, as they are.
 
     Raises ImportRefused naming the node, what of it is no layer, and what to do.
     """
-    source = str(path)
-    description.refuse_all_but(FIELDS, source, "an ONNX file, which says the rest itself")
+    description.refuse_all_but(FIELDS, str(path), "an ONNX file, which says the rest itself")
     given = read_onnx(path, quantized=bool(description.dequantize))
     file = dequantized(given) if description.dequantize else given
+    source = Source("onnx", _producer(file), path.name, file_digest(path))
+    origin = Origin(source, partial(_runtime, file), quantized=given if description.dequantize else None)
+    return import_graph(file, description, origin, carry=carry)
+
+
+def import_graph(file: OnnxFile, description: Description, origin: Origin, *, carry: bool = False) -> ImportedModel:
+    """Raises as `load_onnx`."""
+    source = str(file.path)
     inputs = graph_inputs(file)
     options = _options(inputs, description, source)
     wanted = _outputs(file, description, source)
     with np.errstate(all="ignore"):  # what is not finite in the end is refused by name
-        done = _translated(file, inputs, options, wanted, carry=carry)
-    spec = _spec(done, inputs, source)
-    origin = Source("onnx", _producer(file), path.name, file_digest(path))
-    model = complete(spec, done.draft.arrays, origin, (), path, file.precisions)
+        done = _translated(file, inputs, options, wanted, origin.advice, carry=carry)
+    spec = _spec(done, inputs, source, examples=origin.examples)
+    model = complete(spec, done.draft.arrays, origin.source, (), file.path, file.precisions)
     keys = {layer.name: str(index) for index, layer in enumerate(spec.recurrent_layers)}
     starts = {f"{keys[layer]}.{state}": given for (layer, state), given in done.starts.items()}
-    runtime = _runtime(file, [*done.outputs, *done.states])
+    asked = [*done.outputs, *done.states]
     truth = Truth(
-        source, runtime, spec, model.weights, inputs, done.reading, done.names, done.outputs, done.states, starts, options,
-        done.otherwise,
+        source, origin.runtime(asked), spec, model.weights, inputs, done.reading, done.names, done.outputs, done.states, starts,
+        options, done.otherwise,
     )  # fmt: skip
     answers, contradictions = truth.answers()
-    remarks = _on_quantization(truth, given, [*done.outputs, *done.states]) if description.dequantize else ()
-    notes = (*remarks, *_notes(done, inputs, starts, keys, options), *done.draft.remarks, *contradictions, *model.notes)
-    return ImportedModel(spec, model.weights, origin, notes, answers)
+    remarks = () if origin.quantized is None else _on_quantization(truth, origin.quantized, asked)
+    said = _notes(done, inputs, starts, keys, options, examples=origin.examples)
+    notes = (*origin.notes, *remarks, *said, *done.draft.remarks, *contradictions)
+    return ImportedModel(spec, model.weights, origin.source, (*notes, *model.notes), answers)
 
 
 def _on_quantization(truth: Truth, given: OnnxFile, outputs: Sequence[str]) -> tuple[str, ...]:
@@ -140,7 +168,13 @@ def _outputs(file: OnnxFile, description: Description, source: str) -> list[str]
 
 
 def _translated(
-    file: OnnxFile, inputs: Sequence[GraphInput], options: Mapping[str, Array], wanted: Sequence[str], *, carry: bool
+    file: OnnxFile,
+    inputs: Sequence[GraphInput],
+    options: Mapping[str, Array],
+    wanted: Sequence[str],
+    advice: str,
+    *,
+    carry: bool,
 ) -> Translation:
     """Under the first reading that the whole graph agrees with. Raises ImportRefused as the reading that came farthest does."""
     _refuse_loose_ends(file, wanted)
@@ -167,7 +201,7 @@ def _translated(
         raise ImportRefused(
             str(file.path), "none of its inputs is a sequence: features or ids of at most three axes, one of them time"
         )
-    raise ImportRefused(str(file.path), f"{best[1].what}{_advice(best[1].what)}", layer=best[1].node)
+    raise ImportRefused(str(file.path), f"{best[1].what}{_advised(best[1].what, advice)}", layer=best[1].node)
 
 
 def _refuse_loose_ends(file: OnnxFile, wanted: Sequence[str]) -> None:
@@ -190,10 +224,8 @@ def _refuse_loose_ends(file: OnnxFile, wanted: Sequence[str]) -> None:
             raise ImportRefused(str(file.path), f"nothing makes its output {name!r}; the file is damaged")
 
 
-def _advice(what: str) -> str:
-    if what.endswith((".", ")")) or ";" in what:
-        return ""
-    return "; cellserve serves ONNX graphs that are layers as a whole. Where the model was trained, its own file may say more"
+def _advised(what: str, advice: str) -> str:
+    return "" if what.endswith((".", ")")) or ";" in what else advice
 
 
 def _names(inputs: Sequence[GraphInput]) -> dict[str, str]:
@@ -231,10 +263,10 @@ def _concluded(
     return Translation(reading, names, walk.draft, outputs, references, states, walk.starts)
 
 
-def _spec(done: Translation, inputs: Sequence[GraphInput], source: str) -> ModelSpec:
+def _spec(done: Translation, inputs: Sequence[GraphInput], source: str, *, examples: bool) -> ModelSpec:
     try:
         return ModelSpec(
-            inputs=tuple(_input(entry, done) for entry in inputs if entry.name in done.names),
+            inputs=tuple(_input(entry, done, examples=examples) for entry in inputs if entry.name in done.names),
             layers=tuple(done.draft.layers),
             outputs=tuple(done.references),
         )
@@ -242,9 +274,9 @@ def _spec(done: Translation, inputs: Sequence[GraphInput], source: str) -> Model
         raise ImportRefused(source, f"its layers do not fit together: {error.errors()[0]['msg']}") from error
 
 
-def _input(entry: GraphInput, done: Translation) -> InputSpec:
+def _input(entry: GraphInput, done: Translation, *, examples: bool) -> InputSpec:
     layout, name = done.reading.layouts[entry.name], done.names[entry.name]
-    steps = done.reading.steps or (entry.dims[layout.index("t")] if "t" in layout else None)
+    steps = done.reading.steps or (entry.dims[layout.index("t")] if "t" in layout and not examples else None)
     if entry.role == "ids":
         return InputSpec(name=name, kind="ids", time_steps=steps)
     width = entry.dims[layout.index("f")] if "f" in layout else 1
@@ -259,9 +291,15 @@ def _notes(
     starts: Mapping[str, Given],
     keys: Mapping[str, str],
     options: Mapping[str, Array],
+    *,
+    examples: bool,
 ) -> list[str]:
     notes: list[str] = []
     for entry in inputs:
+        layout = done.reading.layouts[entry.name]
+        steps = entry.dims[layout.index("t")] if "t" in layout and examples and done.reading.steps is None else None
+        if steps is not None:
+            notes.append(f"Its input {entry.name} had {steps} time steps when it was exported; any number is served.")
         if entry.role == "state":
             held = ", ".join(f"state.{key}" for key, given in starts.items() if given.name == entry.name)
             notes.append(f"The graph's input {entry.name} is {held or 'read by no layer'}: zeros unless a request gives it.")
