@@ -50,7 +50,7 @@ contract: setup
 	@$(BIN)/lint-imports
 
 e2e: setup ## slow tests: real clients, containers, long fuzz
-	@$(BIN)/python -m pytest -m e2e tests/e2e
+	@$(BIN)/python -m pytest -m e2e tests/e2e tests/test_wheel.py
 
 test-gpu: setup ## the tests that need a CUDA device
 	@$(BIN)/python -m pytest -m gpu

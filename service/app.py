@@ -7,12 +7,12 @@ and gRPC stops, then live sequences are written, then the engine and the metrics
 from __future__ import annotations
 
 import asyncio
-import gc
 import importlib.metadata
 import logging
 import signal
 import socket
 import sys
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -23,7 +23,9 @@ from cellserve.models.devices import resolve_device
 from cellserve.models.errors import Unsupported
 from cellserve.models.measuring import resident_memory
 from cellserve.service.api.access.administration import is_loopback
+from cellserve.service.api.aside.shadow import Shadow
 from cellserve.service.api.door import Door
+from cellserve.service.api.facts import ShadowFact
 from cellserve.service.api.fronts.choice import NoSuchFront, chosen_front
 from cellserve.service.api.fronts.options import CannotListen, ServerOptions
 from cellserve.service.api.requests.row_inputs import Limits
@@ -40,6 +42,9 @@ from cellserve.service.followed_files import UnusableFile
 from cellserve.service.metrics.metrics import Metrics
 from cellserve.service.metrics.page import MetricsPage
 from cellserve.service.networks import parsed_networks
+from cellserve.service.overview.look import Look
+from cellserve.service.overview.page import StatusPage
+from cellserve.service.process import garbage
 from cellserve.service.process.cores import parsed_cores, share_cores, usable_cores, worker_count
 from cellserve.service.process.idle_memory import IdleMemory
 from cellserve.service.registry.calibration import machine
@@ -50,7 +55,9 @@ from cellserve.service.registry.lease import LoadedVersion
 from cellserve.service.registry.loading import load_version
 from cellserve.service.registry.publishing.publishing import Publishing
 from cellserve.service.registry.publishing.uploads import UploadLimits
+from cellserve.service.registry.repository.remote.opening import home_of
 from cellserve.service.registry.repository.repository import Repository
+from cellserve.service.registry.rollout.rollouts import Rollouts
 from cellserve.service.registry.status import AliasStatus, VersionStatus
 from cellserve.service.sessions.sessions import Sessions
 from cellserve.service.sessions.settings import SessionSettings
@@ -61,14 +68,15 @@ from cellserve.service.tls_files import certificate_expiry
 if TYPE_CHECKING:
     from cellserve.models.served import Served
     from cellserve.service.sessions.stores.valkey_store import ValkeyStore
+    from cellserve.service.tracing.traces import Traces
 
 log = logging.getLogger(__name__)
 
 _REPLY_SECONDS: Final = 2.0  # after the drain: for replies on their way out
 
 
-class NoStoreClient(Exception):
-    """The package that talks to a session store is not installed."""
+class NotInstalled(Exception):
+    """A package that a setting needs is not installed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,9 +95,9 @@ def run(settings: Settings) -> int:
     try:
         with asyncio.Runner(loop_factory=_event_loop()) as runner:
             return runner.run(_serve(settings))
-    except (CannotListen, NoSuchFront, NoStoreClient, ServiceError, UnusableFile, Unsupported) as error:
+    except (CannotListen, NoSuchFront, NotInstalled, ServiceError, UnusableFile, Unsupported) as error:
         print(f"cellserve: {error}", file=sys.stderr)
-        return 2 if isinstance(error, UnusableFile | Unsupported | NoSuchFront | NoStoreClient) else 1
+        return 2 if isinstance(error, UnusableFile | Unsupported | NoSuchFront | NotInstalled) else 1
 
 
 def _event_loop() -> Callable[[], asyncio.AbstractEventLoop]:
@@ -114,7 +122,7 @@ async def serving(settings: Settings) -> AsyncIterator[Running]:
 
 
 async def _serve(settings: Settings) -> int:
-    gc.freeze()  # what the libraries made: to look through it for garbage would stop everything for a tenth of a second
+    garbage.collect_seldom()
     loop = asyncio.get_running_loop()
     asked_to_stop = asyncio.Event()
     signals = (signal.SIGTERM, signal.SIGINT)
@@ -149,7 +157,7 @@ class _Server:
         inbox = Inbox(self._loop)
         self._engine = Engine(inbox.deliver, self._metrics, _engine_settings(settings), self._on_death)
         self._execution = Execution(self._engine, inbox)
-        repository = Repository(settings.repository)
+        repository = Repository(home_of(settings))
         self._catalog = Catalog(repository, self._engine, settings, load=self._load, observer=self._metrics)
         cache = CalibrationCache(settings.calibration_folder, machine.identity())
         self._calibrations = Calibrations(repository, self._engine, cache, self._catalog.settings_for, self._metrics.on_choice)
@@ -157,8 +165,19 @@ class _Server:
         sessions = _session_settings(settings)
         self._sessions = Sessions(self._execution.feed, self._catalog, sessions, self._metrics, store=self._store)
         door = Door(self._catalog, self._execution, _limits(settings), self._sessions)
+        self._shadow = Shadow(
+            self._catalog, self._execution, door.signatures.of, self._on_shadow, lambda key: self._rollouts.compares(key)
+        )
+        door.shadow = self._shadow
+        self._catalog.subscribe_to_disk(door.samples.follow)
         self._publishing = Publishing(repository, _upload_limits(settings))
-        self._api = ApiServer(door, self._publishing, self._metrics, self._metrics.statistics, options, version)
+        self._rollouts = Rollouts(repository, self._catalog, on_change=self._metrics.on_rollout)
+        self._metrics.requests_also_to(self._rollouts.on_request)
+        self._traces = _traces(settings, version)
+        tracer = None if self._traces is None else self._traces.begin
+        self._api = ApiServer(
+            door, self._publishing, self._rollouts, self._metrics, self._metrics.statistics, options, version, tracer
+        )
 
     async def start(self) -> Running:
         """Ports first, so that a taken one is told before anything is loaded."""
@@ -181,19 +200,24 @@ class _Server:
             lambda: self._statuses,
             self._sessions.counts,
             lambda: self._aliases,
+            self._rollouts.progress,
             partial(certificate_expiry, self._settings.tls),
+            lambda: self._catalog.trouble,
         )
+        self._page.show("/", StatusPage(partial(self._look, self._page)))
         self._metrics.listen()
         self._engine.start()
         self._working = True
         self._catalog.subscribe(lambda status: self._show_soon())
         self._catalog.subscribe_to_disk(self._show_soon)
+        self._catalog.subscribe_to_disk(self._show_trouble)
         await self._catalog.start()
         self._catalog.subscribe(self._sessions.on_version)
         if self._store is not None:
             self._store.watch.on_change = self._show_store
         await self._sessions.start()
         self._show_versions()
+        await self._rollouts.start()
         self._publishing.start()
         await self._api.start()
         self._show_store()
@@ -215,6 +239,8 @@ class _Server:
         self._api.close()
         async with AsyncExitStack() as last_first:
             last_first.callback(self._metrics.close)
+            if self._traces is not None:
+                last_first.push_async_callback(asyncio.to_thread, self._traces.close)
             if self._page is not None:
                 last_first.push_async_callback(asyncio.to_thread, self._page.close)
             last_first.push_async_callback(asyncio.to_thread, self._engine.stop)
@@ -224,7 +250,13 @@ class _Server:
             last_first.push_async_callback(self._idle_memory.stop)
             last_first.push_async_callback(self._calibrations.stop)
             last_first.push_async_callback(self._publishing.stop)
+            last_first.push_async_callback(self._rollouts.stop)
+            last_first.push_async_callback(self._shadow.stop)
             last_first.push_async_callback(self._catalog.stop)
+
+    def _look(self, page: MetricsPage) -> Look:
+        """On the page's threads."""
+        return Look.at(self._metrics.registry.collect(), time.monotonic(), page.readiness)
 
     def _not_ready(self) -> None:
         if self._page is not None:
@@ -251,6 +283,10 @@ class _Server:
         if self._page is not None:
             self._page.trouble = reason
 
+    def _show_trouble(self) -> None:
+        if self._page is not None:
+            self._page.repository_trouble = self._catalog.trouble
+
     def _show_soon(self) -> None:
         """Many changes of one moment are shown once, after the catalog has finished with them."""
         if not self._showing:
@@ -263,6 +299,11 @@ class _Server:
         self._aliases = self._catalog.aliases()
         self._metrics.on_aliases(self._aliases)
         self._api.show_models()
+
+    def _on_shadow(self, fact: ShadowFact) -> None:
+        self._metrics.on_shadow(fact)
+        if fact.difference is not None:
+            self._rollouts.on_compared(fact.version, fact.shadow, fact.difference)
 
     def _on_death(self, cause: BaseException) -> None:
         """On the engine's thread."""
@@ -300,7 +341,7 @@ def _session_settings(settings: Settings) -> SessionSettings:
         max_sessions=settings.max_sessions,
         memory_bytes=settings.session_memory_bytes,
         drain_seconds=settings.session_drain_seconds,
-        directory=None if shared else settings.session_directory or settings.repository / ".sessions",
+        directory=None if shared else settings.session_directory or settings.repository_folder / ".sessions",
         durable_every=None if shared else DurableEvery.parse(settings.durable_every),
         shared=shared,
         replica=_replica_name(settings) if shared else "",
@@ -309,15 +350,26 @@ def _session_settings(settings: Settings) -> SessionSettings:
 
 
 def _session_store(settings: Settings, observer: StoreObserver) -> ValkeyStore | None:
-    """Raises NoStoreClient."""
+    """Raises NotInstalled."""
     url = StoreUrl.parse(settings.session_store)
     if url is None:
         return None
     try:
         from cellserve.service.sessions.stores.valkey_store import ValkeyStore
     except ModuleNotFoundError as error:
-        raise NoStoreClient(f"--session-store needs the package {error.name}: pip install 'cellserve[cluster]'") from error
+        raise NotInstalled(f"--session-store needs the package {error.name}: pip install 'cellserve[cluster]'") from error
     return ValkeyStore(url, settings.session_store_prefix, settings.max_sessions, _replica_name(settings), observer)
+
+
+def _traces(settings: Settings, version: str) -> Traces | None:
+    """Raises NotInstalled."""
+    if not settings.trace_endpoint:
+        return None
+    try:
+        from cellserve.service.tracing.traces import Traces, exported
+    except ModuleNotFoundError as error:
+        raise NotInstalled(f"--trace-endpoint needs the package {error.name}: pip install 'cellserve[otel]'") from error
+    return Traces(exported(settings.trace_endpoint), settings.trace_share, version, _replica_name(settings))
 
 
 def _replica_name(settings: Settings) -> str:

@@ -9,22 +9,25 @@ from __future__ import annotations
 import os
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
 
-from pydantic import Field, NonNegativeInt, PositiveInt, field_validator, model_validator
+from pydantic import BeforeValidator, Field, NonNegativeInt, PositiveInt, field_validator, model_validator
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from cellserve.service.durable_every import DurableEvery
 from cellserve.service.networks import parsed_networks
 from cellserve.service.process.cores import parsed_cores, usable_cores
+from cellserve.service.repository_place import folder_of, mirror_name, url_of
 from cellserve.service.settings_file import SETTING, read_settings
 from cellserve.service.store_url import StoreUrl
 from cellserve.service.tls_files import TlsFiles
 
-DEFAULT_REPOSITORY = Path("model-repository")
+DEFAULT_REPOSITORY = "model-repository"
 DEFAULT_PORT = 8001
 DEFAULT_METRICS_PORT = 8002
-DEFAULT_CALIBRATION_FOLDER = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "cellserve" / "calibration"
+_CACHE_FOLDER = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "cellserve"
+DEFAULT_CALIBRATION_FOLDER = _CACHE_FOLDER / "calibration"
 
 _LONGEST_SECONDS = 1e9  # some thirty years: what the system's clocks and waits can take
 _LONGEST_GRPC_SECONDS = 2e6  # gRPC counts milliseconds in 32 bits
@@ -39,6 +42,10 @@ DEVICE_PATTERN = r"^(auto|cpu|cuda(:\d+)?)$"
 LoadChoice = Literal["at-start", "on-demand"]
 FrontChoice = Literal["auto", "grpc", "http2"]
 ImplementationChoice = Literal["auto", "0", "1", "2", "fused", "onnxruntime", "packed"]
+
+
+def _as_text(path: object) -> object:
+    return os.fspath(path) if isinstance(path, os.PathLike) else path
 
 
 class _FileSource(PydanticBaseSettingsSource):
@@ -66,11 +73,25 @@ class Settings(BaseSettings):
     settings_file: Path | None = Field(
         default=None, description="YAML file of settings by name, which options and the environment override."
     )
-    repository: Path = Field(default=DEFAULT_REPOSITORY, description="Folder of the model repository.")
+    repository: Annotated[str, BeforeValidator(_as_text)] = Field(
+        default=DEFAULT_REPOSITORY,
+        description="The model repository: a folder, or s3://bucket/prefix, gs:// or az:// (docs/registry.md).",
+    )
+    repository_cache_folder: Path = Field(
+        default=_CACHE_FOLDER / "repositories",
+        description="Where repositories of object stores are seen on this machine, each in a folder of its own.",
+    )
+    repository_cache_bytes: PositiveInt = Field(
+        default=10 * 1024 * 1024 * 1024,
+        description="Weights of an object store that are kept on this machine; beyond, the longest unused are fetched again.",
+    )
+    repository_poll_seconds: Seconds = Field(
+        default=5.0, description="How often an object store is asked whether its repository has changed."
+    )
     host: str = Field(default="0.0.0.0", description="Address to listen on, for gRPC and for metrics.")
     port: NonNegativeInt = Field(default=DEFAULT_PORT, le=65535, description="gRPC port; 0 picks a free one.")
     metrics_port: NonNegativeInt = Field(
-        default=DEFAULT_METRICS_PORT, le=65535, description="HTTP port of /metrics; 0 picks a free one."
+        default=DEFAULT_METRICS_PORT, le=65535, description="HTTP port of /metrics and of the status page, /; 0 picks a free one."
     )
     front: FrontChoice = Field(
         default="auto",
@@ -229,6 +250,17 @@ class Settings(BaseSettings):
     drain_seconds: Seconds = Field(default=30.0, description="Longest a stopping server works on what it has accepted.")
     log_level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="Least severe log line to write.")
     log_format: Literal["text", "json"] = Field(default="text", description="One line of text, or one JSON object, per event.")
+    trace_endpoint: str = Field(
+        default="",
+        description="Where traces are sent, by OTLP over gRPC: http://collector:4317, https:// for TLS (docs/tracing.md, which "
+        "names the package); none: nothing is traced.",
+    )
+    trace_share: float = Field(
+        default=0.01,
+        ge=0,
+        le=1,
+        description="Share of the requests that are traced, of those whose callers do not say so themselves (traceparent).",
+    )
     administration_from: str = Field(
         default="",
         description="Networks whose callers, beside the server's own machine, may administer a server without tokens: "
@@ -247,6 +279,13 @@ class Settings(BaseSettings):
         """The first that knows a setting counts."""
         return init_settings, env_settings, _FileSource(settings_cls)
 
+    @field_validator("repository")
+    @classmethod
+    def _check_repository(cls, text: str) -> str:
+        if url_of(text) is None:
+            folder_of(text)
+        return text
+
     @field_validator("durable_every")
     @classmethod
     def _check_durable_every(cls, text: str) -> str:
@@ -257,6 +296,14 @@ class Settings(BaseSettings):
     @classmethod
     def _check_session_store(cls, text: str) -> str:
         StoreUrl.parse(text)
+        return text
+
+    @field_validator("trace_endpoint")
+    @classmethod
+    def _check_trace_endpoint(cls, text: str) -> str:
+        parts = urlsplit(text)
+        if text and (parts.scheme not in ("http", "https") or not parts.hostname or parts.path.strip("/")):
+            raise ValueError("is no endpoint of OTLP over gRPC; write http://host:4317, or https://host:4317 for TLS")
         return text
 
     @field_validator("administration_from", "request_ids_from")
@@ -288,6 +335,17 @@ class Settings(BaseSettings):
                 f"--durable-every {self.durable_every} is seconds; with --session-store it is a number of feeds, 1 to lose none"
             )
         return self
+
+    @property
+    def repository_url(self) -> str | None:
+        """Of an object store; None: the repository is a folder."""
+        return url_of(self.repository)
+
+    @property
+    def repository_folder(self) -> Path:
+        """The repository, or where it is seen on this machine."""
+        url = self.repository_url
+        return folder_of(self.repository) if url is None else self.repository_cache_folder.expanduser() / mirror_name(url)
 
     @property
     def write_every_feeds(self) -> int:

@@ -28,6 +28,7 @@ ServiceError
 │   ├── TokenInvalid             TOKEN_INVALID              the server does not know the token of the call
 │   └── AdministrationDenied     ADMINISTRATION_DENIED      the caller may not administer this server
 ├── RepositoryError              REPOSITORY                 the model repository refuses an operation
+│   ├── RepositoryAway           REPOSITORY_AWAY            its object store cannot be asked; what is loaded goes on being served
 │   ├── RepositoryFull           REPOSITORY_FULL            its disk has no room
 │   └── VersionRefused           VERSION_REFUSED            what was sent did not pass the gate that every version passes
 ├── UploadLimit                  UPLOAD_LIMIT               a publication is too large, or one too many
@@ -190,6 +191,10 @@ class AdministrationDenied(AccessDenied):
 
 class RepositoryError(ServiceError):
     reason = "REPOSITORY"
+
+
+class RepositoryAway(RepositoryError):
+    reason = "REPOSITORY_AWAY"
 
 
 class RepositoryFull(RepositoryError):

@@ -21,7 +21,7 @@ about: ContextVar[Callable[[], Mapping[str, object]]] = ContextVar("about", defa
 
 ROOT: Final = "cellserve"
 AUDIT: Final = "cellserve.audit"  # who administered what: written at any level
-_FIELDS: Final = ("model", "version", "implementation", "sequence", "method", "by", "subject", "outcome")
+_FIELDS: Final = ("model", "version", "implementation", "sequence", "trace_id", "method", "by", "subject", "outcome")
 _COMPLAINT_SECONDS: Final = 1.0
 _MOST_COMPLAINTS: Final = 256
 

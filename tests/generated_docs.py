@@ -18,7 +18,8 @@ _METRICS: Final = """# Metrics
 
 `http://SERVER:8002/metrics` (`--metrics-port`) shows everything below to Prometheus, as text or as OpenMetrics, packed with gzip
 for whoever takes that. Beside it `/healthz` says whether a restart would help (200: no; 503: yes, and why), and `/readyz` whether
-requests are answered.
+requests are answered. `/` is a page for people, made of the same series
+([operating.md](operating.md#what-a-server-tells-of-itself)).
 
 - A series of a version is there from its load to its end. A histogram is shown once something is in it, so that eight versions
   with traffic make a page of at most 100 KB; counters of requests are there at zero.

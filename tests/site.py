@@ -15,7 +15,14 @@ NAVIGATION: Final[Mapping[str, tuple[str, ...]]] = {
     "Quick start": ("README.md",),
     "Your own model": ("docs/importing.md", "docs/registry.md"),
     "Serving": ("docs/sessions.md", "docs/performance.md", "docs/overload.md", "docs/cluster.md", "docs/load-testing.md"),
-    "Operating": ("docs/operating.md", "docs/runbook.md", "docs/settings.md", "docs/metrics.md", "docs/security.md"),
+    "Operating": (
+        "docs/operating.md",
+        "docs/runbook.md",
+        "docs/settings.md",
+        "docs/metrics.md",
+        "docs/tracing.md",
+        "docs/security.md",
+    ),
     "Reference": ("docs/wire.md", "docs/errors.md"),
     "The project": ("ARCHITECTURE.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md"),
 }

@@ -35,6 +35,7 @@ def wheel(source: Path, **environment: str) -> tuple[str, list[str]]:
     return file.name, ZipFile(file).namelist()
 
 
+@pytest.mark.e2e
 @pytest.mark.skipif(not COMPILER, reason="there is no C++ compiler")
 def test_a_wheel_holds_the_compiled_kernel_for_every_python_of_the_platform(source: Path) -> None:
     name, files = wheel(source)

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 
 from prometheus_client.parser import text_string_to_metric_families
 
+from cellserve.service.overview.look import quantile
+
 HISTOGRAM = "cellserve_request_duration_seconds"
 
 
@@ -23,19 +25,9 @@ class Latency:
     buckets: Mapping[float, float]
 
     def quantile_seconds(self, q: float) -> float:
-        """The q-quantile as Prometheus's histogram_quantile estimates it: linear within the bucket that holds it.
-
-        In the last, unbounded bucket the answer is that bucket's lower bound. Without requests: nan.
-        """
-        if self.requests == 0:
-            return math.nan
-        rank = q * self.requests
-        lower, below = 0.0, 0.0
-        for upper, count in self.buckets.items():
-            if count >= rank and count > below:
-                return lower if math.isinf(upper) else lower + (upper - lower) * (rank - below) / (count - below)
-            lower, below = upper, count
-        return lower
+        """The q-quantile, as Prometheus estimates it. Without requests: nan."""
+        found = quantile(q, self.buckets)
+        return math.nan if found is None else found
 
 
 def latencies(page: str, model: str) -> dict[str, Latency]:

@@ -19,12 +19,20 @@ def infer_shapes(spec: ModelSpec) -> dict[str, TensorShape]:
     Raises InvalidSpec: a layer whose inputs it cannot take, in a sentence that names it.
     """
     step_counts = input_step_counts(spec)
-    shapes = {entry.name: _input_shape(entry, step_counts.get(entry.name, StepCount())) for entry in spec.inputs}
+    shapes = {entry.name: input_shape(entry, step_counts.get(entry.name, StepCount())) for entry in spec.inputs}
     for layer in spec.layers:
         shapes[layer.name] = layer.output_shape(tuple(shapes[reference] for reference in layer.inputs))
         for state, width in layer.state_widths.items():
             shapes[f"{layer.name}:{state}"] = TensorShape(False, (width,))
     return shapes
+
+
+def input_shape(entry: InputSpec, step_count: StepCount | None = None) -> TensorShape:
+    """Of what is fed. `step_count`: by which its steps are counted; by default, those that were fed."""
+    features = () if entry.width is None else (entry.width,)
+    if entry.kind == "vector":
+        return TensorShape(False, features)
+    return TensorShape(True, features, entry.time_steps, step_count or StepCount(), entry.kind == "ids")
 
 
 def required_steps(spec: ModelSpec) -> tuple[int | None, ...]:
@@ -95,10 +103,3 @@ def expected_weights(spec: ModelSpec) -> dict[str, tuple[int, ...]]:
         for layer in spec.layers
         for array, shape in layer.arrays(shapes[layer.inputs[0]].features[-1:]).items()
     }
-
-
-def _input_shape(entry: InputSpec, step_count: StepCount) -> TensorShape:
-    features = () if entry.width is None else (entry.width,)
-    if entry.kind == "vector":
-        return TensorShape(False, features)
-    return TensorShape(True, features, entry.time_steps, step_count, entry.kind == "ids")

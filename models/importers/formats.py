@@ -29,8 +29,9 @@ LARGEST_SAFETENSORS_HEADER_BYTES: Final = 100 << 20  # the format's own limit
 ACCEPTED: Final = (
     "Keras .h5 or .keras files, PyTorch state dicts as .pt or .safetensors and its programs as .pt or .pt2, Paddle .pdparams, "
     "TensorFlow 1 checkpoints by their prefix or folder (of TensorFlow 2, beside a Keras --architecture), .npz arrays with a "
-    "--description, and .onnx files"
+    "--description, .onnx and .tflite files"
 )
+NEEDS_NONE: Final = "this file needs none: it says everything itself"
 NO_ARCHITECTURE: Final = (
     "a Keras architecture goes with weights that Keras saved; this file holds none, and a --description may help"
 )
@@ -97,11 +98,6 @@ def _members(path: Path) -> tuple[str, ...]:
 
 
 def _why_none(look: FirstLook) -> str:
-    if look.head[4:8] == TFLITE_IDENTIFIER:
-        return (
-            "this is a TFLite file, a program of operators, which is not supported yet. Import "
-            "the model that it was converted from (.keras, .h5 or a SavedModel folder of tf.keras)"
-        )
     if look.members is not None:
         return f"this zip archive holds neither a Keras model, a PyTorch state dict nor arrays; cellserve imports {ACCEPTED}"
     if look.head[:1] in (b"(", b"]", b"}", b"c"):  # protocols 0 and 1: a plain opcode
@@ -235,6 +231,12 @@ def _load_onnx(path: Path, description: Description, architecture: Path | None) 
     return load_graph(path, description)
 
 
+def _load_tflite(path: Path, description: Description, architecture: Path | None) -> ImportedModel:
+    from cellserve.models.importers.tflite.importing import load_tflite
+
+    return load_tflite(path, description)
+
+
 def _onnx_data_bytes(path: Path) -> int:
     from cellserve.models.importers.onnx.file import data_bytes
 
@@ -247,15 +249,16 @@ FORMATS: Final = (
         "keras_archive",
         lambda look: "config.json" in (look.members or ()),
         _load_archive,
-        "this file needs none: it says everything itself",
+        NEEDS_NONE,
         isolated=True,
     ),
-    Format("torch_export", _is_export, _load_export, "this file needs none: it says everything itself", isolated=True),
+    Format("torch_export", _is_export, _load_export, NEEDS_NONE, isolated=True),
     Format("torch_zip", _is_torch_zip, _load_torch_zip),
     Format("paddle", _is_pickle, _load_paddle),
     Format("arrays", _is_arrays, _load_arrays, None),
     Format("safetensors", _is_safetensors, _load_safetensors),
-    Format("saved_model", _is_saved_model, _load_saved_model, "this file needs none: it says everything itself"),
+    Format("saved_model", _is_saved_model, _load_saved_model, NEEDS_NONE),
     Format("checkpoint", _is_checkpoint, _load_checkpoint, None),
-    Format("onnx", _is_onnx, _load_onnx, "this file needs none: it says everything itself", True, _onnx_data_bytes),
+    Format("tflite", lambda look: look.head[4:8] == TFLITE_IDENTIFIER, _load_tflite, NEEDS_NONE, isolated=True),
+    Format("onnx", _is_onnx, _load_onnx, NEEDS_NONE, True, _onnx_data_bytes),
 )

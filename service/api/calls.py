@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 from cellserve.service import logs
 from cellserve.service.api.facts import RequestFact
+from cellserve.service.api.trace import Ended, Trace
 from cellserve.service.engine.asker import ANYBODY, Asker
 from cellserve.service.engine.facts import VersionKey
 
@@ -24,6 +25,7 @@ class Call:
 
     proxied_id: what a proxy that is believed calls the request, whichever attempt at it this is; None: there is none.
     owner: whose token it carries, as Access says. sequence: the id of the live one that it feeds. subject: what it administers.
+    trace: of a request that is traced. begin_trace: may begin one of a request on this stream; None: nothing is traced here.
     """
 
     request_id: str
@@ -38,15 +40,22 @@ class Call:
     output_seconds: float = 0.0
     sequence: str = ""
     subject: str = ""
+    trace: Trace | None = None
+    begin_trace: Callable[[], Trace | None] | None = None
 
     def about(self) -> dict[str, object]:
         """For lines of the log: what is known by now."""
         known: dict[str, object] = {"implementation": self.implementation, "sequence": self.sequence}
+        if self.trace is not None:
+            known["trace_id"] = self.trace.ids.trace_id
         return known if self.version is None else {"model": self.version.model, "version": self.version.version, **known}
 
     def fact(self, code: str, reason: str | None, seconds: float, cause: str | None = None) -> RequestFact:
-        """How the call ended: a gRPC status name, an error's token, the time since it began, and why it was overload."""
-        return RequestFact(
+        """How the call ended: a gRPC status name, an error's token, the time since it began, and why it was overload.
+
+        Made once: a trace ends with it.
+        """
+        fact = RequestFact(
             self.version,
             self.implementation,
             code,
@@ -60,6 +69,10 @@ class Call:
             cause,
             None if reason is None else self.owner(),
         )
+        if self.trace is None:
+            return fact
+        self.trace.end(Ended(fact, self.request_id, self.sequence))
+        return fact._replace(trace=self.trace.ids)
 
 
 CURRENT: ContextVar[Call] = ContextVar("cellserve_call")

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple, Protocol, TypeVar
 
+from cellserve.service.api.aside.samples import Samples
 from cellserve.service.api.calls import CURRENT
 from cellserve.service.api.requests.outputs import WantedOutputs, compute_seconds, queue_seconds
 from cellserve.service.api.requests.row_inputs import Limits, RowInputs, RunOptions, works
@@ -15,8 +16,9 @@ from cellserve.service.api.submission.execution import Execution
 from cellserve.service.engine.batch import Delivery
 from cellserve.service.registry.description import VersionDescription
 from cellserve.service.registry.lease import Lease, LoadedVersion
-from cellserve.service.registry.manifest import ModelRef
+from cellserve.service.registry.manifest import ModelRef, parse_version
 from cellserve.service.registry.model_settings import ModelSettings
+from cellserve.service.registry.policy.rollout import Rollout
 from cellserve.service.registry.publishing.declaration import Declaration
 from cellserve.service.registry.publishing.publishing import Part, Published, Unfinished
 from cellserve.service.registry.status import AliasStatus, VersionStatus
@@ -41,7 +43,7 @@ class Versions(Protocol):
 
     def model_settings(self, model: str) -> ModelSettings: ...
 
-    async def set_alias(self, model: str, alias: str, version: int, by: str = "") -> int | None: ...
+    async def set_alias(self, model: str, alias: str, version: int, by: str = "", share: float = 1.0) -> int | None: ...
 
     async def remove(self, ref: ModelRef, by: str = "") -> None: ...
 
@@ -78,6 +80,25 @@ class Publishing(Protocol):
     def verify(self, reference: ModelRef | None) -> AsyncIterator[Mapping[str, Any]]: ...
 
 
+class Walking(Protocol):
+    """What walks aliases from one version to another."""
+
+    async def begin(self, model: str, alias: str, version: int, seconds: float, stop_if: str, by: str) -> Rollout: ...
+
+    async def of(self, model: str) -> list[Rollout]: ...
+
+
+class Aside(Protocol):
+    """What is done with answered requests besides; must not block, and not raise."""
+
+    def offer(self, version: LoadedVersion, rows: RowInputs, answers: Sequence[Delivery]) -> None: ...
+
+
+class NothingAside:
+    def offer(self, version: LoadedVersion, rows: RowInputs, answers: Sequence[Delivery]) -> None:
+        """Nothing is done."""
+
+
 class CheckedRequest(NamedTuple):
     """A request checked against a version, ready to run."""
 
@@ -95,6 +116,8 @@ class Door:
         self.limits = limits
         self.sessions = sessions
         self.signatures = Signatures()
+        self.shadow: Aside = NothingAside()
+        self.samples = Samples(versions.model_settings)
 
     def limits_of(self, model: str) -> Limits:
         """The server's, or tighter ones of the model's owner."""
@@ -132,4 +155,7 @@ class Door:
             answer = reply(lent, signature, checked, done)
             call.output_seconds = time.perf_counter() - began
             call.queue_seconds, call.compute_seconds = queue_seconds(done), compute_seconds(done)
+            self.shadow.offer(lent, checked.rows, done)
+            if parse_version(version) is None:  # who names a number tries versions out
+                self.samples.offer(lent, checked.rows, done)
             return answer

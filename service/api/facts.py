@@ -17,6 +17,13 @@ class RpcMethod(NamedTuple):
     method: str
 
 
+class TraceIds(NamedTuple):
+    """Of a traced request, as W3C writes them."""
+
+    trace_id: str
+    span_id: str
+
+
 class RequestFact(NamedTuple):
     """One inference request ended, well or not.
 
@@ -26,7 +33,7 @@ class RequestFact(NamedTuple):
     seconds: from the door to the reply. queue_seconds, compute_seconds: None unless answered.
     input_seconds: checking and decoding. output_seconds: making the reply. ended_unix_seconds: since 1970.
     cause: of an overload, what was short (docs/overload.md). token: of a request that was not answered, whose it was; empty:
-    nobody's that is known, None: there are no tokens.
+    nobody's that is known, None: there are no tokens. trace: None where it is not traced.
     """
 
     version: VersionKey | None
@@ -41,6 +48,7 @@ class RequestFact(NamedTuple):
     ended_unix_seconds: float = 0.0
     cause: str | None = None
     token: str | None = None
+    trace: TraceIds | None = None
 
     @property
     def answered(self) -> bool:
@@ -59,6 +67,23 @@ class TurnedAway(NamedTuple):
     cause: str | None
     seconds: float
     number: int
+
+
+ShadowResult = Literal["compared", "failed", "dropped", "not_ready", "unlike"]
+
+
+class ShadowFact(NamedTuple):
+    """A request that `version` had answered was to run on `shadow` besides.
+
+    result: dropped, for there was no time that nobody else wanted; unlike: they take other inputs or answer in other shapes.
+    difference: the largest of any number; None unless compared. seconds: of computing.
+    """
+
+    version: VersionKey
+    shadow: VersionKey
+    result: ShadowResult
+    difference: float | None = None
+    seconds: float | None = None
 
 
 ConnectionEnd = Literal["client", "server", "flood", "pings", "protocol", "not_http2", "silent", "memory", "handshake"]

@@ -28,6 +28,7 @@ from cellserve.service.api.facts import DoorObserver, RpcMethod, RpcType
 from cellserve.service.api.rpc import Refusals, Rpc, RpcKind
 from cellserve.service.api.status import ending_of
 from cellserve.service.api.submission.requests_at_door import RequestsAtDoor
+from cellserve.service.api.trace import Tracer
 from cellserve.service.errors import InvalidInput, NotOffered
 
 Behaviour = Callable[..., Any]
@@ -51,7 +52,7 @@ class Methods:
     The generated add_…_to_server functions take it in place of the server; a front takes it as its Calls.
     inference: full names of the methods of which each call is one inference request, told to the observer as such.
     live: those of them that go to live sequences, and are always read. access: who may call what. at_door: told of each call
-    that is an inference request. proxies: whose ids of requests are believed; None: nobody's.
+    that is an inference request. proxies: whose ids of requests are believed; None: nobody's. tracer None: nothing is traced.
     """
 
     def __init__(
@@ -63,8 +64,10 @@ class Methods:
         at_door: RequestsAtDoor,
         refusals: Refusals,
         proxies: Proxies | None = None,
+        tracer: Tracer | None = None,
     ) -> None:
         self._proxied_id = (proxies or Proxies()).request_id
+        self._tracer = tracer
         self._observer = observer
         self._inference = inference
         self._live = live
@@ -142,7 +145,8 @@ class Methods:
         )
 
     def _begun(self, context: Any, kind: RpcKind) -> Rpc:
-        return Rpc(context, kind, self._ids.next(), self._observer, self._refusals, self._proxied_id, self._access.owner)
+        owner = self._access.owner
+        return Rpc(context, kind, self._ids.next(), self._observer, self._refusals, self._proxied_id, owner, self._tracer)
 
     def _unary(self, behaviour: Behaviour, parse: Parse, kind: RpcKind) -> Behaviour:
         async def call(request: Any, context: Any) -> Any:

@@ -24,6 +24,7 @@ from cellserve.service.api.overload.askers import asker_of
 from cellserve.service.api.overload.gate import Gate, Outcome
 from cellserve.service.api.overload.turning_away import TurningAway
 from cellserve.service.api.status import REQUEST_ID_KEY, ending_of
+from cellserve.service.api.trace import Tracer
 from cellserve.service.counted_log import CountedLog
 from cellserve.service.errors import CAUSE, Cancelled, DeadlineExpired, Overloaded
 
@@ -53,7 +54,7 @@ class Refusals(NamedTuple):
 
 
 class Rpc:
-    """Made when it begins. proxied_id, owner: as Call has them, of whoever calls."""
+    """Made when it begins. proxied_id, owner: as Call has them, of whoever calls. tracer None: nothing is traced."""
 
     __slots__ = ("_call", "_context", "_kind", "_observer", "_refusals", "_started_seconds")
 
@@ -66,6 +67,7 @@ class Rpc:
         refusals: Refusals,
         proxied_id: Callable[[Caller], str | None],
         owner: Callable[[Caller], str | None],
+        tracer: Tracer | None,
     ) -> None:
         self._started_seconds = time.perf_counter()
         self._call = Call(request_id, partial(asker_of, context), partial(proxied_id, context), partial(owner, context))
@@ -73,6 +75,10 @@ class Rpc:
         self._context = context
         self._kind = kind
         self._observer = observer
+        if tracer is not None:
+            self._call.begin_trace = partial(tracer, kind.method, context.invocation_metadata() or ())
+            if kind.inference:
+                self._call.trace = self._call.begin_trace()
         observer.on_rpc_started(kind.method)
         context.set_trailing_metadata(((REQUEST_ID_KEY, request_id),))
 

@@ -13,7 +13,7 @@ from cellserve.service.api.access.proxies import Proxies
 from cellserve.service.api.access.rights import Access, LocalAdministration, TokenAccess
 from cellserve.service.api.access.tokens import read_tokens
 from cellserve.service.api.call_context import Caller
-from cellserve.service.api.door import Door, Publishing
+from cellserve.service.api.door import Door, Publishing, Walking
 from cellserve.service.api.facts import DoorObserver
 from cellserve.service.api.fronts.choice import front_of
 from cellserve.service.api.fronts.options import ServerOptions
@@ -25,6 +25,7 @@ from cellserve.service.api.overload.gate import Gate
 from cellserve.service.api.overload.loop_lag import LoopLag
 from cellserve.service.api.overload.turning_away import TurningAway
 from cellserve.service.api.rpc import Refusals
+from cellserve.service.api.trace import Tracer
 from cellserve.service.api.typed.change_log import ChangeLog
 from cellserve.service.api.typed.registry import ModelRegistryServicer
 from cellserve.service.api.typed.sequences import TypedSequencesServicer
@@ -32,8 +33,8 @@ from cellserve.service.counted_log import CountedLog
 from cellserve.service.errors import ServiceError
 from cellserve.service.followed_files import FollowedFiles
 from cellserve.service.pb import cellserve_pb2, cellserve_pb2_grpc, open_inference_pb2, open_inference_pb2_grpc
+from cellserve.service.registry.answering.pointers import stand_in_words, told_apart
 from cellserve.service.registry.manifest import STABLE
-from cellserve.service.registry.pointers import stand_in_words, told_apart
 from cellserve.service.registry.status import VersionState
 
 SERVICES: Final = (
@@ -58,12 +59,14 @@ class ApiServer:
         self,
         door: Door,
         publishing: Publishing,
+        walking: Walking,
         observer: DoorObserver,
         totals: StatisticsSource,
         options: ServerOptions,
         server_version: str,
+        tracer: Tracer | None = None,
     ) -> None:
-        """Raises UnusableFile: one of `options`."""
+        """tracer None: nothing is traced. Raises UnusableFile: one of `options`."""
         self._door = door
         self.health = HealthServicer((*SERVICES, LIVE_SEQUENCES))
         self._troubles: dict[str, str] = {}  # of the server itself, by name
@@ -83,11 +86,11 @@ class ApiServer:
         refusals = Refusals(self._gate, self._turning_away, self._refusal_log)
         self._changes = ChangeLog()
         proxies = Proxies(options.request_ids_from)
-        self._methods = Methods(observer, _INFERENCE, _LIVE, access, door.execution.at_door, refusals, proxies)
+        self._methods = Methods(observer, _INFERENCE, _LIVE, access, door.execution.at_door, refusals, proxies, tracer)
         open_inference_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(self._inference, self._methods)  # type: ignore[no-untyped-call]
         sequences = TypedSequencesServicer(door, observer, self._refusal_log)
         cellserve_pb2_grpc.add_SequencesServicer_to_server(sequences, self._methods)  # type: ignore[no-untyped-call]
-        registry = ModelRegistryServicer(door.versions, publishing, self._changes, named)
+        registry = ModelRegistryServicer(door.versions, publishing, walking, door.samples, self._changes, named)
         cellserve_pb2_grpc.add_RegistryServicer_to_server(registry, self._methods)  # type: ignore[no-untyped-call]
         health_pb2_grpc.add_HealthServicer_to_server(self.health, self._methods)
         describing = reflection.aio.ReflectionServicer(_REFLECTED)  # type: ignore[attr-defined]

@@ -49,6 +49,7 @@ CODES: Final[dict[str, grpc.StatusCode]] = {
     "TOKEN_INVALID": grpc.StatusCode.UNAUTHENTICATED,
     "ADMINISTRATION_DENIED": grpc.StatusCode.PERMISSION_DENIED,
     "REPOSITORY": grpc.StatusCode.FAILED_PRECONDITION,
+    "REPOSITORY_AWAY": grpc.StatusCode.UNAVAILABLE,
     "REPOSITORY_FULL": grpc.StatusCode.RESOURCE_EXHAUSTED,
     "VERSION_REFUSED": grpc.StatusCode.FAILED_PRECONDITION,
     "UPLOAD_LIMIT": grpc.StatusCode.RESOURCE_EXHAUSTED,
@@ -62,6 +63,7 @@ _RETRY_AFTER_SECONDS: Final[dict[str, float]] = {
     "OVERLOADED": 0.1,
     "DRAINING": 1.0,
     "STORE_UNAVAILABLE": 1.0,
+    "REPOSITORY_AWAY": 1.0,
     "UPLOAD_BUSY": 1.0,
 }
 

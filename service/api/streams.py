@@ -50,6 +50,8 @@ class StreamedRequests:
         call = Call(self._ids.next(), lambda: asker)
         if stream is not None:
             call.owner = stream.owner
+            if inference and stream.begin_trace is not None:
+                call.trace = stream.begin_trace()
         enter(call)
         failure: ServiceError | None = None
         try:

@@ -24,13 +24,13 @@ from cellserve.service.errors import (
 )
 from cellserve.service.followed_files import UnusableFile
 from cellserve.service.loadgen.errors import ProcessDied
+from cellserve.service.overview.scraping import NoAnswer
 
 BAD_INPUT: Final = 2
 FAILED: Final = 1
 
 _SERVER_EXTRA: Final = (
     "torch",
-    "prometheus_client",
     "grpc_health",
     "grpc_reflection",
     "safetensors",
@@ -62,7 +62,7 @@ def sentence(error: Exception) -> str:
         return "; ".join(_setting(detail["loc"], detail["msg"]) for detail in error.errors())
     if isinstance(error, OSError):
         return f"{error.filename}: {error.strerror}" if error.filename and error.strerror else str(error)
-    if isinstance(error, ServiceError | ModelError | ClusterFailed | ProcessDied | UnusableFile):
+    if isinstance(error, ServiceError | ModelError | ClusterFailed | ProcessDied | UnusableFile | NoAnswer):
         return str(error)
     return f"unexpected {type(error).__name__}: {error}; run it again as `cellserve --debug …` for the traceback"
 

@@ -26,6 +26,7 @@ from cellserve.service.cli.commands import (
     verifying,
 )
 from cellserve.service.cli.output import complain
+from cellserve.service.cli.top.command import top
 
 
 class Commands(TyperGroup):
@@ -93,6 +94,7 @@ app.command()(verifying.verify)
 app.command()(predicting.predict)
 app.command()(comparing.compare)
 app.command()(sessions.sessions)
+app.command()(top)
 app.command()(load_test.load)
 app.command()(reporting.report)
 app.command()(bench)

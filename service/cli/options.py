@@ -12,15 +12,17 @@ import typer
 from rich.markup import escape
 
 from cellserve.service.config import DEFAULT_REPOSITORY, Settings
+from cellserve.service.registry.repository.remote.opening import home_of
 from cellserve.service.registry.repository.repository import Repository
 
 RepositoryOption = Annotated[
-    Path | None,
+    str | None,
     typer.Option(
         "--repository",
-        help=f"Folder of the model repository. {escape(f'[default: $CELLSERVE_REPOSITORY or {DEFAULT_REPOSITORY}]')}",
+        metavar="FOLDER|URL",
+        help="The model repository: a folder, or s3://bucket/prefix, gs:// or az://. "
+        f"{escape(f'[default: $CELLSERVE_REPOSITORY or {DEFAULT_REPOSITORY}]')}",
         show_default=False,
-        file_okay=False,
     ),
 ]
 
@@ -44,9 +46,18 @@ DequantizeOption = Annotated[
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
 
 
-def open_repository(given: Path | None) -> Repository:
-    """The repository of the option, else of the environment, else the default. Who runs the command moves its aliases."""
-    return Repository(given if given is not None else Settings().repository, by=operator())
+def settings_of(given: str | None) -> Settings:
+    """given: the option --repository. Raises ValidationError, UnusableFile."""
+    return Settings() if given is None else Settings(repository=given)
+
+
+def open_repository(given: str | None) -> Repository:
+    """The repository of the option, else of the environment, else the default, as it is now. Who runs the command moves its
+    aliases. Raises RepositoryError.
+    """
+    repository = Repository(home_of(settings_of(given)), by=operator())
+    repository.refresh()
+    return repository
 
 
 def operator() -> str:

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import Any, Final
 
 import typer
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.live import Live
 from rich.markup import escape
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeElapsedColumn
@@ -23,11 +23,16 @@ def print_json(value: Any) -> None:
 
 
 def print_table(title: str, headings: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-    """Headings that start with `#` are numbers and stand to the right."""
+    """As `table` makes it."""
+    print_screen(table(title, headings, rows))
+
+
+def print_screen(shown: RenderableType) -> None:
+    """Tables and texts."""
     console = Console()
     if not console.is_terminal:
         console = Console(width=_PIPED_WIDTH)
-    console.print(_table(title, headings, rows))
+    console.print(shown)
 
 
 @contextmanager
@@ -37,16 +42,27 @@ def changing_table() -> Iterator[Callable[[str, Sequence[str], Sequence[Sequence
         yield print_table
         return
     with Live(auto_refresh=False) as live:
-        yield lambda title, headings, rows: live.update(_table(title, headings, rows), refresh=True)
+        yield lambda title, headings, rows: live.update(table(title, headings, rows), refresh=True)
 
 
-def _table(title: str, headings: Sequence[str], rows: Sequence[Sequence[object]]) -> Table:
-    table = Table(title=escape(title), title_justify="left", title_style="bold")
+@contextmanager
+def changing_screen() -> Iterator[Callable[[RenderableType], None]]:
+    """Yields what shows something in place of what it showed last, over the whole terminal; off a terminal it writes below."""
+    if not Console().is_terminal:
+        yield print_screen
+        return
+    with Live(auto_refresh=False, screen=True) as live:
+        yield lambda shown: live.update(shown, refresh=True)
+
+
+def table(title: str, headings: Sequence[str], rows: Sequence[Sequence[object]]) -> Table:
+    """Headings that start with `#` are numbers and stand to the right."""
+    made = Table(title=escape(title), title_justify="left", title_style="bold")
     for heading in headings:
-        table.add_column(heading.removeprefix("#"), justify="right" if heading.startswith("#") else "left", overflow="fold")
+        made.add_column(heading.removeprefix("#"), justify="right" if heading.startswith("#") else "left", overflow="fold")
     for row in rows:
-        table.add_row(*(escape(str(cell)) for cell in row))
-    return table
+        made.add_row(*(escape(str(cell)) for cell in row))
+    return made
 
 
 def note(text: str) -> None:

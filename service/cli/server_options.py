@@ -13,13 +13,15 @@ from typing import Annotated, Any, Final, get_type_hints
 import typer
 
 from cellserve.service.client import Client, ClientFiles, RetryPolicy
-from cellserve.service.config import DEFAULT_PORT
+from cellserve.service.config import DEFAULT_METRICS_PORT, DEFAULT_PORT
 from cellserve.service.errors import InvalidInput
 
 _PANEL: Final = "TLS and tokens"
 URL_VARIABLE: Final = "CELLSERVE_URL"
 _ATTEMPTS: Final = 5
 DEFAULT_URL: Final = f"localhost:{DEFAULT_PORT}"
+METRICS_URL_VARIABLE: Final = "CELLSERVE_METRICS_URL"
+DEFAULT_METRICS_URL: Final = f"http://localhost:{DEFAULT_METRICS_PORT}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +32,7 @@ class Server:
     files: ClientFiles
     by_option: bool = True
 
-    def instead_of(self, repository: Path | None) -> bool:
+    def instead_of(self, repository: str | None) -> bool:
         """Whether it is asked, and not the folder that --repository names, if any."""
         return self.by_option or repository is None
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Literal
 
@@ -70,7 +71,7 @@ class AliasMoved:
     """One move of an alias. before, after: versions; None: there was, or is, no such alias. by: empty where nobody knows.
 
     found: it was found so, and `when` is the time of the finding. split: the shares of versions from then on; empty: all to
-    `after`.
+    `after`. why: where it was no person who decided.
     """
 
     when: datetime
@@ -80,6 +81,29 @@ class AliasMoved:
     by: str
     found: bool
     split: dict[int, float]
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Rollout:
+    """A gradual promote of an alias, from `before` to `version`. share: of the requests, that the version has or had last.
+
+    seconds: that the walk takes; walked_seconds: so far. state: ended, where somebody moved the alias meanwhile. reason: why it
+    was rolled back or ended, or what it waits for. stop_if: its bounds. seen: what they are judged by, in words. by: who asked.
+    """
+
+    alias: str
+    version: int
+    before: int
+    seconds: float
+    walked_seconds: float
+    share: float
+    state: Literal["walking", "promoted", "rolled_back", "ended"]
+    reason: str
+    stop_if: str
+    seen: str
+    by: str
+    began: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +112,8 @@ class ModelDescription:
 
     versions: every published one of the model. causal: it is advanced step by step; else it needs whole sequences.
     parity_bound: largest difference from the float64 oracle that publishing allowed. notes: what the import assumed.
-    published_by: over the wire; empty: it was imported beside the server. alias_history: of the model, oldest first.
+    published_by: over the wire; empty: it was imported beside the server. alias_history: of the model, oldest first. splits: of
+    those of its aliases that are split, the shares of versions. rollouts: of each alias that walks or has walked, the last one.
     """
 
     status: ModelVersion
@@ -110,6 +135,8 @@ class ModelDescription:
     parameters: int
     published_by: str = ""
     alias_history: tuple[AliasMoved, ...] = ()
+    splits: Mapping[str, Mapping[int, float]] = field(default_factory=dict)
+    rollouts: tuple[Rollout, ...] = ()
 
     @property
     def offered(self) -> tuple[str, ...]:
@@ -125,6 +152,12 @@ _STATES: dict[int, State] = {
     pb.VersionStatus.FAILED: "FAILED",
     pb.VersionStatus.UNLOADED: "UNLOADED",
 }
+_ROLLOUTS: dict[int, Literal["walking", "promoted", "rolled_back", "ended"]] = {
+    pb.Rollout.WALKING: "walking",
+    pb.Rollout.PROMOTED: "promoted",
+    pb.Rollout.ROLLED_BACK: "rolled_back",
+    pb.Rollout.ENDED: "ended",
+}
 _KINDS: dict[int, Literal["features", "ids", "vector"]] = {
     pb.InputDescription.FEATURES: "features",
     pb.InputDescription.IDS: "ids",
@@ -138,6 +171,27 @@ def model_version(status: pb.VersionStatus) -> ModelVersion:
 
 def model_versions(reply: pb.ListReply) -> list[ModelVersion]:
     return [model_version(status) for status in reply.versions]
+
+
+def rollout(message: pb.Rollout) -> Rollout:
+    return Rollout(
+        message.alias,
+        message.version,
+        message.before,
+        message.seconds,
+        message.walked_seconds,
+        message.share,
+        _ROLLOUTS.get(message.state, "ended"),
+        message.reason,
+        message.stop_if,
+        message.seen,
+        message.by,
+        datetime.fromtimestamp(message.began_unix_seconds, UTC),
+    )
+
+
+def _newest_first(split: Mapping[int, float]) -> dict[int, float]:
+    return dict(sorted(split.items(), reverse=True))
 
 
 def description(reply: pb.ShowReply) -> ModelDescription:
@@ -183,8 +237,11 @@ def description(reply: pb.ShowReply) -> ModelDescription:
                 move.after or None,
                 move.by,
                 move.found,
-                dict(move.split),
+                _newest_first(move.split),
+                move.why,
             )
             for move in reply.alias_history
         ),
+        splits={each.alias: _newest_first(each.split) for each in reply.splits},
+        rollouts=tuple(rollout(each) for each in reply.rollouts),
     )

@@ -17,6 +17,7 @@ import grpc
 from cellserve.service.client.call import CallSettings, RunOptions
 from cellserve.service.client.channel import HEALTH_CHECK, Endpoint, is_serving
 from cellserve.service.client.errors import FailedCall, is_answered, mirrored
+from cellserve.service.client.live.affinity import affinity, sequence_of
 from cellserve.service.client.live.conversation import Ask, Talk, asking
 from cellserve.service.client.live.info import SequenceInfo, sequence_infos
 from cellserve.service.client.live.replay import ReplayLimits
@@ -233,7 +234,7 @@ class Client(SyncRegistry):
             self._wait(attempts, wait_seconds, error)
 
     def _attempt(self, method: Callable[..., Reply], request: object, attempts: Attempts) -> Reply:
-        metadata = (*self._endpoint.metadata, *attempts.metadata())
+        metadata = (*self._endpoint.metadata, *affinity(sequence_of(request)), *attempts.metadata())
         try:
             return method(request, timeout=attempts.time_left_seconds(), metadata=metadata)
         except grpc.RpcError as failure:

@@ -17,13 +17,13 @@ from pathlib import Path
 from typing import Any, Final
 
 from cellserve.service.cluster import binaries
-from cellserve.service.cluster.envoy.plan import Endpoint, EndpointsFile, ProxyPlan
+from cellserve.service.cluster.envoy.plan import Endpoint, EndpointsFile, ProxyPlan, UpstreamTls
 from cellserve.service.cluster.errors import ClusterFailed
 from cellserve.service.cluster.folder import Folder
 from cellserve.service.cluster.keeper import Keeper, State
 from cellserve.service.cluster.proxy import Proxy
 from cellserve.service.cluster.replica import Replica
-from cellserve.service.cluster.settings import LOCAL, ClusterSettings, replica_environment, replica_options
+from cellserve.service.cluster.settings import INTERNAL_NAME, LOCAL, ClusterSettings, replica_environment, replica_options
 from cellserve.service.cluster.store import Store
 from cellserve.service.networks import parsed_networks
 from cellserve.service.process.cores import usable_cores
@@ -39,8 +39,9 @@ def run(settings: ClusterSettings, announce: Announce) -> None:
 
     Raises ClusterFailed; UnusableFile: of TLS.
     """
-    if settings.serve.tls is not None:
-        settings.serve.tls.read()
+    for files in (settings.serve.tls, settings.internal):
+        if files is not None:
+            files.read()
     folder = Folder(settings.folder)
     with folder.held(), tempfile.TemporaryDirectory(prefix="cellserve-") as sockets:
         asyncio.run(_run(settings, folder, Path(sockets) / _SOCKET, announce))
@@ -74,7 +75,11 @@ class Cluster:
         self._port = _free(settings.host, settings.port)
         plan = _plan(settings, self._port, folder, admin)
         self._proxy = Proxy(binaries.envoy(), folder, plan, admin, threads=max(1, len(usable_cores()) // 2))
-        self._store = None if settings.store else Store(binaries.valkey(), folder, _free(LOCAL, 0))
+        self._store = None
+        if not settings.store:
+            prefix = settings.serve.session_store_prefix
+            guarded = settings.internal is not None
+            self._store = Store(binaries.valkey(), folder, _free(LOCAL, 0), prefix, guarded)
         self._replicas: list[tuple[Replica, Keeper]] = []
         self._store_keeper: Keeper | None = None
         self._proxy_keeper: Keeper | None = None
@@ -92,7 +97,8 @@ class Cluster:
         for number in range(self._settings.replicas):
             name = f"replica-{number}"
             options = replica_options(self._settings, name, store_url)
-            replica = Replica(name, self._folder, options, environment, self._settings.serve.drain_seconds)
+            drain_seconds, internal = self._settings.serve.drain_seconds, self._settings.internal
+            replica = Replica(name, self._folder, options, environment, drain_seconds, internal)
             self._replicas.append((replica, Keeper(replica, self._folder, self._show_replicas)))
         for keeper in self._keepers():
             await keeper.ready()
@@ -138,7 +144,7 @@ class Cluster:
         ]
         store: dict[str, Any] = {"url": _without_password(self._settings.store), "pid": None}
         if self._store is not None:
-            store = {"url": self._store.url, **_life(self._store_keeper)}
+            store = {"url": self._store.shown_url, **_life(self._store_keeper)}
         url = f"{self._settings.host}:{self._port}"
         return {"url": url, "replicas": replicas, "store": store, "proxy": _life(self._proxy_keeper), "pid": os.getpid()}
 
@@ -160,7 +166,11 @@ def _brief(facts: dict[str, Any]) -> dict[str, Any]:
 
 
 def _plan(settings: ClusterSettings, port: int, folder: Folder, admin: Path) -> ProxyPlan:
-    serve = settings.serve
+    serve, internal, upstream = settings.serve, settings.internal, None
+    if internal is not None and internal.client_ca is not None:
+        upstream = UpstreamTls(
+            internal.client_ca.absolute(), INTERNAL_NAME, internal.certificate.absolute(), internal.key.absolute()
+        )
     networks = parsed_networks(serve.administration_from)
     return ProxyPlan(
         host=settings.host,
@@ -169,6 +179,7 @@ def _plan(settings: ClusterSettings, port: int, folder: Folder, admin: Path) -> 
         admin=str(admin),
         max_message_bytes=serve.max_message_bytes,
         tls=serve.tls,
+        upstream_tls=upstream,
         administration_from=networks if serve.tokens is None else None,
         believe_request_ids=settings.believe_request_ids,
     )

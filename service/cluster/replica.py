@@ -12,6 +12,8 @@ from cellserve.service.client import AsyncClient
 from cellserve.service.cluster.child import Child
 from cellserve.service.cluster.envoy.plan import Endpoint
 from cellserve.service.cluster.folder import Folder
+from cellserve.service.cluster.settings import INTERNAL_NAME
+from cellserve.service.tls_files import TlsFiles
 
 _READY: Final = re.compile(r"cellserve ready on (?P<host>\S+):(?P<port>\d+) \(metrics (?P<metrics_port>\d+)\)")
 _EVERY_SECONDS: Final = 2.0
@@ -20,10 +22,19 @@ _FAILURES: Final = 3  # in a row: it is not only busy
 
 
 class Replica:
-    """options: of `cellserve serve`. Where it listens is known when it is ready, and another in each of its lives. A Program."""
+    """options: of `cellserve serve`. Where it listens is known when it is ready, and another in each of its lives. A Program.
+
+    internal: what it shows, and is shown.
+    """
 
     def __init__(
-        self, name: str, folder: Folder, options: Sequence[str], environment: Mapping[str, str], drain_seconds: float
+        self,
+        name: str,
+        folder: Folder,
+        options: Sequence[str],
+        environment: Mapping[str, str],
+        drain_seconds: float,
+        internal: TlsFiles | None = None,
     ) -> None:
         self.name = name
         self.drain_seconds = drain_seconds
@@ -32,6 +43,7 @@ class Replica:
         self._folder = folder
         self._command = (sys.executable, "-m", "cellserve.service", "serve", *options)
         self._environment = environment
+        self._internal = internal
 
     @property
     def url(self) -> str:
@@ -54,7 +66,19 @@ class Replica:
         if not self.url:
             return
         failures = 0
-        async with AsyncClient(self.url) as client:
+        async with self._client() as client:
             while failures < _FAILURES:
                 await asyncio.sleep(_EVERY_SECONDS)
                 failures = 0 if await client.ready(_ANSWER_SECONDS) else failures + 1
+
+    def _client(self) -> AsyncClient:
+        if self._internal is None:
+            return AsyncClient(self.url)
+        files = self._internal.read()
+        return AsyncClient(
+            self.url,
+            root_certificates=files.client_authorities,
+            client_certificate=files.certificate_chain,
+            client_key=files.private_key,
+            server_name=INTERNAL_NAME,
+        )

@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import Final
 
 from cellserve.service.config import Settings
+from cellserve.service.tls_files import TlsFiles
 
 LOCAL: Final = "127.0.0.1"
+INTERNAL_NAME: Final = "localhost"  # what the certificate inside a cluster names
 _LOOPBACK: Final = "127.0.0.0/8"
-_OF_THE_PROXY: Final = tuple(f"CELLSERVE_TLS_{name}" for name in ("CERTIFICATE", "KEY", "CLIENT_CA"))
+_OF_THE_PROXY: Final = tuple(f"CELLSERVE_TLS_{name}" for name in ("CERTIFICATE", "KEY", "CLIENT_CA"))  # as TlsFiles.paths
 _OF_THE_CLUSTER: Final = ("host", "port", "metrics_port", "session_store", "replica_name", "request_ids_from", "repository")
 
 
@@ -20,6 +22,7 @@ class ClusterSettings:
     """port: of the proxy. further: options of `cellserve serve` for every replica. serve: what the environment says of replicas.
 
     store: where an existing one is; empty: one is started. believe_request_ids: an x-request-id from clients is taken for true.
+    internal: the certificate that proxy and replicas show each other, and a store that is started has a password then.
     """
 
     replicas: int
@@ -29,7 +32,13 @@ class ClusterSettings:
     serve: Settings
     store: str = ""
     believe_request_ids: bool = False
+    internal: TlsFiles | None = None
     further: tuple[str, ...] = ()
+
+
+def internal_tls(folder: Path) -> TlsFiles:
+    """ca.pem, certificate.pem and key.pem of a folder."""
+    return TlsFiles(folder / "certificate.pem", folder / "key.pem", folder / "ca.pem")
 
 
 def replica_options(settings: ClusterSettings, name: str, store_url: str) -> tuple[str, ...]:
@@ -37,15 +46,21 @@ def replica_options(settings: ClusterSettings, name: str, store_url: str) -> tup
     return (
         *settings.further,
         *("--host", LOCAL, "--port", "0", "--metrics-port", "0"),
-        *("--repository", str(settings.serve.repository)),
+        *("--repository", settings.serve.repository),
         *("--replica-name", name, "--request-ids-from", _LOOPBACK),
         *(() if _has_password(store_url) else ("--session-store", store_url)),
     )
 
 
 def replica_environment(settings: ClusterSettings, given: Mapping[str, str], store_url: str, cores: int) -> dict[str, str]:
-    """given: this process's. TLS ends at the proxy. Replicas share the cores, unless it is said how many workers each has."""
+    """given: this process's. Replicas share the cores, unless it is said how many workers each has.
+
+    The clients' TLS ends at the proxy, which shows replicas the cluster's own certificate.
+    """
     environment = {name: value for name, value in given.items() if name not in _OF_THE_PROXY}
+    if settings.internal is not None:
+        files = zip(_OF_THE_PROXY, settings.internal.paths, strict=True)
+        environment |= {name: str(path.absolute()) for name, path in files}
     if _has_password(store_url):  # a command line can be read by everybody
         environment["CELLSERVE_SESSION_STORE"] = store_url
     environment.setdefault("CELLSERVE_WORKERS", str(max(1, (cores - 1) // settings.replicas)))

@@ -220,6 +220,10 @@ class Engine:
                 raise InternalFailure("the server's engine has failed and takes no more work")
             return [sequence.id for _, _, sequence in admitted]
 
+    def spare(self) -> bool:
+        """Whether a worker has nothing to do. Any thread."""
+        return any(worker.workload.outstanding_sequences == 0 for worker in self._workers)
+
     def expects(self, ticket: str) -> bool:
         """Whether whoever has this ticket was told to come now. Any thread."""
         with self._lock:

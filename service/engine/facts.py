@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol
 
 
 class VersionKey(NamedTuple):
@@ -49,6 +49,47 @@ class SequenceFact(NamedTuple):
     queue_seconds: float
     compute_seconds: float
     prediction_ratio: float | None = None
+
+
+class Share(NamedTuple):
+    """The part of one request in one iteration: its own sequences and time steps, of `rows` x `steps` side by side.
+
+    began_seconds: on the clock of time.monotonic.
+    """
+
+    began_seconds: float
+    seconds: float
+    implementation: str
+    own_rows: int
+    own_steps: int
+    rows: int
+    steps: int
+
+
+class IterationLog:
+    """The shares of one request that is traced, in order, the first MOST of them; left_out: how many came after those.
+
+    Told on a worker's thread; where several work for one request, a share may be told in two.
+    """
+
+    MOST: Final = 64
+
+    __slots__ = ("left_out", "shares")
+
+    def __init__(self) -> None:
+        self.shares: list[Share] = []
+        self.left_out = 0
+
+    def add(self, share: Share) -> None:
+        """Of one sequence; together with those of its request that were in the same iteration."""
+        last = self.shares[-1] if self.shares else None
+        if last is not None and last.began_seconds == share.began_seconds:
+            own_rows, own_steps = last.own_rows + share.own_rows, last.own_steps + share.own_steps
+            self.shares[-1] = last._replace(own_rows=own_rows, own_steps=own_steps)
+        elif len(self.shares) < self.MOST:
+            self.shares.append(share)
+        else:
+            self.left_out += 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,12 +22,13 @@ from cellserve.service.engine.admission.workload import Workload
 from cellserve.service.engine.batch import Batch, Delivery
 from cellserve.service.engine.costs.observed_durations import ObservedDurations
 from cellserve.service.engine.costs.pass_costs import PassCosts
-from cellserve.service.engine.facts import IterationFact, LaneFact, Observer, SequenceFact, VersionKey
+from cellserve.service.engine.facts import IterationFact, LaneFact, Observer, SequenceFact, Share, VersionKey
 from cellserve.service.engine.notify import notify
 from cellserve.service.engine.running.chunk_runner import ChunkRunner
 from cellserve.service.engine.running.in_flight import InFlight
 from cellserve.service.engine.running.launch import Launch
 from cellserve.service.engine.running.measured_call import MeasuredCall
+from cellserve.service.engine.running.one_by_one import OneByOne
 from cellserve.service.engine.running.transfers import Transfers
 from cellserve.service.engine.scheduling.chunk_queue import ChunkQueue
 from cellserve.service.engine.scheduling.feed_queue import FeedQueue
@@ -61,7 +62,7 @@ class LaneHost:
 
 
 class Runner(Protocol):
-    """ChunkRunner, PassRunner or StepRunner."""
+    """ChunkRunner, PassRunner or StepRunner, or OneByOne around them."""
 
     def run(self, batch: Batch) -> Launch | None:
         """None: every sequence of the batch is advanced. Otherwise that is under way, and is to be collected."""
@@ -96,6 +97,7 @@ class Lane:
         self._pool = StatePool(network.state_layout.width, host.settings.max_active_sequences, network.device)
         passes = network.passes
         self._in_flight: InFlight | None = None
+        self._traced = 0  # of those owed
         transfers = host.transfers_of(network.device)
         budget = OverlappedBudget(host.budget) if passes is None and transfers.deferred else host.budget
         self._runner = _runner(network, self._pool, transfers, calls)
@@ -142,6 +144,8 @@ class Lane:
 
     def admit(self, sequence: Sequence) -> None:
         self._owed[sequence.id] = sequence
+        if sequence.work.iteration_log is not None:
+            self._traced += 1
         self._scheduler.admit(sequence)
 
     def cancel(self, sequence_id: int) -> None:
@@ -161,7 +165,7 @@ class Lane:
             self._end(sequence, "dropped", self._host.admission.late(done, deadline - now_seconds))
 
     def iterate(self) -> None:
-        """Advances one batch, if anybody can run, and ends the sequences that it completes. A batch that raises fails alone.
+        """Advances one batch, if anybody can run, and ends the sequences that it completes. A row that raises fails alone.
 
         Where the device works on its own, it is the batch before whose sequences end; if nobody can run, the last one.
         """
@@ -207,7 +211,8 @@ class Lane:
 
     def report(self, sequence: Sequence, reason: str, error: ServiceError | None) -> None:
         """The one place where a Delivery is made. The observer is told."""
-        self._owed.pop(sequence.id, None)
+        if self._owed.pop(sequence.id, None) is not None and sequence.work.iteration_log is not None:
+            self._traced -= 1
         now, started = self._host.clock(), sequence.started_seconds
         queue_seconds = max(0.0, (now if started is None else started) - sequence.submitted_seconds)
         self._observed_durations[sequence.implementation].observe(sequence.position, sequence.compute_seconds, now)
@@ -297,6 +302,14 @@ class Lane:
         for workload in self._workloads:
             workload.computed(batch.timesteps, seconds)
         self.backlogs[batch.implementation].computed(batch.timesteps, batch.steps, seconds)
+        if self._traced:
+            self._trace(batch, seconds)
+
+    def _trace(self, batch: Batch, seconds: float) -> None:
+        began_seconds = self._host.clock() - seconds
+        for sequence, steps in zip(batch.sequences, batch.lengths):
+            if (told := sequence.work.iteration_log) is not None:
+                told.add(Share(began_seconds, seconds, batch.implementation, 1, steps, batch.rows, batch.steps))
 
     def _least_left_seconds(self, sequence: Sequence, now_seconds: float) -> float:
         """As they run now, for one that has not begun: then it is the first to be dropped, before it costs anything."""
@@ -335,9 +348,10 @@ class Lane:
 
 def _runner(network: Served, pool: StatePool, transfers: Transfers, calls: Mapping[str, MeasuredCall]) -> Runner:
     if isinstance(network, StepNetwork):
-        return StepRunner(network, pool)
+        return OneByOne(StepRunner(network, pool))
     if network.passes is None:
-        return ChunkRunner(network, pool, transfers, calls)
+        chunks = ChunkRunner(network, pool, transfers, calls)
+        return chunks if transfers.deferred else OneByOne(chunks)
     from cellserve.service.engine.running.pass_runner import PassRunner  # which needs torch, as such a network does
 
-    return PassRunner(network, network.passes, pool)
+    return OneByOne(PassRunner(network, network.passes, pool))

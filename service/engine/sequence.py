@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from cellserve.models.description.step_counts import Fed
 from cellserve.service.engine.estimate import NO_ESTIMATE, Estimate
-from cellserve.service.engine.facts import VersionKey
+from cellserve.service.engine.facts import IterationLog, VersionKey
 
 if TYPE_CHECKING:
     from cellserve.models.passes.memory import PassMemory
@@ -27,7 +27,7 @@ class Work(NamedTuple):
     inputs: as the model lists them, [T, features] float32, ids [T] int64, or vectors [width] float32.
     mask: [T] bool, True where the step counts, or None. state: [layout.width] float32, or None for zeros.
     implementation: a label, or None for the lane's default. deadline_seconds: on the clock of time.monotonic.
-    priority: higher goes first among the waiting.
+    priority: higher goes first among the waiting. iteration_log: told of its iterations, where its request is traced.
     """
 
     version: VersionKey
@@ -38,6 +38,7 @@ class Work(NamedTuple):
     want_state: bool = False
     deadline_seconds: float | None = None
     priority: int = 0
+    iteration_log: IterationLog | None = None
 
     @property
     def steps(self) -> int:

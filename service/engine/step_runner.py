@@ -1,12 +1,10 @@
 """Computes one iteration of a step model: rows' next frames, or whole feeds, through calls of its graph; states in and out.
 
-Rows that a call fails on are found by giving each calls of its own, so that one feed that the graph does not take hurts no other.
 Knows no queue and no clock, and no torch.
 """
 
 from __future__ import annotations
 
-import logging
 from typing import Any
 
 import numpy as np
@@ -18,9 +16,6 @@ from cellserve.service.engine.sequence import Sequence
 from cellserve.service.engine.state_pool import StatePool
 
 Array = npt.NDArray[Any]
-Answer = tuple[list[Array], npt.NDArray[np.float32]]
-
-log = logging.getLogger(__name__)
 
 
 class StepRunner:
@@ -35,36 +30,13 @@ class StepRunner:
     def run(self, batch: Batch) -> None:
         """Advances every sequence of the batch; those that end keep their outputs (and state, if wanted).
 
-        Of a row that the graph does not take, `failed` is set, and it keeps nothing. Raises whatever onnxruntime raises if it
-        takes none of them.
+        Raises whatever onnxruntime raises, and has changed nothing then.
         """
         rows = [self._next(sequence, length) for sequence, length in zip(batch.sequences, batch.lengths)]
         states = np.stack([self._state(sequence) for sequence in batch.sequences])
-        try:
-            answers, after = self._network.advance(rows, states)
-        except Exception:
-            if batch.rows == 1:
-                raise
-            log.warning("a call of %d rows failed; each has calls of its own", batch.rows, exc_info=True)
-        else:
-            for sequence, length, outputs, state in zip(batch.sequences, batch.lengths, answers, after):
-                self._keep(sequence, length, outputs, state)
-            return
-        self._one_by_one(batch, rows, states)
-
-    def _one_by_one(self, batch: Batch, rows: list[list[Array]], states: npt.NDArray[np.float32]) -> None:
-        taken = 0
-        last: Exception | None = None
-        for place, (sequence, length) in enumerate(zip(batch.sequences, batch.lengths)):
-            try:
-                answers, after = self._network.advance([rows[place]], states[place : place + 1])
-            except Exception as error:
-                sequence.failed, last = True, error
-                continue
-            taken += 1
-            self._keep(sequence, length, answers[0], after[0])
-        if not taken and last is not None:
-            raise last
+        answers, after = self._network.advance(rows, states)
+        for sequence, length, outputs, state in zip(batch.sequences, batch.lengths, answers, after):
+            self._keep(sequence, length, outputs, state)
 
     def _next(self, sequence: Sequence, length: int) -> list[Array]:
         start = sequence.position

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections import Counter as Tally
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from operator import attrgetter
 from typing import Any, Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from cellserve.models.measuring.traffic import TrafficKind
-from cellserve.service.api.facts import CONNECTION_ENDS, ConnectionFact, RequestFact, RpcMethod, TurnedAway
+from cellserve.service.api.facts import CONNECTION_ENDS, ConnectionFact, RequestFact, RpcMethod, ShadowFact, TurnedAway
 from cellserve.service.engine.facts import IterationFact, SequenceFact, VersionKey
 from cellserve.service.metrics import families
 from cellserve.service.metrics.facts import (
@@ -31,7 +32,7 @@ from cellserve.service.metrics.families import Family
 from cellserve.service.metrics.group_by import group_by
 from cellserve.service.metrics.histograms import Histogram
 from cellserve.service.metrics.model_series import ModelSeries
-from cellserve.service.metrics.series import RpcFamilies, RunFamilies, RunSeries, StoreFamilies
+from cellserve.service.metrics.series import RpcFamilies, RunFamilies, RunSeries, ShadowFamilies, StoreFamilies
 from cellserve.service.metrics.statistics import Statistics
 from cellserve.service.registry.status import AliasStatus
 
@@ -80,6 +81,7 @@ class Books:
             ConnectionFact: self._book_connections,
             LoopFact: self._book_loop,
             TurnedAway: self._book_turned_away,
+            ShadowFact: self._book_shadow_runs,
             SessionChange: self._book_session_changes,
             SessionStep: self._book_session_steps,
             StoreCall: self._book_store_calls,
@@ -125,8 +127,16 @@ class Books:
                 gauge(families.STORE_SEQUENCES),
             )
 
-        self._make_store = store
-        self._store: StoreFamilies | None = None  # made with the first fact: most servers have none
+        def shadow() -> ShadowFamilies:
+            difference, seconds = histogram(families.SHADOW_DIFFERENCE), histogram(families.SHADOW_SECONDS)
+            return ShadowFamilies(counter(families.SHADOWED), difference, seconds)
+
+        # Made with the first fact: most servers have none.
+        self._make_store, self._make_shadow = store, shadow
+        self._make_rollouts = partial(counter, families.ROLLOUTS)
+        self._store: StoreFamilies | None = None
+        self._shadow: ShadowFamilies | None = None
+        self._rollouts: Counter | None = None
         self._rejected = counter(families.REJECTED)
         self._rejected_by_token = counter(families.REJECTED_BY_TOKEN)
         self._overload = counter(families.OVERLOAD)
@@ -160,6 +170,9 @@ class Books:
         self._models.unloaded(key)
         for metric in (*self._by_run, self._load_seconds, self._choice, self._session_steps, self._session_events):
             metric.remove_by_labels({"model": key.model, "version": str(key.version)})
+        for metric in self._shadow or ():
+            for label in ("version", "shadow"):
+                metric.remove_by_labels({"model": key.model, label: str(key.version)})
 
     def offer(self, key: VersionKey, implementations: Iterable[str]) -> None:
         """Makes the series of a version, at zero, for each implementation that it can run under."""
@@ -178,6 +191,12 @@ class Books:
     def answer(self, aliases: Iterable[AliasStatus]) -> None:
         """These are all aliases now, and what answers them."""
         self._models.answer(aliases)
+
+    def rolled_out(self, model: str, alias: str, result: str) -> None:
+        """A gradual promote has ended."""
+        if self._rollouts is None:
+            self._rollouts = self._make_rollouts()
+        self._rollouts.labels(model, alias, result).inc()
 
     def choose(self, key: VersionKey, by_kind: Mapping[TrafficKind, str]) -> None:
         """What requests to it get from now on, by the kind of traffic."""
@@ -257,6 +276,19 @@ class Books:
 
     def _book_store_records(self, records: list[StoreRecords]) -> None:
         self._store_families().sequences.set(records[-1].live)
+
+    def _book_shadow_runs(self, facts: list[ShadowFact]) -> None:
+        if self._shadow is None:
+            self._shadow = self._make_shadow()
+        for fact in facts:
+            if not self._unloaded.isdisjoint((fact.version, fact.shadow)):
+                continue
+            labels = (*_version_labels(fact.version), str(fact.shadow.version))
+            self._shadow.requests.labels(*labels, fact.result).inc()
+            if fact.difference is not None:
+                self._shadow.difference.labels(*labels).add([fact.difference])
+            if fact.seconds is not None:
+                self._shadow.seconds.labels(*labels).add([fact.seconds])
 
     def _store_families(self) -> StoreFamilies:
         if self._store is None:

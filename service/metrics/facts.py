@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from cellserve.service.api.facts import ConnectionFact, RequestFact, RpcMethod, TurnedAway
+from cellserve.service.api.facts import ConnectionFact, RequestFact, RpcMethod, ShadowFact, TurnedAway
 from cellserve.service.engine.facts import IterationFact, SequenceFact, VersionKey
 from cellserve.service.sessions.observer import SessionEvent
 
@@ -68,6 +68,7 @@ Fact = (
     | ConnectionFact
     | LoopFact
     | TurnedAway
+    | ShadowFact
     | SessionChange
     | SessionStep
     | StoreCall

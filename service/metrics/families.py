@@ -41,6 +41,7 @@ STEPS: Final = tuple(float(4**power) for power in range(6))
 ROWS: Final = (1.0, 2.0, 4.0, 8.0, 16.0, 64.0)
 RECORDS: Final = tuple(float(2**power) for power in range(10))
 PREDICTED: Final = (0.5, 0.8, 1.0, 1.25, 2.0)
+DIFFERENCES: Final = (0.0, 1e-6, 1e-5, 1e-4, 1e-3, 0.01, 0.1, 1.0)
 RATIO: Final = (0.0, 0.1, 0.25, 0.5)
 
 _VERSION: Final = ("model", "version")
@@ -107,6 +108,9 @@ LOADS: Final = _counter(
     "cellserve_model_loads", "Loads of versions of a model, by how they ended: ready or failed.", ("model", "result")
 )
 MODEL_STATE: Final = _gauge("cellserve_model_state", "1 for the state a version is in.", (*_VERSION, "state"))
+REPOSITORY_AVAILABLE: Final = _gauge(
+    "cellserve_repository_available", "0 while the repository cannot be read; what is loaded goes on being served."
+)
 ALIAS_VERSION: Final = _gauge("cellserve_alias_version", "The version that answers an alias; 0: none does.", _ALIAS)
 ALIAS_SWAPS: Final = _counter("cellserve_alias_swaps", "How often another version has come to answer an alias.", _ALIAS)
 ALIAS_FALLBACK: Final = _gauge(
@@ -116,6 +120,34 @@ ALIAS_FALLBACK: Final = _gauge(
 )
 ALIAS_SHARE: Final = _gauge(
     "cellserve_alias_share", "Share of an alias' requests that a version answers, of those that are split.", (*_ALIAS, "version")
+)
+ROLLOUT_PROGRESS: Final = _gauge(
+    "cellserve_rollout_progress_ratio",
+    "How much of its time a gradual promote of an alias has walked; only while it walks.",
+    _ALIAS,
+)
+ROLLOUTS: Final = _counter(
+    "cellserve_rollouts",
+    "Gradual promotes that ended: promoted, rolled_back by a bound, or ended because somebody moved the alias.",
+    (*_ALIAS, "result"),
+)
+SHADOWED: Final = _counter(
+    "cellserve_shadow_requests",
+    "Answered requests that were to run on another version (shadow) besides: compared, failed there, dropped for want of "
+    "idle time, not_ready or unlike (other inputs or shapes).",
+    (*_VERSION, "shadow", "result"),
+)
+SHADOW_DIFFERENCE: Final = _histogram(
+    "cellserve_shadow_difference",
+    "Shadow runs: the largest difference of any number from what was answered.",
+    DIFFERENCES,
+    (*_VERSION, "shadow"),
+)
+SHADOW_SECONDS: Final = _histogram(
+    "cellserve_shadow_compute_duration_seconds",
+    "Shadow runs: their share of their iterations.",
+    PART_SECONDS,
+    (*_VERSION, "shadow"),
 )
 CHOICE: Final = _gauge(
     "cellserve_implementation_choice_info",
@@ -212,10 +244,16 @@ GROUPS: Final[Mapping[str, tuple[Family, ...]]] = {
     "Overload": (GOODPUT, PREDICTION, OVERLOAD, LOOP_LAG),
     "Versions and aliases": (
         MODEL_STATE,
+        REPOSITORY_AVAILABLE,
         ALIAS_VERSION,
         ALIAS_SWAPS,
         ALIAS_FALLBACK,
         ALIAS_SHARE,
+        ROLLOUT_PROGRESS,
+        ROLLOUTS,
+        SHADOWED,
+        SHADOW_DIFFERENCE,
+        SHADOW_SECONDS,
         LOADS,
         LOAD,
         CHOICE,

@@ -14,6 +14,8 @@ from cellserve.service.registry.status import AliasStatus, VersionState, Version
 from cellserve.service.sessions.info import STATES
 from cellserve.service.sessions.observer import SessionCount
 
+Progress = tuple[str, str, float]  # of a gradual promote: model, alias, how much of its time has gone
+
 
 class Gauges(Collector):
     """What is true at the moment of a scrape. Its sources are called on the thread that scrapes."""
@@ -24,17 +26,19 @@ class Gauges(Collector):
         versions: Callable[[], Iterable[VersionStatus]],
         sessions: Callable[[], Iterable[SessionCount]],
         aliases: Callable[[], Iterable[AliasStatus]],
+        walking: Callable[[], Iterable[Progress]],
     ) -> None:
         self._lanes = lanes
         self._versions = versions
         self._sessions = sessions
         self._aliases = aliases
+        self._walking = walking
 
     def describe(self) -> Iterable[Metric]:
-        return self._families([], [], [], [])
+        return self._families([], [], [], [], [])
 
     def collect(self) -> Iterable[Metric]:
-        return self._families(self._lanes(), self._versions(), self._sessions(), self._aliases())
+        return self._families(self._lanes(), self._versions(), self._sessions(), self._aliases(), self._walking())
 
     def _families(
         self,
@@ -42,6 +46,7 @@ class Gauges(Collector):
         versions: Iterable[VersionStatus],
         sessions: Iterable[SessionCount],
         aliases: Iterable[AliasStatus],
+        walking: Iterable[Progress],
     ) -> Iterable[Metric]:
         waiting, active, rows = _gauge(families.WAITING), _gauge(families.ACTIVE), _gauge(families.STATE_ROWS)
         weights, pools = _gauge(families.WEIGHTS_BYTES), _gauge(families.STATES_BYTES)
@@ -63,7 +68,7 @@ class Gauges(Collector):
             for name in STATES:
                 live.add_metric([*labels, name], getattr(count, name))
             live_bytes.add_metric(labels, count.states_bytes)
-        return (waiting, active, rows, weights, pools, states, live, live_bytes, *_alias_families(aliases))
+        return (waiting, active, rows, weights, pools, states, live, live_bytes, *_alias_families(aliases), *_walks(walking))
 
 
 def _alias_families(aliases: Iterable[AliasStatus]) -> tuple[Metric, ...]:
@@ -76,6 +81,14 @@ def _alias_families(aliases: Iterable[AliasStatus]) -> tuple[Metric, ...]:
         fallen_back.add_metric([one.model, one.alias], 1 if one.fallen_back else 0)
         answering.add_metric([one.model, one.alias], one.answering or 0)
     return (fallen_back, answering, share)
+
+
+def _walks(walking: Iterable[Progress]) -> list[Metric]:
+    """Nothing where nothing walks."""
+    progress = _gauge(families.ROLLOUT_PROGRESS)
+    for model, alias, ratio in walking:
+        progress.add_metric([model, alias], ratio)
+    return [progress] if progress.samples else []
 
 
 class Expiry(Collector):
@@ -92,6 +105,21 @@ class Expiry(Collector):
         if seconds is not None:
             expiry.add_metric([], seconds)
         return [expiry]
+
+
+class Repository(Collector):
+    """trouble: why it cannot be read; None: it can."""
+
+    def __init__(self, trouble: Callable[[], str | None]) -> None:
+        self._trouble = trouble
+
+    def describe(self) -> Iterable[Metric]:
+        return [_gauge(families.REPOSITORY_AVAILABLE)]
+
+    def collect(self) -> Iterable[Metric]:
+        available = _gauge(families.REPOSITORY_AVAILABLE)
+        available.add_metric([], 1 if self._trouble() is None else 0)
+        return [available]
 
 
 def _gauge(family: Family) -> GaugeMetricFamily:

@@ -15,18 +15,20 @@ from threading import Lock
 
 from prometheus_client.metrics_core import HistogramMetricFamily
 from prometheus_client.registry import Collector, CollectorRegistry
+from prometheus_client.samples import Exemplar
 from prometheus_client.utils import floatToGoString
 
 
 class Distribution:
     """One series. Safe on any thread. bounds: upper ends of the buckets, rising; a value on an end is inside."""
 
-    __slots__ = ("_bounds", "_counts", "_lock", "_sum")
+    __slots__ = ("_bounds", "_counts", "_exemplars", "_lock", "_sum")
 
     def __init__(self, bounds: Sequence[float]) -> None:
         self._bounds = tuple(bounds)
         self._counts = [0] * (len(bounds) + 1)  # the last one is for what lies above all bounds
         self._sum = 0.0
+        self._exemplars: dict[int, Exemplar] = {}  # the last of each bucket
         self._lock = Lock()
 
     def add(self, values: Iterable[float]) -> None:
@@ -37,15 +39,20 @@ class Distribution:
                 total += value
             self._sum = total
 
+    def exemplify(self, exemplar: Exemplar) -> None:
+        """Shows whoever asks for OpenMetrics one of the values that were added, until another one of its bucket is given."""
+        with self._lock:
+            self._exemplars[bisect_left(self._bounds, exemplar.value)] = exemplar
+
     @property
     def empty(self) -> bool:
         """Whether nothing has been added yet."""
         return not any(self._counts)
 
-    def snapshot(self) -> tuple[list[int], float]:
-        """Values in each bucket, not cumulated, and their sum, of one moment."""
+    def snapshot(self) -> tuple[list[int], float, dict[int, Exemplar]]:
+        """Values in each bucket, not cumulated, their sum, and exemplars by bucket, of one moment."""
         with self._lock:
-            return list(self._counts), self._sum
+            return list(self._counts), self._sum, dict(self._exemplars)
 
 
 class Histogram(Collector):
@@ -89,8 +96,12 @@ class Histogram(Collector):
             children = [(values, child) for values, child in self._children.items() if not child.empty]
         family = self._family()
         for values, child in children:
-            counts, total = child.snapshot()
-            family.add_metric(values, list(zip(self._ends, accumulate(counts))), total)
+            counts, total, exemplars = child.snapshot()
+            buckets: list[tuple[str, float] | tuple[str, float, Exemplar]] = [
+                (end, count, exemplars[place]) if place in exemplars else (end, count)
+                for place, (end, count) in enumerate(zip(self._ends, accumulate(counts)))
+            ]
+            family.add_metric(values, buckets, total)
         return [family]
 
     def _family(self) -> HistogramMetricFamily:

@@ -16,7 +16,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.metrics_core import Metric
 
 from cellserve.models.measuring.traffic import TrafficKind
-from cellserve.service.api.facts import ConnectionFact, RequestFact, RpcMethod, TurnedAway
+from cellserve.service.api.facts import ConnectionFact, RequestFact, RpcMethod, ShadowFact, TurnedAway
 from cellserve.service.engine.facts import IterationFact, LaneFact, SequenceFact, VersionKey
 from cellserve.service.metrics.books import Books
 from cellserve.service.metrics.facts import (
@@ -29,11 +29,12 @@ from cellserve.service.metrics.facts import (
     StoreRecords,
     StoreState,
 )
-from cellserve.service.metrics.gauges import Expiry, Gauges
+from cellserve.service.metrics.gauges import Expiry, Gauges, Progress, Repository
 from cellserve.service.metrics.ledger import Ledger, Soon, now
 from cellserve.service.metrics.page import MetricsPage
 from cellserve.service.metrics.process import show_process
 from cellserve.service.metrics.statistics import Statistics
+from cellserve.service.registry.policy.rollout import Rollout
 from cellserve.service.registry.status import AliasStatus, VersionState, VersionStatus
 from cellserve.service.sessions.observer import SessionCount, SessionEvent
 
@@ -52,6 +53,7 @@ class Metrics:
         self.statistics = Statistics(self._ledger.settled)  # the same facts as totals
         self._books = Books(self.registry, self.statistics, server_version, front)
         self._pauses = show_process(self.registry)
+        self._also: Callable[[RequestFact], None] = lambda fact: None
         self._heard_seconds: float | None = None  # when the event loop was heard of last
 
     def watch(
@@ -60,11 +62,14 @@ class Metrics:
         versions: Callable[[], Iterable[VersionStatus]],
         sessions: Callable[[], Iterable[SessionCount]] = tuple,
         aliases: Callable[[], Iterable[AliasStatus]] = tuple,
+        walking: Callable[[], Iterable[Progress]] = tuple,
         certificate_expiry: Callable[[], float | None] = lambda: None,
+        repository_trouble: Callable[[], str | None] = lambda: None,
     ) -> None:
         """Ask these for the present at each scrape. They are called on the page's threads."""
-        self.registry.register(Gauges(lanes, versions, sessions, aliases))
+        self.registry.register(Gauges(lanes, versions, sessions, aliases, walking))
         self.registry.register(Expiry(certificate_expiry))
+        self.registry.register(Repository(repository_trouble))
 
     def open_page(self, host: str, port: int) -> MetricsPage:
         """Serves /metrics and what stands beside it. Raises OSError: the address cannot be used."""
@@ -98,6 +103,14 @@ class Metrics:
         self._ledger.tell(RpcEnd(method, code, seconds))
 
     def on_request(self, fact: RequestFact) -> None:
+        self._ledger.tell(fact)
+        self._also(fact)
+
+    def requests_also_to(self, listener: Callable[[RequestFact], None]) -> None:
+        """Each is told at once, on the thread that tells of it."""
+        self._also = listener
+
+    def on_shadow(self, fact: ShadowFact) -> None:
         self._ledger.tell(fact)
 
     def on_turned_away(self, fact: TurnedAway) -> None:
@@ -148,6 +161,12 @@ class Metrics:
         """These are all of them, and what answers each now."""
         with self._ledger.settled():
             self._books.answer(aliases)
+
+    def on_rollout(self, model: str, rollout: Rollout) -> None:
+        """An alias walks, or has stopped walking."""
+        if not rollout.walking:
+            with self._ledger.settled():
+                self._books.rolled_out(model, rollout.alias, rollout.state)
 
     def on_choice(self, key: VersionKey, by_kind: Mapping[TrafficKind, str]) -> None:
         """What requests to it get from now on, by the kind of traffic."""

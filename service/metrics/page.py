@@ -1,4 +1,7 @@
-"""The HTTP pages /metrics, /healthz and /readyz, on threads of their own. Knows a registry, not what is in it."""
+"""The HTTP pages /metrics, /healthz and /readyz, and others that are given, on threads of their own.
+
+Knows a registry, not what is in it.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +18,12 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 
 _TEXT: Final = "text/plain; charset=utf-8"
+_HTML: Final = "text/html; charset=utf-8"
+_HEADERS: Final = {  # a page is of its moment, and takes nothing from elsewhere
+    "Cache-Control": "no-store",
+    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'",
+    "X-Content-Type-Options": "nosniff",
+}
 _LONGEST_SILENCE_SECONDS: Final = 30.0  # of an event loop that tells of itself fifty times a second
 _GZIP_LEVEL: Final = 1  # most of what there is to gain
 
@@ -28,8 +37,9 @@ class Answer(NamedTuple):
 class MetricsPage:
     """Serves from the moment it exists until `close`. `port`: the real one, where 0 was asked for.
 
-    ready: whether requests are taken; trouble: why those of live sequences are refused all the same; failure: why the process
-    should be ended. Set on any thread. silence_seconds: since the event loop was heard of.
+    ready: whether requests are taken; trouble: why those of live sequences are refused all the same; repository_trouble: why it
+    is not known what is published; failure: why the process should be ended. Set on any thread. silence_seconds: since the event
+    loop was heard of.
     """
 
     def __init__(
@@ -45,6 +55,7 @@ class MetricsPage:
         self._server = _HttpServer(self, host, port)
         self.ready = False
         self.trouble: str | None = None
+        self.repository_trouble: str | None = None
         self.failure: str | None = None
         self.port: int = self._server.server_address[1]
         self._thread = threading.Thread(target=self._server.serve_forever, name="cellserve-metrics", daemon=True)
@@ -54,6 +65,22 @@ class MetricsPage:
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
+
+    def show(self, path: str, html: Callable[[], str]) -> None:
+        """A page for people, made anew whenever it is asked for, on a thread of this server's."""
+        self._pages[path] = lambda _: Answer(HTTPStatus.OK, _HTML, html().encode())
+
+    @property
+    def readiness(self) -> str:
+        """Whether requests are taken, in a sentence."""
+        if not self.ready:
+            return "not ready"
+        but = []
+        if self.trouble is not None:
+            but.append(f", but live sequences are refused: {self.trouble}")
+        if self.repository_trouble is not None:
+            but.append(f", but what is published since is not known: {self.repository_trouble}")
+        return "".join(("ready", *but))
 
     def answer(self, path: str, accepted: str) -> Answer:
         """accepted: the content types that the header Accept names."""
@@ -77,12 +104,8 @@ class MetricsPage:
         return _text(HTTPStatus.OK, "alive")
 
     def _readiness(self) -> Answer:
-        """Ready is who answers whole requests: where only live sequences are refused, the page says so; nobody is turned away."""
-        if not self.ready:
-            return _text(HTTPStatus.SERVICE_UNAVAILABLE, "not ready")
-        if self.trouble is None:
-            return _text(HTTPStatus.OK, "ready")
-        return _text(HTTPStatus.OK, f"ready, but live sequences are refused: {self.trouble}")
+        """Ready is who answers whole requests. What is refused or not known all the same the page says; nobody is turned away."""
+        return _text(HTTPStatus.OK if self.ready else HTTPStatus.SERVICE_UNAVAILABLE, self.readiness)
 
 
 class _HttpServer(ThreadingHTTPServer):
@@ -118,6 +141,8 @@ class _Handler(BaseHTTPRequestHandler):
         status, content_type, body = self.server.page.answer(self.path.partition("?")[0], self.headers.get("Accept", ""))
         self.send_response(status)
         self.send_header("Content-Type", content_type)
+        for name, value in _HEADERS.items():
+            self.send_header(name, value)
         if _takes_gzip(self.headers.get("Accept-Encoding", "")):
             body = gzip.compress(body, _GZIP_LEVEL)
             self.send_header("Content-Encoding", "gzip")

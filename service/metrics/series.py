@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from prometheus_client import Counter, Gauge
+from prometheus_client.samples import Exemplar
 
 from cellserve.service.api.facts import RequestFact, RpcMethod
 from cellserve.service.engine.facts import IterationFact, SequenceFact
@@ -78,6 +79,9 @@ class RunSeries:
         if "CANCELLED" in codes:
             self._cancelled.labels(*self._labels).inc(codes["CANCELLED"])
         self._request_seconds.add([fact.seconds for fact in facts if fact.answered])
+        for fact in facts:
+            if fact.trace is not None and fact.answered:
+                self._request_seconds.exemplify(Exemplar(fact.trace._asdict(), fact.seconds, fact.ended_unix_seconds))
         self._queue_seconds.add([seconds for fact in facts if (seconds := fact.queue_seconds) is not None])
         self._compute_seconds.add([seconds for fact in facts if (seconds := fact.compute_seconds) is not None])
 
@@ -99,6 +103,14 @@ class RpcFamilies(NamedTuple):
             self.handled.labels(*method, grpc_code(code)).inc(number)
         self.open_calls.labels(*method).dec(len(ends))
         self.seconds.labels(*method).add([end.seconds for end in ends])
+
+
+class ShadowFamilies(NamedTuple):
+    """What is told of requests that run on another version besides."""
+
+    requests: Counter
+    difference: Histogram
+    seconds: Histogram
 
 
 class StoreFamilies(NamedTuple):

@@ -407,7 +407,7 @@ class ShowRequest(_message.Message):
     def __init__(self, model: _Optional[str] = ..., version: _Optional[str] = ..., manifest: bool = ...) -> None: ...
 
 class ShowReply(_message.Message):
-    __slots__ = ("status", "versions", "inputs", "outputs", "states", "implementations", "causal", "parity_bound", "source", "notes", "weights_digest", "created_unix_seconds", "tags", "parameters", "labels", "manifest", "published_by", "alias_history")
+    __slots__ = ("status", "versions", "inputs", "outputs", "states", "implementations", "causal", "parity_bound", "source", "notes", "weights_digest", "created_unix_seconds", "tags", "parameters", "labels", "manifest", "published_by", "alias_history", "splits", "rollouts")
     class TagsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -440,6 +440,8 @@ class ShowReply(_message.Message):
     MANIFEST_FIELD_NUMBER: _ClassVar[int]
     PUBLISHED_BY_FIELD_NUMBER: _ClassVar[int]
     ALIAS_HISTORY_FIELD_NUMBER: _ClassVar[int]
+    SPLITS_FIELD_NUMBER: _ClassVar[int]
+    ROLLOUTS_FIELD_NUMBER: _ClassVar[int]
     status: VersionStatus
     versions: _containers.RepeatedScalarFieldContainer[int]
     inputs: _containers.RepeatedCompositeFieldContainer[InputDescription]
@@ -458,10 +460,67 @@ class ShowReply(_message.Message):
     manifest: bytes
     published_by: str
     alias_history: _containers.RepeatedCompositeFieldContainer[AliasMove]
-    def __init__(self, status: _Optional[_Union[VersionStatus, _Mapping]] = ..., versions: _Optional[_Iterable[int]] = ..., inputs: _Optional[_Iterable[_Union[InputDescription, _Mapping]]] = ..., outputs: _Optional[_Iterable[_Union[OutputDescription, _Mapping]]] = ..., states: _Optional[_Iterable[_Union[StateDescription, _Mapping]]] = ..., implementations: _Optional[_Iterable[_Union[Implementation, _Mapping]]] = ..., causal: bool = ..., parity_bound: _Optional[float] = ..., source: _Optional[_Union[Source, _Mapping]] = ..., notes: _Optional[_Iterable[str]] = ..., weights_digest: _Optional[str] = ..., created_unix_seconds: _Optional[float] = ..., tags: _Optional[_Mapping[str, str]] = ..., parameters: _Optional[int] = ..., labels: _Optional[_Mapping[str, str]] = ..., manifest: _Optional[bytes] = ..., published_by: _Optional[str] = ..., alias_history: _Optional[_Iterable[_Union[AliasMove, _Mapping]]] = ...) -> None: ...
+    splits: _containers.RepeatedCompositeFieldContainer[AliasSplit]
+    rollouts: _containers.RepeatedCompositeFieldContainer[Rollout]
+    def __init__(self, status: _Optional[_Union[VersionStatus, _Mapping]] = ..., versions: _Optional[_Iterable[int]] = ..., inputs: _Optional[_Iterable[_Union[InputDescription, _Mapping]]] = ..., outputs: _Optional[_Iterable[_Union[OutputDescription, _Mapping]]] = ..., states: _Optional[_Iterable[_Union[StateDescription, _Mapping]]] = ..., implementations: _Optional[_Iterable[_Union[Implementation, _Mapping]]] = ..., causal: bool = ..., parity_bound: _Optional[float] = ..., source: _Optional[_Union[Source, _Mapping]] = ..., notes: _Optional[_Iterable[str]] = ..., weights_digest: _Optional[str] = ..., created_unix_seconds: _Optional[float] = ..., tags: _Optional[_Mapping[str, str]] = ..., parameters: _Optional[int] = ..., labels: _Optional[_Mapping[str, str]] = ..., manifest: _Optional[bytes] = ..., published_by: _Optional[str] = ..., alias_history: _Optional[_Iterable[_Union[AliasMove, _Mapping]]] = ..., splits: _Optional[_Iterable[_Union[AliasSplit, _Mapping]]] = ..., rollouts: _Optional[_Iterable[_Union[Rollout, _Mapping]]] = ...) -> None: ...
+
+class Rollout(_message.Message):
+    __slots__ = ("alias", "version", "before", "seconds", "walked_seconds", "share", "state", "reason", "stop_if", "seen", "by", "began_unix_seconds")
+    class State(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+        __slots__ = ()
+        UNSPECIFIED: _ClassVar[Rollout.State]
+        WALKING: _ClassVar[Rollout.State]
+        PROMOTED: _ClassVar[Rollout.State]
+        ROLLED_BACK: _ClassVar[Rollout.State]
+        ENDED: _ClassVar[Rollout.State]
+    UNSPECIFIED: Rollout.State
+    WALKING: Rollout.State
+    PROMOTED: Rollout.State
+    ROLLED_BACK: Rollout.State
+    ENDED: Rollout.State
+    ALIAS_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    BEFORE_FIELD_NUMBER: _ClassVar[int]
+    SECONDS_FIELD_NUMBER: _ClassVar[int]
+    WALKED_SECONDS_FIELD_NUMBER: _ClassVar[int]
+    SHARE_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    STOP_IF_FIELD_NUMBER: _ClassVar[int]
+    SEEN_FIELD_NUMBER: _ClassVar[int]
+    BY_FIELD_NUMBER: _ClassVar[int]
+    BEGAN_UNIX_SECONDS_FIELD_NUMBER: _ClassVar[int]
+    alias: str
+    version: int
+    before: int
+    seconds: float
+    walked_seconds: float
+    share: float
+    state: Rollout.State
+    reason: str
+    stop_if: str
+    seen: str
+    by: str
+    began_unix_seconds: float
+    def __init__(self, alias: _Optional[str] = ..., version: _Optional[int] = ..., before: _Optional[int] = ..., seconds: _Optional[float] = ..., walked_seconds: _Optional[float] = ..., share: _Optional[float] = ..., state: _Optional[_Union[Rollout.State, str]] = ..., reason: _Optional[str] = ..., stop_if: _Optional[str] = ..., seen: _Optional[str] = ..., by: _Optional[str] = ..., began_unix_seconds: _Optional[float] = ...) -> None: ...
+
+class AliasSplit(_message.Message):
+    __slots__ = ("alias", "split")
+    class SplitEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: int
+        value: float
+        def __init__(self, key: _Optional[int] = ..., value: _Optional[float] = ...) -> None: ...
+    ALIAS_FIELD_NUMBER: _ClassVar[int]
+    SPLIT_FIELD_NUMBER: _ClassVar[int]
+    alias: str
+    split: _containers.ScalarMap[int, float]
+    def __init__(self, alias: _Optional[str] = ..., split: _Optional[_Mapping[int, float]] = ...) -> None: ...
 
 class AliasMove(_message.Message):
-    __slots__ = ("when_unix_seconds", "alias", "before", "after", "by", "found", "split")
+    __slots__ = ("when_unix_seconds", "alias", "before", "after", "by", "found", "split", "why")
     class SplitEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -476,6 +535,7 @@ class AliasMove(_message.Message):
     BY_FIELD_NUMBER: _ClassVar[int]
     FOUND_FIELD_NUMBER: _ClassVar[int]
     SPLIT_FIELD_NUMBER: _ClassVar[int]
+    WHY_FIELD_NUMBER: _ClassVar[int]
     when_unix_seconds: float
     alias: str
     before: int
@@ -483,7 +543,8 @@ class AliasMove(_message.Message):
     by: str
     found: bool
     split: _containers.ScalarMap[int, float]
-    def __init__(self, when_unix_seconds: _Optional[float] = ..., alias: _Optional[str] = ..., before: _Optional[int] = ..., after: _Optional[int] = ..., by: _Optional[str] = ..., found: bool = ..., split: _Optional[_Mapping[int, float]] = ...) -> None: ...
+    why: str
+    def __init__(self, when_unix_seconds: _Optional[float] = ..., alias: _Optional[str] = ..., before: _Optional[int] = ..., after: _Optional[int] = ..., by: _Optional[str] = ..., found: bool = ..., split: _Optional[_Mapping[int, float]] = ..., why: _Optional[str] = ...) -> None: ...
 
 class InputDescription(_message.Message):
     __slots__ = ("name", "kind", "width", "vocabulary", "time_steps")
@@ -554,22 +615,39 @@ class Source(_message.Message):
     def __init__(self, framework: _Optional[str] = ..., version: _Optional[str] = ..., file: _Optional[str] = ..., digest: _Optional[str] = ...) -> None: ...
 
 class SetAliasRequest(_message.Message):
-    __slots__ = ("model", "alias", "version")
+    __slots__ = ("model", "alias", "version", "share", "gradually_seconds", "stop_if")
     MODEL_FIELD_NUMBER: _ClassVar[int]
     ALIAS_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
+    SHARE_FIELD_NUMBER: _ClassVar[int]
+    GRADUALLY_SECONDS_FIELD_NUMBER: _ClassVar[int]
+    STOP_IF_FIELD_NUMBER: _ClassVar[int]
     model: str
     alias: str
     version: int
-    def __init__(self, model: _Optional[str] = ..., alias: _Optional[str] = ..., version: _Optional[int] = ...) -> None: ...
+    share: float
+    gradually_seconds: float
+    stop_if: str
+    def __init__(self, model: _Optional[str] = ..., alias: _Optional[str] = ..., version: _Optional[int] = ..., share: _Optional[float] = ..., gradually_seconds: _Optional[float] = ..., stop_if: _Optional[str] = ...) -> None: ...
 
 class SetAliasReply(_message.Message):
-    __slots__ = ("status", "previous_version")
+    __slots__ = ("status", "previous_version", "split", "rollout")
+    class SplitEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: int
+        value: float
+        def __init__(self, key: _Optional[int] = ..., value: _Optional[float] = ...) -> None: ...
     STATUS_FIELD_NUMBER: _ClassVar[int]
     PREVIOUS_VERSION_FIELD_NUMBER: _ClassVar[int]
+    SPLIT_FIELD_NUMBER: _ClassVar[int]
+    ROLLOUT_FIELD_NUMBER: _ClassVar[int]
     status: VersionStatus
     previous_version: int
-    def __init__(self, status: _Optional[_Union[VersionStatus, _Mapping]] = ..., previous_version: _Optional[int] = ...) -> None: ...
+    split: _containers.ScalarMap[int, float]
+    rollout: Rollout
+    def __init__(self, status: _Optional[_Union[VersionStatus, _Mapping]] = ..., previous_version: _Optional[int] = ..., split: _Optional[_Mapping[int, float]] = ..., rollout: _Optional[_Union[Rollout, _Mapping]] = ...) -> None: ...
 
 class PublishRequest(_message.Message):
     __slots__ = ("begin", "content")
@@ -726,18 +804,41 @@ class AliasRef(_message.Message):
     def __init__(self, model: _Optional[str] = ..., alias: _Optional[str] = ...) -> None: ...
 
 class AliasStatus(_message.Message):
-    __slots__ = ("model", "alias", "version", "answering", "reason")
+    __slots__ = ("model", "alias", "version", "answering", "reason", "split")
+    class SplitEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: int
+        value: float
+        def __init__(self, key: _Optional[int] = ..., value: _Optional[float] = ...) -> None: ...
     MODEL_FIELD_NUMBER: _ClassVar[int]
     ALIAS_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
     ANSWERING_FIELD_NUMBER: _ClassVar[int]
     REASON_FIELD_NUMBER: _ClassVar[int]
+    SPLIT_FIELD_NUMBER: _ClassVar[int]
     model: str
     alias: str
     version: int
     answering: int
     reason: str
-    def __init__(self, model: _Optional[str] = ..., alias: _Optional[str] = ..., version: _Optional[int] = ..., answering: _Optional[int] = ..., reason: _Optional[str] = ...) -> None: ...
+    split: _containers.ScalarMap[int, float]
+    def __init__(self, model: _Optional[str] = ..., alias: _Optional[str] = ..., version: _Optional[int] = ..., answering: _Optional[int] = ..., reason: _Optional[str] = ..., split: _Optional[_Mapping[int, float]] = ...) -> None: ...
+
+class RecordedRequest(_message.Message):
+    __slots__ = ("model",)
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    model: str
+    def __init__(self, model: _Optional[str] = ...) -> None: ...
+
+class RecordedReply(_message.Message):
+    __slots__ = ("inputs", "offered")
+    INPUTS_FIELD_NUMBER: _ClassVar[int]
+    OFFERED_FIELD_NUMBER: _ClassVar[int]
+    inputs: _containers.RepeatedCompositeFieldContainer[Tensor]
+    offered: int
+    def __init__(self, inputs: _Optional[_Iterable[_Union[Tensor, _Mapping]]] = ..., offered: _Optional[int] = ...) -> None: ...
 
 class VerifyRequest(_message.Message):
     __slots__ = ("model", "version", "alias")

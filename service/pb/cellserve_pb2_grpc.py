@@ -589,6 +589,11 @@ class RegistryStub(object):
                 request_serializer=cellserve_dot_service_dot_pb_dot_cellserve__pb2.VerifyRequest.SerializeToString,
                 response_deserializer=cellserve_dot_service_dot_pb_dot_cellserve__pb2.VerifyReply.FromString,
                 _registered_method=True)
+        self.Recorded = channel.unary_stream(
+                '/cellserve.v1.Registry/Recorded',
+                request_serializer=cellserve_dot_service_dot_pb_dot_cellserve__pb2.RecordedRequest.SerializeToString,
+                response_deserializer=cellserve_dot_service_dot_pb_dot_cellserve__pb2.RecordedReply.FromString,
+                _registered_method=True)
 
 
 class RegistryServicer(object):
@@ -615,8 +620,10 @@ class RegistryServicer(object):
 
     def SetAlias(self, request, context):
         """Points an alias at a version: loads the version if need be, then moves the alias, and replies when new requests are
-        answered by it. No request is interrupted. Setting it again to the same version does nothing.
-        Errors, all of which leave the alias where it was: NOT_FOUND (model, version), INVALID_ARGUMENT (not an alias name),
+        answered by it. No request is interrupted. Setting it again to the same version does nothing. With a share, the version gets
+        only that part of the requests to the alias, and the version that it names keeps the rest.
+        Errors, all of which leave the alias where it was: NOT_FOUND (model, version), INVALID_ARGUMENT (not an alias name; a share that
+        is none, or of an alias that has no other version to share with; bounds that are none, an alias that cannot walk),
         FAILED_PRECONDITION (reason VERSION_FAILED: the version cannot be loaded; REPOSITORY: the alias cannot be written),
         UNAVAILABLE (reason VERSION_UNAVAILABLE: the model was unloaded on request).
         """
@@ -680,6 +687,14 @@ class RegistryServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Recorded(self, request, context):
+        """A random sample of the inputs of real requests, of a model whose owner has it kept (record: in model.yaml), a row in each reply.
+        Errors: NOT_FOUND (model), INVALID_ARGUMENT (nothing is recorded of it).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_RegistryServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -727,6 +742,11 @@ def add_RegistryServicer_to_server(servicer, server):
                     servicer.Verify,
                     request_deserializer=cellserve_dot_service_dot_pb_dot_cellserve__pb2.VerifyRequest.FromString,
                     response_serializer=cellserve_dot_service_dot_pb_dot_cellserve__pb2.VerifyReply.SerializeToString,
+            ),
+            'Recorded': grpc.unary_stream_rpc_method_handler(
+                    servicer.Recorded,
+                    request_deserializer=cellserve_dot_service_dot_pb_dot_cellserve__pb2.RecordedRequest.FromString,
+                    response_serializer=cellserve_dot_service_dot_pb_dot_cellserve__pb2.RecordedReply.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -975,6 +995,33 @@ class Registry(object):
             '/cellserve.v1.Registry/Verify',
             cellserve_dot_service_dot_pb_dot_cellserve__pb2.VerifyRequest.SerializeToString,
             cellserve_dot_service_dot_pb_dot_cellserve__pb2.VerifyReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Recorded(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/cellserve.v1.Registry/Recorded',
+            cellserve_dot_service_dot_pb_dot_cellserve__pb2.RecordedRequest.SerializeToString,
+            cellserve_dot_service_dot_pb_dot_cellserve__pb2.RecordedReply.FromString,
             options,
             channel_credentials,
             insecure,

@@ -11,31 +11,31 @@ import asyncio
 import logging
 import random
 import time
-from collections import Counter
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from cellserve.service.config import Settings
 from cellserve.service.engine.facts import VersionKey
-from cellserve.service.errors import ServiceError, UnknownModel, UnknownVersion, VersionFailed, VersionUnavailable
+from cellserve.service.errors import RepositoryAway, ServiceError, UnknownModel, UnknownVersion, VersionFailed, VersionUnavailable
 from cellserve.service.registry import snapshot as disk_view
 from cellserve.service.registry import version_index
+from cellserve.service.registry.answering.fallback_teller import FallbackTeller
+from cellserve.service.registry.answering.pointers import Pointers
+from cellserve.service.registry.answering.served_recorder import ServedRecorder
+from cellserve.service.registry.demand import Demand
 from cellserve.service.registry.description import VersionDescription
 from cellserve.service.registry.lease import Lease, LoadedVersion
 from cellserve.service.registry.live import CatalogObserver, Lanes, LiveVersions, Record
 from cellserve.service.registry.loading import load_version
 from cellserve.service.registry.manifest import ModelRef, check_alias_name, check_model_name, parse_version
 from cellserve.service.registry.model_settings import ModelSettings
-from cellserve.service.registry.pointers import Pointers
-from cellserve.service.registry.policy.previous import Previous
-from cellserve.service.registry.policy.split import point_of
+from cellserve.service.registry.policy.split import Weights, point_of
 from cellserve.service.registry.reconciliation import Unload, next_action
-from cellserve.service.registry.recording import FallbackTeller, ServedRecorder
 from cellserve.service.registry.repository.model_on_disk import read_model
 from cellserve.service.registry.repository.repository import Repository
 from cellserve.service.registry.snapshot import Snapshot
 from cellserve.service.registry.status import AliasStatus, VersionState, VersionStatus
-from cellserve.service.registry.watch import changes
+from cellserve.service.registry.watch import changes, regularly
 
 if TYPE_CHECKING:
     from cellserve.models.served import Served
@@ -43,7 +43,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _RETRY_SECONDS = 1.0
-_SAYS_NOTHING = ModelSettings()
 
 Loader = Callable[[Repository, VersionKey, Settings], tuple[LoadedVersion, "Served"]]
 
@@ -53,8 +52,7 @@ def _no_key() -> str:
 
 
 class Catalog:
-    """Wanted are every aliased version and what else model.yaml asks for, by default the newest; so is, for a while, what an
-    alias has left. Any other published version loads when first acquired; a model that is loaded on demand is asleep until then.
+    """What is wanted (demand.py) is loaded, and whatever else is published when it is first acquired.
 
     load: reads, verifies and warms one version; called in a thread. clock: seconds since 1970, as moves of aliases are recorded.
     draw: a number in [0, 1), where a request without a key lies in a split alias.
@@ -73,24 +71,19 @@ class Catalog:
     ) -> None:
         self._repository = repository
         self._settings = settings
-        self._clock = clock
         self._draw = draw
         self._live = LiveVersions(
             engine, lambda key: load(repository, key, self.settings_for(key.model)), observer, self._on_change
         )
         self._snapshot = Snapshot()
         self._pointers = Pointers(self._live.state, lambda key: self._live.record(key).reason)
-        self._previous = Previous()
+        self._demand = Demand(settings, self._live.state, clock)
         self._recorder = ServedRecorder(repository, self._pointers.record)
-        self._wanted: frozenset[VersionKey] = frozenset()
-        self._asked_for: set[VersionKey] = set()
-        self._pinned: Counter[VersionKey] = Counter()  # being loaded for what has begun on them
-        self._unloaded_models: set[str] = set()
-        self._called_models: set[str] = set()  # on which somebody has called, so that they are not asleep any more
         self._subscribers: list[Callable[[VersionStatus], None]] = []
         self._disk_subscribers: list[Callable[[], None]] = []
         self._told = FallbackTeller()
         self._reading = asyncio.Lock()
+        self._trouble: str | None = None
         self._runner: asyncio.Task[None] | None = None
         self._watcher: asyncio.Task[None] | None = None
         self._stopping = asyncio.Event()
@@ -102,7 +95,7 @@ class Catalog:
         await asyncio.to_thread(self._repository.create)
         await asyncio.to_thread(self._repository.sweep)
         await self.refresh()
-        self._previous.recall(self._snapshot.departures())
+        self._demand.recall()
         self._start_runner()
         self._watcher = asyncio.create_task(self._watch())
 
@@ -116,11 +109,12 @@ class Catalog:
     async def refresh(self) -> None:
         """Reads the repository again; returns when everything wanted is READY or FAILED. Raises RepositoryError (the root)."""
         await self._read()
-        await self.apply(self._wanted_now())
+        self._demand.settle()
+        await self.apply(self._demand.wanted)
 
     async def apply(self, wanted: frozenset[VersionKey]) -> None:
         """Makes `wanted` (the whole set, not a difference) what is live. Applying it again does nothing."""
-        self._wanted = wanted
+        self._demand.want(wanted)
         while True:
             await asyncio.shield(self._start_runner())
             loading = [record.loading for key, record in self._live.records.items() if key in wanted and record.loading]
@@ -144,18 +138,12 @@ class Catalog:
         A version on its way out stays on its way. Raises as `acquire`.
         """
         key = VersionKey(model, version)
-        self._pinned[key] += 1  # or it might leave between its load and the lease
-        try:
+        with self._demand.pinned(key, self._start_runner):
             return await self._acquire(model, str(version), pinned=True)
-        finally:
-            self._pinned[key] -= 1
-            if not self._pinned[key]:
-                del self._pinned[key]
-                self._start_runner()
 
     def is_wanted(self, key: VersionKey) -> bool:
         """Whether it stays loaded, whoever has begun on it."""
-        return key in self._wanted or key in self._asked_for or key in self._pointers.kept() or key in self._kept_warm()
+        return self._demand.is_wanted(key) or key in self._pointers.kept()
 
     def ready(self, model: str, version: str = "") -> bool:
         """Whether a request for it would be served at once. False for what is unknown."""
@@ -169,6 +157,11 @@ class Catalog:
         and that do not exist; by model and version.
         """
         return version_index.index(self._snapshot, self._live.records, self._pointers.stand_ins())
+
+    @property
+    def trouble(self) -> str | None:
+        """Why the repository cannot be read, so that what is loaded stays; None: it can."""
+        return self._trouble
 
     def aliases(self) -> list[AliasStatus]:
         """What every alias means, and ("") a request without a version."""
@@ -192,16 +185,16 @@ class Catalog:
             self.model_settings(key.model),
             "" if publication is None else publication.by,
             on_disk.trail.moves,
+            on_disk.splits,
         )
 
     def model_settings(self, model: str) -> ModelSettings:
         """What the model's owner says of it; the defaults for a model that is unknown."""
-        known = self._snapshot.models.get(model)
-        return _SAYS_NOTHING if known is None else known.settings
+        return self._demand.settings_of(model)
 
     def settings_for(self, model: str) -> Settings:
         """The server's settings, as the model's owner has them for its versions."""
-        return self.model_settings(model).applied(self._settings)
+        return self._demand.settings_for(model)
 
     def subscribe(self, callback: Callable[[VersionStatus], None]) -> Callable[[], None]:
         """Calls `callback` on the event loop at every change of state. Gives the function that ends it."""
@@ -209,7 +202,7 @@ class Catalog:
         return lambda: self._subscribers.remove(callback)
 
     def subscribe_to_disk(self, callback: Callable[[], None]) -> None:
-        """Calls `callback` on the event loop when versions or aliases on disk are others than they were."""
+        """Calls `callback` on the event loop when versions or aliases on disk are others than they were, or cannot be read."""
         self._disk_subscribers.append(callback)
 
     # --- administration ---
@@ -220,8 +213,7 @@ class Catalog:
         Raises InvalidInput, UnknownModel.
         """
         await self._find(model, "")
-        self._unloaded_models.add(model)
-        self._asked_for = {key for key in self._asked_for if key.model != model}
+        self._demand.unload(model)
         await asyncio.shield(self._start_runner())
 
     async def load(self, model: str) -> None:
@@ -230,19 +222,19 @@ class Catalog:
         Raises InvalidInput, UnknownModel, VersionFailed (the first that failed, and why).
         """
         await self._find(model, "")
-        self._unloaded_models.discard(model)
-        self._called_models.add(model)
+        self._demand.load(model)
         for key, state in self._live.states().items():
             if key.model == model and state is VersionState.FAILED:
                 self._live.announce(key, VersionState.UNKNOWN)
         await self.refresh()
-        for key in sorted(key for key in self._wanted if key.model == model):
+        for key in sorted(key for key in self._demand.wanted if key.model == model):
             self._check_available(key, self._live.record(key))
 
-    async def set_alias(self, model: str, alias: str, version: int, by: str = "") -> int | None:
+    async def set_alias(self, model: str, alias: str, version: int, by: str = "", share: float = 1.0) -> int | None:
         """Points an alias at a version, loaded first; returns when it answers. Gives the version that the alias named before.
 
-        by: who asks, for the history of aliases. What is loaded already must still be what lies on the disk.
+        by: who asks, for the history of aliases. share: of its requests; 1: all of them, else the rest is the other version's.
+        What is loaded already must still be what lies on the disk.
 
         Raises InvalidInput, UnknownModel, UnknownVersion, VersionFailed, VersionUnavailable, RepositoryError.
         """
@@ -250,11 +242,37 @@ class Catalog:
         with await self.acquire(model, str(version)):
             previous = self._snapshot.models[model].aliases.get(alias)
             await asyncio.to_thread(self._repository.weights, model, version)
-            await asyncio.to_thread(self._repository.set_alias, model, alias, version, by)
+            if share == 1:
+                await asyncio.to_thread(self._repository.set_alias, model, alias, version, by)
+            else:
+                await asyncio.to_thread(self._repository.split_alias, model, alias, version, share, by)
             await self._read()
-            self._wanted = self._wanted_now()
-            self._start_runner()
+            self._settle()
         return previous
+
+    async def walk_alias(self, model: str, alias: str, before: Weights, after: Weights, version: int, by: str, why: str) -> bool:
+        """`version` is loaded, then the alias is shared as `after` says, unless it means `before` no more: whether that was done.
+
+        by, why: for the history of aliases. Raises as set_alias.
+        """
+        with await self.acquire(model, str(version)):
+            done = await asyncio.to_thread(self._repository.walk_alias, model, alias, before, after, by, why)
+            await self._read()
+            self._settle()
+        return done
+
+    def models(self) -> list[str]:
+        """Of which anything is published."""
+        return sorted(self._snapshot.models)
+
+    def meaning(self, model: str, alias: str) -> Weights:
+        """Version → its share of the requests to an alias, as the repository has it; empty: there is no such alias."""
+        known = self._snapshot.models.get(model)
+        return {} if known is None else known.meaning(alias)
+
+    def failure(self, key: VersionKey) -> str:
+        """Why a version cannot be served; empty: it can, or that is not known."""
+        return self._live.record(key).reason if self._live.state(key) is VersionState.FAILED else ""
 
     async def remove(self, ref: ModelRef, by: str = "") -> None:
         """Removes a model, a version or an alias; what runs on it finishes. by: as in set_alias.
@@ -263,13 +281,14 @@ class Catalog:
         """
         await asyncio.to_thread(self._repository.remove, ref, by)
         await self._read()
-        self._wanted = self._wanted_now()
-        self._start_runner()
+        self._settle()
 
     # --- the disk ---
 
     async def _watch(self) -> None:
-        async for _ in changes(self._repository.root, self._stopping):
+        seconds = self._repository.poll_seconds
+        looks = changes(self._repository.root, self._stopping) if seconds is None else regularly(self._stopping, seconds)
+        async for _ in looks:
             try:
                 await self._read()
             except ServiceError as error:
@@ -277,23 +296,44 @@ class Catalog:
             except Exception:
                 log.exception("the repository could not be read; what is loaded stays")
             else:
-                self._wanted = self._wanted_now()
-                self._start_runner()
+                self._settle()
 
     async def _read(self) -> None:
         async with self._reading:
+            await self._look()
             before = self._snapshot
             self._snapshot = await asyncio.to_thread(disk_view.read, self._repository, before)
             disk_view.tell(before, self._snapshot)
-        self._asked_for = {key for key in self._asked_for if self._snapshot.holds(key)}
+        self._demand.follow(self._snapshot)
         for key, record in list(self._live.records.items()):
             if not self._snapshot.holds(key):
                 if not record.busy:
                     self._live.forget(key)
+            elif record.away and self._trouble is None:
+                record.away = False
+                self._live.announce(key, VersionState.UNKNOWN)
             elif record.fingerprint != self._snapshot.fingerprint(key):
                 self._note_other_files(key, record)
         self._follow_aliases()
         if self._snapshot != before:
+            for callback in tuple(self._disk_subscribers):
+                callback()
+
+    async def _look(self) -> None:
+        """What was known of a repository goes on where it cannot be asked. Raises RepositoryAway: nothing was known."""
+        trouble: str | None = None
+        try:
+            await asyncio.to_thread(self._repository.refresh)
+        except RepositoryAway as error:
+            if not await asyncio.to_thread(self._repository.models):
+                raise
+            trouble = str(error)
+        if trouble != self._trouble:
+            if self._trouble is None:
+                log.warning("what is loaded stays: %s", trouble)
+            elif trouble is None:
+                log.info("%s is read again", self._repository.name)
+            self._trouble = trouble
             for callback in tuple(self._disk_subscribers):
                 callback()
 
@@ -312,8 +352,7 @@ class Catalog:
             check_model_name(model)
             if await self._is_news(model):
                 await self._read()
-                self._wanted = self._wanted_now()
-                self._start_runner()
+                self._settle()
             return self._pointers.resolve(model, version, point)
 
     async def _is_news(self, model: str) -> bool:
@@ -326,49 +365,22 @@ class Catalog:
     # --- decisions ---
 
     def _check_available(self, key: VersionKey, record: Record) -> None:
-        if key.model in self._unloaded_models:
+        if self._demand.is_unloaded(key.model):
             raise VersionUnavailable(f"{key.model} was unloaded on request; load it to use it again", field="model")
         if record.state is VersionState.FAILED:
             raise VersionFailed(f"{key} failed to load: {record.reason}", field="version")
         if record.replaced:
             raise VersionUnavailable(f"{key} is being replaced", field="version", retry_after_seconds=_RETRY_SECONDS)
 
-    def _keep_seconds(self, model: str) -> float:
-        own = self.model_settings(model).keep_previous
-        return self._settings.keep_previous_seconds if own is None else own
-
-    def _kept_warm(self) -> frozenset[VersionKey]:
-        """What answered until a while ago. What has failed, or is gone, is no way back."""
-        kept = self._previous.kept(self._clock(), self._keep_seconds)
-        return frozenset(key for key in kept if self._snapshot.holds(key) and self._live.state(key) is not VersionState.FAILED)
-
     def _follow_aliases(self) -> None:
         self._pointers.follow(self._snapshot)
-        self._previous.note(self._pointers.answering, self._clock())
+        self._demand.note_answering(self._pointers.answering)
         self._told.tell(self._pointers.statuses())
         self._recorder.record(self._snapshot.models)
 
-    def _is_asleep(self, model: str) -> bool:
-        """Whether it is loaded on demand, and nobody has asked for it yet."""
-        return model not in self._called_models and self.settings_for(model).load == "on-demand"
-
-    def _wanted_now(self) -> frozenset[VersionKey]:
-        return frozenset(key for key in self._snapshot.wanted() if not self._is_asleep(key.model))
-
-    def _wake(self, model: str) -> None:
-        """From its first request on a model is loaded as others are."""
-        if self._is_asleep(model):
-            self._called_models.add(model)
-            self._wanted = self._wanted_now()
-            self._start_runner()
-
     def _to_keep(self) -> frozenset[VersionKey]:
-        kept = self._wanted | self._asked_for | self._pinned.keys() | self._pointers.kept() | self._kept_warm()
-        return frozenset(
-            key
-            for key in kept
-            if key.model not in self._unloaded_models and not self._is_asleep(key.model) and not self._live.record(key).replaced
-        )
+        held = frozenset(key for key in self._pointers.kept() if self._demand.allows(key.model))
+        return frozenset(key for key in self._demand.to_keep() | held if not self._live.record(key).replaced)
 
     async def _acquire(self, model: str, version: str, split_key: Callable[[], str] = _no_key, *, pinned: bool) -> Lease:
         def point() -> float:
@@ -378,14 +390,20 @@ class Catalog:
             key = await self._find(model, version, point)
             record = self._live.record(key)
             self._check_available(key, record)
-            self._wake(key.model)
-            if not pinned and key not in self._wanted and parse_version(version) is not None:
-                self._asked_for.add(key)
+            if self._demand.call_on(key.model):
+                self._start_runner()
+            if not pinned and parse_version(version) is not None:
+                self._demand.ask_for(key)
             if record.loaded is not None:
                 return self._live.lend(key, record.loaded, keep=not pinned)
             await asyncio.shield(self._start_load(key))
 
     # --- acts ---
+
+    def _settle(self) -> None:
+        """What was read is what is wanted."""
+        self._demand.settle()
+        self._start_runner()
 
     def _start_runner(self) -> asyncio.Task[None]:
         if self._runner is None or self._runner.done():

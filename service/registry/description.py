@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from cellserve.service.registry.lease import LoadedVersion
 from cellserve.service.registry.manifest import Manifest
 from cellserve.service.registry.model_settings import ModelSettings
+from cellserve.service.registry.policy.split import Weights
 from cellserve.service.registry.repository.alias_history import AliasMove
 from cellserve.service.registry.status import VersionStatus
 
@@ -15,7 +16,8 @@ from cellserve.service.registry.status import VersionStatus
 @dataclass(frozen=True, slots=True)
 class VersionDescription:
     """versions: every published one of the model, ascending. loaded: None while it is not. settings: the model's. published_by:
-    over the wire; empty where it was imported on the disk, or nobody knows. alias_moves: of the model, oldest first.
+    over the wire; empty where it was imported on the disk, or nobody knows. alias_moves: of the model, oldest first. splits: of
+    those of its aliases that are split.
     """
 
     status: VersionStatus
@@ -25,6 +27,7 @@ class VersionDescription:
     settings: ModelSettings = field(default_factory=ModelSettings)
     published_by: str = ""
     alias_moves: Sequence[AliasMove] = ()
+    splits: Mapping[str, Weights] = field(default_factory=dict)
 
     @property
     def implementations(self) -> Mapping[str, str | None]:

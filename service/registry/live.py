@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Protocol
 from cellserve.models.errors import ModelError
 from cellserve.service.engine.facts import VersionKey
 from cellserve.service.engine.preparation import Preparation
-from cellserve.service.errors import ServiceError
+from cellserve.service.errors import RepositoryAway, ServiceError
 from cellserve.service.registry.lease import Lease, LoadedVersion
 from cellserve.service.registry.loading import failure_words
 from cellserve.service.registry.repository.layout import Fingerprint
@@ -57,6 +57,7 @@ class Record:
     loading: asyncio.Task[None] | None = None
     leases: int = 0
     fingerprint: Fingerprint = ()  # of the files as they were when loading began
+    away: bool = False  # FAILED because the repository could not be asked
     replaced: bool = False  # the files have changed since; unloaded before it is loaded again
 
     @property
@@ -139,11 +140,13 @@ class LiveVersions:
     async def _load_in_thread(self, key: VersionKey, record: Record) -> None:
         began = self._clock()
         state, reason = VersionState.FAILED, ""
+        record.away = False
         try:
             record.loaded = await asyncio.to_thread(self._bring_in, key)
             state = VersionState.READY
         except (ServiceError, ModelError) as error:
             reason = failure_words(error)
+            record.away = isinstance(error, RepositoryAway)
         except Exception as error:
             log.exception("%s failed to load", key)
             reason = failure_words(error)

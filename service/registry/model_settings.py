@@ -5,6 +5,8 @@ keep_newest: 1                # so many of the newest versions stay loaded, besi
 keep_previous: 15m            # the version that an alias has left stays loaded so long; 0: not at all
 pinned: [3]                   # these versions always stay loaded
 retention: {keep: 5}          # after an import, and by `cellserve prune`, older versions are removed that nobody asks for
+shadow: {version: 4, share: 10%}  # this part of the requests runs on version 4 besides, in idle time; differences are metrics
+record: {rows: 1000, bytes: 16777216}  # a random sample of real inputs is kept in memory, for `cellserve compare --recorded`
 implementation: packed        # how its recurrent layers are computed, unless a request says
 device: cpu                   # where; of versions that are loaded from now on
 limits:                       # tighter than the server's own
@@ -20,19 +22,33 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, NonNegativeInt, PositiveInt
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveInt,
+    model_validator,
+)
 
 from cellserve.service.config import DEVICE_PATTERN, ImplementationChoice, LoadChoice, Settings
 from cellserve.service.errors import RepositoryError
 from cellserve.service.registry.policy.durations import Duration
+from cellserve.service.registry.policy.split import parse_share
 from cellserve.service.registry.policy.yaml_text import WrongText, validated
 
 SETTINGS_FILE: Final = "model.yaml"
 _MAX_BYTES: Final = 1 << 20
 
 Label = Annotated[str, Field(max_length=256)]
+
+
+def _parsed_share(given: Any) -> float:
+    return parse_share(given if isinstance(given, str) else f"{given}")
 
 
 class _Said(BaseModel):
@@ -52,6 +68,32 @@ class Retention(_Said):
     keep: PositiveInt
 
 
+class ShadowSettings(_Said):
+    """version: on which requests that another one answers run besides, in time that nobody else wants. share: of them."""
+
+    version: PositiveInt
+    share: Annotated[float, BeforeValidator(_parsed_share)] = 0.1
+
+    @model_validator(mode="before")
+    @classmethod
+    def _number_alone(cls, given: Any) -> Any:
+        """`shadow: 4`."""
+        return {"version": given} if isinstance(given, int) and not isinstance(given, bool) else given
+
+
+class RecordSettings(_Said):
+    """rows, bytes: of real inputs that are kept at most, in memory."""
+
+    rows: PositiveInt = 1000
+    bytes: PositiveInt = 16 << 20
+
+    @model_validator(mode="before")
+    @classmethod
+    def _number_alone(cls, given: Any) -> Any:
+        """`record: 1000`."""
+        return {"rows": given} if isinstance(given, int) and not isinstance(given, bool) else given
+
+
 class ModelSettings(_Said):
     """Wherever None is the default, it is the server's own."""
 
@@ -60,6 +102,8 @@ class ModelSettings(_Said):
     keep_previous: Duration | None = None  # seconds
     pinned: Annotated[tuple[PositiveInt, ...], Field(strict=False)] = ()
     retention: Retention | None = None
+    shadow: ShadowSettings | None = None
+    record: RecordSettings | None = None
     implementation: ImplementationChoice | None = None
     device: str | None = Field(default=None, pattern=DEVICE_PATTERN)
     limits: RequestLimits | None = None
@@ -67,6 +111,11 @@ class ModelSettings(_Said):
     session_max_age_seconds: NonNegativeFloat | None = Field(default=None, allow_inf_nan=False)
     sequence_batching: bool = False
     labels: Mapping[Label, Label] = Field(default_factory=dict)
+
+    @property
+    def named_versions(self) -> set[int]:
+        """Those that stay loaded because it names them."""
+        return {*self.pinned, *([self.shadow.version] if self.shadow else [])}
 
     def applied(self, settings: Settings) -> Settings:
         """The server's settings as they are for this model's versions."""

@@ -19,6 +19,12 @@ _GROUPING_MILLISECONDS: Final = 200  # events closer together than this are told
 log = logging.getLogger(__name__)
 
 
+async def regularly(stop: asyncio.Event, seconds: float) -> AsyncIterator[None]:
+    """Yields every so often, until `stop` is set."""
+    while not await is_set_within(stop, seconds):
+        yield
+
+
 async def changes(root: Path, stop: asyncio.Event, rescan_seconds: float = RESCAN_SECONDS) -> AsyncIterator[None]:
     """Yields whenever `root` may have changed, at least every `rescan_seconds`, until `stop` is set."""
 
@@ -38,11 +44,12 @@ async def changes(root: Path, stop: asyncio.Event, rescan_seconds: float = RESCA
             yield
     except OSError as error:
         log.warning("no file events for %s (%s); it is read every %g s instead", root, error, rescan_seconds)
-        while not await _is_set_within(stop, rescan_seconds):
+        async for _ in regularly(stop, rescan_seconds):
             yield
 
 
-async def _is_set_within(stop: asyncio.Event, seconds: float) -> bool:
+async def is_set_within(stop: asyncio.Event, seconds: float) -> bool:
+    """Waits for it, so long at most."""
     try:
         await asyncio.wait_for(stop.wait(), seconds)
     except TimeoutError:

@@ -18,6 +18,7 @@ from tests.bench import (
     overload,
     sessions,
     streams,
+    tracing,
     waiting,
     workers,
 )
@@ -38,6 +39,7 @@ BENCHMARKS = {
     "streams": streams.run,
     "sessions": sessions.run,
     "overload": overload.run,
+    "tracing": tracing.run,
 }
 
 

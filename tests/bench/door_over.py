@@ -20,6 +20,7 @@ from cellserve.service.registry.catalog import Catalog
 from cellserve.service.registry.publishing.publishing import Publishing
 from cellserve.service.registry.publishing.uploads import UploadLimits
 from cellserve.service.registry.repository.repository import Repository
+from cellserve.service.registry.rollout.rollouts import Rollouts
 from cellserve.service.sessions.sessions import Sessions
 from cellserve.service.sessions.settings import SessionSettings
 
@@ -44,7 +45,7 @@ async def serve(
     execution = Execution(engine, inbox)
     door = Door(catalog, execution, limits, sessions_of(execution, catalog))
     publishing = Publishing(repository, UploadLimits(1, 1, 1.0))
-    api = ApiServer(door, publishing, metrics, metrics.statistics, options, "bench")
+    api = ApiServer(door, publishing, Rollouts(repository, catalog), metrics, metrics.statistics, options, "bench")
     port = api.bind()
     await catalog.start()
     await api.start()

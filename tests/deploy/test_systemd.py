@@ -31,7 +31,7 @@ def settings(monkeypatch: pytest.MonkeyPatch) -> Settings:
 
 def test_its_file_of_settings_is_read_and_its_folders_are_the_units(service: dict[str, str], settings: Settings) -> None:
     assert service["Environment"] == "CELLSERVE_SETTINGS_FILE=/etc/cellserve/settings.yaml"
-    assert settings.repository.is_relative_to(f"/var/lib/{service['StateDirectory']}")
+    assert settings.repository_folder.is_relative_to(f"/var/lib/{service['StateDirectory']}")
     assert settings.calibration_folder.is_relative_to(f"/var/cache/{service['CacheDirectory']}")
 
 

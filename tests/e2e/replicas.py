@@ -14,6 +14,8 @@ from tests.service.processes import Process, scrape
 from tests.service.served import ARRAYS, SPEC, publish
 from tests.service.valkey_server import ValkeyServer, free_port
 
+EVERY_STEP = SPEC.model_copy(update={"layers": [SPEC.layers[0].model_copy(update={"return_sequences": True})]})
+
 
 class Replicas:
     """ports: where each listens, in all its lives. repeated: answers given again by those that were killed."""
@@ -72,8 +74,6 @@ def replicas(folder: Path, store: ValkeyServer, number: int = 2, **settings: obj
 def require_right(answers: Sequence[Sequence[float]], steps: np.ndarray, firsts: Sequence[int] | None = None) -> None:
     """answers: to the feeds after which so many steps ([T, 3]) were consumed, one more each; firsts: how many, where not so."""
     lengths = list(firsts or range(1, len(answers) + 1))
-    rows = np.zeros((len(lengths), max(lengths), 3), np.float32)
-    for row, length in zip(rows, lengths):
-        row[:length] = steps[:length]
-    (expected,), _ = reference.run(SPEC, ARRAYS, (rows,), lengths)
+    (after_each,), _ = reference.run(EVERY_STEP, ARRAYS, (steps[np.newaxis, : max(lengths)],), [max(lengths)])
+    expected = after_each[0, np.asarray(lengths) - 1]
     np.testing.assert_allclose(np.asarray(answers), expected, rtol=1e-4, atol=1e-5)

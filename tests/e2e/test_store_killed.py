@@ -1,13 +1,18 @@
 """A Valkey that writes to disk each second, killed under a load of live sequences and started again.
 
-Half of the clients are ours, which count positions and feed again what was lost; the others feed blindly, until they are told.
-Every answer is held to the oracle's for exactly the steps that the sequence has consumed. STORE_KILLS says how often.
+By hand, with clients that turn to both servers, and as `cellserve cluster up` keeps it, through its Envoy. Half of the clients
+are ours, which count positions and feed again what was lost; the others feed blindly, until they are told. Every answer is held
+to the oracle's for exactly the steps that the sequence has consumed. STORE_KILLS says how often.
 """
 
 from __future__ import annotations
 
 import asyncio
 import os
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import grpc
@@ -20,6 +25,7 @@ from cellserve.service.errors import SequenceLost, SequencePosition, SequenceUnk
 from cellserve.service.pb import cellserve_pb2 as pb
 from cellserve.service.pb import cellserve_pb2_grpc
 from tests.e2e.replicas import replicas, require_right
+from tests.service.cluster.running import cluster, missing
 from tests.service.valkey_server import binary, valkey
 
 pytestmark = [pytest.mark.e2e, pytest.mark.skipif(binary() is None, reason="no Valkey on this machine")]
@@ -111,12 +117,49 @@ async def count(client: AsyncClient, load: Load, seed: int) -> None:
             load.answers += 1
 
 
-async def test_every_client_is_told_its_true_position(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    load = Load()
+@dataclass(frozen=True)
+class Arrangement:
+    """addresses: of both ways in. kill: the store, as a crash does. back: returns when it serves again."""
+
+    addresses: tuple[str, str]
+    kill: Callable[[], None]
+    back: Callable[[], None]
+
+
+@contextmanager
+def by_hand(folder: Path) -> Iterator[Arrangement]:
     with (
-        valkey(tmp_path / "valkey", appendonly="yes", appendfsync="everysec") as store,
-        replicas(tmp_path, store) as servers,
+        valkey(folder / "valkey", appendonly="yes", appendfsync="everysec") as store,
+        replicas(folder, store) as servers,
     ):
+        yield Arrangement((servers.addresses[0], servers.addresses[1]), store.kill, store.start)
+
+
+@contextmanager
+def kept(folder: Path) -> Iterator[Arrangement]:
+    with cluster(folder) as running:
+        deaths = 0
+
+        def kill() -> None:
+            nonlocal deaths
+            deaths += 1
+            os.kill(running.state()["store"]["pid"], signal.SIGKILL)
+
+        def back() -> None:
+            running.wait_until(lambda state: (state["store"]["restarts"], state["store"]["state"]) == (deaths, "ready"))
+
+        yield Arrangement((running.url, running.url), kill, back)
+
+
+needs_envoy = pytest.mark.skipif(missing() is not None, reason="no Envoy on this machine")
+
+
+@pytest.mark.parametrize("arranged", [by_hand, pytest.param(kept, marks=needs_envoy)], ids=["by hand", "cluster up"])
+async def test_every_client_is_told_its_true_position(
+    arranged: Callable[[Path], AbstractContextManager[Arrangement]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    load = Load()
+    with arranged(tmp_path) as servers:
         async with (
             AsyncClient(servers.addresses[0], retry=PATIENT) as ours,
             grpc.aio.insecure_channel(servers.addresses[0]) as one,
@@ -132,10 +175,10 @@ async def test_every_client_is_told_its_true_position(tmp_path: Path, capsys: py
                 for kill in range(KILLS):
                     while load.answers < BETWEEN * (kill + 1):
                         await asyncio.sleep(0.01)
-                    store.kill()
+                    servers.kill()
                     whole = pb.RunRequest(model="small", lengths=[1], inputs=pb.Tensor(shape=(1, 3), data=bytes(12)))
                     assert (await stubs[kill % 2].Run(whole)).outputs
-                    await asyncio.to_thread(store.start)
+                    await asyncio.to_thread(servers.back)
                 while load.answers < BETWEEN * (KILLS + 1):
                     await asyncio.sleep(0.01)
                 load.over = True

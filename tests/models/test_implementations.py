@@ -13,6 +13,7 @@ from cellserve.models.graph import Graph
 from cellserve.models.implementations import IMPLEMENTATIONS, LABELS
 from cellserve.models.implementations.kernel import RecurrentKernel
 from cellserve.models.numerics.row_lengths import RowLengths
+from tests.examples import examples
 from tests.models.drawn_layers import RULES, recurrent_layers
 from tests.models.networks import agree, chain, random_weights
 
@@ -78,7 +79,7 @@ def test_fused_has_neither_peepholes_nor_clips(extras: dict[str, object], reason
     assert IMPLEMENTATIONS["fused"].unsupported(layer) == reason
 
 
-@settings(deadline=None, max_examples=100)
+@settings(deadline=None, max_examples=examples(40))
 @given(data=st.data(), layer=recurrent_layers("l", "x", fusable=True, causal=True), seen=st.sampled_from((0.0, 1.0)))
 def test_all_agree_under_masks_with_ragged_ends(data: st.DataObject, layer: RecurrentLayer, seen: float) -> None:
     lengths = data.draw(st.lists(st.integers(1, 6), min_size=1, max_size=4))
@@ -96,7 +97,7 @@ def test_all_agree_under_masks_with_ragged_ends(data: st.DataObject, layer: Recu
             agree(new[name].numpy(), first[1][name].numpy(), f"state {name} of {label}")
 
 
-@settings(deadline=None, max_examples=100)
+@settings(deadline=None, max_examples=examples(40))
 @given(data=st.data(), layer=recurrent_layers("l", "x", fusable=True, causal=True), masked=st.booleans())
 def test_rows_of_full_length_keep_their_states_beside_rows_whose_states_are_given_up(
     data: st.DataObject, layer: RecurrentLayer, masked: bool

@@ -20,6 +20,7 @@ from cellserve.models.network import Network
 from cellserve.models.spec import InputSpec, ModelSpec
 from cellserve.models.weights import Weights
 from tests.compiled import PACKED
+from tests.examples import examples
 from tests.models.feeding import in_chunks
 from tests.models.networks import (
     Case,
@@ -36,7 +37,7 @@ from tests.models.networks import (
     time_major,
 )
 
-modest = settings(deadline=None, max_examples=60)
+modest = settings(deadline=None, max_examples=examples(25))
 
 
 @modest

@@ -13,7 +13,7 @@ def test_defaults_hold_without_an_environment(monkeypatch: pytest.MonkeyPatch) -
         monkeypatch.delenv(f"CELLSERVE_{name.upper()}", raising=False)
     settings = Settings()
     assert (settings.port, settings.metrics_port) == (8001, 8002)
-    assert settings.repository == Path("model-repository")
+    assert settings.repository_folder == Path("model-repository")
 
 
 def test_the_environment_is_read_and_the_caller_wins(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -21,7 +21,7 @@ def test_the_environment_is_read_and_the_caller_wins(monkeypatch: pytest.MonkeyP
     monkeypatch.setenv("CELLSERVE_REPOSITORY", "/models")
     settings = Settings(port=9001)
     assert settings.port == 9001
-    assert settings.repository == Path("/models")
+    assert settings.repository_folder == Path("/models")
 
 
 def test_settings_do_not_change() -> None:
@@ -42,6 +42,9 @@ def test_settings_do_not_change() -> None:
         {"session_store": "localhost"},
         {"session_store": "valkey://localhost", "durable_every": "5s"},
         {"session_store_prefix": "{a}"},
+        {"trace_endpoint": "collector:4317"},
+        {"trace_endpoint": "http://collector:4318/v1/traces"},
+        {"trace_share": "1.5"},
         {"worker_cores": "99999"},
         {"implementation": "3"},
         {"log_format": "xml"},
@@ -91,7 +94,7 @@ def test_every_setting_says_what_it_means_and_seconds_and_bytes_are_in_its_name(
         assert field.description
         assert field.description.endswith(".")
         if field.annotation is float:
-            assert name.endswith("_seconds")
+            assert name.endswith(("_seconds", "_share"))  # a share has no unit
 
 
 def test_with_a_store_every_feed_is_written_unless_a_number_says() -> None:

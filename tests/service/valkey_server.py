@@ -23,6 +23,20 @@ def binary() -> str | None:
     return shutil.which("valkey-server") or shutil.which("redis-server")
 
 
+def tls_binary() -> str | None:
+    """One that is installed and speaks TLS: that of the package does not. None: there is none on this machine."""
+    for name in ("valkey-server", "redis-server"):
+        server = shutil.which(name)
+        if server is None:
+            continue
+        asked = subprocess.run(
+            (server, "--port", "0", "--tls-port", "1", "--dir", "/"), capture_output=True, text=True, check=False
+        )
+        if "Failed to configure TLS" in asked.stdout:  # of which it knows, and misses the certificate
+            return server
+    return None
+
+
 def free_port() -> int:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
@@ -33,15 +47,20 @@ def free_port() -> int:
 class ValkeyServer:
     """In `folder`, on one port for all its lives. options: as on its command line, without the dashes.
 
-    sentinel: its configuration, which it writes to; None: it is a store.
+    sentinel: its configuration, which it writes to; None: it is a store. program: another than that of `binary`. tls: it
+    speaks nothing else, and is ready when it listens.
     """
 
-    def __init__(self, folder: Path, sentinel: Path | None = None, **options: str) -> None:
+    def __init__(
+        self, folder: Path, sentinel: Path | None = None, program: str | None = None, tls: bool = False, **options: str
+    ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self._folder = folder
         self._first = () if sentinel is None else (str(sentinel), "--sentinel")
         self._options = {"bind": "127.0.0.1", "daemonize": "no"} | ({"save": ""} if sentinel is None else {}) | options
         self.port = free_port()
+        self._program = program or binary()
+        self._tls = tls
         self.process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -50,10 +69,10 @@ class ValkeyServer:
 
     def start(self) -> None:
         """Returns when it answers."""
-        server = binary()
-        assert server is not None
+        assert self._program is not None
         words = [word for name, value in self._options.items() for word in (f"--{name.replace('_', '-')}", *value.split(" "))]
-        command = [server, *self._first, "--port", str(self.port), "--dir", str(self._folder), *words]
+        ports = ["--port", "0", "--tls-port", str(self.port)] if self._tls else ["--port", str(self.port)]
+        command = [self._program, *self._first, *ports, "--dir", str(self._folder), *words]
         with (self._folder / "log").open("ab") as log:
             self.process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
         end = time.monotonic() + LIMIT_SECONDS
@@ -73,6 +92,8 @@ class ValkeyServer:
         """Whether it has read what it kept: before, it says LOADING."""
         try:
             with socket.create_connection(("127.0.0.1", self.port), timeout=1) as connection:
+                if self._tls:
+                    return True
                 connection.sendall(b"PING\r\n")
                 return connection.recv(64).startswith((b"+PONG", b"-NOAUTH"))
         except OSError:
@@ -80,8 +101,10 @@ class ValkeyServer:
 
 
 @contextmanager
-def valkey(folder: Path, sentinel: Path | None = None, **options: str) -> Iterator[ValkeyServer]:
-    server = ValkeyServer(folder, sentinel, **options)
+def valkey(
+    folder: Path, sentinel: Path | None = None, program: str | None = None, tls: bool = False, **options: str
+) -> Iterator[ValkeyServer]:
+    server = ValkeyServer(folder, sentinel, program, tls, **options)
     server.start()
     try:
         yield server

@@ -16,6 +16,7 @@ from cellserve.models.description.layers.merge import MergeLayer
 from cellserve.models.description.layers.rows import FlattenLayer
 from cellserve.models.description.layers.stepwise import ActivationLayer, BatchNormalizationLayer, DenseLayer
 from cellserve.models.description.layers.windowed import Conv1dLayer
+from cellserve.models.description.tensor_shape import TensorShape
 from cellserve.models.importers.onnx.values import Atom, Flow, NotTranslated, Part, feature
 
 Array = npt.NDArray[Any]
@@ -26,16 +27,19 @@ LARGEST_SELECTION: Final = 1 << 24  # numbers of a matrix that takes features
 class Draft:
     """`trials`: how many the graph is followed for; `taken`: names of inputs and layers.
 
+    `one_row`: whether shapes in the graph may be those of one row, whatever the number of rows.
     `sequences`: of each number of time steps, for each trial, a tensor that has so many. `totals`: of layers that are sums over
-    time, over how many steps. `remarks`: what of the graph a person should know.
+    time, over how many steps. `shapes`: of the inputs, then of what layers make. `remarks`: what a person should know.
     """
 
     trials: int
     taken: set[str]
+    one_row: bool = False
     layers: list[Layer] = field(default_factory=list)
     arrays: dict[str, Array] = field(default_factory=dict)
     sequences: dict[tuple[int, ...], str] = field(default_factory=dict)
     totals: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    shapes: dict[str, TensorShape] = field(default_factory=dict)
     remarks: list[str] = field(default_factory=list)
 
     def name(self, wanted: str) -> str:
@@ -51,8 +55,11 @@ class Draft:
     def add(
         self, kind: type[Layer], wanted: str, inputs: Sequence[str], arrays: Mapping[str, Array] | None = None, **options: Any
     ) -> str:
-        """The layer's name."""
+        """The layer's name. Raises InvalidSpec: it does not take these."""
         layer = kind.model_validate({"name": self.name(wanted), "inputs": tuple(inputs), **options})
+        self.shapes[layer.name] = layer.output_shape(tuple(self.shapes[reference] for reference in layer.inputs))
+        for state, width in layer.state_widths.items():
+            self.shapes[f"{layer.name}:{state}"] = TensorShape(False, (width,))
         self.layers.append(layer)
         self.arrays |= {f"{layer.name}.{own}": np.asarray(array) for own, array in (arrays or {}).items()}
         return layer.name

@@ -7,7 +7,7 @@ the one that the whole graph agrees with is taken. Knows no operators' meaning b
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import product
 from math import prod
@@ -15,12 +15,12 @@ from typing import Any, Final, Literal
 
 import numpy as np
 import numpy.typing as npt
-from onnx import NodeProto, TensorProto, ValueInfoProto, helper
+from onnx import AttributeProto, NodeProto, TensorProto, ValueInfoProto, helper
 
 from cellserve.models.errors import ImportRefused
 from cellserve.models.importers.onnx.file import OnnxFile, all_nodes
 from cellserve.models.importers.onnx.layers.recurrent import OPERATORS
-from cellserve.models.importers.onnx.operators import MOVING
+from cellserve.models.importers.onnx.operators import MOVING, OF_IDS
 from cellserve.models.importers.onnx.values import Atom, Axis, Flow, Given, Known, Part, Value, feature
 
 Array = npt.NDArray[Any]
@@ -33,6 +33,7 @@ MOST_LENGTHS: Final = 12
 LONGEST: Final = 1 << 14
 LARGEST_RANK: Final = 4
 FLOATS: Final = frozenset({TensorProto.FLOAT, TensorProto.DOUBLE, TensorProto.FLOAT16, TensorProto.BFLOAT16})
+COUNTS: Final = frozenset({TensorProto.INT32, TensorProto.INT64})
 WHOLE: Final = frozenset({TensorProto.INT32, TensorProto.INT64, TensorProto.INT16, TensorProto.INT8, TensorProto.UINT8})
 
 
@@ -72,7 +73,8 @@ def graph_inputs(file: OnnxFile) -> list[GraphInput]:
     """Raises ImportRefused: of a type or rank that no network here reads."""
     source = str(file.path)
     nodes = list(all_nodes(file.graph, source))
-    return [_input(entry, nodes, source) for entry in file.graph.input if entry.name not in file.constants]
+    found = [_input(entry, nodes, source) for entry in file.graph.input if entry.name not in file.constants]
+    return _with_lengths(file, found, nodes)
 
 
 def _input(entry: ValueInfoProto, nodes: Sequence[NodeProto], source: str) -> GraphInput:
@@ -102,6 +104,50 @@ def _role(kind: int, dims: Sequence[int | None], reads: set[tuple[str, int]], *,
     if not dims or kind == TensorProto.BOOL or (len(dims) == 1 and dims[0] == 1 and kind not in FLOATS):
         return "option"
     return "features" if kind in FLOATS and not whole else "ids"
+
+
+def _with_lengths(file: OnnxFile, found: Sequence[GraphInput], nodes: Sequence[NodeProto]) -> list[GraphInput]:
+    """Beside a sequence, one whole number for each row counts its steps, unless it is looked up in a table."""
+    longest = max((len(entry.dims) for entry in found if entry.role in ("features", "ids")), default=0)
+    tables = _tables(file, nodes)
+    return [
+        replace(entry, role="lengths")
+        if entry.role in ("ids", "option")
+        and entry.type in COUNTS
+        and 0 < len(entry.dims) < longest
+        and _is_one_for_each_row(entry)
+        and not _is_looked_up(entry.name, nodes, tables)
+        else entry
+        for entry in found
+    ]
+
+
+def _is_one_for_each_row(entry: GraphInput) -> bool:
+    """A number that may be the only one may be anything, so it must have the name of a length."""
+    several = [size for size in entry.dims if size != 1]
+    return len(several) == 1 or (not several and "len" in entry.name.lower())
+
+
+def _tables(file: OnnxFile, nodes: Sequence[NodeProto]) -> set[str]:
+    """Tensors that are made of constants alone."""
+    found = set(file.constants)
+    for node in nodes:
+        if all(name in found for name in node.input if name) and not any(
+            one.type == AttributeProto.GRAPH for one in node.attribute
+        ):
+            found.update(node.output)
+    return found
+
+
+def _is_looked_up(name: str, nodes: Sequence[NodeProto], tables: set[str]) -> bool:
+    names = {name}
+    for node in nodes:
+        places = [place for place, one in enumerate(node.input) if one in names]
+        if places and (node.op_type == "OneHot" or (node.op_type == "Gather" and places == [1] and node.input[0] in tables)):
+            return True
+        if places and (node.op_type in OF_IDS or node.op_type in MOVING):
+            names.update(node.output)
+    return False
 
 
 def _read_as(name: str, nodes: Sequence[NodeProto]) -> set[tuple[str, int]]:
@@ -206,8 +252,12 @@ def values(
                 tuple(rows if letter == "b" else size or 1 for letter, size in zip(layout, entry.dims))
                 for rows, _ in reading.trials
             ]
+            if entry.role == "lengths":  # each row is computed as if it were alone, without padding
+                filled = [np.full(shape, steps, entry.dtype) for shape, (_, steps) in zip(shapes, reading.trials)]
+                made[entry.name] = Known(tuple(filled))
+                continue
             places = tuple(np.arange(prod(shape), dtype=np.int64).reshape(shape) for shape in shapes)
-            made[entry.name] = Given(entry.name, "state" if entry.role == "state" else "lengths", places)
+            made[entry.name] = Given(entry.name, places)
         else:
             made[entry.name] = _flow(entry, layout, reading, names[entry.name])
     return made

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -12,7 +13,10 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import ValidationError
 
+from cellserve.models.description.layers.cells import LstmLayer
 from cellserve.models.description.layers.recurrent import RecurrentLayer
+from cellserve.models.description.shapes import input_shape, required_time_steps
+from cellserve.models.description.tensor_shape import TensorShape
 from cellserve.models.errors import ImportRefused
 from cellserve.models.importers.completeness import complete
 from cellserve.models.importers.description import Description
@@ -34,9 +38,7 @@ from cellserve.models.spec import InputSpec, ModelSpec
 Array = npt.NDArray[Any]
 FIELDS: Final = frozenset({"constants", "dequantize", "outputs"})
 MOST_CARRIED_READINGS: Final = 24  # each runs what would be carried many times
-ADVICE: Final = (
-    "; cellserve serves ONNX graphs that are layers as a whole. Where the model was trained, its own file may say more"
-)
+ADVICE: Final = "; cellserve serves graphs that are layers as a whole. Where the model was trained, its own file may say more"
 NOT_RECURRENT: Final = (
     "it has no LSTM, GRU or RNN node: it is not recurrent, or the exporter unrolled its cells into single steps; export it with "
     "these nodes (of torch's nn.RNN the exporter with dynamo=False makes one), or import the model's own file"
@@ -61,18 +63,15 @@ class Translation:
 
 
 @dataclass(frozen=True, slots=True)
-class Origin:
-    """Where a graph comes from. `runtime`: what its file answers, by the outputs that are asked for.
+class Told:
+    """What is known of a graph beside itself. `runtime`: what its file answers, by the outputs that are asked for.
 
-    `examples`: whether the sizes that its inputs declare are those of an example, not all that it takes. `quantized`: the file
-    as it was before its numbers were taken for what they mean. `advice`: what to say behind what is no layer. `notes`: to
-    begin with.
+    `examples`: whether the sizes that its inputs declare are those of an example, not all that it takes. `advice`: what to say
+    behind what is no layer. `notes`: to begin with.
     """
 
-    source: Source
     runtime: Callable[[Sequence[str]], Answering]
     examples: bool = False
-    quantized: OnnxFile | None = None
     advice: str = ADVICE
     notes: tuple[str, ...] = ()
 
@@ -86,32 +85,63 @@ def load_onnx(path: Path, description: Description, *, carry: bool = False) -> I
     given = read_onnx(path, quantized=bool(description.dequantize))
     file = dequantized(given) if description.dequantize else given
     source = Source("onnx", _producer(file), path.name, file_digest(path))
-    origin = Origin(source, partial(_runtime, file), quantized=given if description.dequantize else None)
-    return import_graph(file, description, origin, carry=carry)
+    return of_graph(file, description, source, carry=carry, given=given)
 
 
-def import_graph(file: OnnxFile, description: Description, origin: Origin, *, carry: bool = False) -> ImportedModel:
-    """Raises as `load_onnx`."""
+def of_graph(
+    file: OnnxFile,
+    description: Description,
+    origin: Source,
+    *,
+    carry: bool = False,
+    free: bool = False,
+    one_row: bool = False,
+    given: OnnxFile | None = None,
+    told: Told | None = None,
+) -> ImportedModel:
+    """A graph that another kind of file may hold too. `free`: only if it is layers at any number of steps.
+
+    `one_row`: shapes in it may be those of one row, whatever the number of rows. `given`: as it was before it was dequantised,
+    where onnxruntime runs it. `told`: where it stands for a program of another kind. Raises ImportRefused as load_onnx does.
+    """
+    told = told or Told(partial(_runtime, file))
     source = str(file.path)
     inputs = graph_inputs(file)
     options = _options(inputs, description, source)
     wanted = _outputs(file, description, source)
     with np.errstate(all="ignore"):  # what is not finite in the end is refused by name
-        done = _translated(file, inputs, options, wanted, origin.advice, carry=carry)
-    spec = _spec(done, inputs, source, examples=origin.examples)
-    model = complete(spec, done.draft.arrays, origin.source, (), file.path, file.precisions)
+        done = _translated(file, inputs, options, wanted, told.advice, carry=carry, free=free or carry, one_row=one_row)
+    spec = _spec(done, inputs, source, examples=told.examples)
+    if not carry and _at_a_guessed_length_only(spec, inputs, done.reading):
+        with suppress(ImportRefused):
+            return of_graph(file, description, origin, carry=True, free=free, one_row=one_row, given=given, told=told)
+    model = complete(spec, done.draft.arrays, origin, (), file.path, file.precisions)
     keys = {layer.name: str(index) for index, layer in enumerate(spec.recurrent_layers)}
     starts = {f"{keys[layer]}.{state}": given for (layer, state), given in done.starts.items()}
     asked = [*done.outputs, *done.states]
     truth = Truth(
-        source, origin.runtime(asked), spec, model.weights, inputs, done.reading, done.names, done.outputs, done.states, starts,
-        options, done.otherwise,
+        source, told.runtime(asked), _unclipped(spec), model.weights, inputs, done.reading, done.names, done.outputs, done.states,
+        starts, options, done.otherwise,
     )  # fmt: skip
     answers, contradictions = truth.answers()
-    remarks = () if origin.quantized is None else _on_quantization(truth, origin.quantized, asked)
-    said = _notes(done, inputs, starts, keys, options, examples=origin.examples)
-    notes = (*origin.notes, *remarks, *said, *done.draft.remarks, *contradictions)
-    return ImportedModel(spec, model.weights, origin.source, (*notes, *model.notes), answers)
+    answers = answers if truth.spec is spec else ()  # else they are of cells without their bounds
+    remarks = _on_quantization(truth, given, asked) if given is not None and description.dequantize else ()
+    said = _notes(done, inputs, starts, keys, options, examples=told.examples)
+    notes = (*told.notes, *remarks, *said, *done.draft.remarks, *contradictions, *model.notes)
+    return ImportedModel(spec, model.weights, origin, notes, answers)
+
+
+def _unclipped(spec: ModelSpec) -> ModelSpec:
+    """Without bounds of cells, which ONNX does not have: what onnxruntime can judge."""
+    clipped = [layer for layer in spec.layers if isinstance(layer, LstmLayer) and layer.cell_clip is not None]
+    layers = tuple(layer.model_copy(update={"cell_clip": None}) if layer in clipped else layer for layer in spec.layers)
+    return spec.model_copy(update={"layers": layers}) if clipped else spec
+
+
+def _at_a_guessed_length_only(spec: ModelSpec, inputs: Sequence[GraphInput], reading: Reading) -> bool:
+    """Whether its layers fit at one number of steps, which nothing of the file's inputs says."""
+    declared = {entry.dims[layout.index("t")] for entry in inputs if "t" in (layout := reading.layouts[entry.name])}
+    return reading.steps is not None and reading.steps not in declared and required_time_steps(spec) is not None
 
 
 def _on_quantization(truth: Truth, given: OnnxFile, outputs: Sequence[str]) -> tuple[str, ...]:
@@ -175,6 +205,8 @@ def _translated(
     advice: str,
     *,
     carry: bool,
+    free: bool,
+    one_row: bool,
 ) -> Translation:
     """Under the first reading that the whole graph agrees with. Raises ImportRefused as the reading that came farthest does."""
     _refuse_loose_ends(file, wanted)
@@ -182,10 +214,10 @@ def _translated(
     otherwise: tuple[int, str] | None = None
     folding = Folding(file.opset)
     for number, reading in enumerate(readings(file, inputs)):
-        if carry and (reading.steps is not None or number >= MOST_CARRIED_READINGS):
+        if (free and reading.steps is not None) or (carry and number >= MOST_CARRIED_READINGS):
             break
         names = _names(inputs)
-        draft = Draft(len(reading.trials), set(names.values()))
+        draft = Draft(len(reading.trials), set(names.values()), one_row, shapes=_shapes(inputs, reading, names))
         walk = Walk(replace(file, reader=file.reader.afresh()), draft, values(inputs, reading, names, options), folding)
         if carry:
             walk.carrier = Carrier(walk.file, draft, vocabularies(file.graph))
@@ -266,7 +298,9 @@ def _concluded(
 def _spec(done: Translation, inputs: Sequence[GraphInput], source: str, *, examples: bool) -> ModelSpec:
     try:
         return ModelSpec(
-            inputs=tuple(_input(entry, done, examples=examples) for entry in inputs if entry.name in done.names),
+            inputs=tuple(
+                _input(entry, done.reading, name, examples=examples) for entry in inputs if (name := done.names.get(entry.name))
+            ),
             layers=tuple(done.draft.layers),
             outputs=tuple(done.references),
         )
@@ -274,9 +308,13 @@ def _spec(done: Translation, inputs: Sequence[GraphInput], source: str, *, examp
         raise ImportRefused(source, f"its layers do not fit together: {error.errors()[0]['msg']}") from error
 
 
-def _input(entry: GraphInput, done: Translation, *, examples: bool) -> InputSpec:
-    layout, name = done.reading.layouts[entry.name], done.names[entry.name]
-    steps = done.reading.steps or (entry.dims[layout.index("t")] if "t" in layout and not examples else None)
+def _shapes(inputs: Sequence[GraphInput], reading: Reading, names: Mapping[str, str]) -> dict[str, TensorShape]:
+    return {name: input_shape(_input(entry, reading, name)) for entry in inputs if (name := names.get(entry.name))}
+
+
+def _input(entry: GraphInput, reading: Reading, name: str, *, examples: bool = False) -> InputSpec:
+    layout = reading.layouts[entry.name]
+    steps = reading.steps or (entry.dims[layout.index("t")] if "t" in layout and not examples else None)
     if entry.role == "ids":
         return InputSpec(name=name, kind="ids", time_steps=steps)
     width = entry.dims[layout.index("f")] if "f" in layout else 1

@@ -20,7 +20,7 @@ class Node:
     """`given`: its inputs, None where it leaves one out; `used`: whether anything reads each of its outputs.
 
     `steps`: of each trial, how many time steps were fed; `starts`: of recurrent layers by state, which input of the graph gives
-    them, with the numbers of its elements; `heeds_lengths`: names of inputs that say how long each row is.
+    them, with the numbers of its elements.
     """
 
     operator: str
@@ -31,7 +31,6 @@ class Node:
     opset: int
     draft: Draft
     starts: dict[tuple[str, str], Given]
-    heeds_lengths: set[str]
 
     @property
     def trials(self) -> int:
@@ -44,7 +43,7 @@ class Node:
         """`weighing`: also what is about to weigh the steps of a sequence. Raises NotTranslated for anything else."""
         value = self.input(place)
         if isinstance(value, Given):
-            raise NotTranslated(f"the input {value.name!r} of the graph, which holds {_held(value)}, is computed with")
+            raise NotTranslated(f"the input {value.name!r} of the graph, which holds a state, is computed with")
         if not isinstance(value, Flow):
             raise NotTranslated(f"its input {place} is a constant where a sequence or a vector is expected")
         if (value.shares or value.weights is not None) and not weighing:
@@ -89,19 +88,13 @@ class Node:
         return None if default is None else (tuple(default),) * self.trials
 
     def require_whole_rows(self, value: Value | None, flow: Flow) -> None:
-        """Of what says how many steps each row has: nothing, all of them, or an input that is the rows' lengths.
-
-        Raises NotTranslated for any other.
-        """
+        """Of what says how many steps each row has: nothing, or all of them. Raises NotTranslated for any other."""
         if value is None:
-            return
-        if isinstance(value, Given) and value.role == "lengths":
-            self.heeds_lengths.add(value.name)
             return
         axis = flow.axis_of("time")
         steps = [flow.shape(trial)[axis] for trial in range(self.trials)] if axis is not None else []
         if not isinstance(value, Known) or any((array != count).any() for array, count in zip(value.arrays, steps)):
-            raise NotTranslated("the lengths of its rows are neither all steps nor an input of the graph")
+            raise NotTranslated("the lengths of its rows are neither all steps nor what an input of the graph says")
 
     def axes(self, name: str, place: int) -> tuple[int, ...] | None:
         """The same where shapes do not matter, as axes."""
@@ -118,7 +111,3 @@ def axis_number(axis: int, rank: int) -> int:
 
 def atom(role: Any, sizes: Sequence[int]) -> Atom:
     return Atom(role, tuple(sizes))
-
-
-def _held(value: Given) -> str:
-    return "a state" if value.role == "state" else "the lengths of the rows"

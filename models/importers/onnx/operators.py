@@ -5,7 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from cellserve.models.importers.onnx.layers import arithmetic, lookup, movement, products, recurrent, repeating, taking, windows
+from cellserve.models.importers.onnx.layers import (
+    arithmetic,
+    choosing,
+    lookup,
+    movement,
+    products,
+    recurrent,
+    repeating,
+    taking,
+    windows,
+)
 from cellserve.models.importers.onnx.node import Node
 from cellserve.models.importers.onnx.values import Value
 
@@ -22,7 +32,7 @@ MOVING: Final[Mapping[str, Follow]] = {
     "Expand": repeating.expand,
     "Tile": movement.tile,
     "Slice": taking.slice_,
-    "Gather": taking.gather,
+    "Gather": choosing.gather,
     "Split": taking.split,
     "Concat": movement.concat,
 }
@@ -32,6 +42,9 @@ OPERATORS: Final[Mapping[str, Follow]] = {
     **MOVING,
     "Dropout": movement.identity,
     "OneHot": lookup.one_hot,
+    "GatherElements": choosing.gather_elements,
+    "GatherND": choosing.gather_nd,
+    "Where": choosing.where,
     "Pad": movement.pad,
     "ReverseSequence": movement.reverse_sequence,
     **dict.fromkeys(recurrent.OPERATORS, recurrent.recurrent),
@@ -58,6 +71,12 @@ OPERATORS: Final[Mapping[str, Follow]] = {
     "Selu": arithmetic.selu,
     **dict.fromkeys(arithmetic.FUNCTIONS, arithmetic.function),
 }
+
+OF_IDS: Final = frozenset(
+    {"Add", "Sub", "Mul", "Cast", "Less", "LessOrEqual", "Greater", "GreaterOrEqual", "Equal", "Not", "And", "Or", "Where", "Abs"}
+    | {"Min", "Max", "Clip", "Mod"}
+)
+"""What exporters do with ids before they look them up: those below zero count from the end, others are bounded."""
 
 LOOPS: Final = frozenset({"Loop", "Scan"})
 LOOP_HELP: Final = (

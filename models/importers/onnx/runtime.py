@@ -16,7 +16,7 @@ from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto,
 
 from cellserve.models.importers.onnx.file import OWN_DOMAINS, OnnxFile
 from cellserve.models.importers.onnx.folding import NEWEST_OPSET, options
-from cellserve.models.importers.onnx.layers.recurrent import OPERATORS
+from cellserve.models.importers.onnx.layers.recurrent import CELL_CLIP, OPERATORS
 
 Array = npt.NDArray[Any]
 NEWEST_IR: Final = 10
@@ -122,6 +122,8 @@ def _rewrite(graph: GraphProto, file: OnnxFile) -> None:
     """Every node, and those of branches within."""
     nodes: list[NodeProto] = []
     for node in graph.node:
+        for attribute in [one for one in node.attribute if one.name == CELL_CLIP]:
+            node.attribute.remove(attribute)
         for attribute in node.attribute:
             if attribute.type == AttributeProto.GRAPH:
                 inner = attribute.g

@@ -58,12 +58,10 @@ class Truth:
         by = self.runtime.by
         random = np.random.default_rng(SEED)
         alone, notes = self._alone(random, by)
-        found = list(alone)
-        if (together := self._together(random, by)) is not None:
-            found.insert(0, together)
+        together, more = self._together(random, by)
         if self.starts:
             self._from_states(random)
-        return tuple(found), notes
+        return (*together, *alone), (*notes, *more)
 
     @property
     def _who(self) -> str:
@@ -159,35 +157,43 @@ class Truth:
             "lengths are answered here as the layers mean them, which the file itself does not do.",
         )
 
-    def _together(self, random: np.random.Generator, by: str) -> FrameworkAnswers | None:
-        """Rows in one call: of their own lengths where the graph is told these. None where it takes no such call."""
+    def _together(self, random: np.random.Generator, by: str) -> tuple[list[FrameworkAnswers], list[str]]:
+        """Rows in one call: also of their own lengths where the graph is told these. Nothing where it takes no such call."""
         if self.reading.rows is not None or any("b" not in self.reading.layouts[name] for name in self.names):
-            return None
-        heeds = any(entry.role == "lengths" for entry in self.inputs)
+            return [], []
         longest = self._lengths()[0]
-        alone = any(isinstance(layer, Carried) and not layer.together for layer in self.spec.layers)
-        if longest > MOST_STEPS_TOGETHER or alone:
-            return None
-        lengths = [longest, max(1, longest - 2), max(1, longest - 3)] if heeds else [longest] * ROWS
-        inputs = tuple(self._drawn(entry, ROWS, longest, random) for entry in self.spec.inputs)
+        if longest > MOST_STEPS_TOGETHER or any(isinstance(layer, Carried) and not layer.together for layer in self.spec.layers):
+            return [], []
+        found, what = self._beside(random, by, [longest] * ROWS)
+        if what is not None:
+            raise ImportRefused(self.source, f"{what}. A row's answer must not depend on those beside it")
+        if not any(entry.role == "lengths" for entry in self.inputs):
+            return found, []
+        ragged, what = self._beside(random, by, [max(1, longest - 2), longest, max(1, longest - 3)])
+        if what is not None:
+            return found, [f"{what}. Each row is answered here as the file answers it alone, without padding."]
+        return ragged or found, []
+
+    def _beside(self, random: np.random.Generator, by: str, lengths: list[int]) -> tuple[list[FrameworkAnswers], str | None]:
+        """(the answers, how they contradict those of rows alone)."""
+        inputs = tuple(self._drawn(entry, len(lengths), max(lengths), random) for entry in self.spec.inputs)
         try:
             answer = self._asked(inputs, lengths)
         except NotRun:
-            return None
+            return [], None
         shapes = infer_shapes(self.spec)
         expected, _ = reference.run(self.spec, self.weights.arrays, inputs, lengths)
         for name, graph_name, one in zip(self.spec.outputs, self.outputs, expected):
             for row, length in enumerate(lengths):
                 steps = slice(shapes[name].step_count.steps(length) if shapes[name].sequence else None)
                 if (what := _apart([one[row][steps]], [answer[graph_name][row][steps]])) is not None:
-                    raise ImportRefused(
-                        self.source,
-                        f"{self._who} answers {ROWS} rows of {lengths} steps in one call otherwise than each alone, in output "
-                        f"{graph_name!r}: {what}. A row's answer must not depend on those beside it",
+                    listed = ", ".join(map(str, lengths))
+                    return [], (
+                        f"{self._who} answers rows of {listed} steps in one call otherwise than each alone, in output "
+                        f"{graph_name!r}: {what}"
                     )
-        return FrameworkAnswers(
-            f"{by}, {ROWS} rows at once", inputs, tuple(answer[name] for name in self.outputs), tuple(lengths), time_major=False
-        )
+        outputs = tuple(answer[name] for name in self.outputs)
+        return [FrameworkAnswers(f"{by}, {len(lengths)} rows at once", inputs, outputs, tuple(lengths), time_major=False)], None
 
     def _from_states(self, random: np.random.Generator) -> None:
         """Raises ImportRefused: states of the graph that are not those of the layers."""

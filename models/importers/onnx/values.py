@@ -116,13 +116,12 @@ class Known:
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """An input of the graph that is no sequence: a state, or the lengths of the rows.
+    """An input of the graph that is a state.
 
     `places`: of each element the number in the input, one array for each trial: it shows which part of the input goes where.
     """
 
     name: str
-    role: Literal["state", "lengths"]
     places: tuple[Array, ...]
 
 

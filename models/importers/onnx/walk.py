@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -24,15 +24,10 @@ from cellserve.models.importers.onnx.layers.softmaxes import WrittenOut, softmax
 from cellserve.models.importers.onnx.layers.unit_length import UnitLength, unit_lengths
 from cellserve.models.importers.onnx.loops.loop import looped
 from cellserve.models.importers.onnx.node import Node
-from cellserve.models.importers.onnx.operators import LOOP_HELP, LOOPS, MOVING, OPERATORS
+from cellserve.models.importers.onnx.operators import LOOP_HELP, LOOPS, MOVING, OF_IDS, OPERATORS
 from cellserve.models.importers.onnx.values import Flow, Given, Known, NotTranslated, Value
 
 Array = npt.NDArray[Any]
-OF_IDS: Final = frozenset(
-    {"Add", "Sub", "Mul", "Cast", "Less", "LessOrEqual", "Greater", "GreaterOrEqual", "Equal", "Not", "And", "Or", "Where", "Abs"}
-    | {"Min", "Max", "Clip", "Mod"}
-)
-"""What exporters do with ids before they look them up: those below zero count from the end, others are bounded."""
 Whole = Normalization | Gelu | WrittenOut | UnitLength
 """What several nodes are as one."""
 
@@ -46,7 +41,6 @@ class Walk:
     inputs: Mapping[str, Value]
     folding: Folding
     starts: dict[tuple[str, str], Given] = field(default_factory=dict)
-    heeds_lengths: set[str] = field(default_factory=set)
     followed: int = 0
     carrier: Carrier | None = None
 
@@ -150,7 +144,7 @@ class Walk:
             return self._moved(node, given)
         facts = Node(
             node.op_type, name, attributes(node, self.file.reader), given, [bool(one) and uses[one] > 0 for one in node.output],
-            self.file.opset, self.draft, self.starts, self.heeds_lengths,
+            self.file.opset, self.draft, self.starts,
         )  # fmt: skip
         if whole is not None:
             return [whole.layer(facts, given[0], scope)]
@@ -222,7 +216,7 @@ class Walk:
             raise NotTranslated(LOOP_HELP)
         facts = Node(
             node.op_type, name, {}, given, [bool(one) and uses[one] > 0 for one in node.output],
-            self.file.opset, self.draft, self.starts, self.heeds_lengths,
+            self.file.opset, self.draft, self.starts,
         )  # fmt: skip
         return looped(facts, body, scope, self.folding.fold, self.file.reader)
 
@@ -269,7 +263,7 @@ class Walk:
         return Known((array,) * self.draft.trials)
 
     def _moved(self, node: NodeProto, given: Sequence[Value | None]) -> list[Value]:
-        """States and lengths, element by element."""
+        """States, element by element."""
         states = [one for one in given if isinstance(one, Given)]
         names = {one.name for one in states}
         if len(names) != 1 or any(isinstance(one, Flow) for one in given):

@@ -38,6 +38,7 @@ ADMINISTRATION: Final = frozenset(
         "/cellserve.v1.Registry/Unload",
         "/cellserve.v1.Registry/Watch",
         "/cellserve.v1.Registry/Verify",
+        "/cellserve.v1.Registry/Recorded",
         "/cellserve.v1.Sequences/List",
         "/inference.GRPCInferenceService/RepositoryModelLoad",
         "/inference.GRPCInferenceService/RepositoryModelUnload",

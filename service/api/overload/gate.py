@@ -16,11 +16,13 @@ Outcome = Literal["answered", "refused", "gone"]
 
 _MEMORY_SECONDS: Final = 0.25
 _BUSY: Final = 0.25  # of the loop's time: below, everything is read
-_CHOICE: Final = 2.0  # times what is let in of a client: so much of it is read
-_LEAST_CHOICE: Final = 0.5  # the same, of all clients, while the loop lags by much
+_CHOICE: Final = 1.3  # times what is let in of a client: so much of it is read, since reading costs what computing could have
+_CHOICE_LAGGING: Final = 2.0  # the same, of all clients, where the loop lags and nothing tells that they come in vain
+_LEAST_CHOICE: Final = 0.5  # where they do, and it lags by much
 _PROBED_PER_SECOND: Final = 10.0  # of a client in any case: or nobody would learn that there is room again
 _LAGGING_SECONDS: Final = 0.02
 _RECOVERED_SECONDS: Final = 0.01
+_MOST_LAG_SECONDS: Final = 1.0  # that counts: a machine that slept for an hour is soon as it was
 _SLOWER, _FASTER = 0.8, 1.1  # each time the lag is told
 _WATCHED_SECONDS: Final = 0.1  # before a lag counts: what came and was let in must be known
 _LEAST_PER_SECOND: Final = 50.0
@@ -72,7 +74,7 @@ class Gate:
         passed = now_seconds - self._faded_seconds
         self._faded_seconds = now_seconds
         self._busy += _WEIGHT * (busy - self._busy)
-        self.lag_seconds += _WEIGHT * (lag_seconds - self.lag_seconds)
+        self.lag_seconds += _WEIGHT * (min(lag_seconds, _MOST_LAG_SECONDS) - self.lag_seconds)
         if not self._records:
             self._watched_since_seconds = None
         elif self._watched_since_seconds is None:
@@ -139,7 +141,7 @@ class Gate:
         if self.lag_seconds > _LAGGING_SECONDS:
             if watched_seconds >= _WATCHED_SECONDS:
                 overloaded = self._in_vain > _FEW * let_in
-                choice = max(_LEAST_CHOICE, _CHOICE * _LAGGING_SECONDS / self.lag_seconds) if overloaded else _CHOICE
+                choice = max(_LEAST_CHOICE, _CHOICE * _LAGGING_SECONDS / self.lag_seconds) if overloaded else _CHOICE_LAGGING
                 least = max(choice * self._let_in_per_second, _LEAST_PER_SECOND)
                 self._readable_per_second = max(_SLOWER * min(self._readable_per_second, came_per_second), least)
         elif self.lag_seconds < _RECOVERED_SECONDS and self._readable_per_second != float("inf"):

@@ -17,7 +17,7 @@ from cellserve.service.engine.asker import ANYBODY, Asker
 from cellserve.service.engine.batch import Delivery
 from cellserve.service.engine.preparation import Unprepared
 from cellserve.service.engine.sequence import Work
-from cellserve.service.errors import Draining, ServiceError
+from cellserve.service.errors import Cancelled, Draining, Overloaded, ServiceError
 
 
 class WorkTaker(Protocol):
@@ -35,6 +35,8 @@ class WorkTaker(Protocol):
 
     def turn_away(self) -> ServiceError: ...
 
+    def spare(self) -> bool: ...
+
 
 class Execution:
     """The way from the door to the engine and back. Lives on the event loop."""
@@ -50,6 +52,7 @@ class Execution:
         self._closed: ServiceError | None = None
         self._closing = asyncio.Event()
         self._leaving = False
+        self._aside: list[int] = []  # sequences that run in time that nobody else wants
 
     @property
     def accepting(self) -> bool:
@@ -96,6 +99,35 @@ class Execution:
         """So late is the event loop at present to what comes; it will be as late to what the engine gives back."""
         self._way_seconds = 2.0 * lag_seconds
 
+    def spare(self) -> bool:
+        """Whether there is time that nobody wants: a worker has nothing to do, and nobody runs aside yet."""
+        return not self._aside and self._closed is None and self._engine.spare()
+
+    async def run_aside(self, works: Sequence[Work]) -> list[Delivery] | None:
+        """The deliveries of `works`, in order, computed in time that nobody else wants; None: there is none, or a request that
+        needs a worker came meanwhile and found none without work. Raises what the engine says of a row that fails.
+        """
+        if not self.spare():
+            return None
+        gathering = self._inbox.open(len(works))
+        try:
+            self._aside = self._engine.submit_all(works, ANYBODY)
+            for sequence_id in self._aside:
+                self._inbox.expect(sequence_id, gathering)
+            return await gathering.answer
+        except (Cancelled, Draining, Overloaded, Unprepared):
+            return None
+        finally:
+            self._aside = []
+            for sequence_id in self._inbox.forget(gathering):
+                self._engine.cancel(sequence_id)
+
+    def _make_way(self) -> None:
+        """For a request that needs a worker: what runs aside goes, unless another worker has nothing to do."""
+        if self._aside and not self._engine.spare():
+            for sequence_id in self._aside:
+                self._engine.cancel(sequence_id)
+
     async def feed(self, works: Sequence[Work]) -> list[Delivery]:
         """As `run`, of a live sequence."""
         return await self.run(works, live=True)
@@ -106,6 +138,15 @@ class Execution:
         Raises what the engine says of the first row that is refused or fails. Then, and when the caller is cancelled, every
         other row is cancelled too.
         """
+        call = CURRENT.get(None)
+        trace = None if call is None else call.trace
+        if trace is None:
+            return await self._run_prepared(works, live)
+        done = await self._run_prepared(trace.submit(works), live)
+        trace.answer(done)
+        return done
+
+    async def _run_prepared(self, works: Sequence[Work], live: bool) -> list[Delivery]:
         while True:
             try:
                 return await self._run(works, live)
@@ -121,6 +162,7 @@ class Execution:
         if implementation is not None:
             return await self._run_at_once(works, implementation, now, alone)
         self.at_door.leave()
+        self._make_way()
         try:
             asker = _asker()._replace(live=live, way_seconds=self._way_seconds)
             return [await self._run_alone(works[0], asker)] if len(works) == 1 else await self._run_all(works, asker)

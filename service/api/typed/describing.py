@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Final
 
 from cellserve.models.description.described import obstacle_of, parameters_of, shapes_of
@@ -10,6 +11,7 @@ from cellserve.service.api.requests.signature import Signature
 from cellserve.service.api.typed.change_log import Told
 from cellserve.service.pb import cellserve_pb2 as pb
 from cellserve.service.registry.description import VersionDescription
+from cellserve.service.registry.policy.rollout import Rollout
 from cellserve.service.registry.status import AliasStatus, VersionStatus
 
 _MOST_MOVES: Final = 256
@@ -48,17 +50,40 @@ def told_message(told: Told) -> pb.WatchReply:
     return reply
 
 
-def show_reply(version: VersionDescription, *, manifest: bool = False) -> pb.ShowReply:
-    """manifest: with what is to be served of it."""
+def show_reply(version: VersionDescription, rollouts: Iterable[Rollout] = (), *, manifest: bool = False) -> pb.ShowReply:
+    """rollouts: of the model. manifest: with what is to be served of it."""
     told = _show_reply(version)
+    told.rollouts.extend(map(rollout_message, rollouts))
     if manifest:
         told.manifest = version.manifest.to_json()
     return told
 
 
+def rollout_message(rollout: Rollout) -> pb.Rollout:
+    return pb.Rollout(
+        alias=rollout.alias,
+        version=rollout.version,
+        before=rollout.before,
+        seconds=rollout.seconds,
+        walked_seconds=rollout.walked_seconds,
+        share=rollout.share,
+        state=rollout.state.upper(),
+        reason=rollout.reason,
+        stop_if=rollout.stop_if,
+        seen=rollout.seen,
+        by=rollout.by,
+        began_unix_seconds=rollout.began.timestamp(),
+    )
+
+
 def _alias_message(alias: AliasStatus) -> pb.AliasStatus:
     return pb.AliasStatus(
-        model=alias.model, alias=alias.alias, version=alias.version, answering=alias.answering or 0, reason=alias.reason
+        model=alias.model,
+        alias=alias.alias,
+        version=alias.version,
+        answering=alias.answering or 0,
+        reason=alias.reason,
+        split=alias.split,
     )
 
 
@@ -117,7 +142,9 @@ def _show_reply(version: VersionDescription) -> pb.ShowReply:
                 by=move.by,
                 found=move.found,
                 split=move.split,
+                why=move.why,
             )
             for move in version.alias_moves[-_MOST_MOVES:]
         ],
+        splits=[pb.AliasSplit(alias=alias, split=split) for alias, split in sorted(version.splits.items())],
     )

@@ -36,6 +36,13 @@ def array(tensor: pb.Tensor, name: str, expected: tuple[str, ...], field: str) -
     return from_bytes(name, datatype, tensor.shape, tensor.data, field)
 
 
+def tensor(array: NDArray[np.generic]) -> pb.Tensor:
+    """Of floats, or of ids [T], as the engine has them."""
+    ids = array.dtype.kind != "f"
+    data = array.astype("<i8" if ids else "<f4", copy=False).tobytes()
+    return pb.Tensor(dtype=pb.INT64 if ids else pb.FLOAT32, shape=array.shape, data=data)
+
+
 def inputs(first: pb.Tensor, more: Sequence[pb.Tensor], signature: Signature) -> tuple[list[Array], tuple[str, ...]]:
     """The arrays of a request in the order of the model's inputs, and the path of each in error details. Raises InvalidInput."""
     given = (first, *more)

@@ -6,12 +6,13 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing
 from typing import Any, Final
 
+from cellserve.service.api.aside.samples import Samples
 from cellserve.service.api.call_context import Caller
 from cellserve.service.api.calls import administers
-from cellserve.service.api.door import Publishing, Versions
-from cellserve.service.api.typed import publishing
+from cellserve.service.api.door import Publishing, Versions, Walking
+from cellserve.service.api.typed import messages, publishing
 from cellserve.service.api.typed.change_log import ChangeLog
-from cellserve.service.api.typed.describing import show_reply, status_message, told_message
+from cellserve.service.api.typed.describing import rollout_message, show_reply, status_message, told_message
 from cellserve.service.errors import Draining, InvalidInput, UnknownModel
 from cellserve.service.pb import cellserve_pb2 as pb
 from cellserve.service.pb.cellserve_pb2_grpc import RegistryServicer
@@ -24,9 +25,19 @@ _LONGEST_NAME: Final = 128
 class ModelRegistryServicer(RegistryServicer):
     """named: who makes a call, for the record; given the call, and what the caller calls itself."""
 
-    def __init__(self, versions: Versions, made: Publishing, changes: ChangeLog, named: Callable[[Caller, str], str]) -> None:
+    def __init__(
+        self,
+        versions: Versions,
+        made: Publishing,
+        walking: Walking,
+        samples: Samples,
+        changes: ChangeLog,
+        named: Callable[[Caller, str], str],
+    ) -> None:
         self._versions = versions
         self._publishing = made
+        self._walking = walking
+        self._samples = samples
         self._changes = changes
         self._named = named
 
@@ -34,14 +45,29 @@ class ModelRegistryServicer(RegistryServicer):
         return pb.ListReply(versions=[status_message(status) for status in self._listed(request.model)])
 
     async def Show(self, request: pb.ShowRequest, context: Any) -> pb.ShowReply:
-        return show_reply(await self._versions.describe(request.model, request.version), manifest=request.manifest)
+        described = await self._versions.describe(request.model, request.version)
+        return show_reply(described, await self._walking.of(request.model), manifest=request.manifest)
 
     async def SetAlias(self, request: pb.SetAliasRequest, context: Any) -> pb.SetAliasReply:
-        administers(f"{request.model[:_LONGEST_NAME]}@{request.alias[:_LONGEST_NAME]} to {request.version}")
-        by = self._named(context, "")
-        previous = await self._versions.set_alias(request.model, request.alias, request.version, by)
-        description = await self._versions.describe(request.model, request.alias)
-        return pb.SetAliasReply(status=status_message(description.status), previous_version=previous or 0)
+        model, alias, version, share = request.model, request.alias, request.version, request.share or 1.0
+        walks = request.gradually_seconds != 0 or bool(request.stop_if)
+        part = ", gradually" if walks else "" if share == 1 else f", a share of {share:g}"
+        administers(f"{model[:_LONGEST_NAME]}@{alias[:_LONGEST_NAME]} to {version}{part}")
+        by, rollout = self._named(context, ""), None
+        if walks:
+            if share != 1:
+                raise InvalidInput("a share is given, and the alias is to walk by itself: give one of them", field="share")
+            rollout = await self._walking.begin(model, alias, version, request.gradually_seconds, request.stop_if, by)
+            previous: int | None = rollout.before
+        else:
+            previous = await self._versions.set_alias(model, alias, version, by, share)
+        description = await self._versions.describe(model, str(version))
+        return pb.SetAliasReply(
+            status=status_message(description.status),
+            previous_version=previous or 0,
+            split=description.splits.get(alias),
+            rollout=None if rollout is None else rollout_message(rollout),
+        )
 
     async def Publish(self, requests: AsyncIterator[pb.PublishRequest], context: Any) -> pb.PublishReply:
         begin = await publishing.first(requests)
@@ -85,6 +111,14 @@ class ModelRegistryServicer(RegistryServicer):
         async with aclosing(self._publishing.verify(reference)) as verdicts:  # type: ignore[type-var]
             async for line in verdicts:
                 yield publishing.verdict(line)
+
+    async def Recorded(self, request: pb.RecordedRequest, context: Any) -> AsyncIterator[pb.RecordedReply]:
+        administers(request.model[:_LONGEST_NAME])
+        if not request.model or not self._listed(request.model):
+            raise InvalidInput("of which model? Name it", field="model")
+        sample = self._samples.of(request.model)
+        for row in sample.rows:
+            yield pb.RecordedReply(inputs=[messages.tensor(array) for array in row], offered=sample.offered)
 
     def _listed(self, model: str) -> list[VersionStatus]:
         statuses = self._versions.index()

@@ -9,7 +9,7 @@ from typing import Any, Final
 from cellserve.service.cli.bench import facts, tables
 from cellserve.service.cli.bench.chart import Point, chart
 from cellserve.service.cli.bench.tables import BenchTable
-from cellserve.service.cli.pages import document, key, table_of
+from cellserve.service.pages.document import document, key, table_of
 
 _LOWEST_DRAWN_MEBIBYTES: Final = 0.1
 

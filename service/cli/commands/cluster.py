@@ -12,9 +12,9 @@ from typing import Annotated, Any, Final
 import typer
 
 from cellserve.service import logs
-from cellserve.service.cli.options import JsonOption, RepositoryOption
+from cellserve.service.cli.options import JsonOption, RepositoryOption, settings_of
 from cellserve.service.cli.output import note, print_json, print_table
-from cellserve.service.config import DEFAULT_PORT, Settings
+from cellserve.service.config import DEFAULT_PORT
 from cellserve.service.errors import InvalidInput
 
 _FOLDER: Final = ".cluster"
@@ -50,6 +50,13 @@ def up(
             "--believe-request-ids", help="An x-request-id that a client sends is the same at each attempt at a request."
         ),
     ] = False,
+    internal_tls: Annotated[
+        Path | None,
+        typer.Option(
+            "--internal-tls",
+            help="Folder of ca.pem, certificate.pem (of localhost), key.pem: servers answer the proxy, the store servers, alone.",
+        ),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Start a store (Valkey), servers, and a proxy (Envoy) before them, and keep them running until SIGTERM or Ctrl-C.
@@ -61,8 +68,9 @@ def up(
     """
     from cellserve.service.cluster.cluster import run
     from cellserve.service.cluster.settings import ClusterSettings, misplaced
+    from cellserve.service.cluster.settings import internal_tls as files_of
 
-    serve = Settings() if repository is None else Settings(repository=repository)
+    serve = settings_of(repository)
     if (option := misplaced(context.args)) is not None:
         raise InvalidInput(f"{option} is the cluster's own affair, and may not stand after --", field=option.removeprefix("--"))
     logs.configure(serve.log_level, serve.log_format)
@@ -74,6 +82,7 @@ def up(
         serve=serve,
         store=session_store,
         believe_request_ids=believe_request_ids,
+        internal=None if internal_tls is None else files_of(internal_tls),
         further=tuple(context.args),
     )
     run(settings, _announce_json if as_json else _announce)
@@ -110,10 +119,10 @@ def down(repository: RepositoryOption = None, folder: FolderOption = None) -> No
     note(f"the cluster in {where.root} has ended")
 
 
-def _folder(given: Path | None, repository: Path | None) -> Path:
+def _folder(given: Path | None, repository: str | None) -> Path:
     if given is not None:
         return given
-    return (Settings().repository if repository is None else repository) / _FOLDER
+    return settings_of(repository).repository_folder / _FOLDER
 
 
 def _announce_json(facts: dict[str, Any]) -> None:

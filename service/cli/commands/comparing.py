@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final, NamedTuple
 
 import typer
 
@@ -15,6 +16,7 @@ from cellserve.service.errors import InvalidInput
 from cellserve.service.registry.manifest import ModelRef, check_model_name, parse_version
 
 if TYPE_CHECKING:
+    from cellserve.service.cli.array_files import Sequences
     from cellserve.service.cli.comparison.report import Speed
     from cellserve.service.client import Client, Prediction
 
@@ -27,11 +29,17 @@ def compare(
     model: Annotated[str, typer.Argument(metavar="NAME", help="The model.", show_default=False, autocompletion=references)],
     before: Annotated[str, typer.Argument(metavar="BEFORE", help="A version or an alias: 3 or stable.", show_default=False)],
     after: Annotated[str, typer.Argument(metavar="AFTER", help="Another: 4 or canary.", show_default=False)],
-    input_file: Annotated[
-        Path,
-        typer.Option("--input", help=".npy, .npz, .csv or .json with one or more sequences.", dir_okay=False, show_default=False),
-    ],
     server: Server,
+    input_file: Annotated[
+        Path | None,
+        typer.Option("--input", help=".npy, .npz, .csv or .json with one or more sequences.", dir_okay=False, show_default=False),
+    ] = None,
+    recorded: Annotated[
+        bool,
+        typer.Option(
+            "--recorded", help="In place of --input: what the server has kept of real requests (record: in model.yaml)."
+        ),
+    ] = False,
     bound: Annotated[
         float | None, typer.Option("--bound", help="Exit code 1 if any number differs by more.", min=0.0, show_default=False)
     ] = None,
@@ -50,6 +58,7 @@ def compare(
     Each version answers by its own choice of implementation for the differences, and by each that both offer for the speed.
 
         cellserve compare digits 3 4 --input many.npz
+        cellserve compare digits 3 4 --recorded
         cellserve compare digits stable canary --input many.npz --bound 1e-3 --max-flips 0 --html compared.html
     """
     from cellserve.service.cli.array_files import read_sequences
@@ -58,17 +67,20 @@ def compare(
     from cellserve.service.cli.comparison.report import Bounds, report
     from cellserve.service.client import Client
 
-    sequences = read_sequences(input_file, ids=ids)
+    if (input_file is None) != recorded:
+        raise InvalidInput("on which inputs? Give --input FILE, or --recorded for what the server has kept of real requests")
+    given = None if input_file is None else _of_file(read_sequences(input_file, ids=ids))
     with server.arguments() as arguments:
         client = Client(**arguments)
     with client:
         refs = tuple(_resolved(client, model, version) for version in (before, after))
-        answers = [client.run(ref, sequences.value) for ref in refs]
+        given = given or _of_requests(client, model)
+        answers = [client.run(ref, given.value, more_inputs=given.more) for ref in refs]
         found = Differences.between(answers[0].outputs, answers[1].outputs)
-        speeds = _speeds(client, refs, sequences.value, repeat)
-    names = dict(enumerate(sequences.names))
-    given = sequences.value if isinstance(sequences.value, list) else [sequences.value]
-    steps = sum(array.size if ids else array.size // array.shape[-1] for array in given)
+        speeds = _speeds(client, refs, given, repeat)
+    names = dict(enumerate(given.names))
+    first = given.value if isinstance(given.value, list) else [given.value]
+    steps = sum(array.size if ids or array.dtype.kind in "iu" else array.size // array.shape[-1] for array in first)
     data = report((refs[0], refs[1]), found, speeds, Bounds(bound, most_flips), names, steps)
     if html is not None:
         html.write_text(page(data))
@@ -82,6 +94,29 @@ def compare(
         raise typer.Exit(_DIFFERS)
 
 
+class _Given(NamedTuple):
+    """Inputs as the client takes them: the first of the model, and its others."""
+
+    value: Any
+    more: Sequence[Any] = ()
+    names: tuple[str, ...] = ()
+
+
+def _of_file(sequences: Sequences) -> _Given:
+    return _Given(sequences.value, (), sequences.names)
+
+
+def _of_requests(client: Client, model: str) -> _Given:
+    """Raises InvalidInput: none has come yet."""
+    import numpy as np
+
+    rows = list(client.recorded(check_model_name(model)))
+    if not rows:
+        raise InvalidInput(f"nothing has been recorded of {model} yet: no request has come since the server began to")
+    first, *more = ([*column] for column in zip(*rows, strict=True))
+    return _Given(first, [np.stack(column) if column[0].ndim == 1 and column[0].dtype.kind == "f" else column for column in more])
+
+
 def _resolved(client: Client, model: str, version: str) -> str:
     """`name/number`, so that an alias that moves meanwhile changes nothing."""
     number = parse_version(version)
@@ -90,7 +125,7 @@ def _resolved(client: Client, model: str, version: str) -> str:
     return f"{status.model}/{status.version}"
 
 
-def _speeds(client: Client, refs: tuple[str, ...], value: Any, repeat: int) -> list[Speed]:
+def _speeds(client: Client, refs: tuple[str, ...], given: _Given, repeat: int) -> list[Speed]:
     """Under every implementation that both offer; all take turns, so that a busy moment strikes all alike."""
     from cellserve.service.cli.commands.timing import timed
     from cellserve.service.cli.comparison.report import Speed
@@ -103,7 +138,7 @@ def _speeds(client: Client, refs: tuple[str, ...], value: Any, repeat: int) -> l
 
     def ask(case: str) -> Prediction:
         label, ref = cases[case]
-        return client.run(ref, value, implementation=label)
+        return client.run(ref, given.value, more_inputs=given.more, implementation=label)
 
     return [
         Speed(cases[case][1], cases[case][0], latency.median_seconds, latency.p99_seconds, prediction.compute_seconds)

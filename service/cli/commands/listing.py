@@ -33,12 +33,12 @@ def models(
     if as_json:
         print_json(rows)
     elif not rows:
-        note(f"no models in {store.root}; publish one with: cellserve import FILE")
+        note(f"no models in {store.name}; publish one with: cellserve import FILE")
     else:
         headings = ("model", "#version", "aliases", "framework", "#parameters", "created", "problem")
         shown = headings if any(row["problem"] for row in rows) else headings[:-1]
         keys = [heading.removeprefix("#") for heading in shown]
-        print_table(f"Models in {store.root}", shown, [[_cell(row[key]) for key in keys] for row in rows])
+        print_table(f"Models in {store.name}", shown, [[_cell(row[key]) for key in keys] for row in rows])
 
 
 def _show_served(server: Server, as_json: bool) -> None:

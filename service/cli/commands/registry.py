@@ -3,10 +3,9 @@ that of a server (--url)."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from typing import Annotated, Any, Final
+from collections.abc import Iterable
+from dataclasses import asdict
+from typing import Annotated, Any
 
 import typer
 
@@ -15,19 +14,18 @@ from cellserve.service.cli.completion import references
 from cellserve.service.cli.options import JsonOption, RepositoryOption, open_repository
 from cellserve.service.cli.output import note, print_json, print_table
 from cellserve.service.cli.server_options import Server, asks_a_server
+from cellserve.service.cli.shown import begun_words, print_moves, print_rollouts, print_settings, shown_by, shown_in
 from cellserve.service.config import Settings
 from cellserve.service.engine.facts import VersionKey
 from cellserve.service.errors import InvalidInput
 from cellserve.service.registry.calibration import machine
 from cellserve.service.registry.calibration.cache import CalibrationCache
-from cellserve.service.registry.manifest import STABLE, Manifest, ModelRef, check_alias_name
-from cellserve.service.registry.model_settings import SETTINGS_FILE, ModelSettings
-from cellserve.service.registry.policy.split import Weights, split_words
-from cellserve.service.registry.repository.alias_history import AliasMove, Trail
-from cellserve.service.registry.repository.model_on_disk import read_model
+from cellserve.service.registry.manifest import STABLE, ModelRef, check_alias_name
+from cellserve.service.registry.policy.durations import parse_seconds
+from cellserve.service.registry.policy.rollout import Rollout
+from cellserve.service.registry.policy.split import Weights, parse_share, split_words
 from cellserve.service.registry.repository.repository import Repository
-
-_SHOWN_MOVES: Final = 20
+from cellserve.service.registry.rollout.bounds import bounds_text, parse_bounds
 
 Ref = Annotated[
     str, typer.Argument(metavar="REF", help="name, name/3 or name@alias.", show_default=False, autocompletion=references)
@@ -35,15 +33,31 @@ Ref = Annotated[
 Version = Annotated[str | None, typer.Argument(metavar="VERSION", help="In place of name/3: name 3.", show_default=False)]
 
 
-def parse_share(text: str) -> float:
-    """`10%` or `0.1`. Raises BadParameter."""
+def share_of(text: str) -> float:
+    """Raises BadParameter."""
     try:
-        share = float(text[:-1]) / 100 if text.endswith("%") else float(text)
-    except ValueError:
-        share = 0.0
-    if not 0 < share <= 1:
-        raise typer.BadParameter(f"{text!r} is no share: write a percentage, as in 10%, or a number up to 1, as in 0.1")
-    return share
+        return parse_share(text)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
+
+
+def parse_time(text: str) -> float:
+    """`10m`, `90s`. Raises BadParameter."""
+    try:
+        seconds = parse_seconds(text)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
+    if not seconds:
+        raise typer.BadParameter("no time is no gradual promote; leave it out to promote at once")
+    return seconds
+
+
+def parse_stop_if(text: str) -> str:
+    """Raises BadParameter."""
+    try:
+        return bounds_text(parse_bounds(text))
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
 
 
 @asks_a_server(None, "Ask this running server instead, host:port or grpcs://host:port.")
@@ -61,9 +75,9 @@ def show(
     """
     reference = reference_of(ref, version)
     if server is not None and server.instead_of(repository):
-        shown, measured = _shown_by(server, reference), []
+        shown, measured = shown_by(server, reference), []
     else:
-        shown = _shown_in(open_repository(repository), reference)
+        shown = shown_in(open_repository(repository), reference)
         measured = CalibrationCache(Settings().calibration_folder, machine.identity()).on_any_device(shown.manifest)
     manifest, aliases = shown.manifest, list(shown.aliases)
     key, parity = manifest.key, manifest.parity
@@ -71,6 +85,8 @@ def show(
     if as_json:
         chosen: dict[str, Any] = {"choices": {one.device: dict(one.choices) for one in measured}, "aliases": aliases}
         chosen["alias_history"] = [move.model_dump(mode="json", by_alias=True) for move in shown.trail.moves]
+        chosen["splits"] = {alias: dict(split) for alias, split in shown.splits.items()}
+        chosen["rollouts"] = [rollout.model_dump(mode="json") for rollout in shown.rollouts]
         chosen["settings"] = shown.settings.model_dump(mode="json", exclude_defaults=True)
         chosen["published_by"] = shown.published_by
         print_json(manifest.model_dump(mode="json", exclude={"golden", "spec"}) | chosen | network)
@@ -105,6 +121,7 @@ def show(
     describing.print_implementations(agreed | dict(parity.refused))
     describing.print_choices({one.device: one.choices for one in measured})
     print_settings(key.model, shown.settings)
+    print_rollouts(key.model, shown.rollouts)
     print_moves(key.model, shown.trail)
 
 
@@ -119,8 +136,27 @@ def promote(
     alias: Annotated[str, typer.Option("--alias", help="The alias to move; requests without a version go to `stable`.")] = STABLE,
     share: Annotated[
         float | None,
-        typer.Option("--share", metavar="SHARE", parser=parse_share, help="Give it only this share of the requests: 10% or 0.1."),
+        typer.Option("--share", metavar="SHARE", parser=share_of, help="Give it only this share of the requests: 10% or 0.1."),
     ] = None,
+    gradually_seconds: Annotated[
+        float | None,
+        typer.Option(
+            "--gradually",
+            metavar="TIME",
+            parser=parse_time,
+            help="Have the server give it 1, 5, 10, 25, 50 and 75% of the requests and then all, within this time: 10m.",
+        ),
+    ] = None,
+    stop_if: Annotated[
+        str,
+        typer.Option(
+            "--stop-if",
+            metavar="BOUNDS",
+            parser=parse_stop_if,
+            help="What has the server go back by itself: errors > 1%, difference > 1e-3, p99 > 2x (or p99 > 50ms).",
+            show_default=False,
+        ),
+    ] = "",
     repository: RepositoryOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -131,20 +167,25 @@ def promote(
         cellserve promote digits 3 --alias stable
         cellserve promote digits/3
         cellserve promote digits 4 --share 10%
-        cellserve promote digits 3 --url localhost:8001
+        cellserve promote digits 4 --share 10% --url localhost:8001
+        cellserve promote digits 4 --gradually 10m --stop-if 'errors > 1%, p99 > 2x' --url localhost:8001
     """
     check_alias_name(alias)
+    walks = gradually_seconds is not None
+    if walks and share is not None:
+        raise InvalidInput("--gradually and --share are both given: give one of them")
+    if stop_if and not walks:
+        raise InvalidInput("--stop-if says when a gradual promote goes back: give --gradually too, as in --gradually 10m")
     reference = reference_of(ref, version)
     if reference.version is None and reference.alias is None:
         raise InvalidInput(f"which version of {reference.model}? Give its number, as in: cellserve promote {reference.model} 3")
-    split: Weights = {}
+    if walks and (server is None or not server.instead_of(repository)):
+        raise InvalidInput("a running server walks the alias: name it with --url")
     if server is not None and server.instead_of(repository):
-        if share is not None:
-            raise InvalidInput("a share is given where the repository is: run this on the server's machine, without --url")
-        with server.client() as client:
-            number = reference.version or client.show(str(reference)).status.version
-            client.promote(reference.model, number, alias)
-        key = VersionKey(reference.model, number)
+        if gradually_seconds is not None:
+            _walked_by(server, reference, alias, gradually_seconds, stop_if, as_json=as_json)
+            return
+        key, split = _promoted_by(server, reference, alias, share or 1.0)
     else:
         key, split = _promoted(open_repository(repository), reference, alias, share)
     if as_json:
@@ -208,50 +249,22 @@ def _promoted(store: Repository, reference: ModelRef, alias: str, share: float |
     return key, store.split_alias(key.model, alias, key.version, share)
 
 
-@dataclass(frozen=True, slots=True)
-class Shown:
-    """A version with what lies around it."""
-
-    manifest: Manifest
-    aliases: tuple[str, ...]
-    trail: Trail
-    problems: tuple[str, ...]
-    published_by: str
-    settings: ModelSettings
-    splits: Mapping[str, Weights]
-
-
-def _shown_in(store: Repository, reference: ModelRef) -> Shown:
-    key = store.resolve(reference)
-    model = read_model(store, key.model)
-    problems = (*model.problems, *filter(None, [model.failing.get(key.version)]))
-    publication = store.publication(key)
-    by = "" if publication is None else publication.by
-    return Shown(
-        store.manifest(key.model, key.version),
-        tuple(model.aliases_of(key.version)),
-        model.trail,
-        problems,
-        by,
-        model.settings,
-        model.splits,
-    )
-
-
-def _shown_by(server: Server, reference: ModelRef) -> Shown:
+def _walked_by(server: Server, reference: ModelRef, alias: str, seconds: float, stop_if: str, *, as_json: bool) -> None:
     with server.client() as client:
-        described = client.show(str(reference))
-        status = described.status
-        manifest = Manifest.model_validate_json(client.manifest(f"{status.model}/{status.version}"))
-    moves = tuple(
-        AliasMove(
-            when=move.when, alias=move.alias, before=move.before, after=move.after, by=move.by, found=move.found, split=move.split
-        )
-        for move in described.alias_history
-    )
-    problems = tuple(filter(None, [status.reason]))
-    settings = ModelSettings(labels=described.labels)
-    return Shown(manifest, status.aliases, Trail(moves), problems, described.published_by, settings, {})
+        number = reference.version or client.show(str(reference)).status.version
+        begun = Rollout(**asdict(client.promote_gradually(reference.model, number, seconds, stop_if, alias)))
+    if as_json:
+        print_json({"model": reference.model} | begun.model_dump(mode="json"))
+    else:
+        typer.echo(begun_words(reference.model, begun))
+
+
+def _promoted_by(server: Server, reference: ModelRef, alias: str, share: float) -> tuple[VersionKey, Weights]:
+    """As `_promoted`."""
+    with server.client() as client:
+        number = reference.version or client.show(str(reference)).status.version
+        client.promote(reference.model, number, alias, share)
+        return VersionKey(reference.model, number), client.show(f"{reference.model}/{number}").splits.get(alias, {})
 
 
 def reference_of(ref: str, version: str | None) -> ModelRef:
@@ -263,32 +276,6 @@ def reference_of(ref: str, version: str | None) -> ModelRef:
         raise InvalidInput(f"{ref} names a version already, and {version!r} is given beside it: give one of them")
     separator = "/" if version[:1].isdigit() else "@"
     return ModelRef.parse(f"{ref}{separator}{version}")
-
-
-def print_settings(model: str, settings: ModelSettings) -> None:
-    """What model.yaml says that is not the default; labels are told with the version."""
-    said = settings.model_dump(mode="json", exclude_defaults=True, exclude={"labels"})
-    if said:
-        rows = [(name, json.dumps(value).strip('"')) for name, value in said.items()]
-        print_table(f"Settings of {model}, from {SETTINGS_FILE}", ("setting", "value"), rows)
-
-
-def print_moves(model: str, trail: Trail) -> None:
-    """The last ones of a model's aliases; --json tells all."""
-    if not trail.moves:
-        return
-    earlier = f", the last {_SHOWN_MOVES} of {len(trail.moves)}" if len(trail.moves) > _SHOWN_MOVES else ""
-    rows = [
-        (f"{move.when:%Y-%m-%d %H:%M:%S} UTC", move.alias, move.before or "", _moved_to(move), move.told_by)
-        for move in trail.moves[-_SHOWN_MOVES:]
-    ]
-    print_table(f"Moves of the aliases of {model}{earlier}", ("when", "alias", "#from", "#to", "by"), rows)
-    if trail.unreadable:
-        note(f"{trail.unreadable} lines of the history of aliases cannot be read")
-
-
-def _moved_to(move: AliasMove) -> str:
-    return split_words(move.split) if move.split else str(move.after or "")
 
 
 def _named(reference: ModelRef, versions: Iterable[int]) -> str:

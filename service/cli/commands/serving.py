@@ -48,7 +48,7 @@ def serve(**options: Any) -> None:
     """
     settings = Settings(**{name: value for name, value in options.items() if value is not None})
     logs.configure(settings.log_level, settings.log_format)
-    if not Repository(settings.repository).models():
+    if settings.repository_url is None and not Repository(settings.repository_folder).models():
         log.warning(
             "no models in %s yet; publish one with `cellserve import FILE --repository %s`, and it is served at once",
             settings.repository,

@@ -14,15 +14,13 @@ from cellserve.service.cli.options import JsonOption
 from cellserve.service.cli.output import changing_table, note, print_json, print_table
 from cellserve.service.cli.server_options import Server, asks_a_server
 from cellserve.service.errors import InvalidInput
+from cellserve.service.overview.words import duration
 
 if TYPE_CHECKING:
     from cellserve.service.client import Client, SequenceInfo
 
 _HEADINGS: Final = ("model", "id", "#version", "#position", "#age", "#idle", "#bytes", "state")
 _REPLICA: Final = "last on"
-_MINUTE: Final = 60.0
-_HOUR: Final = 3600.0
-_DAY: Final = 86_400.0
 
 Show = Callable[[str, Sequence[str], Sequence[Sequence[object]]], None]
 
@@ -96,14 +94,3 @@ def _row(each: SequenceInfo, shared: bool) -> tuple[object, ...]:
         each.state,
         *((each.replica,) if shared else ()),
     )
-
-
-def duration(seconds: float) -> str:
-    """In the two units that tell: 3.2 s, 4 min 05 s, 2 h 07 min, 3 d 04 h."""
-    if seconds < _MINUTE:
-        return f"{seconds:.1f} s"
-    if seconds < _HOUR:
-        return f"{int(seconds // _MINUTE)} min {int(seconds % _MINUTE):02} s"
-    if seconds < _DAY:
-        return f"{int(seconds // _HOUR)} h {int(seconds % _HOUR // _MINUTE):02} min"
-    return f"{int(seconds // _DAY)} d {int(seconds % _DAY // _HOUR):02} h"

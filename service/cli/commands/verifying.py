@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Annotated, Any, Protocol
 
 import typer
@@ -73,7 +72,7 @@ class Verdict(Protocol):
     def withdrawn(self) -> Mapping[str, str]: ...
 
 
-def _verdicts(server: Server | None, reference: ModelRef | None, repository: Path | None) -> tuple[object, Iterator[Verdict]]:
+def _verdicts(server: Server | None, reference: ModelRef | None, repository: str | None) -> tuple[object, Iterator[Verdict]]:
     """Whose, and each as it is proved."""
     if server is not None and server.instead_of(repository):
         return server.url, _of_a_server(server, "" if reference is None else str(reference))
@@ -81,7 +80,7 @@ def _verdicts(server: Server | None, reference: ModelRef | None, repository: Pat
 
     from cellserve.service.registry import verifying
 
-    return store.root, verifying.verify(store, reference)
+    return store.name, verifying.verify(store, reference)
 
 
 def _of_a_server(server: Server, reference: str) -> Iterator[Verdict]:

@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from html import escape
 from typing import Any, Final
 
-from cellserve.service.cli.pages import document, key, table_of
 from cellserve.service.cli.report.plot import Point, plot
+from cellserve.service.pages.document import document, key, table_of
 
 _MEGABYTE: Final = 1e6
 _TOP_PERCENT: Final = 99.99  # where the slowest is drawn

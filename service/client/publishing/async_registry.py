@@ -13,9 +13,18 @@ from cellserve.service.client.channel import Endpoint
 from cellserve.service.client.errors import BadReply, FailedCall, mirrored
 from cellserve.service.client.publishing.changes import Change, PublishedVersion, Verdict, change, published, verdict
 from cellserve.service.client.publishing.publication import PUBLISH_TIMEOUT_SECONDS, Progress, Publication, received_of
-from cellserve.service.client.registry import ModelDescription, ModelVersion, description, model_version, model_versions
+from cellserve.service.client.registry import (
+    ModelDescription,
+    ModelVersion,
+    Rollout,
+    description,
+    model_version,
+    model_versions,
+    rollout,
+)
 from cellserve.service.client.requests import Reference
 from cellserve.service.client.retry import Attempts
+from cellserve.service.client.tensors import Array, from_wire
 from cellserve.service.errors import ServiceError, UnknownModel, UnknownVersion
 from cellserve.service.pb import cellserve_pb2 as pb
 
@@ -68,10 +77,17 @@ class AsyncRegistry:
         reference = Reference.parse(model)
         return description(await self._ask("Show", pb.ShowRequest(model=reference.model, version=reference.version)))
 
-    async def promote(self, model: str, version: int, alias: str = "stable") -> ModelVersion:
+    async def promote(self, model: str, version: int, alias: str = "stable", share: float = 1.0) -> ModelVersion:
         """As Client.promote."""
-        request = pb.SetAliasRequest(model=model, version=version, alias=alias)
+        request = pb.SetAliasRequest(model=model, version=version, alias=alias, share=share)
         return model_version((await self._ask("SetAlias", request)).status)
+
+    async def promote_gradually(
+        self, model: str, version: int, seconds: float, stop_if: str = "", alias: str = "stable"
+    ) -> Rollout:
+        """As Client.promote_gradually."""
+        request = pb.SetAliasRequest(model=model, version=version, alias=alias, gradually_seconds=seconds, stop_if=stop_if)
+        return rollout((await self._ask("SetAlias", request)).rollout)
 
     async def publish(
         self,
@@ -151,6 +167,17 @@ class AsyncRegistry:
         try:
             async for reply in call:
                 yield verdict(reply)
+        except grpc.RpcError as failure:
+            raise mirrored(cast(FailedCall, failure), self._connection.endpoint.target) from None
+        finally:
+            call.cancel()
+
+    async def recorded(self, model: str) -> AsyncIterator[tuple[Array, ...]]:
+        """As Client.recorded."""
+        call = self._stub.Recorded(pb.RecordedRequest(model=model), metadata=self._connection.endpoint.metadata)
+        try:
+            async for reply in call:
+                yield tuple(from_wire(tensor) for tensor in reply.inputs)
         except grpc.RpcError as failure:
             raise mirrored(cast(FailedCall, failure), self._connection.endpoint.target) from None
         finally:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from cellserve.service.client.registry import ModelVersion, model_version
@@ -12,11 +12,14 @@ from cellserve.service.pb import cellserve_pb2 as pb
 
 @dataclass(frozen=True, slots=True)
 class AliasMeaning:
-    """answering: the version that answers; None: none does. reason: why it is another one than was named."""
+    """answering: the version that answers; None: none does. reason: why it is another one than was named. split: the shares of
+    versions, where it is split; `version` has the largest.
+    """
 
     version: int
     answering: int | None
     reason: str
+    split: Mapping[int, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +70,7 @@ def change(reply: pb.WatchReply) -> Change | None:
             return Change("version_removed", token, reply.removed.model, reply.removed.version)
         case "alias":
             alias = reply.alias
-            meaning = AliasMeaning(alias.version, alias.answering or None, alias.reason)
+            meaning = AliasMeaning(alias.version, alias.answering or None, alias.reason, dict(alias.split))
             return Change("alias", token, alias.model, alias=alias.alias, meaning=meaning)
         case "alias_removed":
             return Change("alias_removed", token, reply.alias_removed.model, alias=reply.alias_removed.alias)

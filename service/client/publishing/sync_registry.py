@@ -13,9 +13,18 @@ from cellserve.service.client.channel import Endpoint
 from cellserve.service.client.errors import BadReply, FailedCall, mirrored
 from cellserve.service.client.publishing.changes import Change, PublishedVersion, Verdict, change, published, verdict
 from cellserve.service.client.publishing.publication import PUBLISH_TIMEOUT_SECONDS, Progress, Publication, received_of
-from cellserve.service.client.registry import ModelDescription, ModelVersion, description, model_version, model_versions
+from cellserve.service.client.registry import (
+    ModelDescription,
+    ModelVersion,
+    Rollout,
+    description,
+    model_version,
+    model_versions,
+    rollout,
+)
 from cellserve.service.client.requests import Reference
 from cellserve.service.client.retry import Attempts
+from cellserve.service.client.tensors import Array, from_wire
 from cellserve.service.errors import ServiceError, UnknownModel, UnknownVersion
 from cellserve.service.pb import cellserve_pb2 as pb
 
@@ -68,10 +77,22 @@ class SyncRegistry:
         reference = Reference.parse(model)
         return description(self._ask("Show", pb.ShowRequest(model=reference.model, version=reference.version)))
 
-    def promote(self, model: str, version: int, alias: str = "stable") -> ModelVersion:
-        """Points an alias at a version; returns once it answers. No request is interrupted. Raises ServiceError."""
-        request = pb.SetAliasRequest(model=model, version=version, alias=alias)
+    def promote(self, model: str, version: int, alias: str = "stable", share: float = 1.0) -> ModelVersion:
+        """Points an alias at a version; returns once it answers. No request is interrupted. Raises ServiceError.
+
+        share: of the requests to the alias, between 0 and 1; the version that it names keeps the rest. 1: all of them.
+        """
+        request = pb.SetAliasRequest(model=model, version=version, alias=alias, share=share)
         return model_version((self._ask("SetAlias", request)).status)
+
+    def promote_gradually(self, model: str, version: int, seconds: float, stop_if: str = "", alias: str = "stable") -> Rollout:
+        """Walks an alias to a version by itself, 1% of its requests at first; returns with the first step. Raises ServiceError.
+
+        seconds: that the walk takes. stop_if: bounds, such as "errors > 1%, p99 > 2x": if one is broken, the server goes back.
+        What becomes of it: `show(model).rollouts`.
+        """
+        request = pb.SetAliasRequest(model=model, version=version, alias=alias, gradually_seconds=seconds, stop_if=stop_if)
+        return rollout((self._ask("SetAlias", request)).rollout)
 
     def publish(
         self,
@@ -161,6 +182,20 @@ class SyncRegistry:
         try:
             for reply in call:
                 yield verdict(reply)
+        except grpc.RpcError as failure:
+            raise mirrored(cast(FailedCall, failure), self._connection.endpoint.target) from None
+        finally:
+            call.cancel()
+
+    def recorded(self, model: str) -> Iterator[tuple[Array, ...]]:
+        """The inputs of real requests that the server has kept of a model (`record:` in model.yaml), those of one row at a time.
+
+        Each is a sequence [T, F], ids [T] or a vector [width], for each input of the model. Raises ServiceError.
+        """
+        call = self._stub.Recorded(pb.RecordedRequest(model=model), metadata=self._connection.endpoint.metadata)
+        try:
+            for reply in call:
+                yield tuple(from_wire(tensor) for tensor in reply.inputs)
         except grpc.RpcError as failure:
             raise mirrored(cast(FailedCall, failure), self._connection.endpoint.target) from None
         finally:

@@ -45,14 +45,21 @@ class PassRunner:
             self._begun = True
         if batch.whole:
             self._whole.run(batch)
-        else:
-            self._advance(batch)
-
-    @torch.inference_mode()
-    def _advance(self, batch: Batch) -> None:
+            return
         for sequence in batch.sequences:
             if sequence.memory is None:
                 self._enter(sequence)
+        totals = [dict(sequence.memory.totals) for sequence in batch.sequences if sequence.memory is not None]
+        try:
+            self._advance(batch)
+        except Exception:  # what else is written would be written once more, the same
+            for sequence, own in zip(batch.sequences, totals):
+                if sequence.memory is not None:
+                    sequence.memory.totals = own
+            raise
+
+    @torch.inference_mode()
+    def _advance(self, batch: Batch) -> None:
         index = batch.pass_index
         handles = [sequence.row for sequence in batch.sequences if sequence.row is not None]
         memories = [sequence.memory for sequence in batch.sequences if sequence.memory is not None]
@@ -63,10 +70,10 @@ class PassRunner:
             index, chunk, state, implementation=batch.implementation, ended_states=batch.ended_states
         )
         scatter(made, memories, starts, batch.lengths, [sequence.passes[index] for sequence in batch.sequences])
-        self._pool.put(handles, state.data)
         ending = batch.ending
+        vectors = self._passes.finish(index, made, chunk, [memories[i] for i in ending], ending) if ending else {}
+        self._pool.put(handles, state.data)
         if ending:
-            vectors = self._passes.finish(index, made, chunk, [memories[i] for i in ending], ending)
             arrays = {name: vector.numpy(force=True) for name, vector in vectors.items()}
             for place, i in enumerate(ending):
                 self._passes.end_pass(index, memories[i], {name: array[place].copy() for name, array in arrays.items()})

@@ -16,6 +16,17 @@ _ROUNDING = 1e-6
 _POINT_BYTES = 8
 
 
+def parse_share(text: str) -> float:
+    """`10%` or `0.1`. Raises ValueError."""
+    try:
+        share = float(text[:-1]) / 100 if text.endswith("%") else float(text)
+    except ValueError:
+        share = 0.0
+    if not 0 < share <= 1:
+        raise ValueError(f"{text!r} is no share: write a percentage, as in 10%, or a number up to 1, as in 0.1")
+    return share
+
+
 def checked(weights: Weights) -> dict[int, float]:
     """The same, newest version first. Raises ValueError: not at least two versions with positive shares that make 1."""
     told = split_words(weights) if weights else "nothing"
@@ -33,6 +44,11 @@ def with_share(version: int, share: float, rest: int) -> dict[int, float]:
     if version == rest:
         raise ValueError(f"version {version} answers all of it already")
     return checked({version: share, rest: 1 - share})
+
+
+def meaning_of(alias: str, versions: Mapping[str, int], splits: Mapping[str, Weights]) -> Weights:
+    """Version → its share of the requests to an alias; empty: there is none. versions: of one that is split, its main one."""
+    return splits.get(alias) or ({versions[alias]: 1.0} if alias in versions else {})
 
 
 def main_version(weights: Weights) -> int:

@@ -25,6 +25,7 @@ from cellserve.service.registry.manifest import ModelRef
 from cellserve.service.registry.publishing import package
 from cellserve.service.registry.repository.pruning import apply_retention, retention_words
 from cellserve.service.registry.repository.publications import Publication
+from cellserve.service.registry.repository.remote.opening import home_at
 from cellserve.service.registry.repository.repository import Repository
 
 COMMAND: Final = (sys.executable, "-P", "-m", "cellserve.service.registry.publishing.job")
@@ -32,11 +33,11 @@ _NICENESS: Final = 10
 
 
 def publish(job: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    """job: root of the repository, folder of the upload, model, publication_id, tags, by. Raises ServiceError."""
+    """job: address of the repository, folder of the upload, model, publication_id, tags, by. Raises ServiceError."""
     folder = Path(job["folder"])
     imported = package.read(folder)
     publication = Publication(publication_id=job["publication_id"], by=job["by"], when=datetime.now(UTC).replace(microsecond=0))
-    repository = Repository(Path(job["root"]))
+    repository = Repository(home_at(job["repository"]))
     try:
         manifest = repository.publish(
             job["model"],
@@ -52,9 +53,9 @@ def publish(job: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 def verify(job: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    """job: root of the repository, reference (empty: all). Raises ServiceError."""
+    """job: address of the repository, reference (empty: all). Raises ServiceError."""
     reference = ModelRef.parse(job["reference"]) if job["reference"] else None
-    for verdict in verifying.verify(Repository(Path(job["root"])), reference):
+    for verdict in verifying.verify(Repository(home_at(job["repository"])), reference):
         yield asdict(verdict)
 
 

@@ -10,7 +10,15 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import aclosing, suppress
 from typing import Any, Final
 
-from cellserve.service.errors import RepositoryError, RepositoryFull, ServiceError, UnknownModel, UnknownVersion, VersionRefused
+from cellserve.service.errors import (
+    RepositoryAway,
+    RepositoryError,
+    RepositoryFull,
+    ServiceError,
+    UnknownModel,
+    UnknownVersion,
+    VersionRefused,
+)
 from cellserve.service.registry.publishing.job import COMMAND
 
 log = logging.getLogger(__name__)
@@ -18,7 +26,7 @@ log = logging.getLogger(__name__)
 _ONE_THREAD: Final = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 _LONGEST_LINE: Final = 1 << 24
 _ERRORS: Final[Mapping[str, type[ServiceError]]] = {
-    kind.reason: kind for kind in (RepositoryError, RepositoryFull, VersionRefused, UnknownModel, UnknownVersion)
+    kind.reason: kind for kind in (RepositoryError, RepositoryAway, RepositoryFull, VersionRefused, UnknownModel, UnknownVersion)
 }
 
 

@@ -88,7 +88,11 @@ class Publishing:
 
     async def verify(self, reference: ModelRef | None) -> AsyncIterator[Mapping[str, Any]]:
         """A verdict after the other, as verifying.Verdict has it. Raises UnknownModel, UnknownVersion, RepositoryError."""
-        job = {"kind": "verify", "root": str(self._repository.root), "reference": "" if reference is None else str(reference)}
+        job = {
+            "kind": "verify",
+            "repository": dict(self._repository.address),
+            "reference": "" if reference is None else str(reference),
+        }
         async for line in self._jobs.lines(job):
             yield line
 
@@ -130,7 +134,7 @@ class Publishing:
         declaration = upload.declaration
         job = {
             "kind": "publish",
-            "root": str(self._repository.root),
+            "repository": dict(self._repository.address),
             "folder": str(upload.folder),
             "model": declaration.model,
             "publication_id": declaration.publication_id,

@@ -28,7 +28,7 @@ Mark = tuple[int, int, int] | None  # of a file as it was read; None: there is n
 class AliasMove(BaseModel):
     """before, after: versions; None before the alias existed, and after it was removed. by: empty where nobody knows.
 
-    split: the shares of versions from then on; empty: all to `after`.
+    split: the shares of versions from then on; empty: all to `after`. why: where it was no person who decided.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore", populate_by_name=True)
@@ -40,11 +40,13 @@ class AliasMove(BaseModel):
     by: str = ""
     found: bool = False
     split: Mapping[int, float] = Field(default_factory=dict)
+    why: str = ""
 
     @property
     def line(self) -> bytes:
         """As the file has it."""
-        return self.model_dump_json(by_alias=True, exclude=None if self.split else {"split"}).encode()
+        said_by_few = {name for name in ("split", "why") if not getattr(self, name)}
+        return self.model_dump_json(by_alias=True, exclude=said_by_few).encode()
 
     @property
     def words(self) -> str:
@@ -57,7 +59,7 @@ class AliasMove(BaseModel):
             moved = f"removed, was {self.before}"
         else:
             moved = f"set to {self.after}" if self.before is None else f"from {self.before} to {self.after}"
-        return f"{moved} ({self.told_by})"
+        return f"{moved} ({self.told_by}{f'; {self.why}' if self.why else ''})"
 
     @property
     def told_by(self) -> str:
@@ -123,11 +125,18 @@ def differences(
     found: bool = False,
     splits_before: Mapping[str, Weights] = _NONE,
     splits_after: Mapping[str, Weights] = _NONE,
+    why: str = "",
 ) -> list[AliasMove]:
     """The moves that lead from one to the other."""
     return [
         AliasMove(
-            alias=alias, before=before.get(alias), after=after.get(alias), by=by, found=found, split=splits_after.get(alias, {})
+            alias=alias,
+            before=before.get(alias),
+            after=after.get(alias),
+            by=by,
+            found=found,
+            split=splits_after.get(alias, {}),
+            why=why,
         )
         for alias in sorted({*before, *after})
         if before.get(alias) != after.get(alias) or splits_before.get(alias, {}) != splits_after.get(alias, {})

@@ -47,7 +47,7 @@ class Aliases:
         """trail: as was just read. Raises RepositoryError: aliases.json is damaged, or gone."""
         path = self._folder / layout.ALIASES_FILE
         try:
-            return _table(_ALIASES.validate_json(path.read_bytes(), strict=True))
+            return alias_table(_ALIASES.validate_json(path.read_bytes(), strict=True))
         except FileNotFoundError as error:
             if not (recorded := (trail or self.trail()).aliases):
                 return AliasTable({}, {})
@@ -77,7 +77,7 @@ class Aliases:
         except RepositoryError:
             return AliasTable(trail.aliases, trail.splits)
 
-    def write(self, aliases: Mapping[str, int], by: str, splits: Mapping[str, Weights] | None = None) -> None:
+    def write(self, aliases: Mapping[str, int], by: str, splits: Mapping[str, Weights] | None = None, why: str = "") -> None:
         """Makes them these, and records each move; those that nobody has recorded too. Raises OSError.
 
         splits: of the aliases that are split; None: as they are, of those that are left and mean what they meant. The aliases
@@ -86,11 +86,11 @@ class Aliases:
         trail, (known, known_splits) = self.trail(), self.known()
         if splits is None:
             splits = {alias: split for alias, split in known_splits.items() if aliases.get(alias) == known[alias]}
-        content = {alias: splits.get(alias, version) for alias, version in aliases.items()}
+        content = alias_content(aliases, splits)
         disk.replace_file(self._folder / layout.ALIASES_FILE, json.dumps(content, indent=1, sort_keys=True).encode(), b" ")
         moves = [
             *alias_history.differences(trail.aliases, known, found=True),
-            *alias_history.differences(known, aliases, by, splits_before=known_splits, splits_after=splits),
+            *alias_history.differences(known, aliases, by, splits_before=known_splits, splits_after=splits, why=why),
         ]
         try:
             alias_history.append(self._folder, moves)
@@ -103,8 +103,14 @@ class Aliases:
         return f"write it anew with: cellserve promote {self._folder.name} VERSION --alias ALIAS"
 
 
-def _table(content: Mapping[str, int | Mapping[str, float]]) -> AliasTable:
-    """Raises ValueError: a split that is none."""
+def alias_content(versions: Mapping[str, int], splits: Mapping[str, Weights]) -> dict[str, int | dict[str, float]]:
+    """As aliases.json has them."""
+    shares = {alias: {str(version): weight for version, weight in split.items()} for alias, split in splits.items()}
+    return {alias: shares.get(alias, version) for alias, version in versions.items()}
+
+
+def alias_table(content: Mapping[str, int | Mapping[str, float]]) -> AliasTable:
+    """Of what aliases.json holds. Raises ValueError: a split that is none."""
     versions, splits = {}, {}
     for alias, meant in sorted(content.items()):
         if isinstance(meant, int):

@@ -12,7 +12,7 @@ from cellserve.service.engine.facts import VersionKey
 from cellserve.service.errors import RepositoryError
 from cellserve.service.registry.manifest import STABLE
 from cellserve.service.registry.model_settings import ModelSettings
-from cellserve.service.registry.policy.split import Weights
+from cellserve.service.registry.policy.split import Weights, meaning_of
 from cellserve.service.registry.repository.alias_history import Trail
 from cellserve.service.registry.repository.aliases import changed_by_hand
 from cellserve.service.registry.repository.layout import Fingerprint
@@ -47,12 +47,16 @@ class ModelOnDisk:
         """What an empty version means."""
         return self.aliases.get(STABLE, self.newest)
 
+    def meaning(self, alias: str) -> Weights:
+        """Version → its share of the requests; empty: there is no such alias."""
+        return meaning_of(alias, self.aliases, self.splits)
+
     @property
     def asked_to_stay(self) -> set[int]:
-        """Loaded, beside what the aliases mean: those that have a share of one, the newest and the pinned ones."""
+        """Loaded, beside what the aliases mean: those that have a share of one, the newest, and those that model.yaml names."""
         newest = sorted(self.versions)[len(self.versions) - min(self.settings.keep_newest, len(self.versions)) :]
         shared = {version for split in self.splits.values() for version in split}
-        return {*newest, *shared, *self.settings.pinned} & set(self.versions)
+        return {*newest, *shared, *self.settings.named_versions} & set(self.versions)
 
     @property
     def dangling(self) -> dict[int, str]:
@@ -68,12 +72,19 @@ class ModelOnDisk:
             changed: tuple[str, ...] = ()
         else:
             changed = tuple(changed_by_hand(self.name, self.aliases, self.trail).values())
-        return tuple(filter(None, (self.problem, *changed, self.settings_problem, self._missing_pins)))
+        return tuple(filter(None, (self.problem, *changed, self.settings_problem, self._missing_pins, self._missing_shadow)))
 
     @property
     def _missing_pins(self) -> str:
         missing = sorted(set(self.settings.pinned) - set(self.versions))
         return f"model.yaml of {self.name} pins what does not exist: {', '.join(map(str, missing))}" if missing else ""
+
+    @property
+    def _missing_shadow(self) -> str:
+        shadow = self.settings.shadow
+        if shadow is None or shadow.version in self.versions:
+            return ""
+        return f"model.yaml of {self.name} has requests run on what does not exist: {shadow.version}"
 
     @property
     def failing(self) -> dict[int, str]:

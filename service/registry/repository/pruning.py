@@ -41,8 +41,8 @@ def stays(model: ModelOnDisk, keep: int) -> dict[int, str]:
     for alias in (*model.aliases, ""):
         for version in way_back(model, alias):
             why[version] = f"the way back of {alias or 'requests without a version'}"
-    for version in model.settings.pinned:
-        why[version] = "pinned in model.yaml"
+    for version in model.settings.named_versions:
+        why[version] = "pinned in model.yaml" if version in model.settings.pinned else "the shadow in model.yaml"
     for version in model.versions:
         if aliases := model.aliases_of(version):
             why[version] = f"alias {', '.join(aliases)}"

@@ -1,9 +1,9 @@
-"""The truth on disk: `<root>/<model>/<version>/{manifest.json, weights.safetensors}` (of a step model graph.onnx) and
+"""What is published: `<root>/<model>/<version>/{manifest.json, weights.safetensors}` (of a step model graph.onnx) and
 `<root>/<model>/aliases.json`.
 
 Versions are immutable and numbered at publish; aliases are the only thing that changes in place, and their moves are recorded.
-Readers never lock; writers hold one lock on the root for the moment of the change. Hidden entries (names that start with a dot)
-are work under way or left by a crash, and are ignored; what nobody works on any more is removed by the next publish. A damaged
+Where the truth of it is, and how it changes in one step, is its home's affair (home.py): here it is read, and what may become of
+it is decided. Hidden entries (names that start with a dot) are work under way or left by a crash, and are ignored. A damaged
 model raises RepositoryError and never hurts another one. Knows no engine and nothing of what is loaded. Safe to use from any
 thread or process.
 """
@@ -12,9 +12,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
@@ -33,10 +33,13 @@ from cellserve.service.registry.manifest import (
     check_model_name,
 )
 from cellserve.service.registry.model_settings import ModelSettings
-from cellserve.service.registry.policy.split import Weights, main_version, with_share
-from cellserve.service.registry.repository import layout, leftovers, placing, publications, served
+from cellserve.service.registry.policy.rollout import Rollout
+from cellserve.service.registry.policy.split import Weights, checked, main_version, meaning_of, with_share
+from cellserve.service.registry.repository import layout, publications, rollout_record, served
 from cellserve.service.registry.repository.alias_history import Trail
 from cellserve.service.registry.repository.aliases import Aliases, AliasTable
+from cellserve.service.registry.repository.folder import Folder
+from cellserve.service.registry.repository.home import Home
 from cellserve.service.registry.repository.publications import Publication
 from cellserve.service.registry.repository.publish_gate import PublishGate, parity_gate, with_answers
 from cellserve.service.registry.repository.served import Served
@@ -53,21 +56,46 @@ def _no_progress(step: str) -> None:
     """Progress that nobody watches."""
 
 
+class _MovedMeanwhile(Exception):
+    """An alias does not mean any more what it is to be moved from."""
+
+
 class Repository:
-    """A folder of models. One that does not exist has no models; the first publish, or `create`, makes it.
+    """Models, in a folder or in another home. One that does not exist has none; the first publish, or `create`, makes it.
 
     gate: what a version must pass to be published; raises ModelError. by: who moves aliases, for their history.
     """
 
-    def __init__(self, root: Path, gate: PublishGate = parity_gate, by: str = "") -> None:
-        self.root = root
+    def __init__(self, home: Path | Home, gate: PublishGate = parity_gate, by: str = "") -> None:
+        self._home: Home = Folder(home) if isinstance(home, Path) else home
+        self.root = self._home.folder
         self._gate = gate
         self._by = by
 
+    @property
+    def name(self) -> str:
+        """As its owner calls it."""
+        return self._home.name
+
+    @property
+    def address(self) -> Mapping[str, Any]:
+        """By which another process of this machine opens it."""
+        return self._home.address
+
+    @property
+    def poll_seconds(self) -> float | None:
+        """How often to ask whether it has changed; None: the folder's file events tell."""
+        return self._home.poll_seconds
+
     def create(self) -> None:
-        """Makes the folder if it is missing. Raises RepositoryError."""
+        """Makes it usable if it is missing. Raises RepositoryError."""
         with _disk_trouble(f"the repository folder {self.root} cannot be used"):
-            self.root.mkdir(parents=True, exist_ok=True)
+            self._home.create()
+
+    def refresh(self) -> None:
+        """What is read from here on is at least as new as this moment. Raises RepositoryError: that cannot be told."""
+        with _disk_trouble(f"the repository {self.name} cannot be read"):
+            self._home.refresh()
 
     # --- reading ---
 
@@ -85,16 +113,19 @@ class Repository:
         """Published versions, ascending. Raises UnknownModel."""
         numbers = layout.version_numbers(self.root / check_model_name(model))
         if not numbers:
-            raise UnknownModel(f"the repository {self.root} has no model {model!r}", field="model")
+            raise UnknownModel(f"the repository {self.name} has no model {model!r}", field="model")
         return numbers
 
     def aliases(self, model: str) -> dict[str, int]:
         """Alias → version. Raises UnknownModel, RepositoryError (aliases.json is damaged, or gone)."""
-        return self._aliases(model).read()
+        return self.alias_table(model).versions
 
     def alias_table(self, model: str) -> AliasTable:
         """As `aliases`, with how they are split."""
-        return self._aliases(model).table()
+        table = self._aliases(model).table()
+        if problem := self._home.problem(model):
+            raise RepositoryError(problem)
+        return table
 
     def alias_trail(self, model: str, known: Trail | None = None) -> Trail:
         """How the aliases moved. known: given back where nothing was added since. Raises UnknownModel."""
@@ -113,7 +144,7 @@ class Repository:
         """Raises UnknownModel, UnknownVersion, RepositoryError (the manifest is missing or damaged)."""
         path = self._version_folder(model, version) / layout.MANIFEST_FILE
         try:
-            manifest = Manifest.model_validate_json(path.read_bytes())
+            manifest = Manifest.model_validate_json(self._home.manifest(VersionKey(model, version)))
         except FileNotFoundError as error:
             raise RepositoryError(f"{path} is missing: the version is damaged; remove it and import the file again") from error
         except (OSError, ValidationError, InvalidInput, ModelError) as error:
@@ -130,9 +161,11 @@ class Repository:
 
         manifest = self.manifest(model, version)
         called = isinstance(manifest.spec, StepModel)
-        path = self._version_folder(model, version) / (layout.GRAPH_FILE if called else layout.WEIGHTS_FILE)
+        file = layout.GRAPH_FILE if called else layout.WEIGHTS_FILE
+        path = self._version_folder(model, version) / file
         try:
-            weights: Numbers = GraphFile.load(path) if called else Weights.load(path)
+            with self._home.numbers(manifest.key, file) as here:
+                weights: Numbers = GraphFile.load(here) if called else Weights.load(here)
         except FileNotFoundError as error:
             raise RepositoryError(f"{path} is missing: the version is damaged; remove it and import the file again") from error
         except (OSError, ModelError) as error:
@@ -168,7 +201,7 @@ class Repository:
 
     def fingerprint(self, key: VersionKey) -> layout.Fingerprint:
         """Changes when the files of a version change. Empty if they are gone."""
-        return layout.fingerprint(self.root / key.model / str(key.version))
+        return self._home.fingerprint(key)
 
     # --- writing ---
 
@@ -215,7 +248,7 @@ class Repository:
         )
         self.create()
         with _disk_trouble(f"{model} cannot be published in {self.root}"):
-            manifest = placing.place(self.root, draft, imported.weights, publication)
+            manifest = self._home.place(draft, imported.weights, publication)
         if alias is not None:
             try:
                 self.set_alias(model, alias, manifest.version)
@@ -230,11 +263,14 @@ class Repository:
         """
         check_alias_name(alias)
         book = self._aliases(model)
-        with _disk_trouble(f"the aliases of {model} cannot be changed"), disk.exclusive(self.root):
+
+        def decide() -> AliasTable:
             self.manifest(model, version)
             known = book.known()
             splits = {name: split for name, split in known.splits.items() if name != alias}
-            book.write(known.versions | {alias: version}, self._by if by is None else by, splits)
+            return AliasTable(known.versions | {alias: version}, splits)
+
+        self._change_aliases(model, decide, by)
 
     def split_alias(self, model: str, alias: str, version: int, share: float, by: str | None = None) -> Weights:
         """Gives `version` a share of the requests to `alias`, the rest to the version that the alias means, in one step.
@@ -244,7 +280,8 @@ class Repository:
         """
         check_alias_name(alias)
         book = self._aliases(model)
-        with _disk_trouble(f"the aliases of {model} cannot be changed"), disk.exclusive(self.root):
+
+        def decide() -> AliasTable:
             self.manifest(model, version)
             known = book.known()
             if alias not in known.versions:
@@ -258,9 +295,50 @@ class Repository:
                 weights = with_share(version, share, min(shared_with))
             except ValueError as error:
                 raise InvalidInput(f"{model}@{alias}: {error}", field="share") from error
-            aliases = known.versions | {alias: main_version(weights)}
-            book.write(aliases, self._by if by is None else by, known.splits | {alias: weights})
-        return weights
+            return AliasTable(known.versions | {alias: main_version(weights)}, known.splits | {alias: weights})
+
+        return self._change_aliases(model, decide, by).splits[alias]
+
+    def walk_alias(self, model: str, alias: str, before: Weights, after: Weights, by: str, why: str) -> bool:
+        """Shares `alias` as `after` says, in one step, unless it does not mean `before` any more: whether it was done.
+
+        Raises UnknownModel, UnknownVersion, RepositoryError.
+        """
+        book = self._aliases(model)
+
+        def decide() -> AliasTable:
+            known = book.known()
+            if meaning_of(alias, *known) != before:
+                raise _MovedMeanwhile
+            for version in after:
+                self.manifest(model, version)
+            splits = {name: split for name, split in known.splits.items() if name != alias}
+            if len(after) > 1:
+                splits[alias] = checked(after)
+            return AliasTable(known.versions | {alias: main_version(after)}, splits)
+
+        try:
+            self._change_aliases(model, decide, by, why)
+        except _MovedMeanwhile:
+            return False
+        return True
+
+    def rollouts(self, model: str) -> Mapping[str, Rollout]:
+        """Of each alias the gradual promote that walks, or the last one that did. Raises UnknownModel."""
+        self.versions(model)
+        return rollout_record.read(self.root / model)
+
+    def write_rollout(self, model: str, rollout: Rollout) -> None:
+        """Raises UnknownModel, RepositoryError."""
+        self.versions(model)
+        with _disk_trouble(f"a gradual promote of {model} cannot be recorded"), disk.exclusive(self.root):
+            rollout_record.write(self.root / model, rollout)
+
+    @contextmanager
+    def walker(self, model: str) -> Iterator[bool]:
+        """Holds the right to walk a model's aliases, unless another server has it; whether it is held. Raises RepositoryError."""
+        with _disk_trouble(f"the aliases of {model} cannot be walked"), rollout_record.walker(self.root / model) as free:
+            yield free
 
     def write_served(self, model: str, record: Served) -> None:
         """Raises UnknownModel, RepositoryError."""
@@ -270,11 +348,7 @@ class Repository:
 
     def sweep(self) -> None:
         """Removes what processes that were killed have left. A repository that cannot be written to is left as it is."""
-        try:
-            with disk.exclusive(self.root):
-                leftovers.sweep(self.root)
-        except OSError as error:
-            log.warning("%s cannot be locked, to remove what killed imports may have left: %s", self.root, error.strerror)
+        self._home.sweep()
 
     def remove(self, ref: ModelRef, by: str | None = None) -> None:
         """Removes a model (`name`), a version (`name/3`) or an alias (`name@canary`). by: as in set_alias.
@@ -282,30 +356,29 @@ class Repository:
         Raises UnknownModel, UnknownVersion, RepositoryError (an alias points at the version; it says which).
         """
         self.versions(ref.model)
-        with _disk_trouble(f"{ref} cannot be removed"), ExitStack() as held:
-            with disk.exclusive(self.root):
-                doomed = self._hide(ref, held, self._by if by is None else by)
-            if doomed is not None:
-                placing.delete(self.root, doomed)
+        with _disk_trouble(f"{ref} cannot be removed"):
+            if ref.alias is not None:
+                self._change_aliases(ref.model, lambda: self._without(ref), by)
+            elif ref.version is not None:
+                key = VersionKey(ref.model, ref.version)
+                self._home.remove_version(key, lambda: self._require_unused(*key))
+            else:
+                self._home.remove_model(ref.model)
 
     # --- the work behind them ---
 
-    def _hide(self, ref: ModelRef, held: ExitStack, by: str) -> Path | None:
-        """Takes what `ref` names out of readers' sight; gives the hidden folder that may now be deleted, held."""
-        if ref.alias is not None:
-            self._require_alias(ref)
-            book = self._aliases(ref.model)
-            book.write({name: v for name, v in book.read().items() if name != ref.alias}, by)
-            return None
-        if ref.version is not None:
-            folder = self._unused_version(ref.model, ref.version)
-            return placing.hide(folder, layout.removed_version(folder.parent, ref.version), held)
-        self.versions(ref.model)
-        folder = self.root / ref.model
-        return placing.hide(folder, disk.hidden_sibling(folder, layout.REMOVED), held)
+    def _change_aliases(self, model: str, decide: Callable[[], AliasTable], by: str | None, why: str = "") -> AliasTable:
+        with _disk_trouble(f"the aliases of {model} cannot be changed"):
+            return self._home.change_aliases(model, decide, self._by if by is None else by, why)
 
-    def _unused_version(self, model: str, version: int) -> Path:
-        folder = self._version_folder(model, version)
+    def _without(self, ref: ModelRef) -> AliasTable:
+        self._require_alias(ref)
+        versions, splits = self._aliases(ref.model).table()
+        versions.pop(str(ref.alias))
+        return AliasTable(versions, {name: split for name, split in splits.items() if name in versions})
+
+    def _require_unused(self, model: str, version: int) -> None:
+        self._version_folder(model, version)
         versions, splits = self.alias_table(model)
         pointing = [alias for alias, target in versions.items() if version in (target, *splits.get(alias, ()))]
         if pointing:
@@ -313,7 +386,6 @@ class Repository:
                 f"{model}/{version} is in use by the alias {', '.join(map(repr, pointing))}: promote another version first, "
                 f"or remove the alias with: cellserve remove {model}@{pointing[0]}"
             )
-        return folder
 
     def _require_alias(self, ref: ModelRef) -> None:
         aliases = self.aliases(ref.model)

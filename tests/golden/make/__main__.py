@@ -18,6 +18,7 @@ SCRIPTS = {
     "k3": ("keras3.py", "keras"),
     "mlx": ("jax_cells.py", "flax"),
     "pt": ("torch_modules.py", None),
+    "tfl": ("tflite_models.py", "tf-keras"),
     "onnx": ("torch_onnx.py", None),
     "tfk": ("keras2.py", "tf-keras"),
 }  # by the beginning of a case: its script, its environment

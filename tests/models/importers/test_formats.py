@@ -52,7 +52,6 @@ def test_torch_files_from_before_the_zip_format_are_pickles(tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (b"\x1c\0\0\0TFL3 and more", "TFLite.*converted from"),
         (b"", "empty"),
         (b"hello, world, this is text", "no model file"),
         (b"PK\x03\x04 and then nothing", "damaged"),

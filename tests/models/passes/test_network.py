@@ -27,11 +27,12 @@ from cellserve.models.network import Network
 from cellserve.models.passes.chunk import gather
 from cellserve.models.spec import InputSpec, ModelSpec
 from cellserve.models.state import RecurrentState
+from tests.examples import examples
 from tests.models.drawn_layers import MASK_VALUE
 from tests.models.networks import Case, agree, cases, chain, features, public_states, random_weights, supported
 from tests.models.passing import Feeder, feeder, passes_agree_with_oracle, staged, stored
 
-modest = settings(deadline=None, max_examples=60)
+modest = settings(deadline=None, max_examples=examples(25))
 Array = np.ndarray[Any, Any]
 
 

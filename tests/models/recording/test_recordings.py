@@ -26,6 +26,7 @@ from cellserve.models.recording.recordings import MOST_RECORDINGS, RECORDED_AT, 
 from cellserve.models.recording.rules import MOST_ROWS, RECORDED_LABELS, obstacle_to_recording
 from cellserve.models.spec import ModelSpec
 from cellserve.models.state import RecurrentState
+from tests.examples import examples
 from tests.models.feeding import in_chunks
 from tests.models.networks import Case, agree_with_oracle, cases, chain, random_weights
 from tests.models.recording.fakes import FakeRecorder, RefusedWhileRecording, Tape
@@ -56,7 +57,7 @@ def chunk(body: ChunkBody, steps: int, lengths: list[int], seed: int = 0) -> tup
     return inputs, RowLengths(lengths, steps, CPU), state
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=examples(20))
 @given(cases(fusable=True, causal=True) | cases(fusable=False, causal=True), st.data())
 def test_stacks_in_chunks_agree_with_the_oracle(case: Case, data: st.DataObject) -> None:
     """Masked ones, and shapes that have come too seldom, run unrecorded in between."""
@@ -66,7 +67,7 @@ def test_stacks_in_chunks_agree_with_the_oracle(case: Case, data: st.DataObject)
             agree_with_oracle(case, *in_chunks(case, network, partial(str, label), data), label)
 
 
-@settings(deadline=None, max_examples=30)
+@settings(deadline=None, max_examples=examples(10))
 @given(st.data(), st.sampled_from(RECORDED_LABELS))
 def test_the_same_as_unrecorded_at_any_length_and_number_of_rows(data: st.DataObject, label: str) -> None:
     body, recorder = body_of(STACK), FakeRecorder()
@@ -92,7 +93,7 @@ def test_the_same_as_unrecorded_at_any_length_and_number_of_rows(data: st.DataOb
     assert recorder.recorded >= 1
 
 
-@settings(deadline=None, max_examples=80)
+@settings(deadline=None, max_examples=examples(25))
 @given(cases(fusable=True, causal=True) | cases(fusable=False, causal=True))
 def test_nothing_recorded_waits_for_the_device_or_reads_the_host(case: Case) -> None:
     """On tensors that have shapes and a device but no numbers: an operation that mixes devices or needs a value is found."""

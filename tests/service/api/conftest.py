@@ -37,6 +37,7 @@ from cellserve.service.registry.model_settings import ModelSettings
 from cellserve.service.registry.publishing.publishing import Publishing
 from cellserve.service.registry.publishing.uploads import UploadLimits
 from cellserve.service.registry.repository.repository import Repository
+from cellserve.service.registry.rollout.rollouts import Rollouts
 from cellserve.service.registry.status import AliasStatus, VersionState, VersionStatus
 from cellserve.service.sessions.sessions import Sessions
 from cellserve.service.sessions.settings import SessionSettings
@@ -227,6 +228,7 @@ def harness_of() -> Callable[..., Any]:
         server = ApiServer(
             Door(catalog, execution, limits, sessions),
             Publishing(Repository(Path("nowhere")), UploadLimits(1, 1, 1.0)),
+            Rollouts(Repository(Path("nowhere")), catalog),
             observer,
             Statistics(),
             ServerOptions("127.0.0.1", 0, MESSAGE_BYTES, front=Settings().front),

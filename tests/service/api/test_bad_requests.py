@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from cellserve.service.api.requests.row_inputs import Limits
 from cellserve.service.pb import open_inference_pb2 as pb
+from tests.examples import examples
 from tests.fakes import POISON, FakeNetwork, running_sum
 from tests.service.api.conftest import MESSAGE_BYTES, Harness, infer_request, network_of, outputs_of
 
@@ -380,7 +381,7 @@ REQUESTS = st.builds(
 )
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(25), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(requests=st.lists(REQUESTS, min_size=1, max_size=8))
 def test_no_request_makes_the_server_fail(harness_of, requests: list[pb.ModelInferRequest]) -> None:
     async def scenario() -> None:

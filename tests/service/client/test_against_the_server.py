@@ -150,6 +150,18 @@ async def test_the_registry(ask: Asked) -> None:
     assert (moved.model, moved.version, moved.aliases) == ("digits", 2, ("stable",))
     np.testing.assert_allclose(await ask("predict", "digits", ROWS[0]), expected(ROWS[0], seed=1), atol=1e-5)
     assert (await ask("promote", "digits", 1, alias="canary")).aliases == ("canary",)
+    assert (await ask("promote", "digits", 1, share=0.25)).aliases == ("canary", "stable")
+    shown = await ask("show", "digits")
+    assert (shown.status.version, shown.splits) == (2, {"stable": {2: 0.75, 1: 0.25}})
+    assert [(move.after, move.split) for move in shown.alias_history if move.alias == "stable"][-1] == (2, {2: 0.75, 1: 0.25})
+    await ask("promote", "digits", 2)
+    assert (await ask("show", "digits")).splits == {}
+    begun = await ask("promote_gradually", "digits", 1, 600.0, "errors > 1%")
+    assert (begun.state, begun.version, begun.before, begun.share, begun.stop_if) == ("walking", 1, 2, 0.01, "errors > 1%")
+    shown = await ask("show", "digits")
+    assert (shown.splits, shown.rollouts[0].state) == ({"stable": {2: 0.99, 1: 0.01}}, "walking")
+    assert shown.alias_history[-1].why == "gradually, 0s of 10m"
+    await ask("promote", "digits", 2)
 
 
 async def test_errors_are_the_same_however_they_travel(ask: Asked) -> None:
@@ -162,6 +174,9 @@ async def test_errors_are_the_same_however_they_travel(ask: Asked) -> None:
         (errors.UnknownModel, "versions", ("nobody",)),
         (errors.UnknownVersion, "promote", ("digits", 9)),
         (errors.InvalidInput, "promote", ("digits", 1, "7up")),
+        (errors.InvalidInput, "promote", ("digits", 2, "stable", 1.5)),
+        (errors.InvalidInput, "promote_gradually", ("digits", 2, 600.0, "errors > many")),
+        (errors.InvalidInput, "promote_gradually", ("digits", 2, -1.0)),
     ]
     for kind, method, arguments in cases:
         with pytest.raises(errors.ServiceError) as caught:

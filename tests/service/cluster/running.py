@@ -19,7 +19,7 @@ from cellserve.service.cluster.folder import Folder
 from tests.service.processes import scrape
 from tests.service.served import publish
 
-LIMIT_SECONDS = 120
+LIMIT_SECONDS = 300
 COMMAND = (sys.executable, "-m", "cellserve.service", "cluster")
 
 

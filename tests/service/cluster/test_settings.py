@@ -4,13 +4,21 @@ from pathlib import Path
 
 import pytest
 
-from cellserve.service.cluster.settings import ClusterSettings, misplaced, replica_environment, replica_options
+from cellserve.service.cluster.settings import ClusterSettings, internal_tls, misplaced, replica_environment, replica_options
 from cellserve.service.config import Settings
+from cellserve.service.tls_files import TlsFiles
 
 
-def settings(replicas: int = 2, further: tuple[str, ...] = ()) -> ClusterSettings:
-    serve = Settings(repository=Path("/models"))
-    return ClusterSettings(replicas=replicas, host="0.0.0.0", port=8001, folder=Path("/state"), serve=serve, further=further)
+def settings(replicas: int = 2, further: tuple[str, ...] = (), internal: TlsFiles | None = None) -> ClusterSettings:
+    return ClusterSettings(
+        replicas=replicas,
+        host="0.0.0.0",
+        port=8001,
+        folder=Path("/state"),
+        serve=Settings(repository=Path("/models")),
+        further=further,
+        internal=internal,
+    )
 
 
 def told(options: tuple[str, ...]) -> dict[str, str]:
@@ -43,6 +51,12 @@ def test_tls_ends_at_the_proxy() -> None:
     given = {f"CELLSERVE_TLS_{name}": "/file" for name in ("CERTIFICATE", "KEY", "CLIENT_CA")} | {"CELLSERVE_TOKENS": "/tokens"}
     found = replica_environment(settings(), given, "valkey://host", 4)
     assert {name for name in found if name.startswith("CELLSERVE")} == {"CELLSERVE_TOKENS", "CELLSERVE_WORKERS"}
+
+
+def test_replicas_show_the_clusters_own_certificate_and_want_to_see_it() -> None:
+    found = replica_environment(settings(internal=internal_tls(Path("/inside"))), {}, "valkey://host", 4)
+    assert (found["CELLSERVE_TLS_CERTIFICATE"], found["CELLSERVE_TLS_KEY"]) == ("/inside/certificate.pem", "/inside/key.pem")
+    assert found["CELLSERVE_TLS_CLIENT_CA"] == "/inside/ca.pem"
 
 
 @pytest.mark.parametrize(("replicas", "cores", "workers"), [(2, 2, 1), (2, 8, 3), (4, 16, 3), (3, 1, 1)])

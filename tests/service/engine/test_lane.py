@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cellserve.service.engine.facts import IterationFact, SequenceFact
+from cellserve.service.engine.facts import IterationFact, IterationLog, SequenceFact
 from cellserve.service.errors import Cancelled, DeadlineExpired, InternalFailure, Overloaded
 from tests.fakes import POISON, FakeClock, FakeNetwork, RecordingObserver, running_sum
 from tests.service.engine.driving import KEY, HandDriven, steps, work
@@ -132,18 +132,21 @@ def test_rows_are_conserved_and_every_sequence_ends_once(
         assert bool(delivery.outputs) == (delivery.error is None)
 
 
-def test_a_batch_that_raises_fails_its_own_sequences_only(caplog: pytest.LogCaptureFixture) -> None:
-    driven = HandDriven(max_batch_rows=2)
+@pytest.mark.parametrize("causal", [True, False])
+def test_a_row_that_raises_fails_alone(causal: bool, caplog: pytest.LogCaptureFixture) -> None:
+    network = FakeNetwork(WIDTH, causal=causal)
+    driven = HandDriven(network, max_batch_rows=2)
     poison = np.full((3, WIDTH), POISON, np.float32)
     ids = [driven.engine.submit(work(inputs)) for inputs in (poison, steps(4), steps(5), steps(6))]
     with caplog.at_level(logging.CRITICAL):
         driven.finish()
     errors = [driven.box.of(identity).error for identity in ids]
-    assert [type(error) for error in errors] == [InternalFailure, InternalFailure, type(None), type(None)]
+    assert [type(error) for error in errors] == [InternalFailure, type(None), type(None), type(None)]
     assert "poisoned" not in str(errors[0])
     assert driven.engine.healthy
     assert driven.lane.rows_used == 0
-    np.testing.assert_array_equal(driven.box.of(ids[2]).outputs[0], running_sum(steps(5))[0])
+    for identity, inputs in zip(ids[1:], (steps(4), steps(5), steps(6))):
+        np.testing.assert_array_equal(driven.box.of(identity).outputs[0], running_sum(inputs)[0])
 
 
 def test_the_cause_of_a_failed_batch_is_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
@@ -183,6 +186,25 @@ def test_shares_and_waits() -> None:
     (fact,) = driven.observer.iterations
     assert (fact.rows, fact.steps, fact.timesteps) == (2, 6, 8)
     assert fact.padding_ratio == pytest.approx(1 / 3)
+
+
+@pytest.mark.parametrize("causal", [True, False])
+def test_a_traced_sequence_tells_of_each_of_its_iterations_and_its_mates_of_none(causal: bool) -> None:
+    clock, log = FakeClock(), IterationLog()
+    network = FakeNetwork(WIDTH, clock=clock, cost=lambda rows, count: count * 1e-3, causal=causal)
+    driven = HandDriven(network, clock, max_waiting_seconds=1e9)
+    for length, own in ((30, log), (20, log), (7, None)):
+        driven.engine.submit(work(steps(length), iteration_log=own))
+    driven.finish()
+    passes = 1 if causal else 3
+    assert sum(share.own_steps for share in log.shares) == passes * 50
+    assert all(share.own_rows <= share.rows and share.own_steps <= share.rows * share.steps for share in log.shares)
+    assert max(share.own_rows for share in log.shares) == 2
+    told = {(fact.rows, fact.steps, fact.seconds) for fact in driven.observer.iterations}
+    assert {(share.rows, share.steps, share.seconds) for share in log.shares} <= told
+    ends = [share.began_seconds + share.seconds for share in log.shares]
+    assert all(end <= share.began_seconds + 1e-9 for end, share in zip(ends, log.shares[1:]))
+    assert ends[-1] <= clock() + 1e-9
 
 
 def test_states_at_inner_ends_are_asked_of_the_network_only_if_somebody_wants_one() -> None:

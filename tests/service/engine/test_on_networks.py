@@ -25,6 +25,7 @@ from cellserve.models.spec import InputSpec, LayerSpec, ModelSpec
 from cellserve.models.state import RecurrentState
 from cellserve.models.weights import Weights
 from cellserve.service.engine.sequence import Work
+from tests.examples import examples
 from tests.fakes import FakeClock
 from tests.models.carried_parts import centred, every_other, norm, stepwise
 from tests.service.engine.driving import KEY, HandDriven
@@ -216,7 +217,7 @@ def test_through_the_engine_as_alone(name: str) -> None:
     target = NETWORKS[name]
     labels = [label for label in LABELS if target.implementations[label] is None]
 
-    @settings(deadline=None, max_examples=25)
+    @settings(deadline=None, max_examples=examples(10))
     @given(cases(labels), st.sampled_from(list(CLOCKS)), st.integers(1, 5), st.integers(2, 6))
     def holds(drawn: list[Case], clock: str, max_batch_rows: int, pool_rows: int) -> None:
         check(target, drawn, clock, max_batch_rows, max_active_sequences=pool_rows)

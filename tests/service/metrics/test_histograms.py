@@ -10,6 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.openmetrics import exposition as openmetrics
+from prometheus_client.samples import Exemplar
 
 from cellserve.service.metrics.histograms import Histogram
 
@@ -50,6 +52,19 @@ def test_a_name_is_taken_once() -> None:
         histogram(registry)
 
 
+def test_the_last_exemplar_of_each_bucket_is_shown_to_whoever_asks_for_openmetrics() -> None:
+    registry = CollectorRegistry()
+    series = histogram(registry).labels("m", "1")
+    series.add([0.4, 0.7, 0.8])
+    for value, name in ((0.4, "first"), (0.7, "second"), (0.8, "third")):
+        series.exemplify(Exemplar({"trace_id": name}, value, 1000.0))
+    page = openmetrics.generate_latest(registry).decode()
+    assert 'le="0.5",model="m",version="1"} 1.0 # {trace_id="first"} 0.4 1000.0' in page
+    assert 'le="1.0",model="m",version="1"} 3.0 # {trace_id="third"} 0.8 1000.0' in page
+    assert "second" not in page
+    assert "trace_id" not in generate_latest(registry).decode()
+
+
 def test_no_value_is_lost_between_threads() -> None:
     registry = CollectorRegistry()
     series = histogram(registry).labels("m", "1")
@@ -58,5 +73,5 @@ def test_no_value_is_lost_between_threads() -> None:
         thread.start()
     for thread in threads:
         thread.join()
-    counts, total = series.snapshot()
+    counts, total, _ = series.snapshot()
     assert (sum(counts), total) == (20004, 20004.0)

@@ -12,11 +12,12 @@ import pytest
 from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
-from cellserve.service.api.facts import RequestFact, RpcMethod, TurnedAway
+from cellserve.service.api.facts import RequestFact, RpcMethod, ShadowFact, TurnedAway
 from cellserve.service.engine.facts import IterationFact, LaneFact, SequenceFact, VersionKey
 from cellserve.service.metrics.families import GC_PAUSES, GROUPS, SECONDS
 from cellserve.service.metrics.metrics import Metrics
 from cellserve.service.metrics.series import grpc_code
+from cellserve.service.registry.policy.rollout import Rollout
 from cellserve.service.registry.status import AliasStatus, VersionState, VersionStatus
 from cellserve.service.sessions.observer import SessionCount
 
@@ -281,6 +282,45 @@ def test_aliases_and_those_that_fall_back_are_shown() -> None:
     assert told == [[1, 1], [0, 3], [0, 0]]
 
 
+def test_shadow_runs_are_told_by_how_they_ended_until_a_version_of_theirs_has_left() -> None:
+    metrics = Metrics("1.0")
+    old, new = VersionKey("digits", 3), VersionKey("digits", 4)
+    metrics.on_shadow(ShadowFact(old, new, "dropped"))
+    metrics.on_shadow(ShadowFact(old, new, "compared", 0.02, 0.001))
+    labels = {"model": "digits", "version": "3", "shadow": "4"}
+    assert value(metrics, "cellserve_shadow_requests_total", result="dropped", **labels) == 1
+    assert value(metrics, "cellserve_shadow_requests_total", result="compared", **labels) == 1
+    assert value(metrics, "cellserve_shadow_difference_sum", **labels) == 0.02
+    assert value(metrics, "cellserve_shadow_compute_duration_seconds_count", **labels) == 1
+    metrics.on_state(new, VersionState.UNLOADED)
+    metrics.on_shadow(ShadowFact(old, new, "dropped"))
+    assert value(metrics, "cellserve_shadow_requests_total", result="dropped", **labels) is None
+    assert value(metrics, "cellserve_shadow_difference_sum", **labels) is None
+
+
+def test_how_far_an_alias_has_walked_and_how_walks_end() -> None:
+    metrics = Metrics("1.0")
+    walking = [("digits", "stable", 0.25)]
+    metrics.watch(list, list, walking=lambda: walking)
+    labels = {"model": "digits", "alias": "stable"}
+    assert value(metrics, "cellserve_rollout_progress_ratio", **labels) == 0.25
+    walking.clear()
+    assert value(metrics, "cellserve_rollout_progress_ratio", **labels) is None
+    rollout = Rollout(alias="stable", version=4, before=3, seconds=600)
+    metrics.on_rollout("digits", rollout)
+    assert value(metrics, "cellserve_rollouts_total", result="promoted", **labels) is None
+    metrics.on_rollout("digits", rollout.model_copy(update={"state": "promoted"}))
+    assert value(metrics, "cellserve_rollouts_total", result="promoted", **labels) == 1
+
+
+def test_requests_are_told_to_whoever_listens() -> None:
+    metrics, told = Metrics("1.0"), []
+    metrics.requests_also_to(told.append)
+    fact = RequestFact(VersionKey("digits", 3), "2", "OK", None, 0.01)
+    metrics.on_request(fact)
+    assert told == [fact]
+
+
 def test_calls_that_are_turned_away_count_as_others_that_are_refused() -> None:
     metrics = Metrics("1")
     method = RpcMethod("unary", "some.Service", "Method")
@@ -399,7 +439,9 @@ def test_eight_busy_versions_make_a_page_that_is_read_at_a_glance() -> None:
 
 
 def test_no_series_is_shown_that_the_table_of_families_does_not_name(metrics: Metrics) -> None:
-    metrics.watch(list, list, certificate_expiry=lambda: 1.9e9)
+    metrics.watch(list, list, walking=lambda: [("digits", "stable", 0.5)], certificate_expiry=lambda: 1.9e9)
+    metrics.on_rollout("digits", Rollout(alias="stable", version=4, before=3, seconds=600, state="promoted"))
+    metrics.on_shadow(ShadowFact(VersionKey("digits", 3), VersionKey("digits", 4), "compared", 0.02, 0.001))
     metrics.on_store_records(5)
     metrics.on_store_call("write", 3, 0.002)
     metrics.on_request(answered())

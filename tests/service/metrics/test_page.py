@@ -50,6 +50,8 @@ def test_ready_is_who_answers_whole_requests(page: MetricsPage) -> None:
     assert ask(page, "/readyz")[:2] == (200, b"ready\n")
     page.trouble = "the store is away"
     assert ask(page, "/readyz")[:2] == (200, b"ready, but live sequences are refused: the store is away\n")
+    page.trouble, page.repository_trouble = None, "the bucket is away"
+    assert ask(page, "/readyz")[:2] == (200, b"ready, but what is published since is not known: the bucket is away\n")
 
 
 def test_a_page_is_packed_for_whoever_takes_it_packed(page: MetricsPage) -> None:
@@ -68,3 +70,13 @@ def test_a_head_is_answered_without_a_body(page: MetricsPage) -> None:
 
 def test_what_is_not_there_says_what_is(page: MetricsPage) -> None:
     assert ask(page, "/")[:2] == (404, b"only /metrics, /healthz, /readyz are here\n")
+
+
+def test_a_page_for_people_is_made_anew_each_time_and_takes_nothing_from_elsewhere(page: MetricsPage) -> None:
+    asked: list[int] = []
+    page.show("/", lambda: f"<p>{len(asked)}{asked.append(1) or ''}</p>")
+    first, second = ask(page, "/"), ask(page, "/?again")
+    assert (first[0], first[1].decode()[:4], second[1].decode()[:4]) == (200, "<p>0", "<p>1")
+    assert first[2]["Content-Type"] == "text/html; charset=utf-8"
+    assert (first[2]["Cache-Control"], first[2]["X-Content-Type-Options"]) == ("no-store", "nosniff")
+    assert first[2]["Content-Security-Policy"].startswith("default-src 'none'")

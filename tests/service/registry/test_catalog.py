@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from obstore.store import MemoryStore
 
 from cellserve.models.description.shapes import infer_shapes
 from cellserve.models.description.state_layout import StateLayout
@@ -16,6 +17,7 @@ from cellserve.service.engine.facts import VersionKey
 from cellserve.service.engine.preparation import Preparation
 from cellserve.service.errors import (
     InvalidInput,
+    RepositoryAway,
     RepositoryError,
     UnknownModel,
     UnknownVersion,
@@ -30,6 +32,7 @@ from cellserve.service.registry.repository.model_on_disk import read_model
 from cellserve.service.registry.repository.repository import Repository
 from cellserve.service.registry.status import VersionState, VersionStatus
 from tests.service.registry.fakes import imported, repository, weights
+from tests.service.registry.repository.remote.fakes import Machine
 
 UNKNOWN, LOADING, READY, UNLOADING, FAILED, UNLOADED = VersionState
 D1, D2, D3 = (VersionKey("digits", version) for version in (1, 2, 3))
@@ -83,9 +86,9 @@ class FakeLoader:
 class House:
     """A repository on a real disk, a fake engine and the catalog between them. now_seconds: since 1970, as the catalog has it."""
 
-    def __init__(self, root: Path, keep_previous_seconds: float = 0.0) -> None:
+    def __init__(self, root: Path, keep_previous_seconds: float = 0.0, store: Repository | None = None) -> None:
         self.root = root
-        self.repository = repository(root)
+        self.repository = store or repository(root)
         self.engine = FakeEngine()
         self.load = FakeLoader()
         self.changes: list[tuple[str, VersionState]] = []
@@ -936,3 +939,48 @@ async def test_a_model_that_is_no_longer_on_demand_is_loaded(house: House) -> No
     owner_says(house, "load: at-start")
     await house.catalog.refresh()
     assert house.states() == {"digits/1": READY}
+
+
+# --- a repository in an object store ---
+
+
+async def test_what_is_loaded_stays_while_the_store_is_away_and_what_failed_for_it_is_tried_again(tmp_path: Path) -> None:
+    memory = MemoryStore()
+    publisher, here = Machine(memory, tmp_path / "publisher"), Machine(memory, tmp_path / "here")
+    publisher.repository.publish("digits", imported(), alias="stable")
+    house = House(tmp_path / "here", store=here.repository)
+    await house.catalog.start()
+    try:
+        assert (house.catalog.trouble, house.states()) == (None, {"digits/1": READY})
+        told: list[str | None] = []
+        house.catalog.subscribe_to_disk(lambda: told.append(house.catalog.trouble))
+        await asyncio.to_thread(publisher.repository.publish, "digits", imported(1))
+        await asyncio.to_thread(here.repository.refresh)
+        here.objects.away = True
+        await house.catalog.refresh()
+        assert house.states() == {"digits/1": READY, "digits/2": FAILED}
+        assert "cannot be asked" in house.status(D2).reason
+        assert house.catalog.trouble == told[0] == "s3://bucket/models cannot be asked: nobody answers"
+        with await house.catalog.acquire("digits"):
+            assert house.engine.held == {D1}
+        here.objects.away = False
+        await house.catalog.refresh()
+        assert (house.catalog.trouble, house.states()) == (None, {"digits/1": READY, "digits/2": READY})
+    finally:
+        await house.catalog.stop()
+
+
+async def test_a_store_that_is_away_hinders_no_start_of_what_was_seen_before(tmp_path: Path) -> None:
+    memory = MemoryStore()
+    Machine(memory, tmp_path / "here").repository.publish("digits", imported(), alias="stable")
+    for folder, states in (("here", {"digits/1": READY}), ("elsewhere", None)):
+        machine = Machine(memory, tmp_path / folder)
+        machine.objects.away = True
+        house = House(tmp_path / folder, store=machine.repository)
+        if states is None:
+            with pytest.raises(RepositoryAway, match="nobody answers"):
+                await house.catalog.start()
+        else:
+            await house.catalog.start()
+            assert house.states() == states
+        await house.catalog.stop()

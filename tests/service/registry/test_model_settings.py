@@ -8,7 +8,7 @@ import pytest
 
 from cellserve.service.errors import RepositoryError
 from cellserve.service.registry import model_settings
-from cellserve.service.registry.model_settings import ModelSettings, RequestLimits, Retention
+from cellserve.service.registry.model_settings import ModelSettings, RecordSettings, RequestLimits, Retention, ShadowSettings
 
 
 @pytest.mark.parametrize(
@@ -20,6 +20,11 @@ from cellserve.service.registry.model_settings import ModelSettings, RequestLimi
         ("sequence_batching: true\n", ModelSettings(sequence_batching=True)),
         ("session_idle_seconds: 3600\n", ModelSettings(session_idle_seconds=3600)),
         ("keep_previous: 15m\nkeep_newest: 0\n", ModelSettings(keep_previous=900, keep_newest=0)),
+        ("record: 50", ModelSettings(record=RecordSettings(rows=50))),
+        ("record: {bytes: 4096}", ModelSettings(record=RecordSettings(rows=1000, bytes=4096))),
+        ("shadow: 4", ModelSettings(shadow=ShadowSettings(version=4, share=0.1))),
+        ("shadow: {version: 4, share: 25%}", ModelSettings(shadow=ShadowSettings(version=4, share=0.25))),
+        ("shadow: {version: 4, share: 1}", ModelSettings(shadow=ShadowSettings(version=4, share=1.0))),
         ("retention: {keep: 5}", ModelSettings(retention=Retention(keep=5))),
         ("load: on-demand", ModelSettings(load="on-demand")),
         ("pinned: [3, 5]", ModelSettings(pinned=(3, 5))),
@@ -51,6 +56,13 @@ def test_settings_are_read(tmp_path: Path, text: str | None, settings: ModelSett
         ("labels:\n  owner: 7", "line 2: labels.owner: .*valid string"),
         ("retention: {keep: 0}", "line 1: retention.keep: .*greater than 0"),
         ("device: tpu", "line 1: device: "),
+        ("record: all", "line 1: record: "),
+        ("record: {rows: 0}", "line 1: record.rows: .*greater than 0"),
+        ("shadow: newest", "line 1: shadow: "),
+        ("shadow: 0", "line 1: shadow.version: .*greater than 0"),
+        ("shadow: {share: 10%}", "line 1: shadow.version: .*required"),
+        ("shadow:\n  version: 4\n  share: 0", "line 3: shadow.share: '0' is no share"),
+        ("shadow: {version: 4, share: 150%}", "shadow.share: '150%' is no share"),
         ("implementation: fast", "line 1: implementation: .*'packed'"),
         ("keep_newest: 1\nkeep_newest: 2", "line 2: keep_newest: said already in line 1"),
         ("a: &x [*x]", "line 1: a: "),

@@ -23,7 +23,7 @@ LSTM = StateLayout(
     ),
     2 * UNITS + 1,
 )
-SEQUENCES = 20_000
+SEQUENCES = 4_000
 
 
 async def _run(works: Sequence[Work]) -> list[Delivery]:

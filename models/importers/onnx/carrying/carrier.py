@@ -6,7 +6,7 @@ running it. Knows no layers but those of parts.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -15,6 +15,7 @@ from onnx import AttributeProto, GraphProto, NodeProto, helper, numpy_helper
 
 from cellserve.models.description.layers.carried import LARGEST_PART_CHARACTERS, CarriedRowsLayer, CarriedStepsLayer
 from cellserve.models.description.layers.layer import Layer
+from cellserve.models.description.step_counts import StepCount
 from cellserve.models.importers.onnx.carrying.oracle import refuse_unless_judged
 from cellserve.models.importers.onnx.carrying.part import Layout, Part, as_text
 from cellserve.models.importers.onnx.carrying.trial import Trial, counted, layout_of, rows_alone, steps_alone
@@ -90,7 +91,7 @@ class Carrier:
         return bool(read) and all(self.zeros(one, depth + 1) for one in read)
 
     def _cut(self, name: str, expected: Sequence[str] | None) -> Flow:
-        part = self._part(name)
+        part = self._part_of_one_clock(name)
         if not part.reads:
             raise NotTranslated(f"nothing that the network computes goes into {name!r}")
         known = {place: self.vocabularies[read] for place, read in enumerate(part.reads) if read in self.vocabularies}
@@ -164,7 +165,25 @@ class Carrier:
             f"What the file does in {made} ({listed}) is no layer known here: it is carried, and onnxruntime runs it {how}."
         )
 
-    def _part(self, name: str) -> Part:
+    def _part_of_one_clock(self, name: str) -> Part:
+        """With what shortened or lengthened some of the sequences that it reads, so that all have as many steps as were fed."""
+        inside = set[str]()
+        while True:
+            part = self._part(name, inside)
+            steps = {one: self._step_count(flow) for one, flow in part.reads.items() if flow.sequence}
+            more = {one for one, count in steps.items() if count.changes and self._is_taken(one)}
+            if len(set(steps.values())) <= 1 or not more:
+                return part
+            inside |= more
+
+    def _step_count(self, flow: Flow) -> StepCount:
+        return self.draft.shapes[flow.parts[0].reference].step_count
+
+    def _is_taken(self, name: str) -> bool:
+        return (node := self.makers.get(name)) is not None and self.takes(node)
+
+    def _part(self, name: str, inside: Collection[str]) -> Part:
+        """`inside`: tensors that it makes itself, though layers do."""
         nodes: dict[int, NodeProto] = {}
         reads: dict[str, Flow] = {}
         constants: dict[str, Array] = {}
@@ -182,7 +201,7 @@ class Carrier:
                 left.append(value.name)
             elif isinstance(value, Known) and (array := value.constant) is not None:
                 constants[one] = array
-            elif isinstance(value, Flow) and self._goes_in(one, value):
+            elif isinstance(value, Flow) and one not in inside and self._goes_in(one, value):
                 reads[one] = value
             else:
                 node = self.makers.get(one)

@@ -33,10 +33,20 @@ def combine(node: Node) -> list[Value]:
     flow = node.features(place)
     if node.operator == "Div" and place == 0 and (mean := _mean(node, flow)) is not None:
         return [mean]
-    flow, array = _per_feature(node, flow, node.constant(1 - place, "constant"))
+    flow, array = _per_feature(node, flow, _constant(node, 1 - place, flow))
     if node.operator in ("Div", "Mul"):
         _remark_on_total(node, flow, array if node.operator == "Mul" else 1 / array.astype(np.float64))
     return [_with_constant(node, flow, array, constant_first=place == 1)]
+
+
+def _constant(node: Node, place: int, flow: Flow) -> Array:
+    """One number, too, where it fills a tensor as large as this one, as a mask does that leaves nothing out."""
+    known = node.known(place, "constant")
+    if known is None or known.constant is not None or (fill := known.fill) is None:
+        return node.constant(place, "constant")
+    if any(np.broadcast_shapes(flow.shape(t), one.shape) != flow.shape(t) for t, one in enumerate(known.arrays)):
+        raise NotTranslated("it repeats what it reads along an axis")
+    return np.array(fill, np.float32)
 
 
 def _mean(node: Node, flow: Flow) -> Flow | None:

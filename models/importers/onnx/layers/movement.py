@@ -71,10 +71,24 @@ def reshape(node: Node) -> list[Value]:
     flow, wanted = node.flow(0, weighing=True), node.whole("shape", 1)
     if wanted is None:
         raise NotTranslated("it has no shape")
-    shapes = [_target(flow.shape(trial), one, bool(node.attributes.get("allowzero"))) for trial, one in enumerate(wanted)]
+    keeps_zero, of_one_row = bool(node.attributes.get("allowzero")), node.draft.one_row and _is_of_one_row(flow, wanted)
+    olds = [_of_one_row(flow, trial) if of_one_row else flow.shape(trial) for trial in range(node.trials)]
+    shapes = [_target(old, one, keeps_zero) for old, one in zip(olds, wanted)]
     if len({len(shape) for shape in shapes}) != 1:
         raise NotTranslated("its number of axes depends on the input")
-    return [_regrouped(flow, list(zip(*shapes)), node)]
+    return [_regrouped(flow, list(zip(*shapes)), node, of_one_row=of_one_row)]
+
+
+def _is_of_one_row(flow: Flow, wanted: Sequence[Sequence[int]]) -> bool:
+    """Whether a shape has room for one row, where others are fed."""
+    whole = all(min(shape, default=1) > 0 for shape in wanted)
+    return whole and all(
+        prod(_of_one_row(flow, trial)) == prod(shape) != prod(flow.shape(trial)) for trial, shape in enumerate(wanted)
+    )
+
+
+def _of_one_row(flow: Flow, trial: int) -> tuple[int, ...]:
+    return tuple(prod(one.sizes[trial] for one in axis if one.role != "batch") for axis in flow.axes)
 
 
 def _target(old: Sequence[int], wanted: Sequence[int], keeps_zero: bool) -> tuple[int, ...]:
@@ -89,16 +103,19 @@ def _target(old: Sequence[int], wanted: Sequence[int], keeps_zero: bool) -> tupl
     return tuple(shape)
 
 
-def _regrouped(flow: Flow, sizes: Sequence[Sequence[int]], node: Node) -> Flow:  # of each new axis, for each trial
-    """The same atoms, outermost first, cut into axes of these sizes; atoms of features are cut themselves where need be."""
-    atoms, axes = [one for axis in flow.axes for one in axis], []
+def _regrouped(flow: Flow, sizes: Sequence[Sequence[int]], node: Node, *, of_one_row: bool) -> Flow:
+    """The same atoms, outermost first, cut into axes of these sizes; atoms of features are cut themselves where need be.
+
+    `sizes`: of each new axis, for each trial. `of_one_row`: rows take no room in them, and go where there is an axis of size 1.
+    """
+    before = [one for axis in flow.axes for one in axis]
+    atoms, axes = [one for one in before if not (of_one_row and one.role == "batch")], []
     features = flow.features
     for wanted in sizes:
         axis: list[Atom] = []
-        while tuple(prod(one.sizes[t] for one in axis) for t in range(node.trials)) != tuple(wanted):
+        while (taken := tuple(prod(one.sizes[t] for one in axis) for t in range(node.trials))) != tuple(wanted):
             if not atoms:
                 raise NotTranslated("it cuts axes otherwise than rows, steps and features lie in them")
-            taken = tuple(prod(one.sizes[t] for one in axis) for t in range(node.trials))
             first = atoms.pop(0)
             missing = [whole // part if part and whole % part == 0 else 0 for whole, part in zip(wanted, taken)]
             if first.role == "feature" and first.sizes[0] > missing[0] > 1 and first.sizes[0] % missing[0] == 0:
@@ -112,7 +129,19 @@ def _regrouped(flow: Flow, sizes: Sequence[Sequence[int]], node: Node) -> Flow: 
         axes.append(tuple(axis))
     if atoms:
         raise NotTranslated("it cuts axes otherwise than rows, steps and features lie in them")
-    return replace(flow, axes=tuple(axes), features=features)
+    return replace(flow, axes=_with_rows(axes, before) if of_one_row else tuple(axes), features=features)
+
+
+def _with_rows(axes: Sequence[Axis], before: Sequence[Atom]) -> tuple[Axis, ...]:
+    """`before`: all atoms, as they lay. The rows are the first axis that is empty, else lie before what they lay before."""
+    rows = next(one for one in before if one.role == "batch")
+    empty = next((place for place, axis in enumerate(axes) if not axis), None)
+    if empty is not None:
+        return (*axes[:empty], (rows,), *axes[empty + 1 :])
+    behind = before[before.index(rows) + 1 :]
+    place = next((place for place, axis in enumerate(axes) if behind and behind[0] in axis), len(axes) - 1)
+    cut = axes[place].index(behind[0]) if behind and behind[0] in axes[place] else len(axes[place])
+    return (*axes[:place], (*axes[place][:cut], rows, *axes[place][cut:]), *axes[place + 1 :])
 
 
 def tile(node: Node) -> list[Value]:

@@ -29,6 +29,8 @@ Array = npt.NDArray[Any]
 DIRECTIONS: Final[Mapping[str, tuple[bool, ...]]] = {"forward": (False,), "reverse": (True,), "bidirectional": (False, True)}
 PROJECTION: Final = 8  # the input after the last that ONNX has
 KEPT: Final = ("input", "output", "forget", "cell")
+CELL_CLIP: Final = "cellserve.cell_clip"
+"""Not ONNX's: a bound of the cell's state, in graphs that other files are turned into. onnxruntime computes without it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,12 +180,10 @@ def _start(node: Node, place: int, directions: int, units: int, batch_first: boo
         return list(_trained(value, 1 if batch_first else 0, directions, units))
     axis = 1 if batch_first else 0
     if isinstance(value, Given):
-        if value.role != "state":
-            raise NotTranslated("the lengths of the rows are taken for a state")
         arrays = [np.moveaxis(array, axis, 0) for array in value.places if array.ndim == 3]
         if len(arrays) != node.trials or any(len(a) != directions or a.shape[2] != units for a in arrays):
             raise NotTranslated(f"the input {value.name!r} does not have the shape of its states")
-        return [Given(value.name, "state", tuple(array[side] for array in arrays)) for side in range(directions)]
+        return [Given(value.name, tuple(array[side] for array in arrays)) for side in range(directions)]
     flow = node.draft.lined_up(value, f"{node.name}_start")
     if len(flow.axes) != 3 or flow.sequence or flow.width != directions * units or flow.axes[axis] not in ((), flow.features[:1]):
         raise NotTranslated("its first state is no vector for each row")
@@ -267,6 +267,8 @@ def _layer(
     if operator.kind is LstmLayer:
         if functions[1] != functions[2]:
             options["output_activation"] = functions[2]
+        if CELL_CLIP in node.attributes:
+            options["cell_clip"] = float(node.attributes[CELL_CLIP])
         if "P" in stored:
             options["peepholes"] = True
             arrays |= {f"peephole_{gate}": block for gate, block in zip("iof", np.split(stored["P"], 3))}

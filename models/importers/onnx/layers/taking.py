@@ -1,4 +1,4 @@
-"""Operators that take parts: Slice, Gather and Split, of steps or of features. They compute nothing. Knows no graphs."""
+"""Operators that take from one place to another: Slice and Split, of steps or of features. They compute nothing."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import numpy as np
 
 from cellserve.models.description.layers.rows import LastStepLayer, ReverseLayer
 from cellserve.models.description.layers.windowed import Cropping1dLayer, Pooling1dLayer
-from cellserve.models.importers.onnx.layers import lookup
 from cellserve.models.importers.onnx.node import Node, atom, axis_number
 from cellserve.models.importers.onnx.values import Axis, Flow, NotTranslated, Value, feature
 
@@ -39,7 +38,7 @@ def _cut(node: Node, flow: Flow, axis: int, bounds: Sequence[tuple[int, int, int
     if roles == {"time"}:
         return _cut_time(node, flow, axis, sizes, taken)
     if roles == {"feature"} and len({(one.start, one.stop, one.step) for one in taken}) == 1:
-        return _take(node, flow, axis, list(taken[0]))
+        return take(node, flow, axis, list(taken[0]))
     raise NotTranslated("it takes some of the rows, or of an axis that holds more than one thing")
 
 
@@ -47,7 +46,7 @@ def _cut_time(node: Node, flow: Flow, axis: int, sizes: Sequence[int], taken: Se
     if all(one == range(size)[::-1] for one, size in zip(taken, sizes)):
         return node.draft.then(flow, ReverseLayer, f"{node.name}_reversed")
     if all(len(one) == 1 and abs(one.step) == 1 for one in taken):
-        return _step(node, flow, axis, [one[0] for one in taken])
+        return one_step(node, flow, axis, [one[0] for one in taken])
     starts, leaps = {one.start for one in taken}, {one.step for one in taken}
     to_the_end = all(one == range(one.start, size, one.step) for one, size in zip(taken, sizes))
     if len(starts) == len(leaps) == 1 and min(leaps) > 1 and to_the_end:
@@ -62,7 +61,7 @@ def _cut_time(node: Node, flow: Flow, axis: int, sizes: Sequence[int], taken: Se
     return retimed(node.draft.then(flow, Cropping1dLayer, node.name, before=before, after=after), axis, [len(o) for o in taken])
 
 
-def _step(node: Node, flow: Flow, axis: int, numbers: Sequence[int], *, keep: bool = True) -> Flow:
+def one_step(node: Node, flow: Flow, axis: int, numbers: Sequence[int], *, keep: bool = True) -> Flow:
     """One step of each row, counted from its end if that is the same number in all trials, else from its start.
 
     With one trial, a length that the exporter fixed, the nearer end is meant.
@@ -95,7 +94,7 @@ def retimed(flow: Flow, axis: int, sizes: Sequence[int]) -> Flow:
     return flow.at(*((atom("time", sizes),) if place == axis else one for place, one in enumerate(flow.axes)))
 
 
-def _take(node: Node, flow: Flow, axis: int, places: Sequence[int]) -> Flow:
+def take(node: Node, flow: Flow, axis: int, places: Sequence[int]) -> Flow:
     """These of an axis of features, in this order."""
     own = flow.axes[axis]
     order = [*(one for one in flow.features if one not in own), *own]
@@ -115,29 +114,6 @@ def _take(node: Node, flow: Flow, axis: int, places: Sequence[int]) -> Flow:
     return Flow(parts, axes, features, flow.ids, flow.shared)
 
 
-def gather(node: Node) -> list[Value]:
-    """Rows of a table by ids, one step of a sequence, or some of the features."""
-    if isinstance(node.input(1), Flow):
-        return [lookup.embedded(node)]
-    flow, axis = node.flow(0), int(node.attributes.get("axis", 0))
-    axis = axis_number(axis, len(flow.axes))
-    known = node.known(1, "numbers")
-    if known is None:
-        raise NotTranslated("it does not say what it takes")
-    scalar = known.arrays[0].ndim == 0
-    if known.arrays[0].ndim > 1:
-        raise NotTranslated("it takes by numbers that are no list")
-    sizes = [flow.shape(trial)[axis] for trial in range(node.trials)]
-    numbers = [[int(number) % size for number in np.ravel(array)] for array, size in zip(known.arrays, sizes) if size]
-    roles = {one.role for one in flow.axes[axis]}
-    if roles == {"time"} and all(len(one) == 1 for one in numbers):
-        return [_step(node, flow, axis, [one[0] for one in numbers], keep=not scalar)]
-    if (roles == {"feature"} or not roles) and all(one == numbers[0] for one in numbers):
-        made = _take(node, flow, axis, numbers[0]) if roles else flow
-        return [made.at(*made.axes[:axis], *made.axes[axis + 1 :]) if scalar else made]
-    raise NotTranslated("it takes some of the rows or steps")
-
-
 def split(node: Node) -> list[Value]:
     flow, axis = node.flow(0), axis_number(int(node.attributes.get("axis", 0)), len(node.flow(0).axes))
     size = flow.shape(0)[axis]
@@ -149,4 +125,4 @@ def split(node: Node) -> list[Value]:
     starts = np.cumsum([0, *lengths])
     if not flow.axes[axis]:
         return [flow]
-    return [_take(node, flow, axis, range(start, start + n)) for start, n in zip(starts, lengths)]
+    return [take(node, flow, axis, range(start, start + n)) for start, n in zip(starts, lengths)]

@@ -11,7 +11,7 @@ from typing import Final
 from cellserve.models.errors import ImportRefused
 from cellserve.models.importers.description import Description
 from cellserve.models.importers.imported import ImportedModel, Source, file_digest
-from cellserve.models.importers.onnx.importing import FIELDS, Origin, import_graph
+from cellserve.models.importers.onnx.importing import FIELDS, Told, of_graph
 from cellserve.models.importers.onnx.values import NotTranslated
 from cellserve.models.importers.pytorch.export.archive import read_archive
 from cellserve.models.importers.pytorch.export.evaluation import TRAINING, TorchRuntime
@@ -46,18 +46,13 @@ def load_export(path: Path, description: Description) -> ImportedModel:
         file = translated(program, path)
     except NotTranslated as stopped:
         raise ImportRefused(source, f"{stopped.what}. {_way_out(path)}", layer=stopped.node) from stopped
-    origin = Origin(
-        Source("torch", f"{program.version}, torch.export".removeprefix(", "), path.name, file_digest(path)),
-        lambda outputs: TorchRuntime(program, outputs, ALLOWED),
-        examples=True,
-        advice="",
-        notes=tuple(_notes(program)),
-    )
+    origin = Source("torch", f"{program.version}, torch.export".removeprefix(", "), path.name, file_digest(path))
+    told = Told(lambda outputs: TorchRuntime(program, outputs, ALLOWED), examples=True, advice="", notes=tuple(_notes(program)))
     try:
-        return import_graph(file, description, origin)
+        return of_graph(file, description, origin, told=told)
     except ImportRefused as refused:
         try:
-            return import_graph(file, description, origin, carry=True)
+            return of_graph(file, description, origin, carry=True, told=told)
         except ImportRefused:
             raise ImportRefused(
                 source, f"{refused.what.rstrip('.')}. {_way_out(path)}", layer=refused.layer, option=refused.option

@@ -25,6 +25,7 @@ from cellserve.models.implementations.refusals import by_onnxruntime
 from cellserve.models.network import Network
 from cellserve.models.numerics.row_lengths import RowLengths
 from tests.compiled import PACKED
+from tests.examples import examples
 from tests.models.networks import Case, agree, agree_with_oracle, cases, chain, random_weights, run_whole, supported
 
 CPU = torch.device("cpu")
@@ -188,7 +189,7 @@ def compare(layer: RecurrentLayer, lengths: list[int], kernel: CompactingKernel 
         agree(new[one].numpy(), expected_state[one].numpy(), one)
 
 
-@settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.filter_too_much])
+@settings(deadline=None, max_examples=examples(15), suppress_health_check=[HealthCheck.filter_too_much])
 @given(cases(fusable=False))
 def test_scanned_stacks_agree_with_the_oracle(case: Case) -> None:
     with pytest.MonkeyPatch.context() as patch:

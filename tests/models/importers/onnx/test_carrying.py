@@ -247,6 +247,21 @@ def test_first_states_of_zeros_are_not_carried(tmp_path: Path) -> None:
     answers_as_the_file(imported, content)
 
 
+def test_what_no_layer_joins_at_any_length_is_carried(tmp_path: Path) -> None:
+    """The difference of each step and the one before: of two sequences of a step less each, a merge knows one length only."""
+
+    def differences(graph: OnnxGraph, x: str, width: int, random: np.random.Generator) -> tuple[str, int]:
+        ends = ((1, 1 << 62), (0, -1))
+        halves = [graph.add("Slice", [x, whole(graph, start), whole(graph, end), whole(graph, 1)]) for start, end in ends]
+        return str(graph.add("Sub", halves)), width
+
+    content = model(recurrent, differences)
+    imported = loaded(tmp_path, content)
+    assert imported.spec.inputs[0].time_steps is None
+    assert len(carried(imported)) == 1
+    answers_as_the_file(imported, content)
+
+
 def test_a_vector_behind_the_row(tmp_path: Path) -> None:
     def ended(graph: OnnxGraph, x: str, width: int, random: np.random.Generator) -> tuple[str, int]:
         return str(graph.add("ReduceL2", [x], axes=[1], keepdims=0)), width

@@ -16,6 +16,7 @@ from cellserve.models import importers
 from cellserve.models.errors import ImportRefused, ModelError
 from cellserve.models.importers import ImportedModel
 from cellserve.models.importers.isolated import load_isolated
+from tests.examples import examples
 from tests.models.importers.onnx.onnx_graphs import OnnxGraph, saved
 from tests.models.importers.onnx.test_onnx_import import X, lstm, sequence
 
@@ -42,7 +43,11 @@ def test_a_file_that_is_cut_short(tmp_path: Path, part: float) -> None:
     assert "damaged" in said or "empty" in said
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@settings(
+    max_examples=examples(25),
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
 @given(st.lists(st.tuples(st.integers(0, 1 << 12), st.integers(0, 255)), min_size=1, max_size=4))
 def test_bytes_that_have_changed_give_a_model_or_a_sentence(tmp_path: Path, changes: list[tuple[int, int]]) -> None:
     content = bytearray(GOOD.read_bytes())
@@ -137,9 +142,9 @@ def test_branches_within_branches(tmp_path: Path) -> None:
 def test_a_matrix_that_is_too_large_to_reorder_features_with(tmp_path: Path) -> None:
     """A small file must not ask for a matrix of every feature by every other."""
     graph = OnnxGraph()
-    turned = graph.add("Transpose", [graph.reshape("x", [-1, 2000, 200])], perm=[0, 2, 1])
-    made = graph.add("MatMul", [graph.add("Flatten", [turned]), graph.constant(np.ones((400_000, 1), np.float32))])
-    inputs = {"x": (TensorProto.FLOAT, ["batch", 400_000]), "z": X["x"]}
+    turned = graph.add("Transpose", [graph.reshape("x", [-1, 100, 60])], perm=[0, 2, 1])
+    made = graph.add("MatMul", [graph.add("Flatten", [turned]), graph.constant(np.ones((6_000, 1), np.float32))])
+    inputs = {"x": (TensorProto.FLOAT, ["batch", 6_000]), "z": X["x"]}
     path = saved(tmp_path / "wide.onnx", graph.model(inputs, [made, sequence(graph, lstm(graph, "z"))]))
     assert [layer.kind for layer in importers.load(path).spec.layers] == ["lstm", "carried_steps"]
 

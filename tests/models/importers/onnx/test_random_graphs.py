@@ -20,6 +20,7 @@ from cellserve.models import importers
 from cellserve.models.measuring.framework_answers import FrameworkAnswers
 from cellserve.models.measuring.framework_parity import against_framework
 from cellserve.models.measuring.parity import check
+from tests.examples import examples
 from tests.models.importers.onnx.onnx_graphs import OnnxGraph, asked, saved
 
 Array = npt.NDArray[Any]
@@ -189,7 +190,7 @@ def answered(model: Any, drawn: Drawn, x: Array) -> FrameworkAnswers:
     return FrameworkAnswers("by hand", (x,), (outputs,), LENGTHS, time_major=False)
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=examples(10), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(drawn_graphs())
 def test_every_implementation_answers_as_onnxruntime_does(drawn: Drawn) -> None:
     with TemporaryDirectory() as folder:

@@ -102,6 +102,14 @@ def test_a_loop_that_lags_for_another_reason_turns_nobody_away() -> None:
     assert {client: rate for client, (rate, _) in read.items()} == pytest.approx({"most": 900, "some": 50, "few": 0}, abs=1)
 
 
+def test_a_machine_that_slept_is_soon_as_it_was() -> None:
+    door = Door()
+    door.run(1.0, {"a": 1000}, 10_000, busy=0.5)
+    door.gate.measured(door.now_seconds, 0.5, 3600.0)
+    assert door.run(1.0, {"a": 1000}, 10_000, busy=0.5)["a"][0] == pytest.approx(1000)
+    assert door.gate.lag_seconds < 0.01
+
+
 def test_what_others_leave_goes_to_whoever_sends_more() -> None:
     door = Door()
     read = door.run(4.0, {"most": 900, "some": 100}, 500, busy=1.0, lag_seconds=0.021)

@@ -16,7 +16,7 @@ from cellserve.service.engine.asker import Asker
 from cellserve.service.engine.batch import Delivery
 from cellserve.service.engine.facts import VersionKey
 from cellserve.service.engine.sequence import Work
-from cellserve.service.errors import Draining, InternalFailure, Overloaded, ServiceError
+from cellserve.service.errors import Cancelled, Draining, InternalFailure, Overloaded, ServiceError
 
 WORK = Work(VersionKey("m", 1), (np.zeros((1, 1), np.float32),))
 
@@ -31,6 +31,10 @@ class FakeEngine:
         self.room = room
         self.at_once: Delivery | None = None
         self.together: list[int] = []
+        self.idle = True
+
+    def spare(self) -> bool:
+        return self.idle
 
     def short(self, works: Sequence[Work], alone: bool) -> str | None:
         return None if self.at_once is None else self.at_once.implementation
@@ -194,3 +198,53 @@ async def test_a_dead_engine_ends_everything_under_way(inbox: Inbox) -> None:
             await task
     with pytest.raises(InternalFailure, match="dead"):
         await execution.run([WORK])
+
+
+async def test_what_runs_aside_is_answered_where_a_worker_has_nothing_to_do(inbox: Inbox) -> None:
+    engine = FakeEngine()
+    execution = Execution(engine, inbox)
+    engine.idle = False
+    assert await execution.run_aside([WORK]) is None
+    assert engine.submitted == []
+    engine.idle = True
+    aside = asyncio.create_task(execution.run_aside([WORK, WORK]))
+    await asyncio.sleep(0)
+    assert not execution.spare()
+    assert await execution.run_aside([WORK]) is None  # one at a time
+    deliver_from_a_thread(inbox, delivery(11), delivery(10))
+    done = await aside
+    assert done is not None
+    assert [one.sequence_id for one in done] == [10, 11]
+    assert execution.spare()
+
+
+async def test_what_runs_aside_makes_way_for_a_request_before_that_is_submitted(inbox: Inbox) -> None:
+    engine = FakeEngine()
+    execution = Execution(engine, inbox)
+    aside = asyncio.create_task(execution.run_aside([WORK, WORK]))
+    await asyncio.sleep(0)
+    request = await started(execution, 1)  # another worker has nothing to do
+    assert engine.cancelled == []
+    engine.idle = False
+    other = await started(execution, 1)
+    assert engine.cancelled == [10, 11]
+    deliver_from_a_thread(inbox, delivery(10, Cancelled("it made way")), delivery(12), delivery(13))
+    assert await aside is None
+    assert len(await request) == len(await other) == 1
+
+
+async def test_what_runs_aside_is_no_overload_and_no_request_of_a_stopping_server(inbox: Inbox) -> None:
+    execution = Execution(FakeEngine(room=0), inbox)
+    assert await execution.run_aside([WORK]) is None
+    execution.close()
+    assert await execution.run_aside([WORK]) is None
+
+
+async def test_what_fails_aside_is_told(inbox: Inbox) -> None:
+    execution = Execution(FakeEngine(), inbox)
+    aside = asyncio.create_task(execution.run_aside([WORK]))
+    await asyncio.sleep(0)
+    deliver_from_a_thread(inbox, delivery(10, InternalFailure("broken")))
+    with pytest.raises(InternalFailure):
+        await aside
+    assert execution.spare()

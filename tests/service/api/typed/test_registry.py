@@ -47,6 +47,15 @@ async def server(tmp_path: Path) -> AsyncIterator[Server]:
         yield Server(repository, cellserve_pb2_grpc.RegistryStub(channel), cellserve_pb2_grpc.SequencesStub(channel))
 
 
+async def until_current(watched: Any) -> AsyncIterator[pb.WatchReply]:
+    """What is, as a watcher is told it first."""
+    async for told in watched:
+        if told.HasField("current"):
+            watched.cancel()
+            return
+        yield told
+
+
 async def answering(server: Server) -> str:
     """The version that answers a request without one."""
     inputs = pb.Tensor(shape=[1, 3], data=np.zeros(3, "<f4").tobytes())
@@ -116,12 +125,11 @@ async def test_an_alias_answers_when_set_alias_has_replied(server: Server) -> No
 
 
 async def test_a_split_alias_answers_each_key_and_each_live_sequence_by_one_version(server: Server) -> None:
-    await asyncio.to_thread(server.repository.split_alias, "digits", "stable", 3, 0.5)
+    request_ = pb.SetAliasRequest(model="digits", alias="stable", version=3, share=0.5)
+    reply = await server.registry.SetAlias(request_)
+    assert (reply.status.version, reply.previous_version, dict(reply.split)) == (3, 1, {3: 0.5, 1: 0.5})
     inputs = pb.Tensor(shape=[1, 3], data=np.zeros(3, "<f4").tobytes())
     request = pb.RunRequest(model="digits", lengths=[1], inputs=inputs)
-    async with asyncio.timeout(30):
-        while {await answering(server) for _ in range(30)} != {"1", "3"}:  # once the server has read it
-            await asyncio.sleep(0.01)
     answered = {}
     for key in map(str, range(16)):
         replies = [await server.sequences.Run(request, metadata=((SPLIT_KEY, key),)) for _ in range(4)]
@@ -129,6 +137,30 @@ async def test_a_split_alias_answers_each_key_and_each_live_sequence_by_one_vers
         fed = await server.sequences.Feed(pb.FeedRequest(model="digits", sequence_id=key, inputs=inputs))
         (answered[key],) = {*(reply.version for reply in replies), opened.version, fed.answer.version}
     assert set(answered.values()) == {"1", "3"}
+    watched = server.registry.Watch(pb.WatchRequest(model="digits"))
+    (alias,) = [told.alias async for told in until_current(watched) if told.HasField("alias")]
+    assert (alias.alias, dict(alias.split)) == ("stable", {3: 0.5, 1: 0.5})
+
+
+@pytest.mark.parametrize("stop_if", ["p50 > 0.001ms", "difference > 1e-06"])
+async def test_an_alias_that_walks_goes_back_by_itself_when_a_bound_is_broken(server: Server, stop_if: str) -> None:
+    """Answers of the versions differ; what both are asked is compared in idle time."""
+    asked = pb.SetAliasRequest(model="digits", alias="stable", version=3, gradually_seconds=600, stop_if=stop_if)
+    reply = await server.registry.SetAlias(asked)
+    assert (reply.previous_version, dict(reply.split)) == (1, {3: 0.01, 1: 0.99})
+    assert (reply.rollout.state, reply.rollout.share, reply.rollout.before) == (pb.Rollout.WALKING, 0.01, 1)
+    inputs = pb.Tensor(shape=[1, 3], data=np.zeros(3, "<f4").tobytes())
+    async with asyncio.timeout(30):
+        while server.repository.alias_table("digits") != ({"stable": 1}, {}):
+            await server.sequences.Run(pb.RunRequest(model="digits", version="3", lengths=[1], inputs=inputs))
+            await asyncio.sleep(0.01)
+        shown = await server.registry.Show(pb.ShowRequest(model="digits"))
+        while shown.rollouts[0].state == pb.Rollout.WALKING:
+            shown = await server.registry.Show(pb.ShowRequest(model="digits"))
+    assert shown.rollouts[0].state == pb.Rollout.ROLLED_BACK
+    assert stop_if in shown.rollouts[0].reason
+    assert shown.alias_history[-1].why == f"rolled back: {shown.rollouts[0].reason}"
+    assert shown.alias_history[-1].by == "the server"
 
 
 async def test_who_moved_an_alias_over_the_wire_is_recorded(server: Server) -> None:
@@ -156,6 +188,16 @@ async def test_an_alias_stays_where_it_was_when_its_version_cannot_be_loaded(ser
         ({"alias": "7up"}, "INVALID_INPUT"),
         ({"alias": ""}, "INVALID_INPUT"),
         ({"model": "nobody"}, "MODEL_UNKNOWN"),
+        ({"version": 3, "share": 1.5}, "INVALID_INPUT"),
+        ({"version": 3, "share": -0.1}, "INVALID_INPUT"),
+        ({"version": 3, "share": float("nan")}, "INVALID_INPUT"),
+        ({"version": 1, "share": 0.5}, "INVALID_INPUT"),
+        ({"version": 3, "share": 0.5, "alias": "canary"}, "INVALID_INPUT"),
+        ({"version": 3, "share": 0.5, "gradually_seconds": 60}, "INVALID_INPUT"),
+        ({"version": 3, "gradually_seconds": -60}, "INVALID_INPUT"),
+        ({"version": 3, "stop_if": "errors > 1%"}, "INVALID_INPUT"),
+        ({"version": 3, "gradually_seconds": 60, "stop_if": "errors"}, "INVALID_INPUT"),
+        ({"version": 9, "gradually_seconds": 60}, "VERSION_UNKNOWN"),
     ],
 )
 async def test_aliases_that_cannot_be_set(server: Server, asked: dict[str, Any], reason: str) -> None:

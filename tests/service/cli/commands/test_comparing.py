@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 
 from cellserve.service.app import serving
+from cellserve.service.client import AsyncClient
 from cellserve.service.config import Settings
+from cellserve.service.errors import InvalidInput
 from cellserve.service.registry.repository.repository import Repository
 from tests.service.cli.fakes import Shell
 from tests.service.registry.fakes import imported
@@ -56,3 +58,35 @@ async def test_versions_are_compared_on_the_same_inputs(shell: Shell, url: str, 
     code, _, errors = await compare("1", "9")
     assert code == 2
     assert "no version 9" in errors
+
+
+async def recorded(client: AsyncClient) -> list[tuple[np.ndarray, ...]]:
+    """Nothing while the server has not read that it is to record."""
+    try:
+        return [row async for row in client.recorded("digits")]
+    except InvalidInput:
+        return []
+
+
+async def test_versions_are_compared_on_what_was_really_asked(shell: Shell, url: str) -> None:
+    async def compare(*arguments: str) -> tuple[int, str, str]:
+        result = await asyncio.to_thread(shell, "compare", "digits", "1", "3", "--url", url, "--repeat", "1", *arguments)
+        return result.exit_code, result.stdout, " ".join(result.stderr.split())
+
+    code, _, errors = await compare("--recorded")
+    assert (code, "nothing is recorded of digits: ask for it in its model.yaml" in errors) == (2, True), errors
+    (shell.root / "digits/model.yaml").write_text("record: 3")
+    async with AsyncClient(url) as client, asyncio.timeout(30):
+        while not await recorded(client):
+            await client.predict("digits", np.ones((2, 3), np.float32))
+        for steps in range(5, 10):
+            await client.predict("digits@canary", np.full((steps, 3), steps, np.float32))
+        await client.predict("digits/1", np.zeros((1, 3), np.float32))  # which somebody tries out
+        kept = await recorded(client)
+    assert len(kept) == 3
+    assert all(np.array_equal(x, np.full((len(x), 3), 1 if len(x) == 2 else len(x))) and len(x) > 1 for (x,) in kept)
+    code, printed, errors = await compare("--recorded", "--json")
+    told = json.loads(printed)
+    assert (code, told["rows"], told["time_steps"]) == (0, 3, sum(len(x) for (x,) in kept)), errors
+    code, _, errors = await compare()
+    assert (code, "Give --input FILE, or --recorded" in errors) == (2, True)

@@ -60,13 +60,28 @@ async def test_from_a_file_to_an_answer_and_back(ask: Ask, shell: Shell, tmp_pat
     assert await ask("models") == []
 
 
-async def test_the_server_keeps_what_its_owner_keeps(ask: Ask, tmp_path: Path) -> None:
+async def test_aliases_are_split_and_walk_and_the_server_keeps_what_its_owner_keeps(ask: Ask, tmp_path: Path) -> None:
     for source in (MODEL, OTHER):
         await ask("import", source, "--name", "digits")
+    await ask("promote", "digits", 1)
+    told = await ask("promote", "digits", 2, "--share", "10%")
+    assert told == {"model": "digits", "alias": "stable", "version": 2, "split": {"2": 0.1, "1": 0.9}}
+    assert (await ask("show", "digits", 2))["splits"] == {"stable": {"2": 0.1, "1": 0.9}}
+    assert "10% to 2, 90% to 1" in (await ask("show", "digits", 2, way="")).stdout
+    await ask("promote", "digits", 1)
+    told = await ask("promote", "digits", 2, "--gradually", "10m", "--stop-if", "errors>1%,p99 > 2x")
+    assert (told["model"], told["state"], told["share"], told["stop_if"]) == ("digits", "walking", 0.01, "errors > 1%, p99 > 2x")
+    (shown,) = (await ask("show", "digits"))["rollouts"]
+    assert (shown["alias"], shown["version"], shown["before"], shown["state"]) == ("stable", 2, 1, "walking")
+    assert "Gradual promotes of digits" in (await ask("show", "digits", way="")).stdout
+    again = await ask("promote", "digits", 2, "--gradually", "10m", way="")
+    assert again.exit_code == 2
+    assert "walks already" in " ".join(again.stderr.split())
+    await ask("remove", "digits@stable", "--yes")
     (tmp_path / "served/digits/model.yaml").write_text("retention: {keep: 1}")
     await ask("import", THIRD, "--name", "digits")
     kept = Repository(tmp_path / "served").versions("digits")
-    assert kept in ([1, 3], [2, 3])  # the newest, and the one that answered before it
+    assert kept in ([1, 3], [2, 3], [1, 2, 3])  # the newest, the one that answered before it, and what `stable` has left
 
 
 async def test_what_the_server_refuses_is_told_with_its_words(ask: Ask) -> None:

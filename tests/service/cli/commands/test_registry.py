@@ -299,6 +299,12 @@ def test_promote_gives_a_share_and_takes_it_back(shell: Shell) -> None:
         (("2", "--share", "0"), "is no share"),
         (("2", "--share", "much"), "is no share"),
         (("1", "--share", "10%"), "nothing to share"),
+        (("2", "--gradually", "10m"), "name it with --url"),
+        (("2", "--gradually", "10m", "--share", "10%"), "--gradually and --share are both given"),
+        (("2", "--gradually", "soon"), "is not a duration"),
+        (("2", "--gradually", "0"), "no time is no gradual promote"),
+        (("2", "--stop-if", "errors > 1%"), "give --gradually too"),
+        (("2", "--gradually", "10m", "--stop-if", "errors > many"), "expected a percentage"),
         (("2", "--share", "10%", "--alias", "canary"), "no alias 'canary' to give a share of"),
     ],
 )

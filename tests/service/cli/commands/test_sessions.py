@@ -12,7 +12,6 @@ import pytest
 from click.testing import Result
 from typer.testing import CliRunner
 
-from cellserve.service.cli.commands.sessions import duration
 from cellserve.service.cli.main import app
 from cellserve.service.pb import cellserve_pb2 as pb
 from tests.service.client.fake_sequences import FakeSequences, Refusal, serving
@@ -128,18 +127,3 @@ def test_a_refusal_is_one_sentence(fake: FakeLiveSequences, url: str) -> None:
     assert "only over loopback" in result.stderr
     assert run("--url", "http://nonsense").exit_code == 2
     assert run("--url", url, "--json", "--watch", "1").exit_code == 2
-
-
-@pytest.mark.parametrize(
-    ("seconds", "text"),
-    [
-        (0.0, "0.0 s"),
-        (59.94, "59.9 s"),
-        (60.0, "1 min 00 s"),
-        (3599.9, "59 min 59 s"),
-        (7620.0, "2 h 07 min"),
-        (273_600.0, "3 d 04 h"),
-    ],
-)
-def test_durations_are_told_in_the_units_that_tell(seconds: float, text: str) -> None:
-    assert duration(seconds) == text

@@ -7,7 +7,7 @@ from collections import Counter
 import pytest
 
 from cellserve.service.engine.facts import VersionKey
-from cellserve.service.registry.pointers import Pointers
+from cellserve.service.registry.answering.pointers import Pointers
 from cellserve.service.registry.repository.model_on_disk import ModelOnDisk
 from cellserve.service.registry.snapshot import Snapshot
 from cellserve.service.registry.status import VersionState

@@ -1,4 +1,4 @@
-"""What the pages that commands write have in common: one file without scripts or anything from elsewhere, light and dark."""
+"""A page as one text, its tables, and how all pages look. Knows nothing that is told on one."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ dl { display: grid; grid-template-columns: max-content 1fr; gap: .1rem 1rem } dt
 """
 
 
-def document(title: str, sections: Iterable[str]) -> str:
-    """A whole page: the title, then sections of HTML."""
+def document(title: str, sections: Iterable[str], head: str = "", style: str = "") -> str:
+    """A whole page: the title, then sections of HTML. head, style: what it has beside others, in HTML and CSS."""
     body = "\n".join((f"<h1>{escape(title)}</h1>", *sections))
     return (
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{escape(title)}</title>\n<style>{_style()}</style>\n</head>\n<body>\n{body}\n</body>\n</html>\n"
+        f"{head}<title>{escape(title)}</title>\n<style>{_style()}{style}</style>\n</head>\n<body>\n{body}\n</body>\n</html>\n"
     )
 
 

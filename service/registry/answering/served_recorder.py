@@ -1,4 +1,4 @@
-"""What is kept and told of aliases that a server answers: on disk for its next start, in the log for whoever runs it.
+"""What is recorded of aliases that a server answers, on disk for its next start.
 
 Writing is in a thread, one at a time; a repository that cannot be written to costs the next start its fallback, and is told
 once. Decides nothing.
@@ -8,34 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 
 from cellserve.service.errors import ServiceError, UnknownModel
-from cellserve.service.registry.pointers import stand_in_words, told_apart
 from cellserve.service.registry.repository.model_on_disk import ModelOnDisk
 from cellserve.service.registry.repository.repository import Repository
 from cellserve.service.registry.repository.served import Served
-from cellserve.service.registry.status import AliasStatus
 
 log = logging.getLogger(__name__)
-
-
-class FallbackTeller:
-    """One line for each alias that falls back, and one when it is answered by its own version again."""
-
-    def __init__(self) -> None:
-        self._fallen_back: dict[str, AliasStatus] = {}
-
-    def tell(self, aliases: Iterable[AliasStatus]) -> None:
-        now = {one.name: one for one in told_apart(aliases)}
-        for name, one in now.items():
-            if self._fallen_back.get(name) != one:
-                way_out = f"cellserve promote {one.model} VERSION" + (f" --alias {one.alias}" if one.alias else "")
-                words = f"{stand_in_words(one)}, which {one.reason}"
-                log.error("%s/%d %s. Promote a sound version: %s", one.model, one.answering, words, way_out)
-        for name in self._fallen_back.keys() - now.keys():
-            log.info("%s does not fall back any more", name)
-        self._fallen_back = now
 
 
 class ServedRecorder:

@@ -1,0 +1,1 @@
+"""What is done with answered requests besides: shadow runs on another version, samples of inputs"""

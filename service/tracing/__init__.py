@@ -1,0 +1,1 @@
+"""Traces of requests as OpenTelemetry has them, for servers that are told where to send them."""
