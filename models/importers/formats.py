@@ -20,12 +20,16 @@ from cellserve.models.importers.tensorflow1.checkpoint_location import locate
 
 HDF5_SIGNATURE: Final = b"\x89HDF\r\n\x1a\n"
 TFLITE_IDENTIFIER: Final = b"TFL3"
+EXPORT: Final = "archive_format"  # a member of what torch.export and AOTInductor save
+LEGACY_EXPORT: Final = "serialized_exported_program.json"  # and of what torch.export saved until 2.7
 KERAS_METADATA: Final = "keras_metadata.pb"  # of a SavedModel folder
 PICKLE_PROTOCOL: Final = b"\x80"
+NEWEST_PICKLE: Final = 5
 LARGEST_SAFETENSORS_HEADER_BYTES: Final = 100 << 20  # the format's own limit
 ACCEPTED: Final = (
-    "Keras .h5 or .keras files, PyTorch state dicts as .pt or .safetensors, TensorFlow 1 checkpoints by their prefix or folder "
-    "(of TensorFlow 2, beside a Keras --architecture), .npz arrays with a --description, .onnx and .tflite files"
+    "Keras .h5 or .keras files, PyTorch state dicts as .pt or .safetensors and its programs as .pt or .pt2, Paddle .pdparams, "
+    "TensorFlow 1 checkpoints by their prefix or folder (of TensorFlow 2, beside a Keras --architecture), .npz arrays with a "
+    "--description, .onnx and .tflite files"
 )
 NEEDS_NONE: Final = "this file needs none: it says everything itself"
 NO_ARCHITECTURE: Final = (
@@ -94,18 +98,12 @@ def _members(path: Path) -> tuple[str, ...]:
 
 
 def _why_none(look: FirstLook) -> str:
-    if look.members is not None and any(name.rpartition("/")[2] == "archive_format" for name in look.members):
-        return (
-            "this is a program of torch.export (.pt2), which is never run. Where you trust it, take its weights out, and import "
-            f'those: torch.save(torch.export.load("{look.path.name}").state_dict, "{look.path.stem}.weights.pt")'
-        )
     if look.members is not None:
         return f"this zip archive holds neither a Keras model, a PyTorch state dict nor arrays; cellserve imports {ACCEPTED}"
-    if look.head.startswith(PICKLE_PROTOCOL) or look.head[:1] in (b"(", b"]", b"}", b"c"):  # protocols 0 and 1: a plain opcode
-        return (
-            "this is a plain pickle, which can run code when it is read, so it is never opened. Load it where it was made "
-            "and save the weights as safetensors, or with torch.save(model.state_dict(), path) of PyTorch 1.6 or newer"
-        )
+    if look.head[:1] in (b"(", b"]", b"}", b"c"):  # protocols 0 and 1: a plain opcode
+        from cellserve.models.importers.paddle.arrays_pickle import PLAIN
+
+        return PLAIN
     return f"this is no model file that cellserve knows; it imports {ACCEPTED}"
 
 
@@ -125,6 +123,14 @@ def _is_safetensors(look: FirstLook) -> bool:
 
 def _is_torch_zip(look: FirstLook) -> bool:
     return any(name.endswith("/data.pkl") or name == "data.pkl" for name in look.members or ())
+
+
+def _is_export(look: FirstLook) -> bool:
+    return LEGACY_EXPORT in (look.members or ()) or any(name.rpartition("/")[2] == EXPORT for name in look.members or ())
+
+
+def _is_pickle(look: FirstLook) -> bool:
+    return look.head.startswith(PICKLE_PROTOCOL) and 2 <= look.head[1] <= NEWEST_PICKLE
 
 
 def _is_arrays(look: FirstLook) -> bool:
@@ -199,6 +205,19 @@ def _load_torch_zip(path: Path, description: Description, architecture: Path | N
     return from_state_dict(path, read_torch_zip(path).without(description.ignore or (), str(path)), description)
 
 
+def _load_export(path: Path, description: Description, architecture: Path | None) -> ImportedModel:
+    from cellserve.models.importers.pytorch.export.importing import load_export
+
+    return load_export(path, description)
+
+
+def _load_paddle(path: Path, description: Description, architecture: Path | None) -> ImportedModel:
+    from cellserve.models.importers.paddle.file import read_pdparams
+    from cellserve.models.importers.pytorch.state_dict import from_state_dict
+
+    return from_state_dict(path, read_pdparams(path).without(description.ignore or (), str(path)), description, "paddle")
+
+
 def _load_safetensors(path: Path, description: Description, architecture: Path | None) -> ImportedModel:
     from cellserve.models.importers.pytorch.file import read_safetensors
     from cellserve.models.importers.pytorch.state_dict import from_state_dict
@@ -233,7 +252,9 @@ FORMATS: Final = (
         NEEDS_NONE,
         isolated=True,
     ),
+    Format("torch_export", _is_export, _load_export, NEEDS_NONE, isolated=True),
     Format("torch_zip", _is_torch_zip, _load_torch_zip),
+    Format("paddle", _is_pickle, _load_paddle),
     Format("arrays", _is_arrays, _load_arrays, None),
     Format("safetensors", _is_safetensors, _load_safetensors),
     Format("saved_model", _is_saved_model, _load_saved_model, NEEDS_NONE),

@@ -15,7 +15,7 @@ from cellserve.models.weights import Weights
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """framework: "keras", "tf.keras", "tensorflow", "torch" or "arrays"; version: as the file says, or "".
+    """framework: "keras", "tf.keras", "tensorflow", "torch", "paddle" or "arrays"; version: as the file says, or "".
 
     digest: "sha256:…" of its bytes.
     """

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -28,10 +29,10 @@ from cellserve.models.importers.onnx.folding import Folding
 from cellserve.models.importers.onnx.graph_inputs import GraphInput, Reading, graph_inputs, readings, values
 from cellserve.models.importers.onnx.layers.recurrent import OPERATORS as RECURRENT
 from cellserve.models.importers.onnx.loops.unrolled import is_unrolled
-from cellserve.models.importers.onnx.notes import notes_on
+from cellserve.models.importers.onnx.notes import notes_on, on_examples
 from cellserve.models.importers.onnx.operators import LOOP_HELP, LOOPS
 from cellserve.models.importers.onnx.quantization.rewriting import dequantized
-from cellserve.models.importers.onnx.runtime import NotRun, Runtime
+from cellserve.models.importers.onnx.runtime import Answering, NotRun, Runtime
 from cellserve.models.importers.onnx.truth import Truth
 from cellserve.models.importers.onnx.values import Flow, Given, NotTranslated, Value
 from cellserve.models.importers.onnx.walk import Walk, needed
@@ -40,6 +41,7 @@ from cellserve.models.spec import InputSpec, ModelSpec
 Array = npt.NDArray[Any]
 FIELDS: Final = frozenset({"constants", "dequantize", "outputs"})
 MOST_CARRIED_READINGS: Final = 24  # each runs what would be carried many times
+ADVICE: Final = "; cellserve serves graphs that are layers as a whole. Where the model was trained, its own file may say more"
 NOT_RECURRENT: Final = (
     "it has no LSTM, GRU or RNN node: it is not recurrent, or the exporter unrolled its cells into single steps; export it with "
     "these nodes (of torch's nn.RNN the exporter with dynamo=False makes one), or import the model's own file"
@@ -63,6 +65,20 @@ class Translation:
     otherwise: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What is known of a graph beside itself. `runtime`: what its file answers, by the outputs that are asked for.
+
+    `examples`: whether the sizes that its inputs declare are those of an example, not all that it takes. `advice`: what to say
+    behind what is no layer. `notes`: to begin with.
+    """
+
+    runtime: Callable[[Sequence[str]], Answering]
+    examples: bool = False
+    advice: str = ADVICE
+    notes: tuple[str, ...] = ()
+
+
 def load_onnx(path: Path, description: Description, *, carry: bool = False) -> ImportedModel:
     """`carry`: with parts that no layer does, as they are.
 
@@ -71,8 +87,8 @@ def load_onnx(path: Path, description: Description, *, carry: bool = False) -> I
     description.refuse_all_but(FIELDS, str(path), "an ONNX file, which says the rest itself")
     given = read_onnx(path, quantized=bool(description.dequantize))
     file = dequantized(given) if description.dequantize else given
-    origin = Source("onnx", _producer(file), path.name, file_digest(path))
-    return of_graph(file, description, origin, carry=carry, given=given)
+    source = Source("onnx", _producer(file), path.name, file_digest(path))
+    return of_graph(file, description, source, carry=carry, given=given)
 
 
 def of_graph(
@@ -84,36 +100,40 @@ def of_graph(
     free: bool = False,
     one_row: bool = False,
     given: OnnxFile | None = None,
+    told: Told | None = None,
 ) -> ImportedModel:
     """A graph that another kind of file may hold too. `free`: only if it is layers at any number of steps.
 
     `one_row`: shapes in it may be those of one row, whatever the number of rows. `given`: as it was before it was dequantised,
-    where onnxruntime runs it. Raises ImportRefused as load_onnx does.
+    where onnxruntime runs it. `told`: where it stands for a program of another kind. Raises ImportRefused as load_onnx does.
     """
+    told = told or Told(partial(_runtime, file))
     source = str(file.path)
     inputs = graph_inputs(file)
     options = _options(inputs, description, source)
     wanted = _outputs(file, description, source)
     with np.errstate(all="ignore"):  # what is not finite in the end is refused by name
-        done = _translated(file, inputs, options, wanted, carry=carry, free=free, one_row=one_row)
-    spec = _spec(done, inputs, source)
+        done = _translated(
+            file, inputs, options, wanted, told.advice, carry=carry, free=free or (carry and told.examples), one_row=one_row
+        )
+    spec = _spec(done, inputs, source, examples=told.examples)
     if not carry and _at_a_guessed_length_only(spec, inputs, done.reading):
         with suppress(ImportRefused):
-            return of_graph(file, description, origin, carry=True, free=free, one_row=one_row, given=given)
+            return of_graph(file, description, origin, carry=True, free=free, one_row=one_row, given=given, told=told)
     model = complete(spec, done.draft.arrays, origin, (), file.path, file.precisions)
     keys = {layer.name: str(index) for index, layer in enumerate(spec.recurrent_layers)}
     starts = {f"{keys[layer]}.{state}": given for (layer, state), given in done.starts.items()}
-    runtime = _runtime(file, [*done.outputs, *done.states])
+    asked = [*done.outputs, *done.states]
     truth = Truth(
-        source, runtime, _unclipped(spec), model.weights, inputs, done.reading, done.names, done.outputs, done.states, starts,
-        options, done.otherwise,
+        source, told.runtime(asked), _unclipped(spec), model.weights, inputs, done.reading, done.names, done.outputs, done.states,
+        starts, options, done.otherwise,
     )  # fmt: skip
     answers, contradictions = truth.answers()
     answers = answers if truth.spec is spec else ()  # else they are of cells without their bounds
-    remarks = (
-        _on_quantization(truth, given, [*done.outputs, *done.states]) if given is not None and description.dequantize else ()
-    )
-    notes = (*remarks, *notes_on(inputs, done.states, starts, keys, options), *done.draft.remarks, *contradictions, *model.notes)
+    remarks = _on_quantization(truth, given, asked) if given is not None and description.dequantize else ()
+    exported = on_examples(inputs, done.reading) if told.examples else []
+    said = (*exported, *notes_on(inputs, done.states, starts, keys, options))
+    notes = (*told.notes, *remarks, *said, *done.draft.remarks, *contradictions, *model.notes)
     return ImportedModel(spec, model.weights, origin, notes, answers)
 
 
@@ -188,6 +208,7 @@ def _translated(
     inputs: Sequence[GraphInput],
     options: Mapping[str, Array],
     wanted: Sequence[str],
+    advice: str,
     *,
     carry: bool,
     free: bool,
@@ -222,7 +243,7 @@ def _translated(
         raise ImportRefused(
             str(file.path), "none of its inputs is a sequence: features or ids of at most three axes, one of them time"
         )
-    raise ImportRefused(str(file.path), f"{best[1].what}{_advice(best[1].what)}", layer=best[1].node)
+    raise ImportRefused(str(file.path), f"{best[1].what}{_advised(best[1].what, advice)}", layer=best[1].node)
 
 
 def _may_be_carried(reading: Reading, inputs: Sequence[GraphInput], file: OnnxFile) -> bool:
@@ -261,10 +282,8 @@ def _refuse_loose_ends(file: OnnxFile, wanted: Sequence[str], *, carry: bool) ->
             raise ImportRefused(str(file.path), f"nothing makes its output {name!r}; the file is damaged")
 
 
-def _advice(what: str) -> str:
-    if what.endswith((".", ")")) or ";" in what:
-        return ""
-    return "; cellserve serves graphs that are layers as a whole. Where the model was trained, its own file may say more"
+def _advised(what: str, advice: str) -> str:
+    return "" if what.endswith((".", ")")) or ";" in what else advice
 
 
 def _names(inputs: Sequence[GraphInput]) -> dict[str, str]:
@@ -304,10 +323,12 @@ def _concluded(
     return Translation(reading, names, walk.draft, outputs, references, states, walk.starts)
 
 
-def _spec(done: Translation, inputs: Sequence[GraphInput], source: str) -> ModelSpec:
+def _spec(done: Translation, inputs: Sequence[GraphInput], source: str, *, examples: bool) -> ModelSpec:
     try:
         return ModelSpec(
-            inputs=tuple(_input(entry, done.reading, name) for entry in inputs if (name := done.names.get(entry.name))),
+            inputs=tuple(
+                _input(entry, done.reading, name, examples=examples) for entry in inputs if (name := done.names.get(entry.name))
+            ),
             layers=tuple(done.draft.layers),
             outputs=tuple(done.references),
         )
@@ -319,9 +340,9 @@ def _shapes(inputs: Sequence[GraphInput], reading: Reading, names: Mapping[str, 
     return {name: input_shape(_input(entry, reading, name)) for entry in inputs if (name := names.get(entry.name))}
 
 
-def _input(entry: GraphInput, reading: Reading, name: str) -> InputSpec:
+def _input(entry: GraphInput, reading: Reading, name: str, *, examples: bool = False) -> InputSpec:
     layout = reading.layouts[entry.name]
-    steps = reading.steps or (entry.dims[layout.index("t")] if "t" in layout else None)
+    steps = reading.steps or (entry.dims[layout.index("t")] if "t" in layout and not examples else None)
     if entry.role == "ids":
         return InputSpec(name=name, kind="ids", time_steps=steps)
     width = entry.dims[layout.index("f")] if "f" in layout else 1

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from cellserve.models.importers.onnx.graph_inputs import GraphInput
+from cellserve.models.importers.onnx.graph_inputs import GraphInput, Reading
 from cellserve.models.importers.onnx.values import Flow, Given
 
 Array = npt.NDArray[Any]
@@ -37,3 +37,15 @@ def notes_on(
         held = ", ".join(f"state.{keys[part.state[0]]}.{part.state[1]}" for part in flow.parts if part.state is not None)
         notes.append(f"The graph's output {name} is {held}, the state that a reply can hold.")
     return notes
+
+
+def on_examples(inputs: Sequence[GraphInput], reading: Reading) -> list[str]:
+    """Where the sizes that inputs declare are those of an example."""
+    if reading.steps is not None:
+        return []
+    declared = {entry.name: entry.dims[layout.index("t")] for entry in inputs if "t" in (layout := reading.layouts[entry.name])}
+    return [
+        f"Its input {name} had {steps} time steps when it was exported; any number is served."
+        for name, steps in declared.items()
+        if steps is not None
+    ]

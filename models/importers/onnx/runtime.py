@@ -7,7 +7,7 @@ narrower floats, versions of the file format that are newer than the library, an
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -32,6 +32,16 @@ class OtherShape(NotRun):
     """It does, and answers something of another shape than the layers."""
 
 
+class Answering(Protocol):
+    """What a file answers itself. `by`: who computes it, as a person is told."""
+
+    @property
+    def by(self) -> str: ...
+
+    def __call__(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
+        """By output. Raises NotRun."""
+
+
 class Runtime:
     """Raises NotRun: the graph cannot be loaded."""
 
@@ -46,6 +56,10 @@ class Runtime:
             raise
         except Exception as error:  # onnxruntime's own kinds, which share no base
             raise NotRun(_short(error)) from error
+
+    @property
+    def by(self) -> str:
+        return f"onnxruntime {onnxruntime.__version__}"
 
     def __call__(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
         """By output. Raises NotRun."""

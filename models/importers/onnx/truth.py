@@ -11,14 +11,13 @@ from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
-import onnxruntime
 
 from cellserve.models import reference
 from cellserve.models.description.layers.carried import Carried
 from cellserve.models.description.shapes import infer_shapes, minimum_time_steps, required_time_steps
 from cellserve.models.errors import ImportRefused
 from cellserve.models.importers.onnx.graph_inputs import GraphInput, Reading
-from cellserve.models.importers.onnx.runtime import NotRun, OtherShape, Runtime
+from cellserve.models.importers.onnx.runtime import Answering, NotRun, OtherShape
 from cellserve.models.importers.onnx.values import Flow, Given
 from cellserve.models.measuring.framework_answers import FrameworkAnswers
 from cellserve.models.measuring.golden_pair import vocabulary
@@ -42,7 +41,7 @@ class Truth:
     """
 
     source: str
-    runtime: Runtime
+    runtime: Answering
     spec: ModelSpec
     weights: Weights
     inputs: Sequence[GraphInput]
@@ -56,7 +55,7 @@ class Truth:
 
     def answers(self) -> tuple[tuple[FrameworkAnswers, ...], tuple[str, ...]]:
         """(what onnxruntime answered wherever it agrees, notes on where it does not). Raises ImportRefused: it nowhere agrees."""
-        by = f"onnxruntime {onnxruntime.__version__}"
+        by = self.runtime.by
         random = np.random.default_rng(SEED)
         alone, notes = self._alone(random, by)
         together, more = self._together(random, by)
@@ -64,7 +63,11 @@ class Truth:
             self._from_states(random)
         return (*together, *alone), (*notes, *more)
 
-    def apart_from(self, other: Runtime) -> float:
+    @property
+    def _who(self) -> str:
+        return self.runtime.by.partition(" ")[0]
+
+    def apart_from(self, other: Answering) -> float:
         """The largest difference between its answers and this file's, on random rows alone. Raises NotRun: it does not run."""
         random, largest = np.random.default_rng(SEED), 0.0
         for length in self._lengths():
@@ -77,8 +80,12 @@ class Truth:
         if (required := required_time_steps(self.spec)) is not None:
             return [required]
         fewest = minimum_time_steps(self.spec)
-        fixed = [self.reading.steps] if self.reading.steps is not None and self.reading.steps >= fewest else []
+        declared = next((entry.dims[layout.index("t")] for entry in self.inputs if "t" in (layout := self._layout(entry))), None)
+        fixed = [steps for steps in (self.reading.steps or declared,) if steps is not None and steps >= fewest]
         return list(dict.fromkeys([*fixed, *(fewest - 1 + length for length in LENGTHS)]))
+
+    def _layout(self, entry: GraphInput) -> str:
+        return self.reading.layouts[entry.name]
 
     def _alone(self, random: np.random.Generator, by: str) -> tuple[list[FrameworkAnswers], tuple[str, ...]]:
         """Each row by itself, at its own length."""
@@ -104,7 +111,7 @@ class Truth:
                 wrong[length] = other[length] = str(error)
                 continue
             except NotRun as error:
-                wrong[length] = f"onnxruntime does not run it: {error}"
+                wrong[length] = f"{self._who} does not run it: {error}"
                 continue
             if (what := _apart(wanted, [answer[name] for name in self.outputs])) is not None:
                 wrong[length] = other[length] = what
@@ -116,7 +123,7 @@ class Truth:
         if not rows:
             listed = "; ".join(f"at {length} steps {what}" for length, what in list(wrong.items())[:2])
             raise ImportRefused(
-                self.source, f"what its nodes mean as layers is not what onnxruntime answers with the file: {listed}"
+                self.source, f"what its nodes mean as layers is not what {self._who} answers with the file: {listed}"
             )
         self._refuse_chance(other, [lengths[row] for row in rows])
         kept = FrameworkAnswers(
@@ -182,7 +189,7 @@ class Truth:
                 if (what := _apart([one[row][steps]], [answer[graph_name][row][steps]])) is not None:
                     listed = ", ".join(map(str, lengths))
                     return [], (
-                        f"onnxruntime answers rows of {listed} steps in one call otherwise than each alone, in output "
+                        f"{self._who} answers rows of {listed} steps in one call otherwise than each alone, in output "
                         f"{graph_name!r}: {what}"
                     )
         outputs = tuple(answer[name] for name in self.outputs)
@@ -207,14 +214,14 @@ class Truth:
             what = _apart([self._final(flow, final) for flow in self.states.values()], list(raw.values()))
         if what is not None:
             raise ImportRefused(
-                self.source, f"from a given state the layers do not answer what onnxruntime does with the file: {what}"
+                self.source, f"from a given state the layers do not answer what {self._who} does with the file: {what}"
             )
 
     def _asked_or_refused(self, inputs: Sequence[Array], lengths: Sequence[int], state: Mapping[str, Array]) -> dict[str, Array]:
         try:
             return self._asked(inputs, lengths, state)
         except NotRun as error:
-            raise ImportRefused(self.source, f"onnxruntime does not run the file from a given state: {error}") from error
+            raise ImportRefused(self.source, f"{self._who} does not run the file from a given state: {error}") from error
 
     def _final(self, flow: Flow, final: Mapping[str, Array]) -> Array:
         numbers = {layer.name: index for index, layer in enumerate(self.spec.recurrent_layers)}
@@ -225,8 +232,11 @@ class Truth:
         self, inputs: Sequence[Array], lengths: Sequence[int], state: Mapping[str, Array] | None = None
     ) -> dict[str, Array]:
         """Outputs, then states, as the network lays them out: [B, T, F] or [B, F]. Raises NotRun."""
-        rows, feeds = len(lengths), dict[str, Array]()
-        ours = dict(zip((entry.name for entry in self.spec.inputs), inputs))
+        asked, feeds = len(lengths), dict[str, Array]()
+        rows = max(asked, self.reading.rows or 1)  # a file of so many rows is given the first again
+        lengths = [*lengths, *[lengths[0]] * (rows - asked)]
+        filled = [np.concatenate([array, *[array[:1]] * (rows - asked)]) for array in inputs]
+        ours = dict(zip((entry.name for entry in self.spec.inputs), filled))
         for entry in self.inputs:
             layout = self.reading.layouts[entry.name]
             if entry.role in ("option", "unused"):
@@ -240,7 +250,7 @@ class Truth:
                 feeds[entry.name] = laid_out(ours[self.names[entry.name]], layout).astype(entry.dtype)
         answer = self.runtime(feeds)
         flows = {**self.outputs, **self.states}
-        return {name: as_ours(answer[name], flow, rows) for name, flow in flows.items()}
+        return {name: as_ours(answer[name], flow, rows)[:asked] for name, flow in flows.items()}
 
     def _state(self, name: str, shape: Sequence[int], rows: int, state: Mapping[str, Array]) -> Array:
         """The graph's input that holds these states of the layers, zeros where there are none."""

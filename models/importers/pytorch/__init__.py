@@ -1,1 +1,1 @@
-"""Files of PyTorch, state dicts and TorchScript programs, into canonical networks. Nothing in them is run."""
+"""Files of PyTorch, state dicts, TorchScript and torch.export programs, into canonical networks. Nothing in them is run."""

@@ -47,9 +47,12 @@ class _Wiring(Wiring):
     notes: list[str] = field(default_factory=list)
 
 
-def from_state_dict(path: Path, stored: StoredArrays, description: Description) -> ImportedModel:
-    """Raises ImportRefused: modules not known, an order that cannot be, arrays that do not fit, or that the import cannot use."""
-    source, origin = str(path), Source("torch", "", path.name, file_digest(path))
+def from_state_dict(path: Path, stored: StoredArrays, description: Description, framework: str = "torch") -> ImportedModel:
+    """`framework`: whose file it is; its arrays are as torch has them.
+
+    Raises ImportRefused: modules not known, an order that cannot be, arrays that do not fit, or that the import cannot use.
+    """
+    source, origin = str(path), Source(framework, "", path.name, file_digest(path))
     arrays, computed = plain(stored.arrays, source)
     beside = tell_unused(stored.beside, source, "as the file keeps them apart from the state dict that is imported")
     notes = [*stored.notes, *beside, *computed]

@@ -13,6 +13,7 @@ import torch
 from safetensors.numpy import save_file
 
 from cellserve.models.errors import ImportRefused
+from cellserve.models.importers import load
 from cellserve.models.importers.formats import detect
 from tests.golden.cases import FOLDER
 
@@ -38,14 +39,14 @@ def test_a_plain_pickle_is_refused_unread(tmp_path: Path, protocol: int) -> None
     path = tmp_path / "model.pt"
     path.write_bytes(pickle.dumps({"a": 1}, protocol=protocol))
     with pytest.raises(ImportRefused, match="pickle, which can run code"):
-        detect(path)
+        load(path)
 
 
 def test_torch_files_from_before_the_zip_format_are_pickles(tmp_path: Path) -> None:
     path = tmp_path / "old.pt"
     torch.save({"weight": torch.zeros(1)}, path, _use_new_zipfile_serialization=False)
     with pytest.raises(ImportRefused, match="plain pickle"):
-        detect(path)
+        load(path)
 
 
 @pytest.mark.parametrize(

@@ -44,7 +44,7 @@ class Normalization:
             raise NotTranslated("it divides what the network computes by something else that it computes")
         last = len(flow.axes) - 1
         for mean in self.means:
-            axes = list(range(2, last + 1)) if mean.op_type == "GlobalAveragePool" else _axes(mean, scope)
+            axes = list(range(2, last + 1)) if mean.op_type == "GlobalAveragePool" else axes_of(mean, scope)
             if [axis_number(axis, last + 1) for axis in axes] != [last]:
                 raise NotTranslated("it normalizes over another axis than the last")
         flow = replace(node.draft.lined_up(flow, f"{node.name}_in", last), shared=True)
@@ -151,7 +151,8 @@ def _made(makers: Mapping[str, NodeProto], name: str, *operators: str) -> NodePr
     return node if node is not None and node.op_type in operators else None
 
 
-def _axes(node: NodeProto, scope: Mapping[str, Value]) -> list[int]:
+def axes_of(node: NodeProto, scope: Mapping[str, Value]) -> list[int]:
+    """Of a reduction, an attribute or an input; none where these are not known."""
     for attribute in node.attribute:
         if attribute.name == "axes":
             return [int(axis) for axis in helper.get_attribute_value(attribute)]

@@ -1,7 +1,8 @@
 """ONNX's LSTM, GRU and RNN as layers: one for each direction, in the canonical order of gates.
 
 Semantics: onnxruntime's, which is what such files answer in use: onnx's reference evaluator leaves sequence_lens, clip,
-input_forget and activations out. Source: onnx/defs/rnn/defs.cc of operator sets 7 to 22. Knows no graphs.
+input_forget and activations out. Source: onnx/defs/rnn/defs.cc of operator sets 7 to 22. An LSTM may have one input more than
+ONNX gives it, a projection [D, u, p], which programs of torch have. Knows no graphs.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from cellserve.models.importers.onnx.values import Atom, Axis, Flow, Given, Know
 
 Array = npt.NDArray[Any]
 DIRECTIONS: Final[Mapping[str, tuple[bool, ...]]] = {"forward": (False,), "reverse": (True,), "bidirectional": (False, True)}
+PROJECTION: Final = 8  # the input after the last that ONNX has
 KEPT: Final = ("input", "output", "forget", "cell")
 CELL_CLIP: Final = "cellserve.cell_clip"
 """Not ONNX's: a bound of the cell's state, in graphs that other files are turned into. onnxruntime computes without it."""
@@ -59,7 +61,8 @@ def recurrent(node: Node) -> list[Value]:
     node.require_whole_rows(node.input(4), x)
     stored = _arrays(node, operator, len(turns), x.width)
     functions = _functions(node, operator, len(turns))
-    starts = [_start(node, place, len(turns), stored["R"].shape[-1], batch_first) for place in _places(operator)]
+    widths = (stored["R"].shape[-1], _units(stored))
+    starts = [_start(node, place, len(turns), width, batch_first) for place, width in zip(_places(operator), widths)]
     source = node.draft.reference(x, f"{node.name}_in")
     made = [
         _direction(node, operator, source, backwards, {name: array[side] for name, array in stored.items()}, functions[side],
@@ -91,19 +94,27 @@ def _said(axis: Axis) -> str:
 
 
 def _arrays(node: Node, operator: Operator, directions: int, width: int) -> dict[str, Array]:
-    """W [D, g*u, F], R [D, g*u, u], B [D, 2*g*u] and P [D, 3*u], which an LSTM may have."""
+    """W [D, g*u, F], R [D, g*u, u], B [D, 2*g*u], and of an LSTM P [D, 3*u] and projection [D, u, p]: R is [D, g*u, p] then."""
     gates = len(operator.order)
     stored = {"W": node.constant(1, "W"), "R": node.constant(2, "R")}
-    units = stored["R"].shape[-1] if stored["R"].ndim == 3 else 0
+    projection = node.optional(PROJECTION, "projection") if operator.kind is LstmLayer else None
+    if projection is not None:
+        stored["projection"] = projection
+    fed, units = (stored["R"].shape[-1], _units(stored)) if stored["R"].ndim == 3 else (0, 0)
     if (said := node.attributes.get("hidden_size", units)) != units or not units:
         raise NotTranslated(f"its hidden_size is {said}, and its R {list(stored['R'].shape)}")
     optional = {"B": node.optional(3, "B"), "P": node.optional(7, "P") if operator.kind is LstmLayer else None}
     stored |= {name: array for name, array in optional.items() if array is not None}
-    shapes = {"W": (gates * units, width), "R": (gates * units, units), "B": (2 * gates * units,), "P": (3 * units,)}
+    shapes = {"W": (gates * units, width), "R": (gates * units, fed), "B": (2 * gates * units,), "P": (3 * units,)}
+    shapes["projection"] = (units, fed)
     for name, array in stored.items():
         if array.shape != (directions, *shapes[name]):
             raise NotTranslated(f"its {name} is {list(array.shape)} where {[directions, *shapes[name]]} is expected")
     return stored
+
+
+def _units(stored: Mapping[str, Array]) -> int:
+    return int(stored["projection"].shape[-2] if "projection" in stored else stored["R"].shape[-1])
 
 
 def _functions(node: Node, operator: Operator, directions: int) -> list[list[Activation]]:
@@ -219,14 +230,14 @@ def _direction(
     if given and made:
         raise NotTranslated("of its first states one is an input of the graph and another is not")
     computed: list[str] = []
-    for start, state in zip(starts, operator.states):
+    for start, state, width in zip(starts, operator.states, (stored["R"].shape[-1], _units(stored))):
         if isinstance(start, str):
             computed.append(start)
         elif made and not isinstance(start, Given):
-            array = np.zeros(stored["R"].shape[-1], np.float32) if start is None else start
+            array = np.zeros(width, np.float32) if start is None else start
             computed.append(_always(node, source, stored["W"].shape[-1], array, f"{node.name}{suffix}_{state}_start"))
     options, arrays = _layer(node, operator, stored, functions)
-    options |= {"go_backwards": backwards, "return_sequences": node.used[0], "units": stored["R"].shape[-1]}
+    options |= {"go_backwards": backwards, "return_sequences": node.used[0], "units": _units(stored)}
     name = node.draft.add(operator.kind, f"{node.name}{suffix}", (source, *computed), arrays, **options)
     for state, start in zip(operator.states, starts):
         if isinstance(start, Given):
@@ -261,6 +272,9 @@ def _layer(
         if "P" in stored:
             options["peepholes"] = True
             arrays |= {f"peephole_{gate}": block for gate, block in zip("iof", np.split(stored["P"], 3))}
+        if "projection" in stored:
+            options["projection_units"] = stored["R"].shape[-1]
+            arrays["projection"] = stored["projection"]
         if node.attributes.get("input_forget"):
             couple(options, arrays, functions[0])
     return options, arrays
@@ -269,13 +283,14 @@ def _layer(
 def _outputs(
     node: Node, operator: Operator, made: Sequence[str], turns: Sequence[bool], time: Axis, rows: Axis, batch_first: bool
 ) -> list[Value]:
-    units = next(layer.units for layer in node.draft.layers if layer.name == made[0])  # type: ignore[attr-defined]
+    layer: Any = next(layer for layer in node.draft.layers if layer.name == made[0])
     side: Axis = (feature(2, node.trials),) if len(made) == 2 else ()
-    own: Axis = (feature(units, node.trials),) if units > 1 else ()
-    features: tuple[Atom, ...] = (*side, *own)
     outputs: list[Value] = []
     for place, used in enumerate(node.used):
         state = None if place == 0 else operator.states[place - 1]
+        units = layer.state_widths[state or "h"]
+        own: Axis = (feature(units, node.trials),) if units > 1 else ()
+        features: tuple[Atom, ...] = (*side, *own)
         axes: tuple[Axis, ...] = (side, rows, own) if state else (time, side, rows, own)
         if batch_first:
             axes = (rows, side, own) if state else (rows, time, side, own)

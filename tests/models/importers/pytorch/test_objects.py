@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import zipfile
 from pathlib import Path
 
 import pytest
@@ -35,15 +34,6 @@ def test_a_whole_module_is_named_by_its_classes(tmp_path: Path) -> None:
     said = refusal(path)
     assert "this is a whole pickled module (torch.nn.modules." in said
     assert "torch.save(model.state_dict(), path)" in said
-
-
-def test_an_exported_program_is_called_one(tmp_path: Path) -> None:
-    with zipfile.ZipFile(tmp_path / "model.pt2", "w") as archive:
-        archive.writestr("model/archive_format", "pt2")
-        archive.writestr("model/models/model.json", "{}")
-    said = refusal(tmp_path / "model.pt2")
-    assert "this is a program of torch.export (.pt2)" in said
-    assert 'torch.save(torch.export.load("model.pt2").state_dict, "model.weights.pt")' in said
 
 
 def test_a_damaged_archive_is_still_called_damaged(tmp_path: Path) -> None:

@@ -1,0 +1,1 @@
+"""Weights of Paddle (.pdparams), read without unpickling anything but arrays, in the terms that PyTorch has for them."""
