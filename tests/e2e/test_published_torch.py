@@ -26,11 +26,32 @@ CELLSERVE = str(ROOT / ".venv/bin/cellserve")
 ASKING = ROOT / "tests/e2e/clients/torch_packages.py"
 PACKAGES = {
     "arabic_morph_segmenter": "arabic-morph-segmenter==0.1.0",
+    "BeatNet": "BeatNet==1.1.3",
     "cartwright": "cartwright==0.0.3",
     "medaka": "medaka==2.2.2",
 }
+BEATS = """
+inputs: [{name: spectrum, width: 272}]
+layout: torch
+layers:
+  - {kind: reshape, features: [272, 1]}
+  - {kind: conv2d, units: 2, kernel_size: [1, 10], activation: relu, arrays: [conv1.weight, conv1.bias]}
+  - {kind: pooling_2d, mode: max, pool_size: [1, 2], strides: [1, 2]}
+  - {kind: reshape, axes: 2, permutation: [1, 0], features: [262]}
+  - {kind: dense, units: 150, arrays: [linear0.weight, linear0.bias]}
+  - kind: lstm
+    units: 150
+    return_sequences: true
+    arrays: [lstm.weight_ih_l0, lstm.weight_hh_l0, lstm.bias_ih_l0, lstm.bias_hh_l0]
+  - kind: lstm
+    units: 150
+    return_sequences: true
+    arrays: [lstm.weight_ih_l1, lstm.weight_hh_l1, lstm.bias_ih_l1, lstm.bias_hh_l1]
+  - {kind: dense, units: 3, arrays: [linear.weight, linear.bias]}
+"""
 SAID: Mapping[str, Mapping[str, Any]] = {
     "arabic_morph_segmenter": {"ignore": ["crf.*"], "head": "sequence"},
+    "BeatNet": yaml.safe_load(BEATS),
     "cartwright": {"head_activations": ["log_softmax"]},
     "medaka": {"head": "sequence", "head_activations": ["softmax"]},
 }

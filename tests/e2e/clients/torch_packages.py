@@ -64,12 +64,26 @@ def medaka(folder):
     return folder / "model/weights.pt", counts, lambda x: network.eval()(x)[0]
 
 
+def beatnet(folder):
+    """Activations of beats and downbeats as its program has them before its softmax; each call begins with states of zeros."""
+    file = folder / "BeatNet/models/model_1_weights.pt"
+    network = module(folder / "BeatNet/model.py").BDA(272, 150, 2, "cpu")
+    network.load_state_dict(torch.load(file, weights_only=True, map_location="cpu"))
+    features = [np.random.default_rng(length).random((length, 272)).astype(np.float32) for length in LENGTHS]
+
+    def asked(x):
+        network.hidden, network.cell = torch.zeros(2, 1, 150), torch.zeros(2, 1, 150)
+        return network.eval()(x)[0].T
+
+    return file, features, asked
+
+
 def words(vocabulary):
     random = np.random.default_rng(0)
     return [random.integers(1, vocabulary, length) for length in LENGTHS]
 
 
-PACKAGES = {"arabic_morph_segmenter": arabic, "cartwright": cartwright, "medaka": medaka}
+PACKAGES = {"arabic_morph_segmenter": arabic, "BeatNet": beatnet, "cartwright": cartwright, "medaka": medaka}
 
 if __name__ == "__main__":
     package, folder, out = sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3])
