@@ -114,7 +114,7 @@ BAD: dict[str, tuple[Callable[[Path], Path], tuple[str, ...]]] = {
     ),
     "unknown option": (h5(one_lstm(zoneout=0.1), THREE), ("layer 'lstm_1': option 'zoneout'", "save the model without it")),
     "cyclic graph": (h5(cyclic(), {"first": lstm_arrays(3), "second": lstm_arrays(3)}), ("layer 'first'", "cyclic")),
-    "plain pickle": (pickle, ("plain pickle", "never opened", "safetensors")),
+    "plain pickle": (pickle, ("plain pickle", "none is opened but of arrays", "safetensors")),
     "bomb": (bomb, ("not believable",)),
     "empty file": (lambda folder: write(folder, b""), ("the file is empty",)),
     "something else": (lambda folder: write(folder, b"%PDF-1.7 nothing to serve"), ("no model file",)),
