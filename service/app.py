@@ -10,7 +10,6 @@ import asyncio
 import importlib.metadata
 import logging
 import signal
-import socket
 import sys
 import time
 from collections.abc import AsyncIterator, Callable
@@ -27,25 +26,22 @@ from cellserve.service.api.aside.shadow import Shadow
 from cellserve.service.api.door import Door
 from cellserve.service.api.facts import ShadowFact
 from cellserve.service.api.fronts.choice import NoSuchFront, chosen_front
-from cellserve.service.api.fronts.options import CannotListen, ServerOptions
-from cellserve.service.api.requests.row_inputs import Limits
+from cellserve.service.api.fronts.options import CannotListen
 from cellserve.service.api.server import ApiServer
 from cellserve.service.api.submission.execution import Execution
 from cellserve.service.api.submission.inbox import Inbox
+from cellserve.service.composition import part_settings
 from cellserve.service.config import Settings
-from cellserve.service.durable_every import DurableEvery
-from cellserve.service.engine.engine import Engine, EngineSettings
+from cellserve.service.engine.engine import Engine
 from cellserve.service.engine.facts import VersionKey
 from cellserve.service.engine.preparation import sparing_libraries
 from cellserve.service.errors import Draining, InternalFailure, ServiceError
 from cellserve.service.followed_files import UnusableFile
 from cellserve.service.metrics.metrics import Metrics
 from cellserve.service.metrics.page import MetricsPage
-from cellserve.service.networks import parsed_networks
 from cellserve.service.overview.look import Look
 from cellserve.service.overview.page import StatusPage
 from cellserve.service.process import garbage
-from cellserve.service.process.cores import parsed_cores, share_cores, usable_cores, worker_count
 from cellserve.service.process.idle_memory import IdleMemory
 from cellserve.service.registry.calibration import machine
 from cellserve.service.registry.calibration.cache import CalibrationCache
@@ -56,13 +52,11 @@ from cellserve.service.registry.loading import load_version
 from cellserve.service.registry.memory.budget import default_budget
 from cellserve.service.registry.memory.room import Room
 from cellserve.service.registry.publishing.publishing import Publishing
-from cellserve.service.registry.publishing.uploads import UploadLimits
 from cellserve.service.registry.repository.remote.opening import home_of
 from cellserve.service.registry.repository.repository import Repository
 from cellserve.service.registry.rollout.rollouts import Rollouts
 from cellserve.service.registry.status import AliasStatus, VersionStatus
 from cellserve.service.sessions.sessions import Sessions
-from cellserve.service.sessions.settings import SessionSettings
 from cellserve.service.sessions.stores.watch import StoreObserver
 from cellserve.service.store_url import StoreUrl
 from cellserve.service.tls_files import certificate_expiry
@@ -154,10 +148,10 @@ class _Server:
         self._showing = False
         self._page: MetricsPage | None = None
         self._working = False  # the engine has been started
-        options = _server_options(settings)
+        options = part_settings.server_options(settings)
         self._metrics = Metrics(version, chosen_front(options.front), self._loop.call_soon_threadsafe)
         inbox = Inbox(self._loop)
-        self._engine = Engine(inbox.deliver, self._metrics, _engine_settings(settings), self._on_death)
+        self._engine = Engine(inbox.deliver, self._metrics, part_settings.engine_settings(settings), self._on_death)
         self._execution = Execution(self._engine, inbox)
         repository = Repository(home_of(settings))
         self._room = _room(settings)
@@ -165,15 +159,15 @@ class _Server:
         cache = CalibrationCache(settings.calibration_folder, machine.identity())
         self._calibrations = Calibrations(repository, self._engine, cache, self._catalog.settings_for, self._metrics.on_choice)
         self._store = _session_store(settings, self._metrics)
-        sessions = _session_settings(settings)
+        sessions = part_settings.session_settings(settings)
         self._sessions = Sessions(self._execution.feed, self._catalog, sessions, self._metrics, store=self._store)
-        door = Door(self._catalog, self._execution, _limits(settings), self._sessions)
+        door = Door(self._catalog, self._execution, part_settings.limits(settings), self._sessions)
         self._shadow = Shadow(
             self._catalog, self._execution, door.signatures.of, self._on_shadow, lambda key: self._rollouts.compares(key)
         )
         door.shadow = self._shadow
         self._catalog.subscribe_to_disk(door.samples.follow)
-        self._publishing = Publishing(repository, _upload_limits(settings))
+        self._publishing = Publishing(repository, part_settings.upload_limits(settings))
         self._rollouts = Rollouts(repository, self._catalog, on_change=self._metrics.on_rollout)
         self._metrics.requests_also_to(self._rollouts.on_request)
         self._traces = _traces(settings, version)
@@ -326,40 +320,11 @@ class _Server:
 
 
 def _room(settings: Settings) -> Room:
-    engine = _engine_settings(settings)
+    engine = part_settings.engine_settings(settings)
     given = settings.memory_bytes
     budget = default_budget(resident_memory.limit_bytes()) if given is None else given
     on_host = resolve_device(settings.device) == "cpu"
     return Room(budget, engine.workers * engine.max_active_sequences if on_host else 0)
-
-
-def _limits(settings: Settings) -> Limits:
-    return Limits(
-        rows=settings.max_rows_per_request,
-        steps=settings.max_steps_per_sequence,
-        reply_bytes=settings.max_message_bytes,
-        unanswered=settings.max_unanswered_per_stream,
-    )
-
-
-def _upload_limits(settings: Settings) -> UploadLimits:
-    return UploadLimits(settings.max_upload_bytes, settings.max_uploads, settings.upload_expiry_seconds)
-
-
-def _session_settings(settings: Settings) -> SessionSettings:
-    shared = bool(settings.session_store)
-    return SessionSettings(
-        idle_seconds=settings.session_idle_seconds,
-        max_age_seconds=settings.session_max_age_seconds,
-        max_sessions=settings.max_sessions,
-        memory_bytes=settings.session_memory_bytes,
-        drain_seconds=settings.session_drain_seconds,
-        directory=None if shared else settings.session_directory or settings.repository_folder / ".sessions",
-        durable_every=None if shared else DurableEvery.parse(settings.durable_every),
-        shared=shared,
-        replica=_replica_name(settings) if shared else "",
-        write_every_feeds=settings.write_every_feeds,
-    )
 
 
 def _session_store(settings: Settings, observer: StoreObserver) -> ValkeyStore | None:
@@ -371,7 +336,7 @@ def _session_store(settings: Settings, observer: StoreObserver) -> ValkeyStore |
         from cellserve.service.sessions.stores.valkey_store import ValkeyStore
     except ModuleNotFoundError as error:
         raise NotInstalled(f"--session-store needs the package {error.name}: pip install 'cellserve[cluster]'") from error
-    return ValkeyStore(url, settings.session_store_prefix, settings.max_sessions, _replica_name(settings), observer)
+    return ValkeyStore(url, settings.session_store_prefix, settings.max_sessions, part_settings.replica_name(settings), observer)
 
 
 def _traces(settings: Settings, version: str) -> Traces | None:
@@ -382,44 +347,4 @@ def _traces(settings: Settings, version: str) -> Traces | None:
         from cellserve.service.tracing.traces import Traces, exported
     except ModuleNotFoundError as error:
         raise NotInstalled(f"--trace-endpoint needs the package {error.name}: pip install 'cellserve[otel]'") from error
-    return Traces(exported(settings.trace_endpoint), settings.trace_share, version, _replica_name(settings))
-
-
-def _replica_name(settings: Settings) -> str:
-    return settings.replica_name or f"{socket.gethostname()}:{settings.port}"
-
-
-def _server_options(settings: Settings) -> ServerOptions:
-    return ServerOptions(
-        host=settings.host,
-        port=settings.port,
-        max_message_bytes=settings.max_message_bytes,
-        max_concurrent_calls=settings.max_concurrent_calls,
-        keepalive_seconds=settings.keepalive_seconds,
-        keepalive_timeout_seconds=settings.keepalive_timeout_seconds,
-        min_ping_interval_seconds=settings.min_ping_interval_seconds,
-        max_connection_age_seconds=settings.max_connection_age_seconds,
-        max_connection_age_grace_seconds=settings.max_connection_age_grace_seconds,
-        connection_memory_bytes=settings.connection_memory_bytes,
-        tls=settings.tls,
-        tokens=settings.tokens,
-        administration_from=parsed_networks(settings.administration_from),
-        request_ids_from=parsed_networks(settings.request_ids_from),
-        front=settings.front,
-    )
-
-
-def _engine_settings(settings: Settings) -> EngineSettings:
-    device = resolve_device(settings.device)
-    return EngineSettings(
-        join_latency_seconds=settings.join_latency_seconds,
-        max_chunk_seconds=settings.max_chunk_seconds,
-        max_batch_rows=settings.max_batch_rows,
-        max_active_sequences=settings.max_active_sequences,
-        max_waiting_seconds=settings.max_waiting_seconds,
-        max_waiting_timesteps=settings.max_waiting_timesteps,
-        workers=settings.workers or worker_count(len(usable_cores()), share_cores(), device),
-        worker_cores=parsed_cores(settings.worker_cores, usable_cores()),
-        at_once_seconds=settings.at_once_seconds,
-        at_once_alone_seconds=settings.at_once_alone_seconds,
-    )
+    return Traces(exported(settings.trace_endpoint), settings.trace_share, version, part_settings.replica_name(settings))

@@ -13,8 +13,16 @@ import yaml
 ROOT: Final = Path(__file__).parents[1]
 NAVIGATION: Final[Mapping[str, tuple[str, ...]]] = {
     "Quick start": ("README.md",),
-    "Your own model": ("docs/importing.md", "docs/registry.md"),
-    "Serving": ("docs/sessions.md", "docs/performance.md", "docs/overload.md", "docs/cluster.md", "docs/load-testing.md"),
+    "Your own model": ("docs/own-model.md", "docs/importing.md", "docs/numerics.md", "docs/registry.md"),
+    "Serving": (
+        "docs/streaming.md",
+        "docs/sessions.md",
+        "docs/implementations.md",
+        "docs/performance.md",
+        "docs/overload.md",
+        "docs/cluster.md",
+        "docs/load-testing.md",
+    ),
     "Operating": (
         "docs/operating.md",
         "docs/runbook.md",

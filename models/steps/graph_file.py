@@ -52,13 +52,14 @@ class GraphFile:
 
     def session(self) -> Session:
         """Raises InvalidWeights: onnxruntime does not load it."""
-        from onnxruntime import InferenceSession, SessionOptions
+        from onnxruntime import GraphOptimizationLevel, InferenceSession, SessionOptions
 
         options = SessionOptions()
         options.intra_op_num_threads = 1
         options.inter_op_num_threads = 1
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         options.enable_mem_pattern = False  # batches come in all sizes
+        options.graph_optimization_level = GraphOptimizationLevel.ORT_ENABLE_LAYOUT  # one more ends the process on float16
         options.log_severity_level = _QUIET
         try:
             made: Session = InferenceSession(self.content, options, providers=["CPUExecutionProvider"])

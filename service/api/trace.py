@@ -5,6 +5,7 @@ Knows no tracing library, and not which requests are traced.
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
@@ -16,6 +17,8 @@ from cellserve.service.engine.facts import IterationLog
 from cellserve.service.engine.sequence import Work
 
 Clock = Callable[[], float]
+
+_log = logging.getLogger(__name__)
 
 
 class Ended(NamedTuple):
@@ -54,7 +57,11 @@ class Trace:
         self.answered, self.answered_seconds = deliveries, self._clock()
 
     def end(self, ended: Ended) -> None:
-        self._finish(self, ended, self._clock())
+        """What goes wrong with the spans is logged: it costs a trace, never an answer."""
+        try:
+            self._finish(self, ended, self._clock())
+        except Exception:
+            _log.exception("the spans of a request are lost", extra={"once": "spans"})
 
 
 Tracer = Callable[[RpcMethod, Metadata], Trace | None]  # of a request to a method, as its metadata ask; None: it is not traced

@@ -90,7 +90,6 @@ CASES = [
 REFUSED = [
     *(f"speechmos/aecmos_models/Run_{number}_Stage_0.onnx" for number in (1663829550, 1663915512, 1668423760)),
     "speechmos/dnsmos_models/sig_bak_ovr.onnx",
-    "speechmos/plcmos_models/plcmos_v2.onnx",
 ]
 
 

@@ -99,13 +99,23 @@ def to_canonical(
         return _listed(layer, framework).canonical(layer, stored, forget_bias)
     if framework in ("torch", "mlx") and isinstance(layer, DenseLayer):
         return layout.torch_linear({"weight": stored["kernel"], **({"bias": stored["bias"]} if layer.use_bias else {})})
-    if framework == "torch" and isinstance(layer, CONVOLUTIONS):
-        return layout.torch_convolution(stored, groups)
-    if isinstance(layer, CONVOLUTIONS) and groups != 1:
-        return {**stored, "kernel": layout.ungrouped(stored["kernel"], groups)}
+    if isinstance(layer, CONVOLUTIONS):
+        if framework == "torch":
+            stored = layout.torch_convolution(stored, groups)
+        elif groups != 1:
+            stored = {**stored, "kernel": layout.ungrouped(stored["kernel"], groups)}
+        return _over_two_axes(layer, stored) if isinstance(layer, Conv2dLayer) else stored
     if isinstance(layer, PReluLayer) and stored["alpha"].shape == (1,):
         return {"alpha": np.broadcast_to(stored["alpha"], shapes["alpha"])}
     return stored
+
+
+def _over_two_axes(layer: Conv2dLayer, stored: Arrays) -> Arrays:
+    """A kernel [size, in, out] over the bands of one step, or over the steps of one band, beside that axis of length 1."""
+    kernel = stored["kernel"]
+    if kernel.ndim != 3 or 1 not in layer.kernel_size:
+        return stored
+    return {**stored, "kernel": np.expand_dims(kernel, layer.kernel_size.index(1))}
 
 
 def _stacked(layer: Layer, framework: Layout) -> tuple[str, ...]:

@@ -30,7 +30,7 @@ MOVING: Final[Mapping[str, Follow]] = {
     "Flatten": movement.flatten,
     "Reshape": movement.reshape,
     "Expand": repeating.expand,
-    "Tile": movement.tile,
+    "Tile": repeating.tile,
     "Slice": taking.slice_,
     "Gather": choosing.gather,
     "Split": taking.split,

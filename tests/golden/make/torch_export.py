@@ -72,6 +72,23 @@ class Taken(nn.Module):
         return self.rnn(x)[0]
 
 
+class Step(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.cell, self.head = nn.GRUCell(2, 2), nn.Linear(2, 2)
+
+    def forward(self, x, h):
+        h = self.cell(x, h)
+        return self.head(h), h
+
+
+class Loop(Step):
+    def forward(self, x, h):
+        for step in x.unbind(1):
+            h = self.cell(step, h)
+        return self.head(h)
+
+
 def numbers(*shape):
     return torch.from_numpy(np.random.default_rng(0).normal(size=shape).astype(np.float32))
 
@@ -81,7 +98,12 @@ CASES = {
     "streaming": (Streaming, (numbers(ROWS, STEPS, 3), numbers(2, ROWS, 5)), ({0: BATCH}, {1: BATCH})),
     "projected": (Projected, (numbers(ROWS, STEPS, 3),), ({0: BATCH},)),
     "decomposed": (Taken, (numbers(ROWS, 2, 2),), None),
+    "step": (Step, (numbers(ROWS, 2), numbers(ROWS, 2)), None),
+    "decomposed_step": (Step, (numbers(ROWS, 2), numbers(ROWS, 2)), None),
+    "loop": (Loop, (numbers(ROWS, 2, 2), numbers(ROWS, 2)), None),
+    "decomposed_loop": (Loop, (numbers(ROWS, 2, 2), numbers(ROWS, 2)), None),
 }
+REFUSED = ("decomposed", "step", "decomposed_step", "loop", "decomposed_loop")
 
 
 def make(case):
@@ -94,7 +116,7 @@ def make(case):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         program = export(module.train(case == "streaming"), inputs, dynamic_shapes=dynamic)
-        program = program.run_decompositions() if case == "decomposed" else program
+        program = program.run_decompositions() if case.startswith("decomposed") else program
         whole = BytesIO()
         save(program, whole)
     with torch.no_grad():
@@ -106,7 +128,7 @@ def make(case):
                 content = json.dumps(without_places(json.loads(content)), separators=(",", ":")).encode()
             if "/sample_inputs/" not in name and "/.data/" not in name:
                 made.writestr(zipfile.ZipInfo(f"{case}/{name.partition('/')[2]}"), content, zipfile.ZIP_DEFLATED)
-    if case == "decomposed":  # it is refused
+    if case in REFUSED:
         return
     answers = answers if isinstance(answers, tuple) else (answers,)
     arrays = {f"x{number}": array.numpy() for number, array in enumerate(inputs)}

@@ -26,17 +26,28 @@ from tests.models.importers.keras_files import (
 from tests.service.cli.fakes import Shell
 
 GOLDEN = Path(__file__).parents[2] / "golden"
+IMPORTED = Path(__file__).parents[2] / "models" / "importers" / "files"
 SHAPE = {"batch_input_shape": [None, None, 2]}
 
 
-def cut_short(name: str) -> Callable[[Path], Path]:
+def cut_short(name: str, within: Path = GOLDEN) -> Callable[[Path], Path]:
     def make(folder: Path) -> Path:
-        content = (GOLDEN / name).read_bytes()
+        content = (within / name).read_bytes()
         path = folder / name
         path.write_bytes(content[: len(content) * 2 // 3])
         return path
 
     return make
+
+
+def without_weights_of_export(folder: Path) -> Path:
+    """The program whole, of its weights only what names them."""
+    path = folder / "model.pt2"
+    with zipfile.ZipFile(IMPORTED / "export_projected.pt2") as source, zipfile.ZipFile(path, "w") as target:
+        for name in source.namelist():
+            if not name.rpartition("/")[2].startswith("weight_"):
+                target.writestr(name, source.read(name))
+    return path
 
 
 def h5(model: dict[str, object], arrays: dict[str, list[np.ndarray]]) -> Callable[[Path], Path]:
@@ -100,6 +111,10 @@ BAD: dict[str, tuple[Callable[[Path], Path], tuple[str, ...]]] = {
     "truncated state dict": (cut_short("pt_lstm2_bi_proj.pt"), ("damaged or cut short", "copy")),
     "truncated safetensors": (cut_short("pt_lstm2_bi_proj.safetensors"), ("damaged", "copy")),
     "truncated arrays": (cut_short("k010_gru_seq.weights.npz"), ("damaged or cut short", "copy")),
+    "truncated program of torch.export": (cut_short("export_projected.pt2", IMPORTED), ("damaged or cut short", "copy")),
+    "program of torch.export without its weights": (without_weights_of_export, ("damaged",)),
+    "truncated state dict of Paddle": (cut_short("paddle_projected.pdparams", IMPORTED), ("damaged or cut short", "copy")),
+    "truncated TFLite": (cut_short("tfl_simple.tflite"), ("damaged or cut short", "copy")),
     "wrong shapes": (h5(one_lstm(), {"lstm_1": lstm_arrays(units=4)}), ("layer 'lstm_1'", "expected")),
     "missing arrays": (h5(one_lstm(), {"lstm_1": lstm_arrays()[:2]}), ("layer 'lstm_1'", "needs 3 weight arrays")),
     "arrays too many": (h5(one_lstm(), {"lstm_1": [*lstm_arrays(), np.ones(3)]}), ("layer 'lstm_1'", "3 are expected")),
@@ -114,7 +129,7 @@ BAD: dict[str, tuple[Callable[[Path], Path], tuple[str, ...]]] = {
     ),
     "unknown option": (h5(one_lstm(zoneout=0.1), THREE), ("layer 'lstm_1': option 'zoneout'", "save the model without it")),
     "cyclic graph": (h5(cyclic(), {"first": lstm_arrays(3), "second": lstm_arrays(3)}), ("layer 'first'", "cyclic")),
-    "plain pickle": (pickle, ("plain pickle", "never opened", "safetensors")),
+    "plain pickle": (pickle, ("plain pickle", "none is opened but of arrays", "safetensors")),
     "bomb": (bomb, ("not believable",)),
     "empty file": (lambda folder: write(folder, b""), ("the file is empty",)),
     "something else": (lambda folder: write(folder, b"%PDF-1.7 nothing to serve"), ("no model file",)),

@@ -10,8 +10,9 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import StatusCode
 
-from cellserve.service.api.facts import RequestFact, RpcMethod
-from cellserve.service.api.trace import Ended
+from cellserve.service.api.calls import Call
+from cellserve.service.api.facts import RequestFact, RpcMethod, TraceIds
+from cellserve.service.api.trace import Ended, Trace
 from cellserve.service.engine.facts import IterationLog, Share, VersionKey
 from cellserve.service.tracing.traces import Traces
 
@@ -86,6 +87,22 @@ def test_rows_of_one_request_in_one_iteration_are_one_share() -> None:
         log.add(Share(7.0, 0.5, "fused", 1, steps, 8, 4))
     log.add(Share(7.5, 0.5, "fused", 1, 1, 8, 4))
     assert log.shares == [Share(7.0, 0.5, "fused", 2, 7, 8, 4), Share(7.5, 0.5, "fused", 1, 1, 8, 4)]
+
+
+def test_lines_of_the_log_name_the_trace_of_their_request(traces: Traces, draws: list[float]) -> None:
+    draws.append(0.0)
+    trace = traces.begin(METHOD, ())
+    assert trace is not None
+    assert Call("id-1", trace=trace).about()["trace_id"] == trace.ids.trace_id
+
+
+def test_spans_that_cannot_be_made_cost_no_answer(caplog: pytest.LogCaptureFixture) -> None:
+    def fails(trace: Trace, ended: Ended, ended_seconds: float) -> None:
+        raise RuntimeError("no spans today")
+
+    call = Call("id-1", trace=Trace(TraceIds(TRACE, "00f067aa0ba902b7"), fails))
+    assert call.fact("OK", None, 0.01).trace == TraceIds(TRACE, "00f067aa0ba902b7")
+    assert "no spans today" in caplog.text
 
 
 @pytest.mark.parametrize(

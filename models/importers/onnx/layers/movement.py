@@ -144,12 +144,6 @@ def _with_rows(axes: Sequence[Axis], before: Sequence[Atom]) -> tuple[Axis, ...]
     return (*axes[:place], (*axes[place][:cut], rows, *axes[place][cut:]), *axes[place + 1 :])
 
 
-def tile(node: Node) -> list[Value]:
-    if any(count != 1 for counts in node.whole("repeats", 1) or () for count in counts):
-        raise NotTranslated("it repeats what it reads along an axis")
-    return [node.flow(0)]
-
-
 def concat(node: Node) -> list[Value]:
     flows = [node.flow(place) for place in range(len(node.given))]
     first = flows[0]

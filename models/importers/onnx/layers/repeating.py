@@ -1,4 +1,4 @@
-"""What has one of something, as often as something else: Expand, and sums and products of different shapes. Knows no graphs."""
+"""What has one of something, as often as something else: Expand, Tile, sums and products of different shapes. Knows no graphs."""
 
 from __future__ import annotations
 
@@ -27,6 +27,19 @@ def expand(node: Node) -> list[Value]:
     return [flow]
 
 
+def tile(node: Node) -> list[Value]:
+    """One vector or number to all steps, or one number to all features."""
+    flow, repeats = node.flow(0), node.whole("repeats", 1) or ()
+    for place, axis in enumerate(flow.axes):
+        counts = [each[place] for each in repeats]
+        if all(count == 1 for count in counts):
+            continue
+        if axis or 0 in counts:
+            raise NotTranslated("it repeats what it reads along an axis that it has, or not at all")
+        flow = repeated(node, flow, place, counts)
+    return [flow]
+
+
 def repeated(node: Node, flow: Flow, place: int, sizes: Sequence[int], beside: Flow | None = None) -> Flow:
     """What has an axis of size 1 there, as often as these sizes say for each trial: for each step, or for each feature.
 
@@ -40,8 +53,10 @@ def repeated(node: Node, flow: Flow, place: int, sizes: Sequence[int], beside: F
         own = feature(sizes[0], node.trials)
         return Flow((Part(made, sizes[0]),), (*flow.axes[:place], (own,), *flow.axes[place + 1 :]), (own,))
     like = draft.sequences.get(tuple(sizes)) if beside is None or not beside.sequence else beside.parts[0].reference
-    if like is None or flow.sequence:
+    count = sizes[0] if like is None and len(set(sizes)) == 1 else None
+    if flow.sequence or flow.ids or (like is None and count is None):
         raise NotTranslated("it repeats what it reads along an axis")
-    made = draft.add(RepeatVectorLayer, f"{node.name}_repeated", [draft.reference(flow, f"{node.name}_in"), like])
+    source = draft.reference(flow, f"{node.name}_in")
+    made = draft.add(RepeatVectorLayer, f"{node.name}_repeated", [source, like] if like else [source], count=count)
     axes = (*flow.axes[:place], (atom("time", sizes),), *flow.axes[place + 1 :])
     return Flow((Part(made, flow.width),), axes, flow.features)

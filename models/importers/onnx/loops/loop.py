@@ -134,7 +134,8 @@ def _looped(node: Node, body: GraphProto, outer: Mapping[str, Value], fold: Fold
         cell = cell_of(step.read[1], states, results)
     if cell is None or step.read is None:
         raise NotTranslated("what it makes of the step before is not LSTM, GRU or a simple RNN")
-    _require_all_steps(node, step.read[0])
+    counters = [new[name] for name in new if isinstance(scope.get(name), Counter)]
+    _require_all_steps(node, step.read[0], _end(made[0], makers, counters, {**outer, **dict(zip(given[2:], handed))}))
     shown = results[cell.states[0]]
     if any(scope[name] is not shown for name in scanned):
         raise NotTranslated("it collects something else than its state after each step")
@@ -142,11 +143,26 @@ def _looped(node: Node, body: GraphProto, outer: Mapping[str, Value], fold: Fold
     return _outputs(node, name, cell, step.read[0], list(zip(given[2:], handed)), len(scanned), sequences=bool(scanned))
 
 
-def _require_all_steps(node: Node, flow: Flow) -> None:
-    trips, axis = node.given[0], flow.axis_of("time") or 0
+def _require_all_steps(node: Node, flow: Flow, end: Value | None) -> None:
+    """`end`: the number of steps at which the loop's own graph ends it; None: it does not say."""
+    bounds, axis = [one for one in (node.given[0], end) if one is not None], flow.axis_of("time") or 0
     steps = [flow.shape(trial)[axis] for trial in range(node.trials)]
-    if not isinstance(trips, Known) or any((array != count).any() for array, count in zip(trips.arrays, steps)):
+    counts = [[float(array.min()) for array in one.arrays] for one in bounds if isinstance(one, Known)]
+    if not counts or len(counts) < len(bounds) or any(min(each) != count for *each, count in zip(*counts, steps)):
         raise NotTranslated("it does not run once for each step of the sequence")
+
+
+def _end(name: str, makers: Mapping[str, NodeProto], counters: Sequence[str], known: Mapping[str, Value | None]) -> Value | None:
+    """Of a loop that goes on while its counter, already moved on, is less than a number: that number."""
+    node = makers.get(_origin(name, makers))
+    if node is None:
+        return None
+    if node.op_type == "And":
+        ends = [_end(one, makers, counters, known) for one in node.input]
+        return next((one for one in ends if one is not None), None)
+    if node.op_type != "Less" or _origin(node.input[0], makers) not in counters:
+        return None
+    return known.get(_origin(node.input[1], makers))
 
 
 def _added(node: Node, cell: Cell, flow: Flow, starts: Mapping[str, Value], *, sequences: bool) -> str:
@@ -211,7 +227,7 @@ def _width(value: Value) -> int:
 
 def _origin(name: str, makers: Mapping[str, NodeProto]) -> str:
     for _ in makers:
-        if name not in makers or makers[name].op_type != "Identity":
+        if name not in makers or makers[name].op_type not in ("Identity", "Cast"):
             return name
         name = makers[name].input[0]
     return name

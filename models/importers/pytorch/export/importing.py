@@ -21,6 +21,7 @@ from cellserve.models.importers.pytorch.export.translation import ALLOWED, trans
 
 OWN_FIELDS: Final = FIELDS - {"dequantize"}
 MODULES: Final = ("LSTM", "GRU", "RNN", "LSTMCell", "GRUCell", "RNNCell")
+PRODUCTS: Final = ("addmm", "mm", "linear", "matmul")
 
 
 def load_export(path: Path, description: Description) -> ImportedModel:
@@ -77,6 +78,15 @@ def _refuse_without_recurrence(program: Program, path: Path) -> None:
     if any(call.operator in RECURRENT for call in program.calls):
         return
     own = {call.place: call.kind.rpartition(".")[2] for call in program.calls if call.kind.rpartition(".")[2] in MODULES}
+    if own and all(_runs_once(program, place, kind) for place, kind in own.items()):
+        place, kind = next(iter(own.items()))
+        raise ImportRefused(
+            str(path),
+            f"this {kind} is run once, so that the program is one step of a recurrence, and those of cells are not translated. "
+            "Imported from its weights the model takes rows of any number of steps, and single steps in live sequences. "
+            f"{_way_out(path)}",
+            layer=place,
+        )
     if own:
         place, kind = next(iter(own.items()))
         raise ImportRefused(
@@ -91,3 +101,10 @@ def _refuse_without_recurrence(program: Program, path: Path) -> None:
         "it has no LSTM, GRU or RNN: it is not recurrent, or was taken apart into single operations by run_decompositions(). "
         f"Export it without that. {_way_out(path)}",
     )
+
+
+def _runs_once(program: Program, place: str, kind: str) -> bool:
+    """Of a cell: each of its steps is one operation, or two products and what follows them."""
+    made = [call.operator for call in program.calls if call.place == place]
+    steps = sum(name.endswith("_cell") for name in made) + sum(name in PRODUCTS for name in made) / 2
+    return kind.endswith("Cell") and steps == 1

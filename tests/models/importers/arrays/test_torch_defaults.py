@@ -103,6 +103,27 @@ def test_a_convolution_over_time_and_bands(tmp_path: Path) -> None:
     np.testing.assert_allclose(answer(model), expected.numpy(), atol=1e-6)
 
 
+def test_a_convolution_over_the_bands_of_each_step(tmp_path: Path) -> None:
+    """Programs run a Conv1d over the features of one step by making every step a row; its weight has one axis the less."""
+    torch.manual_seed(0)
+    module = nn.Sequential(nn.Conv1d(1, 2, 3))
+    plane, flat = {"kind": "reshape", "features": [4, 1]}, {"kind": "reshape", "features": [4], "axes": 2, "permutation": [1, 0]}
+    model = imported(tmp_path, module, plane, layer("conv2d", "weight", "bias", units=2, kernel_size=[1, 3]), flat)
+    with torch.no_grad():
+        expected = module(X.reshape(10, 1, 4)).reshape(2, 5, 4)
+    np.testing.assert_allclose(answer(model), expected.numpy(), atol=1e-6)
+
+
+def test_a_convolution_over_the_steps_of_each_band(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    module = nn.Sequential(nn.Conv1d(1, 2, 3))
+    plane, flat = {"kind": "reshape", "features": [4, 1]}, {"kind": "reshape", "features": [8], "axes": 2}
+    model = imported(tmp_path, module, plane, layer("conv2d", "weight", "bias", units=2, kernel_size=[3, 1]), flat)
+    with torch.no_grad():
+        bands = [module(X[:, :, band : band + 1].transpose(1, 2)).transpose(1, 2) for band in range(4)]
+    np.testing.assert_allclose(answer(model), torch.cat(bands, -1).numpy(), atol=1e-6)
+
+
 def test_a_convolution_that_sees_one_step_is_a_dense_layer_too(tmp_path: Path) -> None:
     module = nn.Sequential(nn.Conv1d(4, 3, 1))
     model = imported(tmp_path, module, layer("dense", "weight", "bias", units=3))

@@ -49,6 +49,27 @@ def unrolled() -> ModelProto:
     return graph.model({"x": (TensorProto.FLOAT, ["batch", STEPS, WIDTH])}, [graph.add("MatMul", [h, head])])
 
 
+def repeating(steps_read: int | str) -> ModelProto:
+    """An autoencoder of Keras: the last state of one LSTM, to every step of another by a Tile of counts written down."""
+    graph, random = OnnxGraph(), np.random.default_rng(5)
+    first, second = ([graph.constant(numbers(random, 1, 4 * UNITS, n)) for n in (width, UNITS)] for width in (WIDTH, UNITS))
+    last = graph.add("LSTM", [graph.add("Transpose", ["x"], perm=[1, 0, 2]), *first], 3, hidden_size=UNITS)[1]
+    one = graph.unsqueeze(graph.squeeze(last, [0]), [1])
+    steps = graph.add("Tile", [one, graph.constant(np.array([1, STEPS, 1], np.int64))])
+    y = graph.add("LSTM", [graph.add("Transpose", [steps], perm=[1, 0, 2]), *second], hidden_size=UNITS)
+    made = graph.add("Transpose", [graph.squeeze(y, [1])], perm=[1, 0, 2])
+    return graph.model({"x": (TensorProto.FLOAT, ["batch", steps_read, WIDTH])}, [made])
+
+
+@pytest.mark.parametrize("steps_read", [STEPS, "time"])
+def test_what_is_tiled_over_steps_is_repeated(tmp_path: Path, steps_read: int | str) -> None:
+    """As often as its input has steps, or as the file says, whatever the input has; the import compares with onnxruntime."""
+    imported = importers.load(saved(tmp_path / "model.onnx", repeating(steps_read)))
+    assert isinstance(imported, ImportedModel)
+    assert [layer.kind for layer in imported.spec.layers] == ["lstm", "repeat_vector", "lstm"]
+    assert imported.spec.inputs[0].time_steps == (STEPS if steps_read == STEPS else None)
+
+
 @pytest.mark.parametrize("content", [attentive(), unrolled()], ids=["attentive", "unrolled"])
 def test_it_is_served_at_that_length(tmp_path: Path, content: ModelProto) -> None:
     imported = importers.load(saved(tmp_path / "model.onnx", content))

@@ -115,6 +115,12 @@ def looping(cell: str, hand: str, change: str = "") -> Any:
         new[0] = body.graph.add("Where", [positive, new[0], "h"])
     count = body.graph.add("Add", ["counter", body.graph.constant(np.array(1, np.int32))])
     more = body.graph.add("Identity", ["go"])
+    if change.startswith("until"):  # as tf2onnx writes a while of TensorFlow
+        ends, count_, far = (body.graph.add("Cast", [one], to=TensorProto.FLOAT) for one in (steps, count, "number"))
+        less = [count_, ends] if change != "until the other way round" else [ends, count_]
+        more = body.graph.add("Less", less)
+        if change == "until both":
+            more = body.graph.add("And", [body.graph.add("Less", [far, body.constant(np.array(1e6))]), more])
     shown = body.graph.add("Identity", [new[0]]) if change != "other" else body.add("Tanh", new[0])
     inner = helper.make_graph(
         body.graph.nodes,
@@ -129,6 +135,7 @@ def looping(cell: str, hand: str, change: str = "") -> Any:
         [numpy_helper.from_array(array, name) for name, array in body.graph.constants.items()],
     )
     trips = graph.add("Sub", [steps, graph.constant(np.array(1, np.int64))]) if change == "short" else steps
+    trips = "" if change.startswith("until") else trips
     go, start = graph.constant(np.array(True)), graph.constant(np.array(0, np.int32))
     _, *last, sequence = graph.add("Loop", [trips, go, start, *[zeros] * len(names)], 2 + len(names), body=inner)
     return graph.model(X, [graph.add("Transpose", [sequence], perm=[1, 0, 2]), last[0]])
@@ -155,11 +162,18 @@ def test_a_loop_is_the_cell_that_its_step_computes(tmp_path: Path, cell: str, ha
     np.testing.assert_allclose(final["0.h"], last, rtol=1e-5, atol=2e-6)
 
 
+@pytest.mark.parametrize("change", ["until", "until both"])
+def test_a_loop_may_say_itself_that_it_ends_with_the_sequence(tmp_path: Path, change: str) -> None:
+    (layer,) = load(tmp_path, "gru_before", "whole", change).spec.layers
+    assert layer.kind == "gru"
+
+
 REFUSED: Final = {
     "gap": "what it makes of the step before is not LSTM, GRU or a simple RNN",
     "mask": "Greater of these is nothing that a cell does",
     "other": "it collects something else than its state after each step",
     "short": "it does not run once for each step of the sequence",
+    "until the other way round": "it does not run once for each step of the sequence",
 }
 
 

@@ -16,7 +16,7 @@ from cellserve.models.importers import ImportedModel, ImportedStepModel
 from cellserve.models.importers.isolated import load_isolated
 from cellserve.models.importers.onnx.steps.lengths import Lengths, lengths, window
 from cellserve.models.importers.onnx.steps.pairs import pairs
-from cellserve.models.importers.onnx.steps.reading import Declared
+from cellserve.models.importers.onnx.steps.reading import Declared, read_step_file
 from cellserve.models.measuring.gate import check
 from cellserve.models.steps.network import StepNetwork
 from tests.models.importers.onnx.onnx_graphs import OnnxGraph, asked, saved
@@ -387,3 +387,12 @@ def test_what_each_feed_must_bring_is_noted(tmp_path: Path) -> None:
     model.graph.input.append(helper.make_tensor_value_info("gain", TensorProto.FLOAT, ["batch", 1]))
     found = load(tmp_path, model)
     assert "Each feed brings x (inputs), gain (inputs_1)." in found.notes
+
+
+def test_a_file_in_float16_is_layers_although_onnxruntime_would_end_the_process() -> None:
+    """As float16 converters write torch's RNN: at its highest level of optimisation onnxruntime 1.31 does not survive it."""
+    imported = importers.load(FILES / "onnx_float16_rnn.onnx")
+    assert isinstance(imported, ImportedModel)
+    assert [layer.kind for layer in imported.spec.layers if "rnn" in layer.kind] == ["simple_rnn"] * 4
+    (made,) = read_step_file(FILES / "onnx_float16_rnn.onnx").session.run(["89"], {"x": np.zeros((1, 2, 4), np.float16)})
+    assert made.shape == (1, 2, 3)

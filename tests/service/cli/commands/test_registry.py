@@ -7,6 +7,7 @@ from cellserve.service.config import Settings
 from cellserve.service.registry.calibration import machine
 from cellserve.service.registry.calibration.cache import CalibrationCache
 from cellserve.service.registry.repository.repository import Repository
+from tests.documented import ROOT, blocks, commands, words
 from tests.service.cli.fakes import Shell
 
 
@@ -94,6 +95,15 @@ def test_promote_moves_the_alias(shell: Shell) -> None:
     assert shell("promote", "digits", "3").exit_code == 2
     assert shell("promote", "digits", "two").exit_code == 2
     assert [row["aliases"] for row in shell.json("models")] == [["stable"], ["canary"]]
+
+
+def test_a_share_is_told_as_the_documentation_shows(shell: Shell) -> None:
+    shown = (command for block in blocks(ROOT / "docs/registry.md") if block.language == "console" for command in commands(block))
+    (command,) = (command for command in shown if "--share" in words(command))
+    for _ in range(4):
+        shell.publish()
+    assert shell("promote", "digits", "3").exit_code == 0
+    assert shell(*words(command)[1:]).stdout == command.expected
 
 
 def flip_a_byte(shell: Shell, version: int) -> None:

@@ -153,6 +153,19 @@ def test_a_recurrence_that_was_taken_apart_is_named() -> None:
     assert 'torch.save(torch.export.load("export_decomposed.pt2").state_dict, "export_decomposed.weights.pt")' in said
 
 
+@pytest.mark.parametrize("case", ["step", "decomposed_step"])
+def test_one_step_of_a_cell_is_called_so(case: str) -> None:
+    said = refusal(FILES / f"export_{case}.pt2")
+    assert "layer 'cell': this GRUCell is run once, so that the program is one step of a recurrence" in said
+    assert f'torch.save(torch.export.load("export_{case}.pt2").state_dict, "export_{case}.weights.pt")' in said
+
+
+@pytest.mark.parametrize("case", ["loop", "decomposed_loop"])
+def test_cells_in_a_loop_are_of_one_length(case: str) -> None:
+    said = refusal(FILES / f"export_{case}.pt2")
+    assert "as cells in a loop are exported, so that the program is of one length alone" in said
+
+
 @pytest.mark.parametrize(
     ("member", "what"),
     [

@@ -1,0 +1,96 @@
+"""Published packages' own networks on inputs of ours, each with its own trained weights. Knows nothing of cellserve.
+
+Arguments: the package, the folder that it lies in, and one to write `answers.npz` into; the file to be imported is printed. Of a
+package the module with its network alone is loaded; what that imports of other packages stands empty.
+"""
+
+import importlib.util
+import sys
+import tarfile
+import types
+from pathlib import Path
+
+import numpy as np
+import torch
+
+LENGTHS = (23, 40, 9)
+
+
+def module(path):
+    found = importlib.util.spec_from_file_location(path.stem, path)
+    made = importlib.util.module_from_spec(found)
+    found.loader.exec_module(made)
+    return made
+
+
+def arabic(folder):
+    """Emissions alone: the CRF behind them is not asked."""
+    file = folder / "arabic_morph_segmenter/assets/arabic_morph_segmenter_bilstm_crf.pt"
+    stored = torch.load(file, weights_only=False, map_location="cpu")
+    sys.modules["torchcrf"] = types.ModuleType("torchcrf")
+    sys.modules["torchcrf"].CRF = lambda *args, **options: torch.nn.Identity()
+    own = module(folder / "arabic_morph_segmenter/segmenter.py")
+    config = stored["config"]
+    network = own.CharBiLSTMCRFSegmenter(len(stored["char2id"]), config["emb_dim"], config["hidden_dim"], len(stored["label2id"]))
+    weights = next(one for one in stored.values() if isinstance(one, dict) and "classifier.weight" in one)
+    network.load_state_dict({name: one for name, one in weights.items() if not name.startswith("crf.")}, strict=False)
+    network.eval()
+    return file, words(len(stored["char2id"])), lambda ids: network.classifier(network.lstm(network.embedding(ids))[0])[0]
+
+
+def cartwright(folder):
+    """Its program begins with states drawn at random, anew for each call; here with zeros."""
+    file = next((folder / "cartwright/models").glob("*_dict.pth"))
+    weights = torch.load(file, weights_only=False, map_location="cpu")
+    (vocabulary, units), (classes, hidden) = weights["embedding.weight"].shape, weights["hidden2out.weight"].shape
+    network = module(folder / "cartwright/LSTM.py").LSTMClassifier(vocabulary, units, hidden, classes)
+    network.load_state_dict(weights)
+    network.init_hidden = lambda rows: (torch.zeros(1, rows, hidden), torch.zeros(1, rows, hidden))
+    network.eval()
+    return file, words(vocabulary), lambda ids: network(ids.T, torch.tensor([ids.shape[1]]))[0]
+
+
+def medaka(folder):
+    """Of a model out of its archive, with counts of bases as its inputs."""
+    with tarfile.open(folder / "medaka/data/r1041_e82_400bps_sup_v5.2.0_model_pt.tar.gz") as archive:
+        archive.extract("model/weights.pt", folder, filter="data")
+    names = ("medaka", "medaka.architectures", "medaka.architectures.base_classes")
+    *_, base = parents = [types.ModuleType(name) for name in names]
+    base.CountsMatrixModel, parents[0].architectures, parents[1].base_classes = torch.nn.Module, parents[1], base
+    sys.modules.update(zip(names, parents))
+    network = module(folder / "medaka/architectures/gru.py").GRUModel()
+    network.load_state_dict(torch.load(folder / "model/weights.pt", weights_only=True, map_location="cpu"))
+    counts = [np.random.default_rng(length).random((length, 10)).astype(np.float32) for length in LENGTHS]
+    return folder / "model/weights.pt", counts, lambda x: network.eval()(x)[0]
+
+
+def beatnet(folder):
+    """Activations of beats and downbeats as its program has them before its softmax; each call begins with states of zeros."""
+    file = folder / "BeatNet/models/model_1_weights.pt"
+    network = module(folder / "BeatNet/model.py").BDA(272, 150, 2, "cpu")
+    network.load_state_dict(torch.load(file, weights_only=True, map_location="cpu"))
+    features = [np.random.default_rng(length).random((length, 272)).astype(np.float32) for length in LENGTHS]
+
+    def asked(x):
+        network.hidden, network.cell = torch.zeros(2, 1, 150), torch.zeros(2, 1, 150)
+        return network.eval()(x)[0].T
+
+    return file, features, asked
+
+
+def words(vocabulary):
+    random = np.random.default_rng(0)
+    return [random.integers(1, vocabulary, length) for length in LENGTHS]
+
+
+PACKAGES = {"arabic_morph_segmenter": arabic, "BeatNet": beatnet, "cartwright": cartwright, "medaka": medaka}
+
+if __name__ == "__main__":
+    package, folder, out = sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3])
+    file, inputs, asked = PACKAGES[package](folder)
+    with torch.no_grad():
+        answers = [asked(torch.from_numpy(one)[None]).numpy() for one in inputs]
+    np.savez(
+        out / "answers.npz", **{f"x{n}": one for n, one in enumerate(inputs)}, **{f"y{n}": one for n, one in enumerate(answers)}
+    )
+    print(file.resolve())

