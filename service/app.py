@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
+from cellserve.models.devices import resolve_device
 from cellserve.models.errors import Unsupported
 from cellserve.models.measuring import resident_memory
 from cellserve.service.api.access.administration import is_loopback
@@ -48,6 +49,8 @@ from cellserve.service.registry.calibration.calibrations import Calibrations
 from cellserve.service.registry.catalog import Catalog
 from cellserve.service.registry.lease import LoadedVersion
 from cellserve.service.registry.loading import load_version
+from cellserve.service.registry.memory.budget import default_budget
+from cellserve.service.registry.memory.room import Room
 from cellserve.service.registry.publishing.publishing import Publishing
 from cellserve.service.registry.repository.remote.opening import home_of
 from cellserve.service.registry.repository.repository import Repository
@@ -151,7 +154,8 @@ class _Server:
         self._engine = Engine(inbox.deliver, self._metrics, part_settings.engine_settings(settings), self._on_death)
         self._execution = Execution(self._engine, inbox)
         repository = Repository(home_of(settings))
-        self._catalog = Catalog(repository, self._engine, settings, load=self._load, observer=self._metrics)
+        self._room = _room(settings)
+        self._catalog = Catalog(repository, self._engine, settings, load=self._load, observer=self._metrics, room=self._room)
         cache = CalibrationCache(settings.calibration_folder, machine.identity())
         self._calibrations = Calibrations(repository, self._engine, cache, self._catalog.settings_for, self._metrics.on_choice)
         self._store = _session_store(settings, self._metrics)
@@ -196,6 +200,8 @@ class _Server:
             self._rollouts.progress,
             partial(certificate_expiry, self._settings.tls),
             lambda: self._catalog.trouble,
+            self._catalog.footprints,
+            self._room.budget_bytes,
         )
         self._page.show("/", StatusPage(partial(self._look, self._page)))
         self._metrics.listen()
@@ -311,6 +317,14 @@ class _Server:
         self._execution.fail(failure)
         if not self._died.done():
             self._died.set_result(cause)
+
+
+def _room(settings: Settings) -> Room:
+    engine = part_settings.engine_settings(settings)
+    given = settings.memory_bytes
+    budget = default_budget(resident_memory.limit_bytes()) if given is None else given
+    on_host = resolve_device(settings.device) == "cpu"
+    return Room(budget, engine.workers * engine.max_active_sequences if on_host else 0)
 
 
 def _session_store(settings: Settings, observer: StoreObserver) -> ValkeyStore | None:

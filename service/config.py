@@ -123,6 +123,12 @@ class Settings(BaseSettings):
         description="When versions are loaded, unless their model's model.yaml says: at-start; on-demand: those of a model with "
         "the first request to it, so that many models start at once.",
     )
+    memory_bytes: int | None = Field(
+        default=None,
+        ge=0,
+        description="Memory for loaded versions: weights, their copies and states. For one more, the longest unused go that no "
+        "alias, pin or live sequence holds; none: 0.8 of what the control group or the machine has; 0: any amount.",
+    )
     keep_previous_seconds: SecondsOrZero = Field(
         default=900.0,
         description="How long the version that an alias has left stays loaded, for a way back at once, unless its model's "

@@ -85,7 +85,7 @@ def _takes(field: FieldInfo) -> str:
         return "text"
     bounds = {type(bound).__name__: bound for bound in field.metadata}
     words = [f"{sign} {_plain(getattr(bounds[name], name.lower()))}" for name, sign in _SIGNS.items() if name in bounds]
-    return " ".join(["a whole number" if kind is int else "a number", ", ".join(words)]).rstrip()
+    return " ".join(["a whole number" if int in (kind, *choices) else "a number", ", ".join(words)]).rstrip()
 
 
 def _plain(number: float) -> str:

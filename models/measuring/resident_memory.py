@@ -62,6 +62,24 @@ def available_bytes(machine: Path = _MACHINE, groups: Path = _GROUPS) -> int | N
     return min((one for one in told if one is not None), default=None)
 
 
+def limit_bytes(machine: Path = _MACHINE, groups: Path = _GROUPS) -> int | None:
+    """All that this process may ever have: of its control group, or of the machine; None where nobody tells (needs Linux)."""
+    told = [_limit(groups / "memory.max"), _limit(groups / "memory" / "memory.limit_in_bytes")]
+    try:
+        told.append(_entry_kilobytes(machine, "MemTotal") * 1024)
+    except OSError:
+        told.append(None)
+    return min((one for one in told if one is not None), default=None)
+
+
+def _limit(most: Path) -> int | None:
+    try:
+        limit = most.read_text().strip()
+    except OSError:
+        return None
+    return int(limit) if limit.isdigit() else None
+
+
 def _group_bytes(most: Path, used: Path) -> int | None:
     try:
         limit, now = most.read_text().strip(), used.read_text().strip()

@@ -33,6 +33,7 @@ class Shown:
     settings: ModelSettings
     splits: Mapping[str, Weights]
     rollouts: Sequence[Rollout]
+    memory_bytes: int = 0  # of a server's; 0: it is not loaded there
 
 
 def shown_in(store: Repository, reference: ModelRef) -> Shown:
@@ -74,7 +75,17 @@ def shown_by(server: Server, reference: ModelRef) -> Shown:
     problems = tuple(filter(None, [status.reason]))
     settings = ModelSettings(labels=described.labels)
     rollouts = [Rollout(**asdict(rollout)) for rollout in described.rollouts]
-    return Shown(manifest, status.aliases, Trail(moves), problems, described.published_by, settings, described.splits, rollouts)
+    return Shown(
+        manifest,
+        status.aliases,
+        Trail(moves),
+        problems,
+        described.published_by,
+        settings,
+        described.splits,
+        rollouts,
+        status.memory_bytes,
+    )
 
 
 def print_settings(model: str, settings: ModelSettings) -> None:

@@ -14,13 +14,16 @@ State = Literal["UNKNOWN", "LOADING", "READY", "UNLOADING", "FAILED", "UNLOADED"
 
 @dataclass(frozen=True, slots=True)
 class ModelVersion:
-    """Where one version stands. reason: why it FAILED, else empty. aliases: that point at it, sorted."""
+    """Where one version stands. reason: why it FAILED, else empty. aliases: that point at it, sorted. memory_bytes: that it
+    takes of the server's memory, weights, their copies and states; 0 while it is not loaded.
+    """
 
     model: str
     version: int
     state: State
     reason: str
     aliases: tuple[str, ...]
+    memory_bytes: int = field(default=0, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +169,8 @@ _KINDS: dict[int, Literal["features", "ids", "vector"]] = {
 
 
 def model_version(status: pb.VersionStatus) -> ModelVersion:
-    return ModelVersion(status.model, status.version, _STATES.get(status.state, "UNKNOWN"), status.reason, tuple(status.aliases))
+    state = _STATES.get(status.state, "UNKNOWN")
+    return ModelVersion(status.model, status.version, state, status.reason, tuple(status.aliases), status.memory_bytes)
 
 
 def model_versions(reply: pb.ListReply) -> list[ModelVersion]:

@@ -159,6 +159,12 @@ WEIGHTS_BYTES: Final = _gauge(
     "Weights of a loaded version, as they are on disk; implementations hold copies beside, laid out as they need them.",
     _VERSION,
 )
+COPIES_BYTES: Final = _gauge(
+    "cellserve_version_copies_bytes",
+    "What implementations made of the weights of a loaded version, in main memory, as they need it (docs/registry.md).",
+    _VERSION,
+)
+MEMORY_BUDGET: Final = _gauge("cellserve_memory_budget_bytes", "Memory for loaded versions, --memory-bytes; 0: any amount.")
 STATES_BYTES: Final = _gauge(
     "cellserve_version_states_bytes", "The state pools of a loaded version, of all workers, used rows or not.", _VERSION
 )
@@ -259,6 +265,8 @@ GROUPS: Final[Mapping[str, tuple[Family, ...]]] = {
         CHOICE,
         WEIGHTS_BYTES,
         STATES_BYTES,
+        COPIES_BYTES,
+        MEMORY_BUDGET,
     ),
     "Live sequences": (
         SESSIONS,

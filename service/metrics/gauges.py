@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from cellserve.service.engine.facts import LaneFact
+from cellserve.service.engine.facts import LaneFact, VersionKey
 from cellserve.service.metrics import families
 from cellserve.service.metrics.families import Family
+from cellserve.service.registry.memory.footprint import Footprint
 from cellserve.service.registry.status import AliasStatus, VersionState, VersionStatus
 from cellserve.service.sessions.info import STATES
 from cellserve.service.sessions.observer import SessionCount
@@ -120,6 +121,27 @@ class Repository(Collector):
         available = _gauge(families.REPOSITORY_AVAILABLE)
         available.add_metric([], 1 if self._trouble() is None else 0)
         return [available]
+
+
+class Memory(Collector):
+    """of: what each loaded version takes. budget_bytes: for all of them; 0: any amount."""
+
+    def __init__(self, of: Callable[[], Mapping[VersionKey, Footprint]], budget_bytes: int) -> None:
+        self._of = of
+        self._budget_bytes = budget_bytes
+
+    def describe(self) -> Iterable[Metric]:
+        return self._families({})
+
+    def collect(self) -> Iterable[Metric]:
+        return self._families(self._of())
+
+    def _families(self, of: Mapping[VersionKey, Footprint]) -> Iterable[Metric]:
+        copies, budget = _gauge(families.COPIES_BYTES), _gauge(families.MEMORY_BUDGET)
+        for key, use in of.items():
+            copies.add_metric([key.model, str(key.version)], use.copies_bytes)
+        budget.add_metric([], self._budget_bytes)
+        return (copies, budget)
 
 
 def _gauge(family: Family) -> GaugeMetricFamily:

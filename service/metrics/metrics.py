@@ -29,11 +29,12 @@ from cellserve.service.metrics.facts import (
     StoreRecords,
     StoreState,
 )
-from cellserve.service.metrics.gauges import Expiry, Gauges, Progress, Repository
+from cellserve.service.metrics.gauges import Expiry, Gauges, Memory, Progress, Repository
 from cellserve.service.metrics.ledger import Ledger, Soon, now
 from cellserve.service.metrics.page import MetricsPage
 from cellserve.service.metrics.process import show_process
 from cellserve.service.metrics.statistics import Statistics
+from cellserve.service.registry.memory.footprint import Footprint
 from cellserve.service.registry.policy.rollout import Rollout
 from cellserve.service.registry.status import AliasStatus, VersionState, VersionStatus
 from cellserve.service.sessions.observer import SessionCount, SessionEvent
@@ -65,11 +66,14 @@ class Metrics:
         walking: Callable[[], Iterable[Progress]] = tuple,
         certificate_expiry: Callable[[], float | None] = lambda: None,
         repository_trouble: Callable[[], str | None] = lambda: None,
+        memory: Callable[[], Mapping[VersionKey, Footprint]] = dict,
+        memory_budget_bytes: int = 0,
     ) -> None:
         """Ask these for the present at each scrape. They are called on the page's threads."""
         self.registry.register(Gauges(lanes, versions, sessions, aliases, walking))
         self.registry.register(Expiry(certificate_expiry))
         self.registry.register(Repository(repository_trouble))
+        self.registry.register(Memory(memory, memory_budget_bytes))
 
     def open_page(self, host: str, port: int) -> MetricsPage:
         """Serves /metrics and what stands beside it. Raises OSError: the address cannot be used."""

@@ -28,6 +28,9 @@ from cellserve.service.registry.lease import Lease, LoadedVersion
 from cellserve.service.registry.live import CatalogObserver, Lanes, LiveVersions, Record
 from cellserve.service.registry.loading import load_version
 from cellserve.service.registry.manifest import ModelRef, check_alias_name, check_model_name, parse_version
+from cellserve.service.registry.memory.budget import Held
+from cellserve.service.registry.memory.footprint import Footprint
+from cellserve.service.registry.memory.room import Room
 from cellserve.service.registry.model_settings import ModelSettings
 from cellserve.service.registry.policy.split import Weights, point_of
 from cellserve.service.registry.reconciliation import Unload, next_action
@@ -55,7 +58,7 @@ class Catalog:
     """What is wanted (demand.py) is loaded, and whatever else is published when it is first acquired.
 
     load: reads, verifies and warms one version; called in a thread. clock: seconds since 1970, as moves of aliases are recorded.
-    draw: a number in [0, 1), where a request without a key lies in a split alias.
+    draw: a number in [0, 1), where a request without a key lies in a split alias. room: memory for versions; None: any amount.
     """
 
     def __init__(
@@ -68,16 +71,24 @@ class Catalog:
         observer: CatalogObserver | None = None,
         clock: Callable[[], float] = time.time,
         draw: Callable[[], float] = random.random,
+        room: Room | None = None,
     ) -> None:
         self._repository = repository
         self._settings = settings
         self._draw = draw
+        self._room = room or Room()
         self._live = LiveVersions(
-            engine, lambda key: load(repository, key, self.settings_for(key.model)), observer, self._on_change
+            engine,
+            lambda key: load(repository, key, self.settings_for(key.model)),
+            observer,
+            self._on_change,
+            room=self._room,
+            described=lambda key: repository.manifest(*key).spec,
         )
         self._snapshot = Snapshot()
         self._pointers = Pointers(self._live.state, lambda key: self._live.record(key).reason)
         self._demand = Demand(settings, self._live.state, clock)
+        self._room.follow(self._in_memory, self._evict)
         self._recorder = ServedRecorder(repository, self._pointers.record)
         self._subscribers: list[Callable[[VersionStatus], None]] = []
         self._disk_subscribers: list[Callable[[], None]] = []
@@ -157,6 +168,10 @@ class Catalog:
         and that do not exist; by model and version.
         """
         return version_index.index(self._snapshot, self._live.records, self._pointers.stand_ins())
+
+    def footprints(self) -> dict[VersionKey, Footprint]:
+        """What each loaded version takes of memory. Any thread."""
+        return dict(self._room.footprints)
 
     @property
     def trouble(self) -> str | None:
@@ -311,6 +326,7 @@ class Catalog:
         self._demand.follow(self._snapshot)
         for key, record in list(self._live.records.items()):
             if not self._snapshot.holds(key):
+                self._room.forget(key)
                 if not record.busy:
                     self._live.forget(key)
             elif record.away and self._trouble is None:
@@ -342,6 +358,7 @@ class Catalog:
                 callback()
 
     def _note_other_files(self, key: VersionKey, record: Record) -> None:
+        self._room.forget(key)
         if record.state is VersionState.FAILED:
             self._live.announce(key, VersionState.UNKNOWN)
         elif record.loaded is not None and not record.replaced:
@@ -376,6 +393,24 @@ class Catalog:
         if record.replaced:
             raise VersionUnavailable(f"{key} is being replaced", field="version", retry_after_seconds=_RETRY_SECONDS)
 
+    def _in_memory(self) -> list[Held]:
+        """Every loaded version, and why it may not make room for others."""
+        kept = self._pointers.kept() | {key for (_, alias), key in self._pointers.answering.items() if alias}
+        held = []
+        for key, footprint in self._room.footprints.items():
+            record = self._live.record(key)
+            stays = self._demand.reason_to_stay(key) or ("answers an alias" if key in kept else "")
+            if not stays and (record.leases or record.state is not VersionState.READY):
+                stays = "in use"
+            held.append(Held(key, footprint.bytes, record.used_seconds, stays))
+        return held
+
+    def _retry_short(self, key: VersionKey, record: Record) -> None:
+        """What there was no memory for is tried again once there would be."""
+        if record.short and record.state is VersionState.FAILED and self._room.could_have(key):
+            record.short = False
+            self._live.announce(key, VersionState.UNKNOWN)
+
     def _follow_aliases(self) -> None:
         self._pointers.follow(self._snapshot)
         self._demand.note_answering(self._pointers.answering)
@@ -393,14 +428,17 @@ class Catalog:
         while True:
             key = await self._find(model, version, point)
             record = self._live.record(key)
+            self._retry_short(key, record)
             self._check_available(key, record)
+            self._demand.bring_back(key)
             if self._demand.call_on(key.model):
                 self._start_runner()
             if not pinned and parse_version(version) is not None:
                 self._demand.ask_for(key)
             if record.loaded is not None:
                 return self._live.lend(key, record.loaded, keep=not pinned)
-            await asyncio.shield(self._start_load(key))
+            with self._demand.pinned(key, self._start_runner):
+                await asyncio.shield(self._start_load(key))
 
     # --- acts ---
 
@@ -423,6 +461,10 @@ class Catalog:
             else:
                 await self._start_load(action.key)
 
+    def _evict(self, key: VersionKey) -> None:
+        self._demand.evict(key)
+        self._live.retire(key)
+
     def _start_load(self, key: VersionKey) -> asyncio.Task[None]:
         return self._live.start_load(key, self._snapshot.fingerprint(key))
 
@@ -434,6 +476,9 @@ class Catalog:
             callback(self._status(key))
         if state is VersionState.UNLOADED and not self._snapshot.holds(key) and not self._live.record(key).busy:
             self._live.forget(key)
+        if state is VersionState.UNLOADED:
+            for short, record in list(self._live.records.items()):
+                self._retry_short(short, record)
         if state in (VersionState.READY, VersionState.FAILED, VersionState.UNLOADED) and not self._stopping.is_set():
             self._start_runner()
 

@@ -35,6 +35,7 @@ class Demand:
         self._wanted: frozenset[VersionKey] = frozenset()
         self._asked_for: set[VersionKey] = set()
         self._pinned: Counter[VersionKey] = Counter()  # being loaded for what has begun on them
+        self._evicted: set[VersionKey] = set()  # until they are asked for again
         self._unloaded_models: set[str] = set()
         self._called_models: set[str] = set()  # on which somebody has called, so that they are not asleep any more
 
@@ -47,6 +48,7 @@ class Demand:
         """What the repository held when it was last read. What is gone is asked for no more; `settle` says what is wanted."""
         self._snapshot = snapshot
         self._asked_for = {key for key in self._asked_for if snapshot.holds(key)}
+        self._evicted = {key for key in self._evicted if snapshot.holds(key) and not self.reason_to_stay(key)}
 
     def settle(self) -> None:
         """What the repository names is what is wanted."""
@@ -88,6 +90,15 @@ class Demand:
         if key not in self._wanted:
             self._asked_for.add(key)
 
+    def evict(self, key: VersionKey) -> None:
+        """It makes room for others: nobody wants it until somebody asks for it again, or an alias names it."""
+        self._evicted.add(key)
+        self._asked_for.discard(key)
+
+    def bring_back(self, key: VersionKey) -> None:
+        """Somebody asks for it."""
+        self._evicted.discard(key)
+
     @contextmanager
     def pinned(self, key: VersionKey, on_end: Callable[[], object]) -> Iterator[None]:
         """Meanwhile it stays, or it might leave between its load and the lease. on_end: called when nobody pins it any more."""
@@ -109,8 +120,17 @@ class Demand:
         """Ends an `unload`, and wakes the model. `settle` then says what is wanted of it."""
         self._unloaded_models.discard(model)
         self._called_models.add(model)
+        self._evicted = {key for key in self._evicted if key.model != model}
 
     # --- decisions ---
+
+    def reason_to_stay(self, key: VersionKey) -> str:
+        """Why it may not make room for others; empty: it may."""
+        if aliases := self._snapshot.aliases_of(key):
+            return f"is {', '.join(aliases)}"
+        if key.version in self.settings_of(key.model).named_versions:
+            return "pinned"
+        return "about to be used" if key in self._pinned else ""
 
     def is_unloaded(self, model: str) -> bool:
         """On request."""
@@ -118,12 +138,12 @@ class Demand:
 
     def is_wanted(self, key: VersionKey) -> bool:
         """Whether it stays loaded, whoever has begun on it."""
-        return key in self._wanted or key in self._asked_for or key in self._kept_warm()
+        return key not in self._evicted and (key in self._wanted or key in self._asked_for or key in self._kept_warm())
 
     def to_keep(self) -> frozenset[VersionKey]:
         """Everything that must stay, or come, for whichever reason."""
-        kept = self._wanted | self._asked_for | self._pinned.keys() | self._kept_warm()
-        return frozenset(key for key in kept if self.allows(key.model))
+        kept = self._wanted | self._asked_for | self._kept_warm()
+        return frozenset(key for key in (kept - self._evicted) | self._pinned.keys() if self.allows(key.model))
 
     def allows(self, model: str) -> bool:
         """Whether anything of it may be loaded now."""

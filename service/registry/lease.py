@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Self
 
@@ -13,6 +13,7 @@ from cellserve.models.description.tensor_shape import TensorShape
 from cellserve.service.engine.facts import VersionKey
 from cellserve.service.engine.preparation import Preparation
 from cellserve.service.registry.manifest import Manifest
+from cellserve.service.registry.memory.footprint import Footprint
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +21,7 @@ class LoadedVersion:
     """Everything the door needs to check a request against.
 
     shapes: by tensor reference. implementations: label → None if offered, else the sentence why not; as it is by now.
-    preparation: of its ways that are not proved yet, if any.
+    preparation: of its ways that are not proved yet, if any. footprint: what it takes of memory, as measured last.
     """
 
     key: VersionKey
@@ -32,6 +33,7 @@ class LoadedVersion:
     default_implementation: str
     causal: bool
     preparation: Preparation | None = None
+    footprint: Footprint = field(default_factory=Footprint, compare=False)
 
 
 class Lease:

@@ -12,14 +12,17 @@ import logging
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
+from cellserve.models.description.described import Described
 from cellserve.models.errors import ModelError
 from cellserve.service.engine.facts import VersionKey
 from cellserve.service.engine.preparation import Preparation
 from cellserve.service.errors import RepositoryAway, ServiceError
 from cellserve.service.registry.lease import Lease, LoadedVersion
 from cellserve.service.registry.loading import failure_words
+from cellserve.service.registry.memory.room import NoRoom, Room
 from cellserve.service.registry.repository.layout import Fingerprint
 from cellserve.service.registry.status import VersionState
 
@@ -56,8 +59,10 @@ class Record:
     loaded: LoadedVersion | None = None
     loading: asyncio.Task[None] | None = None
     leases: int = 0
+    used_seconds: float = 0.0  # when it was loaded or lent last
     fingerprint: Fingerprint = ()  # of the files as they were when loading began
     away: bool = False  # FAILED because the repository could not be asked
+    short: bool = False  # FAILED because there was no memory for it
     replaced: bool = False  # the files have changed since; unloaded before it is loaded again
 
     @property
@@ -66,7 +71,10 @@ class Record:
 
 
 class LiveVersions:
-    """load: reads, verifies and warms one version, in a thread. on_change: told each change of state. clock: seconds."""
+    """load: reads, verifies and warms one version, in a thread. on_change: told each change of state. clock: seconds.
+
+    room: what there is for versions; None: any amount. described: reads what a version is, in a thread, for the room.
+    """
 
     def __init__(
         self,
@@ -75,6 +83,8 @@ class LiveVersions:
         observer: CatalogObserver | None,
         on_change: Callable[[VersionKey], None],
         clock: Callable[[], float] = time.monotonic,
+        room: Room | None = None,
+        described: Callable[[VersionKey], Described] | None = None,
     ) -> None:
         self.records: dict[VersionKey, Record] = {}
         self._engine = engine
@@ -82,6 +92,8 @@ class LiveVersions:
         self._observer = observer
         self._on_change = on_change
         self._clock = clock
+        self._room = room or Room()
+        self._described = described
 
     def record(self, key: VersionKey) -> Record:
         record = self.records.get(key)
@@ -108,6 +120,7 @@ class LiveVersions:
         """A counted use. keep: a version on its way out stays; else it goes with its last use."""
         record = self.record(key)
         record.leases += 1
+        record.used_seconds = self._clock()
         if keep:
             self.keep(key)
         return Lease(version, lambda: self._give_back(key, record))
@@ -140,13 +153,16 @@ class LiveVersions:
     async def _load_in_thread(self, key: VersionKey, record: Record) -> None:
         began = self._clock()
         state, reason = VersionState.FAILED, ""
-        record.away = False
+        record.away = record.short = False
         try:
-            record.loaded = await asyncio.to_thread(self._bring_in, key)
+            record.loaded = await self._bring_in(key)
+            record.used_seconds = self._clock()
             state = VersionState.READY
         except (ServiceError, ModelError) as error:
             reason = failure_words(error)
             record.away = isinstance(error, RepositoryAway)
+        except NoRoom as error:
+            reason, record.short = str(error), True
         except Exception as error:
             log.exception("%s failed to load", key)
             reason = failure_words(error)
@@ -155,9 +171,14 @@ class LiveVersions:
             self._observer.on_loaded(key, self._clock() - began)
         self.announce(key, state, reason)
 
-    def _bring_in(self, key: VersionKey) -> LoadedVersion:
-        version, network = self._load(key)
-        self._engine.add_version(key, network, version.default_implementation, version.preparation)
+    async def _bring_in(self, key: VersionKey) -> LoadedVersion:
+        """Raises NoRoom, and what the loading raises."""
+        with self._room.coming(key):
+            if self._described is not None:
+                await self._room.expect(key, partial(self._described, key))
+            version, network = await asyncio.to_thread(self._load, key)
+            self._room.let_in(version)
+            await asyncio.to_thread(self._engine.add_version, key, network, version.default_implementation, version.preparation)
         return version
 
     def _give_back(self, key: VersionKey, record: Record) -> None:
@@ -167,5 +188,6 @@ class LiveVersions:
     def _remove_if_unused(self, key: VersionKey, record: Record) -> None:
         if record.state is VersionState.UNLOADING and not record.leases:
             self._engine.remove_version(key)
+            self._room.left(key)
             record.loaded, record.replaced = None, False
             self.announce(key, VersionState.UNLOADED)

@@ -7,14 +7,17 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from functools import partial
 from typing import TYPE_CHECKING
 
 from cellserve.models.errors import ModelError
+from cellserve.models.measuring.held_memory import held_bytes
 from cellserve.service.config import Settings
 from cellserve.service.engine.facts import VersionKey
 from cellserve.service.errors import ServiceError
 from cellserve.service.registry.lease import LoadedVersion
 from cellserve.service.registry.manifest import Manifest
+from cellserve.service.registry.memory.footprint import Footprint
 from cellserve.service.registry.proving import Prover
 from cellserve.service.registry.repository.repository import Repository
 
@@ -31,7 +34,9 @@ def load_version(repository: Repository, key: VersionKey, settings: Settings) ->
     An implementation that misses it is withdrawn, with its reason; if none is left, or the files are damaged, raises
     RepositoryError. Raises ModelError too (weights that do not fit the description).
     """
-    prover, manifest, network = _prover(repository, key, settings.device)
+    manifest, network = _network(repository, key, settings.device)
+    footprint = Footprint(network.weights_bytes, partial(held_bytes, network))
+    prover = Prover(manifest, network, footprint.measure)
     default, preparation = prover.prepare(_wished(network, settings.implementation, key))
     version = LoadedVersion(
         key=key,
@@ -43,6 +48,7 @@ def load_version(repository: Repository, key: VersionKey, settings: Settings) ->
         default_implementation=default,
         causal=network.causal,
         preparation=preparation,
+        footprint=footprint,
     )
     return version, network
 
@@ -51,7 +57,7 @@ def prove(repository: Repository, key: VersionKey, device: str) -> Mapping[str, 
     """That a version can be served: its digest and its golden pair hold on `device`. The implementations that miss the pair, and
     why. Raises UnknownModel, UnknownVersion, RepositoryError, ModelError: it cannot be served.
     """
-    prover, _, _ = _prover(repository, key, device)
+    prover = Prover(*_network(repository, key, device))
     prover.prove_all()
     return prover.withdrawn
 
@@ -61,13 +67,12 @@ def failure_words(error: Exception) -> str:
     return str(error) if isinstance(error, ServiceError | ModelError) else f"{type(error).__name__}: {error}"
 
 
-def _prover(repository: Repository, key: VersionKey, device: str) -> tuple[Prover, Manifest, Served]:
+def _network(repository: Repository, key: VersionKey, device: str) -> tuple[Manifest, Served]:
     from cellserve.models.devices import resolve_device
     from cellserve.models.served import served
 
     manifest = repository.manifest(key.model, key.version)
-    network = served(manifest.spec, repository.weights(key.model, key.version), resolve_device(device))
-    return Prover(manifest, network), manifest, network
+    return manifest, served(manifest.spec, repository.weights(key.model, key.version), resolve_device(device))
 
 
 def _wished(network: Served, wished: str, key: VersionKey) -> str | None:

@@ -7,6 +7,7 @@ the network refuses it from then on. Knows no disk and no engine's queues.
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from cellserve.service.engine.preparation import Preparation, Way
@@ -21,17 +22,27 @@ log = logging.getLogger(__name__)
 
 
 class Prover:
-    """`withdrawn`: implementations that miss the pair, and why. Raises RepositoryError: the pair in the manifest is damaged."""
+    """`withdrawn`: implementations that miss the pair, and why. on_proved: called after each way.
 
-    def __init__(self, manifest: Manifest, network: Served) -> None:
+    Raises RepositoryError: the pair in the manifest is damaged.
+    """
+
+    def __init__(self, manifest: Manifest, network: Served, on_proved: Callable[[], None] = lambda: None) -> None:
         self._key = manifest.key
         self._network = network
         self._golden = _golden(manifest)
         self._bound = manifest.parity.bound
         self.withdrawn: dict[str, str] = {}
+        self._on_proved = on_proved
 
     def prove(self, way: Way) -> tuple[Way, ...]:
         """Heavy and blocking. The ways that are settled by it: they are right and warm, or withdrawn."""
+        try:
+            return self._prove(way)
+        finally:
+            self._on_proved()
+
+    def _prove(self, way: Way) -> tuple[Way, ...]:
         from cellserve.models.measuring.call_parity import verify_call
         from cellserve.models.measuring.parity_bounds import ParityFailure
         from cellserve.models.network import Network

@@ -23,7 +23,8 @@ class VersionState(StrEnum):
 @dataclass(frozen=True, slots=True)
 class VersionStatus:
     """One version at one moment. `aliases` are those of the repository that name it. `reason`: why it is FAILED, or what else is
-    wrong: with the aliases of its model, or with the version that it stands in for.
+    wrong: with the aliases of its model, or with the version that it stands in for. memory_bytes: that it takes; 0 while it is
+    not loaded.
     """
 
     model: str
@@ -31,6 +32,7 @@ class VersionStatus:
     state: VersionState
     reason: str = ""
     aliases: tuple[str, ...] = ()
+    memory_bytes: int = field(default=0, compare=False)
 
     @property
     def key(self) -> VersionKey:

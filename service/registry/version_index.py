@@ -24,4 +24,5 @@ def index(snapshot: Snapshot, records: Mapping[VersionKey, Record], stand_ins: M
 def status(snapshot: Snapshot, key: VersionKey, record: Record, stands_in: str = "") -> VersionStatus:
     """Why it failed; where it did not, what else is wrong with its model."""
     reason = record.reason or "; ".join(filter(None, (stands_in, *snapshot.problems(key.model))))
-    return VersionStatus(key.model, key.version, record.state, reason, snapshot.aliases_of(key))
+    taken = 0 if record.loaded is None else record.loaded.footprint.bytes
+    return VersionStatus(key.model, key.version, record.state, reason, snapshot.aliases_of(key), taken)

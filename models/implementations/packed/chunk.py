@@ -24,7 +24,10 @@ from cellserve.models.spec import ModelSpec
 
 
 class PackedChunk:
-    """Of a network without an obstacle (operations.py). layers: its recurrent ones, packed for `path`, as in PackedLayer."""
+    """Of a network without an obstacle (operations.py). layers: its recurrent ones, packed for `path`, as in PackedLayer.
+
+    `packed_bytes`: the weights of all others.
+    """
 
     def __init__(
         self,
@@ -44,6 +47,8 @@ class PackedChunk:
         self._layers = layers  # whose weights the chunk reads
         handles = {name: layer.handle for name, layer in layers.items() if layer.handle is not None}
         operations = Operations(spec, plan, shapes, weights, handles)
+        own = (array for name, array in weights.items() if name.rpartition(".")[0] not in layers)
+        self.packed_bytes = sum(array.nbytes for array in own)
         self._run = loaded.packed_run_chunk
         self._widths = [(shapes[name].sequence, shapes[name].features[-1]) for name in spec.outputs]
         self._dtype = np.dtype(np.float32 if spec.inputs[0].width else np.int64)

@@ -29,6 +29,7 @@ def status_message(status: VersionStatus) -> pb.VersionStatus:
         state=status.state.name,
         reason=status.reason,
         aliases=status.aliases,
+        memory_bytes=status.memory_bytes,
     )
 
 

@@ -10,6 +10,7 @@ from cellserve.service.cli.output import note, print_json, print_table
 from cellserve.service.cli.server_options import Server, asks_a_server
 from cellserve.service.engine.facts import VersionKey
 from cellserve.service.errors import RepositoryError
+from cellserve.service.registry.memory.budget import size_words
 from cellserve.service.registry.repository.model_on_disk import ModelOnDisk, read_model
 from cellserve.service.registry.repository.summaries import Summaries
 
@@ -50,10 +51,12 @@ def _show_served(server: Server, as_json: bool) -> None:
     if as_json:
         print_json(listed)
     else:
-        columns = ("model", "version", "state", "aliases", "reason")
+        columns = ("model", "version", "state", "aliases", "memory", "reason")
+        for row in listed:
+            row["memory"] = size_words(row["memory_bytes"]) if row["memory_bytes"] else ""
         print_table(
             f"Models of {server.url}",
-            ("model", "#version", "state", "aliases", "reason"),
+            ("model", "#version", "state", "aliases", "#memory", "reason"),
             [[_cell(row[column]) for column in columns] for row in listed],
         )
 

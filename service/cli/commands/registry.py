@@ -21,6 +21,7 @@ from cellserve.service.errors import InvalidInput
 from cellserve.service.registry.calibration import machine
 from cellserve.service.registry.calibration.cache import CalibrationCache
 from cellserve.service.registry.manifest import STABLE, ModelRef, check_alias_name
+from cellserve.service.registry.memory.budget import size_words
 from cellserve.service.registry.policy.durations import parse_seconds
 from cellserve.service.registry.policy.rollout import Rollout
 from cellserve.service.registry.policy.split import Weights, parse_share, split_words
@@ -89,6 +90,7 @@ def show(
         chosen["rollouts"] = [rollout.model_dump(mode="json") for rollout in shown.rollouts]
         chosen["settings"] = shown.settings.model_dump(mode="json", exclude_defaults=True)
         chosen["published_by"] = shown.published_by
+        chosen["memory_bytes"] = shown.memory_bytes
         print_json(manifest.model_dump(mode="json", exclude={"golden", "spec"}) | chosen | network)
         return
     source = manifest.source
@@ -105,6 +107,7 @@ def show(
             ("weights digest", manifest.weights_digest),
             ("parameters", f"{network['parameters']:,}"),
             ("outputs", ", ".join(f"{name} {shape}" for name, shape in network["outputs"].items())),
+            *([("memory", size_words(shown.memory_bytes))] if shown.memory_bytes else []),
             ("computed in", network["passes"]),
             ("checked against", describing.agreement(parity.framework) or "nothing that the framework answered itself"),
             *((f"tag {name}", value) for name, value in manifest.tags.items()),

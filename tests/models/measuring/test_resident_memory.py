@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from cellserve.models.measuring import resident_memory
-from cellserve.models.measuring.resident_memory import available_bytes, peak_bytes
+from cellserve.models.measuring.resident_memory import available_bytes, limit_bytes, peak_bytes
 
 MEBIBYTE = 2**20
 
@@ -62,3 +62,13 @@ def test_the_first_version_of_control_groups_tells_too(tmp_path: Path) -> None:
     (tmp_path / "memory/memory.limit_in_bytes").write_text("700\n")
     (tmp_path / "memory/memory.usage_in_bytes").write_text("100\n")
     assert available_bytes(tmp_path / "meminfo", tmp_path) == 600
+
+
+def test_what_there_is_for_a_process_is_its_groups_limit_or_the_machines_memory(tmp_path: Path) -> None:
+    machine = tmp_path / "meminfo"
+    assert limit_bytes(machine, tmp_path) is None
+    machine.write_text("MemTotal:  1000 kB\nMemAvailable:  10 kB\n")
+    assert limit_bytes(machine, tmp_path) == 1000 * 1024
+    for told, limit in (("max", 1000 * 1024), ("600", 600)):
+        (tmp_path / "memory.max").write_text(f"{told}\n")
+        assert limit_bytes(machine, tmp_path) == limit

@@ -17,6 +17,7 @@ from cellserve.service.engine.facts import IterationFact, LaneFact, SequenceFact
 from cellserve.service.metrics.families import GC_PAUSES, GROUPS, SECONDS
 from cellserve.service.metrics.metrics import Metrics
 from cellserve.service.metrics.series import grpc_code
+from cellserve.service.registry.memory.footprint import Footprint
 from cellserve.service.registry.policy.rollout import Rollout
 from cellserve.service.registry.status import AliasStatus, VersionState, VersionStatus
 from cellserve.service.sessions.observer import SessionCount
@@ -453,3 +454,13 @@ def test_no_series_is_shown_that_the_table_of_families_does_not_name(metrics: Me
         for sample in family.samples:
             assert sample.name in named[name].sample_names
             assert sample.labels.keys() - {"le"} == set(named[name].labels), name
+
+
+def test_what_versions_take_of_memory_and_what_there_is_for_them() -> None:
+    metrics = Metrics("1.0")
+    footprint = Footprint(400, lambda: 900)
+    footprint.measure()
+    metrics.watch(list, list, memory=lambda: {KEY: footprint}, memory_budget_bytes=5000)
+    version = {"model": KEY.model, "version": str(KEY.version)}
+    assert value(metrics, "cellserve_version_copies_bytes", **version) == 500
+    assert value(metrics, "cellserve_memory_budget_bytes") == 5000

@@ -27,6 +27,8 @@ from cellserve.service.errors import (
 from cellserve.service.registry.catalog import Catalog
 from cellserve.service.registry.lease import LoadedVersion
 from cellserve.service.registry.manifest import ModelRef
+from cellserve.service.registry.memory.footprint import Footprint
+from cellserve.service.registry.memory.room import Room
 from cellserve.service.registry.model_settings import ModelSettings
 from cellserve.service.registry.repository.model_on_disk import read_model
 from cellserve.service.registry.repository.repository import Repository
@@ -67,6 +69,7 @@ class FakeLoader:
         self.broken: dict[VersionKey, Exception] = {}
         self.gates: dict[VersionKey, threading.Event] = {}
         self.threads: set[int] = set()
+        self.bytes: dict[VersionKey, int] = {}  # that versions take
 
     def __call__(self, repository: Repository, key: VersionKey, settings: Settings) -> tuple[LoadedVersion, Any]:
         self.loads.append(key)
@@ -80,13 +83,17 @@ class FakeLoader:
             raise self.broken[key]
         spec = manifest.spec
         offered = {"0": None, "2": None, "fused": "not here"}
-        return LoadedVersion(key, manifest, spec, infer_shapes(spec), StateLayout.of(spec), offered, "2", True), object()
+        footprint = Footprint(self.bytes.get(key, 0))
+        layout = StateLayout.of(spec)
+        return LoadedVersion(key, manifest, spec, infer_shapes(spec), layout, offered, "2", True, footprint=footprint), object()
 
 
 class House:
     """A repository on a real disk, a fake engine and the catalog between them. now_seconds: since 1970, as the catalog has it."""
 
-    def __init__(self, root: Path, keep_previous_seconds: float = 0.0, store: Repository | None = None) -> None:
+    def __init__(
+        self, root: Path, keep_previous_seconds: float = 0.0, store: Repository | None = None, room: Room | None = None
+    ) -> None:
         self.root = root
         self.repository = store or repository(root)
         self.engine = FakeEngine()
@@ -104,6 +111,7 @@ class House:
             observer=self,
             clock=lambda: self.now_seconds,
             draw=lambda: self.drawn,
+            room=room,
         )
         self.catalog.subscribe(lambda status: self.changes.append((f"{status.model}/{status.version}", status.state)))
 

@@ -52,7 +52,10 @@ async def test_from_a_file_to_an_answer_and_back(ask: Ask, shell: Shell, tmp_pat
         ("stable", None, 1),
         ("canary", None, 1),
     ]
-    assert "published by" in (await ask("show", "digits", way="")).stdout
+    assert served["memory_bytes"] == (await ask("models"))[0]["memory_bytes"] > 0
+    told = (await ask("show", "digits", way="")).stdout
+    assert "published by" in told
+    assert "memory" in told
     refused = await ask("remove", "digits/1", "--yes", way="")
     assert refused.exit_code == 2
     assert "in use by the alias" in refused.stderr
