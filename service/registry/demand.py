@@ -151,7 +151,8 @@ class Demand:
 
     def _is_asleep(self, model: str) -> bool:
         """Whether it is loaded on demand, and nobody has asked for it yet."""
-        return model not in self._called_models and self.settings_for(model).load == "on-demand"
+        own = self.settings_of(model).load
+        return (self._settings.load if own is None else own) == "on-demand" and model not in self._called_models
 
     def _keep_seconds(self, model: str) -> float:
         own = self.settings_of(model).keep_previous
