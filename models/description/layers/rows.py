@@ -30,13 +30,8 @@ class ReverseLayer(Layer):
         return "turns the sequence round"
 
 
-class LastStepLayer(Layer):
-    """The last step of each row, at the row's own length: [B,T,F] to [B,F]."""
-
-    kind: Literal["last_step"] = "last_step"
-
-    def output_shape(self, inputs: tuple[TensorShape, ...]) -> TensorShape:
-        return TensorShape(False, self.require_features(self.require_sequence(self.only_input(inputs))).features)
+class _EndsTime(Layer):
+    """What it makes has other time steps, or none."""
 
     @property
     def keeps_time(self) -> bool:
@@ -47,7 +42,23 @@ class LastStepLayer(Layer):
         return "ends"
 
 
-class GlobalPooling1dLayer(Layer):
+class _WholeRows(_EndsTime):
+    """Takes all time steps together."""
+
+    def why_not_causal(self, *, over_time: bool) -> str | None:
+        return "needs all time steps at once" if over_time else None
+
+
+class LastStepLayer(_EndsTime):
+    """The last step of each row, at the row's own length: [B,T,F] to [B,F]."""
+
+    kind: Literal["last_step"] = "last_step"
+
+    def output_shape(self, inputs: tuple[TensorShape, ...]) -> TensorShape:
+        return TensorShape(False, self.require_features(self.require_sequence(self.only_input(inputs))).features)
+
+
+class GlobalPooling1dLayer(_WholeRows):
     """The maximum, average or sum of all steps: [B,T,F] to [B,F].
 
     The average is that of the valid steps (NaN where none is), and so is the sum.
@@ -62,22 +73,11 @@ class GlobalPooling1dLayer(Layer):
         return TensorShape(False, self.require_one_axis(self.require_sequence(self.only_input(inputs))).features)
 
     @property
-    def keeps_time(self) -> bool:
-        return False
-
-    @property
-    def mask_flow(self) -> MaskFlow:
-        return "ends"
-
-    @property
     def heeds_mask(self) -> bool:
         return self.mode != "max"
 
-    def why_not_causal(self, *, over_time: bool) -> str | None:
-        return "needs all time steps at once" if over_time else None
 
-
-class AttentionPooling1dLayer(Layer):
+class AttentionPooling1dLayer(_WholeRows):
     """The mean of the valid steps, weighted by the softmax of their scores over time: [B,T,F+heads] to [B,heads F].
 
     The last `heads` features are the scores, of which each weighs the F before them; NaN where no step is valid.
@@ -96,22 +96,11 @@ class AttentionPooling1dLayer(Layer):
         return TensorShape(False, (self.heads * (shape.features[0] - self.heads),))
 
     @property
-    def keeps_time(self) -> bool:
-        return False
-
-    @property
-    def mask_flow(self) -> MaskFlow:
-        return "ends"
-
-    @property
     def heeds_mask(self) -> bool:
         return True
 
-    def why_not_causal(self, *, over_time: bool) -> str | None:
-        return "needs all time steps at once" if over_time else None
 
-
-class FlattenLayer(Layer):
+class FlattenLayer(_WholeRows):
     """[B,T,F] to [B, T F]; the model's time dimension must be fixed."""
 
     kind: Literal["flatten"] = "flatten"
@@ -128,30 +117,11 @@ class FlattenLayer(Layer):
             raise InvalidSpec(f"layer {self.name!r} (flatten) needs a fixed number of time steps, but its input is {shape}")
         return TensorShape(False, (shape.time_steps * prod(shape.features),))
 
-    @property
-    def keeps_time(self) -> bool:
-        return False
 
-    @property
-    def mask_flow(self) -> MaskFlow:
-        return "ends"
-
-    def why_not_causal(self, *, over_time: bool) -> str | None:
-        return "needs all time steps at once" if over_time else None
-
-
-class _FromVector(Layer):
+class _FromVector(_EndsTime):
     """Makes the sequence that a second pass begins with."""
 
     repeats: ClassVar[bool] = True
-
-    @property
-    def keeps_time(self) -> bool:
-        return False
-
-    @property
-    def mask_flow(self) -> MaskFlow:
-        return "ends"
 
     def why_not_causal(self, *, over_time: bool) -> str | None:
         return "starts a second pass from a vector"

@@ -5,7 +5,7 @@ Nothing of it is run, and no library of custom operators is ever loaded. Knows n
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -114,6 +114,26 @@ def all_nodes(graph: GraphProto, source: str, depth: int = 0) -> Iterator[NodePr
         for attribute in node.attribute:
             if attribute.type == AttributeProto.GRAPH:
                 yield from all_nodes(attribute.g, source, depth + 1)
+
+
+def needed(graph: GraphProto, outputs: Sequence[str]) -> list[NodeProto]:
+    """The nodes on the way to these tensors, in their order."""
+    wanted, kept = set(outputs), []
+    for node in reversed(graph.node):
+        if wanted & set(node.output):
+            kept.append(node)
+            wanted |= set(read_by(node))
+    return kept[::-1]
+
+
+def read_by(node: NodeProto) -> list[str]:
+    """The tensors that it reads, those that its branches read of the graph around included."""
+    names = [name for name in node.input if name]
+    for attribute in node.attribute:
+        if attribute.type == AttributeProto.GRAPH:
+            names += [name for inner in attribute.g.node for name in read_by(inner)]
+            names += [one.name for one in attribute.g.output]
+    return names
 
 
 def parsed(path: Path, source: str) -> ModelProto:

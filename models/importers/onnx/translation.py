@@ -16,14 +16,14 @@ from cellserve.models.description.tensor_shape import TensorShape
 from cellserve.models.errors import ImportRefused
 from cellserve.models.importers.onnx.carrying.carrier import Carrier, vocabularies
 from cellserve.models.importers.onnx.draft import Draft
-from cellserve.models.importers.onnx.file import OnnxFile, all_nodes
+from cellserve.models.importers.onnx.file import OnnxFile, all_nodes, needed
 from cellserve.models.importers.onnx.folding import Folding
 from cellserve.models.importers.onnx.graph_inputs import GraphInput, Reading, readings, values
 from cellserve.models.importers.onnx.layers.recurrent import OPERATORS as RECURRENT
 from cellserve.models.importers.onnx.loops.unrolled import is_unrolled
 from cellserve.models.importers.onnx.operators import LOOP_HELP, LOOPS
 from cellserve.models.importers.onnx.values import Flow, Given, NotTranslated, Value
-from cellserve.models.importers.onnx.walk import Walk, needed
+from cellserve.models.importers.onnx.walk import Walk
 from cellserve.models.spec import InputSpec, ModelSpec
 
 Array = npt.NDArray[Any]

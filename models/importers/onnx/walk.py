@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from cellserve.models.errors import InvalidSpec
 from cellserve.models.importers.onnx.carrying.carrier import Carrier, Foreign, foreign
 from cellserve.models.importers.onnx.draft import Draft
-from cellserve.models.importers.onnx.file import OnnxFile, attributes
+from cellserve.models.importers.onnx.file import OnnxFile, attributes, needed, read_by
 from cellserve.models.importers.onnx.folding import Folding
 from cellserve.models.importers.onnx.layers.gelu import Gelu, gelus
 from cellserve.models.importers.onnx.layers.lookup import is_ids, of_ids
@@ -266,23 +266,3 @@ class Walk:
 
 def _plain(array: Any) -> Any:
     return array.astype(np.float32) if array.dtype == np.float16 else array
-
-
-def needed(graph: GraphProto, outputs: Sequence[str]) -> list[NodeProto]:
-    """The nodes on the way to these tensors, in their order."""
-    wanted, kept = set(outputs), []
-    for node in reversed(graph.node):
-        if wanted & set(node.output):
-            kept.append(node)
-            wanted |= set(read_by(node))
-    return kept[::-1]
-
-
-def read_by(node: NodeProto) -> list[str]:
-    """The tensors that it reads, those that its branches read of the graph around included."""
-    names = [name for name in node.input if name]
-    for attribute in node.attribute:
-        if attribute.type == AttributeProto.GRAPH:
-            names += [name for inner in attribute.g.node for name in read_by(inner)]
-            names += [one.name for one in attribute.g.output]
-    return names

@@ -22,7 +22,6 @@ from cellserve.models.errors import ImportRefused
 from cellserve.models.importers.limits import Allowance
 
 Array = npt.NDArray[Any]
-IDENTIFIER: Final = b"TFL3"
 MOST_OPERATORS: Final = 50_000
 LARGEST_RANK: Final = 8
 DTYPES: Final[Mapping[str, Any]] = {

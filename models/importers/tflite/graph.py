@@ -14,9 +14,8 @@ import numpy.typing as npt
 from onnx import NodeProto, TensorProto, ValueInfoProto, helper
 
 from cellserve.models.errors import ImportRefused
-from cellserve.models.importers.onnx.file import OnnxFile
+from cellserve.models.importers.onnx.file import OnnxFile, read_by
 from cellserve.models.importers.onnx.tensors import TensorReader
-from cellserve.models.importers.onnx.walk import read_by
 from cellserve.models.importers.tflite.call import Call, Emitter
 from cellserve.models.importers.tflite.file import Graph, Operator, Scales, Tensor, TfliteFile
 from cellserve.models.importers.tflite.loops import loop

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from onnx import GraphProto, NodeProto
 
-from cellserve.models.importers.onnx.file import attributes
+from cellserve.models.importers.onnx.file import attributes, needed
 from cellserve.models.importers.onnx.loops.cells import Cell, cell_of
 from cellserve.models.importers.onnx.loops.expressions import Affine, Expressions
 from cellserve.models.importers.onnx.loops.operators import OPERATORS, Operation
@@ -127,7 +127,7 @@ def _looped(node: Node, body: GraphProto, outer: Mapping[str, Value], fold: Fold
             scope[name] = states[name] = step.expressions.named(name, _width(value))
             starts[name] = value
     scanned = made[1 + len(handed) :]
-    step.run(_needed(body, [*(new[name] for name in states), *scanned]), scope)
+    step.run(needed(body, [*(new[name] for name in states), *scanned]), scope)
     cell = None
     results = {name: scope[new[name]] for name in states}
     if step.read is not None and all(isinstance(value, Affine) for value in results.values()):
@@ -251,12 +251,3 @@ def _counts(
     if value is None and other in makers and makers[other].op_type == "Constant":
         value = next(iter(attributes(makers[other], reader).values()))
     return isinstance(value, np.ndarray) and value.ravel().tolist() == [1]
-
-
-def _needed(body: GraphProto, outputs: Sequence[str]) -> list[NodeProto]:
-    wanted, kept = set(outputs), []
-    for node in reversed(body.node):
-        if wanted & set(node.output):
-            kept.append(node)
-            wanted |= set(node.input)
-    return kept[::-1]
