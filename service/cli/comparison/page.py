@@ -2,51 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from html import escape
 from typing import Any, Final
 
 from cellserve.service.cli.comparison.bars import Bar, bars
+from cellserve.service.pages.document import document, table_of
 
 _STYLE: Final = """
-:root { color-scheme: light dark; --ink: #1b1f24; --paper: #fff; --faint: #d5dae0; --c0: #0b62c4; --c1: #c2410c; --bad: #b91c1c }
-@media (prefers-color-scheme: dark) { :root { --ink: #e6e9ee; --paper: #14171b; --faint: #3a414a; --c0: #6cb2ff; --c1: #ff9a5c;
-  --bad: #ff8f8f } }
-body { font: 15px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--paper); max-width: 1100px; margin: 2rem auto;
-  padding: 0 1rem }
-h1 { font-size: 1.5rem } h2 { font-size: 1.1rem; margin-top: 2rem } .bad { color: var(--bad); font-weight: 600 }
-.charts { display: grid; grid-template-columns: repeat(auto-fit, minmax(420px, 1fr)); gap: 1rem }
-svg text { font: 11px system-ui, sans-serif; fill: var(--ink) } svg .title { font-weight: 600; font-size: 12px }
-svg .right { text-anchor: end } .s0 { fill: var(--c0) } .s1 { fill: var(--c1) }
-table { border-collapse: collapse } th, td { padding: .25rem .75rem; border-bottom: 1px solid var(--faint); text-align: left }
-td.number, th.number { text-align: right; font-variant-numeric: tabular-nums }
-dl { display: grid; grid-template-columns: max-content 1fr; gap: .1rem 1rem } dt { font-weight: 600 } dd { margin: 0 }
+body { max-width: 1100px } .charts { grid-template-columns: repeat(auto-fit, minmax(420px, 1fr)) }
+.s0 { fill: var(--c0) } .s1 { fill: var(--c1) }
 """
 
 
 def page(data: dict[str, Any]) -> str:
     """data: as `report` makes it."""
-    title = escape(f"{data['before']} and {data['after']} on {data['rows']} inputs")
-    found = "".join(f'<p class="bad">{escape(sentence)}</p>' for sentence in data["exceeded"])
-    body = "\n".join(
-        (
-            f"<h1>{title}</h1>",
-            found,
-            _facts(data),
-            '<div class="charts">',
-            bars("Inputs by the largest difference of their answers", _by_decade(data["rows_by_difference"])),
-            bars("Median latency in ms of a request with all inputs", _latencies(data)),
-            "</div>",
-            _table("Inputs with the largest differences", ROW_HEADINGS, row_cells(data["worst_rows"])),
-            _table("Inputs whose decisions flip", ROW_HEADINGS, row_cells(data["flipped_rows"])) if data["flips"] else "",
-            _table("Speed", SPEED_HEADINGS, speed_cells(data)),
-        )
+    flipped = [table_of("Inputs whose decisions flip", ROW_HEADINGS, row_cells(data["flipped_rows"]))] if data["flips"] else []
+    sections = (
+        *(f'<p class="bad">{escape(sentence)}</p>' for sentence in data["exceeded"]),
+        _facts(data),
+        '<div class="charts">',
+        bars("Inputs by the largest difference of their answers", _by_decade(data["rows_by_difference"])),
+        bars("Median latency in ms of a request with all inputs", _latencies(data)),
+        "</div>",
+        table_of("Inputs with the largest differences", ROW_HEADINGS, row_cells(data["worst_rows"])),
+        *flipped,
+        table_of("Speed", SPEED_HEADINGS, speed_cells(data)),
     )
-    return (
-        '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{title}</title>\n<style>{_STYLE}</style>\n</head>\n<body>\n{body}\n</body>\n</html>\n"
-    )
+    return document(f"{data['before']} and {data['after']} on {data['rows']} inputs", sections, style=_STYLE)
 
 
 ROW_HEADINGS: Final = ("#input", "name", "#largest difference", "#mean difference", "#flips", "first flip")
@@ -115,11 +98,3 @@ def _latencies(data: dict[str, Any]) -> list[Bar]:
 def _facts(data: dict[str, Any]) -> str:
     entries = "\n".join(f"<dt>{escape(name)}</dt><dd>{escape(words)}</dd>" for name, words in facts(data))
     return f"<dl>\n{entries}\n</dl>"
-
-
-def _table(title: str, headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    kinds = [' class="number"' if heading.startswith("#") else "" for heading in headings]
-    head = "".join(f"<th{kind}>{escape(heading.removeprefix('#'))}</th>" for kind, heading in zip(kinds, headings))
-    lines = ("".join(f"<td{kind}>{escape(cell)}</td>" for kind, cell in zip(kinds, row)) for row in rows)
-    body = "\n".join(f"<tr>{line}</tr>" for line in lines)
-    return f"<h2>{escape(title)}</h2>\n<table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody>\n</table>"
