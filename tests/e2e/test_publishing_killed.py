@@ -25,7 +25,7 @@ from cellserve.service.registry.manifest import ModelRef
 from cellserve.service.registry.publishing.uploads import UPLOADS_FOLDER
 from cellserve.service.registry.repository.repository import Repository
 from cellserve.service.registry.verifying import verify
-from tests.service.processes import Process
+from tests.service.processes import Process, ended_processes
 from tests.service.registry.fakes import SPEC, FakeSource, weights
 
 pytestmark = pytest.mark.e2e
@@ -44,13 +44,8 @@ with Client(sys.argv[1]) as client:
 
 @pytest.fixture
 def processes() -> Iterator[list[Process]]:
-    """Those that a test starts, ended with it."""
-    started: list[Process] = []
-    yield started
-    for each in started:
-        if each.process.poll() is None:
-            each.process.kill()
-        each.process.communicate()
+    with ended_processes() as started:
+        yield started
 
 
 def left(folder: Path, seed: int) -> Path:

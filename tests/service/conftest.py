@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.service.processes import Process
+from tests.service.processes import Process, ended_processes
 from tests.service.small_disk import mounted
 
 
@@ -26,10 +26,5 @@ def small(tmp_path: Path) -> Iterator[Path]:
 
 @pytest.fixture
 def processes() -> Iterator[list[Process]]:
-    """Those that a test starts, ended with it."""
-    started: list[Process] = []
-    yield started
-    for each in started:
-        if each.process.poll() is None:
-            each.process.kill()
-        each.process.communicate()
+    with ended_processes() as started:
+        yield started

@@ -8,6 +8,8 @@ import subprocess
 import sys
 import time
 import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 SERVE = (
@@ -71,3 +73,16 @@ class Process:
         """Waits for its end: exit code, the rest of standard output, standard error."""
         out, err = self.process.communicate(timeout=LIMIT_SECONDS)
         return self.process.returncode, out, err
+
+
+@contextmanager
+def ended_processes() -> Iterator[list[Process]]:
+    """A list for those that a test starts, ended with it."""
+    started: list[Process] = []
+    try:
+        yield started
+    finally:
+        for each in started:
+            if each.process.poll() is None:
+                each.process.kill()
+            each.process.communicate()

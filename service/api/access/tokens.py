@@ -61,10 +61,6 @@ class Tokens:
         self._grants = {self._digest(sha256): grant for sha256, grant in grants.items()}
         self.limited = any(grant.allowance.limited for grant in grants.values())
 
-    def role_of(self, token: str) -> Role:
-        """Raises TokenInvalid."""
-        return self.grant_of(token).role
-
     def grant_of(self, token: str) -> Grant:
         """Raises TokenInvalid."""
         digest = self._digest(hashlib.sha256(token.encode()).digest())

@@ -24,8 +24,8 @@ def file_of(folder: Path, text: str) -> Path:
 def test_roles_comments_and_hashed_tokens(tmp_path: Path) -> None:
     hashed = hashlib.sha256(ROOT.encode()).hexdigest()
     tokens = read_tokens(file_of(tmp_path, f"# role token whose\n\n  infer\t{SHOP}   the web shop\nadmin sha256:{hashed}\r\n"))
-    assert tokens.role_of(SHOP) is Role.INFER
-    assert tokens.role_of(ROOT) is Role.ADMIN
+    assert tokens.grant_of(SHOP).role is Role.INFER
+    assert tokens.grant_of(ROOT).role is Role.ADMIN
     assert [tokens.grant_of(token).owner for token in (SHOP, ROOT)] == ["the web shop", "admin"]
 
 
@@ -50,7 +50,7 @@ def test_what_a_token_may_use_stands_before_its_note(tmp_path: Path) -> None:
 def test_what_is_not_in_the_file_is_invalid(tmp_path: Path, guess: str) -> None:
     tokens = read_tokens(file_of(tmp_path, f"infer {SHOP}"))
     with pytest.raises(TokenInvalid) as caught:
-        tokens.role_of(guess)
+        tokens.grant_of(guess)
     assert not guess or guess not in str(caught.value)
 
 
