@@ -116,8 +116,9 @@ class Appointments:
         """For each worker: work of those who should come until then, as far as they will."""
         self._settle(now_seconds)
         end = int((now_seconds + min(horizon_seconds, _LONGEST_SECONDS)) / _SLOT_SECONDS)
-        due = [slot.told_seconds - slot.came_seconds for number, slot in self._slots.items() if number <= end]
-        return self._returning * sum(due) / self._workers
+        slots = self._slots
+        due = [slot for number in range(self._oldest, end + 1) if (slot := slots.get(number)) is not None]
+        return self._returning * sum([slot.told_seconds - slot.came_seconds for slot in due]) / self._workers
 
     def _settle(self, now_seconds: float) -> None:
         """Forgets the slots whose tickets are good no more, and learns from them how many came; of more than thought, earlier."""
