@@ -43,7 +43,8 @@ from cellserve.service.api.fronts.options import ServerOptions
 
 _STREAM_WINDOW_BYTES: Final = 1 << 20  # that a client may send ahead of whoever reads its call
 _FRAME_BYTES: Final = 1 << 16
-_SLICE_BYTES: Final = 1 << 14  # of what has come: may be a hundred calls
+_SLICE_BYTES: Final = 1 << 16  # of what has come: mostly messages, 39 KB of which take 34 µs, and 41 in the slices below
+_NARROW_SLICE_BYTES: Final = 1 << 14  # mostly headers: may be a hundred calls
 _TURN_SECONDS: Final = 0.004  # for one connection, while others wait
 _HEADER_BYTES: Final = 1 << 16  # beyond this the connection ends; headers.py refuses a call before
 _RESETS: Final = (20_000, 4_000)  # at once, and in a second: clients that hedge give up half of all their calls
@@ -175,7 +176,8 @@ class Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """So much may be begun calls that others would wait for a long while: after some of it, they have their turn."""
         until_seconds = time.monotonic() + _TURN_SECONDS
-        for begin in range(0, len(data), _SLICE_BYTES):
+        slice_bytes = _NARROW_SLICE_BYTES if self._narrow else _SLICE_BYTES
+        for begin in range(0, len(data), slice_bytes):
             if not self._open:
                 return
             if begin and time.monotonic() > until_seconds:
@@ -183,7 +185,7 @@ class Connection(asyncio.Protocol):
                 self._transport.pause_reading()
                 self._loop.call_soon(self._read_on)
                 return
-            self._receive(data[begin : begin + _SLICE_BYTES])
+            self._receive(data[begin : begin + slice_bytes])
 
     def _read_on(self) -> None:
         data, self._unread = self._unread, b""
