@@ -206,6 +206,8 @@ class Connection(asyncio.Protocol):
             self._cut("protocol" if self._greeted else "not_http2", str(error))
         else:
             self._take_events()
+            if self._open:
+                self._fit_window()
         self._outgoing.release()
 
     def pause_writing(self) -> None:
@@ -385,7 +387,6 @@ class Connection(asyncio.Protocol):
             return
         if event.data:
             call.feed(event.data)
-            self._fit_window()
         if event.end_stream and not call.is_over:
             call.end_of_messages()
 
