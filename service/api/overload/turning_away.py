@@ -52,6 +52,10 @@ class TurningAway:
             return None
         return self._counted(method, self._error(), began_seconds)
 
+    def given_up(self, method: RpcMethod) -> Ending:
+        """How a call ends that was to be read, and whose message does not come in time."""
+        return self._counted(method, self._error(), time.perf_counter())
+
     def _counted(self, method: RpcMethod, error: ServiceError, began_seconds: float) -> Ending:
         ending = ending_of(error, self._ids.next())
         kind = (method, error.reason, error.metadata.get(CAUSE))

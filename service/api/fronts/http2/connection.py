@@ -229,9 +229,21 @@ class Connection(asyncio.Protocol):
     # --- under overload ---
 
     def relax(self, now_seconds: float) -> None:
-        """To be called every few hundredths of a second: once nobody was turned away for a while, messages come as before."""
-        if self._narrow and now_seconds - self._turned_away_seconds > _RELAXED_SECONDS:
+        """To be called every few hundredths of a second: once nobody was turned away for a while, messages come as before.
+
+        Until then, who was let in before and whose message is still held up by others' when half its time is over is told so.
+        """
+        if not self._narrow:
+            return
+        if now_seconds - self._turned_away_seconds > _RELAXED_SECONDS:
             self._set_narrow(False)
+            return
+        for stream_id in self._ends.silent:
+            call = self._calls.get(stream_id)
+            if call is not None and call.waits_too_long(now_seconds):
+                ending = self._methods.given_up(call.path)
+                if ending is not None:
+                    call.finish(*ending)
 
     def _turn_away(self, stream_id: int, ending: Ending) -> None:
         """What is refused within a few milliseconds leaves in one write, and no further message comes unasked."""

@@ -101,6 +101,28 @@ async def test_a_call_is_turned_away_from_its_headers_alone() -> None:
         assert not served.calls.begun
 
 
+async def test_under_overload_who_waits_for_its_message_learns_so_after_half_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its message is held up, and that of a call without a deadline."""
+    monkeypatch.setattr(connection, "_RELAXED_SECONDS", 60.0)
+    async with serving() as served, connected(served.port) as client:
+        waiting, patient = client.call(b"/s.S/Echo", None, (b"grpc-timeout", b"2S")), client.call(b"/s.S/Echo")
+        await client.answer(b"/s.S/Echo", b"")
+        served.calls.closed = True
+        await client.reply(client.call(b"/s.S/Echo"))
+
+        async def press() -> None:
+            while True:
+                served.front.press(True)
+                await asyncio.sleep(0.01)
+
+        pressing = asyncio.ensure_future(press())
+        stream = await client.reply(waiting)
+        pressing.cancel()
+        assert (stream.status, stream.headers[b"grpc-message"]) == (EXHAUSTED, b"too late")
+        client.send(patient, message(b"at last"), end=True)
+        assert (await client.reply(patient)).messages == [b"at last"]
+
+
 @pytest.mark.parametrize("size_bytes", [0, 10, 3_000_000])
 async def test_an_answer_before_the_end_of_the_request_arrives_whole_and_then_the_client_is_stopped(size_bytes: int) -> None:
     async with serving() as served, connected(served.port) as client:
