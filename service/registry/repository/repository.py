@@ -154,15 +154,18 @@ class Repository:
         return manifest
 
     def weights(self, model: str, version: int) -> Numbers:
-        """The numbers of a version, or its graph, checked against the manifest's digest. Raises as `manifest`."""
+        """As `numbers`, of a version."""
+        return self.numbers(self.manifest(model, version))
+
+    def numbers(self, manifest: Manifest) -> Numbers:
+        """The numbers of a version, or its graph, checked against its manifest's digest. Raises as `manifest`."""
         from cellserve.models.description.step_model import StepModel
         from cellserve.models.steps.graph_file import GraphFile
         from cellserve.models.weights import Weights
 
-        manifest = self.manifest(model, version)
         called = isinstance(manifest.spec, StepModel)
         file = layout.GRAPH_FILE if called else layout.WEIGHTS_FILE
-        path = self._version_folder(model, version) / file
+        path = self._version_folder(*manifest.key) / file
         try:
             with self._home.numbers(manifest.key, file) as here:
                 weights: Numbers = GraphFile.load(here) if called else Weights.load(here)
