@@ -301,7 +301,7 @@ class _Server:
 
     def _on_shadow(self, fact: ShadowFact) -> None:
         self._metrics.on_shadow(fact)
-        if fact.difference is not None:
+        if fact.result in ("compared", "unlike"):
             self._rollouts.on_compared(fact.version, fact.shadow, fact.difference)
 
     def _on_death(self, cause: BaseException) -> None:

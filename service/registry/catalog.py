@@ -280,6 +280,10 @@ class Catalog:
         """Of which anything is published."""
         return sorted(self._snapshot.models)
 
+    def split_models(self) -> list[str]:
+        """Of which an alias is split."""
+        return sorted(name for name, model in self._snapshot.models.items() if model.splits)
+
     def meaning(self, model: str, alias: str) -> Weights:
         """Version → its share of the requests to an alias, as the repository has it; empty: there is no such alias."""
         known = self._snapshot.models.get(model)

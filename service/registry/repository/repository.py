@@ -35,11 +35,11 @@ from cellserve.service.registry.manifest import (
 from cellserve.service.registry.model_settings import ModelSettings
 from cellserve.service.registry.policy.rollout import Rollout
 from cellserve.service.registry.policy.split import Weights, checked, main_version, meaning_of, with_share
-from cellserve.service.registry.repository import layout, publications, rollout_record, served
+from cellserve.service.registry.repository import layout, publications, served
 from cellserve.service.registry.repository.alias_history import Trail
 from cellserve.service.registry.repository.aliases import Aliases, AliasTable
 from cellserve.service.registry.repository.folder import Folder
-from cellserve.service.registry.repository.home import Home
+from cellserve.service.registry.repository.home import Home, WriteRollout
 from cellserve.service.registry.repository.publications import Publication
 from cellserve.service.registry.repository.publish_gate import PublishGate, parity_gate, with_answers
 from cellserve.service.registry.repository.served import Served
@@ -329,19 +329,15 @@ class Repository:
     def rollouts(self, model: str) -> Mapping[str, Rollout]:
         """Of each alias the gradual promote that walks, or the last one that did. Raises UnknownModel."""
         self.versions(model)
-        return rollout_record.read(self.root / model)
-
-    def write_rollout(self, model: str, rollout: Rollout) -> None:
-        """Raises UnknownModel, RepositoryError."""
-        self.versions(model)
-        with _disk_trouble(f"a gradual promote of {model} cannot be recorded"), disk.exclusive(self.root):
-            rollout_record.write(self.root / model, rollout)
+        return self._home.rollouts(model)
 
     @contextmanager
-    def walker(self, model: str) -> Iterator[bool]:
-        """Holds the right to walk a model's aliases, unless another server has it; whether it is held. Raises RepositoryError."""
-        with _disk_trouble(f"the aliases of {model} cannot be walked"), rollout_record.walker(self.root / model) as free:
-            yield free
+    def walker(self, model: str) -> Iterator[WriteRollout | None]:
+        """The right to walk a model's aliases, and what writes down how far; None: another server has it. Raises RepositoryError;
+        so does what writes, and WalkedElsewhere: another server has it by now.
+        """
+        with _disk_trouble(f"the aliases of {model} cannot be walked"), self._home.walker(model) as write:
+            yield None if write is None else _told(write, f"a gradual promote of {model} cannot be recorded")
 
     def write_served(self, model: str, record: Served) -> None:
         """Raises UnknownModel, RepositoryError."""
@@ -405,6 +401,14 @@ class Repository:
         if version not in (known := self.versions(model)):
             raise UnknownVersion(f"{model} has no version {version}; it has {', '.join(map(str, known))}", field="version")
         return self.root / model / str(version)
+
+
+def _told(write: WriteRollout, sentence: str) -> WriteRollout:
+    def written(rollout: Rollout) -> None:
+        with _disk_trouble(sentence):
+            write(rollout)
+
+    return written
 
 
 @contextmanager
