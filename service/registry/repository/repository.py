@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
+from cellserve.models.description.step_model import StepModel
 from cellserve.models.errors import ModelError
 from cellserve.service import disk
 from cellserve.service.engine.facts import VersionKey
@@ -159,15 +160,14 @@ class Repository:
 
     def numbers(self, manifest: Manifest) -> Numbers:
         """The numbers of a version, or its graph, checked against its manifest's digest. Raises as `manifest`."""
-        from cellserve.models.description.step_model import StepModel
         from cellserve.models.steps.graph_file import GraphFile
         from cellserve.models.weights import Weights
 
-        called = isinstance(manifest.spec, StepModel)
-        file = layout.GRAPH_FILE if called else layout.WEIGHTS_FILE
+        file = _numbers_file(manifest)
         path = self._version_folder(*manifest.key) / file
         try:
             with self._home.numbers(manifest.key, file) as here:
+                called = isinstance(manifest.spec, StepModel)
                 weights: Numbers = GraphFile.load(here) if called else Weights.load(here)
         except FileNotFoundError as error:
             raise RepositoryError(f"{path} is missing: the version is damaged; remove it and import the file again") from error
@@ -178,6 +178,14 @@ class Repository:
                 f"{path} is not what was published: its digest is {weights.digest}, the manifest says {manifest.weights_digest}"
             )
         return weights
+
+    def copy_version(self, key: VersionKey, root: Path) -> None:
+        """To another folder of a repository, under its own number. Raises as `manifest`, and OSError."""
+        manifest = self.manifest(*key)
+        folder = root / key.model / str(key.version)
+        folder.mkdir(parents=True)
+        (folder / layout.MANIFEST_FILE).write_bytes(manifest.to_json())
+        self.numbers(manifest).save(folder / _numbers_file(manifest))
 
     def resolve(self, ref: ModelRef) -> VersionKey:
         """The version that `ref` names: a bare name is its `stable` alias, else its newest.
@@ -401,6 +409,10 @@ class Repository:
         if version not in (known := self.versions(model)):
             raise UnknownVersion(f"{model} has no version {version}; it has {', '.join(map(str, known))}", field="version")
         return self.root / model / str(version)
+
+
+def _numbers_file(manifest: Manifest) -> str:
+    return layout.GRAPH_FILE if isinstance(manifest.spec, StepModel) else layout.WEIGHTS_FILE
 
 
 def _told(write: WriteRollout, sentence: str) -> WriteRollout:
