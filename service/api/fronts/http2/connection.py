@@ -21,6 +21,7 @@ import ngh2
 from cellserve.service.api.call_context import Ending, Metadata
 from cellserve.service.api.facts import ConnectionEnd
 from cellserve.service.api.fronts.front import Calls
+from cellserve.service.api.fronts.http2.bounds.ahead import Ahead
 from cellserve.service.api.fronts.http2.bounds.keepalive import Keepalive
 from cellserve.service.api.fronts.http2.bounds.ping_limit import PingLimit
 from cellserve.service.api.fronts.http2.bounds.rate_limit import RateLimit
@@ -41,7 +42,6 @@ from cellserve.service.api.fronts.http2.stream_ends import StreamEnds
 from cellserve.service.api.fronts.options import ServerOptions
 
 _STREAM_WINDOW_BYTES: Final = 1 << 20  # that a client may send ahead of whoever reads its call
-_CONNECTION_WINDOW_BYTES: Final = 1 << 26  # the same for all its calls together
 _FRAME_BYTES: Final = 1 << 16
 _SLICE_BYTES: Final = 1 << 14  # of what has come: may be a hundred calls
 _TURN_SECONDS: Final = 0.004  # for one connection, while others wait
@@ -109,6 +109,8 @@ class Connection(asyncio.Protocol):
         self.end_cause: ConnectionEnd = "client"
         self._calls: dict[int, Call] = {}
         self._ends = StreamEnds()
+        self._ahead = Ahead()
+        self._window_bytes = 0
         self._outgoing = Outgoing(self._session, self._ends, loop, self._break, self._take_events)
         self._open = self._leaving = self._greeted = self._narrow = False
         self._turned_away_seconds = float("-inf")
@@ -162,7 +164,7 @@ class Connection(asyncio.Protocol):
                 ngh2.Setting.NO_RFC7540_PRIORITIES: 1,
             }
         )
-        self._session.set_local_window_size(_CONNECTION_WINDOW_BYTES)
+        self._fit_window()
         if options.max_connection_age_seconds:
             age_seconds = options.max_connection_age_seconds * random.uniform(1.0 - _AGE_SPREAD, 1.0 + _AGE_SPREAD)
             self._timers.append(self._loop.call_later(age_seconds, self._grow_old))
@@ -373,6 +375,7 @@ class Connection(asyncio.Protocol):
 
     def _on_data(self, event: ngh2.DataReceived) -> None:
         self._ends.spoken(event.stream_id)
+        self._ahead.received(len(event.data))
         call = self._calls.get(event.stream_id)
         if call is None or call.is_over:
             self.acknowledge(event.stream_id, len(event.data))
@@ -380,6 +383,7 @@ class Connection(asyncio.Protocol):
             return
         if event.data:
             call.feed(event.data)
+            self._fit_window()
         if event.end_stream and not call.is_over:
             call.end_of_messages()
 
@@ -457,7 +461,13 @@ class Connection(asyncio.Protocol):
         self._outgoing.send(stream_id, act)
 
     def acknowledge(self, stream_id: int, received_bytes: int) -> None:
+        self._ahead.taken(received_bytes)
         self._outgoing.send(stream_id, lambda session: session.acknowledge_received_data(received_bytes, stream_id))
+
+    def _fit_window(self) -> None:
+        if self._window_bytes != (window_bytes := self._ahead.window_bytes):
+            self._window_bytes = window_bytes
+            self._session.set_local_window_size(window_bytes)
 
     async def room_to_send(self, stream_id: int) -> None:
         while stream_id in self._calls and self._outgoing.is_full(stream_id):

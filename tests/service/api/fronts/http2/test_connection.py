@@ -314,6 +314,35 @@ async def test_a_handler_that_does_not_read_is_sent_no_more_than_a_window() -> N
         assert (await client.reply(stream_id)).messages == [b"4000000"]
 
 
+async def test_handlers_that_do_not_read_hold_up_no_other_call() -> None:
+    """Each of them has a window of messages that it does not take, all together more than may wait to be read."""
+    async with serving() as served, connected(served.port) as client:
+        taking = asyncio.Event()
+
+        async def late(requests: Any, context: Any) -> bytes:
+            await taking.wait()
+            return str(sum([len(request) async for request in requests])).encode()
+
+        served.calls.client_stream("/s.S/Late", late)
+        streams = [client.call(b"/s.S/Late") for _ in range(20)]
+        for stream_id in streams:
+            for _ in range(20):
+                client.send(stream_id, message(bytes(50_000)))
+            client.session.end_stream(stream_id)
+        client.flush()
+        assert (await client.answer(b"/s.S/Size", bytes(2_000_000))).messages == [b"2000000"]
+        assert (await client.answer(b"/s.S/Size", bytes(2_000_000))).messages == [b"2000000"]
+        taking.set()
+        for stream_id in streams:
+            assert (await client.reply(stream_id)).messages == [b"1000000"]
+
+
+async def test_little_may_be_on_its_way_that_is_not_read() -> None:
+    async with serving() as served, connected(served.port) as client:
+        await client.answer(b"/s.S/Echo", b"")
+        assert client.session.remote_window_size <= 1 << 22
+
+
 @pytest.mark.parametrize("how", ["cancelled", "refused", "answered early"])
 async def test_the_window_of_the_connection_comes_back_whoever_leaves(how: str) -> None:
     """More goes through than the window of the connection holds, on streams that end while their data are on the way."""
