@@ -244,14 +244,16 @@ class Catalog:
         """Points an alias at a version, loaded first; returns when it answers. Gives the version that the alias named before.
 
         by: who asks, for the history of aliases. share: of its requests; 1: all of them, else the rest is the other version's.
-        What is loaded already must still be what lies on the disk.
+        What is loaded already must still be what lies on the disk, but for what an alias has left a moment ago: a way back waits
+        for nothing to be read.
 
         Raises InvalidInput, UnknownModel, UnknownVersion, VersionFailed, VersionUnavailable, RepositoryError.
         """
         check_alias_name(alias)
         with await self.acquire(model, str(version)):
             previous = self._snapshot.models[model].aliases.get(alias)
-            await asyncio.to_thread(self._repository.weights, model, version)
+            if not self._demand.kept_warm(VersionKey(model, version)):
+                await asyncio.to_thread(self._repository.weights, model, version)
             if share == 1:
                 await asyncio.to_thread(self._repository.set_alias, model, alias, version, by)
             else:
