@@ -17,6 +17,7 @@ import torch
 from cellserve.models import reference
 from cellserve.models.errors import ImportRefused
 from cellserve.models.importers import ImportedModel, load
+from cellserve.models.importers.imported import ImportedStepModel
 from cellserve.models.measuring import parity
 from cellserve.models.measuring.framework_parity import against_framework
 
@@ -153,11 +154,17 @@ def test_a_recurrence_that_was_taken_apart_is_named() -> None:
     assert 'torch.save(torch.export.load("export_decomposed.pt2").state_dict, "export_decomposed.weights.pt")' in said
 
 
-@pytest.mark.parametrize("case", ["step", "decomposed_step"])
-def test_one_step_of_a_cell_is_called_so(case: str) -> None:
-    said = refusal(FILES / f"export_{case}.pt2")
+def test_one_step_of_a_cell_is_a_step_model() -> None:
+    model = load(FILES / "export_step.pt2")
+    assert isinstance(model, ImportedStepModel)
+    assert [(one.name, one.output) for one in model.spec.states]
+    assert not set(model.spec.inputs[0].axes) & {"time"}
+
+
+def test_one_step_that_was_taken_apart_is_called_so() -> None:
+    said = refusal(FILES / "export_decomposed_step.pt2")
     assert "layer 'cell': this GRUCell is run once, so that the program is one step of a recurrence" in said
-    assert f'torch.save(torch.export.load("export_{case}.pt2").state_dict, "export_{case}.weights.pt")' in said
+    assert 'torch.save(torch.export.load("export_decomposed_step.pt2").state_dict, "export_decomposed_step.weights.pt")' in said
 
 
 @pytest.mark.parametrize("case", ["loop", "decomposed_loop"])
