@@ -16,6 +16,7 @@ from cellserve.models.importers.pytorch.export.evaluation import TRAINING
 from cellserve.models.importers.pytorch.export.network import OWN_FIELDS, network_of
 from cellserve.models.importers.pytorch.export.program import Program, read_program
 from cellserve.models.importers.pytorch.export.recurrent import CELLS, RECURRENT
+from cellserve.models.importers.pytorch.export.regrouping import regrouped
 
 MODULES: Final = ("LSTM", "GRU", "RNN", "LSTMCell", "GRUCell", "RNNCell")
 PRODUCTS: Final = ("addmm", "mm", "linear", "matmul")
@@ -27,7 +28,7 @@ def load_export(path: Path, description: Description) -> Imported:
     description.refuse_all_but(OWN_FIELDS, source, "a program of torch.export, which says the rest itself")
     archive = read_archive(path)
     try:
-        program = read_program(archive)
+        program = regrouped(read_program(archive))
     except Exception as error:  # a document of another form makes anything at all of being read
         what = " ".join(str(error).split())[:200] or type(error).__name__
         raise ImportRefused(

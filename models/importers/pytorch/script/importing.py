@@ -18,6 +18,7 @@ from cellserve.models.importers.onnx.runtime import NotRun
 from cellserve.models.importers.pytorch.export.evaluation import TorchRuntime
 from cellserve.models.importers.pytorch.export.network import OWN_FIELDS, network_of
 from cellserve.models.importers.pytorch.export.program import Program
+from cellserve.models.importers.pytorch.export.regrouping import regrouped
 from cellserve.models.importers.pytorch.export.translation import ALLOWED
 from cellserve.models.importers.pytorch.file import require_believable
 from cellserve.models.importers.pytorch.script.examples import Run, Trials, program_of, signature
@@ -43,7 +44,7 @@ def load_script(path: Path, description: Description) -> Imported:
         if kept:
             program, states, notes = _keeping(trials, run, rows, steps)
         else:
-            program, states, notes = program_of(trials, run, rows, steps, {}), None, ()
+            program, states, notes = regrouped(program_of(trials, run, rows, steps, {})), None, ()
     except NotFollowed as stopped:
         raise ImportRefused(
             source, f"this is a TorchScript program, which is read and never run, and {stopped}. {_way_out(path)}"

@@ -53,6 +53,7 @@ class Recorder:
         self.constants: dict[str, torch.Tensor] = {}
         self.places: dict[str, str] = {}
         self.place = ""
+        self.kind = ""  # of the module that runs
         self._known: dict[tuple[Any, ...], str] = {}
         self._counts: dict[tuple[str, int], Count] = {}
 
@@ -96,7 +97,7 @@ class Recorder:
             return missing
         overload, arguments = _bound(operator, given, options)
         operation = f"aten.{operator}.{overload or 'default'}"
-        call = Call(f"{operator}_{len(self.calls)}", operation, arguments, (), self.place)
+        call = Call(f"{operator}_{len(self.calls)}", operation, arguments, ())
         try:
             with torch.no_grad(), warnings.catch_warnings():
                 warnings.simplefilter("ignore")
@@ -118,7 +119,7 @@ class Recorder:
         base = f"{operation.split('.')[1]}_{len(self.calls)}"
         names = tuple(base if len(made) == 1 else f"{base}_{place}" for place in range(len(made)))
         self.scope.update(zip(names, made))
-        self.calls.append(Call(base, operation, dict(given), names, self.place))
+        self.calls.append(Call(base, operation, dict(given), names, self.place, self.kind))
         return names
 
 

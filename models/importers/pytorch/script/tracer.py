@@ -71,11 +71,12 @@ class Tracer:
         function = next((one for one in body.body if isinstance(one, ast.FunctionDef) and one.name == name), None)
         if function is None:
             raise NotFollowed(f"{plain_kind(module.made.kind)} has no {name}")
-        before, self.recorder.place = self.recorder.place, module.place.removesuffix(".")
+        before = self.recorder.place, self.recorder.kind
+        self.recorder.place, self.recorder.kind = module.place.removesuffix("."), plain_kind(module.made.kind)
         try:
             return self._run(function, [module, *given], options)
         finally:
-            self.recorder.place = before
+            self.recorder.place, self.recorder.kind = before
 
     def _run(self, function: ast.FunctionDef, given: Sequence[Any], options: Mapping[str, Any]) -> Any:
         names = [one.arg for one in function.args.args]

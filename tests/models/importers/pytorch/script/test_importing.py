@@ -225,17 +225,23 @@ def test_a_module_that_keeps_its_state_is_a_step_model(tmp_path: Path, rate: int
         np.testing.assert_allclose(found, module(frame, rate).detach().numpy(), rtol=1e-5, atol=1e-6)
 
 
-def test_a_step_that_is_given_its_states(tmp_path: Path) -> None:
-    class Step(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.cell, self.fc = nn.GRUCell(3, 4), nn.Linear(4, 2)
+class Step(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.cell, self.fc = nn.GRUCell(3, 4), nn.Linear(4, 2)
 
-        def forward(self, x: torch.Tensor, h: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-            h = self.cell(x, h)
-            return self.fc(h), h
+    def forward(self, x: torch.Tensor, h: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        h = self.cell(x, h)
+        return self.fc(h), h
 
-    model = load(scripted(module := Step(), tmp_path / "model.pt"))
+
+@pytest.mark.parametrize("trace", [False, True])
+def test_a_step_that_is_given_its_states(tmp_path: Path, trace: bool) -> None:
+    """A trace writes the cell down as single operations."""
+    module = Step().eval()
+    program = torch.jit.trace(module, (torch.randn(2, 3), torch.randn(2, 4))) if trace else torch.jit.script(module)
+    program.save(tmp_path / "model.pt")
+    model = load(tmp_path / "model.pt")
     assert isinstance(model, ImportedStepModel)
     assert [one.name for one in model.spec.states] == ["h"]
     frames, h = [torch.randn(2, 3) for _ in range(3)], torch.zeros(2, 4)
