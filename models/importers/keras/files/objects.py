@@ -2,6 +2,7 @@
 
 Variables are told by the objects that hold them, from the model inwards, so that nothing hangs on their order:
 layer_with_weights-1, forward_layer, cell, kernel. Layers are numbered in the model's order, without those that have no arrays.
+Those of a subclassed model are called after its attributes; so are they in the architecture that a person wrote for it.
 Source: tf_keras/src/engine/functional.py. Knows the names in the checkpoint, not what the layers mean.
 """
 
@@ -22,10 +23,13 @@ from cellserve.models.importers.keras.files.tied import MODELS, layer_name, laye
 from cellserve.models.importers.keras.graph import Claim, Place
 from cellserve.models.importers.keras.importing import import_keras
 from cellserve.models.importers.keras.layers.recurrent import CLASSES
-from cellserve.models.importers.tensorflow1.checkpoint import FLOATS, Checkpoint, is_of_objects
+from cellserve.models.importers.tensorflow1.checkpoint import FLOATS, Checkpoint, Entry, is_of_objects
 from cellserve.models.importers.tensorflow1.object_graph import ObjectGraph
 
 LAYER: Final = "layer_with_weights-"
+TRAINING: Final = frozenset(
+    {"optimizer", "keras_api", "compiled_loss", "compiled_metrics"}
+)  # attributes of a model beside its layers
 HOLDERS: Final = frozenset(
     {
         *CLASSES,
@@ -35,7 +39,6 @@ HOLDERS: Final = frozenset(
         "Conv1D",
         "BatchNormalization",
         "PReLU",
-        "Normalization",
         "Conv2D",
         "AdditiveAttention",
     }
@@ -72,15 +75,24 @@ class ObjectStore:
         self._checkpoint = checkpoint
         self._source = str(checkpoint.prefix)
         self._objects = ObjectGraph.of(checkpoint)
-        root = self._objects.holder(LAYER)  # of the model, in a checkpoint that may hold more
+        holders = [raw for raw in layers_of(model) if _holds_arrays(raw)]
+        names = [layer_name(raw) for raw in holders]
+        numbered = self._objects.holder(lambda children: any(name.startswith(LAYER) for name in children))
+        root = (
+            numbered
+            if numbered is not None
+            else self._objects.holder(lambda children: 0 < len(names) == len(set(names) & set(children)))
+        )
         if root is None:
             raise ImportRefused(
                 self._source,
-                f"no model of tf.keras is among its objects (nothing is called {LAYER}0): save the model itself, with "
+                f"no model of tf.keras is among its objects: nothing is called {LAYER}0, and nothing has {', '.join(names)} as "
+                "attributes, after which the layers of a subclassed model are called. Save the model itself, with "
                 "model.save('model.keras'), or its weights with model.save_weights(), and import that",
             )
-        self._root = root
-        self._layers = dict(_numbered(model, (), ()))
+        self._root = root  # the model, in a checkpoint that may hold more
+        self._is_numbered = numbered is not None
+        self._layers = dict(_places(holders, None if self._is_numbered else names, (), ()))
 
     def shapes(self, place: Place) -> list[tuple[int, ...]]:
         return [self._checkpoint.entries[key].shape for key in self._at(place)]
@@ -103,15 +115,22 @@ class ObjectStore:
         """But for numbers of random generators."""
         used = {key for claim in claims for key in self._at(claim.place)}
         children = self._objects.nodes[self._root].children
+        of_layers = [child for name, child in children.items() if self._is_layer(name)]
         held = {
             key
-            for name, child in children.items()
-            if name.startswith(LAYER)
+            for child in of_layers
             for key in self._objects.values_below(child)
-            if key in self._checkpoint.entries and self._checkpoint.entries[key].kind in FLOATS
+            if key in self._checkpoint.entries and self._is_weight(self._checkpoint.entries[key])
         }
         if left := sorted(held - used):
             raise ImportRefused(self._source, f"no layer of the architecture uses {', '.join(left)} of the checkpoint")
+
+    def _is_weight(self, entry: Entry) -> bool:
+        """A model's metrics are among the attributes of a subclassed one; they count in single numbers."""
+        return entry.kind in FLOATS and (self._is_numbered or entry.shape != ())
+
+    def _is_layer(self, attribute: str) -> bool:
+        return attribute.startswith(LAYER) if self._is_numbered else attribute not in TRAINING
 
     def _at(self, place: Place) -> list[str]:
         """The keys of its values, in the order of get_weights()."""
@@ -138,17 +157,21 @@ def _attributes(place: Place) -> Iterator[str]:
         yield str(next(stacks, 0)) if before == "cells" else attribute
 
 
-def _numbered(model: Mapping[str, Any], around: tuple[str, ...], path: tuple[str, ...]) -> Iterator[tuple[str, tuple[str, ...]]]:
-    """Each layer that holds arrays, "model/lstm" in a model inside, and the objects that lead to it."""
-    holders = [raw for raw in layers_of(model) if _holds_arrays(raw)]
+def _places(
+    holders: Sequence[Mapping[str, Any]], attributes: Sequence[str] | None, around: tuple[str, ...], path: tuple[str, ...]
+) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """Each layer that holds arrays, "model/lstm" in a model inside, and the objects that lead to it.
+
+    `attributes`: what the holders are called; None: by their numbers.
+    """
     for number, raw in enumerate(holders):
-        name, there = (*around, layer_name(raw)), (*path, f"{LAYER}{number}")
+        name, there = (*around, layer_name(raw)), (*path, f"{LAYER}{number}" if attributes is None else attributes[number])
         yield "/".join(name), there
         inside = raw
         if raw.get("class_name") == "TimeDistributed":
             inside, there = raw["config"].get("layer") or {}, (*there, "layer")
         if inside.get("class_name") in MODELS:
-            yield from _numbered(inside, name, there)
+            yield from _places([inner for inner in layers_of(inside) if _holds_arrays(inner)], None, name, there)
 
 
 def _holds_arrays(raw: Mapping[str, Any]) -> bool:
@@ -161,6 +184,8 @@ def _holds_arrays(raw: Mapping[str, Any]) -> bool:
         return _holds_arrays(config.get("layer") or {})
     if class_name == "Attention":
         return bool(config.get("use_scale")) or config.get("score_mode") == "concat"
+    if class_name == "Normalization":
+        return config.get("mean") is None  # else its configuration says both
     if class_name == "LayerNormalization":
         return bool(config.get("center", True) or config.get("scale", True))
     return class_name in HOLDERS

@@ -91,6 +91,25 @@ def test_layers_of_a_model_inside_a_model(tmp_path: Path) -> None:
     np.testing.assert_array_equal(arrays["inner/lstm_2.kernel"], second[0])
 
 
+def test_layers_of_a_subclassed_model_by_its_attributes(tmp_path: Path) -> None:
+    """Its metrics and what an optimizer keeps are no layers; an array that no layer of the architecture has is refused."""
+    model, own = sequential(lstm("encoder", **SHAPE), layer("Dropout", "d", rate=0.1)), cell("encoder/cell", lstm_arrays())
+    beside = {"optimizer/m": random(2, 3), "loss_tracker/total": np.zeros((), np.float32)}
+    for root in ("", "net/"):
+        found = loaded(tmp_path, model, own | beside, root)
+        np.testing.assert_array_equal(found.weights.arrays["encoder.kernel"], lstm_arrays()[0])
+    with pytest.raises(ImportRefused, match=r"no layer of the architecture uses fc/kernel"):
+        loaded(tmp_path, model, own | {"fc/kernel": random(3, 2)})
+    with pytest.raises(ImportRefused, match=r"no model of tf\.keras is among its objects: .* nothing has lstm_1 as attributes"):
+        loaded(tmp_path, sequential(lstm(**SHAPE)), own)
+
+
+def test_statistics_that_the_configuration_says_take_no_number(tmp_path: Path) -> None:
+    given = layer("Normalization", "n", mean=[1.0, 2.0], variance=[1.0, 4.0], **SHAPE)
+    found = loaded(tmp_path, sequential(given, lstm()), cell("layer_with_weights-0/cell", lstm_arrays()))
+    np.testing.assert_array_equal(found.weights.arrays["n.moving_mean"], [1.0, 2.0])
+
+
 def test_an_order_of_arrays_that_is_not_known_is_refused(tmp_path: Path) -> None:
     """Names in a checkpoint come in the order of the alphabet, which is no order of arrays."""
     model = sequential(layer("Dense", "d", units=2, **SHAPE))
