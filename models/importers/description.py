@@ -17,7 +17,7 @@ from cellserve.models.importers.limits import MAX_JSON_BYTES
 from cellserve.models.spec import InputSpec
 
 Layout = Literal["keras", "torch", "tensorflow1", "flax", "haiku", "mlx"]
-Word = Literal["identity", "last_step", "max", "mean", "reverse", "squeeze"]
+Word = Literal["identity", "last_step", "max", "mean", "reverse", "squeeze", "sum"]
 """What code of a Keras layer that is never run may be said to do."""
 Start = Annotated[float, Field(allow_inf_nan=False)] | list[Any]
 Bound = Annotated[float, Field(gt=0, allow_inf_nan=False)]

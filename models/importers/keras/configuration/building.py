@@ -15,6 +15,7 @@ from cellserve.models.errors import ImportRefused
 from cellserve.models.importers.keras.configuration.calls import Call, TensorKey
 from cellserve.models.importers.keras.configuration.legacy import MERGE_CLASSES
 from cellserve.models.importers.keras.configuration.masks import Mask, require_own_mask
+from cellserve.models.importers.keras.configuration.weighing import Weighing
 from cellserve.models.importers.keras.files.tied import MODELS
 from cellserve.models.importers.keras.graph import Graph, KerasLayer, Tensor
 from cellserve.models.importers.keras.layers.axes import SAID
@@ -25,7 +26,7 @@ from cellserve.models.importers.keras.layers.within import build_within
 
 ACCEPTED_KEYWORDS: Final = ("training", "mask", "initial_state")
 
-Made = dict[TensorKey, Tensor | Mask]
+Made = dict[TensorKey, Tensor | Mask | Weighing]
 Nested = Callable[[Graph, KerasLayer, Sequence[Tensor]], list[Tensor]]
 """What makes the layers of a model that is inside another: (graph, the model, inputs) -> outputs."""
 
@@ -110,7 +111,7 @@ def unsupported(class_name: str) -> str:
             " (or squeeze, mean, max, identity, or a layer of Keras, {class_name: Reshape, target_shape: [-1, 4]}), and hold the "
             "import against the model's own answers with --expect; or save the model with standard layers"
         )
-    known = ", ".join(sorted([*BUILDERS, *CLASSES, "Bidirectional"]))
+    known = ", ".join(sorted([*BUILDERS, *CLASSES, "Bidirectional", "Dot"]))
     return (
         f"layers of class {class_name} are not supported yet; the supported ones are {known}. The code of a class of your own "
         f"is never run: say in a --description what it is, `custom_layers: {{{class_name}: [LSTM, reverse]}}`, or another class "
@@ -131,8 +132,10 @@ def _states(graph: Graph, keras: KerasLayer, value: Any) -> list[TensorKey]:
     return keys
 
 
-def expect_tensor(graph: Graph, value: Tensor | Mask, what: str) -> Tensor:
-    """Raises ImportRefused: a mask is none."""
-    if not isinstance(value, Tensor):
+def expect_tensor(graph: Graph, value: Tensor | Mask | Weighing, what: str) -> Tensor:
+    """Raises ImportRefused: a mask is none, nor are the scores of attention."""
+    if isinstance(value, Mask):
         raise ImportRefused(graph.source, f"{what} is a mask, which is not supported")
+    if not isinstance(value, Tensor):
+        raise ImportRefused(graph.source, f"{what} is scores of attention or their softmax over time, which is not supported")
     return value

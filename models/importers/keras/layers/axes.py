@@ -127,7 +127,7 @@ def _last_step(graph: Graph, keras: KerasLayer, inputs: Sequence[Tensor], part: 
 
 
 def _over_time(
-    graph: Graph, keras: KerasLayer, inputs: Sequence[Tensor], part: tuple[str, ...], *, mode: Literal["max", "average"]
+    graph: Graph, keras: KerasLayer, inputs: Sequence[Tensor], part: tuple[str, ...], *, mode: Literal["max", "average", "sum"]
 ) -> Tensor:
     source = graph.only(keras, inputs)
     _end_of_mask(graph, keras, source)
@@ -142,4 +142,5 @@ SAID: Final[dict[str, Builder]] = {
     "mean": partial(_over_time, mode="average"),
     "reverse": _reverse,
     "squeeze": _squeeze,
+    "sum": partial(_over_time, mode="sum"),
 }  # words for code that is never read: Lambda layers, custom ones
