@@ -17,13 +17,13 @@ from cellserve.models.implementations.packed.library import address, paths
 
 
 class PackedLayer:
-    """path: an instruction set of `library.paths`; None for the fastest that the processor has. `packed_bytes`: its weights."""
+    """path: an instruction set of `library.paths`; None for the fastest that the processor has. `unseen_bytes`: its weights."""
 
     def __init__(
         self, library: ctypes.CDLL, layer: RecurrentLayer, weights: Mapping[str, Array], path: bytes | None = None
     ) -> None:
         arrays = contiguous(weights)
-        self.packed_bytes = sum(array.nbytes for array in arrays.values())
+        self.unseen_bytes = sum(array.nbytes for array in arrays.values())
         self._library = library
         self.path = path or paths(library)[0]
         self._width = layer.output_units
