@@ -12,9 +12,10 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from math import prod
 from pathlib import Path
 from types import MappingProxyType
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -26,6 +27,7 @@ from cellserve.models.errors import InvalidWeights
 from cellserve.models.spec import ModelSpec
 
 _OS_ERROR: Final = re.compile(r"\(os error (\d+)\)")  # how the library tells what the system said
+_PART_NUMBERS: Final = 1 << 18  # a millisecond's copying at most
 
 
 @dataclass(frozen=True)
@@ -47,7 +49,7 @@ class Weights:
                 kinds = {name: file.get_slice(name).get_dtype() for name in file.keys()}  # noqa: SIM118 - not a mapping
                 if foreign := sorted(f"{name} ({kind})" for name, kind in kinds.items() if kind != "F32"):
                     raise InvalidWeights(f"{path}: every array must be float32, these are not: {', '.join(foreign)}")
-                return cls.of({name: file.get_tensor(name) for name in kinds})
+                return cls.of({name: _read(file, name) for name in kinds})
         except SafetensorError as error:
             raise InvalidWeights(f"{path}: not a complete safetensors file ({error}); publish the model again") from error
 
@@ -84,6 +86,21 @@ class Weights:
                 )
         if problems:
             raise InvalidWeights("the weights do not fit the network: " + "; ".join(problems))
+
+
+def _read(file: Any, name: str) -> NDArray[np.float32]:
+    """In parts, for the library holds the interpreter while it copies one."""
+    part = file.get_slice(name)
+    shape = part.get_shape()
+    rows = max(1, _PART_NUMBERS // max(1, prod(shape[1:]))) if shape else 1
+    if not shape or rows >= shape[0]:
+        whole: NDArray[np.float32] = file.get_tensor(name)
+        return whole
+    array = np.empty(shape, np.float32)
+    for start in range(0, shape[0], rows):
+        end = min(start + rows, shape[0])  # the library takes no slice beyond it
+        array[start:end] = part[start:end]
+    return array
 
 
 def _canonical(name: str, array: ArrayLike) -> NDArray[np.float32]:

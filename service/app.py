@@ -33,7 +33,6 @@ from cellserve.service.api.submission.inbox import Inbox
 from cellserve.service.composition import part_settings
 from cellserve.service.config import Settings
 from cellserve.service.engine.engine import Engine
-from cellserve.service.engine.facts import VersionKey
 from cellserve.service.engine.preparation import sparing_libraries
 from cellserve.service.errors import Draining, InternalFailure, ServiceError
 from cellserve.service.followed_files import UnusableFile
@@ -49,6 +48,7 @@ from cellserve.service.registry.calibration.calibrations import Calibrations
 from cellserve.service.registry.catalog import Catalog
 from cellserve.service.registry.lease import LoadedVersion
 from cellserve.service.registry.loading import load_version
+from cellserve.service.registry.manifest import Manifest
 from cellserve.service.registry.memory.budget import default_budget
 from cellserve.service.registry.memory.room import Room
 from cellserve.service.registry.publishing.publishing import Publishing
@@ -269,11 +269,11 @@ class _Server:
             log.warning("not everything accepted was finished within %g s", seconds)
             self._execution.fail(Draining("the server is stopping and could not finish this request in time"))
 
-    def _load(self, repository: Repository, key: VersionKey, settings: Settings) -> tuple[LoadedVersion, Served]:
+    def _load(self, repository: Repository, manifest: Manifest, settings: Settings) -> tuple[LoadedVersion, Served]:
         """In a thread of the catalog's."""
         with sparing_libraries():
-            version, network = load_version(repository, key, settings)
-        self._metrics.on_offer(key, [label for label, obstacle in version.implementations.items() if obstacle is None])
+            version, network = load_version(repository, manifest, settings)
+        self._metrics.on_offer(manifest.key, [label for label, obstacle in version.implementations.items() if obstacle is None])
         return version, network
 
     def _show_store(self) -> None:
@@ -301,7 +301,7 @@ class _Server:
 
     def _on_shadow(self, fact: ShadowFact) -> None:
         self._metrics.on_shadow(fact)
-        if fact.difference is not None:
+        if fact.result in ("compared", "unlike"):
             self._rollouts.on_compared(fact.version, fact.shadow, fact.difference)
 
     def _on_death(self, cause: BaseException) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from math import prod
 
+import numpy as np
+
 from cellserve.models.description.causal_plan import causal_plan
 from cellserve.models.description.shapes import expected_weights, infer_shapes
 from cellserve.models.description.step_model import StepModel
@@ -39,3 +41,8 @@ def parameters_of(spec: Described) -> Counter[str]:
     for name, shape in expected_weights(spec).items():
         counts[name.rpartition(".")[0]] += prod(shape)
     return counts
+
+
+def weights_bytes_of(spec: Described) -> int:
+    """As they are kept: in float32."""
+    return np.dtype(np.float32).itemsize * parameters_of(spec).total()

@@ -10,6 +10,7 @@ bits. Knows no torch, no rows.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +19,7 @@ from cellserve.models.description.step_model import LIMB_BITS, NARROW, StepModel
 from cellserve.models.spec import ModelSpec
 
 SEEN = "seen"
+_NUMBER: Final = np.dtype(np.float32)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +65,10 @@ class StateLayout:
     @property
     def public(self) -> tuple[StateColumns, ...]:
         return tuple(columns for columns in self.columns if columns.public)
+
+    @property
+    def row_bytes(self) -> int:
+        return _NUMBER.itemsize * self.width
 
     def first_rows(self, rows: int) -> npt.NDArray[np.float32]:
         """[rows, width], as sequences begin."""

@@ -150,7 +150,7 @@ def main(job_text: str) -> None:
     job = json.loads(job_text)
     path = Path(job["path"])
     beside = {name: None if job[name] is None else Path(job[name]) for name in ("architecture", "description")}
-    Confinement(job["patience_seconds"], job["memory_bytes"]).enter()
+    Confinement(job["cpu_seconds"], job["memory_bytes"]).enter()
     try:
         answer(lambda: load(path, **beside, dequantize=job["dequantize"]), path, Path(job["folder"]))
     except OSError as error:

@@ -36,7 +36,7 @@ FEWEST_CALLS: Final = 5  # of each implementation in a cell, however slow
 _ORACLE_STEPS: Final = 100  # of its longest row
 _ORACLE_PRODUCTS: Final = 200_000_000  # numbers of the weights times steps: about a second
 _NOTICEABLE_BYTES: Final = 2**20
-_NUMBER_BYTES: Final = 4
+_NUMBER_BYTES: Final = np.dtype(np.float32).itemsize
 _INPUT_COPIES: Final = 4  # as tiled, laid out by time, in host memory for ONNX Runtime, and one on the way
 _ROW_BYTES: Final = 200  # of a row's length, state and index, as Python keeps them
 

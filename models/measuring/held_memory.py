@@ -1,7 +1,7 @@
 """What a network holds of memory: the arrays that can be reached from it, each counted once, however many parts share it.
 
-Counted are NumPy arrays, tensors and bytes in host memory; of a session of ONNX Runtime its model, which Python keeps, and the
-weights that the runtime has made of that, taken to be as many bytes; of packed layers their numbers, without what pads them.
+Counted are NumPy arrays, tensors and bytes in host memory; of sessions of ONNX Runtime and packed layers the numbers that they
+were given, without what pads them; of a session of a whole file that file, which Python keeps, and as many bytes once more.
 Exact but for those two, and for the objects around the numbers, which are little beside them. What lies on another device is not
 counted. Knows no implementations and no versions.
 """
@@ -19,10 +19,10 @@ _CLOSED: Final = (type, ModuleType, BuiltinFunctionType, str, int, float, comple
 
 
 @runtime_checkable
-class HoldsPacked(Protocol):
+class HoldsUnseen(Protocol):
     """What has numbers in memory that Python does not see."""
 
-    packed_bytes: int
+    unseen_bytes: int
 
 
 def held_bytes(root: object) -> int:
@@ -49,8 +49,8 @@ def held_bytes(root: object) -> int:
                 places["session", id(one)] = len(content)
                 todo.append(content)
         else:
-            if isinstance(one, HoldsPacked):
-                places["packed", id(one)] = one.packed_bytes
+            if isinstance(one, HoldsUnseen):
+                places["unseen", id(one)] = one.unseen_bytes
             todo.extend(_behind(one))
     return sum(places.values())
 

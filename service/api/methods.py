@@ -109,6 +109,12 @@ class Methods:
         self._at_door.tell(self._moved_seconds)
         return gated.handler
 
+    def given_up(self, name: str) -> Ending | None:
+        gated = self._gated.get(name)
+        if gated is None or self._refusals.gate.open:
+            return None
+        return self._refusals.turning_away.given_up(gated.kind.method)
+
     def not_offered(self, name: str) -> Ending:
         return ending_of(NotOffered(f"this server does not offer {name[:256]}"), self._ids.next())
 

@@ -120,7 +120,7 @@ def mirrored_message(failure: pb.Error, request_id: str) -> ServiceError:
 
 
 def _by_reason(reason: str, code: grpc.StatusCode) -> type[ServiceError]:
-    known = {kind.reason: kind for kind in _family(ServiceError)}
+    known = {kind.reason: kind for kind in _family(ServiceError) if "reason" in vars(kind)}
     return known.get(reason) or _BY_CODE.get(code, CallFailed)
 
 

@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -17,12 +17,16 @@ _TERM_SECONDS: Final = 5.0  # beyond what the program itself takes to end
 
 
 class Child:
-    """Has a process group of its own, so that Ctrl-C reaches only whoever started it. begun_seconds: on the monotonic clock."""
+    """Has a process group of its own, so that Ctrl-C reaches only whoever started it. begun_seconds: on the monotonic clock.
+
+    heard: called with each line of standard output that `line` has not returned, from when its end is waited for.
+    """
 
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         self._process = process
         self.pid = process.pid
         self.begun_seconds = time.monotonic()
+        self.heard: Callable[[str], None] | None = None
 
     @classmethod
     async def start(
@@ -60,6 +64,9 @@ class Child:
     async def ended(self) -> int:
         """Waits for it. Its exit code; below 0 the signal that ended it."""
         assert self._process.stdout is not None
+        if self.heard is not None:
+            while line := await self.line():
+                self.heard(line)
         while await self._process.stdout.read(65536):
             continue
         return await self._process.wait()

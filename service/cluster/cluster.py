@@ -17,21 +17,16 @@ from pathlib import Path
 from typing import Any, Final
 
 from cellserve.service.cluster import binaries
-from cellserve.service.cluster.envoy.plan import Endpoint, EndpointsFile, ProxyPlan
+from cellserve.service.cluster.envoy.plan import EndpointsFile, ProxyPlan
 from cellserve.service.cluster.errors import ClusterFailed
 from cellserve.service.cluster.folder import Folder
 from cellserve.service.cluster.keeper import Keeper, State
+from cellserve.service.cluster.own import Own
 from cellserve.service.cluster.proxy import Proxy
-from cellserve.service.cluster.replica import Replica
-from cellserve.service.cluster.settings import (
-    INTERNAL_NAME,
-    LOCAL,
-    ClusterSettings,
-    replica_environment,
-    replica_options,
-    upstream_tls,
-)
+from cellserve.service.cluster.ray import Ray, wanted
+from cellserve.service.cluster.settings import INTERNAL_NAME, LOCAL, ClusterSettings, replica_environment, upstream_tls
 from cellserve.service.cluster.store import Store
+from cellserve.service.cluster.supervisor import Supervisor
 from cellserve.service.networks import parsed_networks
 from cellserve.service.process.cores import usable_cores
 from cellserve.service.store_url import StoreUrl
@@ -51,14 +46,14 @@ def run(settings: ClusterSettings, announce: Announce) -> None:
             files.read()
     folder = Folder(settings.folder)
     with folder.held(), tempfile.TemporaryDirectory(prefix="cellserve-") as sockets:
-        asyncio.run(_run(settings, folder, Path(sockets) / _SOCKET, announce))
+        asyncio.run(_run(settings, folder, Path(sockets), announce))
 
 
-async def _run(settings: ClusterSettings, folder: Folder, admin: Path, announce: Announce) -> None:
+async def _run(settings: ClusterSettings, folder: Folder, sockets: Path, announce: Announce) -> None:
     loop, asked_to_stop = asyncio.get_running_loop(), asyncio.Event()
     for number in _SIGNALS:
         loop.add_signal_handler(number, asked_to_stop.set)
-    cluster = Cluster(settings, folder, admin)
+    cluster = Cluster(settings, folder, sockets)
     stopping, working = (asyncio.create_task(each) for each in (asked_to_stop.wait(), cluster.work(announce)))
     try:
         await asyncio.wait((stopping, working), return_when=asyncio.FIRST_COMPLETED)
@@ -74,11 +69,13 @@ async def _run(settings: ClusterSettings, folder: Folder, admin: Path, announce:
 
 
 class Cluster:
-    """Lives on the event loop that made it."""
+    """Lives on the event loop that made it. sockets: a folder with a short path."""
 
-    def __init__(self, settings: ClusterSettings, folder: Folder, admin: Path) -> None:
+    def __init__(self, settings: ClusterSettings, folder: Folder, sockets: Path) -> None:
         self._settings = settings
         self._folder = folder
+        self._sockets = sockets
+        admin = sockets / _SOCKET
         self._port = _free(settings.host, settings.port)
         plan = _plan(settings, self._port, folder, admin)
         self._proxy = Proxy(binaries.envoy(), folder, plan, admin, threads=max(1, len(usable_cores()) // 2))
@@ -87,7 +84,7 @@ class Cluster:
             prefix = settings.serve.session_store_prefix
             guarded = settings.internal is not None
             self._store = Store(binaries.valkey(), folder, _free(LOCAL, 0), prefix, guarded)
-        self._replicas: list[tuple[Replica, Keeper]] = []
+        self._supervisor: Supervisor | None = None
         self._store_keeper: Keeper | None = None
         self._proxy_keeper: Keeper | None = None
 
@@ -100,16 +97,11 @@ class Cluster:
             await self._store_keeper.ready()
         self._proxy.publish(())
         self._proxy_keeper = Keeper(self._proxy, self._folder, self._show)
-        environment = replica_environment(self._settings, os.environ, store_url, len(usable_cores()))
-        for number in range(self._settings.replicas):
-            name = f"replica-{number}"
-            options = replica_options(self._settings, name, store_url)
-            drain_seconds, internal = self._settings.serve.drain_seconds, self._settings.internal
-            replica = Replica(name, self._folder, options, environment, drain_seconds, internal)
-            self._replicas.append((replica, Keeper(replica, self._folder, self._show_replicas)))
+        self._supervisor = _supervisor(self._settings, self._folder, self._sockets, store_url)
+        self._supervisor.begin(self._show_replicas)
         for keeper in self._keepers():
             await keeper.ready()
-        await self._proxy.wait_for(len(self._replicas))
+        await self._proxy.wait_for(len(self._supervisor.endpoints()))
         announce(_brief(self._facts()))
         done, _ = await asyncio.wait([keeper.keeping for keeper in self._keepers()], return_when=asyncio.FIRST_COMPLETED)
         for task in done:
@@ -122,42 +114,40 @@ class Cluster:
                 last_first.push_async_callback(self._store_keeper.stop)
             if self._proxy_keeper is not None:
                 last_first.push_async_callback(self._proxy_keeper.stop)
-            last_first.push_async_callback(_all, *(keeper.stop for _, keeper in self._replicas))
+            if self._supervisor is not None:
+                last_first.push_async_callback(_all, *(keeper.stop for keeper in self._supervisor.keepers))
             if self._proxy_keeper is not None and self._proxy_keeper.state is State.READY:
                 last_first.push_async_callback(self._proxy.leave)
 
     def _keepers(self) -> list[Keeper]:
         others = [keeper for keeper in (self._store_keeper, self._proxy_keeper) if keeper is not None]
-        return [*others, *(keeper for _, keeper in self._replicas)]
+        return others if self._supervisor is None else [*others, *self._supervisor.keepers]
 
     def _show_replicas(self) -> None:
-        self._proxy.publish(_serving(self._replicas))
+        if self._supervisor is not None:
+            self._proxy.publish(self._supervisor.endpoints())
         self._show()
 
     def _show(self) -> None:
         self._folder.write_state(self._facts())
 
     def _facts(self) -> dict[str, Any]:
-        replicas = [
-            {
-                "name": replica.name,
-                "url": replica.url,
-                "pid": keeper.pid,
-                "metrics_url": replica.metrics_url,
-                "state": str(keeper.state),
-                "restarts": keeper.restarts.count,
-            }
-            for replica, keeper in self._replicas
-        ]
+        replicas = [] if self._supervisor is None else self._supervisor.servers()
         store: dict[str, Any] = {"url": _without_password(self._settings.store), "pid": None}
         if self._store is not None:
             store = {"url": self._store.shown_url, **_life(self._store_keeper)}
         url = f"{self._settings.host}:{self._port}"
-        return {"url": url, "replicas": replicas, "store": store, "proxy": _life(self._proxy_keeper), "pid": os.getpid()}
+        facts = {"url": url, "replicas": replicas, "store": store, "proxy": _life(self._proxy_keeper), "pid": os.getpid()}
+        if isinstance(self._supervisor, Ray):
+            facts["ray"] = _life(next(iter(self._supervisor.keepers), None))
+        return facts
 
 
-def _serving(replicas: list[tuple[Replica, Keeper]]) -> list[Endpoint]:
-    return [each.endpoint for each, keeper in replicas if keeper.state is State.READY and each.endpoint is not None]
+def _supervisor(settings: ClusterSettings, folder: Folder, sockets: Path, store_url: str) -> Supervisor:
+    environment = replica_environment(settings, os.environ, store_url, len(usable_cores()))
+    if settings.ray is None:
+        return Own.of(settings, folder, environment, store_url)
+    return Ray(settings.ray.python, wanted(settings, settings.ray, folder, environment, store_url, sockets), folder, sockets)
 
 
 def _life(keeper: Keeper | None) -> dict[str, Any]:

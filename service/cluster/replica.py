@@ -15,6 +15,7 @@ from cellserve.service.cluster.folder import Folder
 from cellserve.service.cluster.settings import INTERNAL_NAME
 from cellserve.service.tls_files import TlsFiles
 
+SERVE: Final = (sys.executable, "-m", "cellserve.service", "serve")
 _READY: Final = re.compile(r"cellserve ready on (?P<host>\S+):(?P<port>\d+) \(metrics (?P<metrics_port>\d+)\)")
 _EVERY_SECONDS: Final = 2.0
 _ANSWER_SECONDS: Final = 10.0
@@ -41,7 +42,7 @@ class Replica:
         self.endpoint: Endpoint | None = None
         self.metrics_url = ""
         self._folder = folder
-        self._command = (sys.executable, "-m", "cellserve.service", "serve", *options)
+        self._command = (*SERVE, *options)
         self._environment = environment
         self._internal = internal
 

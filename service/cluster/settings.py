@@ -19,11 +19,26 @@ _OF_THE_CLUSTER: Final = ("host", "port", "metrics_port", "session_store", "repl
 
 
 @dataclass(frozen=True, slots=True)
+class RaySettings:
+    """python: that has Ray. address: of a Ray to join; empty: one is started. most_replicas: that there may be when much waits.
+    waiting_timesteps: that a server may have before there are more. fewer_after_seconds: for how long fewer must do before there
+    are.
+    """
+
+    python: Path
+    address: str
+    most_replicas: int
+    waiting_timesteps: float
+    fewer_after_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
 class ClusterSettings:
     """port: of the proxy. further: options of `cellserve serve` for every replica. serve: what the environment says of replicas.
 
     store: where an existing one is; empty: one is started. believe_request_ids: an x-request-id from clients is taken for true.
     internal: the certificate that proxy and replicas show each other, and a store that is started has a password then.
+    ray: replicas are Ray's to keep; None: this process keeps them.
     """
 
     replicas: int
@@ -35,6 +50,11 @@ class ClusterSettings:
     believe_request_ids: bool = False
     internal: TlsFiles | None = None
     further: tuple[str, ...] = ()
+    ray: RaySettings | None = None
+
+    @property
+    def most_replicas(self) -> int:
+        return self.replicas if self.ray is None else self.ray.most_replicas
 
 
 def internal_tls(folder: Path) -> TlsFiles:
@@ -50,12 +70,19 @@ def upstream_tls(internal: TlsFiles | None, name: str) -> UpstreamTls | None:
 
 
 def replica_options(settings: ClusterSettings, name: str, store_url: str) -> tuple[str, ...]:
-    """Where a replica listens, whose store it shares and whom it believes is the cluster's affair, and comes last."""
+    """Of one on this machine."""
+    return (
+        *common_options(settings, store_url),
+        *("--host", LOCAL, "--replica-name", name, "--request-ids-from", _LOOPBACK),
+    )
+
+
+def common_options(settings: ClusterSettings, store_url: str) -> tuple[str, ...]:
+    """Of every replica. Where it listens, whose store it shares and whom it believes is the cluster's affair, and comes last."""
     return (
         *settings.further,
-        *("--host", LOCAL, "--port", "0", "--metrics-port", "0"),
+        *("--port", "0", "--metrics-port", "0"),
         *("--repository", settings.serve.repository),
-        *("--replica-name", name, "--request-ids-from", _LOOPBACK),
         *(() if _has_password(store_url) else ("--session-store", store_url)),
     )
 
@@ -71,7 +98,7 @@ def replica_environment(settings: ClusterSettings, given: Mapping[str, str], sto
         environment |= {name: str(path.absolute()) for name, path in files}
     if _has_password(store_url):  # a command line can be read by everybody
         environment["CELLSERVE_SESSION_STORE"] = store_url
-    environment.setdefault("CELLSERVE_WORKERS", str(max(1, (cores - 1) // settings.replicas)))
+    environment.setdefault("CELLSERVE_WORKERS", str(max(1, (cores - 1) // settings.most_replicas)))
     return environment
 
 

@@ -33,6 +33,7 @@ class Family(NamedTuple):
 
 
 SECONDS: Final = (50e-6, 100e-6, 250e-6, 500e-6, 1e-3, 2.5e-3, 5e-3, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0)
+LAG_SECONDS: Final = (1e-3, 5e-3, 0.01, 0.02, 0.05, 0.1, 0.25, 1.0, 5.0)
 PART_SECONDS: Final = (100e-6, 500e-6, 2.5e-3, 0.01, 0.05, 0.25, 2.5)
 ITERATION: Final = (100e-6, 500e-6, 2.5e-3, 5e-3, 0.01, 0.05)
 LOAD_SECONDS: Final = (0.1, 1.0, 10.0, 60.0)
@@ -101,7 +102,7 @@ PREDICTION: Final = _histogram(
     _RUN,
 )
 OVERLOAD: Final = _counter("cellserve_overload_refused", "Requests refused for overload, by what was short.", ("cause",))
-LOOP_LAG: Final = _histogram("cellserve_event_loop_lag_seconds", "How late the event loop comes to what is due.", SECONDS)
+LOOP_LAG: Final = _histogram("cellserve_event_loop_lag_seconds", "How late the event loop comes to what is due.", LAG_SECONDS)
 
 LOAD: Final = _histogram("cellserve_model_load_duration_seconds", "Reading, verifying, warming.", LOAD_SECONDS, _VERSION)
 LOADS: Final = _counter(

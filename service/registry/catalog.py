@@ -27,7 +27,7 @@ from cellserve.service.registry.description import VersionDescription
 from cellserve.service.registry.lease import Lease, LoadedVersion
 from cellserve.service.registry.live import CatalogObserver, Lanes, LiveVersions, Record
 from cellserve.service.registry.loading import load_version
-from cellserve.service.registry.manifest import ModelRef, check_alias_name, check_model_name, parse_version
+from cellserve.service.registry.manifest import Manifest, ModelRef, check_alias_name, check_model_name, parse_version
 from cellserve.service.registry.memory.budget import Held
 from cellserve.service.registry.memory.footprint import Footprint
 from cellserve.service.registry.memory.room import Room
@@ -47,7 +47,7 @@ log = logging.getLogger(__name__)
 
 _RETRY_SECONDS = 1.0
 
-Loader = Callable[[Repository, VersionKey, Settings], tuple[LoadedVersion, "Served"]]
+Loader = Callable[[Repository, Manifest, Settings], tuple[LoadedVersion, "Served"]]
 
 
 def _no_key() -> str:
@@ -79,11 +79,11 @@ class Catalog:
         self._room = room or Room()
         self._live = LiveVersions(
             engine,
-            lambda key: load(repository, key, self.settings_for(key.model)),
+            lambda key: repository.manifest(*key),
+            lambda manifest: load(repository, manifest, self.settings_for(manifest.model)),
             observer,
             self._on_change,
             room=self._room,
-            described=lambda key: repository.manifest(*key).spec,
         )
         self._snapshot = Snapshot()
         self._pointers = Pointers(self._live.state, lambda key: self._live.record(key).reason)
@@ -280,6 +280,10 @@ class Catalog:
         """Of which anything is published."""
         return sorted(self._snapshot.models)
 
+    def split_models(self) -> list[str]:
+        """Of which an alias is split."""
+        return sorted(name for name, model in self._snapshot.models.items() if model.splits)
+
     def meaning(self, model: str, alias: str) -> Weights:
         """Version → its share of the requests to an alias, as the repository has it; empty: there is no such alias."""
         known = self._snapshot.models.get(model)
@@ -399,7 +403,8 @@ class Catalog:
         held = []
         for key, footprint in self._room.footprints.items():
             record = self._live.record(key)
-            stays = self._demand.reason_to_stay(key) or ("answers an alias" if key in kept else "")
+            answers = key in kept and not self._demand.on_demand(key.model)
+            stays = self._demand.reason_to_stay(key) or ("answers an alias" if answers else "")
             if not stays and (record.leases or record.state is not VersionState.READY):
                 stays = "in use"
             held.append(Held(key, footprint.bytes, record.used_seconds, stays))
@@ -418,7 +423,7 @@ class Catalog:
         self._recorder.record(self._snapshot.models)
 
     def _to_keep(self) -> frozenset[VersionKey]:
-        held = frozenset(key for key in self._pointers.kept() if self._demand.allows(key.model))
+        held = frozenset(key for key in self._pointers.kept() if self._demand.may_come(key))
         return frozenset(key for key in self._demand.to_keep() | held if not self._live.record(key).replaced)
 
     async def _acquire(self, model: str, version: str, split_key: Callable[[], str] = _no_key, *, pinned: bool) -> Lease:

@@ -125,8 +125,13 @@ class Demand:
     # --- decisions ---
 
     def reason_to_stay(self, key: VersionKey) -> str:
-        """Why it may not make room for others; empty: it may."""
-        if aliases := self._snapshot.aliases_of(key):
+        """Why it may not make room for others; empty: it may.
+
+        Of a model on demand an alias holds nothing, for its next request brings the version back, but for one that is split: what
+        is not loaded leaves its share to the others.
+        """
+        aliases = self._snapshot.splits_of(key) if self.on_demand(key.model) else self._snapshot.aliases_of(key)
+        if aliases:
             return f"is {', '.join(aliases)}"
         if key.version in self.settings_of(key.model).named_versions:
             return "pinned"
@@ -149,10 +154,17 @@ class Demand:
         """Whether anything of it may be loaded now."""
         return model not in self._unloaded_models and not self._is_asleep(model)
 
+    def may_come(self, key: VersionKey) -> bool:
+        """Whether it may be loaded without a request for it: it has not made room for others."""
+        return self.allows(key.model) and key not in self._evicted
+
+    def on_demand(self, model: str) -> bool:
+        own = self.settings_of(model).load
+        return (self._settings.load if own is None else own) == "on-demand"
+
     def _is_asleep(self, model: str) -> bool:
         """Whether it is loaded on demand, and nobody has asked for it yet."""
-        own = self.settings_of(model).load
-        return (self._settings.load if own is None else own) == "on-demand" and model not in self._called_models
+        return model not in self._called_models and self.on_demand(model)
 
     def _keep_seconds(self, model: str) -> float:
         own = self.settings_of(model).keep_previous

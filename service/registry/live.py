@@ -12,16 +12,15 @@ import logging
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
-from cellserve.models.description.described import Described
 from cellserve.models.errors import ModelError
 from cellserve.service.engine.facts import VersionKey
 from cellserve.service.engine.preparation import Preparation
 from cellserve.service.errors import RepositoryAway, ServiceError
 from cellserve.service.registry.lease import Lease, LoadedVersion
 from cellserve.service.registry.loading import failure_words
+from cellserve.service.registry.manifest import Manifest
 from cellserve.service.registry.memory.room import NoRoom, Room
 from cellserve.service.registry.repository.layout import Fingerprint
 from cellserve.service.registry.status import VersionState
@@ -71,29 +70,29 @@ class Record:
 
 
 class LiveVersions:
-    """load: reads, verifies and warms one version, in a thread. on_change: told each change of state. clock: seconds.
+    """manifest: reads what a version is; load: verifies and warms that; both in threads. on_change: told each change of state.
 
-    room: what there is for versions; None: any amount. described: reads what a version is, in a thread, for the room.
+    clock: seconds. room: what there is for versions; None: any amount.
     """
 
     def __init__(
         self,
         engine: Lanes,
-        load: Callable[[VersionKey], tuple[LoadedVersion, Served]],
+        manifest: Callable[[VersionKey], Manifest],
+        load: Callable[[Manifest], tuple[LoadedVersion, Served]],
         observer: CatalogObserver | None,
         on_change: Callable[[VersionKey], None],
         clock: Callable[[], float] = time.monotonic,
         room: Room | None = None,
-        described: Callable[[VersionKey], Described] | None = None,
     ) -> None:
         self.records: dict[VersionKey, Record] = {}
         self._engine = engine
+        self._manifest = manifest
         self._load = load
         self._observer = observer
         self._on_change = on_change
         self._clock = clock
         self._room = room or Room()
-        self._described = described
 
     def record(self, key: VersionKey) -> Record:
         record = self.records.get(key)
@@ -174,9 +173,9 @@ class LiveVersions:
     async def _bring_in(self, key: VersionKey) -> LoadedVersion:
         """Raises NoRoom, and what the loading raises."""
         with self._room.coming(key):
-            if self._described is not None:
-                await self._room.expect(key, partial(self._described, key))
-            version, network = await asyncio.to_thread(self._load, key)
+            manifest = await asyncio.to_thread(self._manifest, key)
+            self._room.expect(key, manifest.spec)
+            version, network = await asyncio.to_thread(self._load, manifest)
             self._room.let_in(version)
             await asyncio.to_thread(self._engine.add_version, key, network, version.default_implementation, version.preparation)
         return version

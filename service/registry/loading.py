@@ -27,14 +27,14 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-def load_version(repository: Repository, key: VersionKey, settings: Settings) -> tuple[LoadedVersion, Served]:
+def load_version(repository: Repository, manifest: Manifest, settings: Settings) -> tuple[LoadedVersion, Served]:
     """Verifies the digest, then recomputes the golden pair on the serving device: under every implementation where that needs
     torch anyhow, else under the one that answers whoever names none, and under others when they are first asked for.
 
     An implementation that misses it is withdrawn, with its reason; if none is left, or the files are damaged, raises
     RepositoryError. Raises ModelError too (weights that do not fit the description).
     """
-    manifest, network = _network(repository, key, settings.device)
+    key, network = manifest.key, _network(repository, manifest, settings.device)
     footprint = Footprint(network.weights_bytes, partial(held_bytes, network))
     prover = Prover(manifest, network, footprint.measure)
     default, preparation = prover.prepare(_wished(network, settings.implementation, key))
@@ -57,7 +57,8 @@ def prove(repository: Repository, key: VersionKey, device: str) -> Mapping[str, 
     """That a version can be served: its digest and its golden pair hold on `device`. The implementations that miss the pair, and
     why. Raises UnknownModel, UnknownVersion, RepositoryError, ModelError: it cannot be served.
     """
-    prover = Prover(*_network(repository, key, device))
+    manifest = repository.manifest(*key)
+    prover = Prover(manifest, _network(repository, manifest, device))
     prover.prove_all()
     return prover.withdrawn
 
@@ -67,12 +68,11 @@ def failure_words(error: Exception) -> str:
     return str(error) if isinstance(error, ServiceError | ModelError) else f"{type(error).__name__}: {error}"
 
 
-def _network(repository: Repository, key: VersionKey, device: str) -> tuple[Manifest, Served]:
+def _network(repository: Repository, manifest: Manifest, device: str) -> Served:
     from cellserve.models.devices import resolve_device
     from cellserve.models.served import served
 
-    manifest = repository.manifest(key.model, key.version)
-    return manifest, served(manifest.spec, repository.weights(key.model, key.version), resolve_device(device))
+    return served(manifest.spec, repository.numbers(manifest), resolve_device(device))
 
 
 def _wished(network: Served, wished: str, key: VersionKey) -> str | None:

@@ -41,6 +41,11 @@ class Snapshot:
         model = self.models.get(key.model)
         return () if model is None else model.aliases_of(key.version)
 
+    def splits_of(self, key: VersionKey) -> tuple[str, ...]:
+        """Aliases of which it has a share."""
+        model = self.models.get(key.model)
+        return () if model is None else tuple(sorted(alias for alias, split in model.splits.items() if key.version in split))
+
     def dangling(self) -> dict[VersionKey, str]:
         """Versions that aliases point at and that are not there: what to tell of each."""
         return {

@@ -94,7 +94,7 @@ def serve(folder: str, end: socket.socket, index: int, count: int) -> None:
     repository, settings = Repository(Path(folder)), Settings(repository=Path(folder))
     for model in repository.models():
         for key in (VersionKey(model, version) for version in repository.versions(model)):
-            engine.add_version(key, load_version(repository, key, settings)[1])
+            engine.add_version(key, load_version(repository, repository.manifest(*key), settings)[1])
     engine.start()
     end.sendall(framed("ready"))
     for works in received(end):

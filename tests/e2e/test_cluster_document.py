@@ -17,7 +17,9 @@ import pytest
 
 from cellserve.service.client import Client
 from cellserve.service.cluster import binaries
+from tests.documented import blocks
 from tests.e2e.compose import ROOT
+from tests.e2e.venvs import interpreter
 from tests.service.cluster.running import LIMIT_SECONDS, missing
 from tests.service.served import publish
 from tests.service.tls import AUTHORITY, certificate, key
@@ -25,6 +27,7 @@ from tests.service.valkey_server import free_port
 
 pytestmark = [pytest.mark.e2e, pytest.mark.skipif(missing() is not None, reason="no Envoy or no Valkey on this machine")]
 
+PAGE = ROOT / "docs" / "cluster.md"
 TOKEN = "infer-0123456789abcdef"
 STEPS = np.random.default_rng(6).normal(size=(4, 3)).astype(np.float32)
 ELSEWHERE = {
@@ -39,19 +42,22 @@ ELSEWHERE = {
 
 def commands(section: str) -> list[str]:
     """Of the fences under a heading, continued lines as one."""
-    document = (ROOT / "docs" / "cluster.md").read_text()
-    (text,) = re.findall(rf"^## {section}\n(.*?)(?=^## |\Z)", document, re.M | re.S)
-    fences = re.findall(r"^```\n(.*?)^```", text, re.M | re.S)
-    return [line for fence in fences for line in fence.replace("\\\n ", "").replace("\n  +", " +").splitlines()]
+    (text,) = re.findall(rf"^## {section}\n(.*?)(?=^## |\Z)", PAGE.read_text(), re.M | re.S)
+    fences = re.findall(r"^```(?:console|text)\n(.*?)^```", text, re.M | re.S)
+    return [line for fence in fences for line in lines_of(fence)]
 
 
-SECTIONS = ("On one machine", "TLS and tokens", "By hand", "In containers", "On Kubernetes", "The address")
+def lines_of(fence: str) -> list[str]:
+    return fence.replace("\\\n ", "").replace("\n  +", " +").splitlines()
+
+
+SECTIONS = ("On one machine", "Kept by Ray", "TLS and tokens", "By hand", "In containers", "On Kubernetes", "The address")
 
 
 class Shell:
     """Of somebody who follows the document, in a folder with a repository."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, **environment: str) -> None:
         self._folder = folder
         publish(folder / "model-repository")
         programs = folder / "programs"
@@ -60,6 +66,7 @@ class Shell:
             (programs / name).symlink_to(path)
         path = os.pathsep.join((str(programs), str(Path(sys.executable).parent), os.environ["PATH"]))
         self._environment = os.environ | {"PATH": path, "CELLSERVE_METRICS_PORT": "0", "CELLSERVE_LOG_LEVEL": "error"}
+        self._environment |= environment
 
     def run(self, command: str) -> str:
         done = subprocess.run(
@@ -91,6 +98,7 @@ class Shell:
 
 def test_there_is_no_command_that_no_test_runs() -> None:
     found = [command for section in SECTIONS for command in commands(section)]
+    assert len(found) == len([line for block in blocks(PAGE) if block.language != "mermaid" for line in lines_of(block.text)])
     here = (
         "cellserve cluster",
         "cellserve sessions",
@@ -100,11 +108,12 @@ def test_there_is_no_command_that_no_test_runs() -> None:
         "openssl",
         "valkey-server",
         "envoy",
+        "python -m venv",
+        "ray/bin/",
+        "export RAY_",
     )
     for command in found:
         assert command.startswith((*here, *ELSEWHERE)), command
-    fences = (ROOT / "docs" / "cluster.md").read_text().count("```\n") // 2
-    assert len(found) >= fences - 1  # all but the picture
 
 
 def test_on_one_machine(tmp_path: Path) -> None:
@@ -162,3 +171,26 @@ def test_by_hand(tmp_path: Path) -> None:
                     live = straight.attach("small", "mine")
                     answers.append(live.feed(STEPS[len(answers)][np.newaxis]))
             np.testing.assert_allclose(answers[-1], client.predict("small", STEPS), rtol=1e-5, atol=1e-6)
+
+
+def test_kept_by_ray(tmp_path: Path) -> None:
+    port, head, store_port = free_port(), free_port(), free_port()
+    making, installing, up, token, start, joining = commands("Kept by Ray")
+    assert (making, installing) == ("python -m venv ray", "ray/bin/pip install 'ray[serve]'")
+    (tmp_path / "ray").symlink_to(interpreter("ray").parents[1])  # what these make
+    shell = Shell(tmp_path, **dict(word.split("=") for word in token.removeprefix("export ").split()))
+
+    def feed() -> None:
+        with Client(f"127.0.0.1:{port}") as client, client.sequence("small") as sequence:
+            answers = [sequence.feed(step[np.newaxis]) for step in STEPS]
+            np.testing.assert_allclose(answers[-1], client.predict("small", STEPS), rtol=1e-5, atol=1e-6)
+
+    with shell.running(up.replace("8001", str(port)), "cellserve ready on"):
+        feed()
+    joining = joining.replace("6379", str(head), 1).replace("store:6379", f"127.0.0.1:{store_port}")
+    with (
+        shell.running(f"valkey-server --port {store_port}", "Ready to accept connections"),
+        shell.running(f"{start.replace('6379', str(head))} --block", "--block"),  # so that it ends with the test
+        shell.running(f"{joining} --repository model-repository --port {port}", "cellserve ready on"),
+    ):
+        feed()

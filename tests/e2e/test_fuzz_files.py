@@ -19,7 +19,7 @@ pytestmark = pytest.mark.e2e
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 FILES = 100
-BOUNDS = Confinement(patience_seconds=10.0, memory_bytes=3 << 30)
+BOUNDS = Confinement(cpu_seconds=10, memory_bytes=3 << 30)
 WORKERS = 2
 
 

@@ -82,6 +82,14 @@ def test_a_file_gives_back_the_same_weights(tmp_path: Path) -> None:
     assert loaded.arrays.keys() == good().arrays.keys()
 
 
+def test_large_arrays_come_back_whole(tmp_path: Path) -> None:
+    """They are read in parts."""
+    shapes = {"tall": (1_000_003, 2), "wide": (2, 1_000_003), "one": (), "none": (0, 5), "row": (3_000_001,)}
+    kept = Weights.of({name: np.random.default_rng(7).random(shape, np.float32) for name, shape in shapes.items()})
+    kept.save(tmp_path / "weights")
+    assert Weights.load(tmp_path / "weights").digest == kept.digest
+
+
 @pytest.mark.parametrize("content", [b"", b"not a model at all", None], ids=["empty", "foreign", "truncated"])
 def test_a_file_that_is_not_whole_is_refused_by_name(tmp_path: Path, content: bytes | None) -> None:
     path = tmp_path / "weights.safetensors"

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import NodeProto, ValueInfoProto, helper
 
-from cellserve.models.implementations.onnxruntime.graph import Piece, model
+from cellserve.models.implementations.onnxruntime.graph import Model, Piece, model
 
 
 class GraphBuilder:
@@ -56,5 +56,5 @@ class GraphBuilder:
                     if name == old:
                         names[place] = new
 
-    def serialized(self) -> bytes:
+    def model(self) -> Model:
         return model(Piece(tuple(self._nodes), self._constants), self._inputs, self._outputs)

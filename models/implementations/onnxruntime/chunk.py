@@ -25,6 +25,7 @@ from cellserve.models.implementations.onnxruntime import graph as onnx_graph
 from cellserve.models.implementations.onnxruntime import plain as onnx_plain
 from cellserve.models.implementations.onnxruntime import scan as onnx_scan
 from cellserve.models.implementations.onnxruntime.builder import GraphBuilder
+from cellserve.models.implementations.onnxruntime.graph import Model
 from cellserve.models.implementations.own_arrays import own_arrays
 from cellserve.models.spec import LayerSpec, ModelSpec
 
@@ -61,15 +62,15 @@ def output_name(index: int) -> str:
     return f"output_{index}"
 
 
-def serialized(
+def model_of(
     spec: ModelSpec,
     plan: CausalPlan,
     shapes: Mapping[str, TensorShape],
     weights: Mapping[str, Array],
     scanned: frozenset[str] = frozenset(),
-) -> bytes:
-    """The model of a network without an obstacle. scanned: the recurrent layers, without peepholes, that run as scans."""
-    return _Chunk(spec, plan, shapes, weights, scanned).serialized()
+) -> Model:
+    """Of a network without an obstacle. scanned: the recurrent layers, without peepholes, that run as scans."""
+    return _Chunk(spec, plan, shapes, weights, scanned).model()
 
 
 class _Chunk:
@@ -90,7 +91,7 @@ class _Chunk:
         self._graph = GraphBuilder()
         self._own = own_arrays(spec.layers, weights)
 
-    def serialized(self) -> bytes:
+    def model(self) -> Model:
         entry = self._spec.inputs[0]
         features = () if entry.width is None else (entry.width,)
         self._graph.input(STEPS, TensorProto.FLOAT if features else TensorProto.INT64, "B", "T", *features)
@@ -106,7 +107,7 @@ class _Chunk:
             self._layer(layer)
         self._write_states()
         self._write_outputs()
-        return self._graph.serialized()
+        return self._graph.model()
 
     def _write_states(self) -> None:
         if self._columns:

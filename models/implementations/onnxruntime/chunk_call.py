@@ -82,7 +82,7 @@ class ChunkCall:
         scanned = {layer.name: rows for layer in spec.recurrent_layers if (rows := scanned_from(layer)) is not None}
         sessions = {
             rows: new_session(
-                onnx_chunk.serialized(
+                onnx_chunk.model_of(
                     spec, plan, shapes, weights, frozenset(name for name, least in scanned.items() if least <= rows)
                 )
             )

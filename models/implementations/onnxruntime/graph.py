@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,11 +26,21 @@ INPUTS: Final = "inputs"  # [T, B, F]
 LENGTHS: Final = "lengths"  # [B] int32
 OUTPUTS: Final = "outputs"  # [T, 1, B, units], zeros beyond each length
 _OPSET, _IR_VERSION = 14, 7  # of ONNX 1.9: every runtime since reads them
+_LARGE_BYTES: Final = 128
 
 
 def state_names(layer: RecurrentLayer) -> tuple[tuple[str, str], ...]:
     """Of each state, its name as input and as output; both [1, B, units]."""
     return tuple((state, f"{state}_out") for state in layer.state_widths)
+
+
+class Model(NamedTuple):
+    """content: a file of ONNX without its large arrays, which are beside it, by name: writing and parsing them would hold the
+    interpreter for as long as it takes.
+    """
+
+    content: bytes
+    arrays: Mapping[str, Array]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +65,8 @@ def piece(
     return Piece((node,), {f"{prefix}{name}": array for name, array in constants.items()})
 
 
-def serialized(layer: RecurrentLayer, weights: Mapping[str, Array]) -> bytes:
-    """The model of a layer that refusals.by_onnxruntime lets through; `weights`: its canonical arrays."""
+def model_of(layer: RecurrentLayer, weights: Mapping[str, Array]) -> Model:
+    """Of a layer that refusals.by_onnxruntime lets through; `weights`: its canonical arrays."""
     states = state_names(layer)
     width, units = len(weights["kernel"]), layer.units
     made = piece(layer, weights, (INPUTS, LENGTHS, *(i for i, _ in states)), (OUTPUTS, *(o for _, o in states)))
@@ -69,18 +79,29 @@ def serialized(layer: RecurrentLayer, weights: Mapping[str, Array]) -> bytes:
     )
 
 
-def model(whole: Piece, inputs: Sequence[ValueInfoProto], outputs: Sequence[ValueInfoProto]) -> bytes:
-    """A file of it."""
-    constants = [numpy_helper.from_array(np.ascontiguousarray(array), name) for name, array in whole.constants.items()]
+def model(whole: Piece, inputs: Sequence[ValueInfoProto], outputs: Sequence[ValueInfoProto]) -> Model:
+    """Of the whole graph."""
+    arrays = {name: np.ascontiguousarray(array) for name, array in whole.constants.items()}
+    large = {name: array for name, array in arrays.items() if array.dtype == np.float32 and array.nbytes >= _LARGE_BYTES}
+    constants = [
+        _beside(name, array) if name in large else numpy_helper.from_array(array, name) for name, array in arrays.items()
+    ]
     graph = helper.make_graph(list(whole.nodes), "graph", list(inputs), list(outputs), constants)
     proto = helper.make_model(graph, opset_imports=[helper.make_opsetid("", _OPSET)], ir_version=_IR_VERSION)
-    made: bytes = proto.SerializeToString()
-    return made
+    return Model(proto.SerializeToString(), large)
 
 
 def tensor(name: str, *shape: str | int) -> ValueInfoProto:
     """float32, for the inputs and outputs of a graph."""
     return helper.make_tensor_value_info(name, TensorProto.FLOAT, list(shape))
+
+
+def _beside(name: str, array: Array) -> TensorProto:
+    """A constant whose numbers are not in the file. It must say where they would be; whoever runs it gives them by name."""
+    told = TensorProto(name=name, data_type=TensorProto.FLOAT, dims=array.shape)
+    told.data_location = TensorProto.EXTERNAL
+    told.external_data.add(key="location", value=name)
+    return told
 
 
 def _constants(layer: RecurrentLayer, weights: Mapping[str, Array]) -> dict[str, Array]:

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -23,11 +22,8 @@ from cellserve.models.implementations.compaction import CompactingKernel, Ragged
 from cellserve.models.implementations.kernel import RecurrentKernel
 from cellserve.models.implementations.onnxruntime import graph as onnx_graph
 from cellserve.models.implementations.onnxruntime import scan as onnx_scan
-from cellserve.models.implementations.onnxruntime.session import new_session
+from cellserve.models.implementations.onnxruntime.session import Session, new_session
 from cellserve.models.implementations.refusals import by_onnxruntime
-
-if TYPE_CHECKING:
-    from onnxruntime import InferenceSession
 
 
 def prepare(layer: RecurrentLayer, weights: Mapping[str, Tensor]) -> RecurrentKernel:
@@ -45,7 +41,7 @@ def prepare(layer: RecurrentLayer, weights: Mapping[str, Tensor]) -> RecurrentKe
 class OnnxCall:
     """A RaggedCall: one run of ONNX's own operator, over the tensors' own memory on the way in."""
 
-    session: InferenceSession
+    session: Session
     input_names: tuple[str, ...]  # the inputs, the lengths, the states
     output_names: tuple[str, ...]  # the outputs, the states
 
@@ -53,7 +49,7 @@ class OnnxCall:
     def of(cls, layer: RecurrentLayer, weights: Mapping[str, NDArray[np.float32]]) -> OnnxCall:
         states = onnx_graph.state_names(layer)
         return cls(
-            new_session(onnx_graph.serialized(layer, weights)),
+            new_session(onnx_graph.model_of(layer, weights)),
             (onnx_graph.INPUTS, onnx_graph.LENGTHS, *(given for given, _ in states)),
             (onnx_graph.OUTPUTS, *(made for _, made in states)),
         )
@@ -75,7 +71,7 @@ class OnnxCall:
 class ScanCall:
     """A RaggedCall: one run of a scan, which goes on beyond the ends of rows; their states are picked from those of all steps."""
 
-    session: InferenceSession
+    session: Session
     input_names: tuple[str, ...]  # the inputs, the states
     output_names: tuple[str, ...]  # the states at the end, then those of all steps
 
@@ -83,7 +79,7 @@ class ScanCall:
     def of(cls, layer: RecurrentLayer, weights: Mapping[str, NDArray[np.float32]]) -> ScanCall:
         states = onnx_scan.state_names(layer)
         return cls(
-            new_session(onnx_scan.serialized(layer, weights)),
+            new_session(onnx_scan.model_of(layer, weights)),
             (onnx_graph.INPUTS, *(given for given, *_ in states)),
             (*(made for _, made, _ in states), *(steps for *_, steps in states)),
         )

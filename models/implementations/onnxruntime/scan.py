@@ -20,7 +20,7 @@ from cellserve.models.description.layers.cells import GruLayer, LstmLayer, Simpl
 from cellserve.models.description.layers.layer import Layer
 from cellserve.models.description.layers.recurrent import RecurrentLayer
 from cellserve.models.implementations.onnxruntime.activations import IN_VECTORS, NO_OPERATOR, onnx_activation
-from cellserve.models.implementations.onnxruntime.graph import INPUTS, Array, Piece, model, tensor
+from cellserve.models.implementations.onnxruntime.graph import INPUTS, Array, Model, Piece, model, tensor
 
 LSTM_GATES: Final = ("i", "f", "o", "c")  # so that those with one activation stand together
 _FEWEST_NUMBERS: Final = 1000  # rows times units: below, a scan's own cost for each step outweighs what it saves
@@ -47,7 +47,7 @@ def scanned_from(layer: RecurrentLayer) -> int | None:
     return _FEWEST_NUMBERS // layer.units + 1
 
 
-def serialized(layer: RecurrentLayer, weights: Mapping[str, Array]) -> bytes:
+def model_of(layer: RecurrentLayer, weights: Mapping[str, Array]) -> Model:
     """Of a layer without peepholes and clips that refusals.by_onnxruntime lets through; `weights`: its canonical arrays."""
     states, units = state_names(layer), layer.units
     made = piece(

@@ -26,7 +26,7 @@ from cellserve.models.spec import ModelSpec
 class PackedChunk:
     """Of a network without an obstacle (operations.py). layers: its recurrent ones, packed for `path`, as in PackedLayer.
 
-    `packed_bytes`: the weights of all others.
+    `unseen_bytes`: the weights of all others.
     """
 
     def __init__(
@@ -48,7 +48,7 @@ class PackedChunk:
         handles = {name: layer.handle for name, layer in layers.items() if layer.handle is not None}
         operations = Operations(spec, plan, shapes, weights, handles)
         own = (array for name, array in weights.items() if name.rpartition(".")[0] not in layers)
-        self.packed_bytes = sum(array.nbytes for array in own)
+        self.unseen_bytes = sum(array.nbytes for array in own)
         self._run = loaded.packed_run_chunk
         self._widths = [(shapes[name].sequence, shapes[name].features[-1]) for name in spec.outputs]
         self._dtype = np.dtype(np.float32 if spec.inputs[0].width else np.int64)

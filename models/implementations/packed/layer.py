@@ -19,7 +19,7 @@ from cellserve.models.implementations.packed.library import address, bfloat16_pa
 class PackedLayer:
     """path: an instruction set of `library.paths`, or its `bfloat16_path`; None for the fastest in float32 that there is.
 
-    `packed_bytes`: its weights.
+    `unseen_bytes`: its weights.
     """
 
     def __init__(
@@ -29,7 +29,7 @@ class PackedLayer:
         self._library = library
         self.path = path or paths(library)[0]
         halved = 2 if self.path == bfloat16_path(library) else 1
-        self.packed_bytes = sum(array.nbytes // (halved if array.ndim == 2 else 1) for array in arrays.values())
+        self.unseen_bytes = sum(array.nbytes // (halved if array.ndim == 2 else 1) for array in arrays.values())
         self._width = layer.output_units
         self.handle: int | None = library.packed_new_layer(self.path, CellDescription.of(layer, arrays))
         if self.handle is None:

@@ -17,7 +17,7 @@ from cellserve.models.importers.onnx.importing import FIELDS as LAYERS
 from cellserve.models.importers.onnx.importing import load_onnx
 from cellserve.models.importers.onnx.steps.importing import FIELDS, SHARED, load_step_model
 from cellserve.models.importers.onnx.steps.reading import StepFile, read_step_file
-from cellserve.models.importers.onnx.steps.roles import has_states, may_have_states
+from cellserve.models.importers.onnx.steps.roles import has_states, has_states_in_order, may_have_states
 
 UNTOLD: Final = (
     "If the graph gives states back, it can be served as a step model: say which outputs are the next values of which inputs in "
@@ -42,7 +42,12 @@ def load_graph(path: Path, description: Description) -> Imported:
         file = _step_file(path)
         if file is not None and has_states(file, description):
             return _as_step_model(path, description, refused)
-        return _carried(path, description, refused, hint=file is not None and may_have_states(file))
+        try:
+            return _carried(path, description, refused, hint=file is not None and may_have_states(file))
+        except ImportRefused as neither:
+            if file is None or not has_states_in_order(file):
+                raise
+            return _as_step_model(path, description, neither)
     if not description.dequantize and obstacle_of(translated.spec) is not None and _gives_states_back(path, description):
         return load_step_model(path, description)
     return translated

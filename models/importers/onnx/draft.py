@@ -13,6 +13,7 @@ import numpy.typing as npt
 from cellserve.models.description.layers.activation import Activation
 from cellserve.models.description.layers.layer import Layer
 from cellserve.models.description.layers.merge import MergeLayer
+from cellserve.models.description.layers.recurrent import RecurrentLayer
 from cellserve.models.description.layers.rows import FlattenLayer
 from cellserve.models.description.layers.stepwise import ActivationLayer, BatchNormalizationLayer, DenseLayer
 from cellserve.models.description.layers.windowed import Conv1dLayer
@@ -29,7 +30,8 @@ class Draft:
 
     `one_row`: whether shapes in the graph may be those of one row, whatever the number of rows.
     `sequences`: of each number of time steps, for each trial, a tensor that has so many. `totals`: of layers that are sums over
-    time, over how many steps. `shapes`: of the inputs, then of what layers make. `remarks`: what a person should know.
+    time, over how many steps. `heedful`: layers that pass over the steps that a mask leaves out. `shapes`: of the inputs, then of
+    what layers make. `remarks`: what a person should know.
     """
 
     trials: int
@@ -39,6 +41,7 @@ class Draft:
     arrays: dict[str, Array] = field(default_factory=dict)
     sequences: dict[tuple[int, ...], str] = field(default_factory=dict)
     totals: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    heedful: set[str] = field(default_factory=set)
     shapes: dict[str, TensorShape] = field(default_factory=dict)
     remarks: list[str] = field(default_factory=list)
 
@@ -163,6 +166,16 @@ class Draft:
                 needed |= {reference.partition(":")[0] for reference in layer.inputs}
         self.layers = [layer for layer in self.layers if layer.name in needed]
         self.arrays = {name: array for name, array in self.arrays.items() if name.rpartition(".")[0] in needed}
+
+    def heed_masks_where_said(self) -> None:
+        """Masks travel by themselves; in a graph they count where it says so, and nowhere else."""
+        if any(layer.mask_flow == "begins" for layer in self.layers):
+            self.layers = [
+                layer.model_copy(update={"mask_rule": "ignore"})
+                if isinstance(layer, RecurrentLayer) and layer.name not in self.heedful
+                else layer
+                for layer in self.layers
+            ]
 
     def activated(self, flow: Flow, activation: Activation, wanted: str) -> Flow:
         if activation.name == "linear":

@@ -19,6 +19,7 @@ from cellserve.models.importers.onnx.draft import Draft
 from cellserve.models.importers.onnx.file import OnnxFile, all_nodes, needed
 from cellserve.models.importers.onnx.folding import Folding
 from cellserve.models.importers.onnx.graph_inputs import GraphInput, Reading, readings, values
+from cellserve.models.importers.onnx.layers.masks import Steps
 from cellserve.models.importers.onnx.layers.recurrent import OPERATORS as RECURRENT
 from cellserve.models.importers.onnx.loops.unrolled import is_unrolled
 from cellserve.models.importers.onnx.operators import LOOP_HELP, LOOPS
@@ -144,7 +145,7 @@ def _concluded(
 ) -> Translation:
     flows: dict[str, Flow] = {}
     for name, value in zip(wanted, made):
-        if not isinstance(value, Flow) or value.ids:
+        if not isinstance(value, Flow) or value.ids or isinstance(value, Steps):
             raise NotTranslated(f"its output {name!r} is not computed from its inputs")
         if value.shares or value.weights is not None:
             others = ", ".join(one for one in wanted if one != name)
@@ -165,8 +166,9 @@ def _concluded(
         references.append(walk.draft.reference(outputs[name], name))
     if any(reference in names.values() for reference in references):
         raise NotTranslated("one of its outputs is an input")
+    walk.draft.keep_only_what_leads_to(*references, *(part.reference for flow in states.values() for part in flow.parts))
+    walk.draft.heed_masks_where_said()
     if walk.carrier is not None:
-        walk.draft.keep_only_what_leads_to(*references, *(part.reference for flow in states.values() for part in flow.parts))
         walk.draft.remarks += walk.carrier.remarks
     return Translation(reading, names, walk.draft, outputs, references, states, walk.starts)
 

@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from cellserve.models import reference
 from cellserve.models.description.layers.carried import Carried
+from cellserve.models.description.layers.stepwise import MaskingLayer
 from cellserve.models.description.shapes import infer_shapes, minimum_time_steps, required_time_steps
 from cellserve.models.errors import ImportRefused
 from cellserve.models.importers.onnx.graph_inputs import GraphInput, Reading
@@ -29,6 +30,7 @@ SEED: Final = 20250511
 LENGTHS: Final = (7, 4, 1)
 ROWS: Final = 3
 MOST_STEPS_TOGETHER: Final = 1024  # the oracle takes a step of a row at a time
+MASKED: Final = 0.3  # of the steps, where some may not count
 NEAR: Final = 1e-3  # of the largest number: farther apart is another network, not another rounding
 
 
@@ -269,7 +271,11 @@ class Truth:
         if entry.kind == "ids":
             return random.integers(0, vocabulary(self.spec, entry.name), (rows, steps))
         shape = (rows, entry.width) if entry.kind == "vector" else (rows, steps, entry.width)
-        return random.standard_normal(shape).astype(np.float32)  # type: ignore[arg-type]
+        drawn: Array = random.standard_normal(shape).astype(np.float32)  # type: ignore[arg-type]
+        for layer in self.spec.layers:
+            if isinstance(layer, MaskingLayer) and layer.inputs == (entry.name,):
+                drawn[random.random((rows, steps)) < MASKED] = layer.mask_value
+        return drawn
 
 
 def laid_out(array: Array, layout: str) -> Array:  # [B, T, F], ids [B, T] or [B, F]

@@ -17,6 +17,7 @@ from cellserve.models.importers.onnx.carrying.carrier import Carrier, Foreign, f
 from cellserve.models.importers.onnx.draft import Draft
 from cellserve.models.importers.onnx.file import OnnxFile, attributes, needed, read_by
 from cellserve.models.importers.onnx.folding import Folding
+from cellserve.models.importers.onnx.layers import masks
 from cellserve.models.importers.onnx.layers.gelu import Gelu, gelus
 from cellserve.models.importers.onnx.layers.lookup import is_ids, of_ids
 from cellserve.models.importers.onnx.layers.normalization import Normalization, normalizations
@@ -141,14 +142,16 @@ class Walk:
         plain = [one for one in given if not (isinstance(one, Known) and one.arrays[0].size == 1)]
         if node.op_type in OF_IDS and plain and all(is_ids(one) for one in plain):
             return [of_ids(node, given, self.folding.fold)]
-        if node.op_type not in OPERATORS or all(one is None or isinstance(one, Known) for one in given):
-            return self._folded(node, given)
-        if node.op_type in MOVING and any(isinstance(one, Given) for one in given):
-            return self._moved(node, given)
         facts = Node(
             node.op_type, name, attributes(node, self.file.reader), given, [bool(one) and uses[one] > 0 for one in node.output],
             self.file.opset, self.draft, self.starts,
         )  # fmt: skip
+        if whole is None and (made := masks.translated(facts)) is not None:
+            return made
+        if node.op_type not in OPERATORS or all(one is None or isinstance(one, Known) for one in given):
+            return self._folded(node, given)
+        if node.op_type in MOVING and any(isinstance(one, Given) for one in given):
+            return self._moved(node, given)
         if whole is not None:
             return [whole.layer(facts, given[0], scope)]
         return OPERATORS[node.op_type](facts)

@@ -1,7 +1,9 @@
 """Shadow runs: requests that were answered run on another version besides, and the answers are held against each other.
 
 Only in time that nobody else wants, one at a time, and never in an answer: what finds no such time within a second is dropped and
-counted. Live sequences and requests with initial states are left out: the states of one version mean nothing to another.
+counted. But what an alias waits for that walks takes its turn among requests then, as seldom as insistence.py says: else a walk
+would stand still wherever there is no idle time. Live sequences and requests with initial states are left out: the states of one
+version mean nothing to another.
 """
 
 from __future__ import annotations
@@ -9,10 +11,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+import time
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from cellserve.service.api.aside.differences import largest_difference
+from cellserve.service.api.aside.insistence import Insistence
 from cellserve.service.api.facts import ShadowFact, ShadowResult
 from cellserve.service.api.requests.row_inputs import RowInputs, RunOptions, works
 from cellserve.service.api.requests.signature import Signature
@@ -26,6 +30,7 @@ from cellserve.service.registry.model_settings import ModelSettings
 log = logging.getLogger(__name__)
 
 _PATIENCE_SECONDS: Final = 1.0
+_LONGEST_TURN_SECONDS: Final = 60.0  # among requests
 _LOOK_AGAIN_SECONDS: Final = 0.005
 _MOST_WAITING: Final = 4  # requests whose inputs are kept meanwhile
 _COMPARED_SHARE: Final = 0.2  # of the requests to versions that somebody else wants compared
@@ -41,19 +46,29 @@ class Versions(Protocol):
     async def acquire_pinned(self, model: str, version: int) -> Lease: ...
 
 
+class Wish(NamedTuple):
+    """That a request runs on another version besides. insists: also where there is no idle time."""
+
+    other: VersionKey
+    insists: bool
+
+
 class Runner(Protocol):
-    """What computes in time that nobody else wants."""
+    """What computes besides."""
 
     def spare(self) -> bool:
         """Whether there is such time now."""
 
     async def run_aside(self, works: Sequence[Work]) -> list[Delivery] | None:
-        """None: there was none, or somebody came meanwhile. Raises ServiceError."""
+        """In time that nobody else wants. None: there was none, or somebody came meanwhile. Raises ServiceError."""
+
+    async def run_among(self, works: Sequence[Work]) -> list[Delivery] | None:
+        """As a request of somebody's. None: there is no room for it. Raises ServiceError."""
 
 
 class Shadow:
     """Lives on the event loop. signature: of a loaded version. compares: with which other version somebody wants one compared, if
-    any. told: how each run ended. draw: a number in [0, 1).
+    any. told: how each run ended. draw: a number in [0, 1). clock: seconds.
     """
 
     def __init__(
@@ -65,6 +80,7 @@ class Shadow:
         compares: Callable[[VersionKey], VersionKey | None] = lambda key: None,
         draw: Callable[[], float] = random.random,
         pause: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._versions = versions
         self._runner = runner
@@ -73,6 +89,8 @@ class Shadow:
         self._compares = compares
         self._draw = draw
         self._pause = pause
+        self._clock = clock
+        self._insistence = Insistence()
         self._turn = asyncio.Lock()
         self._runs: set[asyncio.Task[None]] = set()
 
@@ -83,13 +101,13 @@ class Shadow:
 
     def offer(self, version: LoadedVersion, rows: RowInputs, answers: Sequence[Delivery]) -> None:
         """A request was answered by this version; whether it runs on another one besides is decided here."""
-        other = self._wanted(version.key)
-        if other is None or rows.states is not None:
+        wish = self._wanted(version.key)
+        if wish is None or rows.states is not None:
             return
         if len(self._runs) >= _MOST_WAITING:
-            self._tell(version.key, other, "dropped")
+            self._tell(version.key, wish.other, "dropped")
             return
-        run = asyncio.create_task(self._run(version, other, rows, answers))
+        run = asyncio.create_task(self._run(version, wish, rows, answers))
         self._runs.add(run)
         run.add_done_callback(self._runs.discard)
 
@@ -101,21 +119,24 @@ class Shadow:
         if runs:
             await asyncio.wait(runs)
 
-    def _wanted(self, key: VersionKey) -> VersionKey | None:
+    def _wanted(self, key: VersionKey) -> Wish | None:
         wish = self._versions.model_settings(key.model).shadow
         compared = self._compares(key)
         if compared is not None and self._draw() < _COMPARED_SHARE:
-            return compared
+            return Wish(compared, insists=True)
         if wish is not None and wish.version != key.version and self._draw() < wish.share:
-            return VersionKey(key.model, wish.version)
+            return Wish(VersionKey(key.model, wish.version), insists=False)
         return None
 
-    async def _run(self, version: LoadedVersion, other: VersionKey, rows: RowInputs, answers: Sequence[Delivery]) -> None:
+    async def _run(self, version: LoadedVersion, wish: Wish, rows: RowInputs, answers: Sequence[Delivery]) -> None:
+        other = wish.other
         try:
-            async with asyncio.timeout(_PATIENCE_SECONDS), self._turn:
-                while not self._runner.spare():
+            async with asyncio.timeout(_PATIENCE_SECONDS) as patience, self._turn:
+                end = self._clock() + _PATIENCE_SECONDS / 2
+                while not (idle := self._runner.spare()) and not (wish.insists and self._due(end)):
                     await self._pause(_LOOK_AGAIN_SECONDS)
-                result, difference, seconds = await self._compared(version, other, rows, answers)
+                patience.reschedule(asyncio.get_running_loop().time() + _LONGEST_TURN_SECONDS)
+                result, difference, seconds = await self._compared(version, wish, rows, answers, idle)
         except TimeoutError:
             result, difference, seconds = "dropped", None, None
         except Exception:
@@ -123,17 +144,23 @@ class Shadow:
             result, difference, seconds = "failed", None, None
         self._tell(version.key, other, result, difference, seconds)
 
+    def _due(self, end_seconds: float) -> bool:
+        """Whether it has waited long enough, and may take a turn among requests."""
+        now = self._clock()
+        return now >= end_seconds and self._insistence.due(now)
+
     async def _compared(
-        self, version: LoadedVersion, other: VersionKey, rows: RowInputs, answers: Sequence[Delivery]
+        self, version: LoadedVersion, wish: Wish, rows: RowInputs, answers: Sequence[Delivery], idle: bool
     ) -> tuple[ShadowResult, float | None, float | None]:
-        """How it ended, how far the answers differ, and what the computing took."""
+        """How it ended, how far the answers differ, and what the computing took. idle: there is time that nobody wants."""
+        other = wish.other
         if not self._versions.ready(other.model, str(other.version)):
             return "not_ready", None, None
         with await self._versions.acquire_pinned(*other) as lease:
             if not _alike(self._signature(version), self._signature(lease.version)):
                 return "unlike", None, None
             try:
-                found = await self._runner.run_aside(works(other, rows, RunOptions()))
+                found = await self._computed(works(other, rows, RunOptions()), wish, idle)
             except ServiceError as error:
                 log.debug("a request to %s failed on %s: %s", version.key, other, error)
                 return "failed", None, None
@@ -141,6 +168,17 @@ class Shadow:
             return "dropped", None, None
         difference = await asyncio.to_thread(largest_difference, [one.outputs for one in answers], [one.outputs for one in found])
         return "compared", difference, sum(one.compute_seconds for one in found)
+
+    async def _computed(self, work: list[Work], wish: Wish, idle: bool) -> list[Delivery] | None:
+        """What made way for others takes its turn among them, where it is due."""
+        found = await self._runner.run_aside(work) if idle else None
+        if found is None and wish.insists and self._insistence.due(self._clock()):
+            began = self._clock()
+            try:
+                found = await self._runner.run_among(work)
+            finally:
+                self._insistence.took(self._clock(), self._clock() - began)
+        return found
 
     def _tell(
         self,

@@ -53,5 +53,8 @@ class Calls(Protocol):
     def let_in(self, name: str, caller: Caller) -> Any:
         """The same of a gated method, or by the call's headers alone the Ending with which it is turned away."""
 
+    def given_up(self, name: str) -> Ending | None:
+        """How a call ends that was let in, and whose message other messages hold up; None: it may go on waiting."""
+
     def not_offered(self, name: str) -> Ending:
         """How a call ends whose method is none of ours."""

@@ -8,25 +8,15 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable
-from typing import NamedTuple
 
 from cellserve.service.api.call_context import Caller, Ending
 from cellserve.service.api.calls import RequestIds
 from cellserve.service.api.facts import DoorObserver, RpcMethod, TurnedAway
 from cellserve.service.api.overload.askers import asker_of
 from cellserve.service.api.overload.gate import Gate
-from cellserve.service.api.status import ending_of
+from cellserve.service.api.status import CODES, ending_of
 from cellserve.service.counted_log import CountedLog
 from cellserve.service.errors import CAUSE, ServiceError
-
-
-class _Kind(NamedTuple):
-    """As in TurnedAway."""
-
-    method: RpcMethod
-    code: str
-    reason: str
-    cause: str | None
 
 
 class TurningAway:
@@ -46,7 +36,7 @@ class TurningAway:
         self._log = refusal_log
         self._observer = observer
         self._ids = RequestIds()
-        self._counts: dict[_Kind, int] = {}
+        self._counts: dict[tuple[RpcMethod, str, str | None], int] = {}  # by method, reason and cause, as in TurnedAway
         self._seconds = 0.0
 
     def ending(self, method: RpcMethod, caller: Caller, guard: Callable[[Caller], None] | None = None) -> Ending | None:
@@ -62,9 +52,13 @@ class TurningAway:
             return None
         return self._counted(method, self._error(), began_seconds)
 
+    def given_up(self, method: RpcMethod) -> Ending:
+        """How a call ends that was to be read, and whose message does not come in time."""
+        return self._counted(method, self._error(), time.perf_counter())
+
     def _counted(self, method: RpcMethod, error: ServiceError, began_seconds: float) -> Ending:
         ending = ending_of(error, self._ids.next())
-        kind = _Kind(method, ending.code.name, error.reason, error.metadata.get(CAUSE))
+        kind = (method, error.reason, error.metadata.get(CAUSE))
         self._counts[kind] = self._counts.get(kind, 0) + 1
         self._seconds += time.perf_counter() - began_seconds
         return ending
@@ -75,7 +69,7 @@ class TurningAway:
             return
         counts, self._counts = self._counts, {}
         seconds, self._seconds = self._seconds / sum(counts.values()), 0.0
-        for kind, number in counts.items():
-            if kind.cause is not None:
-                self._log.count(kind.cause, number)
-            self._observer.on_turned_away(TurnedAway(*kind, seconds, number))
+        for (method, reason, cause), number in counts.items():
+            if cause is not None:
+                self._log.count(cause, number)
+            self._observer.on_turned_away(TurnedAway(method, CODES[reason].name, reason, cause, seconds, number))

@@ -11,11 +11,11 @@ import numpy as np
 
 from cellserve.service.api.requests.row_inputs import Limits, RowInputs
 from cellserve.service.api.requests.signature import STATE_PREFIX, Signature
-from cellserve.service.api.requests.tensors import Array
+from cellserve.service.api.requests.tensors import DTYPES, Array
 from cellserve.service.engine.batch import Delivery
 from cellserve.service.errors import InvalidInput
 
-FLOAT_BYTES: Final = 4
+FLOAT_BYTES: Final = DTYPES["FP32"].itemsize
 
 
 @dataclass(frozen=True, slots=True)

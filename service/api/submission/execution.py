@@ -122,6 +122,13 @@ class Execution:
             for sequence_id in self._inbox.forget(gathering):
                 self._engine.cancel(sequence_id)
 
+    async def run_among(self, works: Sequence[Work]) -> list[Delivery] | None:
+        """As `run`, for nobody in particular; None: there is no room for it."""
+        try:
+            return await self._run_prepared(works, live=False)
+        except (Cancelled, Draining, Overloaded):
+            return None
+
     def _make_way(self) -> None:
         """For a request that needs a worker: what runs aside goes, unless another worker has nothing to do."""
         if self._aside and not self._engine.spare():

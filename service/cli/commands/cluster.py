@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import time
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -25,6 +26,12 @@ _ADMIN_PORT: Final = 9901
 _WATCH_PORT: Final = 9902
 
 cluster = typer.Typer(no_args_is_help=True, help="Several servers as one on this machine: start, look, end (docs/cluster.md).")
+
+
+class SupervisorName(StrEnum):
+    OWN = "own"
+    RAY = "ray"
+
 
 FolderOption = Annotated[
     Path | None,
@@ -61,6 +68,25 @@ def up(
     ] = "",
     believe_request_ids: BelieveOption = False,
     internal_tls: InternalTlsOption = None,
+    supervisor: Annotated[
+        SupervisorName, typer.Option("--supervisor", help="Who keeps the servers running.")
+    ] = SupervisorName.OWN,
+    max_replicas: Annotated[
+        int, typer.Option("--max-replicas", min=0, max=1024, help="With Ray: servers when much waits; 0: as --replicas says.")
+    ] = 0,
+    waiting_timesteps: Annotated[
+        float,
+        typer.Option("--waiting-timesteps", min=1, help="With Ray: time steps that may wait at a server before there are more."),
+    ] = 20000.0,
+    fewer_after: Annotated[
+        float, typer.Option("--fewer-after", min=0, help="With Ray: seconds for which fewer must do before there are fewer.")
+    ] = 600.0,
+    ray_python: Annotated[
+        Path | None, typer.Option("--ray-python", help="The Python that has Ray. [default: this one]", show_default=False)
+    ] = None,
+    ray_address: Annotated[
+        str, typer.Option("--ray-address", help="Of a Ray that there is already, on as many machines; else one is started.")
+    ] = "",
     as_json: JsonOption = False,
 ) -> None:
     """Start a store (Valkey), servers, and a proxy (Envoy) before them, and keep them running until SIGTERM or Ctrl-C.
@@ -71,10 +97,17 @@ def up(
         cellserve cluster up --replicas 2 --port 8001 -- --implementation packed
     """
     from cellserve.service.cluster.cluster import run
-    from cellserve.service.cluster.settings import ClusterSettings, misplaced
+    from cellserve.service.cluster.ray import python_with_ray
+    from cellserve.service.cluster.settings import ClusterSettings, RaySettings, misplaced
     from cellserve.service.cluster.settings import internal_tls as files_of
 
     serve = settings_of(repository)
+    ray = None
+    if supervisor is SupervisorName.RAY:
+        most = max(replicas, max_replicas)
+        ray = RaySettings(python_with_ray(ray_python), ray_address, most, waiting_timesteps, fewer_after)
+    elif max_replicas or ray_python is not None or ray_address:
+        raise InvalidInput("--max-replicas and --ray-… are for --supervisor ray", field="supervisor")
     if (option := misplaced(context.args)) is not None:
         raise InvalidInput(f"{option} is the cluster's own affair, and may not stand after --", field=option.removeprefix("--"))
     logs.configure(serve.log_level, serve.log_format)
@@ -88,6 +121,7 @@ def up(
         believe_request_ids=believe_request_ids,
         internal=None if internal_tls is None else files_of(internal_tls),
         further=tuple(context.args),
+        ray=ray,
     )
     run(settings, _announce_json if as_json else _announce)
 
@@ -105,8 +139,9 @@ def status(repository: RepositoryOption = None, folder: FolderOption = None, as_
         (each["name"], each["url"], each["pid"], each["state"], each["restarts"], each["metrics_url"])
         for each in found["replicas"]
     ]
-    for name, url in (("proxy", found["url"]), ("store", found["store"]["url"])):
-        part = found[name]
+    for name, url in (("proxy", found["url"]), ("store", found["store"]["url"]), ("ray", "")):
+        if (part := found.get(name)) is None:
+            continue
         rows.append((name, url, part["pid"] or "", part.get("state", "given"), part.get("restarts", ""), ""))
     print_table(f"cluster on {found['url']}", ("what", "url", "#pid", "state", "#restarts", "metrics"), rows)
 

@@ -1,15 +1,18 @@
-"""`cellserve compare`: the same inputs to two versions of a model on a running server; what differs, and what each costs."""
+"""`cellserve compare`: the same inputs to two versions of a model, on a running server or out of a repository; what differs, and
+what each costs.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, NamedTuple
 
 import typer
 
 from cellserve.service.cli.completion import references
-from cellserve.service.cli.options import JsonOption
+from cellserve.service.cli.options import JsonOption, RepositoryOption, open_repository
 from cellserve.service.cli.output import complain, print_json, print_table
 from cellserve.service.cli.server_options import Server, asks_a_server
 from cellserve.service.errors import InvalidInput
@@ -51,29 +54,31 @@ def compare(
     ids: Annotated[
         bool, typer.Option("--ids", help="The numbers are integer ids, for a model that begins with an embedding.")
     ] = False,
+    repository: RepositoryOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Send the same inputs to two versions of a model on a running server: what differs, whose decisions flip, and the speed.
+
+    With --repository no server need run: both versions are served here, for as long as that takes.
 
     Each version answers by its own choice of implementation for the differences, and by each that both offer for the speed.
 
         cellserve compare digits 3 4 --input many.npz
         cellserve compare digits 3 4 --recorded
+        cellserve compare digits 3 4 --input many.npz --repository s3://models/production
         cellserve compare digits stable canary --input many.npz --bound 1e-3 --max-flips 0 --html compared.html
     """
     from cellserve.service.cli.array_files import read_sequences
     from cellserve.service.cli.comparison.differences import Differences
     from cellserve.service.cli.comparison.page import page
     from cellserve.service.cli.comparison.report import Bounds, report
-    from cellserve.service.client import Client
 
     if (input_file is None) != recorded:
         raise InvalidInput("on which inputs? Give --input FILE, or --recorded for what the server has kept of real requests")
+    if recorded and not server.instead_of(repository):
+        raise InvalidInput("a repository keeps no requests: give --input FILE, or --url of the server that has kept them")
     given = None if input_file is None else _of_file(read_sequences(input_file, ids=ids))
-    with server.arguments() as arguments:
-        client = Client(**arguments)
-    with client:
-        refs = tuple(_resolved(client, model, version) for version in (before, after))
+    with _asked(server, repository, _ref(model, before), _ref(model, after)) as (client, refs):
         given = given or _of_requests(client, model)
         answers = [client.run(ref, given.value, more_inputs=given.more) for ref in refs]
         found = Differences.between(answers[0].outputs, answers[1].outputs)
@@ -92,6 +97,23 @@ def compare(
         complain(sentence)
     if data["exceeded"]:
         raise typer.Exit(_DIFFERS)
+
+
+@contextmanager
+def _asked(server: Server, repository: str | None, *versions: ModelRef) -> Iterator[tuple[Client, tuple[str, ...]]]:
+    """Who answers, the server or one of these versions alone; and each of them as `name/number`, wherever aliases move."""
+    from cellserve.service.cli.comparison.own_server import own_server
+    from cellserve.service.client import Client
+
+    if server.instead_of(repository):
+        with server.client() as client:
+            shown = [client.show(str(version)).status for version in versions]
+            yield client, tuple(f"{status.model}/{status.version}" for status in shown)
+        return
+    store = open_repository(repository)
+    keys = [store.resolve(version) for version in versions]
+    with own_server(store, keys) as url, Client(url) as client:
+        yield client, tuple(map(str, keys))
 
 
 class _Given(NamedTuple):
@@ -117,12 +139,9 @@ def _of_requests(client: Client, model: str) -> _Given:
     return _Given(first, [np.stack(column) if column[0].ndim == 1 and column[0].dtype.kind == "f" else column for column in more])
 
 
-def _resolved(client: Client, model: str, version: str) -> str:
-    """`name/number`, so that an alias that moves meanwhile changes nothing."""
+def _ref(model: str, version: str) -> ModelRef:
     number = parse_version(version)
-    ref = ModelRef(check_model_name(model), number, None if number else version)
-    status = client.show(str(ref)).status
-    return f"{status.model}/{status.version}"
+    return ModelRef(check_model_name(model), number, None if number else version)
 
 
 def _speeds(client: Client, refs: tuple[str, ...], given: _Given, repeat: int) -> list[Speed]:

@@ -114,12 +114,13 @@ class Admission:
     def refusal(self, cause: str, sentence: str, now_seconds: float, earliest_seconds: float, work_seconds: float) -> Overloaded:
         """An Overloaded that says when to come again. earliest_seconds: from now; before, there is no room in any case."""
         self.refused_seconds = now_seconds
-        retry_after, ticket = self._appointments.book(
+        retry_after_seconds, ticket = self._appointments.book(
             now_seconds, max(earliest_seconds, _LEAST_RETRY_SECONDS), work_seconds, self._dice()
         )
+        retry_after = f"{retry_after_seconds:.3g}"
         return Overloaded(
-            f"{sentence}; try again in {retry_after:.3g} s",
-            retry_after_seconds=retry_after,
+            f"{sentence}; try again in {retry_after} s",
+            retry_after_seconds=float(retry_after),  # as the sentence has it
             metadata={CAUSE: cause},
             ticket=ticket,
         )

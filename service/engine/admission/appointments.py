@@ -18,6 +18,7 @@ _PROMPT_SECONDS: Final = 0.3  # after their time most have come who come at all
 _MOST_JUDGED: Final = 100  # slots, after a long silence
 _LATE_SECONDS: Final = 2.0  # after its time it is good for so long
 _SLOT_SECONDS: Final = 0.1
+_SLOT_MICROSECONDS: Final = 100_000
 _APART: Final = 0.03  # for each that found no room
 _CLOSER: Final = 0.003  # for each that did: together, one in eleven finds none
 _SPARSEST: Final = 4.0
@@ -68,12 +69,15 @@ class Appointments:
         coming = max(self._returning, _LEAST_COMING) * self._sparser
         self._free_seconds = min(free + work_seconds * coming / (_BOOKED * self._workers), now_seconds + _LONGEST_SECONDS)
         self._number += 1
-        due = now_seconds + wait
-        slot = self._slots.setdefault(int(due / _SLOT_SECONDS), _Slot())
+        due_microseconds = int((now_seconds + wait) * 1e6)
+        good_microseconds = due_microseconds - int(_EARLY * wait * 1e6)
+        place = due_microseconds // _SLOT_MICROSECONDS
+        slot = self._slots.get(place)
+        if slot is None:
+            slot = self._slots[place] = _Slot()
         slot.told += 1
         slot.told_seconds += work_seconds
-        fields = (self._number, *[round(seconds * 1e6) for seconds in (due, due - _EARLY * wait, work_seconds)])
-        body = "-".join([f"{field:x}" for field in fields])
+        body = f"{self._number:x}-{due_microseconds:x}-{good_microseconds:x}-{int(work_seconds * 1e6):x}"
         return Appointment(wait, f"{body}-{self._signature(body)}")
 
     def expects(self, ticket: str, now_seconds: float) -> bool:
@@ -98,7 +102,7 @@ class Appointments:
         if not secrets.compare_digest(signature.encode(), self._signature(body).encode()):
             return None
         number, due, good_from, work = [int(field, 16) for field in body.split("-")]
-        slot = self._slots.get(int(due / 1e6 / _SLOT_SECONDS))
+        slot = self._slots.get(due // _SLOT_MICROSECONDS)
         if slot is None or now_seconds < good_from / 1e6 or number in slot.redeemed:
             return None
         return slot, number, work / 1e6
@@ -112,8 +116,9 @@ class Appointments:
         """For each worker: work of those who should come until then, as far as they will."""
         self._settle(now_seconds)
         end = int((now_seconds + min(horizon_seconds, _LONGEST_SECONDS)) / _SLOT_SECONDS)
-        due = [slot.told_seconds - slot.came_seconds for number, slot in self._slots.items() if number <= end]
-        return self._returning * sum(due) / self._workers
+        slots = self._slots
+        due = [slot for number in range(self._oldest, end + 1) if (slot := slots.get(number)) is not None]
+        return self._returning * sum([slot.told_seconds - slot.came_seconds for slot in due]) / self._workers
 
     def _settle(self, now_seconds: float) -> None:
         """Forgets the slots whose tickets are good no more, and learns from them how many came; of more than thought, earlier."""

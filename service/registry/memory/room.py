@@ -6,12 +6,11 @@ before; and once it is built, by what was measured. Runs on the event loop. Know
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
-from cellserve.models.description.described import Described, parameters_of
+from cellserve.models.description.described import Described, weights_bytes_of
 from cellserve.models.description.state_layout import StateLayout
 from cellserve.service.engine.facts import VersionKey
 from cellserve.service.registry.lease import LoadedVersion
@@ -20,7 +19,6 @@ from cellserve.service.registry.memory.footprint import Footprint
 
 log = logging.getLogger(__name__)
 
-_NUMBER_BYTES = 4
 _COPIES = 1  # of the weights, that the one way in which most versions run at first makes
 
 
@@ -58,13 +56,11 @@ class Room:
         finally:
             self._coming.pop(key, None)
 
-    async def expect(self, key: VersionKey, described: Callable[[], Described]) -> None:
-        """Makes room for what it will take. described: reads its description, in a thread. Raises NoRoom, or what that raises."""
+    def expect(self, key: VersionKey, spec: Described) -> None:
+        """Makes room for what it will take. Raises NoRoom."""
         if self.budget_bytes:
             if key not in self._known:
-                spec = await asyncio.to_thread(described)
-                weights = _NUMBER_BYTES * parameters_of(spec).total()
-                self._known[key] = (1 + _COPIES) * weights + self._states_bytes(StateLayout.of(spec))
+                self._known[key] = (1 + _COPIES) * weights_bytes_of(spec) + self._states_bytes(StateLayout.of(spec))
             self._make(key, self._known[key])
 
     def let_in(self, version: LoadedVersion) -> None:
@@ -113,4 +109,4 @@ class Room:
         return held + coming
 
     def _states_bytes(self, layout: StateLayout) -> int:
-        return _NUMBER_BYTES * layout.width * self._pool_rows
+        return layout.row_bytes * self._pool_rows

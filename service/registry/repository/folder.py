@@ -15,8 +15,10 @@ from cellserve.service import disk
 from cellserve.service.engine.facts import VersionKey
 from cellserve.service.errors import RepositoryError
 from cellserve.service.registry.manifest import Manifest
-from cellserve.service.registry.repository import layout, leftovers, placing
+from cellserve.service.registry.policy.rollout import Rollout
+from cellserve.service.registry.repository import layout, leftovers, placing, rollout_record
 from cellserve.service.registry.repository.aliases import Aliases, AliasTable
+from cellserve.service.registry.repository.home import WriteRollout
 from cellserve.service.registry.repository.publications import Publication
 
 if TYPE_CHECKING:
@@ -66,6 +68,18 @@ class Folder:
     def remove_model(self, model: str) -> None:
         folder = self.folder / model
         self._remove(folder, disk.hidden_sibling(folder, layout.REMOVED), lambda: None)
+
+    def rollouts(self, model: str) -> Mapping[str, Rollout]:
+        return rollout_record.read(self.folder / model)
+
+    @contextmanager
+    def walker(self, model: str) -> Iterator[WriteRollout | None]:
+        def write(rollout: Rollout) -> None:
+            with disk.exclusive(self.folder):
+                rollout_record.write(self.folder / model, rollout)
+
+        with rollout_record.alone(self.folder / model) as free:
+            yield write if free else None
 
     def sweep(self) -> None:
         """A folder that cannot be written to is left as it is."""

@@ -12,13 +12,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from cellserve.service.engine.facts import VersionKey
+from cellserve.service.errors import RepositoryError
 from cellserve.service.registry.manifest import Manifest
+from cellserve.service.registry.policy.rollout import Rollout
 from cellserve.service.registry.repository.aliases import AliasTable
 from cellserve.service.registry.repository.layout import Fingerprint
 from cellserve.service.registry.repository.publications import Publication
 
 if TYPE_CHECKING:
     from cellserve.models.served import Numbers
+
+
+WriteRollout = Callable[[Rollout], None]
+
+
+class WalkedElsewhere(RepositoryError):
+    """The right to walk a model's aliases is another server's by now."""
 
 
 class Home(Protocol):
@@ -72,6 +81,14 @@ class Home(Protocol):
         ...
 
     def remove_model(self, model: str) -> None: ...
+
+    def rollouts(self, model: str) -> Mapping[str, Rollout]:
+        """Of each alias the gradual promote that walks, or the last one that did."""
+        ...
+
+    def walker(self, model: str) -> AbstractContextManager[WriteRollout | None]:
+        """The right to walk a model's aliases, and what writes down how far; None: another server has it."""
+        ...
 
     def sweep(self) -> None:
         """Removes what processes that were killed have left, as far as this one may."""

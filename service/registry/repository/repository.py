@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
+from cellserve.models.description.step_model import StepModel
 from cellserve.models.errors import ModelError
 from cellserve.service import disk
 from cellserve.service.engine.facts import VersionKey
@@ -35,11 +36,11 @@ from cellserve.service.registry.manifest import (
 from cellserve.service.registry.model_settings import ModelSettings
 from cellserve.service.registry.policy.rollout import Rollout
 from cellserve.service.registry.policy.split import Weights, checked, main_version, meaning_of, with_share
-from cellserve.service.registry.repository import layout, publications, rollout_record, served
+from cellserve.service.registry.repository import layout, publications, served
 from cellserve.service.registry.repository.alias_history import Trail
 from cellserve.service.registry.repository.aliases import Aliases, AliasTable
 from cellserve.service.registry.repository.folder import Folder
-from cellserve.service.registry.repository.home import Home
+from cellserve.service.registry.repository.home import Home, WriteRollout
 from cellserve.service.registry.repository.publications import Publication
 from cellserve.service.registry.repository.publish_gate import PublishGate, parity_gate, with_answers
 from cellserve.service.registry.repository.served import Served
@@ -154,17 +155,19 @@ class Repository:
         return manifest
 
     def weights(self, model: str, version: int) -> Numbers:
-        """The numbers of a version, or its graph, checked against the manifest's digest. Raises as `manifest`."""
-        from cellserve.models.description.step_model import StepModel
+        """As `numbers`, of a version."""
+        return self.numbers(self.manifest(model, version))
+
+    def numbers(self, manifest: Manifest) -> Numbers:
+        """The numbers of a version, or its graph, checked against its manifest's digest. Raises as `manifest`."""
         from cellserve.models.steps.graph_file import GraphFile
         from cellserve.models.weights import Weights
 
-        manifest = self.manifest(model, version)
-        called = isinstance(manifest.spec, StepModel)
-        file = layout.GRAPH_FILE if called else layout.WEIGHTS_FILE
-        path = self._version_folder(model, version) / file
+        file = _numbers_file(manifest)
+        path = self._version_folder(*manifest.key) / file
         try:
             with self._home.numbers(manifest.key, file) as here:
+                called = isinstance(manifest.spec, StepModel)
                 weights: Numbers = GraphFile.load(here) if called else Weights.load(here)
         except FileNotFoundError as error:
             raise RepositoryError(f"{path} is missing: the version is damaged; remove it and import the file again") from error
@@ -175,6 +178,14 @@ class Repository:
                 f"{path} is not what was published: its digest is {weights.digest}, the manifest says {manifest.weights_digest}"
             )
         return weights
+
+    def copy_version(self, key: VersionKey, root: Path) -> None:
+        """To another folder of a repository, under its own number. Raises as `manifest`, and OSError."""
+        manifest = self.manifest(*key)
+        folder = root / key.model / str(key.version)
+        folder.mkdir(parents=True)
+        (folder / layout.MANIFEST_FILE).write_bytes(manifest.to_json())
+        self.numbers(manifest).save(folder / _numbers_file(manifest))
 
     def resolve(self, ref: ModelRef) -> VersionKey:
         """The version that `ref` names: a bare name is its `stable` alias, else its newest.
@@ -326,19 +337,15 @@ class Repository:
     def rollouts(self, model: str) -> Mapping[str, Rollout]:
         """Of each alias the gradual promote that walks, or the last one that did. Raises UnknownModel."""
         self.versions(model)
-        return rollout_record.read(self.root / model)
-
-    def write_rollout(self, model: str, rollout: Rollout) -> None:
-        """Raises UnknownModel, RepositoryError."""
-        self.versions(model)
-        with _disk_trouble(f"a gradual promote of {model} cannot be recorded"), disk.exclusive(self.root):
-            rollout_record.write(self.root / model, rollout)
+        return self._home.rollouts(model)
 
     @contextmanager
-    def walker(self, model: str) -> Iterator[bool]:
-        """Holds the right to walk a model's aliases, unless another server has it; whether it is held. Raises RepositoryError."""
-        with _disk_trouble(f"the aliases of {model} cannot be walked"), rollout_record.walker(self.root / model) as free:
-            yield free
+    def walker(self, model: str) -> Iterator[WriteRollout | None]:
+        """The right to walk a model's aliases, and what writes down how far; None: another server has it. Raises RepositoryError;
+        so does what writes, and WalkedElsewhere: another server has it by now.
+        """
+        with _disk_trouble(f"the aliases of {model} cannot be walked"), self._home.walker(model) as write:
+            yield None if write is None else _told(write, f"a gradual promote of {model} cannot be recorded")
 
     def write_served(self, model: str, record: Served) -> None:
         """Raises UnknownModel, RepositoryError."""
@@ -402,6 +409,18 @@ class Repository:
         if version not in (known := self.versions(model)):
             raise UnknownVersion(f"{model} has no version {version}; it has {', '.join(map(str, known))}", field="version")
         return self.root / model / str(version)
+
+
+def _numbers_file(manifest: Manifest) -> str:
+    return layout.GRAPH_FILE if isinstance(manifest.spec, StepModel) else layout.WEIGHTS_FILE
+
+
+def _told(write: WriteRollout, sentence: str) -> WriteRollout:
+    def written(rollout: Rollout) -> None:
+        with _disk_trouble(sentence):
+            write(rollout)
+
+    return written
 
 
 @contextmanager

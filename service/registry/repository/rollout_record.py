@@ -1,7 +1,7 @@
 """Gradual promotes on disk, `<repository>/<model>/.rollouts.json`: of each alias the one that walks, or the last one that did.
 
-Written at each step, so that the next start goes on from there. What aliases mean is not here: aliases.json alone counts. Writers
-hold the repository's lock. Knows no engine.
+Written at each step and every few seconds, so that whoever goes on does from there. What aliases mean is not here: aliases.json
+alone counts. Writers hold the repository's lock. Knows no engine.
 """
 
 from __future__ import annotations
@@ -46,8 +46,8 @@ def write(folder: Path, rollout: Rollout) -> None:
 
 
 @contextmanager
-def walker(folder: Path) -> Iterator[bool]:
-    """Holds the right to walk a model's aliases, unless another server has it; whether it is held. Raises OSError."""
+def alone(folder: Path) -> Iterator[bool]:
+    """Of the processes of this machine one at a time walks a model's aliases; whether it is this one. Raises OSError."""
     path = folder / _LOCK_FILE
     path.touch()
     with disk.if_free(path) as free:

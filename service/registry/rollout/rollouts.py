@@ -1,7 +1,8 @@
 """Gradual promotes under way on this server: walks their aliases, watches what comes of it, and goes back by itself.
 
-Lives on the event loop. What is decided is in stepping.py and judging.py; here it is done and written down. Of several servers on
-one repository the one that holds a model's lock walks its aliases; when it ends, whichever starts next goes on.
+Lives on the event loop. What is decided is in stepping.py and judging.py, what was seen in under_way.py; here it is done and
+written down. Of several servers on one repository the one that has the right to a model walks its aliases; when it ends another
+one goes on.
 """
 
 from __future__ import annotations
@@ -10,8 +11,6 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Iterable
-from contextlib import ExitStack
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Final, Protocol
 
@@ -19,19 +18,19 @@ from cellserve.service.engine.facts import VersionKey
 from cellserve.service.errors import InvalidInput, ServiceError, UnknownModel
 from cellserve.service.registry.policy.durations import LONGEST_SECONDS, duration_words
 from cellserve.service.registry.policy.rollout import Rollout
+from cellserve.service.registry.repository.home import WalkedElsewhere
 from cellserve.service.registry.repository.repository import Repository
-from cellserve.service.registry.rollout.bounds import DIFFERENCE, Bound, bounds_text, parse_bounds
-from cellserve.service.registry.rollout.judging import Evidence, Verdict, judge
-from cellserve.service.registry.rollout.seen import Compared, Seen
+from cellserve.service.registry.rollout.bounds import Bound, bounds_text, parse_bounds
+from cellserve.service.registry.rollout.judging import Verdict
+from cellserve.service.registry.rollout.rights import WalkingRights
 from cellserve.service.registry.rollout.stepping import Meaning, Step, expected, next_step, resumed, told
+from cellserve.service.registry.rollout.under_way import RequestEnd, Walk
 from cellserve.service.registry.watch import is_set_within
 
 log = logging.getLogger(__name__)
 
 TICK_SECONDS: Final = 0.5
-_LONGEST_LOOK_SECONDS: Final = 5.0  # time in which nobody could look does not count, so that no share is passed over unseen
-_FAILED: Final = frozenset({"INTERNAL", "DEADLINE_EXPIRED"})
-_REFUSED: Final = frozenset({"INVALID_INPUT", "NOT_CAUSAL", "IMPLEMENTATION_UNSUPPORTED"})
+RECORD_SECONDS: Final = 5.0  # how often it is written how far a walk has got, and looked for walks that nobody walks
 _LONGEST_NAME: Final = 128
 _THIS_SERVER: Final = "the server"
 
@@ -41,6 +40,9 @@ class Aliases(Protocol):
 
     def models(self) -> Iterable[str]:
         """Of which anything is published."""
+
+    def split_models(self) -> Iterable[str]:
+        """Of which an alias is split."""
 
     def meaning(self, model: str, alias: str) -> Meaning:
         """Of an alias, as it was last read."""
@@ -53,59 +55,6 @@ class Aliases(Protocol):
 
     async def walk_alias(self, model: str, alias: str, before: Meaning, after: Meaning, version: int, by: str, why: str) -> bool:
         """`version` is loaded, then the alias means `after`, unless it does not mean `before` any more: whether it was done."""
-
-
-class RequestEnd(Protocol):
-    """How one request ended, as the door tells it."""
-
-    @property
-    def version(self) -> VersionKey | None: ...
-
-    @property
-    def reason(self) -> str | None: ...
-
-    @property
-    def seconds(self) -> float: ...
-
-
-@dataclass(slots=True)
-class _Walk:
-    """looked_seconds: on the clock, when it was looked after last. Evidence of all that it has walked here, and of this share."""
-
-    model: str
-    rollout: Rollout
-    bounds: tuple[Bound, ...]
-    looked_seconds: float
-    all: Evidence = field(default_factory=lambda: _nothing())
-    lately: Evidence = field(default_factory=lambda: _nothing())
-
-    @property
-    def new(self) -> VersionKey:
-        return VersionKey(self.model, self.rollout.version)
-
-    @property
-    def old(self) -> VersionKey:
-        return VersionKey(self.model, self.rollout.before)
-
-    def look(self, now_seconds: float) -> None:
-        """It has walked until now."""
-        walked = self.rollout.walked_seconds + min(now_seconds - self.looked_seconds, _LONGEST_LOOK_SECONDS)
-        self.rollout, self.looked_seconds = self.rollout.model_copy(update={"walked_seconds": walked}), now_seconds
-
-    def verdict(self) -> Verdict:
-        """What is broken lately or in all; what is wanting of all."""
-        lately = judge(self.bounds, self.lately)
-        return lately if lately.broken else judge(self.bounds, self.all)
-
-    def count(self, end: RequestEnd) -> None:
-        for evidence in (self.all, self.lately):
-            seen = evidence.new if end.version == self.new else evidence.old
-            if end.reason is None:
-                seen.latencies.add(end.seconds)
-            elif end.reason in _FAILED:
-                seen.failed += 1
-            elif end.reason in _REFUSED:
-                seen.refused += 1
 
 
 class Rollouts:
@@ -122,9 +71,10 @@ class Rollouts:
         self._aliases = aliases
         self._clock = clock
         self._on_change = on_change
-        self._walks: dict[tuple[str, str], _Walk] = {}
-        self._by_version: dict[VersionKey, list[_Walk]] = {}
-        self._locks: dict[str, ExitStack] = {}  # by model, held while one of its aliases walks
+        self._walks: dict[tuple[str, str], Walk] = {}
+        self._by_version: dict[VersionKey, list[Walk]] = {}
+        self._rights = WalkingRights(repository)
+        self._searched_seconds = clock()
         self._changing = asyncio.Lock()
         self._stopping = asyncio.Event()
         self._ticker: asyncio.Task[None] | None = None
@@ -134,30 +84,26 @@ class Rollouts:
 
     async def start(self) -> None:
         """Goes on with what walked when a server ended; then looks after all walks every half second."""
-        for model in list(self._aliases.models()):
-            for rollout in (await asyncio.to_thread(self._repository.rollouts, model)).values():
-                if not rollout.walking:
-                    continue
-                try:
-                    await self._resume(model, rollout)
-                except (ServiceError, ValueError) as error:
-                    log.error("%s@%s stays as it is, for it cannot walk on: %s", model, rollout.alias, error)
+        async with self._changing:
+            for model in list(self._aliases.models()):
+                await self._take_over(model)
         self._ticker = asyncio.create_task(self._tick_for_ever())
 
     async def stop(self) -> None:
-        """Walks stay where they are, and are written down for the next start."""
+        """Walks stay where they are, and are written down for whoever goes on."""
         self._stopping.set()
         if self._ticker is not None:
             await self._ticker
         async with self._changing:
             for walk in list(self._walks.values()):
                 walk.look(self._clock())
-                log.info("%s stays as it is until a server starts: %s", _name(walk), walk.rollout.words)
+                log.info("%s stays as it is until a server goes on: %s", walk.name, walk.rollout.words)
                 try:
-                    await self._write(walk.model, walk.rollout)
+                    await self._record(walk)
                 except ServiceError as error:
-                    log.warning("how far %s has walked is lost: %s", _name(walk), error)
-                self._drop(walk)
+                    log.warning("how far %s has walked is lost: %s", walk.name, error)
+                self._forget(walk)
+                await self._give_back(walk.model)
 
     # --- who asks ---
 
@@ -177,11 +123,11 @@ class Rollouts:
         known = dict(await asyncio.to_thread(self._repository.rollouts, model))
         for (walking, alias), walk in self._walks.items():
             if walking == model:
-                known[alias] = self._shown(walk)
-        return [known[alias] for alias in sorted(known)]
+                known[alias] = walk.shown
+        return [rollout for _, rollout in sorted(known.items())]
 
     def progress(self) -> list[tuple[str, str, float]]:
-        """Model and alias of each that walks, and how much of its time has gone: at 1 it waits for evidence. Any thread."""
+        """Model, alias and which part of its time each walk has walked."""
         return [
             (walk.model, walk.rollout.alias, min(1.0, walk.rollout.walked_seconds / walk.rollout.seconds))
             for walk in list(self._walks.values())
@@ -198,16 +144,15 @@ class Rollouts:
     def compares(self, key: VersionKey) -> VersionKey | None:
         """The version whose answers are to be held against those of `key`."""
         for walk in self._by_version.get(key, ()):
-            if any(bound.quantity == DIFFERENCE for bound in walk.bounds):
+            if walk.compares:
                 return walk.old if key == walk.new else walk.new
         return None
 
-    def on_compared(self, one: VersionKey, other: VersionKey, difference: float) -> None:
-        """Both versions have answered a request; their answers differ by so much."""
+    def on_compared(self, one: VersionKey, other: VersionKey, difference: float | None) -> None:
+        """Both versions have answered a request; their answers differ by so much. None: such answers cannot be compared."""
         for walk in self._by_version.get(one, ()):
             if {walk.new, walk.old} == {one, other}:
-                for evidence in (walk.all, walk.lately):
-                    evidence.compared.add(difference)
+                walk.count_compared(difference)
 
     # --- walking ---
 
@@ -217,8 +162,19 @@ class Rollouts:
             for walk in list(self._walks.values()):
                 try:
                     await self._advance(walk)
+                    walk.trouble = ""
+                except WalkedElsewhere as error:
+                    log.warning("%s is not walked here any more: %s", walk.name, error)
+                    self._forget(walk)
+                    await self._give_back(walk.model)
                 except ServiceError as error:
-                    log.error("%s cannot go on, and will try again: %s", _name(walk), error)
+                    if walk.trouble != str(error):
+                        log.error("%s cannot go on, and will try again: %s", walk.name, error)
+                    walk.trouble = str(error)
+            if self._clock() - self._searched_seconds >= RECORD_SECONDS:
+                self._searched_seconds = self._clock()
+                for model in [model for model in self._aliases.split_models() if not self._rights.holds(model)]:
+                    await self._take_over(model)
 
     async def _tick_for_ever(self) -> None:
         while not await is_set_within(self._stopping, TICK_SECONDS):
@@ -239,19 +195,20 @@ class Rollouts:
         async with self._changing:
             before = self._start_of(model, alias, version)
             rollout = Rollout(alias=alias, version=version, before=before, seconds=seconds, stop_if=bounds_text(bounds), by=by)
-            if not await self._lock(model):
+            if not await self._rights.take(model):
                 raise InvalidInput(f"another server walks an alias of {model}; ask that one", field="model")
             walk = self._add(model, rollout, bounds)
             try:
-                await self._write(model, rollout)
+                await self._record(walk)
                 await self._take(walk, next_step(rollout, 0.0, {before: 1.0}, Verdict()))
             except ServiceError as error:
-                self._drop(walk)
-                await self._write(model, rollout.model_copy(update={"state": "ended", "reason": f"it could not begin: {error}"}))
+                walk.rollout = rollout.model_copy(update={"state": "ended", "reason": f"it could not begin: {error}"})
+                self._forget(walk)
+                await self._end(walk)
                 raise
             return walk.rollout
 
-    async def _advance(self, walk: _Walk) -> None:
+    async def _advance(self, walk: Walk) -> None:
         failure = self._aliases.failure(walk.new)
         verdict = Verdict(broken=f"it cannot be served: {failure}") if failure else walk.verdict()
         meaning = self._aliases.meaning(walk.model, walk.rollout.alias)
@@ -261,10 +218,12 @@ class Rollouts:
             await self._take(walk, step)
         elif step.reason != walk.rollout.reason:
             walk.rollout = walk.rollout.model_copy(update={"reason": step.reason})
-            log.info("%s %s", _name(walk), step.reason or "goes on")
+            log.info("%s %s", walk.name, step.reason or "goes on")
+        if walk.rollout.walking and self._clock() - walk.recorded_seconds >= RECORD_SECONDS:
+            await self._record(walk)
 
-    async def _take(self, walk: _Walk, step: Step) -> None:
-        """The alias first, then the record of it: by both, a start knows where it stands."""
+    async def _take(self, walk: Walk, step: Step) -> None:
+        """The alias first, then the record of it: by both, whoever goes on knows where it stands."""
         rollout = walk.rollout
         if step.meaning is not None:
             back = step.state == "rolled_back"
@@ -282,30 +241,42 @@ class Rollouts:
             if not done:
                 moved = told(self._aliases.meaning(walk.model, rollout.alias))
                 step = Step("ended", rollout.share, f"the alias was moved meanwhile: {moved}")
-        known = {
-            "state": step.state,
-            "share": step.share,
-            "reason": step.reason,
-            "seen": _words(walk),
-            "ended": None if step.state == "walking" else datetime.now(UTC).replace(microsecond=0),
-        }
-        walk.rollout, walk.lately = rollout.model_copy(update=known), _nothing()
-        log.log(logging.ERROR if step.state == "rolled_back" else logging.INFO, "%s walks %s", _name(walk), walk.rollout.words)
-        if not walk.rollout.walking:
-            self._drop(walk)
+        ended = None if step.state == "walking" else datetime.now(UTC).replace(microsecond=0)
+        walk.step({"state": step.state, "share": step.share, "reason": step.reason, "ended": ended})
+        log.log(logging.ERROR if step.state == "rolled_back" else logging.INFO, "%s walks %s", walk.name, walk.rollout.words)
         self._on_change(walk.model, walk.rollout)
-        await self._write(walk.model, walk.rollout)
+        if walk.rollout.walking:
+            await self._record(walk)
+        else:
+            self._forget(walk)
+            await self._end(walk)
+
+    async def _take_over(self, model: str) -> None:
+        """What walks by its record, and is walked by nobody."""
+        try:
+            recorded = await asyncio.to_thread(self._repository.rollouts, model)
+        except ServiceError as error:
+            log.warning("whether an alias of %s walks cannot be told: %s", model, error)
+            return
+        for rollout in recorded.values():
+            if not rollout.walking:
+                continue
+            try:
+                await self._resume(model, rollout)
+            except (ServiceError, ValueError) as error:
+                log.error("%s@%s stays as it is, for it cannot walk on: %s", model, rollout.alias, error)
+                await self._give_back(model)
 
     async def _resume(self, model: str, rollout: Rollout) -> None:
         """Raises ServiceError, ValueError: its record is damaged."""
         bounds = parse_bounds(rollout.stop_if)
-        if not await self._lock(model):
-            log.info("%s@%s is walked by another server", model, rollout.alias)
+        if not await self._rights.take(model):
+            log.debug("%s@%s is walked by another server", model, rollout.alias)
             return
         step = resumed(rollout, self._aliases.meaning(model, rollout.alias))
         walk = self._add(model, rollout.model_copy(update={"share": step.share, "reason": step.reason}), bounds)
         if step.state == "walking":
-            log.info("%s goes on where a server ended: %s", _name(walk), walk.rollout.words)
+            log.info("%s goes on where a server ended: %s", walk.name, walk.rollout.words)
             self._on_change(model, walk.rollout)
         else:
             await self._take(walk, step)
@@ -327,19 +298,15 @@ class Rollouts:
             raise InvalidInput(f"{model}@{alias} means version {version} already", field="version")
         return before
 
-    def _shown(self, walk: _Walk) -> Rollout:
-        return walk.rollout.model_copy(update={"seen": _words(walk)})
-
-    def _add(self, model: str, rollout: Rollout, bounds: tuple[Bound, ...]) -> _Walk:
-        walk = self._walks[model, rollout.alias] = _Walk(model, rollout, bounds, self._clock())
+    def _add(self, model: str, rollout: Rollout, bounds: tuple[Bound, ...]) -> Walk:
+        now = self._clock()
+        walk = self._walks[model, rollout.alias] = Walk(model, rollout, bounds, now, now)
         self._index()
         return walk
 
-    def _drop(self, walk: _Walk) -> None:
+    def _forget(self, walk: Walk) -> None:
         self._walks.pop((walk.model, walk.rollout.alias), None)
         self._index()
-        if not any(model == walk.model for model, _ in self._walks) and walk.model in self._locks:
-            self._locks.pop(walk.model).close()
 
     def _index(self) -> None:
         self._by_version = {}
@@ -347,39 +314,18 @@ class Rollouts:
             for key in (walk.new, walk.old):
                 self._by_version.setdefault(key, []).append(walk)
 
-    async def _lock(self, model: str) -> bool:
-        if model not in self._locks:
-            held = ExitStack()
-            if not held.enter_context(await asyncio.to_thread(self._repository.walker, model)):
-                held.close()
-                return False
-            self._locks[model] = held
-        return True
+    async def _record(self, walk: Walk) -> None:
+        """What cannot be written is tried again a while later, not at each look."""
+        walk.recorded_seconds = self._clock()
+        await self._rights.write(walk.model, walk.shown)
 
-    async def _write(self, model: str, rollout: Rollout) -> None:
-        await asyncio.to_thread(self._repository.write_rollout, model, rollout)
+    async def _end(self, walk: Walk) -> None:
+        try:
+            await self._rights.write(walk.model, walk.rollout)
+        finally:
+            await self._give_back(walk.model)
 
-
-def _nothing() -> Evidence:
-    return Evidence(Seen(), Seen(), Compared())
-
-
-def _name(walk: _Walk) -> str:
-    return f"{walk.model}@{walk.rollout.alias}"
-
-
-def _words(walk: _Walk) -> str:
-    new, old, compared = walk.all
-    parts = [f"{_seen_words(new)} of {walk.rollout.version}", f"{_seen_words(old)} of {walk.rollout.before}"]
-    if compared.requests:
-        parts.append(f"{compared.requests} compared, largest difference {compared.largest:.3g}")
-    return "; ".join(parts)
-
-
-def _seen_words(seen: Seen) -> str:
-    told = f"{seen.requests} requests"
-    if seen.failed:
-        told += f", {seen.failed} failed"
-    if seen.latencies.count:
-        told += f", p99 {1000 * seen.latencies.percentile(99):.3g} ms"
-    return told
+    async def _give_back(self, model: str) -> None:
+        """Unless another alias of it walks."""
+        if not any(walking == model for walking, _ in self._walks):
+            await self._rights.give_back(model)

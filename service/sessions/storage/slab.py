@@ -92,7 +92,7 @@ class StateSlab:
     @property
     def bytes(self) -> int:
         """Of the rows in use."""
-        return self.used * self.width * 4
+        return self.used * self.width * np.dtype(np.float32).itemsize
 
     def _add_block(self) -> int:
         block = _Block(self._rows, self.width)

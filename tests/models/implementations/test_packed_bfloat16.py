@@ -163,6 +163,6 @@ def test_on_another_device_than_a_processor_it_is_refused(monkeypatch: pytest.Mo
 @needs_bfloat16
 def test_its_weights_take_half() -> None:
     own, loaded = own_of(LSTM, 5), library.loaded()
-    whole, half = (PackedLayer(loaded, LSTM, own, path).packed_bytes for path in (None, library.bfloat16_path(loaded)))
+    whole, half = (PackedLayer(loaded, LSTM, own, path).unseen_bytes for path in (None, library.bfloat16_path(loaded)))
     products = own["kernel"].nbytes + own["recurrent_kernel"].nbytes
     assert whole - half == products // 2

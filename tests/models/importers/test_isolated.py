@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 
 from cellserve.models.errors import ImportRefused
-from cellserve.models.importers import ImportedModel, load
+from cellserve.models.importers import ImportedModel, load, supervision
 from cellserve.models.importers.isolated import REFUSAL, answer, load_isolated
 from cellserve.models.importers.supervision import Confinement, ReaderFailed, supervise
 from tests.models.importers.damage import damaged
 
 GOLDEN = Path(__file__).parents[2] / "golden"
-BRIEF = Confinement(patience_seconds=20.0, memory_bytes=3 << 30)
+BRIEF = Confinement(cpu_seconds=20, memory_bytes=3 << 30)
 WHOLE = GOLDEN / "k224tf_gru_ra1_bias1.h5"
 
 
@@ -61,9 +61,18 @@ def test_a_crash_is_a_refusal_that_names_it() -> None:
         run_python("import os, signal; os.kill(os.getpid(), signal.SIGSEGV)")
 
 
-def test_what_never_ends_is_ended() -> None:
-    with pytest.raises(ImportRefused, match=r"not come to an end after 1 s"):
-        run_python("while True: pass", Confinement(patience_seconds=0.6, memory_bytes=3 << 30))
+def test_what_never_ends_is_ended_by_its_time_on_a_processor() -> None:
+    """Not by the clock, so that a busy machine refuses nothing."""
+    bounds = "Confinement(cpu_seconds=1, memory_bytes=3 << 30)"
+    forever = f"from cellserve.models.importers.supervision import Confinement; {bounds}.enter()\nwhile True: pass"
+    with pytest.raises(ImportRefused, match=r"not come to an end after 1 s on a processor; the file is damaged"):
+        run_python(forever, Confinement(cpu_seconds=1, memory_bytes=3 << 30))
+
+
+def test_what_sleeps_has_far_longer_and_is_ended_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(supervision, "WAITING", 1)
+    with pytest.raises(ImportRefused, match=r"not come to an end after 1 s; the file is damaged"):
+        run_python("import time; time.sleep(1000)", Confinement(cpu_seconds=1, memory_bytes=3 << 30))
 
 
 def test_a_fault_of_our_own_is_not_blamed_on_the_file() -> None:
@@ -73,7 +82,7 @@ def test_a_fault_of_our_own_is_not_blamed_on_the_file() -> None:
 
 def test_memory_past_the_limit_is_a_refusal(tmp_path: Path) -> None:
     """The limit is real, and what the reader then raises becomes a sentence."""
-    bounds = "Confinement(patience_seconds=20.0, memory_bytes=1 << 30).enter()"
+    bounds = "Confinement(cpu_seconds=20, memory_bytes=1 << 30).enter()"
     with pytest.raises(ReaderFailed, match="MemoryError"):
         run_python(f"from cellserve.models.importers.supervision import Confinement; {bounds}; bytearray(2 << 30)")
 
@@ -87,7 +96,7 @@ def test_memory_past_the_limit_is_a_refusal(tmp_path: Path) -> None:
 def test_room_grows_with_the_file() -> None:
     small, large = Confinement.for_files_of(0), Confinement.for_files_of(4 << 30)
     assert small.memory_bytes < large.memory_bytes
-    assert small.patience_seconds < large.patience_seconds
+    assert small.cpu_seconds < large.cpu_seconds
 
 
 @pytest.mark.parametrize("seed", range(12))

@@ -1,6 +1,9 @@
 import numpy as np
 import pytest
 
+from cellserve.models.description.layers.cells import LstmLayer
+from cellserve.models.implementations.onnxruntime.graph import model_of
+from cellserve.models.implementations.onnxruntime.session import new_session
 from cellserve.models.measuring.held_memory import held_bytes
 from cellserve.models.network import Network
 from tests.service.registry.fakes import SPEC, weights
@@ -24,6 +27,15 @@ def test_a_network_holds_its_weights_and_each_way_to_run_it_adds_its_copies() ->
         before = now
     network.warm_up("2")
     assert held_bytes(network) >= before + network.weights_bytes
+
+
+def test_of_a_session_the_numbers_count_that_it_was_given_beside_its_model() -> None:
+    layer = LstmLayer(name="lstm", inputs=("x",), units=64)
+    arrays = {"kernel": np.zeros((3, 256), np.float32), "recurrent_kernel": np.zeros((64, 256), np.float32)}
+    model = model_of(layer, arrays | {"bias": np.zeros(256, np.float32)})
+    numbers = 4 * (3 * 256 + 64 * 256 + 2 * 256)  # the operator has two biases
+    assert len(model.content) < 2000
+    assert numbers <= held_bytes(new_session(model)) <= numbers + 4000
 
 
 def test_only_what_is_in_main_memory_counts() -> None:

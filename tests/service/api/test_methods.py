@@ -132,6 +132,15 @@ def test_who_is_not_let_in_is_told_why_and_counted(house: House, context: Contex
     assert house.looked == 1
 
 
+def test_who_is_given_up_is_told_when_to_come_again_and_counted(house: House) -> None:
+    ending = house.methods.given_up(INFER)
+    assert ending is not None
+    assert ending.details == "[OVERLOADED] come again"
+    assert [house.methods.given_up(name) for name in (LIVE, OTHER, "/s.S/None")] == [None, None, None]
+    house.turning_away.settle()
+    assert [fact.number for fact in house.observer.turned_away] == [1]
+
+
 def test_who_is_read_is_told_to_the_door(house: House) -> None:
     for name in (INFER, INFER):
         house.methods.let_in(name, TURNED)

@@ -62,9 +62,9 @@ def test_every_error_of_the_servers_table_comes_back_as_itself(reason: str) -> N
         kind for kind in vars(errors).values() if getattr(kind, "reason", None) == reason and kind is not errors.ServiceError
     )
     sent = kind("what was wrong", field="lengths", retry_after_seconds=1.5)
-    got = mirrored(EndedCall(status_of(sent, "r-9")), "localhost:8001")
+    got = mirrored(EndedCall(status_of(sent, "0a1b2c3d-000009")), "localhost:8001")
     assert type(got) is kind
-    assert (str(got), got.field, got.retry_after_seconds, got.request_id) == ("what was wrong", "lengths", 1.5, "r-9")
+    assert (str(got), got.field, got.retry_after_seconds, got.request_id) == ("what was wrong", "lengths", 1.5, "0a1b2c3d-000009")
 
 
 def test_a_reason_of_a_newer_server_is_told_apart_by_its_code(ask: Ask, fake: FakeSequences) -> None:

@@ -12,7 +12,7 @@ from cellserve.service.api.facts import CONNECTION_ENDS, ConnectionFact, Request
 from cellserve.service.engine.facts import IterationFact, SequenceFact, VersionKey
 from cellserve.service.metrics.books import Books
 from cellserve.service.metrics.facts import Fact, LoopFact, RpcEnd, SessionChange, SessionStep
-from cellserve.service.metrics.families import ITERATION, PART_SECONDS, PREDICTED, RATIO, ROWS, SECONDS, STEPS
+from cellserve.service.metrics.families import ITERATION, LAG_SECONDS, PART_SECONDS, PREDICTED, RATIO, ROWS, SECONDS, STEPS
 from cellserve.service.metrics.statistics import Statistics
 from cellserve.service.sessions.observer import EVENTS
 
@@ -97,7 +97,7 @@ class OneByOne:
                 if end is not None:
                     self._ends.labels(end).inc()
             case LoopFact(lag):
-                self._lag = self._lag or self._histogram("event_loop_lag_seconds", SECONDS, ())
+                self._lag = self._lag or self._histogram("event_loop_lag_seconds", LAG_SECONDS, ())
                 self._lag.observe(lag)
             case RequestFact():
                 self._tell_request(fact)

@@ -26,7 +26,7 @@ from cellserve.service.errors import (
 )
 from cellserve.service.registry.catalog import Catalog
 from cellserve.service.registry.lease import LoadedVersion
-from cellserve.service.registry.manifest import ModelRef
+from cellserve.service.registry.manifest import Manifest, ModelRef
 from cellserve.service.registry.memory.footprint import Footprint
 from cellserve.service.registry.memory.room import Room
 from cellserve.service.registry.model_settings import ModelSettings
@@ -71,14 +71,14 @@ class FakeLoader:
         self.threads: set[int] = set()
         self.bytes: dict[VersionKey, int] = {}  # that versions take
 
-    def __call__(self, repository: Repository, key: VersionKey, settings: Settings) -> tuple[LoadedVersion, Any]:
+    def __call__(self, repository: Repository, manifest: Manifest, settings: Settings) -> tuple[LoadedVersion, Any]:
+        key = manifest.key
         self.loads.append(key)
         self.settings[key] = settings
         self.threads.add(threading.get_ident())
         if key in self.gates:
             assert self.gates[key].wait(PATIENCE_SECONDS)
-        manifest = repository.manifest(key.model, key.version)
-        repository.weights(key.model, key.version)
+        repository.numbers(manifest)
         if key in self.broken:
             raise self.broken[key]
         spec = manifest.spec

@@ -44,7 +44,7 @@ def change_manifest(store: Repository, change: Callable[[dict[str, Any]], None])
 
 
 def test_a_published_version_loads_with_what_it_can_run(store: Repository) -> None:
-    version, network = load_version(store, KEY, CPU)
+    version, network = load_version(store, store.manifest(*KEY), CPU)
     assert version.key == KEY
     offered = {label for label, refusal in version.implementations.items() if refusal is None}
     assert offered == {"0", "1", "2", "fused", "onnxruntime", *PACKED, *([IN_BFLOAT16] if BFLOAT16 else [])}
@@ -54,7 +54,7 @@ def test_a_published_version_loads_with_what_it_can_run(store: Repository) -> No
 
 
 def test_the_wished_implementation_is_the_default(store: Repository) -> None:
-    assert load_version(store, KEY, Settings(device="cpu", implementation="1"))[0].default_implementation == "1"
+    assert load_version(store, store.manifest(*KEY), Settings(device="cpu", implementation="1"))[0].default_implementation == "1"
 
 
 def test_a_wish_that_cannot_be_met_is_told_and_does_not_fail_the_version(
@@ -62,7 +62,7 @@ def test_a_wish_that_cannot_be_met_is_told_and_does_not_fail_the_version(
 ) -> None:
     monkeypatch.setitem(sys.modules, "onnxruntime", None)  # as if it were not installed
     with caplog.at_level(logging.WARNING):
-        version, _ = load_version(store, KEY, Settings(device="cpu", implementation="onnxruntime"))
+        version, _ = load_version(store, store.manifest(*KEY), Settings(device="cpu", implementation="onnxruntime"))
     assert version.default_implementation in (*PACKED, "fused")
     assert "cannot run under implementation onnxruntime" in caplog.text
 
@@ -96,7 +96,7 @@ def test_of_a_version_published_before_there_was_bfloat16_it_is_refused(
 def test_numbers_that_differ_from_the_golden_pair_are_never_served(store: Repository) -> None:
     change_manifest(store, lambda manifest: manifest["parity"].update(bound=1e-30))
     with pytest.raises(RepositoryError, match="no implementation gives the published answers on cpu"):
-        load_version(store, KEY, CPU)
+        load_version(store, store.manifest(*KEY), CPU)
 
 
 def test_an_implementation_that_differs_on_this_device_is_withdrawn(
@@ -110,7 +110,7 @@ def test_an_implementation_that_differs_on_this_device_is_withdrawn(
     monkeypatch.setattr(call_parity, "verify_call", differing)
     monkeypatch.setattr(parity, "verify", differing)
     with caplog.at_level(logging.WARNING):
-        version, network = load_version(store, KEY, CPU)
+        version, network = load_version(store, store.manifest(*KEY), CPU)
     assert "the oracle says 1.0" in str(version.implementations[FIRST])
     assert version.implementations == network.implementations
     assert version.default_implementation == network.offered[0] != FIRST
@@ -120,4 +120,4 @@ def test_an_implementation_that_differs_on_this_device_is_withdrawn(
 def test_a_damaged_golden_pair_is_told(store: Repository) -> None:
     change_manifest(store, lambda manifest: manifest.update(golden={}))
     with pytest.raises(RepositoryError, match="golden pair in the manifest of digits/1 is damaged"):
-        load_version(store, KEY, CPU)
+        load_version(store, store.manifest(*KEY), CPU)

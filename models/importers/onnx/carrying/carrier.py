@@ -22,6 +22,7 @@ from cellserve.models.importers.onnx.carrying.trial import Trial, counted, layou
 from cellserve.models.importers.onnx.draft import Draft
 from cellserve.models.importers.onnx.file import OnnxFile
 from cellserve.models.importers.onnx.folding import NEVER
+from cellserve.models.importers.onnx.layers.masks import Steps
 from cellserve.models.importers.onnx.layers.recurrent import OPERATORS as RECURRENT
 from cellserve.models.importers.onnx.runtime import rewritten
 from cellserve.models.importers.onnx.values import Atom, Flow, Given, Known, NotTranslated, Value, feature
@@ -226,7 +227,7 @@ class Carrier:
 
     def _goes_in(self, name: str, value: Flow) -> bool:
         """Whether it is what a layer makes, or an input; ids that something was done to are not, nor are weights of steps."""
-        if isinstance(value, Foreign) or value.shares or value.weights is not None:
+        if isinstance(value, Foreign | Steps) or value.shares or value.weights is not None:
             return False
         return not value.ids or name not in self.makers
 

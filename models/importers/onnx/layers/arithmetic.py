@@ -73,6 +73,8 @@ def _remark_on_total(node: Node, flow: Flow, scale: Array) -> None:
 def _with_constant(node: Node, flow: Flow, array: Array, *, constant_first: bool) -> Flow:  # [width]
     draft, name = node.draft, node.name
     if node.operator in ("Add", "Sum"):
+        if not array.any():
+            return flow
         return draft.affine(flow, None, array, name)
     if node.operator == "Mul":
         return draft.affine(flow, array, None, name)

@@ -5,7 +5,7 @@ Every value is [B, n]. Two values are the same where they were made the same way
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -48,6 +48,13 @@ class Affine:
             return None
         atom, matrix = next(iter(self.parts.items()))
         return atom if _is_identity(matrix) else None
+
+    def same_as(self, other: Affine) -> bool:
+        """Whether both are the same sum, though made one after the other."""
+        parts = {atom: matrix for atom, matrix in self.parts.items() if matrix.any()}
+        others = {atom: matrix for atom, matrix in other.parts.items() if matrix.any()}
+        alike = parts.keys() == others.keys() and all(np.array_equal(matrix, others[atom]) for atom, matrix in parts.items())
+        return alike and np.array_equal(self.bias, other.bias)
 
     def __add__(self, other: Affine) -> Affine:
         parts = dict(self.parts)
@@ -106,6 +113,18 @@ class Expressions:
             atom = make()
             self.made[key] = Affine({atom: np.eye(atom.width)}, np.zeros(atom.width)), alive  # what the key names stays alive
         return self.made[key][0]
+
+
+def atoms_of(values: Iterable[Affine]) -> set[Atom]:
+    """All that they are made of, however deep."""
+    found: set[Atom] = set()
+    left = [atom for value in values for atom, matrix in value.parts.items() if matrix.any()]
+    while left:
+        atom = left.pop()
+        if atom not in found:
+            found.add(atom)
+            left += [inner for argument in atom.arguments for inner in argument.parts]
+    return found
 
 
 Monomial = tuple[Atom, ...]

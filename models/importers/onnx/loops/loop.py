@@ -8,7 +8,7 @@ compares. Knows no cell's equations.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 import numpy as np
@@ -16,8 +16,11 @@ import numpy.typing as npt
 from onnx import GraphProto, NodeProto
 
 from cellserve.models.importers.onnx.file import attributes, needed
+from cellserve.models.importers.onnx.layers.lookup import is_ids
+from cellserve.models.importers.onnx.layers.masks import Steps
 from cellserve.models.importers.onnx.loops.cells import Cell, cell_of
 from cellserve.models.importers.onnx.loops.expressions import Affine, Expressions
+from cellserve.models.importers.onnx.loops.masked import Masks, mask_rule, repeating
 from cellserve.models.importers.onnx.loops.operators import OPERATORS, Operation
 from cellserve.models.importers.onnx.node import Node
 from cellserve.models.importers.onnx.tensors import TensorReader
@@ -39,13 +42,18 @@ class Counter:
 
 @dataclass
 class Step:
-    """One step on paper. `read`: the sequence that it takes one step of, and as what it stands in the equations."""
+    """One step on paper. `read`: the sequence that it takes one step of, and as what it stands in the equations.
+
+    `counting`: whether it is a step that counts. `mask`: what tells that, if anything does.
+    """
 
     outer: Mapping[str, Value]
     fold: Fold
     reader: TensorReader
     expressions: Expressions = field(default_factory=Expressions)
     read: tuple[Flow, Affine] | None = None
+    counting: bool = True
+    mask: Flow | None = None
 
     def run(self, nodes: Sequence[NodeProto], scope: dict[str, Any]) -> None:
         """Adds what the nodes make to the scope. Raises NotTranslated."""
@@ -62,7 +70,7 @@ class Step:
             return None
         value = scope[name] if name in scope else self.outer.get(name)
         if isinstance(value, Known):
-            value = value.constant
+            value = _numbers(value)
         if value is None:
             raise NotTranslated(f"it reads {name!r}, which is no constant and nothing that the loop hands on")
         return value
@@ -75,6 +83,8 @@ class Step:
             return list(self.fold(node, given))
         if node.op_type == "Gather" and isinstance(given[0], Flow):
             return [self._taken(given[0], given[1], int(options.get("axis", 0)))]
+        if node.op_type == "Where" and isinstance(given[0], np.ndarray) and given[0].size == 1:
+            return [given[1 if given[0].item() else 2]]
         counted = [one for one in given if isinstance(one, Counter)]
         if counted:
             if node.op_type in ("Identity", "Cast", "Unsqueeze", "Squeeze", "Reshape"):
@@ -84,7 +94,9 @@ class Step:
             raise NotTranslated(f"{node.op_type} of these is nothing that a cell does")
         return OPERATORS[node.op_type](Operation(node.op_type, options, given, len(node.output), self.expressions))
 
-    def _taken(self, flow: Flow, number: Any, axis: int) -> Affine:
+    def _taken(self, flow: Flow, number: Any, axis: int) -> Affine | Array:
+        if isinstance(number, Counter) and flow.axis_of("time") == axis and (isinstance(flow, Steps) or is_ids(flow)):
+            return self._asked(flow)
         if not isinstance(number, Counter) or flow.axis_of("time") != axis or len(flow.axes) != 3 or flow.ids:
             raise NotTranslated("it takes something else than the next step of a sequence")
         rest = [own for place, own in enumerate(flow.axes) if place != axis]
@@ -94,6 +106,15 @@ class Step:
             raise NotTranslated("it reads two sequences")
         self.read = self.read or (flow, self.expressions.named("x", flow.width))
         return self.read[1]
+
+    def _asked(self, mask: Flow) -> Array:  # [B, 1]
+        """Whether the step counts."""
+        if self.mask is not None and self.mask.parts != mask.parts:
+            raise NotTranslated("two sequences tell which steps count")
+        if isinstance(mask, Steps) and (mask.each or mask.counted):
+            raise NotTranslated("it asks feature by feature which steps count")
+        self.mask = mask
+        return np.array([[self.counting == (not isinstance(mask, Steps) or mask.counts)]])
 
 
 def looped(node: Node, body: GraphProto, outer: Mapping[str, Value], fold: Fold, reader: TensorReader) -> list[Value]:
@@ -118,7 +139,7 @@ def _looped(node: Node, body: GraphProto, outer: Mapping[str, Value], fold: Fold
     new = dict(zip(given[2:], made[1:]))
     for name, value in zip(given[2:], handed):
         if _origin(new[name], makers) == name:
-            scope[name] = value.constant if isinstance(value, Known) else value
+            scope[name] = _numbers(value) if isinstance(value, Known) else value
         elif isinstance(value, Known) and value.arrays[0].size == 1 and value.arrays[0].dtype.kind in "iu":
             if not _counts(new[name], name, makers, scope, outer, reader) or value.fill != 0:
                 raise NotTranslated(f"it counts {name!r} otherwise than by steps")
@@ -127,19 +148,33 @@ def _looped(node: Node, body: GraphProto, outer: Mapping[str, Value], fold: Fold
             scope[name] = states[name] = step.expressions.named(name, _width(value))
             starts[name] = value
     scanned = made[1 + len(handed) :]
-    step.run(needed(body, [*(new[name] for name in states), *scanned]), scope)
-    cell = None
+    before = dict(scope)
+    nodes = needed(body, [*(new[name] for name in states), *scanned])
+    step.run(nodes, scope)
+    cell, masked, repeats = None, None, frozenset[str]()
     results = {name: scope[new[name]] for name in states}
     if step.read is not None and all(isinstance(value, Affine) for value in results.values()):
-        cell = cell_of(step.read[1], states, results)
+        if step.mask is not None:
+            passed = replace(step, counting=False)
+            passed.run(nodes, before)
+            repeats = repeating(states, results)
+            masked = mask_rule(states, repeats, {name: before[new[name]] for name in states}, [before[one] for one in scanned])
+        kept = {name: value for name, value in states.items() if name not in repeats}
+        cell = cell_of(step.read[1], kept, {name: results[name] for name in kept})
     if cell is None or step.read is None:
         raise NotTranslated("what it makes of the step before is not LSTM, GRU or a simple RNN")
     counters = [new[name] for name in new if isinstance(scope.get(name), Counter)]
     _require_all_steps(node, step.read[0], _end(made[0], makers, counters, {**outer, **dict(zip(given[2:], handed))}))
     shown = results[cell.states[0]]
-    if any(scope[name] is not shown for name in scanned):
+    if any(not isinstance(scope[name], Affine) or not scope[name].same_as(shown) for name in scanned):
         raise NotTranslated("it collects something else than its state after each step")
-    name = _added(node, cell, step.read[0], starts, sequences=bool(scanned))
+    masks = None if step.mask is None or masked is None else Masks(step.mask, masked)
+    if masks is not None and any(not _zero(starts[name]) for name in (cell.states[0], *repeats)):
+        raise NotTranslated("it passes over steps, and starts from a state that is not zero")
+    if masked == "zero" and any(used and inner in repeats for used, inner in zip(node.used, given[2:])):
+        raise NotTranslated("what it showed last, which may be nothing, is taken for a state")
+    name = _added(node, cell, step.read[0], starts, masks, sequences=bool(scanned))
+    cell = replace(cell, states=(*cell.states, *repeats))
     return _outputs(node, name, cell, step.read[0], list(zip(given[2:], handed)), len(scanned), sequences=bool(scanned))
 
 
@@ -165,7 +200,18 @@ def _end(name: str, makers: Mapping[str, NodeProto], counters: Sequence[str], kn
     return known.get(_origin(node.input[1], makers))
 
 
-def _added(node: Node, cell: Cell, flow: Flow, starts: Mapping[str, Value], *, sequences: bool) -> str:
+def _numbers(value: Known) -> Array | None:
+    """The same for all rows: the array, or the one number that fills it however many rows there are."""
+    if value.constant is not None or value.fill is None:
+        return value.constant
+    return np.full((1,) * value.arrays[0].ndim, value.fill, value.arrays[0].dtype)
+
+
+def _zero(value: Value) -> bool:
+    return isinstance(value, Known) and value.fill == 0
+
+
+def _added(node: Node, cell: Cell, flow: Flow, starts: Mapping[str, Value], masks: Masks | None, *, sequences: bool) -> str:
     draft = node.draft
     layer_states = list(cell.kind.model_validate({"name": "x", "inputs": ("x",), "units": 1}).state_widths)
     begins = [_start(node, starts[state]) for state in cell.states]
@@ -178,7 +224,12 @@ def _added(node: Node, cell: Cell, flow: Flow, starts: Mapping[str, Value], *, s
         arrays = {name: array for name, array in arrays.items() if "bias" not in name}
     options = {**cell.options, "units": len(arrays["recurrent_kernel"]), "use_bias": biased, "return_sequences": sequences}
     source = draft.reference(flow, f"{node.name}_in")
+    if masks is not None:
+        source, backwards = masks.met(draft, source, node.name)
+        options |= {"mask_rule": masks.rule, "go_backwards": backwards}
     name = draft.add(cell.kind, node.name, (source, *computed), arrays, **options)
+    if masks is not None:
+        draft.heedful.add(name)
     node.starts.update({(name, state): one for state, one in zip(layer_states, begins) if isinstance(one, Given)})
     return name
 
@@ -206,7 +257,8 @@ def _outputs(
     outputs: list[Value] = []
     for inner, value in handed:
         if inner in cell.states:
-            state = states[cell.states.index(inner)]
+            place = cell.states.index(inner)
+            state = states[place] if place < len(states) else states[0]  # the rest repeat what it shows
             reference = f"{name}:{state}" if sequences or state != "h" else name
             outputs.append(Flow((Part(reference, units, (name, state)),), (rows, own), own))
         else:

@@ -13,6 +13,11 @@ def notes(found: Roles, spec: StepModel, more: Sequence[str], why_alone: str | N
     held = ", ".join(f"{name} (next: {output})" for name, output in found.states.items())
     takes = "a whole feed" if spec.whole_feeds else "one frame"
     told = [f"It is a step model: each call of the graph takes {takes} and the states {held}.", *more]
+    if found.by_order:
+        told.append(
+            "No name tells which output is the next value of which state: they are taken in their order. Where it is another, "
+            "say so in a --description, `states: {input: output}`."
+        )
     for name, (context, _) in found.contexts.items():
         told.append(f"Before each call of {name} stand the last {context} values of the one before, zeros at first.")
     for name, array in found.bound.items():

@@ -17,7 +17,7 @@ FILLING: Final = frozenset(
 
 STATE_WORDS: Final = frozenset(
     {"state", "states", "h", "c", "hidden", "hiddens", "cell", "cells", "cache", "caches", "memory", "mem", "buffer", "buf"}
-    | {"ctx", "context", "lstm", "gru", "rnn", "conv", "tra", "inter"}
+    | {"ctx", "context", "lstm", "gru", "rnn", "conv", "tra", "inter", "hx", "cx"}
 )
 """Of which one at least stands in the name of a state that is paired by its name with no more than its words in common."""
 
@@ -34,6 +34,19 @@ def pairs(inputs: Sequence[Declared], outputs: Sequence[Declared], shapes: Mappi
     if found.get(inputs[0].name) == outputs[0].name and not STATE_WORDS & set(_kept(inputs[0].name)):
         del found[inputs[0].name]  # frames in and frames out
     return found or _by_shape(inputs, outputs, shapes)
+
+
+def in_order(inputs: Sequence[Declared], outputs: Sequence[Declared]) -> dict[str, str]:
+    """Where nothing is called by what it is but the states that go in: those that come back, in their order behind the answer.
+
+    So exporters write a cell whose outputs nobody named. Empty unless there are as many, each of a size that fits.
+    """
+    given, made = list(inputs[1:]), list(outputs[1:])
+    if not given or len(given) != len(made) or not all(STATE_WORDS & set(_kept(entry.name)) for entry in given):
+        return {}
+    if not all(fits(entry, one, {}) and one.dims is not None for entry, one in zip(given, made)):
+        return {}
+    return {entry.name: one.name for entry, one in zip(given, made)}
 
 
 def _by_name(inputs: Sequence[Declared], outputs: Sequence[Declared], shapes: Mapping[str, tuple[int, ...]]) -> dict[str, str]:

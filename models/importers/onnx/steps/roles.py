@@ -6,7 +6,7 @@ From what the file declares and a description says. Runs nothing.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy as np
@@ -15,7 +15,7 @@ import numpy.typing as npt
 from cellserve.models.description.step_model import Axis
 from cellserve.models.errors import ImportRefused
 from cellserve.models.importers.description import Description
-from cellserve.models.importers.onnx.steps.pairs import fits, pairs
+from cellserve.models.importers.onnx.steps.pairs import fits, in_order, pairs
 from cellserve.models.importers.onnx.steps.reading import Declared, StepFile
 
 Array = npt.NDArray[Any]
@@ -27,7 +27,8 @@ TIME_WORDS: Final = ("time", "seq", "frame", "len", "sample", "step", "chunk", "
 class Roles:
     """`axes`: of states and of what is fed; `asked`: numbers that each request says; `bound`: constants.
 
-    `contexts`: by input, how many of the last values and on which axis.
+    `contexts`: by input, how many of the last values and on which axis. `by_order`: whether nothing but their order told which
+    outputs the states become.
     """
 
     states: Mapping[str, str]
@@ -36,6 +37,7 @@ class Roles:
     bound: Mapping[str, Array]
     axes: Mapping[str, tuple[Axis, ...]]
     contexts: Mapping[str, tuple[int, int]]
+    by_order: bool = False
 
     @property
     def batched(self) -> bool:
@@ -53,12 +55,17 @@ class Roles:
     def of_frames(self, steps: int) -> Roles:
         """Where time is free, it is `steps` in every call."""
         axes = {name: tuple(steps if axis == "time" else axis for axis in own) for name, own in self.axes.items()}
-        return Roles(self.states, self.fed, self.asked, self.bound, axes, self.contexts)
+        return replace(self, axes=axes)
 
 
 def has_states(file: StepFile, description: Description) -> bool:
     """Whether any input of the graph is what an output was the call before."""
     return bool(description.states or _told(file))
+
+
+def has_states_in_order(file: StepFile) -> bool:
+    """Whether as many outputs as it has inputs that are called states stand behind its answer, none of them named."""
+    return bool(in_order(file.inputs, file.outputs))
 
 
 def may_have_states(file: StepFile) -> bool:
@@ -91,6 +98,7 @@ def roles(file: StepFile, description: Description) -> Roles:
     _check_names(file, description, source)
     declared = {entry.name: entry for entry in file.inputs}
     states = _states(file, description, source)
+    by_order = description.states is None and not _told(file)
     bound = {
         name: np.full(_sizes(declared[name], source), value, declared[name].dtype)
         for name, value in (description.constants or {}).items()
@@ -115,7 +123,7 @@ def roles(file: StepFile, description: Description) -> Roles:
                 f"a context goes with calls of one length; say it in a --description: `frames: {{{name}: 512}}`",
                 option="context",
             )
-    return Roles(states, tuple(one.name for one in fed), tuple(one.name for one in asked), bound, axes, contexts)
+    return Roles(states, tuple(one.name for one in fed), tuple(one.name for one in asked), bound, axes, contexts, by_order)
 
 
 def _check_names(file: StepFile, description: Description, source: str) -> None:
@@ -132,7 +140,8 @@ def _check_names(file: StepFile, description: Description, source: str) -> None:
 
 def _states(file: StepFile, description: Description, source: str) -> dict[str, str]:
     if description.states is None:
-        found = {name: output for name, output in _told(file).items() if name not in (description.constants or {})}
+        told = _told(file) or in_order(file.inputs, file.outputs)
+        found = {name: output for name, output in told.items() if name not in (description.constants or {})}
         if not found:
             raise ImportRefused(
                 source,

@@ -110,6 +110,17 @@ class Call:
         partial_bytes = 0 if self._reader is None else self._reader.held_bytes
         return partial_bytes + incoming_bytes + len(self._message or b"")
 
+    @property
+    def path(self) -> str:
+        return self._head.path
+
+    def waits_too_long(self, now_seconds: float) -> bool:
+        """Whether half of its time is over, and it has not begun for want of its message."""
+        timeout_seconds = self._head.timeout_seconds
+        if self._task is not None or self._ended or self._deadline_seconds is None or timeout_seconds is None:
+            return False
+        return now_seconds > self._deadline_seconds - timeout_seconds / 2
+
     # --- what comes ---
 
     def begin(self, handler: Any) -> None:

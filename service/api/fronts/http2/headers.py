@@ -8,6 +8,7 @@ from __future__ import annotations
 import binascii
 from base64 import b64decode, b64encode
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from typing import Final, NamedTuple
 from urllib.parse import quote
 
@@ -75,8 +76,13 @@ def trailers(code: grpc.StatusCode, message: str, metadata: Iterable[tuple[str, 
     """Those that end a call."""
     written = [(b"grpc-status", b"%d" % code.value[0])]
     if message:
-        written.append((b"grpc-message", quote(message, safe=_PLAIN).encode()))
+        written.append((b"grpc-message", _percent_encoded(message)))
     return written + write_metadata(metadata)
+
+
+@lru_cache(maxsize=512)  # most of a storm's refusals say the same
+def _percent_encoded(message: str) -> bytes:
+    return quote(message, safe=_PLAIN).encode()
 
 
 def write_metadata(metadata: Iterable[tuple[str, str | bytes]]) -> list[tuple[bytes, bytes]]:

@@ -35,6 +35,11 @@ class StreamEnds:
         return bool(self._turned_away)
 
     @property
+    def silent(self) -> Collection[int]:
+        """Streams that have begun and of which nothing but headers has come."""
+        return tuple(self._silent)
+
+    @property
     def untold(self) -> Collection[int]:
         return tuple(self._untold)
 

@@ -13,9 +13,9 @@ import random
 import shutil
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -27,8 +27,10 @@ from cellserve.service.engine.facts import VersionKey
 from cellserve.service.errors import InvalidInput, RepositoryAway, RepositoryError
 from cellserve.service.registry.manifest import Manifest, check_model_name
 from cellserve.service.registry.model_settings import SETTINGS_FILE
+from cellserve.service.registry.policy.rollout import Rollout
 from cellserve.service.registry.repository import layout, leftovers
 from cellserve.service.registry.repository.aliases import AliasTable
+from cellserve.service.registry.repository.home import WriteRollout
 from cellserve.service.registry.repository.publications import Publication
 from cellserve.service.registry.repository.remote import conditional, garbage
 from cellserve.service.registry.repository.remote.ledger import (
@@ -43,6 +45,7 @@ from cellserve.service.registry.repository.remote.ledger import (
 from cellserve.service.registry.repository.remote.mirror import Marks, Mirror
 from cellserve.service.registry.repository.remote.numbers import NumbersCache, digest_of
 from cellserve.service.registry.repository.remote.objects import Objects, Overtaken
+from cellserve.service.registry.repository.remote.walks import ROLLOUTS_FILE, Walks
 
 if TYPE_CHECKING:
     from cellserve.models.served import Numbers
@@ -65,6 +68,8 @@ class Bucket:
         self._objects = objects
         self._mirror = Mirror(folder)
         self._numbers = NumbersCache(folder, objects, cache_bytes)
+        self._walks = Walks(objects, folder)
+        self._walked: set[str] = set()  # models of which an alias walks, or has walked
         self._problems: dict[str, str] = {}  # by model
         self._complete: dict[str, Marks] = {}  # by model: what this process has seen whole
 
@@ -142,7 +147,17 @@ class Bucket:
 
     def remove_model(self, model: str) -> None:
         self._remove(model, Ledger.without_all)
-        garbage.delete(self._objects, (f"{MODELS}/{model}/{SETTINGS_FILE}",))
+        garbage.delete(self._objects, [f"{MODELS}/{model}/{file}" for file in (SETTINGS_FILE, ROLLOUTS_FILE)])
+
+    def rollouts(self, model: str) -> Mapping[str, Rollout]:
+        return self._walks.read(model) if model in self._walked else {}
+
+    @contextmanager
+    def walker(self, model: str) -> Iterator[WriteRollout | None]:
+        with self._walks.walker(model) as write:
+            if write is not None:
+                self._walked.add(model)
+            yield write
 
     def sweep(self) -> None:
         """Of this machine; what others have left in the store goes with the next version of its model."""
@@ -191,6 +206,8 @@ class Bucket:
         for path, listed in self._objects.list(MODELS).items():
             _, _, rest = path.partition("/")
             model, _, file = rest.partition("/")
+            if file == ROLLOUTS_FILE:
+                self._walked.add(model)
             if file not in (LEDGER_FILE, SETTINGS_FILE) or not _is_name(model):
                 continue
             ledger, settings = marks.get(model, _NOTHING)

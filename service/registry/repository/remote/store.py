@@ -17,6 +17,7 @@ from cellserve.service.errors import RepositoryAway, RepositoryError
 from cellserve.service.registry.repository.remote.objects import Listed, Overtaken, Stored
 
 if TYPE_CHECKING:
+    from obstore import UpdateVersion
     from obstore.store import ObjectStore
 
 _PART_BYTES: Final = 8 * 1024 * 1024  # of a large object, each in a call of its own
@@ -24,6 +25,7 @@ _TIMEOUT: Final = timedelta(seconds=20)  # of a call
 _CONNECT_TIMEOUT: Final = timedelta(seconds=4)
 _GIVEN_UP: Final = timedelta(seconds=15)  # after which a failed call is not repeated
 _REPEATS: Final = 3
+_GENERATIONS: Final = 3  # of an object that are remembered beside the last
 
 
 class Store:
@@ -32,6 +34,7 @@ class Store:
     def __init__(self, url: str, store: ObjectStore) -> None:
         self.name = url
         self._store = store
+        self._generations: dict[str, dict[str, str]] = {}  # by path and mark; Google's conditions name them in place of marks
 
     @classmethod
     def at(cls, url: str) -> Store:
@@ -56,7 +59,7 @@ class Store:
 
         with self._asked("list"):
             found = [each for chunk in obstore.list(self._store, folder, chunk_size=1000) for each in chunk]
-        return {each["path"]: Listed(each["e_tag"] or "", each["last_modified"]) for each in found}
+        return {each["path"]: Listed(_mark(each["e_tag"]), each["last_modified"]) for each in found}
 
     def get(self, path: str) -> Stored | None:
         import obstore
@@ -64,7 +67,7 @@ class Store:
         with self._asked(f"read {path}"):
             try:
                 found = obstore.get(self._store, path)
-                return Stored(bytes(found.bytes()), found.meta["e_tag"] or "")
+                return Stored(bytes(found.bytes()), self._noted(path, found.meta["e_tag"], found.meta["version"]))
             except FileNotFoundError:
                 return None
 
@@ -91,10 +94,10 @@ class Store:
 
         with self._asked(f"write {path}"):
             try:
-                written = obstore.put(self._store, path, content, mode="create" if known is None else {"e_tag": known})
+                written = obstore.put(self._store, path, content, mode="create" if known is None else self._update(path, known))
             except (AlreadyExistsError, PreconditionError) as error:
                 raise Overtaken(path) from error
-        return written["e_tag"] or ""
+        return self._noted(path, written["e_tag"], written["version"])
 
     def delete(self, paths: Sequence[str]) -> None:
         import obstore
@@ -105,6 +108,22 @@ class Store:
                     obstore.delete(self._store, path)
                 except FileNotFoundError:
                     continue
+
+    def _noted(self, path: str, e_tag: str | None, generation: str | None) -> str:
+        """The mark of an object that was read or written."""
+        mark = _mark(e_tag)
+        if generation is not None:
+            known = self._generations.get(path, {})
+            self._generations[path] = {**dict(list(known.items())[-_GENERATIONS:]), mark: generation}
+        return mark
+
+    def _update(self, path: str, known: str) -> UpdateVersion:
+        """The condition that an object is the one with this mark. Raises Overtaken: none there has had it."""
+        if (generations := self._generations.get(path)) is None:
+            return {"e_tag": known}
+        if known not in generations:
+            raise Overtaken(path)
+        return {"e_tag": known, "version": generations[known]}
 
     @contextmanager
     def _asked(self, what: str) -> Iterator[None]:
@@ -120,6 +139,11 @@ class Store:
             ) from error
         except (BaseError, OSError, ValueError) as error:
             raise RepositoryAway(f"{self.name} cannot be asked to {what}: {_first_line(error)}") from error
+
+
+def _mark(e_tag: str | None) -> str:
+    """As conditions have it: Azure lists are without the quotes."""
+    return f'"{e_tag}"' if e_tag and not e_tag.endswith('"') else e_tag or ""
 
 
 def _first_line(error: Exception) -> str:

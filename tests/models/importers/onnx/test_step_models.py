@@ -15,7 +15,7 @@ from cellserve.models.errors import ImportRefused
 from cellserve.models.importers import ImportedModel, ImportedStepModel
 from cellserve.models.importers.isolated import load_isolated
 from cellserve.models.importers.onnx.steps.lengths import Lengths, lengths, window
-from cellserve.models.importers.onnx.steps.pairs import pairs
+from cellserve.models.importers.onnx.steps.pairs import in_order, pairs
 from cellserve.models.importers.onnx.steps.reading import Declared, read_step_file
 from cellserve.models.measuring.gate import check
 from cellserve.models.steps.network import StepNetwork
@@ -116,6 +116,62 @@ def test_without_names_shapes_tell_where_only_one_fits() -> None:
     inputs = [Declared("input_2", "float32", (1, 1, 257)), Declared("input_3", "float32", (1, 2, 128, 2))]
     outputs = [Declared("activation_2", "float32", (1, 1, 257)), Declared("stack_2", "float32", (1, 2, 128, 2))]
     assert pairs(inputs, outputs, {}) == {"input_3": "stack_2"}
+
+
+@pytest.mark.parametrize(
+    ("given", "made", "expected"),
+    [
+        ("x h c", "26 Gemm_25 Tanh_23", {"h": "Gemm_25", "c": "Tanh_23"}),
+        ("x hx cx", "linear_2 mul_109 add_77", {"hx": "mul_109", "cx": "add_77"}),
+        ("x hidden", "28 27", {"hidden": "27"}),
+        ("x h c", "26 25", {}),
+        ("x h mask", "26 25 24", {}),
+        ("x y", "26 25", {}),
+        ("x", "26", {}),
+    ],
+)
+def test_states_whose_outputs_nobody_named_come_back_in_their_order(given: str, made: str, expected: dict[str, str]) -> None:
+    inputs = [Declared(name, "float32", ("b", 8)) for name in given.split()]
+    assert in_order(inputs, [Declared(name, "float32", ("b", 8)) for name in made.split()]) == expected
+    others = [Declared(name, "float32", ("b", 5 + place)) for place, name in enumerate(made.split())]
+    assert in_order(inputs, others) == {}
+
+
+def lone_cell() -> ModelProto:
+    """One step of an LSTM, written out as torch's exporters write nn.LSTMCell: no recurrent node, and no output is named."""
+    graph = OnnxGraph()
+    sums = [graph.add("Gemm", [name, graph.constant(numbers(24, size)), graph.constant(numbers(24))], transB=1)
+            for name, size in (("x", 4), ("h", 6))]  # fmt: skip
+    i, f, g, o = graph.add("Split", [graph.add("Add", sums), graph.constant(np.full(4, 6, np.int64))], 4, axis=1)
+    kept = graph.add("Mul", [graph.add("Sigmoid", [f]), "c"])
+    c = graph.add("Add", [kept, graph.add("Mul", [graph.add("Sigmoid", [i]), graph.add("Tanh", [g])])])
+    h = graph.add("Mul", [graph.add("Sigmoid", [o]), graph.add("Tanh", [c])])
+    y = graph.add("Gemm", [h, graph.constant(numbers(6, 2))])
+    float_ = TensorProto.FLOAT
+    inputs = {"x": (float_, ["b", 4]), "h": (float_, ["b", 6]), "c": (float_, ["b", 6])}
+    model = graph.model(inputs, [y, h, c])
+    for entry, size in zip(model.graph.output, (2, 6, 6)):
+        entry.CopyFrom(helper.make_tensor_value_info(entry.name, float_, ["b", size]))
+    return model
+
+
+def test_a_lone_cell_goes_on_step_after_step(tmp_path: Path) -> None:
+    """Fed step by step it answers what a call for each step, with the states handed on, does."""
+    model = lone_cell()
+    path = saved(tmp_path / "model.onnx", model)
+    found = importers.load(path)
+    assert isinstance(found, ImportedStepModel)
+    assert any("taken in their order" in note for note in found.notes)
+    check(found.spec, found.weights)
+    steps = numbers(5, 4)
+    h, c, expected = np.zeros((1, 6), np.float32), np.zeros((1, 6), np.float32), []
+    for step in steps:
+        y, h, c = asked(model, {"x": step[np.newaxis], "h": h, "c": c})
+        expected.append(y[0])
+    network = StepNetwork(found.spec, found.weights)
+    answers, states = network.advance([[steps]], network.state_layout.first_rows(1))
+    np.testing.assert_allclose(answers[0][0], expected, rtol=1e-5, atol=2e-6)
+    np.testing.assert_allclose(states[0], np.concatenate([h[0], c[0]]), rtol=1e-5, atol=2e-6)
 
 
 def test_states_that_no_name_tells_are_described(tmp_path: Path) -> None:

@@ -43,7 +43,12 @@ class House:
         self.failure: Exception | None = None
         self.leases = 0
         self.pauses = 0
-        self.shadow = Shadow(self, self, self.signature, self.told.append, self.compares.get, lambda: self.drawn, self.pause)
+        self.patient = True  # it is idle again after three looks
+        self.now = 100.0
+        self.among: list[float] = []  # when something took its turn among requests
+        self.shadow = Shadow(
+            self, self, self.signature, self.told.append, self.compares.get, lambda: self.drawn, self.pause, lambda: self.now
+        )
 
     def ready(self, model: str, version: str = "") -> bool:
         return VersionKey(model, int(version)) in self.loaded
@@ -73,9 +78,16 @@ class House:
             raise self.failure
         return None if self.busy else [answer(0.5) for _ in works]
 
+    async def run_among(self, works: Sequence[Work]) -> list[Delivery] | None:
+        self.ran += works
+        self.among.append(self.now)
+        self.now += 0.01
+        return [answer(0.5) for _ in works]
+
     async def pause(self, seconds: float) -> None:
         self.pauses += 1
-        self.busy = self.pauses < 3
+        self.now += seconds
+        self.busy = not self.patient or self.pauses < 3
         await asyncio.sleep(0)
 
     async def answered(self, key: VersionKey = OLD, rows: RowInputs = ROWS) -> list[tuple[VersionKey, VersionKey, str]]:
@@ -146,6 +158,29 @@ async def test_what_made_way_is_dropped() -> None:
 
     house.run_aside = made_way  # type: ignore[method-assign]
     assert await house.answered() == [(OLD, NEW, "dropped")]
+
+
+async def test_what_a_walking_alias_waits_for_takes_its_turn_among_requests_where_nothing_is_idle() -> None:
+    house = House()
+    house.compares |= {OLD: NEW}
+    house.busy, house.patient = True, False
+    for _ in range(3):
+        assert (await house.answered())[-1] == (OLD, NEW, "compared")
+    apart = [later - earlier for earlier, later in zip(house.among, house.among[1:])]
+    assert len(apart) == 2
+    assert min(apart) >= 1.0
+
+
+async def test_what_made_way_for_requests_takes_its_turn_among_them() -> None:
+    house = House()
+    house.compares |= {OLD: NEW}
+
+    async def made_way(works: Sequence[Work]) -> list[Delivery] | None:
+        return None
+
+    house.run_aside = made_way  # type: ignore[method-assign]
+    assert await house.answered() == [(OLD, NEW, "compared")]
+    assert (await house.answered())[1:] == [(OLD, NEW, "dropped")]  # for it would be too soon
 
 
 async def test_few_wait_and_a_stop_ends_them() -> None:

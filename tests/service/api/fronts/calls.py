@@ -36,6 +36,9 @@ class ScriptedCalls:
     def not_offered(self, name: str) -> Ending:
         return Ending(grpc.StatusCode.UNIMPLEMENTED, f"there is no {name}", ())
 
+    def given_up(self, name: str) -> Ending | None:
+        return Ending(grpc.StatusCode.RESOURCE_EXHAUSTED, "too late", ()) if self.closed else None
+
     def let_in(self, name: str, caller: Caller) -> Ending:
         return Ending(grpc.StatusCode.RESOURCE_EXHAUSTED, "too many", (("why", "closed"),))
 

@@ -60,6 +60,31 @@ async def test_versions_are_compared_on_the_same_inputs(shell: Shell, url: str, 
     assert "no version 9" in errors
 
 
+def test_a_repository_is_enough(shell: Shell, tmp_path: Path) -> None:
+    """No server runs, and the repository is left as it was."""
+    repository = Repository(shell.root)
+    for seed, alias in ((0, "stable"), (1, "canary")):
+        repository.publish("digits", imported(seed), alias=alias)
+    (shell.root / "digits/model.yaml").write_text("load: at-start\npinned: [1]\nlimits: {max_steps_per_sequence: 5}\n")
+    before = {path: path.stat().st_mtime_ns for path in shell.root.rglob("*")}
+    np.save(tmp_path / "x.npy", np.ones((4, 3), np.float32))
+    asked = ("compare", "digits", "stable", "canary", "--repeat", "1", "--json", "--input")
+    result = shell(*asked, str(tmp_path / "x.npy"), "--repository", str(shell.root))
+    assert result.exit_code == 0, result.stderr
+    told = json.loads(result.stdout)
+    assert (told["before"], told["after"], told["rows"]) == ("digits/1", "digits/2", 1)
+    assert told["largest_difference"] > 0
+    assert {path: path.stat().st_mtime_ns for path in shell.root.rglob("*")} == before
+    np.save(tmp_path / "long.npy", np.ones((6, 3), np.float32))
+    result = shell(*asked, str(tmp_path / "long.npy"), "--repository", str(shell.root))
+    assert (result.exit_code, "6 time steps" in " ".join(result.stderr.split())) == (2, True), result.stderr
+
+
+def test_a_repository_keeps_no_requests(shell: Shell) -> None:
+    result = shell("compare", "digits", "1", "2", "--recorded", "--repository", str(shell.root))
+    assert (result.exit_code, "a repository keeps no requests" in " ".join(result.stderr.split())) == (2, True)
+
+
 async def recorded(client: AsyncClient) -> list[tuple[np.ndarray, ...]]:
     """Nothing while the server has not read that it is to record."""
     try:

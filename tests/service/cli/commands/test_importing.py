@@ -6,7 +6,6 @@ import torch
 
 from cellserve.models.measuring.golden_pair import GoldenPair
 from cellserve.service.config import Settings
-from cellserve.service.engine.facts import VersionKey
 from cellserve.service.registry.loading import load_version
 from cellserve.service.registry.repository.repository import Repository
 from tests.service.cli.fakes import Shell
@@ -98,7 +97,7 @@ def test_the_frameworks_answers_are_the_golden_pair_of_the_version(
     golden = GoldenPair.from_json(store.manifest("scores", 1).golden)
     np.testing.assert_array_equal(golden.inputs[0], x)
     np.testing.assert_array_equal(golden.outputs[0], module(x).detach())
-    load_version(store, VersionKey("scores", 1), Settings())  # which asks it of every implementation
+    load_version(store, store.manifest("scores", 1), Settings())  # which asks it of every implementation
 
 
 def test_bad_answers_are_refused_in_a_sentence(shell: Shell, scored: tuple[LastStep, Path], tmp_path: Path) -> None:

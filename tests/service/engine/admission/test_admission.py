@@ -138,6 +138,7 @@ def test_of_a_call_that_was_not_read_something_is_said_too() -> None:
     error = House().admission.turn_away(NOW, "not looked at")
     assert error.metadata == {"cause": "loop"}
     assert error.retry_after_seconds
+    assert str(error) == f"not looked at; try again in {error.retry_after_seconds:g} s"
     assert error.ticket
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from cellserve.service.engine.facts import VersionKey
 from cellserve.service.errors import VersionFailed
+from cellserve.service.registry.manifest import Manifest
 from cellserve.service.registry.memory.room import Room
 from cellserve.service.registry.status import VersionState
 from tests.service.registry.test_catalog import House
@@ -16,12 +17,16 @@ A, B, C = (VersionKey(name, 1) for name in ("a", "b", "c"))
 READY, FAILED, UNLOADED = VersionState.READY, VersionState.FAILED, VersionState.UNLOADED
 
 
-def house_of(root: Path, budget_bytes: int, *models: str, pool_rows: int = 0, alias: str | None = None) -> House:
-    """Each version takes 40,000 bytes; what is thought beforehand is far less."""
+def house_of(
+    root: Path, budget_bytes: int, *models: str, pool_rows: int = 0, alias: str | None = None, settings: str = ""
+) -> House:
+    """Each version takes 40,000 bytes; what is thought beforehand is far less. settings: what each model.yaml says."""
     house = House(root, room=Room(budget_bytes, pool_rows))
     for model in models:
         house.publish(model, alias)
         house.load.bytes[VersionKey(model, 1)] = 40_000
+        if settings:
+            (root / model / "model.yaml").write_text(settings)
     return house
 
 
@@ -145,4 +150,66 @@ async def test_every_request_is_answered_though_versions_take_turns(tmp_path: Pa
             with await house.catalog.acquire(model) as lease:
                 assert lease.version.key in house.engine.held
                 assert len(house.engine.held) == 1
+    await house.catalog.stop()
+
+
+async def test_of_models_on_demand_versions_with_an_alias_take_turns_too(tmp_path: Path) -> None:
+    house = await serving(house_of(tmp_path, 90_000, "a", "b", "c", alias="stable", settings="load: on-demand\n"))
+    for _ in range(2):
+        for model in ("a", "b", "c"):
+            await use(house, model)
+            await house.catalog.refresh()
+            assert VersionKey(model, 1) in house.engine.held
+            assert len(house.engine.held) <= 2
+    assert house.states() == {"a/1": UNLOADED, "b/1": READY, "c/1": READY}
+    await house.catalog.stop()
+
+
+async def test_a_pinned_version_of_a_model_on_demand_stays(tmp_path: Path) -> None:
+    settings = "load: on-demand\npinned: [1]\n"
+    house = await serving(house_of(tmp_path, 90_000, "a", "b", "c", alias="stable", settings=settings))
+    await use(house, "a")
+    await use(house, "b")
+    with pytest.raises(VersionFailed, match=r"a/1 39\.1 KiB \(pinned\)"):
+        await use(house, "c")
+    await house.catalog.stop()
+
+
+async def test_versions_that_share_an_alias_of_a_model_on_demand_stay(tmp_path: Path) -> None:
+    """Or the share of one that has gone would be the other's, and never bring it back."""
+    house = house_of(tmp_path, 130_000, "a", "b", "c", alias="stable", settings="load: on-demand\n")
+    house.publish("a")
+    house.load.bytes[VersionKey("a", 2)] = 40_000
+    house.repository.split_alias("a", "stable", 2, 0.1)
+    await serving(house)
+    for model in ("a", "b", "c"):
+        await use(house, model)
+        await house.catalog.refresh()
+    assert house.states() == {"a/1": READY, "a/2": READY, "b/1": UNLOADED, "c/1": READY}
+    await house.catalog.stop()
+
+
+async def test_an_alias_that_moves_brings_nothing_back_that_had_made_room(tmp_path: Path) -> None:
+    house = await serving(house_of(tmp_path, 90_000, "a", "b", "c", alias="stable", settings="load: on-demand\n"))
+    for model in ("a", "b", "c"):
+        await use(house, model)
+    loads = len(house.load.loads)
+    house.publish("a", "stable")
+    house.load.bytes[VersionKey("a", 2)] = 40_000
+    await house.catalog.refresh()
+    assert house.load.loads[loads:] == [VersionKey("a", 2)]
+    await house.catalog.stop()
+
+
+async def test_a_manifest_is_read_once_for_a_load(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    house = await serving(house_of(tmp_path, 90_000, "a", settings="load: on-demand\n"))
+    read, manifest = [], house.repository.manifest
+
+    def seen(model: str, version: int) -> Manifest:
+        read.append((model, version))
+        return manifest(model, version)
+
+    monkeypatch.setattr(house.repository, "manifest", seen)
+    await use(house, "a")
+    assert read == [("a", 1)]
     await house.catalog.stop()

@@ -44,6 +44,9 @@ class FakeAliases:
     def models(self) -> list[str]:
         return self.store.models()
 
+    def split_models(self) -> list[str]:
+        return [model for model in self.store.models() if self.store.alias_table(model).splits]
+
     def meaning(self, model: str, alias: str) -> Mapping[int, float]:
         return meaning_of(alias, *self.store.alias_table(model))
 
@@ -108,6 +111,12 @@ class House:
     def answers(self, key: VersionKey, count: int, reason: str | None = None, seconds: float = 0.01) -> None:
         for _ in range(count):
             self.rollouts.on_request(End(key, reason, seconds))
+
+    def write(self, rollout: Rollout) -> None:
+        """While no server walks."""
+        with self.store.walker("digits") as write:
+            assert write is not None
+            write(rollout)
 
     @property
     def meaning(self) -> Mapping[int, float]:
@@ -255,13 +264,12 @@ async def test_the_next_start_goes_on_and_time_without_a_server_does_not_count(h
 
 async def test_after_a_kill_a_start_knows_where_the_alias_stands(house: House) -> None:
     """Each step's record is lost: the alias alone tells."""
-    written = house.store.write_rollout
     await house.begin()
     await house.pass_time(110.0)
     record = await house.shown()
     for meaning, state in (({2: 0.1, 1: 0.9}, "walking"), ({1: 1.0}, "rolled_back"), ({2: 1.0}, "promoted"), ({3: 1.0}, "ended")):
         await house.rollouts.stop()
-        written("digits", record)
+        house.write(record)
         assert house.store.walk_alias("digits", "stable", house.meaning, meaning, "", "")
         house.rollouts = house.server()
         await house.rollouts.start()
@@ -277,12 +285,28 @@ async def test_two_servers_on_one_repository_do_not_walk_one_alias(house: House)
     house.store.set_alias("digits", "canary", 1)
     with pytest.raises(InvalidInput, match="another server walks"):
         await other.begin("digits", "canary", 2, 600.0, "", "bob")
-    await other.stop()
     await house.rollouts.stop()
-    other = house.server()
-    await other.start()
+    house.now += 5.0
+    await other.tick()
     assert [alias for _, alias, _ in other.progress()] == ["stable"]
     await other.stop()
+
+
+async def test_how_far_it_has_walked_is_written_down_while_it_walks(house: House) -> None:
+    await house.begin("difference > 1e-3")
+    house.rollouts.on_compared(NEW, OLD, 1e-6)
+    await house.pass_time(50.0)
+    recorded = house.store.rollouts("digits")["stable"]
+    assert recorded.walked_seconds == pytest.approx(50.0)
+    assert "1 compared, largest difference 1e-06" in recorded.seen
+
+
+async def test_answers_that_cannot_be_compared_break_a_bound_on_their_difference(house: House) -> None:
+    await house.begin("difference > 1e-3")
+    house.rollouts.on_compared(NEW, OLD, None)
+    ended = await house.pass_time(0.5)
+    words = "difference > 0.001: the versions take other inputs or answer in other shapes"
+    assert (ended.state, ended.reason) == ("rolled_back", words)
 
 
 @pytest.mark.parametrize(
@@ -328,7 +352,7 @@ async def test_while_a_version_is_loaded_for_one_alias_another_can_go_back(house
 async def test_a_damaged_record_stops_no_start(house: House, caplog: pytest.LogCaptureFixture) -> None:
     begun = await house.begin()
     await house.rollouts.stop()
-    house.store.write_rollout("digits", begun.model_copy(update={"stop_if": "errors > many"}))
+    house.write(begun.model_copy(update={"stop_if": "errors > many"}))
     house.rollouts = house.server()
     await house.rollouts.start()
     assert "digits@stable stays as it is" in caplog.text

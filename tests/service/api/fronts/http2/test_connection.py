@@ -101,6 +101,28 @@ async def test_a_call_is_turned_away_from_its_headers_alone() -> None:
         assert not served.calls.begun
 
 
+async def test_under_overload_who_waits_for_its_message_learns_so_after_half_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its message is held up, and that of a call without a deadline."""
+    monkeypatch.setattr(connection, "_RELAXED_SECONDS", 60.0)
+    async with serving() as served, connected(served.port) as client:
+        waiting, patient = client.call(b"/s.S/Echo", None, (b"grpc-timeout", b"2S")), client.call(b"/s.S/Echo")
+        await client.answer(b"/s.S/Echo", b"")
+        served.calls.closed = True
+        await client.reply(client.call(b"/s.S/Echo"))
+
+        async def press() -> None:
+            while True:
+                served.front.press(True)
+                await asyncio.sleep(0.01)
+
+        pressing = asyncio.ensure_future(press())
+        stream = await client.reply(waiting)
+        pressing.cancel()
+        assert (stream.status, stream.headers[b"grpc-message"]) == (EXHAUSTED, b"too late")
+        client.send(patient, message(b"at last"), end=True)
+        assert (await client.reply(patient)).messages == [b"at last"]
+
+
 @pytest.mark.parametrize("size_bytes", [0, 10, 3_000_000])
 async def test_an_answer_before_the_end_of_the_request_arrives_whole_and_then_the_client_is_stopped(size_bytes: int) -> None:
     async with serving() as served, connected(served.port) as client:
@@ -213,7 +235,7 @@ async def test_a_cancelled_call_is_cancelled_in_its_handler() -> None:
 
 async def test_the_deadline_ends_a_call_and_its_handler() -> None:
     async with serving() as served, connected(served.port) as client:
-        stream = await client.answer(b"/s.S/Rest", b"", (b"grpc-timeout", b"20m"))
+        stream = await client.answer(b"/s.S/Rest", b"", (b"grpc-timeout", b"250m"))
         assert stream.status == DEADLINE
         await until(lambda: served.calls.cancelled == ["/s.S/Rest"])
         assert served.calls.contexts[0].time_remaining() == 0.0
@@ -312,6 +334,35 @@ async def test_a_handler_that_does_not_read_is_sent_no_more_than_a_window() -> N
         assert client.session.queued_body_size(stream_id) >= left - (1 << 20) - 65535
         taking.set()
         assert (await client.reply(stream_id)).messages == [b"4000000"]
+
+
+async def test_handlers_that_do_not_read_hold_up_no_other_call() -> None:
+    """Each of them has a window of messages that it does not take, all together more than may wait to be read."""
+    async with serving() as served, connected(served.port) as client:
+        taking = asyncio.Event()
+
+        async def late(requests: Any, context: Any) -> bytes:
+            await taking.wait()
+            return str(sum([len(request) async for request in requests])).encode()
+
+        served.calls.client_stream("/s.S/Late", late)
+        streams = [client.call(b"/s.S/Late") for _ in range(20)]
+        for stream_id in streams:
+            for _ in range(20):
+                client.send(stream_id, message(bytes(50_000)))
+            client.session.end_stream(stream_id)
+        client.flush()
+        assert (await client.answer(b"/s.S/Size", bytes(2_000_000))).messages == [b"2000000"]
+        assert (await client.answer(b"/s.S/Size", bytes(2_000_000))).messages == [b"2000000"]
+        taking.set()
+        for stream_id in streams:
+            assert (await client.reply(stream_id)).messages == [b"1000000"]
+
+
+async def test_little_may_be_on_its_way_that_is_not_read() -> None:
+    async with serving() as served, connected(served.port) as client:
+        await client.answer(b"/s.S/Echo", b"")
+        assert client.session.remote_window_size <= 1 << 22
 
 
 @pytest.mark.parametrize("how", ["cancelled", "refused", "answered early"])

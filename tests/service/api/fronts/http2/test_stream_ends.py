@@ -21,6 +21,15 @@ def test_who_has_not_spoken_is_told_once() -> None:
     assert not ends.postponed(1, FIELDS)
 
 
+def test_who_has_not_spoken_is_known_until_it_does_or_is_gone() -> None:
+    ends = StreamEnds()
+    for stream_id in (1, 3, 5):
+        ends.begun(stream_id)
+    ends.spoken(1)
+    ends.gone(5)
+    assert list(ends.silent) == [3]
+
+
 def test_who_has_spoken_is_told_at_once() -> None:
     ends = StreamEnds()
     for stream_id, spoken in ((1, lambda: ends.spoken(1)), (3, ends.all_spoken)):
