@@ -453,6 +453,8 @@ def test_every_golden_configuration_has_shapes_and_names_its_own_layers() -> Non
     for path in sorted(FOLDER.glob("*.h5")):
         if path.with_suffix(".description.yaml").is_file():
             continue  # it cannot be read without
+        if path.stem == "tfk_weighing":
+            continue  # several of its layers are one of ours
         with h5py.File(path) as file:
             if "model_config" not in file.attrs:
                 continue  # weights alone
