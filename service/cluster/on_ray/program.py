@@ -73,6 +73,7 @@ def main() -> None:
         ray.init(address=given.address, log_to_driver=False)
     else:
         ray.init(
+            address="local",  # or it would join whichever there is on this machine
             num_cpus=given.most_replicas,
             include_dashboard=False,
             log_to_driver=False,
