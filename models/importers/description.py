@@ -17,6 +17,8 @@ from cellserve.models.importers.limits import MAX_JSON_BYTES
 from cellserve.models.spec import InputSpec
 
 Layout = Literal["keras", "torch", "tensorflow1", "flax", "haiku", "mlx"]
+Word = Literal["identity", "last_step", "max", "mean", "reverse", "squeeze", "sum"]
+"""What code of a Keras layer that is never run may be said to do."""
 Start = Annotated[float, Field(allow_inf_nan=False)] | list[Any]
 Bound = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
@@ -54,6 +56,9 @@ class DescribedLayer(BaseModel):
 
     groups: PositiveInt | None = None
     """Of a convolution: into how many groups its inputs and outputs are divided; default: 1."""
+
+    bands_first: bool | None = None
+    """Of a conv2d: whether its weight is over [bands, time], as where a program has time last; default: over [time, bands]."""
 
 
 class Description(BaseModel):
@@ -108,8 +113,12 @@ class Description(BaseModel):
     projections: dict[str, list[list[float]]] | None = None
     """Keras 0.1.2 and 0.1.3: the random matrix Pmat [inputs, units] of JZS layers, which they did not save; by layer."""
 
-    lambdas: dict[str, Literal["identity", "last_step", "max", "mean", "squeeze"] | dict[str, Any]] | None = None
+    lambdas: dict[str, Word | dict[str, Any]] | None = None
     """Keras: what the code of Lambda layers does, by layer, as a word or as a layer of Keras: {class_name: …, options …}."""
+
+    custom_layers: dict[str, str | Annotated[tuple[str, ...], Field(min_length=1)] | dict[str, Any]] | None = None
+    """Keras: what layers of classes of the program's own do, by class: as a word, as a class of Keras (which then has the options
+    that the file has), as that and words after it, or with other options, {class_name: …, options …}."""
 
     inputs: tuple[InputSpec, ...] | None = None
     """A network described layer by layer: its inputs, as a ModelSpec has them."""

@@ -19,6 +19,7 @@ from cellserve.models.importers.keras.configuration.legacy import modernised
 from cellserve.models.importers.keras.configuration.options import Config, TrainingNotes, check_options
 from cellserve.models.importers.keras.files.names import Fork
 from cellserve.models.importers.keras.mask_logic import EVERYTHING, MaskLogic
+from cellserve.models.importers.keras.said import Said
 from cellserve.models.spec import InputSpec, LayerSpec, ModelSpec
 
 Array = npt.NDArray[Any]
@@ -40,6 +41,7 @@ class KerasLayer:
 
     `around_frozen`: whether a layer around it is not trained.
     `in_steps`: whether it runs within each step of a sequence. `given_masks`: whether Keras hands the mask of its input to it.
+    `after`: what a person says is done to its output after it, in words.
     """
 
     class_name: str
@@ -49,6 +51,7 @@ class KerasLayer:
     given_masks: bool = True
     around_frozen: bool = False
     in_steps: bool = False
+    after: tuple[str, ...] = ()
 
     @property
     def frozen(self) -> bool:
@@ -126,8 +129,7 @@ class Graph:
     store: ArrayStore
     notes: TrainingNotes
     projections: Mapping[str, Array] = field(default_factory=dict)  # of JZS layers, which old weight files lack
-    lambdas: Mapping[str, str | Mapping[str, Any]] = field(default_factory=dict)  # what a person says of Lambda layers
-    met_lambdas: set[str] = field(default_factory=set)
+    said: Said = field(default_factory=Said)
     names: Collection[str] = ()  # of the file's layers
     inputs: list[InputSpec] = field(default_factory=list)
     layers: list[LayerSpec] = field(default_factory=list)
@@ -161,7 +163,23 @@ class Graph:
     def inside(self, keras: KerasLayer, inner: Mapping[str, Any]) -> KerasLayer:
         """The layer that a wrapper holds, {"class_name": …, "config": …}, under the wrapper's name."""
         class_name, config = modernised(str(inner.get("class_name")), inner["config"], self.era)
-        return replace(keras, class_name=class_name, config=config, around_frozen=keras.frozen)
+        found = self.as_said(replace(keras, class_name=class_name, config=config, around_frozen=keras.frozen))
+        if found.after:
+            self.refuse(keras, "inside a wrapper nothing can follow a layer; say it of a class alone", "custom_layers")
+        return found
+
+    def as_said(self, keras: KerasLayer) -> KerasLayer:
+        """The layer that a person says this one is; itself where nobody says anything. Raises ImportRefused."""
+        try:
+            taken = self.said.taken_for(keras.class_name, keras.name, keras.config)
+        except KeyError:
+            option = "lambdas" if keras.class_name == "Lambda" else "custom_layers"
+            self.refuse(keras, "a layer of Keras is {class_name: …, its options …}", option)
+        if taken is None:
+            return keras
+        what = "its code" if keras.class_name == "Lambda" else f"the code of {keras.class_name}"
+        self.notes.say(f"{keras.name}: {what} was not read; it is taken for {taken.said}, as the description says.")
+        return replace(keras, class_name=taken.class_name, config=taken.config, after=taken.after)
 
     def check(self, keras: KerasLayer, *used: str) -> None:
         """Refuses an option that is set, is none of `used`, and that nobody here knows."""

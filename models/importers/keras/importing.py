@@ -25,10 +25,11 @@ from cellserve.models.importers.keras.configuration.legacy import as_keras_1
 from cellserve.models.importers.keras.configuration.release import is_keras_0, likely_releases
 from cellserve.models.importers.keras.graph import Array, ArrayStore, Claim
 from cellserve.models.importers.keras.layers.weights import collect
+from cellserve.models.importers.keras.said import Said
 from cellserve.models.importers.precision import declared
 from cellserve.models.spec import ModelSpec
 
-FIELDS: Final = frozenset({"keras_version", "keras_backend", "lambdas", "projections"})
+FIELDS: Final = frozenset({"custom_layers", "keras_version", "keras_backend", "lambdas", "projections"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,17 +62,16 @@ def import_keras(
     readings = []
     for one in versions or ("",):
         era = Era.of(one, backend or description.keras_backend, str(path))
-        spec, claims, notes = translate(
-            form, era, store, str(keeper), {**(projections or {}), **given}, description.lambdas or {}
-        )
+        said = Said(description.lambdas or {}, description.custom_layers or {})
+        spec, claims, notes = translate(form, era, store, str(keeper), {**(projections or {}), **given}, said)
         arrays = collect(claims, store, str(path))
         claims = [claim for claim in claims if claim.count]
         store.require_all_used(claims)
         readings.append(_Reading(era, spec, arrays, (*notes, *_misplaced(store, claims, era))))
     chosen = _agreed(readings, str(path))
-    said = () if version or description.keras_version else (_assumption(chosen.era, versions),)
+    assumed = () if version or description.keras_version else (_assumption(chosen.era, versions),)
     source = Source(chosen.era.framework, chosen.era.version, path.name, file_digest(*(files or (path,))))
-    return complete(chosen.spec, chosen.arrays, source, (*said, *chosen.notes), path, declared(model))
+    return complete(chosen.spec, chosen.arrays, source, (*assumed, *chosen.notes), path, declared(model))
 
 
 def _keras_1_form(model: Mapping[str, Any], source: str) -> Mapping[str, Any]:

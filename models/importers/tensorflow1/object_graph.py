@@ -6,7 +6,7 @@ tensorflow/core/protobuf/trackable_object_graph.proto. Knows no layers.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -54,10 +54,10 @@ class ObjectGraph:
             place = None if place is None else self.nodes[place].children.get(name)
         return place
 
-    def holder(self, prefix: str) -> int | None:
-        """The nearest to the root that has a child of such a name."""
+    def holder(self, fits: Callable[[Collection[str]], bool]) -> int | None:
+        """The nearest to the root whose children have such names."""
         places = self._outward(0) if self.nodes else ()
-        return next((place for place in places if any(name.startswith(prefix) for name in self.nodes[place].children)), None)
+        return next((place for place in places if fits(self.nodes[place].children)), None)
 
     def values(self, start: int) -> dict[str, str]:
         """Key by name of the node's own children that have values."""

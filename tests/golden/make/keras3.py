@@ -108,8 +108,30 @@ def in_few_bits(model):
                 weight.assign(numbers(*weight.shape, seed=len(name), scale=0.5))
 
 
+def weighing():
+    """Attention written out: between steps, of a vector to steps, and of a softmax over time with a sum; Dots of vectors."""
+    x = keras.Input((None, WIDTH))
+    h, last, _ = layers.LSTM(4, return_sequences=True, return_state=True)(x)
+    between = layers.Dropout(0.5)(layers.Activation("softmax")(layers.Dot((2, 2))([h, layers.Dense(4)(h)])))
+    asked = layers.Softmax()(layers.Dot((2, 1))([h, last]))
+    shares = layers.Softmax(axis=1)(layers.Dense(1)(h))
+    heads = layers.Softmax(axis=-2)(layers.Dense(2)(h))
+    total = keras.ops.sum(shares * h, axis=1)
+    outputs = [
+        layers.GRU(3)(layers.Dot((2, 1))([between, h])),
+        layers.Dot(1)([h, asked]),
+        layers.Dot(1)([heads, h]),
+        layers.Dot(1)([h, shares]),
+        total,
+        layers.Dot(1, normalize=True)([total, last]),
+        layers.Dot(-1)([total, last]),
+    ]
+    return keras.Model(x, outputs), numbers(ROWS, STEPS, WIDTH), ""
+
+
 MODELS = {
     "k3_axes": axes,
+    "k3_weighing": weighing,
     "k3_few_bits": few_bits,
     "k3_planes": planes,
     "k3_within": within,

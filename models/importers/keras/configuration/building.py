@@ -15,6 +15,7 @@ from cellserve.models.errors import ImportRefused
 from cellserve.models.importers.keras.configuration.calls import Call, TensorKey
 from cellserve.models.importers.keras.configuration.legacy import MERGE_CLASSES
 from cellserve.models.importers.keras.configuration.masks import Mask, require_own_mask
+from cellserve.models.importers.keras.configuration.weighing import Weighing
 from cellserve.models.importers.keras.files.tied import MODELS
 from cellserve.models.importers.keras.graph import Graph, KerasLayer, Tensor
 from cellserve.models.importers.keras.layers.axes import SAID
@@ -25,7 +26,7 @@ from cellserve.models.importers.keras.layers.within import build_within
 
 ACCEPTED_KEYWORDS: Final = ("training", "mask", "initial_state")
 
-Made = dict[TensorKey, Tensor | Mask]
+Made = dict[TensorKey, Tensor | Mask | Weighing]
 Nested = Callable[[Graph, KerasLayer, Sequence[Tensor]], list[Tensor]]
 """What makes the layers of a model that is inside another: (graph, the model, inputs) -> outputs."""
 
@@ -35,6 +36,9 @@ Build = Callable[[Graph, KerasLayer, Sequence[Tensor], Call, Made], list[Tensor]
 
 def build(graph: Graph, keras: KerasLayer, inputs: Sequence[Tensor], call: Call, made: Made, *, nested: Nested) -> list[Tensor]:
     """All outputs of one call of a layer; `made`: the tensors so far. Raises ImportRefused naming the layer and the option."""
+    if keras.after:
+        alone = replace(keras, after=(), spec_name=graph.free(f"{keras.spec_name}_before_{keras.after[0]}"))
+        return [_afterwards(graph, keras, build(graph, alone, inputs, call, made, nested=nested))]
     if keras.class_name in TENSORFLOW_LAYERS:
         graph.refuse(keras, "this operation of TensorFlow in the model's own code is not supported; write it as a standard layer")
     for keyword, value in call.keywords.items():
@@ -83,6 +87,20 @@ def _at_each_step(graph: Graph, keras: KerasLayer, inputs: Sequence[Tensor], nes
     return [build_within(graph, within, inputs, ("layer",))]
 
 
+def _afterwards(graph: Graph, keras: KerasLayer, outputs: Sequence[Tensor]) -> Tensor:
+    """What a person says is done to a layer's output, a word at a time."""
+    output = graph.only(keras, outputs)
+    for place, word in enumerate(keras.after, 1):
+        if word not in SAID:
+            graph.refuse(
+                keras, f"{word!r} is no word for what follows a layer; these are: {', '.join(sorted(SAID))}", "custom_layers"
+            )
+        last = place == len(keras.after)
+        name = keras.spec_name if last else graph.free(f"{keras.spec_name}_before_{keras.after[place]}")
+        output = SAID[word](graph, replace(keras, spec_name=name), [output], ())
+    return output
+
+
 def unsupported(class_name: str) -> str:
     """What is said of a layer that no builder makes."""
     if class_name == "Merge":
@@ -93,8 +111,12 @@ def unsupported(class_name: str) -> str:
             " (or squeeze, mean, max, identity, or a layer of Keras, {class_name: Reshape, target_shape: [-1, 4]}), and hold the "
             "import against the model's own answers with --expect; or save the model with standard layers"
         )
-    known = ", ".join(sorted([*BUILDERS, *CLASSES, "Bidirectional"]))
-    return f"layers of class {class_name} are not supported yet, nor are custom layers; the supported ones are {known}"
+    known = ", ".join(sorted([*BUILDERS, *CLASSES, "Bidirectional", "Dot"]))
+    return (
+        f"layers of class {class_name} are not supported yet; the supported ones are {known}. The code of a class of your own "
+        f"is never run: say in a --description what it is, `custom_layers: {{{class_name}: [LSTM, reverse]}}`, or another class "
+        f"of Keras, or {', '.join(sorted(SAID))}, and hold the import against the model's own answers with --expect"
+    )
 
 
 def _states(graph: Graph, keras: KerasLayer, value: Any) -> list[TensorKey]:
@@ -110,8 +132,10 @@ def _states(graph: Graph, keras: KerasLayer, value: Any) -> list[TensorKey]:
     return keys
 
 
-def expect_tensor(graph: Graph, value: Tensor | Mask, what: str) -> Tensor:
-    """Raises ImportRefused: a mask is none."""
-    if not isinstance(value, Tensor):
+def expect_tensor(graph: Graph, value: Tensor | Mask | Weighing, what: str) -> Tensor:
+    """Raises ImportRefused: a mask is none, nor are the scores of attention."""
+    if isinstance(value, Mask):
         raise ImportRefused(graph.source, f"{what} is a mask, which is not supported")
+    if not isinstance(value, Tensor):
+        raise ImportRefused(graph.source, f"{what} is scores of attention or their softmax over time, which is not supported")
     return value

@@ -20,6 +20,7 @@ from cellserve.models.importers.keras.configuration.options import TrainingNotes
 from cellserve.models.importers.keras.configuration.sequential import sequential
 from cellserve.models.importers.keras.files.tied import FUNCTIONAL
 from cellserve.models.importers.keras.graph import TOP, Array, ArrayStore, Claim, Graph, KerasLayer, Tensor, Within
+from cellserve.models.importers.keras.said import Said
 from cellserve.models.spec import ModelSpec
 
 
@@ -29,21 +30,22 @@ def translate(
     store: ArrayStore,
     source: str,
     projections: Mapping[str, Array] | None = None,
-    lambdas: Mapping[str, str | Mapping[str, Any]] | None = None,
+    said: Said | None = None,
 ) -> tuple[ModelSpec, list[Claim], tuple[str, ...]]:
     """The network of a model {"class_name": …, "config": …} as saved, its claims on the stored arrays, and notes.
 
-    `projections`: of JZS layers whose weight files lack them, by layer. `lambdas`: what a person says of Lambda layers, likewise.
+    `projections`: of JZS layers whose weight files lack them, by layer. `said`: of layers whose code is never read.
 
     Raises ImportRefused naming the layer and the option.
     """
     class_name, config = model.get("class_name"), model.get("config")
-    graph = Graph(source, era, store, TrainingNotes(source), projections or {}, lambdas or {})
+    graph = Graph(source, era, store, TrainingNotes(source), projections or {}, said or Said())
     try:
         graph.names = frozenset(_names(config))
         outputs = _model(graph, class_name, config)
-        if unmet := sorted(graph.lambdas.keys() - graph.met_lambdas):
-            raise ImportRefused(source, f"the model has no Lambda layer of this name: {unmet[0]!r}", option="lambdas")
+        for option, name in graph.said.unmet():
+            what = "no Lambda layer of this name" if option == "lambdas" else "no layer of this class"
+            raise ImportRefused(source, f"the model has {what}: {name!r}", option=option)
         spec = ModelSpec(inputs=tuple(graph.inputs), layers=tuple(graph.layers), outputs=tuple(one.reference for one in outputs))
     except ValidationError as error:
         first = error.errors()[0]
@@ -81,7 +83,12 @@ def _model(graph: Graph, class_name: object, config: object, within: Within = TO
         return sequential(graph, layers, within, given, _build)
     if class_name in FUNCTIONAL:
         return functional(graph, _mapping(graph, config), within, given, _build)
-    raise ImportRefused(graph.source, f"the model is of class {class_name!r}; Sequential and functional models are supported")
+    raise ImportRefused(
+        graph.source,
+        f"the model is of class {class_name!r}; Sequential and functional models are supported. The code of another is "
+        "never run: write its layers as a functional model's JSON, each called after the attribute that holds it, and give that "
+        "with --architecture beside its weights",
+    )
 
 
 def _nested(graph: Graph, keras: KerasLayer, inputs: Sequence[Tensor]) -> list[Tensor]:

@@ -16,9 +16,10 @@ from cellserve.models.importers.keras.configuration.inputs import declared_shape
 from cellserve.models.importers.keras.configuration.layer import keras_layer
 from cellserve.models.importers.keras.configuration.masks import Mask, is_operation, operation
 from cellserve.models.importers.keras.configuration.readers import add_input, readers, reads
+from cellserve.models.importers.keras.configuration.weighing import weighed
 from cellserve.models.importers.keras.files.tied import MODELS
 from cellserve.models.importers.keras.graph import TOP, Graph, KerasLayer, Tensor, Within
-from cellserve.models.importers.keras.layers.operations import arithmetic_of
+from cellserve.models.importers.keras.layers.operations import arithmetic_of, as_operation
 
 
 def functional(graph: Graph, config: Mapping[str, Any], within: Within, given: Sequence[Tensor], build: Build) -> list[Tensor]:
@@ -83,12 +84,17 @@ def _why_stuck(waiting: Sequence[tuple[str, int, Call]], raws: Mapping[str, Any]
 
 
 def _make(graph: Graph, build: Build, keras: KerasLayer, key: TensorKey, call: Call, raw: Mapping[str, Any], made: Made) -> None:
-    if (arithmetic := arithmetic_of(raw, call)) is not None and not any(isinstance(made[one], Mask) for one in call.needs()):
+    given = [made[one] for one in call.needs()]
+    if (weighing := weighed(graph, as_operation(raw, keras, call), given)) is not None:
+        made[key] = weighing
+        return
+    if (arithmetic := arithmetic_of(raw, call)) is not None and not any(isinstance(one, Mask) for one in given):
         tensors = {one: expect_tensor(graph, made[one], f"an input of {keras.name!r}") for one in call.needs()}
         made[key] = arithmetic(graph, keras, call, tensors)
         return
     if is_operation(raw) or any(isinstance(made[one], Mask) for one in call.inputs):
-        made[key] = operation(graph, keras, [made[one] for one in call.inputs], call.constants)
+        read = [made[one] for one in call.inputs]
+        made[key] = operation(graph, keras, [one for one in read if isinstance(one, Tensor | Mask)], call.constants)
         return
     inputs = [expect_tensor(graph, made[one], f"an input of layer {keras.name!r}") for one in call.inputs]
     for index, tensor in enumerate(build(graph, keras, inputs, call, made)):

@@ -90,9 +90,7 @@ def _axis(keras: KerasLayer) -> int:
     return 2 if axis in (-1, None) else int(axis)
 
 
-def require_own_mask(
-    graph: Graph, keras: KerasLayer, inputs: Sequence[Tensor], given: Any, made: Mapping[Any, Tensor | Mask]
-) -> None:
+def require_own_mask(graph: Graph, keras: KerasLayer, inputs: Sequence[Tensor], given: Any, made: Mapping[Any, object]) -> None:
     """A mask handed to a layer by name must be the one that travels with its input anyway: no other can be served.
 
     `given`: a key of `made`, or several, or None.

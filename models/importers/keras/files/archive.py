@@ -11,7 +11,7 @@ import json
 import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import h5py
 import numpy.typing as npt
@@ -25,6 +25,8 @@ from cellserve.models.importers.keras.files.tied import layer_name, layers_of
 from cellserve.models.importers.keras.graph import Claim, Place
 from cellserve.models.importers.keras.importing import import_keras
 from cellserve.models.importers.limits import MAX_EXPANSION, MAX_JSON_BYTES, MAX_TOTAL_BYTES, SMALL_BYTES
+
+BESIDE_LAYERS: Final = ("vars", "optimizer")  # of a model: its own arrays, and those of its training
 
 
 def load_archive(path: Path, description: Description) -> ImportedModel:
@@ -75,19 +77,23 @@ def _json(archive: zipfile.ZipFile, name: str, source: str) -> Mapping[str, Any]
 
 def holds_vars(file: h5py.File) -> bool:
     """Whether an HDF5 file is laid out as in an archive (Keras 3's save_weights writes such files alone)."""
-    return "layer_names" not in file.attrs and any(isinstance(file.get(root), h5py.Group) for root in ROOTS)
+    return "layer_names" not in file.attrs and any(isinstance(file.get(root), h5py.Group) for root in (*ROOTS, "vars"))
 
 
 class VarsStore:
-    """Arrays at <layer>/<part…>/vars/0, 1, …"""
+    """Arrays at <layer>/<part…>/vars/0, 1, …
+
+    Of a subclassed model, layers whose attributes come before "layers" in the alphabet are filed under those, outside of it.
+    """
 
     def __init__(self, file: h5py.File, model: Mapping[str, Any], source: str) -> None:
         self._source = source
         self._reader = ArrayReader(file, source)
         root = next((name for name in ROOTS if isinstance(file.get(name), h5py.Group)), None)
-        if root is None:
+        if root is None and not isinstance(file.get("vars"), h5py.Group):
             raise ImportRefused(source, "model.weights.h5 holds no layers; the archive is damaged")
-        self._root: h5py.Group = file[root]
+        self._root: h5py.Group = file["vars" if root is None else root]
+        self._attributes: Mapping[str, Any] = {name: group for name, group in file.items() if name not in (root, *BESIDE_LAYERS)}
         layers = {layer_name(raw): raw for raw in layers_of(model)}
         self._filing = Filing(layers, _groups(self._root), _written(self._root), attributes_rise=root == OLD_ROOT)
 
@@ -115,6 +121,9 @@ class VarsStore:
 
     def _vars(self, place: Place) -> h5py.Group:
         group = self._root.get(f"{self._filing.group((place.keras_layer, *place.part))}/vars")
+        attribute = self._attributes.get(place.keras_layer)
+        if not isinstance(group, h5py.Group) and isinstance(attribute, h5py.Group):
+            group = attribute.get("/".join((*place.part, "vars")))
         if not isinstance(group, h5py.Group):
             raise ImportRefused(self._source, "the file holds no weights for it", layer=place.keras_layer)
         return group

@@ -1,8 +1,7 @@
 """Checkpoints of TensorFlow 2 that hold a Keras model's weights (save_weights to a prefix), beside its architecture.
 
 Variables are told by the objects that hold them, from the model inwards, so that nothing hangs on their order:
-layer_with_weights-1, forward_layer, cell, kernel. Layers are numbered in the model's order, without those that have no arrays.
-Source: tf_keras/src/engine/functional.py. Knows the names in the checkpoint, not what the layers mean.
+layer_with_weights-1, forward_layer, cell, kernel. Knows the names in the checkpoint, not what the layers mean.
 """
 
 from __future__ import annotations
@@ -18,28 +17,13 @@ from cellserve.models.importers.description import Description
 from cellserve.models.importers.imported import ImportedModel
 from cellserve.models.importers.keras.files.architecture import read_architecture
 from cellserve.models.importers.keras.files.names import are_ordered, of_part
-from cellserve.models.importers.keras.files.tied import MODELS, layer_name, layers_of
+from cellserve.models.importers.keras.files.object_places import LAYER, OPERATIONS, find_root
 from cellserve.models.importers.keras.graph import Claim, Place
 from cellserve.models.importers.keras.importing import import_keras
-from cellserve.models.importers.keras.layers.recurrent import CLASSES
-from cellserve.models.importers.tensorflow1.checkpoint import FLOATS, Checkpoint, is_of_objects
+from cellserve.models.importers.tensorflow1.checkpoint import FLOATS, Checkpoint, Entry, is_of_objects
 from cellserve.models.importers.tensorflow1.object_graph import ObjectGraph
 
-LAYER: Final = "layer_with_weights-"
-HOLDERS: Final = frozenset(
-    {
-        *CLASSES,
-        "Bidirectional",
-        "Dense",
-        "Embedding",
-        "Conv1D",
-        "BatchNormalization",
-        "PReLU",
-        "Normalization",
-        "Conv2D",
-        "AdditiveAttention",
-    }
-)
+CELLS: Final = "cells"  # of a stack
 
 
 def load_objects(prefix: Path, description: Description, architecture: Path) -> ImportedModel:
@@ -72,15 +56,15 @@ class ObjectStore:
         self._checkpoint = checkpoint
         self._source = str(checkpoint.prefix)
         self._objects = ObjectGraph.of(checkpoint)
-        root = self._objects.holder(LAYER)  # of the model, in a checkpoint that may hold more
+        root = find_root(self._objects, model)
         if root is None:
             raise ImportRefused(
                 self._source,
-                f"no model of tf.keras is among its objects (nothing is called {LAYER}0): save the model itself, with "
-                "model.save('model.keras'), or its weights with model.save_weights(), and import that",
+                f"no model of Keras is among its objects: nothing is called {LAYER}0 or {OPERATIONS}, and nothing has attributes "
+                "that are called as the layers of the architecture, as those of a subclassed model are. Save the model itself, "
+                "with model.save('model.keras'), or its weights with model.save_weights(), and import that",
             )
         self._root = root
-        self._layers = dict(_numbered(model, (), ()))
 
     def shapes(self, place: Place) -> list[tuple[int, ...]]:
         return [self._checkpoint.entries[key].shape for key in self._at(place)]
@@ -102,28 +86,33 @@ class ObjectStore:
     def require_all_used(self, claims: Sequence[Claim]) -> None:
         """But for numbers of random generators."""
         used = {key for claim in claims for key in self._at(claim.place)}
-        children = self._objects.nodes[self._root].children
+        holders = self._objects.nodes[self._root.node].children.items()
         held = {
             key
-            for name, child in children.items()
-            if name.startswith(LAYER)
-            for key in self._objects.values_below(child)
-            if key in self._checkpoint.entries and self._checkpoint.entries[key].kind in FLOATS
+            for name, holder in holders
+            if self._root.is_of_layers(name)
+            for key in self._objects.values_below(holder)
+            if key in self._checkpoint.entries and self._is_weight(self._checkpoint.entries[key])
         }
         if left := sorted(held - used):
             raise ImportRefused(self._source, f"no layer of the architecture uses {', '.join(left)} of the checkpoint")
 
+    def _is_weight(self, entry: Entry) -> bool:
+        return entry.kind in FLOATS and (self._root.counts_single_numbers or entry.shape != ())
+
     def _at(self, place: Place) -> list[str]:
         """The keys of its values, in the order of get_weights()."""
-        path = (*self._layers.get(place.keras_layer, ("",)), *_attributes(place))
-        holder = self._objects.at(self._root, path)
+        path = (*self._root.layers.get(place.keras_layer, ("",)), *_attributes(place))
+        holder = self._objects.at(self._root.node, path)
         held = {} if holder is None else self._objects.values(holder)
         once = {
-            key: name for name, key in sorted(held.items()) if key in self._checkpoint.entries
+            key: name.lstrip("_").removeprefix("adapt_") for name, key in sorted(held.items()) if key in self._checkpoint.entries
         }  # its name, not its second one
         values = {name: key for key, name in once.items()}
         if not values:
-            raise ImportRefused(self._source, "the checkpoint holds no weights for it", layer=place.keras_layer)
+            left_out = "; Keras 3 leaves those of stacked cells out of a tf.train.Checkpoint: use model.save_weights()"
+            told = left_out if CELLS in place.part and OPERATIONS in path else ""
+            raise ImportRefused(self._source, f"the checkpoint holds no weights for it{told}", layer=place.keras_layer)
         if not are_ordered(values):
             raise ImportRefused(
                 self._source, f"in which order its arrays {', '.join(values)} come is not known here", layer=place.keras_layer
@@ -135,32 +124,4 @@ def _attributes(place: Place) -> Iterator[str]:
     """The part's place in an archive, but with the cells of a stack by their numbers."""
     stacks = iter([fork.chosen for fork in place.forks if fork.siblings[0].kind])
     for before, attribute in zip(("", *place.part), place.part):
-        yield str(next(stacks, 0)) if before == "cells" else attribute
-
-
-def _numbered(model: Mapping[str, Any], around: tuple[str, ...], path: tuple[str, ...]) -> Iterator[tuple[str, tuple[str, ...]]]:
-    """Each layer that holds arrays, "model/lstm" in a model inside, and the objects that lead to it."""
-    holders = [raw for raw in layers_of(model) if _holds_arrays(raw)]
-    for number, raw in enumerate(holders):
-        name, there = (*around, layer_name(raw)), (*path, f"{LAYER}{number}")
-        yield "/".join(name), there
-        inside = raw
-        if raw.get("class_name") == "TimeDistributed":
-            inside, there = raw["config"].get("layer") or {}, (*there, "layer")
-        if inside.get("class_name") in MODELS:
-            yield from _numbered(inside, name, there)
-
-
-def _holds_arrays(raw: Mapping[str, Any]) -> bool:
-    class_name, config = raw.get("class_name"), raw.get("config")
-    if class_name in MODELS:
-        return any(map(_holds_arrays, layers_of(raw)))
-    if not isinstance(config, Mapping):
-        return False
-    if class_name == "TimeDistributed":
-        return _holds_arrays(config.get("layer") or {})
-    if class_name == "Attention":
-        return bool(config.get("use_scale")) or config.get("score_mode") == "concat"
-    if class_name == "LayerNormalization":
-        return bool(config.get("center", True) or config.get("scale", True))
-    return class_name in HOLDERS
+        yield str(next(stacks, 0)) if before == CELLS else attribute

@@ -37,7 +37,7 @@ def _normalization(graph: Graph, keras: KerasLayer, inputs: Sequence[Tensor], pa
     source, config = graph.only(keras, inputs), keras.config
     width, axis = graph.shape(source).features[-1], config.get("axis", -1)
     last = len(graph.shape(source).features) + source.sequence
-    if (axis if isinstance(axis, list | tuple) else [axis]) not in ([-1], [last], (-1,), (last,), [None]):
+    if (axis if isinstance(axis, list | tuple) else [axis]) not in ([-1], [last], (-1,), (last,), [None], [], ()):
         graph.refuse(keras, f"Normalization along axis {axis} is not supported; along the last axis alone it is", "axis")
     inverted = bool(config.get("invert", False))
     if config.get("mean") is not None:

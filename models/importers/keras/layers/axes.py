@@ -10,7 +10,13 @@ from functools import partial
 from math import prod
 from typing import Any, Final, Literal
 
-from cellserve.models.description.layers.rows import FlattenLayer, GlobalPooling1dLayer, LastStepLayer, UnflattenLayer
+from cellserve.models.description.layers.rows import (
+    FlattenLayer,
+    GlobalPooling1dLayer,
+    LastStepLayer,
+    ReverseLayer,
+    UnflattenLayer,
+)
 from cellserve.models.description.layers.stepwise import ReshapeLayer
 from cellserve.models.importers.keras.graph import Builder, Graph, KerasLayer, Tensor
 
@@ -104,9 +110,15 @@ def _squeeze(graph: Graph, keras: KerasLayer, inputs: Sequence[Tensor], part: tu
     features = graph.shape(source).features
     kept = tuple(axis for axis in features if axis != 1)
     if not kept or kept == features:
-        graph.refuse(keras, f"there is no axis to squeeze out of {graph.shape(source)}", "lambdas")
+        graph.refuse(keras, f"there is no axis to squeeze out of {graph.shape(source)}")
     layer = ReshapeLayer(name=keras.spec_name, inputs=(source.reference,), features=kept, axes=len(features))
     return graph.add(layer, sequence=source.sequence, masks=source.masks)
+
+
+def _reverse(graph: Graph, keras: KerasLayer, inputs: Sequence[Tensor], part: tuple[str, ...]) -> Tensor:
+    source = graph.only(keras, inputs)
+    _end_of_mask(graph, keras, source)
+    return graph.add(ReverseLayer(name=keras.spec_name, inputs=(source.reference,)), sequence=True)
 
 
 def _last_step(graph: Graph, keras: KerasLayer, inputs: Sequence[Tensor], part: tuple[str, ...]) -> Tensor:
@@ -115,7 +127,7 @@ def _last_step(graph: Graph, keras: KerasLayer, inputs: Sequence[Tensor], part: 
 
 
 def _over_time(
-    graph: Graph, keras: KerasLayer, inputs: Sequence[Tensor], part: tuple[str, ...], *, mode: Literal["max", "average"]
+    graph: Graph, keras: KerasLayer, inputs: Sequence[Tensor], part: tuple[str, ...], *, mode: Literal["max", "average", "sum"]
 ) -> Tensor:
     source = graph.only(keras, inputs)
     _end_of_mask(graph, keras, source)
@@ -128,5 +140,7 @@ SAID: Final[dict[str, Builder]] = {
     "last_step": _last_step,
     "max": partial(_over_time, mode="max"),
     "mean": partial(_over_time, mode="average"),
+    "reverse": _reverse,
     "squeeze": _squeeze,
-}  # words for the code of a Lambda layer
+    "sum": partial(_over_time, mode="sum"),
+}  # words for code that is never read: Lambda layers, custom ones

@@ -38,18 +38,35 @@ def arithmetic_of(raw: Mapping[str, Any], call: Call) -> Operation | None:
     return found if call.arguments and unlike_layers else None
 
 
+def as_operation(raw: Mapping[str, Any], keras: KerasLayer, call: Call) -> KerasLayer:
+    """An operation of TensorFlow under Keras 3's name and with its options; any other layer as it is."""
+    name = _keras_3_name(raw) if raw.get("class_name") in TENSORFLOW_LAYERS else None
+    return keras if name is None else replace(keras, class_name=name, config=_options(name, _keywords(call)))
+
+
 def tensorflow_operation(raw: Mapping[str, Any]) -> Operation | None:
     """An operation of TensorFlow among the layers of tf.keras, under the name that Keras 3 has for it."""
-    config = raw.get("config")
-    function = config.get("function") if isinstance(config, Mapping) else None
-    name = TENSORFLOW.get(str(function))
+    name = _keras_3_name(raw)
     return None if name is None else partial(_of_tensorflow, name=name)
 
 
 def _of_tensorflow(graph: Graph, keras: KerasLayer, call: Call, tensors: Tensors, *, name: str) -> Tensor:
-    keywords = {RENAMED.get(key, key): value for key, value in call.keywords.items() if value is not None}
-    config = {**DEFAULTS.get(name, {}), **{key: value for key, value in keywords.items() if key not in ("y", "key", "name")}}
-    return OPERATIONS[name](graph, replace(keras, class_name=name, config=config), replace(call, keywords=keywords), tensors)
+    keywords = _keywords(call)
+    named = replace(keras, class_name=name, config=_options(name, keywords))
+    return OPERATIONS[name](graph, named, replace(call, keywords=keywords), tensors)
+
+
+def _keras_3_name(raw: Mapping[str, Any]) -> str | None:
+    config = raw.get("config")
+    return TENSORFLOW.get(str(config.get("function"))) if isinstance(config, Mapping) else None
+
+
+def _keywords(call: Call) -> dict[str, Any]:
+    return {RENAMED.get(key, key): value for key, value in call.keywords.items() if value is not None}
+
+
+def _options(name: str, keywords: Mapping[str, Any]) -> dict[str, Any]:
+    return {**DEFAULTS.get(name, {}), **{key: value for key, value in keywords.items() if key not in ("y", "key", "name")}}
 
 
 def _function(graph: Graph, keras: KerasLayer, call: Call, tensors: Tensors) -> Tensor:
@@ -262,6 +279,7 @@ OPERATIONS: Final[Mapping[str, Operation]] = {
     "Concatenate": _concatenate,
     "Mean": partial(_over_time, mode="average"),
     "Max": partial(_over_time, mode="max"),
+    "Sum": partial(_over_time, mode="sum"),
     "GetItem": _item,
     "Reshape": _reshape,
     "Transpose": _transpose,
@@ -285,6 +303,7 @@ TENSORFLOW: Final[Mapping[str, str]] = {
     "math.softplus": "Softplus",
     "math.reduce_mean": "Mean",
     "math.reduce_max": "Max",
+    "math.reduce_sum": "Sum",
     "concat": "Concatenate",
     "reshape": "Reshape",
     "transpose": "Transpose",

@@ -42,7 +42,7 @@ def test_a_word_or_a_layer(tmp_path: Path, said: Any, kinds: list[str]) -> None:
     [
         ({}, "layer 'pick': a Lambda layer holds code, which is never run; say in a --description"),
         ({"other": "mean", "pick": "mean"}, "option 'lambdas': the model has no Lambda layer of this name: 'other'"),
-        ({"pick": "squeeze"}, "layer 'pick': option 'lambdas': there is no axis to squeeze"),
+        ({"pick": "squeeze"}, "layer 'pick': there is no axis to squeeze"),
         ({"pick": {"dims": [2, 1]}}, "layer 'pick': option 'lambdas': a layer of Keras is"),
     ],
 )

@@ -6,6 +6,7 @@ import json
 import zipfile
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 
@@ -89,6 +90,24 @@ def test_a_zip_bomb_is_not_unpacked(tmp_path: Path) -> None:
 def test_arrays_in_other_places(tmp_path: Path, places: dict[str, list[np.ndarray]], said: str) -> None:
     with pytest.raises(ImportRefused, match=said):
         load(write_archive(tmp_path / "m.keras", one_lstm(), places))
+
+
+@pytest.mark.parametrize("second", ["out", "dense_end"])
+def test_layers_of_a_subclassed_model_by_its_attributes(tmp_path: Path, second: str) -> None:
+    """Keras 3 comes to `encoder` and `dense_end` before it comes to the list `layers`, and to `out` in that list."""
+    model = sequential(lstm("encoder", batch_input_shape=[None, None, 2]), layer("Dense", second, units=4))
+    kernel, bias = np.ones((3, 4), np.float32), np.ones(4, np.float32)
+    place = "layers/dense" if second == "out" else second
+    arrays = {"encoder/cell": lstm_arrays(), place: [kernel, bias]}
+    with h5py.File(tmp_path / "a.weights.h5", "w") as file:
+        file.create_group("vars")
+        for there, own in arrays.items():
+            for index, array in enumerate(own):
+                file.create_dataset(f"{there}/vars/{index}", data=array)
+    (tmp_path / "model.json").write_text(json.dumps({**model, "keras_version": "3.5.0"}))
+    found = load(tmp_path / "a.weights.h5", architecture=tmp_path / "model.json").weights.arrays
+    np.testing.assert_array_equal(found["encoder.kernel"], lstm_arrays()[0])
+    np.testing.assert_array_equal(found[f"{second}.kernel"], kernel)
 
 
 def test_hard_sigmoid_means_what_the_archives_keras_meant(tmp_path: Path) -> None:

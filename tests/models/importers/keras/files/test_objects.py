@@ -91,6 +91,48 @@ def test_layers_of_a_model_inside_a_model(tmp_path: Path) -> None:
     np.testing.assert_array_equal(arrays["inner/lstm_2.kernel"], second[0])
 
 
+def test_layers_of_a_subclassed_model_by_its_attributes(tmp_path: Path) -> None:
+    """Its metrics and what an optimizer keeps are no layers; an array that no layer of the architecture has is refused."""
+    model, own = sequential(lstm("encoder", **SHAPE), layer("Dropout", "d", rate=0.1)), cell("encoder/cell", lstm_arrays())
+    beside = {"optimizer/m": random(2, 3), "loss_tracker/total": np.zeros((), np.float32)}
+    for root in ("", "net/"):
+        found = loaded(tmp_path, model, own | beside, root)
+        np.testing.assert_array_equal(found.weights.arrays["encoder.kernel"], lstm_arrays()[0])
+    with pytest.raises(ImportRefused, match=r"no layer of the architecture uses fc/kernel"):
+        loaded(tmp_path, model, own | {"fc/kernel": random(3, 2)})
+    with pytest.raises(
+        ImportRefused,
+        match=r"no model of Keras is among its objects: .* and nothing has attributes that are called as the layers",
+    ):
+        loaded(tmp_path, sequential(lstm(**SHAPE)), own)
+
+
+def test_layers_of_keras_3_by_the_number_of_what_the_model_runs(tmp_path: Path) -> None:
+    """Inputs and layers without arrays count; a variable may begin with an underscore; an optimizer lists variables again."""
+    entry = layer("InputLayer", "x", batch_shape=[None, None, 2])
+    inner = {"class_name": "Sequential", "config": {"name": "inner", "layers": [layer("Dropout", "d", rate=0.1), lstm("lstm_2")]}}
+    model = sequential(entry, lstm(return_sequences=True), inner, layer("Dense", "out", units=4))
+    first, second, kernel, bias = lstm_arrays(), lstm_arrays(3, seed=1), random(3, 4), random(4)
+    root = "model/_functional/_operations"
+    variables = cell(f"{root}/1/cell", first) | cell(f"{root}/2/_functional/_operations/2/cell", second)
+    variables |= {f"{root}/3/_kernel": kernel, f"{root}/3/bias": bias, "optimizer/_momentums/0": first[0]}
+    arrays = loaded(tmp_path, model, variables).weights.arrays
+    np.testing.assert_array_equal(arrays["inner/lstm_2.kernel"], second[0])
+    np.testing.assert_array_equal(arrays["out.kernel"], kernel)
+    stack = layer("StackedRNNCells", "s", cells=[layer("LSTMCell", name, units=3) for name in "ab"])
+    stacked = sequential(entry, layer("RNN", "r", cell=stack))
+    with pytest.raises(ImportRefused, match=r"layer 'r': .* no weights for it; Keras 3 leaves those of stacked cells out"):
+        loaded(tmp_path, stacked, {f"{root}/2/_kernel": kernel})
+    with pytest.raises(ImportRefused, match=r"no layer of the architecture uses .*_operations/4/_kernel"):
+        loaded(tmp_path, model, variables | {f"{root}/4/_kernel": kernel})
+
+
+def test_statistics_that_the_configuration_says_take_no_number(tmp_path: Path) -> None:
+    given = layer("Normalization", "n", mean=[1.0, 2.0], variance=[1.0, 4.0], **SHAPE)
+    found = loaded(tmp_path, sequential(given, lstm()), cell("layer_with_weights-0/cell", lstm_arrays()))
+    np.testing.assert_array_equal(found.weights.arrays["n.moving_mean"], [1.0, 2.0])
+
+
 def test_an_order_of_arrays_that_is_not_known_is_refused(tmp_path: Path) -> None:
     """Names in a checkpoint come in the order of the alphabet, which is no order of arrays."""
     model = sequential(layer("Dense", "d", units=2, **SHAPE))
@@ -105,5 +147,5 @@ def test_a_damaged_graph_of_objects(tmp_path: Path) -> None:
         with pytest.raises(ImportRefused, match="graph of objects is damaged"):
             load(tmp_path / "weights", architecture=tmp_path / "model.json")
     write_objects(tmp_path / "weights", {"a": random(1)})
-    with pytest.raises(ImportRefused, match=r"no model of tf\.keras is among its objects"):
+    with pytest.raises(ImportRefused, match="no model of Keras is among its objects"):
         load(tmp_path / "weights", architecture=tmp_path / "model.json")
