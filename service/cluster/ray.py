@@ -36,6 +36,7 @@ _ENVIRONMENT: Final = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_SERVE_CONTROL_LOOP_INTERVAL_S": "0.25",  # of which its processor time at rest is made
     "RAY_SERVE_LOG_TO_STDERR": "0",
+    "RAY_SERVE_STOP_FAILED_ROLLING_UPDATES": "0",  # once one has served, a server that does not come up is tried again for ever
 }
 
 

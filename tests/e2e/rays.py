@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import signal
 import subprocess
+import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -20,17 +22,9 @@ CPUS = 3
 def head(program: Path, folder: Path, environment: Mapping[str, str], port: int = 0) -> Iterator[str]:
     """Its address. program: the `ray` of the environment that has it. folder: for what it says."""
     said = folder / "head.log"
-    command = (
-        str(program),
-        "start",
-        "--head",
-        "--port",
-        str(port),
-        "--num-cpus",
-        str(CPUS),
-        "--include-dashboard=false",
-        "--block",
-    )
+    sockets = tempfile.mkdtemp(prefix="ray-")  # a short path, and none by which others would find it
+    options = ("--port", str(port), "--num-cpus", str(CPUS), "--include-dashboard=false", "--temp-dir", sockets)
+    command = (str(program), "start", "--head", *options, "--block")
     with said.open("wb") as log:
         process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=dict(environment), start_new_session=True
@@ -44,5 +38,6 @@ def head(program: Path, folder: Path, environment: Mapping[str, str], port: int 
         (address,) = re.findall(r"--address='([^']+)'", said.read_text())
         yield address
     finally:
-        os.killpg(process.pid, signal.SIGTERM)  # `ray start` alone ends only at the second time
+        os.killpg(process.pid, signal.SIGKILL)  # SIGTERM does not always end `ray start`
         process.wait(LIMIT_SECONDS)
+        shutil.rmtree(sockets, ignore_errors=True)

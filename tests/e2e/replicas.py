@@ -34,7 +34,7 @@ class Replicas:
         return [f"127.0.0.1:{port}" for port in self.ports]
 
     def kill(self, which: int) -> None:
-        self.repeated += self._count(which)
+        self.repeated += self._count(which, "repeated")
         self._processes[which].process.kill()
         self._processes[which].end()
 
@@ -50,15 +50,18 @@ class Replicas:
 
     def all_repeated(self) -> int:
         """Answers that were given again."""
-        return self.repeated + sum(self._count(which) for which in range(len(self.ports)))
+        return self.repeated + self.counted("repeated")
+
+    def counted(self, event: str) -> int:
+        """Of what happens to sequences, at all that live."""
+        return sum(self._count(which, event) for which in range(len(self.ports)))
 
     def _process(self, port: int) -> Process:
         return Process(self._repository, port=port, **self._settings)
 
-    def _count(self, which: int) -> int:
-        found = re.findall(
-            r'cellserve_session_events_total\{[^}]*event="repeated"[^}]*\} (\S+)', scrape(self._metrics_ports[which])
-        )
+    def _count(self, which: int, event: str) -> int:
+        page = scrape(self._metrics_ports[which])
+        found = re.findall(rf'cellserve_session_events_total\{{[^}}]*event="{event}"[^}}]*\}} (\S+)', page)
         return int(sum(map(float, found)))
 
 

@@ -17,9 +17,9 @@ _NO_LIMIT: Final = 2**31 - 1  # the replicas refuse what is too much for them, a
 
 
 def cluster(plan: ProxyPlan) -> dict[str, Any]:
-    """Ring hash where a request has a hash, any replica where it has none. A replica that is taken off the list, or whose health
-    fails, gets no further request. One that is out of reach is given up by the pings of its connection, and what was under way
-    there is asked again elsewhere. Where none has been seen healthy all are tried: the one that has just come back may be the
+    """By Maglev's table where a request has a hash, any replica where it has none. A replica that is taken off the list, or whose
+    health fails, gets no further request. One that is out of reach is given up by the pings of its connection, and what was under
+    way there is asked again elsewhere. Where none has been seen healthy all are tried: the one that has just come back may be the
     only one left, and without a store whole requests go on.
     """
     limits = dict.fromkeys(("max_connections", "max_pending_requests", "max_requests", "max_retries"), _NO_LIMIT)
@@ -27,8 +27,7 @@ def cluster(plan: ProxyPlan) -> dict[str, Any]:
         "name": REPLICAS,
         **_discovery(plan.replicas),
         "connect_timeout": "1s",
-        "lb_policy": "RING_HASH",
-        "ring_hash_lb_config": {"minimum_ring_size": 1024},
+        "lb_policy": "MAGLEV",
         "common_lb_config": {"healthy_panic_threshold": {"value": 1}},
         "circuit_breakers": {"thresholds": [limits]},
         "ignore_health_on_host_removal": True,
@@ -67,7 +66,7 @@ def ping_seconds(min_ping_interval_seconds: float) -> float:
 
 
 def assignment(endpoints: Sequence[Endpoint]) -> dict[str, Any]:
-    """What an EndpointsFile holds. A replica keeps its place on the ring by its name, wherever it listens."""
+    """What an EndpointsFile holds. A replica keeps its place in the table by its name, wherever it listens."""
     return {"version_info": "", "resources": [{"@type": _EDS_TYPE, **_load_assignment(endpoints)}]}
 
 
@@ -79,7 +78,7 @@ def _load_assignment(endpoints: Sequence[Endpoint]) -> dict[str, Any]:
 
 
 def _endpoint(host: str, port: int, place: str | None) -> dict[str, Any]:
-    """place: by which it is on the ring; None: by its address."""
+    """place: by which it is in the table; None: by its address."""
     endpoint: dict[str, Any] = {"endpoint": {"address": {"socket_address": {"address": host, "port_value": port}}}}
     return endpoint if place is None else {**endpoint, "metadata": {"filter_metadata": {"envoy.lb": {"hash_key": place}}}}
 

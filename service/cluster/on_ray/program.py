@@ -34,6 +34,7 @@ _ACTOR: Final = {"num_cpus": 0}
 _HEALTH_SECONDS: Final = 1.0
 _METRICS_SECONDS: Final = 2.0
 _MORE_AFTER_SECONDS: Final = 4.0
+_FIRST_TRIES: Final = 3
 _OF_RAY: Final = "RAY_"
 _NAMESPACE: Final = "serve"
 
@@ -73,6 +74,7 @@ def main() -> None:
         ray.init(address=given.address, log_to_driver=False)
     else:
         ray.init(
+            address="local",  # or it would join whichever there is on this machine
             num_cpus=given.most_replicas,
             include_dashboard=False,
             log_to_driver=False,
@@ -118,7 +120,7 @@ async def _deploy(given: Wanted, names: Any) -> None:
         health_check_period_s=_HEALTH_SECONDS,
         graceful_shutdown_wait_loop_s=0.01,
         graceful_shutdown_timeout_s=given.drain_seconds + 10.0,
-        max_constructor_retry_count=1,
+        max_constructor_retry_count=_FIRST_TRIES,
         **_number(given),
     )
     application = deployment.bind(given, names, believed)

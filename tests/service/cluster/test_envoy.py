@@ -326,7 +326,7 @@ def test_one_of_several_names_keeps_its_place_whatever_its_address() -> None:
         return [each.get("metadata", {}).get("filter_metadata", {}).get("envoy.lb", {}).get("hash_key") for each in endpoints]
 
     assert hash_keys("one", "two") == ["one", "two"]
-    assert hash_keys("all-of-them") == [None]  # with one key for all there would be no ring
+    assert hash_keys("all-of-them") == [None]  # with one key for all there would be one place
 
 
 def test_servers_are_pinged_no_oftener_than_they_allow() -> None:
