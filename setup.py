@@ -25,8 +25,10 @@ FLAGS = [
     *("-std=c++17", "-O3", "-fPIC", "-pthread", "-fvisibility=hidden", "-fno-exceptions", "-fno-rtti", "-g0"),
     *("-ffp-contract=off", "-fno-math-errno"),  # a number must not depend on where the compiler fuses
 ]
+AVX512 = ["-mavx512f", "-mavx512dq", "-mavx512bw", "-mavx512vl", "-mavx2", "-mfma", "-DPACKED_AVX512"]
 PATHS = {  # one compilation of path.cpp for each instruction set, the plain one last
-    "avx512": ["-mavx512f", "-mavx512dq", "-mavx512bw", "-mavx512vl", "-mavx2", "-mfma", "-DPACKED_AVX512"],
+    "bfloat16": [*AVX512, "-mavx512bf16", "-DPACKED_BFLOAT16"],
+    "avx512": AVX512,
     "avx2": ["-mavx2", "-mfma", "-DPACKED_AVX2"],
     "plain": [],
 }

@@ -22,7 +22,7 @@ from cellserve.models.description.state_layout import StateLayout
 from cellserve.models.description.step_counts import Fed, steps_of
 from cellserve.models.devices import Device
 from cellserve.models.errors import Unsupported
-from cellserve.models.implementations import IMPLEMENTATIONS, Implementation
+from cellserve.models.implementations import FLOAT32, IMPLEMENTATIONS, Implementation
 from cellserve.models.implementations.masked_steps import masks
 from cellserve.models.implementations.onnxruntime.chunk_call import ChunkCall
 from cellserve.models.library_loading import load_torch_library
@@ -43,7 +43,7 @@ _PREFERENCE: Final = {
     "cpu": ("packed", "onnxruntime", "fused", "2", "0", "1"),
     "cuda": ("fused", "2", "0", "1", "packed", "onnxruntime"),
 }
-_IN_ONE_CALL: Final = ("packed", "onnxruntime")  # what may offer that, on a processor
+_IN_ONE_CALL: Final = ("packed", "onnxruntime", "packed-bfloat16")  # what may offer that, on a processor
 
 
 class Network:
@@ -61,13 +61,13 @@ class Network:
         _check_activations(spec)
         self.device = Device(device)
         self.state_layout = StateLayout.of(spec)
-        self._refusals = {label: _refusal(spec, label, implementation) for label, implementation in IMPLEMENTATIONS.items()}
+        self._refusals = {label: _refusal(spec, self.device, label, one) for label, one in IMPLEMENTATIONS.items()}
         self.implementations: Mapping[str, str | None] = MappingProxyType(self._refusals)
         self._plan = causal_plan(spec)
         self._weights = weights
         self._recorder = recorder
         self._chunk_calls: dict[str, ChunkCall | None] = {}
-        self._packed: Mapping[str, PackedLayer] = {}  # the recurrent layers, by name
+        self._packed: dict[str, Mapping[str, PackedLayer]] = {}  # by implementation the recurrent layers, by name
         self._made_layered: LayeredNetwork | None = None
         self.passes: PassNetwork | None = None
         if not self.causal:
@@ -85,7 +85,7 @@ class Network:
 
     @property
     def offered(self) -> list[str]:
-        """The labels that can run it; what is fast in most cases, on its kind of device, comes first."""
+        """The labels that can run it in float32; what is fast in most cases, on its kind of device, comes first."""
         return [label for label in _PREFERENCE[self.device.type] if self.implementations[label] is None]
 
     @property
@@ -211,7 +211,7 @@ class Network:
                 self.device,
                 self._recorder,
                 [label for label, refusal in self.implementations.items() if refusal is None],
-                self._packed,
+                self._packed.get("packed", {}),
             )
         return self._made_layered
 
@@ -219,10 +219,10 @@ class Network:
         arrays = self._weights.arrays
         if implementation == "onnxruntime":
             return ChunkCall.of(self.spec, self._plan, self.shapes, arrays)
-        made = ChunkCall.packed(self.spec, self._plan, self.shapes, arrays)
+        made = ChunkCall.packed(self.spec, self._plan, self.shapes, arrays, IMPLEMENTATIONS[implementation].precision)
         if made is None:
             return None
-        call, self._packed = made
+        call, self._packed[implementation] = made
         return call
 
     def _require(self, implementation: str) -> None:
@@ -239,7 +239,11 @@ def _check_activations(spec: ModelSpec) -> None:
                 value.check()
 
 
-def _refusal(spec: ModelSpec, label: str, implementation: Implementation) -> str | None:
+def _refusal(spec: ModelSpec, device: Device, label: str, implementation: Implementation) -> str | None:
+    if implementation.precision != FLOAT32 and device.type != "cpu":
+        return f"implementation {label!r} computes on a processor, and this network is on {device}"
+    if implementation.precision != FLOAT32 and not spec.recurrent_layers:
+        return f"implementation {label!r} has nothing to compute: the network has no recurrent layer"
     for layer in spec.recurrent_layers:
         if (what := implementation.unsupported(layer)) is not None:
             return f"implementation {label!r} cannot run layer {layer.name!r}: {what}"

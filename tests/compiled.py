@@ -10,4 +10,5 @@ from cellserve.models.implementations.packed import library
 
 COMPILER: Final = any(map(shutil.which, ("c++", "g++", "clang++"))) or find_spec("ziglang") is not None
 MISSING: Final = library.missing() is not None and not COMPILER
+BFLOAT16: Final = library.missing() is None and library.bfloat16_path(library.loaded()) is not None
 PACKED: Final = () if MISSING else ("packed",)  # what it adds to a list of labels

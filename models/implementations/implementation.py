@@ -9,13 +9,18 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib import import_module
-from typing import TYPE_CHECKING, Protocol, cast
+from typing import TYPE_CHECKING, Final, Literal, Protocol, cast
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from cellserve.models.description.layers.recurrent import RecurrentLayer
     from cellserve.models.implementations.kernel import RecurrentKernel
+
+
+Precision = Literal["float32", "bfloat16"]
+FLOAT32: Final = "float32"
+BFLOAT16: Final = "bfloat16"
 
 
 class _Kernels(Protocol):
@@ -26,10 +31,14 @@ class _Kernels(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Implementation:
-    """unsupported: None, or what about a layer it cannot run, as the end of a sentence about it. module: of its kernels."""
+    """unsupported: None, or what about a layer it cannot run, as the end of a sentence about it. module: of its kernels.
+
+    precision: of what it multiplies. Sums, states and all else are float32 in any.
+    """
 
     unsupported: Callable[[RecurrentLayer], str | None]
     module: str
+    precision: Precision = FLOAT32
 
     def prepare(self, layer: RecurrentLayer, weights: Mapping[str, Tensor]) -> RecurrentKernel:
         """`weights`: the layer's canonical arrays on the device, without the layer's name ("kernel" …)."""

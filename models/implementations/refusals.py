@@ -50,3 +50,11 @@ def by_packed(layer: RecurrentLayer) -> str | None:
     if layer.mask_rule == "reset":
         return "a masked step resets its state; the packed kernel computes without masks"
     return library.missing()
+
+
+def by_packed_bfloat16(layer: RecurrentLayer) -> str | None:
+    if (what := by_packed(layer)) is not None:
+        return what
+    if library.bfloat16_path(library.loaded()) is None:
+        return "this processor does not multiply in bfloat16 (avx512_bf16)"
+    return None

@@ -57,6 +57,9 @@ class DescribedLayer(BaseModel):
     groups: PositiveInt | None = None
     """Of a convolution: into how many groups its inputs and outputs are divided; default: 1."""
 
+    bands_first: bool | None = None
+    """Of a conv2d: whether its weight is over [bands, time], as where a program has time last; default: over [time, bands]."""
+
 
 class Description(BaseModel):
     """Facts for files that hold weights alone. None: not said, so the importer assumes the framework's default and says so."""

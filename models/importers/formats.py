@@ -22,6 +22,7 @@ HDF5_SIGNATURE: Final = b"\x89HDF\r\n\x1a\n"
 TFLITE_IDENTIFIER: Final = b"TFL3"
 EXPORT: Final = "archive_format"  # a member of what torch.export and AOTInductor save
 LEGACY_EXPORT: Final = "serialized_exported_program.json"  # and of what torch.export saved until 2.7
+TORCHSCRIPT: Final = "constants.pkl"  # beside data.pkl; torch's own loaders tell a program by this
 KERAS_METADATA: Final = "keras_metadata.pb"  # of a SavedModel folder
 PICKLE_PROTOCOL: Final = b"\x80"
 NEWEST_PICKLE: Final = 5
@@ -125,6 +126,10 @@ def _is_torch_zip(look: FirstLook) -> bool:
     return any(name.endswith("/data.pkl") or name == "data.pkl" for name in look.members or ())
 
 
+def _is_script(look: FirstLook) -> bool:
+    return _is_torch_zip(look) and any(name.rpartition("/")[2] == TORCHSCRIPT for name in look.members or ())
+
+
 def _is_export(look: FirstLook) -> bool:
     return LEGACY_EXPORT in (look.members or ()) or any(name.rpartition("/")[2] == EXPORT for name in look.members or ())
 
@@ -195,17 +200,19 @@ def _load_arrays(path: Path, description: Description, architecture: Path | None
 
 
 def _load_torch_zip(path: Path, description: Description, architecture: Path | None) -> ImportedModel:
-    from cellserve.models.importers.pytorch.file import is_program, read_torch_zip
+    from cellserve.models.importers.pytorch.file import read_torch_zip
     from cellserve.models.importers.pytorch.state_dict import from_state_dict
 
-    if is_program(path):
-        from cellserve.models.importers.pytorch.script.importing import load_script
-
-        return load_script(path, description)
     return from_state_dict(path, read_torch_zip(path).without(description.ignore or (), str(path)), description)
 
 
-def _load_export(path: Path, description: Description, architecture: Path | None) -> ImportedModel:
+def _load_script(path: Path, description: Description, architecture: Path | None) -> Imported:
+    from cellserve.models.importers.pytorch.script.importing import load_script
+
+    return load_script(path, description)
+
+
+def _load_export(path: Path, description: Description, architecture: Path | None) -> Imported:
     from cellserve.models.importers.pytorch.export.importing import load_export
 
     return load_export(path, description)
@@ -253,6 +260,7 @@ FORMATS: Final = (
         isolated=True,
     ),
     Format("torch_export", _is_export, _load_export, NEEDS_NONE, isolated=True),
+    Format("torch_script", _is_script, _load_script, NEEDS_NONE, isolated=True),
     Format("torch_zip", _is_torch_zip, _load_torch_zip),
     Format("paddle", _is_pickle, _load_paddle),
     Format("arrays", _is_arrays, _load_arrays, None),

@@ -17,8 +17,14 @@ from cellserve.models import reference
 from cellserve.models.description.shapes import infer_shapes
 from cellserve.models.measuring.framework_answers import AnswersDoNotFit, FrameworkAnswers, Reading
 from cellserve.models.measuring.golden_pair import GoldenPair
-from cellserve.models.measuring.parity import ParityReport, verify
-from cellserve.models.measuring.parity_bounds import BASE_BOUND, ParityFailure, largest_difference, rounding_scale
+from cellserve.models.measuring.parity import ParityReport, verify_each
+from cellserve.models.measuring.parity_bounds import (
+    BASE_BOUND,
+    ParityFailure,
+    bfloat16_bound,
+    largest_difference,
+    rounding_scale,
+)
 from cellserve.models.network import Network
 from cellserve.models.spec import ModelSpec
 from cellserve.models.weights import Weights
@@ -47,9 +53,9 @@ def against_framework(
     for one in answers:
         golden, bound, difference, how = _held(spec, weights, one)
         differences[f"{one.by}, {how}" if how else one.by] = difference
-        for label in found:
-            found[label] = max(found[label], verify(network, golden, bound, label))
-        kept = replace(kept, golden=golden, bound=bound)
+        verified = verify_each(network, golden, bound, found)
+        found = {label: max(found[label], difference) for label, difference in verified.differences.items()}
+        kept = replace(kept, golden=golden, bound=bound, refused={**kept.refused, **verified.refused})
     return Agreement(replace(kept, differences=found), differences)
 
 
@@ -84,7 +90,8 @@ def _compared(spec: ModelSpec, weights: Weights, reading: Reading, by: str) -> t
     rows = len(exact.lengths)
     kept = tuple(array[:rows].astype(np.float32) for array in reading.outputs)
     states = {key: array.astype(np.float32) for key, array in exact.state.items()}
-    return replace(exact, outputs=kept, state=states), bound, largest
+    rounded = bfloat16_bound(spec, weights, exact, bound)
+    return replace(exact, outputs=kept, state=states, bfloat16_bound=rounded), bound, largest
 
 
 def _shortened(golden: GoldenPair) -> GoldenPair:

@@ -28,13 +28,15 @@ LENGTHS: Final = (7, 4, 1)  # time steps of the rows, more where windows must fi
 class GoldenPair:
     """Batch-major: inputs [B, T, F], ids [B, T] or vectors [B, width]; outputs [B, T, …] or [B, …]; state {"0.h": [B, units]}.
 
-    lengths: of each row, of all inputs or each.
+    lengths: of each row, of all inputs or each. bfloat16_bound: how far answers may lie from these whose recurrent layers
+    multiply in bfloat16, as parity_bounds.py has it; None: nobody has measured.
     """
 
     inputs: tuple[Array, ...]
     lengths: tuple[Fed, ...]
     outputs: tuple[Array, ...]
     state: Mapping[str, Array]
+    bfloat16_bound: float | None = None
 
     @property
     def first_lengths(self) -> tuple[int, ...]:
@@ -47,6 +49,7 @@ class GoldenPair:
             "lengths": [fed if isinstance(fed, int) else list(fed) for fed in self.lengths],
             "outputs": [_written(array) for array in self.outputs],
             "state": {key: _written(array) for key, array in self.state.items()},
+            **({} if self.bfloat16_bound is None else {"bfloat16_bound": self.bfloat16_bound}),
         }
 
     @classmethod
@@ -57,6 +60,7 @@ class GoldenPair:
             tuple(tuple(map(int, fed)) if isinstance(fed, list) else int(fed) for fed in value["lengths"]),
             tuple(_read(entry) for entry in value["outputs"]),
             {str(key): _read(entry) for key, entry in value["state"].items()},
+            None if (bound := value.get("bfloat16_bound")) is None else float(bound),
         )
 
 

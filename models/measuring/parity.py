@@ -5,8 +5,8 @@ How far they may lie apart is decided in parity_bounds.py. Knows no repository a
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -14,10 +14,19 @@ import numpy.typing as npt
 import torch
 
 from cellserve.models import reference
+from cellserve.models.implementations import FLOAT32, IMPLEMENTATIONS
 from cellserve.models.implementations.onnxruntime.chunk_call import ChunkCall
 from cellserve.models.measuring.call_parity import Answer, chunks, difference, verify_call
 from cellserve.models.measuring.golden_pair import GoldenPair, golden_inputs
-from cellserve.models.measuring.parity_bounds import BASE_BOUND, ParityFailure, rounding_scale, tolerance
+from cellserve.models.measuring.parity_bounds import (
+    BASE_BOUND,
+    ParityFailure,
+    bfloat16_bound,
+    bound_in,
+    no_bound,
+    rounding_scale,
+    tolerance,
+)
 from cellserve.models.measuring.pass_walk import walk
 from cellserve.models.network import Network
 from cellserve.models.passes.network import PassNetwork
@@ -32,7 +41,9 @@ Array = npt.NDArray[Any]
 
 @dataclass(frozen=True, slots=True)
 class ParityReport:
-    """`bound`: |difference| was at most bound (1 + 5 |value|). `differences`: the largest one of each implementation."""
+    """`bound`: |difference| was at most bound (1 + 5 |value|), in bfloat16 that of the golden pair. `differences`: the largest
+    one of each implementation.
+    """
 
     golden: GoldenPair
     bound: float
@@ -46,18 +57,43 @@ def check(spec: ModelSpec, weights: Weights, device: str = "cpu") -> ParityRepor
     outputs, state = reference.run(spec, weights.arrays, inputs, lengths)
     golden = GoldenPair(inputs, lengths, outputs, state)
     bound = BASE_BOUND * rounding_scale(spec, weights, golden)
+    golden = replace(golden, bfloat16_bound=bfloat16_bound(spec, weights, golden, bound))
     network = Network(spec, weights, device)
-    differences: dict[str, float] = {}
-    refused: dict[str, str] = {}
-    for label, refusal in network.implementations.items():
-        if refusal is None:
-            differences[label] = verify(network, golden, bound, label)
-        else:
-            refused[label] = refusal
-    kept = GoldenPair(
-        inputs, lengths, tuple(_float32(array) for array in outputs), {key: _float32(a) for key, a in state.items()}
+    refused = {label: refusal for label, refusal in network.implementations.items() if refusal is not None}
+    able = [label for label in network.implementations if label not in refused]
+    verified = verify_each(network, golden, bound, able)
+    kept = replace(
+        golden,
+        outputs=tuple(_float32(array) for array in outputs),
+        state={key: _float32(array) for key, array in state.items()},
     )
-    return ParityReport(kept, bound, differences, refused)
+    return ParityReport(kept, bound, verified.differences, refused | verified.refused)
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """As in ParityReport. refused: those that miss the pair in a precision that nobody gets who does not ask for it."""
+
+    differences: dict[str, float] = field(default_factory=dict)
+    refused: dict[str, str] = field(default_factory=dict)
+
+
+def verify_each(network: Network, golden: GoldenPair, bound: float, labels: Iterable[str]) -> Verified:
+    """bound: in float32. Raises ParityFailure: an implementation that computes in float32 misses the pair."""
+    verified = Verified()
+    for label in labels:
+        precision = IMPLEMENTATIONS[label].precision
+        own = bound_in(precision, golden, bound)
+        if own is None:
+            verified.refused[label] = no_bound(label)
+            continue
+        try:
+            verified.differences[label] = verify(network, golden, own, label)
+        except ParityFailure as failure:
+            if precision == FLOAT32:
+                raise
+            verified.refused[label] = str(failure)
+    return verified
 
 
 def verify(network: Network, golden: GoldenPair, bound: float, implementation: str) -> float:

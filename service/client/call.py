@@ -26,7 +26,8 @@ class RunOptions(TypedDict, total=False):
         vectors [rows, width], [width] for one sequence.
     more_lengths: of each of more_inputs that is a padded batch; None or left out: those of the first if it is padded alike, else
         all of its steps.
-    implementation: "0", "1", "2" or "fused"; default: the server's choice.
+    implementation: as Client.show lists them; default: the server's choice.
+    precision: "float32" or "bfloat16", of what recurrent layers multiply; default: the model's.
     timeout_seconds: for the whole call, attempts and waits included; default: the client's.
     priority: higher goes first among sequences that wait; default 0.
     progress: called with (rows answered, rows in all) after each part of a long batch.
@@ -38,6 +39,7 @@ class RunOptions(TypedDict, total=False):
     more_inputs: Sequence[Input]
     more_lengths: Sequence[Sequence[int] | Array | None]
     implementation: str
+    precision: str
     timeout_seconds: float | None
     priority: int
     progress: Progress | None
@@ -85,6 +87,7 @@ def _call(settings: CallSettings, model: str, x: Input, return_state: bool, **op
         Reference.parse(model),
         rows,
         implementation=options.get("implementation", ""),
+        precision=options.get("precision", ""),
         return_state=return_state,
         priority=options.get("priority", 0),
         wire_dtype=settings.wire_dtype,

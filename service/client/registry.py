@@ -61,12 +61,17 @@ class StateTensor:
 
 @dataclass(frozen=True, slots=True)
 class ImplementationChoice:
-    """obstacle: why this model cannot run under it; None: it can. difference: largest |it − float64 oracle| when published."""
+    """obstacle: why this model cannot run under it; None: it can. difference: largest |it − float64 oracle| when published.
+
+    precision: of what it multiplies. bound: the largest difference that publishing allowed; 0 where nobody has measured it.
+    """
 
     label: str
     obstacle: str | None
     is_default: bool
     difference: float
+    precision: str = "float32"
+    bound: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,7 +223,14 @@ def description(reply: pb.ShowReply) -> ModelDescription:
         ),
         states=tuple(StateTensor(each.name, each.layer, each.width) for each in reply.states),
         implementations=tuple(
-            ImplementationChoice(each.label, each.obstacle or None, each.is_default, each.difference)
+            ImplementationChoice(
+                each.label,
+                each.obstacle or None,
+                each.is_default,
+                each.difference,
+                each.precision or "float32",
+                each.bound,
+            )
             for each in reply.implementations
         ),
         causal=reply.causal,

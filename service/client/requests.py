@@ -53,6 +53,7 @@ class Question:
     reference: Reference
     rows: Rows
     implementation: str = ""
+    precision: str = ""
     return_state: bool = False
     priority: int = 0
     wire_dtype: WireDtype = "float32"
@@ -71,6 +72,7 @@ class Question:
             model=self.reference.model,
             version=self.reference.version if version is None else version,
             implementation=self.implementation,
+            precision=self.precision,
             return_state=self.return_state,
             lengths=[len(row) for row in rows.inputs[chosen]],
             inputs=concatenated(rows.inputs[chosen], self.wire_dtype),

@@ -69,8 +69,10 @@ class AsyncStream:
         return await self._exchange.ask(action, request, timeout_seconds)
 
     async def close(self) -> None:
-        if self._exchange is not None:
-            await self._exchange.close()
+        """Keeps nothing of the call: gRPC's connection stays open for as long as anybody has one that went over it."""
+        exchange, self._exchange = self._exchange, None
+        if exchange is not None:
+            await exchange.close()
 
 
 class _Exchange:

@@ -30,9 +30,16 @@ class Child:
 
     @classmethod
     async def start(
-        cls, command: Sequence[str], log: Path, environment: Mapping[str, str] | None = None, stdin: str = ""
+        cls,
+        command: Sequence[str],
+        log: Path,
+        environment: Mapping[str, str] | None = None,
+        stdin: str = "",
+        inside: Path | None = None,
     ) -> Child:
-        """What it says on standard error is added to `log`; standard output is for `line`. stdin: what it reads."""
+        """What it says on standard error is added to `log`; standard output is for `line`. stdin: what it reads. inside: the
+        folder that it runs in; None: this process's.
+        """
         launcher = (sys.executable, "-I", "-S", bound.__file__, str(os.getpid()), *command)
         with log.open("ab") as errors:
             process = await asyncio.create_subprocess_exec(
@@ -41,6 +48,7 @@ class Child:
                 stdout=asyncio.subprocess.PIPE,
                 stderr=errors,
                 env=environment,
+                cwd=inside,
                 start_new_session=True,
             )
         if process.stdin is not None:

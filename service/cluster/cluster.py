@@ -18,6 +18,7 @@ from typing import Any, Final
 
 from cellserve.service.cluster import binaries
 from cellserve.service.cluster.envoy.plan import EndpointsFile, ProxyPlan
+from cellserve.service.cluster.envoy.upstream import ping_seconds
 from cellserve.service.cluster.errors import ClusterFailed
 from cellserve.service.cluster.folder import Folder
 from cellserve.service.cluster.keeper import Keeper, State
@@ -171,6 +172,7 @@ def _plan(settings: ClusterSettings, port: int, folder: Folder, admin: Path) -> 
         replicas=EndpointsFile(str(folder.endpoints)),
         admin=str(admin),
         max_message_bytes=serve.max_message_bytes,
+        ping_seconds=ping_seconds(serve.min_ping_interval_seconds),
         tls=serve.tls,
         upstream_tls=upstream_tls(settings.internal, INTERNAL_NAME),
         administration_from=networks if serve.tokens is None else None,

@@ -118,6 +118,7 @@ def wanted(
         name=f"cellserve-{settings.serve.session_store_prefix}",
         command=(*SERVE, *common_options(settings, store_url)),
         environment={name: value for name, value in environment.items() if not ray.address or name.startswith(_OF_CELLSERVE)},
+        inside=os.getcwd(),
         folder=str(folder.root),
         drain_seconds=settings.serve.drain_seconds,
         replicas=settings.replicas,

@@ -15,7 +15,10 @@ LOCAL: Final = "127.0.0.1"
 INTERNAL_NAME: Final = "localhost"  # what the certificate inside a cluster names
 _LOOPBACK: Final = "127.0.0.0/8"
 _OF_THE_PROXY: Final = tuple(f"CELLSERVE_TLS_{name}" for name in ("CERTIFICATE", "KEY", "CLIENT_CA"))  # as TlsFiles.paths
-_OF_THE_CLUSTER: Final = ("host", "port", "metrics_port", "session_store", "replica_name", "request_ids_from", "repository")
+_OF_THE_CLUSTER: Final = (
+    *("host", "port", "metrics_port", "session_store", "replica_name", "request_ids_from", "repository"),
+    "min_ping_interval_seconds",  # Envoy pings by it, and reads it where the cluster does
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,7 +39,7 @@ class Lengths(_message.Message):
     def __init__(self, steps: _Optional[_Iterable[int]] = ...) -> None: ...
 
 class RunRequest(_message.Message):
-    __slots__ = ("model", "version", "implementation", "return_state", "lengths", "inputs", "more_inputs", "mask", "state", "priority", "more_lengths")
+    __slots__ = ("model", "version", "implementation", "return_state", "lengths", "inputs", "more_inputs", "mask", "state", "priority", "more_lengths", "precision")
     class StateEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -58,6 +58,7 @@ class RunRequest(_message.Message):
     STATE_FIELD_NUMBER: _ClassVar[int]
     PRIORITY_FIELD_NUMBER: _ClassVar[int]
     MORE_LENGTHS_FIELD_NUMBER: _ClassVar[int]
+    PRECISION_FIELD_NUMBER: _ClassVar[int]
     model: str
     version: str
     implementation: str
@@ -69,7 +70,8 @@ class RunRequest(_message.Message):
     state: _containers.MessageMap[str, Tensor]
     priority: int
     more_lengths: _containers.RepeatedCompositeFieldContainer[Lengths]
-    def __init__(self, model: _Optional[str] = ..., version: _Optional[str] = ..., implementation: _Optional[str] = ..., return_state: bool = ..., lengths: _Optional[_Iterable[int]] = ..., inputs: _Optional[_Union[Tensor, _Mapping]] = ..., more_inputs: _Optional[_Iterable[_Union[Tensor, _Mapping]]] = ..., mask: _Optional[_Union[Tensor, _Mapping]] = ..., state: _Optional[_Mapping[str, Tensor]] = ..., priority: _Optional[int] = ..., more_lengths: _Optional[_Iterable[_Union[Lengths, _Mapping]]] = ...) -> None: ...
+    precision: str
+    def __init__(self, model: _Optional[str] = ..., version: _Optional[str] = ..., implementation: _Optional[str] = ..., return_state: bool = ..., lengths: _Optional[_Iterable[int]] = ..., inputs: _Optional[_Union[Tensor, _Mapping]] = ..., more_inputs: _Optional[_Iterable[_Union[Tensor, _Mapping]]] = ..., mask: _Optional[_Union[Tensor, _Mapping]] = ..., state: _Optional[_Mapping[str, Tensor]] = ..., priority: _Optional[int] = ..., more_lengths: _Optional[_Iterable[_Union[Lengths, _Mapping]]] = ..., precision: _Optional[str] = ...) -> None: ...
 
 class Output(_message.Message):
     __slots__ = ("name", "per_step", "tensor", "lengths")
@@ -215,7 +217,7 @@ class OpenReply(_message.Message):
     def __init__(self, model: _Optional[str] = ..., version: _Optional[str] = ..., sequence_id: _Optional[str] = ..., position: _Optional[int] = ..., epoch: _Optional[str] = ...) -> None: ...
 
 class FeedRequest(_message.Message):
-    __slots__ = ("model", "sequence_id", "position", "epoch", "inputs", "more_inputs", "mask", "implementation", "return_state", "priority", "end")
+    __slots__ = ("model", "sequence_id", "position", "epoch", "inputs", "more_inputs", "mask", "implementation", "return_state", "priority", "end", "precision")
     MODEL_FIELD_NUMBER: _ClassVar[int]
     SEQUENCE_ID_FIELD_NUMBER: _ClassVar[int]
     POSITION_FIELD_NUMBER: _ClassVar[int]
@@ -227,6 +229,7 @@ class FeedRequest(_message.Message):
     RETURN_STATE_FIELD_NUMBER: _ClassVar[int]
     PRIORITY_FIELD_NUMBER: _ClassVar[int]
     END_FIELD_NUMBER: _ClassVar[int]
+    PRECISION_FIELD_NUMBER: _ClassVar[int]
     model: str
     sequence_id: str
     position: int
@@ -238,7 +241,8 @@ class FeedRequest(_message.Message):
     return_state: bool
     priority: int
     end: bool
-    def __init__(self, model: _Optional[str] = ..., sequence_id: _Optional[str] = ..., position: _Optional[int] = ..., epoch: _Optional[str] = ..., inputs: _Optional[_Union[Tensor, _Mapping]] = ..., more_inputs: _Optional[_Iterable[_Union[Tensor, _Mapping]]] = ..., mask: _Optional[_Union[Tensor, _Mapping]] = ..., implementation: _Optional[str] = ..., return_state: bool = ..., priority: _Optional[int] = ..., end: bool = ...) -> None: ...
+    precision: str
+    def __init__(self, model: _Optional[str] = ..., sequence_id: _Optional[str] = ..., position: _Optional[int] = ..., epoch: _Optional[str] = ..., inputs: _Optional[_Union[Tensor, _Mapping]] = ..., more_inputs: _Optional[_Iterable[_Union[Tensor, _Mapping]]] = ..., mask: _Optional[_Union[Tensor, _Mapping]] = ..., implementation: _Optional[str] = ..., return_state: bool = ..., priority: _Optional[int] = ..., end: bool = ..., precision: _Optional[str] = ...) -> None: ...
 
 class FeedReply(_message.Message):
     __slots__ = ("sequence_id", "position", "epoch", "repeated", "answer")
@@ -593,16 +597,20 @@ class StateDescription(_message.Message):
     def __init__(self, name: _Optional[str] = ..., layer: _Optional[str] = ..., width: _Optional[int] = ...) -> None: ...
 
 class Implementation(_message.Message):
-    __slots__ = ("label", "obstacle", "is_default", "difference")
+    __slots__ = ("label", "obstacle", "is_default", "difference", "precision", "bound")
     LABEL_FIELD_NUMBER: _ClassVar[int]
     OBSTACLE_FIELD_NUMBER: _ClassVar[int]
     IS_DEFAULT_FIELD_NUMBER: _ClassVar[int]
     DIFFERENCE_FIELD_NUMBER: _ClassVar[int]
+    PRECISION_FIELD_NUMBER: _ClassVar[int]
+    BOUND_FIELD_NUMBER: _ClassVar[int]
     label: str
     obstacle: str
     is_default: bool
     difference: float
-    def __init__(self, label: _Optional[str] = ..., obstacle: _Optional[str] = ..., is_default: bool = ..., difference: _Optional[float] = ...) -> None: ...
+    precision: str
+    bound: float
+    def __init__(self, label: _Optional[str] = ..., obstacle: _Optional[str] = ..., is_default: bool = ..., difference: _Optional[float] = ..., precision: _Optional[str] = ..., bound: _Optional[float] = ...) -> None: ...
 
 class Source(_message.Message):
     __slots__ = ("framework", "version", "file", "digest")

@@ -16,14 +16,14 @@ from typing import TYPE_CHECKING
 
 from cellserve.service.config import Settings
 from cellserve.service.engine.facts import VersionKey
-from cellserve.service.errors import RepositoryAway, ServiceError, UnknownModel, UnknownVersion, VersionFailed, VersionUnavailable
-from cellserve.service.registry import snapshot as disk_view
+from cellserve.service.errors import ServiceError, UnknownModel, UnknownVersion, VersionFailed, VersionUnavailable
 from cellserve.service.registry import version_index
 from cellserve.service.registry.answering.fallback_teller import FallbackTeller
 from cellserve.service.registry.answering.pointers import Pointers
 from cellserve.service.registry.answering.served_recorder import ServedRecorder
 from cellserve.service.registry.demand import Demand
 from cellserve.service.registry.description import VersionDescription
+from cellserve.service.registry.disk_reader import DiskReader
 from cellserve.service.registry.lease import Lease, LoadedVersion
 from cellserve.service.registry.live import CatalogObserver, Lanes, LiveVersions, Record
 from cellserve.service.registry.loading import load_version
@@ -34,11 +34,9 @@ from cellserve.service.registry.memory.room import Room
 from cellserve.service.registry.model_settings import ModelSettings
 from cellserve.service.registry.policy.split import Weights, point_of
 from cellserve.service.registry.reconciliation import Unload, next_action
-from cellserve.service.registry.repository.model_on_disk import read_model
 from cellserve.service.registry.repository.repository import Repository
 from cellserve.service.registry.snapshot import Snapshot
 from cellserve.service.registry.status import AliasStatus, VersionState, VersionStatus
-from cellserve.service.registry.watch import changes, regularly
 
 if TYPE_CHECKING:
     from cellserve.models.served import Served
@@ -85,16 +83,13 @@ class Catalog:
             self._on_change,
             room=self._room,
         )
-        self._snapshot = Snapshot()
+        self._disk = DiskReader(repository)
         self._pointers = Pointers(self._live.state, lambda key: self._live.record(key).reason)
         self._demand = Demand(settings, self._live.state, clock)
         self._room.follow(self._in_memory, self._evict)
         self._recorder = ServedRecorder(repository, self._pointers.record)
         self._subscribers: list[Callable[[VersionStatus], None]] = []
-        self._disk_subscribers: list[Callable[[], None]] = []
         self._told = FallbackTeller()
-        self._reading = asyncio.Lock()
-        self._trouble: str | None = None
         self._runner: asyncio.Task[None] | None = None
         self._watcher: asyncio.Task[None] | None = None
         self._stopping = asyncio.Event()
@@ -119,7 +114,7 @@ class Catalog:
 
     async def refresh(self) -> None:
         """Reads the repository again; returns when everything wanted is READY or FAILED. Raises RepositoryError (the root)."""
-        await self._read()
+        await self._disk.read(self._follow_disk)
         self._demand.settle()
         await self.apply(self._demand.wanted)
 
@@ -176,7 +171,7 @@ class Catalog:
     @property
     def trouble(self) -> str | None:
         """Why the repository cannot be read, so that what is loaded stays; None: it can."""
-        return self._trouble
+        return self._disk.trouble
 
     def aliases(self) -> list[AliasStatus]:
         """What every alias means, and ("") a request without a version."""
@@ -218,7 +213,7 @@ class Catalog:
 
     def subscribe_to_disk(self, callback: Callable[[], None]) -> None:
         """Calls `callback` on the event loop when versions or aliases on disk are others than they were, or cannot be read."""
-        self._disk_subscribers.append(callback)
+        self._disk.subscribe(callback)
 
     # --- administration ---
 
@@ -249,20 +244,21 @@ class Catalog:
         """Points an alias at a version, loaded first; returns when it answers. Gives the version that the alias named before.
 
         by: who asks, for the history of aliases. share: of its requests; 1: all of them, else the rest is the other version's.
-        What is loaded already must still be what lies on the disk.
+        What is loaded already must still be what lies on the disk, but for what an alias has left a moment ago: a way back waits
+        for nothing to be read.
 
         Raises InvalidInput, UnknownModel, UnknownVersion, VersionFailed, VersionUnavailable, RepositoryError.
         """
         check_alias_name(alias)
         with await self.acquire(model, str(version)):
             previous = self._snapshot.models[model].aliases.get(alias)
-            await asyncio.to_thread(self._repository.weights, model, version)
+            if not self._demand.kept_warm(VersionKey(model, version)):
+                await asyncio.to_thread(self._repository.weights, model, version)
             if share == 1:
                 await asyncio.to_thread(self._repository.set_alias, model, alias, version, by)
             else:
                 await asyncio.to_thread(self._repository.split_alias, model, alias, version, share, by)
-            await self._read()
-            self._settle()
+            await self._read_changed()
         return previous
 
     async def walk_alias(self, model: str, alias: str, before: Weights, after: Weights, version: int, by: str, why: str) -> bool:
@@ -272,8 +268,7 @@ class Catalog:
         """
         with await self.acquire(model, str(version)):
             done = await asyncio.to_thread(self._repository.walk_alias, model, alias, before, after, by, why)
-            await self._read()
-            self._settle()
+            await self._read_changed()
         return done
 
     def models(self) -> list[str]:
@@ -303,63 +298,41 @@ class Catalog:
         Raises UnknownModel, UnknownVersion, RepositoryError (an alias points at the version; it says which).
         """
         await asyncio.to_thread(self._repository.remove, ref, by)
-        await self._read()
-        self._settle()
+        await self._read_changed()
 
     # --- the disk ---
 
     async def _watch(self) -> None:
-        seconds = self._repository.poll_seconds
-        looks = changes(self._repository.root, self._stopping) if seconds is None else regularly(self._stopping, seconds)
-        async for _ in looks:
+        async for _ in self._disk.looks(self._stopping):
             try:
-                await self._read()
+                await self._read_changed()
             except ServiceError as error:
                 log.warning("what is loaded stays: %s", error)
             except Exception:
                 log.exception("the repository could not be read; what is loaded stays")
-            else:
-                self._settle()
 
-    async def _read(self) -> None:
-        async with self._reading:
-            await self._look()
-            before = self._snapshot
-            self._snapshot = await asyncio.to_thread(disk_view.read, self._repository, before)
-            disk_view.tell(before, self._snapshot)
+    @property
+    def _snapshot(self) -> Snapshot:
+        return self._disk.snapshot
+
+    async def _read_changed(self) -> None:
+        """What is there now is what is wanted. Raises RepositoryError (the root)."""
+        await self._disk.read(self._follow_disk)
+        self._settle()
+
+    def _follow_disk(self) -> None:
         self._demand.follow(self._snapshot)
         for key, record in list(self._live.records.items()):
             if not self._snapshot.holds(key):
                 self._room.forget(key)
                 if not record.busy:
                     self._live.forget(key)
-            elif record.away and self._trouble is None:
+            elif record.away and self._disk.trouble is None:
                 record.away = False
                 self._live.announce(key, VersionState.UNKNOWN)
             elif record.fingerprint != self._snapshot.fingerprint(key):
                 self._note_other_files(key, record)
         self._follow_aliases()
-        if self._snapshot != before:
-            for callback in tuple(self._disk_subscribers):
-                callback()
-
-    async def _look(self) -> None:
-        """What was known of a repository goes on where it cannot be asked. Raises RepositoryAway: nothing was known."""
-        trouble: str | None = None
-        try:
-            await asyncio.to_thread(self._repository.refresh)
-        except RepositoryAway as error:
-            if not await asyncio.to_thread(self._repository.models):
-                raise
-            trouble = str(error)
-        if trouble != self._trouble:
-            if self._trouble is None:
-                log.warning("what is loaded stays: %s", trouble)
-            elif trouble is None:
-                log.info("%s is read again", self._repository.name)
-            self._trouble = trouble
-            for callback in tuple(self._disk_subscribers):
-                callback()
 
     def _note_other_files(self, key: VersionKey, record: Record) -> None:
         self._room.forget(key)
@@ -375,17 +348,9 @@ class Catalog:
             return self._pointers.resolve(model, version, point)
         except (UnknownModel, UnknownVersion):
             check_model_name(model)
-            if await self._is_news(model):
-                await self._read()
-                self._settle()
+            if await self._disk.is_news(model):
+                await self._read_changed()
             return self._pointers.resolve(model, version, point)
-
-    async def _is_news(self, model: str) -> bool:
-        known = self._snapshot.models.get(model)
-        try:
-            return await asyncio.to_thread(read_model, self._repository, model, known) != known
-        except UnknownModel:
-            return known is not None
 
     # --- decisions ---
 

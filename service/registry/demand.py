@@ -150,6 +150,10 @@ class Demand:
         kept = self._wanted | self._asked_for | self._kept_warm()
         return frozenset(key for key in (kept - self._evicted) | self._pinned.keys() if self.allows(key.model))
 
+    def kept_warm(self, key: VersionKey) -> bool:
+        """Whether it answered an alias until a while ago."""
+        return key in self._kept_warm()
+
     def allows(self, model: str) -> bool:
         """Whether anything of it may be loaded now."""
         return model not in self._unloaded_models and not self._is_asleep(model)

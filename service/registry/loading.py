@@ -77,7 +77,7 @@ def _network(repository: Repository, manifest: Manifest, device: str) -> Served:
 
 def _wished(network: Served, wished: str, key: VersionKey) -> str | None:
     """None where the network's own default is wished, or what is wished cannot be."""
-    if wished == "auto" or wished in network.offered:
+    if wished == "auto" or network.implementations.get(wished, "") is None:
         return None if wished == "auto" else wished
     why = network.implementations.get(wished) or "this server does not have it"
     log.warning("%s cannot run under implementation %s (%s); it uses its own default", key, wished, why)

@@ -26,6 +26,7 @@ from pydantic import (
 )
 
 from cellserve.models.description.step_model import StepModel
+from cellserve.models.implementations import FLOAT32, IMPLEMENTATIONS
 from cellserve.models.spec import ModelSpec
 from cellserve.service.engine.facts import VersionKey
 from cellserve.service.errors import InvalidInput
@@ -156,6 +157,14 @@ class Manifest(_Frozen):
     @property
     def key(self) -> VersionKey:
         return VersionKey(self.model, self.version)
+
+    def bound_of(self, implementation: str) -> float | None:
+        """How far from the oracle publishing allowed it to be; None: nobody has measured that of its precision."""
+        known = IMPLEMENTATIONS.get(implementation)
+        if known is None or known.precision == FLOAT32:
+            return self.parity.bound
+        bound = self.golden.get("bfloat16_bound")
+        return bound if isinstance(bound, float) else None
 
     def to_json(self) -> bytes:
         """As manifest.json: without what is at its default, so that older servers read what uses no option new to them."""

@@ -8,6 +8,7 @@ retention: {keep: 5}          # after an import, and by `cellserve prune`, older
 shadow: {version: 4, share: 10%}  # this part of the requests runs on version 4 besides, in idle time; differences are metrics
 record: {rows: 1000, bytes: 16777216}  # a random sample of real inputs is kept in memory, for `cellserve compare --recorded`
 implementation: packed        # how its recurrent layers are computed, unless a request says
+precision: bfloat16           # of what recurrent layers multiply, unless a request says; float32, the default, is exact
 device: cpu                   # where; of versions that are loaded from now on
 limits:                       # tighter than the server's own
   max_rows_per_request: 64
@@ -22,7 +23,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Self
 
 from pydantic import (
     BaseModel,
@@ -35,6 +36,7 @@ from pydantic import (
     model_validator,
 )
 
+from cellserve.models.implementations import BFLOAT16, IN_BFLOAT16, Precision
 from cellserve.service.config import DEVICE_PATTERN, ImplementationChoice, LoadChoice, Settings
 from cellserve.service.errors import RepositoryError
 from cellserve.service.registry.policy.durations import Duration
@@ -105,12 +107,21 @@ class ModelSettings(_Said):
     shadow: ShadowSettings | None = None
     record: RecordSettings | None = None
     implementation: ImplementationChoice | None = None
+    precision: Precision | None = None
     device: str | None = Field(default=None, pattern=DEVICE_PATTERN)
     limits: RequestLimits | None = None
     session_idle_seconds: NonNegativeFloat | None = Field(default=None, allow_inf_nan=False)
     session_max_age_seconds: NonNegativeFloat | None = Field(default=None, allow_inf_nan=False)
     sequence_batching: bool = False
     labels: Mapping[Label, Label] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _one_precision(self) -> Self:
+        if self.precision == BFLOAT16 and self.implementation not in (None, "auto"):
+            raise ValueError(
+                f"implementation {self.implementation} computes in float32, precision asks for bfloat16; leave out one of them"
+            )
+        return self
 
     @property
     def named_versions(self) -> set[int]:
@@ -119,7 +130,8 @@ class ModelSettings(_Said):
 
     def applied(self, settings: Settings) -> Settings:
         """The server's settings as they are for this model's versions."""
-        own = {"load": self.load, "implementation": self.implementation, "device": self.device}
+        implementation = IN_BFLOAT16 if self.precision == BFLOAT16 else self.implementation
+        own = {"load": self.load, "implementation": implementation, "device": self.device}
         return settings.model_copy(update={name: value for name, value in own.items() if value is not None})
 
 

@@ -31,7 +31,7 @@ class Prover:
         self._key = manifest.key
         self._network = network
         self._golden = _golden(manifest)
-        self._bound = manifest.parity.bound
+        self._bounds = _bounds(manifest, network)
         self.withdrawn: dict[str, str] = {}
         self._on_proved = on_proved
 
@@ -52,7 +52,7 @@ class Prover:
             if isinstance(network, Network) and not way.masked and not network.may_mask:
                 call = network.chunk_call(label)
                 if call is not None:
-                    verify_call(network, self._golden, self._bound, label, call)
+                    verify_call(network, self._golden, self._bounds[label], label, call)
                     network.warm_up_call(label)
                     return (Way(label, False),)
             self._verify_all(label)
@@ -63,9 +63,14 @@ class Prover:
             network.withdraw(label, str(failure))
         return (Way(label, False), Way(label, True))
 
+    @property
+    def _able(self) -> list[str]:
+        """In any precision."""
+        return [label for label, refusal in self._network.implementations.items() if refusal is None]
+
     def prove_all(self) -> None:
         """Every way of every implementation. Raises RepositoryError: none is left."""
-        for label in self._network.offered:
+        for label in self._able:
             self.prove(Way(label, True))
         if not self._network.offered:
             reasons = "; ".join(f"{label}: {refusal}" for label, refusal in self._network.implementations.items())
@@ -84,15 +89,29 @@ class Prover:
             for label in network.offered if wished is None else [wished]:
                 if network.chunk_call(label) is not None:
                     settled = self.prove(Way(label, False))
-                    if label in network.offered:
+                    if label in self._able:
                         return label, Preparation(self.prove, settled)
         self.prove_all()
-        return (wished if wished in network.offered else network.default_implementation), None
+        return (wished if wished in self._able else network.default_implementation), None
 
     def _verify_all(self, label: str) -> None:
         from cellserve.models.measuring.gate import verify
 
-        verify(self._network, self._golden, self._bound, label)
+        verify(self._network, self._golden, self._bounds[label], label)
+
+
+def _bounds(manifest: Manifest, network: Served) -> dict[str, float]:
+    """Of each implementation that the network can run. Those of which the manifest tells none are withdrawn."""
+    from cellserve.models.measuring.parity_bounds import no_bound
+
+    bounds: dict[str, float] = {}
+    for label in [label for label, refusal in network.implementations.items() if refusal is None]:
+        bound = manifest.bound_of(label)
+        if bound is None:
+            network.withdraw(label, f"{no_bound(label)}; publish it again")
+        else:
+            bounds[label] = bound
+    return bounds
 
 
 def _golden(manifest: Manifest) -> GoldenPair:

@@ -11,13 +11,16 @@ import shutil
 import signal
 import socket
 import subprocess
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 ROOT = Path(__file__).parents[2]
 PROJECT = "cellserve-e2e"
 IMAGE = "cellserve:latest"
 ALONE, CLUSTER = "deploy/compose.yaml", "deploy/compose.cluster.yaml"
+TLS = "deploy/compose.tls.yaml"  # over ALONE
 _NAMED = (("deploy/Dockerfile", r"ARG PYTHON_IMAGE=(\S+)"), (ALONE, r"\{PROMETHEUS_IMAGE:-(\S+)\}"))
 _NAMED_OF_CLUSTER = ((CLUSTER, r"\{VALKEY_IMAGE:-(\S+)\}"), (CLUSTER, r"\{ENVOY_IMAGE:-(\S+)\}"))
 
@@ -75,13 +78,23 @@ class Tool:
 class Compose:
     """One run of a compose file: `up`, then `exec`, `exit_code`, `logs`; `down` removes containers, volumes and networks."""
 
-    def __init__(self, tool: Tool, file: str = ALONE, services: tuple[str, ...] = ("server", "prometheus")) -> None:
-        """services: all but Grafana, whose image is not there everywhere: its files are tested by themselves."""
+    def __init__(
+        self,
+        tool: Tool,
+        *files: str,
+        services: tuple[str, ...] = ("server", "prometheus"),
+        variables: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
+        """files: each over the ones before; none: ALONE. services: all but Grafana, whose image is not there everywhere: its
+        files are tested by themselves. variables: that the files ask for.
+        """
         self._tool = tool
-        self._file = file
+        self._files = [word for file in files or (ALONE,) for word in ("-f", file)]
         self._services = services
         self.port, self.metrics_port, self.prometheus_port = _free_ports(3)
-        self._environment = os.environ | {
+        self._environment = {
+            **os.environ,
+            **variables,
             "CELLSERVE_PORT": str(self.port),
             "CELLSERVE_METRICS_PORT": str(self.metrics_port),
             "PROMETHEUS_PORT": str(self.prometheus_port),
@@ -120,7 +133,7 @@ class Compose:
         return run(self._tool.engine, "ps", "-a", "-q", *(f"--filter=label={label}" for label in labels)).strip()
 
     def _compose(self, *arguments: str) -> None:
-        run(*self._tool.compose, "-p", PROJECT, "-f", self._file, *arguments, environment=self._environment)
+        run(*self._tool.compose, "-p", PROJECT, *self._files, *arguments, environment=self._environment)
 
 
 def run(*command: str, environment: dict[str, str] | None = None) -> str:

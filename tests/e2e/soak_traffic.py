@@ -1,4 +1,4 @@
-"""Everything at once, for minutes: good clients, hedging ones, streams, live sequences, slow readers, damaged frames.
+"""Everything at once, for minutes: good clients, hedging ones, streams, live sequences, slow readers, damaged frames, swaps.
 
 Each kind runs by itself until it is cancelled, and counts what it has done. Knows the address of a server, and its models.
 """
@@ -6,15 +6,22 @@ Each kind runs by itself until it is cancelled, and counts what it has done. Kno
 from __future__ import annotations
 
 import asyncio
+import gc
 import itertools
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
+from pathlib import Path
 
 import grpc
 import numpy as np
 
+from cellserve.service.client import AsyncClient, ServiceError, ServiceUnavailable
+from cellserve.service.errors import DeadlineExpired, Overloaded
 from cellserve.service.pb import open_inference_pb2 as oip
+from cellserve.service.registry.model_settings import SETTINGS_FILE
+from cellserve.service.registry.repository.repository import Repository
 from tests.e2e.models import STEPS, STEPS_WIDTH
 from tests.fuzz.cases import INFER, STREAMS
 from tests.fuzz.driving import watched
@@ -24,8 +31,17 @@ from tests.fuzz.frame_driving import FrameFuzz
 from tests.fuzz.questions import questions
 from tests.http2_frames import PREFACE, call, settings
 
+SWAPPED = replace(STEPS, name="swapped")
 _PAUSE_SECONDS = 0.02  # between one thing and the next of a kind: the machine is shared
 _NO_WINDOW = settings((4, 0))
+_BUSY = (grpc.StatusCode.RESOURCE_EXHAUSTED, grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.UNAVAILABLE)
+
+
+def publish_swapped(root: Path) -> None:
+    """Two versions, of which none stays loaded that the alias has left."""
+    for _ in range(2):
+        SWAPPED.publish(Repository(root))
+    (root / SWAPPED.name / SETTINGS_FILE).write_text("keep_newest: 0\nkeep_previous: 0\n")
 
 
 class Traffic:
@@ -38,22 +54,40 @@ class Traffic:
         self.done: Counter[str] = Counter()
         self.wrong: list[str] = []
 
-    async def run(self, seconds: float) -> None:
-        """Ends with every connection closed."""
+    async def run(self, seconds: float) -> list[float]:
+        """Ends with every connection closed: the seconds that each good answer took meanwhile."""
         async with self._channel() as channel, watched(questions(channel)) as witnesses:
-            kinds = (self.connections, self.hedging, self.streams, self.readers, self.stalled, self.damaged, self.large)
+            kinds = (
+                self.connections,
+                self.hedging,
+                self.streams,
+                self.readers,
+                self.stalled,
+                self.damaged,
+                self.large,
+                self.swaps,
+            )
             tasks = [asyncio.create_task(self._repeated(kind)) for kind in kinds]
             await asyncio.sleep(seconds)
             for task in tasks:
                 task.cancel()
             ends = await asyncio.gather(*tasks, return_exceptions=True)
         self.wrong += [repr(end) for end in ends if not isinstance(end, asyncio.CancelledError)]
-        self.done["good answers"] += sum(witness.answers for witness in witnesses)
+        del tasks, ends
+        gc.collect()  # calls that were cancelled keep their connections for as long as their tracebacks are there
+        took = [each for witness in witnesses for each in witness.seconds]
+        self.done["good answers"] += len(took)
+        return took
 
     async def _repeated(self, kind: Callable[[int], Awaitable[None]]) -> None:
         for number in itertools.count():
-            await kind(number)
-            self.done[kind.__name__] += 1
+            try:
+                await kind(number)
+                self.done[kind.__name__] += 1
+            except (grpc.aio.AioRpcError, ServiceError) as error:
+                if not _is_busy(error):
+                    raise
+                self.done[f"{kind.__name__} that found no time"] += 1
             await asyncio.sleep(_PAUSE_SECONDS)
 
     async def connections(self, number: int) -> None:
@@ -107,6 +141,16 @@ class Traffic:
                 self.wrong.append("a large request was not answered")
         await asyncio.sleep(1.0)
 
+    async def swaps(self, number: int) -> None:
+        """An alias moves to the other one of two versions, which is loaded for it while the one before leaves memory."""
+        version = 1 + number % 2
+        async with AsyncClient(self._url) as client:
+            await client.promote(SWAPPED.name, version)
+            seen = await client.run(SWAPPED.name, np.zeros((3, STEPS_WIDTH), np.float32))
+        if seen.version != version:
+            self.wrong.append(f"version {seen.version} answered after {version} was promoted")
+        await asyncio.sleep(1.0)
+
     async def cancelled_together(self, requests: int) -> None:
         """Large ones, all under way at once, twice."""
         for _ in range(2):
@@ -124,6 +168,13 @@ class Traffic:
         options = [("grpc.use_local_subchannel_pool", 1), ("grpc.max_receive_message_length", -1)]
         async with grpc.aio.insecure_channel(self._url, options=options) as channel:
             yield channel
+
+
+def _is_busy(error: grpc.aio.AioRpcError | ServiceError) -> bool:
+    """A machine that others keep busy answers some too late, or not at all; that it answers again is for the witnesses."""
+    if isinstance(error, grpc.aio.AioRpcError):
+        return error.code() in _BUSY
+    return isinstance(error, Overloaded | DeadlineExpired | ServiceUnavailable)
 
 
 async def _of(call: Awaitable[bytes]) -> None:

@@ -19,6 +19,7 @@ from cellserve.service.client import Client
 from cellserve.service.cluster import binaries
 from tests.documented import blocks
 from tests.e2e.compose import ROOT
+from tests.e2e.rays import head
 from tests.e2e.venvs import interpreter
 from tests.service.cluster.running import LIMIT_SECONDS, missing
 from tests.service.served import publish
@@ -174,11 +175,13 @@ def test_by_hand(tmp_path: Path) -> None:
 
 
 def test_kept_by_ray(tmp_path: Path) -> None:
-    port, head, store_port = free_port(), free_port(), free_port()
+    port, store_port = free_port(), free_port()
     making, installing, up, token, start, joining = commands("Kept by Ray")
     assert (making, installing) == ("python -m venv ray", "ray/bin/pip install 'ray[serve]'")
     (tmp_path / "ray").symlink_to(interpreter("ray").parents[1])  # what these make
-    shell = Shell(tmp_path, **dict(word.split("=") for word in token.removeprefix("export ").split()))
+    exported = dict(word.split("=") for word in token.removeprefix("export ").split())
+    shell = Shell(tmp_path, **exported)
+    assert start == "ray/bin/ray start --head --port 6379 --include-dashboard=false"
 
     def feed() -> None:
         with Client(f"127.0.0.1:{port}") as client, client.sequence("small") as sequence:
@@ -187,10 +190,12 @@ def test_kept_by_ray(tmp_path: Path) -> None:
 
     with shell.running(up.replace("8001", str(port)), "cellserve ready on"):
         feed()
-    joining = joining.replace("6379", str(head), 1).replace("store:6379", f"127.0.0.1:{store_port}")
+    joining = joining.replace("store:6379", f"127.0.0.1:{store_port}")
     with (
         shell.running(f"valkey-server --port {store_port}", "Ready to accept connections"),
-        shell.running(f"{start.replace('6379', str(head))} --block", "--block"),  # so that it ends with the test
-        shell.running(f"{joining} --repository model-repository --port {port}", "cellserve ready on"),
+        head(tmp_path / "ray/bin/ray", tmp_path, os.environ | exported) as address,
+        shell.running(
+            f"{joining.replace('127.0.0.1:6379', address)} --repository model-repository --port {port}", "cellserve ready on"
+        ),
     ):
         feed()

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 from cellserve.service.client import AsyncClient, Client, RetryPolicy
+from tests.e2e.rays import CPUS, TOKEN, head
 from tests.e2e.replicas import require_right
 from tests.e2e.venvs import interpreter
 from tests.service.cluster.running import LIMIT_SECONDS, Running, cluster, missing
@@ -27,7 +28,6 @@ FEW, MANY = 2, 3
 SEQUENCES, WAITING = 12, 6
 LONG_STEPS = 20_000
 REST_SECONDS = 20.0
-TOKEN = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "0123456789abcdef" * 4}
 
 
 @contextmanager
@@ -160,7 +160,7 @@ def test_a_ray_that_there_is_already_is_joined_and_left_as_it_was(tmp_path: Path
     for name, value in (TOKEN | {"RAY_worker_niceness": "0", "RAY_USAGE_STATS_ENABLED": "0"}).items():
         monkeypatch.setenv(name, value)
     python = interpreter("ray")
-    with head(python) as address, kept_by_ray(tmp_path, "--ray-address", address) as running:
+    with head(python.parent / "ray", tmp_path, os.environ) as address, kept_by_ray(tmp_path, "--ray-address", address) as running:
         with Client(running.url) as client, client.sequence("small", "mine") as sequence:
             steps = np.random.default_rng(5).normal(size=(3, 3)).astype(np.float32)
             require_right([sequence.feed(step[np.newaxis]) for step in steps], steps)
@@ -169,27 +169,4 @@ def test_a_ray_that_there_is_already_is_joined_and_left_as_it_was(tmp_path: Path
             f"import ray; ray.init({address!r}, log_to_driver=False); print(len(ray.nodes()), ray.available_resources()['CPU'])"
         )
         left = subprocess.run((str(python), "-c", asked), capture_output=True, text=True, check=True).stdout
-        assert left.split() == ["1", f"{MANY}.0"]  # it lives, and nothing is taken
-
-
-@contextmanager
-def head(python: Path) -> Iterator[str]:
-    """A Ray of somebody else's on this machine, its sockets under /tmp for want of a longer path."""
-    ray = (str(python.parent / "ray"),)
-    start = ("start", "--head", "--port", "0", "--num-cpus", str(MANY), "--include-dashboard=false", "--block")
-    process = subprocess.Popen(
-        (*ray, *start), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
-    )
-    try:
-        assert process.stdout is not None
-        address = ""
-        for line in process.stdout:
-            if "--address='" in line:
-                address = line.split("--address='")[1].split("'")[0]
-            if "--block" in line:
-                break
-        assert address
-        yield address
-    finally:
-        process.terminate()
-        process.communicate(timeout=LIMIT_SECONDS)
+        assert left.split() == ["1", f"{CPUS}.0"]  # it lives, and nothing is taken

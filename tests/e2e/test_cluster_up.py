@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import subprocess
 from pathlib import Path
 
+import grpc
 import numpy as np
 import pytest
 
 from cellserve.service.client import Client, RetryPolicy
 from cellserve.service.errors import StoreUnavailable
+from cellserve.service.pb import cellserve_pb2_grpc
 from tests.service.cluster.running import COMMAND, LIMIT_SECONDS, cluster, missing
 from tests.service.served import publish
 from tests.service.valkey_server import free_port
+
+QUIET_SECONDS = 15.0  # of them so many pings that a server would have ended the connection
 
 pytestmark = [pytest.mark.e2e, pytest.mark.skipif(missing() is not None, reason="no Envoy or no Valkey on this machine")]
 
@@ -66,6 +71,18 @@ def test_a_cluster_from_its_start_to_its_end(tmp_path: Path) -> None:
         assert running.process.wait(LIMIT_SECONDS) == 0
         assert [pid for pid in pids if not gone(pid)] == []
     assert run("status", "--folder", str(folder)).returncode == 1
+
+
+async def test_a_stream_on_which_nothing_is_said_for_long_stays(tmp_path: Path) -> None:
+    """Envoy asks its connections whether they live, and servers count who asks without saying anything."""
+    with cluster(tmp_path, replicas=1, MIN_PING_INTERVAL_SECONDS="1") as running:
+        async with grpc.aio.insecure_channel(running.url) as channel:
+            call = cellserve_pb2_grpc.SequencesStub(channel).Stream()
+            ended = asyncio.create_task(call.read())
+            await asyncio.wait((ended,), timeout=QUIET_SECONDS)
+            assert not ended.done()
+            call.cancel()
+        assert running.counted(0, "cellserve_connections_ended_total", 'cause="pings"') == 0
 
 
 def test_a_store_that_is_away_keeps_nobody_from_starting(tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ def compose() -> Iterator[Compose]:
     except Unavailable as reason:
         pytest.skip(str(reason))
     tool.build_image()
-    compose = Compose(tool, CLUSTER, ("valkey", *REPLICAS, "envoy", "prometheus"))
+    compose = Compose(tool, CLUSTER, services=("valkey", *REPLICAS, "envoy", "prometheus"))
     try:
         compose.up()
         for replica in REPLICAS:

@@ -29,6 +29,9 @@ PACKAGES = {
     "BeatNet": "BeatNet==1.1.3",
     "cartwright": "cartwright==0.0.3",
     "medaka": "medaka==2.2.2",
+    "nano_ocr": "nano-ocr==0.1.0",
+    "silero_vad": "silero-vad==6.2.3",
+    "silero_vad_8k": "silero-vad==6.2.3",
 }
 BEATS = """
 inputs: [{name: spectrum, width: 272}]
@@ -49,14 +52,69 @@ layers:
     arrays: [lstm.weight_ih_l1, lstm.weight_hh_l1, lstm.bias_ih_l1, lstm.bias_hh_l1]
   - {kind: dense, units: 3, arrays: [linear.weight, linear.bias]}
 """
+
+
+def _read(number: int, units: int, *, size: int = 3, normalized: bool = False) -> str:
+    """A convolution over lines of text, whose weight is over [height, width]."""
+    around = "band_margin: [1, 1], padding: same, " if size == 3 else ""
+    after = "linear" if normalized else "relu"
+    own = f"arrays: [cnn.{number}.weight, cnn.{number}.bias]"
+    lines = [
+        f"{{kind: conv2d, units: {units}, kernel_size: [{size}, {size}], {around}bands_first: true, activation: {after}, {own}}}"
+    ]
+    if normalized:
+        arrays = ", ".join(f"cnn.{number + 1}.{name}" for name in ("weight", "bias", "running_mean", "running_var"))
+        lines += [f"{{kind: batch_normalization, arrays: [{arrays}]}}", "{kind: activation, activation: relu}"]
+    return "".join(f"  - {line}\n" for line in lines)
+
+
+def _widened(bands: int, units: int) -> str:
+    """A pool whose windows overlap in the width, with a column of nothing on either side."""
+    return f"""\
+  - {{kind: reshape, axes: 2, features: [{bands * units}]}}
+  - {{kind: padding_1d, before: 1, after: 1}}
+  - {{kind: reshape, features: [{bands}, {units}]}}
+  - {{kind: pooling_2d, mode: max, pool_size: [2, 2], strides: [1, 2]}}
+"""
+
+
+POOL = "  - {kind: pooling_2d, mode: max, pool_size: [2, 2], strides: [2, 2]}\n"
+TEXT = f"""
+inputs: [{{name: line, width: 32}}]
+layout: torch
+layers:
+  - {{kind: reshape, features: [32, 1]}}
+{_read(0, 64)}{POOL}{_read(3, 128)}{POOL}{_read(6, 256, normalized=True)}{_read(9, 256)}{_widened(8, 256)}\
+{_read(12, 512, normalized=True)}{_widened(4, 512)}{_read(16, 512, size=2, normalized=True)}\
+  - {{kind: reshape, name: columns, axes: 2, features: [512]}}
+  - kind: lstm
+    name: forward
+    inputs: [columns]
+    units: 256
+    return_sequences: true
+    arrays: [rnn.weight_ih_l0, rnn.weight_hh_l0, rnn.bias_ih_l0, rnn.bias_hh_l0]
+  - kind: lstm
+    name: backward
+    inputs: [columns]
+    units: 256
+    return_sequences: true
+    go_backwards: true
+    arrays: [rnn.weight_ih_l0_reverse, rnn.weight_hh_l0_reverse, rnn.bias_ih_l0_reverse, rnn.bias_hh_l0_reverse]
+  - {{kind: reverse, name: in_time, inputs: [backward]}}
+  - {{kind: merge, mode: concat, inputs: [forward, in_time]}}
+  - {{kind: dense, units: 66, arrays: [fc.weight, fc.bias]}}
+"""
 SAID: Mapping[str, Mapping[str, Any]] = {
     "arabic_morph_segmenter": {"ignore": ["crf.*"], "head": "sequence"},
     "BeatNet": yaml.safe_load(BEATS),
     "cartwright": {"head_activations": ["log_softmax"]},
     "medaka": {"head": "sequence", "head_activations": ["softmax"]},
+    "nano_ocr": yaml.safe_load(TEXT),
+    "silero_vad": {"constants": {"sr": 16000}},
+    "silero_vad_8k": {"constants": {"sr": 8000}},
 }
 REFUSED = {
-    "silero-vad==6.2.3": ("silero_vad/data/silero_vad.jit", "forward takes 2 inputs, of which only one sequence is understood"),
+    "silero-vad==6.2.3": ("silero_vad/data/silero_vad.jit", "its input 'sr' is one number, on which the program may depend"),
     "BeatNet==1.1.3": ("BeatNet/models/model-1.pt", "this is a whole pickled module (model.BDA, "),
     "indicate==0.5.1": (
         "indicate/data/hindi_to_english/saved_weights/encoder.weights.h5",

@@ -1,50 +1,61 @@
 """Mixed traffic for minutes: at the end memory, descriptors, threads, connections and calls are as at the begin.
 
-SOAK_MINUTES in the environment soaks for longer; CELLSERVE_FRONT, another front.
+SOAK_MINUTES in the environment soaks for longer; CELLSERVE_FRONT, another front. Latencies are told, fifth by fifth, and not
+judged: the machine is shared.
 """
 
 from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from deploy.demo.server import Server
 from tests.e2e.metrics import scrape
 from tests.e2e.processes import Footprint, footprint
-from tests.e2e.soak_traffic import Traffic
+from tests.e2e.soak_traffic import Traffic, publish_swapped
 
 pytestmark = pytest.mark.e2e
 
 SECONDS = 60.0 * float(os.environ.get("SOAK_MINUTES", 0.5))
-WARM_SHARE = 0.2
+PARTS = 5  # the first is to warm up
 GROWTH_BYTES = 48 * 1024 * 1024
 SETTLED_LOOKS = 300
 CANCELLED = 150
 
 
 async def test_nothing_stays_behind(repository: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    log, server = tmp_path / "server.log", Server(repository, tmp_path / "server.log")
+    own = shutil.copytree(repository, tmp_path / "repository")
+    publish_swapped(own)
+    log, server = tmp_path / "server.log", Server(own, tmp_path / "server.log")
+    course: list[tuple[Footprint, list[float]]] = []
     with server as address:
         traffic = Traffic(address.url)
-        await traffic.run(SECONDS * WARM_SHARE)
-        before = await _settled(server.pid, address.metrics_url)
-        await traffic.run(SECONDS * (1 - WARM_SHARE))
-        after = await _settled(server.pid, address.metrics_url)
+        for _ in range(PARTS):
+            took = await traffic.run(SECONDS / PARTS)
+            course.append((await _settled(server.pid, address.metrics_url), took))
         series = scrape(address.metrics_url)
     with capsys.disabled():
         print(f"\n{SECONDS:.0f} s: {', '.join(f'{kind} {count}' for kind, count in traffic.done.most_common())}")
-        print(f"{before} after a fifth, {after} at the end")
+        for at, took in course:
+            print(f"{at}; {len(took)} good answers, p50 {_milliseconds(took, 50)} ms, p99 {_milliseconds(took, 99)} ms")
         print("\n".join(line for line in series.splitlines() if line.startswith(("cellserve_connections", "cellserve_build"))))
+    before, after = course[0][0], course[-1][0]
     assert not traffic.wrong, traffic.wrong[:5]
     assert "Traceback" not in log.read_text()
     assert _under_way(series) == 0
     assert after.resident_bytes - before.resident_bytes < GROWTH_BYTES
     assert after.descriptors <= before.descriptors + 2
     assert after.threads <= before.threads + 2
+
+
+def _milliseconds(took: list[float], percentile: float) -> str:
+    return f"{1e3 * np.percentile(took, percentile):.1f}"
 
 
 async def _settled(pid: int, metrics_url: str) -> Footprint:

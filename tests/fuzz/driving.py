@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
@@ -60,13 +61,18 @@ class Witness:
     """Asks a question with a known answer over and over. ask: raises where the answer is wrong."""
 
     def __init__(self) -> None:
-        self.answers = 0
+        self.seconds: list[float] = []  # what each answer took
+
+    @property
+    def answers(self) -> int:
+        return len(self.seconds)
 
     async def watch(self, ask: Callable[[], Awaitable[None]]) -> None:
         while True:
+            began = time.perf_counter()
             async with asyncio.timeout(HANGING_SECONDS):
                 await ask()
-            self.answers += 1
+            self.seconds.append(time.perf_counter() - began)
             await asyncio.sleep(BETWEEN_QUESTIONS_SECONDS)
 
 

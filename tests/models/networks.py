@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from cellserve.models import reference
 from cellserve.models.description.shapes import expected_weights, infer_shapes, minimum_time_steps, required_time_steps
+from cellserve.models.implementations import LABELS
 from cellserve.models.network import Network
 from cellserve.models.spec import InputSpec, LayerSpec, ModelSpec
 from cellserve.models.state import RecurrentState
@@ -87,7 +88,8 @@ class Case:
 
 
 def supported(network: Network) -> list[str]:
-    return [label for label, refusal in network.implementations.items() if refusal is None]
+    """In float32."""
+    return [label for label in LABELS if network.implementations[label] is None]
 
 
 def time_major(array: NDArray[np.generic], device: str = "cpu") -> torch.Tensor:

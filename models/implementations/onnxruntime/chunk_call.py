@@ -18,6 +18,7 @@ import numpy.typing as npt
 if TYPE_CHECKING:
     from cellserve.models.description.causal_plan import CausalPlan
     from cellserve.models.description.tensor_shape import TensorShape
+    from cellserve.models.implementations.implementation import Precision
     from cellserve.models.implementations.packed.layer import PackedLayer
     from cellserve.models.spec import ModelSpec
 
@@ -97,8 +98,10 @@ class ChunkCall:
         plan: CausalPlan,
         shapes: Mapping[str, TensorShape],
         weights: Mapping[str, Array],
+        precision: Precision,
     ) -> tuple[ChunkCall, Mapping[str, PackedLayer]] | None:
         """With every recurrent layer, packed, by name. None where the packed kernel cannot do the whole of it."""
+        from cellserve.models.implementations.implementation import BFLOAT16
         from cellserve.models.implementations.own_arrays import own_arrays
         from cellserve.models.implementations.packed import library, operations
         from cellserve.models.implementations.packed.chunk import PackedChunk
@@ -106,9 +109,10 @@ class ChunkCall:
 
         if library.missing() is not None or operations.obstacle(spec, plan) is not None:
             return None
-        own = own_arrays(spec.layers, weights)
-        layers = {layer.name: PackedLayer(library.loaded(), layer, own[layer.name]) for layer in spec.recurrent_layers}
-        chunk = PackedChunk(spec, plan, shapes, weights, layers)
+        own, loaded = own_arrays(spec.layers, weights), library.loaded()
+        path = library.bfloat16_path(loaded) if precision == BFLOAT16 else None
+        layers = {layer.name: PackedLayer(loaded, layer, own[layer.name], path) for layer in spec.recurrent_layers}
+        chunk = PackedChunk(spec, plan, shapes, weights, layers, path)
         return cls({1: chunk}, (), _any_vector(spec, shapes), _masked(spec), pads=False), layers
 
     @property

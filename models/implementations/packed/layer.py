@@ -13,19 +13,23 @@ import numpy as np
 
 from cellserve.models.description.layers.recurrent import RecurrentLayer
 from cellserve.models.implementations.packed.description import Array, CellDescription, contiguous
-from cellserve.models.implementations.packed.library import address, paths
+from cellserve.models.implementations.packed.library import address, bfloat16_path, paths
 
 
 class PackedLayer:
-    """path: an instruction set of `library.paths`; None for the fastest that the processor has. `unseen_bytes`: its weights."""
+    """path: an instruction set of `library.paths`, or its `bfloat16_path`; None for the fastest in float32 that there is.
+
+    `unseen_bytes`: its weights.
+    """
 
     def __init__(
         self, library: ctypes.CDLL, layer: RecurrentLayer, weights: Mapping[str, Array], path: bytes | None = None
     ) -> None:
         arrays = contiguous(weights)
-        self.unseen_bytes = sum(array.nbytes for array in arrays.values())
         self._library = library
         self.path = path or paths(library)[0]
+        halved = 2 if self.path == bfloat16_path(library) else 1
+        self.unseen_bytes = sum(array.nbytes // (halved if array.ndim == 2 else 1) for array in arrays.values())
         self._width = layer.output_units
         self.handle: int | None = library.packed_new_layer(self.path, CellDescription.of(layer, arrays))
         if self.handle is None:

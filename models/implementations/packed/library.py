@@ -16,7 +16,7 @@ from cellserve.models.implementations.packed.description import CellDescription
 from cellserve.models.implementations.packed.operations import ChunkCallDescription, ChunkDescription, OperationDescription
 
 FILE: Final = Path(__file__).with_name("libpacked.so")
-VERSION: Final = 2  # PACKED_VERSION of native/packed.h
+VERSION: Final = 3  # PACKED_VERSION of native/packed.h
 _AGAIN: Final = "install cellserve again where there is a C++ compiler (g++ or clang++) or the package ziglang"
 
 _HANDLE, _ARRAY, _LONG = ctypes.c_void_p, ctypes.c_void_p, ctypes.c_long
@@ -40,6 +40,7 @@ def loaded(file: Path = FILE) -> ctypes.CDLL:
     if not hasattr(library, "packed_version") or library.packed_version() != VERSION:
         raise OSError(f"{file} was compiled from other sources")
     library.packed_path.restype, library.packed_path.argtypes = ctypes.c_char_p, [ctypes.c_int]
+    library.packed_bfloat16_path.restype, library.packed_bfloat16_path.argtypes = ctypes.c_char_p, []
     library.packed_new_layer.restype = _HANDLE
     library.packed_new_layer.argtypes = [ctypes.c_char_p, ctypes.POINTER(CellDescription)]
     library.packed_free_layer.restype, library.packed_free_layer.argtypes = None, [_HANDLE]
@@ -71,3 +72,9 @@ def paths(library: ctypes.CDLL) -> tuple[bytes, ...]:
     while (name := library.packed_path(len(made))) is not None:
         made.append(name)
     return tuple(made)
+
+
+def bfloat16_path(library: ctypes.CDLL) -> bytes | None:
+    """The instruction set that multiplies in bfloat16, if the processor has it."""
+    name: bytes | None = library.packed_bfloat16_path()
+    return name

@@ -17,6 +17,7 @@ from pydantic import ValidationError
 
 from cellserve.models.description.layers.carried import Carried
 from cellserve.models.description.layers.cells import LstmLayer
+from cellserve.models.description.layers.planes import Conv2dLayer
 from cellserve.models.description.layers.recurrent import RecurrentLayer
 from cellserve.models.description.shapes import expected_weights
 from cellserve.models.errors import ImportRefused, InvalidSpec
@@ -125,6 +126,8 @@ def _arrays_of(
 ) -> dict[str, npt.NDArray[Any]]:
     if described.groups is not None and not isinstance(layer, CONVOLUTIONS):
         raise ImportRefused(source, "only a convolution has groups", layer=layer.name, option="groups")
+    if described.bands_first is not None and not isinstance(layer, Conv2dLayer):
+        raise ImportRefused(source, "only a conv2d has bands", layer=layer.name, option="bands_first")
     if not expected:
         if described.arrays:
             raise ImportRefused(source, "this layer has no arrays", layer=layer.name, option="arrays")
@@ -151,6 +154,7 @@ def _arrays_of(
             stored,
             forget_bias,
             groups=described.groups or 1,
+            bands_first=bool(described.bands_first),
             shapes=expected,
             gate_order=described.gate_order,
         )

@@ -86,12 +86,14 @@ def to_canonical(
     forget_bias: float,
     *,
     groups: int = 1,
+    bands_first: bool = False,
     shapes: Mapping[str, Shape] = {},
     gate_order: GateOrder | None = None,
 ) -> Arrays:
     """`stored`: by the names of `roles`; `forget_bias` is added to a TensorFlow 1 LSTM's. Raises LayoutError.
 
-    groups: of a convolution's inputs. shapes: of the canonical arrays; torch's PReLU may have one number for all features.
+    groups: of a convolution's inputs. bands_first: whether the kernel of one over planes has the bands before time. shapes: of
+    the canonical arrays; torch's PReLU may have one number for all features.
     """
     if isinstance(layer, RecurrentLayer):
         if gate_order is not None:
@@ -104,15 +106,17 @@ def to_canonical(
             stored = layout.torch_convolution(stored, groups)
         elif groups != 1:
             stored = {**stored, "kernel": layout.ungrouped(stored["kernel"], groups)}
-        return _over_two_axes(layer, stored) if isinstance(layer, Conv2dLayer) else stored
+        return _over_two_axes(layer, stored, bands_first) if isinstance(layer, Conv2dLayer) else stored
     if isinstance(layer, PReluLayer) and stored["alpha"].shape == (1,):
         return {"alpha": np.broadcast_to(stored["alpha"], shapes["alpha"])}
     return stored
 
 
-def _over_two_axes(layer: Conv2dLayer, stored: Arrays) -> Arrays:
+def _over_two_axes(layer: Conv2dLayer, stored: Arrays, bands_first: bool) -> Arrays:
     """A kernel [size, in, out] over the bands of one step, or over the steps of one band, beside that axis of length 1."""
     kernel = stored["kernel"]
+    if kernel.ndim == 4 and bands_first:
+        return {**stored, "kernel": kernel.swapaxes(0, 1)}
     if kernel.ndim != 3 or 1 not in layer.kernel_size:
         return stored
     return {**stored, "kernel": np.expand_dims(kernel, layer.kernel_size.index(1))}

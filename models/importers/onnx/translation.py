@@ -19,8 +19,8 @@ from cellserve.models.importers.onnx.draft import Draft
 from cellserve.models.importers.onnx.file import OnnxFile, all_nodes, needed
 from cellserve.models.importers.onnx.folding import Folding
 from cellserve.models.importers.onnx.graph_inputs import GraphInput, Reading, readings, values
-from cellserve.models.importers.onnx.layers.masks import Steps
 from cellserve.models.importers.onnx.layers.recurrent import OPERATORS as RECURRENT
+from cellserve.models.importers.onnx.loops.masks import Steps
 from cellserve.models.importers.onnx.loops.unrolled import is_unrolled
 from cellserve.models.importers.onnx.operators import LOOP_HELP, LOOPS
 from cellserve.models.importers.onnx.values import Flow, Given, NotTranslated, Value

@@ -17,20 +17,21 @@ from cellserve.models.importers.onnx.carrying.carrier import Carrier, Foreign, f
 from cellserve.models.importers.onnx.draft import Draft
 from cellserve.models.importers.onnx.file import OnnxFile, attributes, needed, read_by
 from cellserve.models.importers.onnx.folding import Folding
-from cellserve.models.importers.onnx.layers import masks
 from cellserve.models.importers.onnx.layers.gelu import Gelu, gelus
 from cellserve.models.importers.onnx.layers.lookup import is_ids, of_ids
 from cellserve.models.importers.onnx.layers.normalization import Normalization, normalizations
 from cellserve.models.importers.onnx.layers.recurrent import OPERATORS as RECURRENT
 from cellserve.models.importers.onnx.layers.softmaxes import WrittenOut, softmaxes
+from cellserve.models.importers.onnx.layers.standardizing import Standardization, standardizations
 from cellserve.models.importers.onnx.layers.unit_length import UnitLength, unit_lengths
+from cellserve.models.importers.onnx.loops import masks
 from cellserve.models.importers.onnx.loops.loop import looped
 from cellserve.models.importers.onnx.node import Node
 from cellserve.models.importers.onnx.operators import LOOP_HELP, LOOPS, MOVING, OF_IDS, OPERATORS
 from cellserve.models.importers.onnx.values import Flow, Given, Known, NotTranslated, Value
 
 Array = npt.NDArray[Any]
-Whole = Normalization | Gelu | WrittenOut | UnitLength
+Whole = Normalization | Gelu | WrittenOut | UnitLength | Standardization
 """What several nodes are as one."""
 
 
@@ -70,6 +71,7 @@ class Walk:
         uses = Counter(name for node in nodes for name in read_by(node)) + Counter(outputs)
         whole: dict[str, Whole] = {**normalizations(nodes, uses), **gelus(nodes, uses), **softmaxes(nodes, uses)}
         whole |= unit_lengths(nodes, uses)
+        whole |= standardizations(nodes, uses)
         if self.carrier is not None:
             self.carrier.makers |= {name: node for node in nodes for name in node.output if name}
         within = {name for one in whole.values() for name in one.inner}

@@ -23,15 +23,14 @@ from cellserve.models.importers.stored_arrays import StoredArrays
 WRAPPERS: Final = ("state_dict", "model_state_dict", "model_state", "model", "net")  # what scripts file their state dict under
 PARALLEL: Final = "module."  # what DataParallel puts before every name
 PARAMETER: Final = re.compile(r"(weight|bias)(_\w+)?")
-TORCHSCRIPT: Final = "constants.pkl"  # beside data.pkl; torch's own loaders tell a program by this
 DAMAGE: Final = (zipfile.BadZipFile, OSError, NotImplementedError, ValueError)
 DEEPEST: Final = 8  # levels of a training checkpoint
 
 Tensors = dict[str, torch.Tensor]
 
 
-def is_program(path: Path) -> bool:
-    """Whether an archive of PyTorch's is a TorchScript program. Raises ImportRefused: damaged, sizes that are not believable."""
+def require_believable(path: Path) -> None:
+    """Raises ImportRefused: an archive that is damaged, or of sizes that are not believable."""
     source = str(path)
     try:
         with zipfile.ZipFile(path) as archive:
@@ -43,11 +42,11 @@ def is_program(path: Path) -> bool:
         raise ImportRefused(
             source, f"the archive unpacks to {unpacked:,} bytes, which is not believable for a model; it is refused"
         )
-    return any(entry.filename.rpartition("/")[2] == TORCHSCRIPT for entry in entries)
 
 
 def read_torch_zip(path: Path) -> StoredArrays:
     """What torch.save(model.state_dict(), path) wrote since PyTorch 1.6. Raises ImportRefused."""
+    require_believable(path)
     source = str(path)
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
@@ -111,7 +110,23 @@ def _state_dict(content: object, place: tuple[str, ...], source: str) -> tuple[t
         tensors = {str(name): value for name, value in content.items() if isinstance(value, torch.Tensor)}
         if tensors:
             return place, tensors
+        filed = [name for name, value in content.items() if _is_state_dict(value)]
+        if len(filed) == 1:
+            return _state_dict(content[filed[0]], (*place, str(filed[0])), source)
+        if filed:
+            raise ImportRefused(
+                source,
+                f"the file holds several state dicts ({', '.join(map(str, filed))}); save the one that is to be served alone: "
+                f"torch.save(torch.load(path)[{filed[0]!r}], other_path)",
+            )
     raise ImportRefused(source, "the file holds no state dict; save one with torch.save(model.state_dict(), path)")
+
+
+def _is_state_dict(value: object) -> bool:
+    """Whether it holds parameters by the names that modules give them; what an optimizer keeps has numbers for names."""
+    return isinstance(value, Mapping) and any(
+        isinstance(array, torch.Tensor) and PARAMETER.fullmatch(str(name).rpartition(".")[2]) for name, array in value.items()
+    )
 
 
 def _tensors(content: object, place: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], torch.Tensor]]:

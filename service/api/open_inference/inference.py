@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from functools import partial
 from typing import Final
 
@@ -10,7 +9,7 @@ from cellserve.service.api.door import CheckedRequest, Door
 from cellserve.service.api.open_inference import dense, inference_feed, padded, parameters, replies
 from cellserve.service.api.open_inference.parameters import NO_PARAMETERS, RequestParameters
 from cellserve.service.api.requests import outputs
-from cellserve.service.api.requests.implementations import choose
+from cellserve.service.api.requests.implementations import Offer, choose
 from cellserve.service.api.requests.outputs import WantedOutputs
 from cellserve.service.api.requests.row_inputs import Limits, RunOptions, deadline
 from cellserve.service.api.requests.signature import Signature
@@ -49,22 +48,22 @@ def _check(
 ) -> CheckedRequest:
     limits = door.limits_of(version.key.model)
     checked = dense.check(request, signature, limits, ends_seconds) if asked is NO_PARAMETERS else None
-    return checked or check_any(request, asked, ends_seconds, version.implementations, signature, limits)
+    return checked or check_any(request, asked, ends_seconds, version, signature, limits)
 
 
 def check_any(
     request: pb.ModelInferRequest,
     asked: RequestParameters,
     ends_seconds: float | None,
-    implementations: Mapping[str, str | None],
+    offer: Offer,
     signature: Signature,
     limits: Limits,
 ) -> CheckedRequest:
-    """implementations: what the version offers. Raises InvalidInput, NotOffered, and what `choose` raises."""
+    """offer: the version's. Raises InvalidInput, NotOffered, and what `choose` raises."""
     wanted = _wanted(request, asked, signature)
     rows = padded.rows(signature, _arrays(request, signature), limits)
     outputs.require_reply_fits(signature, wanted, rows, limits)
-    implementation = choose(asked.implementation, implementations, "parameters.implementation")
+    implementation = choose(asked.implementation, asked.precision, offer, "parameters.")
     return CheckedRequest(rows, RunOptions(implementation, wanted.want_state, ends_seconds, asked.priority), wanted)
 
 

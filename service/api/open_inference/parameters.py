@@ -18,9 +18,10 @@ _UNSUPPORTED_ON_TENSORS: Final = ("shared_memory_region", "classification")
 
 @dataclass(frozen=True, slots=True)
 class RequestParameters:
-    """implementation: as asked, "" for none. timeout_seconds: longest wait, or None. session: None for whole sequences."""
+    """implementation, precision: as asked, "" for none. timeout_seconds: longest wait, or None. session: None for none."""
 
     implementation: str = ""
+    precision: str = ""
     return_state: bool = False
     timeout_seconds: float | None = None
     priority: int = 0
@@ -37,6 +38,7 @@ def read(parameters: Mapping[str, InferParameter]) -> RequestParameters:
     values = {name: _value(parameter) for name, parameter in parameters.items()}
     return RequestParameters(
         implementation=_implementation(values.get("implementation")),
+        precision=_string("precision", values.get("precision")),
         return_state=_bool("return_state", values.get("return_state")),
         timeout_seconds=_timeout_seconds(values.get("timeout")),
         priority=_integer("priority", values.get("priority")),
@@ -66,6 +68,12 @@ def _implementation(value: Value) -> str:
     if isinstance(value, str) or (isinstance(value, int) and not isinstance(value, bool)):
         return str(value)  # clients that send 2 mean "2"
     raise _wrong_type("implementation", value, "a string")
+
+
+def _string(name: str, value: Value) -> str:
+    if value is None or isinstance(value, str):
+        return value or ""
+    raise _wrong_type(name, value, "a string")
 
 
 def _bool(name: str, value: Value) -> bool:

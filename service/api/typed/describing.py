@@ -7,6 +7,7 @@ from typing import Final
 
 from cellserve.models.description.described import obstacle_of, parameters_of, shapes_of
 from cellserve.models.description.state_layout import StateLayout
+from cellserve.models.implementations import IMPLEMENTATIONS
 from cellserve.service.api.requests.signature import Signature
 from cellserve.service.api.typed.change_log import Told
 from cellserve.service.pb import cellserve_pb2 as pb
@@ -121,6 +122,8 @@ def _show_reply(version: VersionDescription) -> pb.ShowReply:
                 obstacle=obstacle or "",
                 is_default=label == version.default_implementation,
                 difference=manifest.parity.differences.get(label, 0.0),
+                precision=IMPLEMENTATIONS[label].precision if label in IMPLEMENTATIONS else "",
+                bound=manifest.bound_of(label) or 0.0,
             )
             for label, obstacle in version.implementations.items()
         ],

@@ -99,7 +99,7 @@ class LiveSequences:
     def _checked(
         self, request: pb.FeedRequest, ends_seconds: float | None, version: LoadedVersion, signature: Signature
     ) -> FeedRequest:
-        implementation = choose(request.implementation, version.implementations, "implementation")
+        implementation = choose(request.implementation, request.precision, version)
         if not request.HasField("inputs"):
             if request.more_inputs or request.HasField("mask"):
                 raise InvalidInput("there are no inputs, but what belongs to them", field="inputs")

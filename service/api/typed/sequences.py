@@ -96,7 +96,7 @@ class TypedSequencesServicer(SequencesServicer):
         rows = ragged.rows(signature, _batch(request, signature), limits)
         wanted = WantedOutputs.of(signature, (), request.return_state)
         outputs.require_reply_fits(signature, wanted, rows, limits)
-        implementation = choose(request.implementation, version.implementations, "implementation")
+        implementation = choose(request.implementation, request.precision, version)
         return CheckedRequest(rows, RunOptions(implementation, wanted.want_state, ends_seconds, request.priority), wanted)
 
 

@@ -170,13 +170,14 @@ def envoy(
 ) -> None:
     """Print the configuration of an Envoy before servers that run elsewhere, as `cellserve cluster up` has it.
 
-    The variables CELLSERVE_TLS_…, …_TOKENS, …_ADMINISTRATION_FROM and …_MAX_MESSAGE_BYTES count as they do for servers; the files
-    that they name are where Envoy will find them.
+    The variables CELLSERVE_TLS_…, …_TOKENS, …_ADMINISTRATION_FROM, …_MAX_MESSAGE_BYTES and …_MIN_PING_INTERVAL_SECONDS count as
+    they do for servers; the files that they name are where Envoy will find them.
 
         cellserve cluster envoy --server one:8001 --server two:8001 >envoy.json
     """
     from cellserve.service.cluster.envoy.bootstrap import bootstrap
     from cellserve.service.cluster.envoy.plan import EndpointsByName, ProxyPlan
+    from cellserve.service.cluster.envoy.upstream import ping_seconds
     from cellserve.service.cluster.settings import internal_tls as files_of
     from cellserve.service.cluster.settings import upstream_tls
 
@@ -187,6 +188,7 @@ def envoy(
         replicas=EndpointsByName(tuple(map(_address, servers))),
         admin=(_LOCAL, admin_port),
         max_message_bytes=serve.max_message_bytes,
+        ping_seconds=ping_seconds(serve.min_ping_interval_seconds),
         tls=serve.tls,
         upstream_tls=upstream_tls(None if internal_tls is None else files_of(internal_tls), server_name),
         administration_from=parsed_networks(serve.administration_from) if serve.tokens is None else None,

@@ -43,6 +43,10 @@ def predict(
             "--implementation", help="Force one: 0, 1, 2, fused, onnxruntime or packed.", show_default="the server's choice"
         ),
     ] = "",
+    precision: Annotated[
+        str,
+        typer.Option("--precision", help="float32, or bfloat16 for what recurrent layers multiply.", show_default="the model's"),
+    ] = "",
     lengths: Annotated[
         str | None, typer.Option("--lengths", help="True time steps of each row of a padded batch, as in 8,5,7.")
     ] = None,
@@ -84,7 +88,7 @@ def predict(
 
     if output is not None:
         check_output(output)
-    if compare and (implementation or output is not None):
+    if compare and (implementation or precision or output is not None):
         raise InvalidInput("--compare asks under every implementation and writes no answers: leave out the other option")
     sequences = read_sequences(input_file, ids=ids)
     with server.arguments() as arguments:
@@ -93,7 +97,7 @@ def predict(
     cuts = _lengths(lengths)
 
     def ask(label: str, model: str = ref) -> Prediction:
-        return client.run(model, sequences.value, implementation=label, lengths=cuts)
+        return client.run(model, sequences.value, implementation=label, precision="" if compare else precision, lengths=cuts)
 
     with client:
         if compare:

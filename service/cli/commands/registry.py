@@ -118,7 +118,7 @@ def show(
     )
     describing.print_network(network)
     agreed = {
-        label: f"differs from the oracle by at most {difference:.1e} (allowed {parity.bound:.1e})"
+        label: f"differs from the oracle by at most {difference:.1e} (allowed {manifest.bound_of(label) or parity.bound:.1e})"
         for label, difference in parity.differences.items()
     }
     describing.print_implementations(agreed | dict(parity.refused))

@@ -19,6 +19,7 @@ class FeedOptions(TypedDict, total=False):
     mask: [T] booleans; False marks a step that the recurrent layers skip.
     more_inputs: inputs_1, inputs_2 … of a model with several, each [width].
     implementation: as Client.show lists them; default: the server's choice.
+    precision: "float32" or "bfloat16", of what recurrent layers multiply in this feed; default: the model's.
     timeout_seconds: for the whole feed, attempts, waits and replays included; default: the client's.
     priority: higher goes first among sequences that wait; default 0.
     """
@@ -26,6 +27,7 @@ class FeedOptions(TypedDict, total=False):
     mask: Sequence[bool] | Array | None
     more_inputs: Sequence[Array]
     implementation: str
+    precision: str
     timeout_seconds: float | None
     priority: int
 
@@ -58,6 +60,7 @@ def feed_question(model: str, x: Array, return_state: bool, wire_dtype: WireDtyp
         Reference(model, ""),
         rows,
         implementation=options.get("implementation", ""),
+        precision=options.get("precision", ""),
         return_state=return_state,
         priority=options.get("priority", 0),
         wire_dtype=wire_dtype,

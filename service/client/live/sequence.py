@@ -157,6 +157,7 @@ class Course:
             more_inputs=row.more_inputs,
             mask=row.mask if row.HasField("mask") else None,
             implementation=row.implementation,
+            precision=row.precision,
             return_state=row.return_state,
             priority=row.priority,
             epoch=self.epoch,

@@ -48,8 +48,9 @@ class UpstreamTls:
 class ProxyPlan:
     """admin: path of the local socket where Envoy is administered, or host and port. max_message_bytes: as of the replicas.
 
-    administration_from: whose administration is let through, beside this machine's; None: everybody's, for replicas with tokens
-    decide themselves. believe_request_ids: whether an x-request-id that a client sends is taken for the id of its request.
+    ping_seconds: how often connections to replicas are pinged, which must be no oftener than these allow. administration_from:
+    whose administration is let through, beside this machine's; None: everybody's, for replicas with tokens decide themselves.
+    believe_request_ids: whether an x-request-id that a client sends is taken for the id of its request.
     watch: host and port where its health and its metrics are shown, and nothing else; None: nowhere.
     """
 
@@ -58,6 +59,7 @@ class ProxyPlan:
     replicas: EndpointsFile | EndpointsByName
     admin: str | tuple[str, int]
     max_message_bytes: int
+    ping_seconds: float
     tls: TlsFiles | None = None
     upstream_tls: UpstreamTls | None = None
     administration_from: tuple[Network, ...] | None = field(default=())

@@ -11,6 +11,8 @@ REPLICAS: Final = "replicas"
 _EDS_TYPE: Final = "type.googleapis.com/envoy.config.endpoint.v3.ClusterLoadAssignment"
 _HTTP: Final = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 LIVE_SEQUENCES: Final = "cellserve.v1.Sequences/live"  # SERVING where a server and its store see each other
+_PONG_SECONDS: Final = 4.0
+_MORE_SECONDS: Final = 1.0  # than the least that replicas allow: two pings may come closer together than they were sent
 _NO_LIMIT: Final = 2**31 - 1  # the replicas refuse what is too much for them, and say when to come again
 
 
@@ -45,12 +47,23 @@ def cluster(plan: ProxyPlan) -> dict[str, Any]:
             _HTTP: {
                 "@type": f"type.googleapis.com/{_HTTP}",
                 "explicit_http_config": {
-                    "http2_protocol_options": {"connection_keepalive": {"interval": "5s", "timeout": "10s"}},
+                    "http2_protocol_options": {
+                        "connection_keepalive": {
+                            "interval": f"{plan.ping_seconds:g}s",
+                            "interval_jitter": {"value": 0},
+                            "timeout": f"{_PONG_SECONDS:g}s",
+                        }
+                    },
                 },
             }
         },
         **({} if plan.upstream_tls is None else {"transport_socket": _tls(plan.upstream_tls)}),
     }
+
+
+def ping_seconds(min_ping_interval_seconds: float) -> float:
+    """Of replicas with that setting."""
+    return min_ping_interval_seconds + _MORE_SECONDS
 
 
 def assignment(endpoints: Sequence[Endpoint]) -> dict[str, Any]:

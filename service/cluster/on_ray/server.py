@@ -38,7 +38,7 @@ class Served:
 
     async def start(self) -> Child:
         self.port = self.metrics_port = 0
-        return await Child.start(self._command, self._folder.log(self.name), self._environment)
+        return await Child.start(self._command, self._folder.log(self.name), self._environment, inside=Path(self._wanted.inside))
 
     async def ready(self, child: Child) -> bool:
         while line := await child.line():

@@ -10,7 +10,8 @@ from typing import Any
 @dataclass(frozen=True, slots=True)
 class Wanted:
     """name: of the application in Ray. command: of a server, but for its name, its address and whom it believes. environment: of
-    a server; where Ray is another's, what of it comes beside that of its machine. folder: of logs. drain_seconds: the longest
+    a server; where Ray is another's, what of it comes beside that of its machine. inside: the folder that a server runs in, by
+    which it understands what it is told. folder: of logs. drain_seconds: the longest
     that a server takes to end. replicas, most_replicas: how few and how many; alike where nothing is scaled. waiting_timesteps:
     that a server may have before there are more. fewer_after_seconds: for how long fewer must do before there are. tls: files of
     certificate, key and authority inside the cluster, or none, and the name that it says. address: of a Ray to join; empty: one
@@ -20,6 +21,7 @@ class Wanted:
     name: str
     command: tuple[str, ...]
     environment: dict[str, str]
+    inside: str
     folder: str
     drain_seconds: float
     replicas: int

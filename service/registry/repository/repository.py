@@ -35,12 +35,13 @@ from cellserve.service.registry.manifest import (
 )
 from cellserve.service.registry.model_settings import ModelSettings
 from cellserve.service.registry.policy.rollout import Rollout
-from cellserve.service.registry.policy.split import Weights, checked, main_version, meaning_of, with_share
-from cellserve.service.registry.repository import layout, publications, served
+from cellserve.service.registry.policy.split import Weights
+from cellserve.service.registry.repository import layout, pointing, publications, served
 from cellserve.service.registry.repository.alias_history import Trail
 from cellserve.service.registry.repository.aliases import Aliases, AliasTable
 from cellserve.service.registry.repository.folder import Folder
 from cellserve.service.registry.repository.home import Home, WriteRollout
+from cellserve.service.registry.repository.pointing import MovedMeanwhile
 from cellserve.service.registry.repository.publications import Publication
 from cellserve.service.registry.repository.publish_gate import PublishGate, parity_gate, with_answers
 from cellserve.service.registry.repository.served import Served
@@ -55,10 +56,6 @@ log = logging.getLogger(__name__)
 
 def _no_progress(step: str) -> None:
     """Progress that nobody watches."""
-
-
-class _MovedMeanwhile(Exception):
-    """An alias does not mean any more what it is to be moved from."""
 
 
 class Repository:
@@ -277,9 +274,7 @@ class Repository:
 
         def decide() -> AliasTable:
             self.manifest(model, version)
-            known = book.known()
-            splits = {name: split for name, split in known.splits.items() if name != alias}
-            return AliasTable(known.versions | {alias: version}, splits)
+            return pointing.pointed(book.known(), alias, version)
 
         self._change_aliases(model, decide, by)
 
@@ -294,19 +289,7 @@ class Repository:
 
         def decide() -> AliasTable:
             self.manifest(model, version)
-            known = book.known()
-            if alias not in known.versions:
-                raise InvalidInput(
-                    f"{model} has no alias {alias!r} to give a share of; promote a version to it first", field="alias"
-                )
-            shared_with = known.splits.get(alias, {known.versions[alias]: 1.0}).keys() - {version}
-            if len(shared_with) != 1:
-                raise InvalidInput(f"{model}@{alias} means version {version} alone: there is nothing to share", field="version")
-            try:
-                weights = with_share(version, share, min(shared_with))
-            except ValueError as error:
-                raise InvalidInput(f"{model}@{alias}: {error}", field="share") from error
-            return AliasTable(known.versions | {alias: main_version(weights)}, known.splits | {alias: weights})
+            return pointing.shared(book.known(), model, alias, version, share)
 
         return self._change_aliases(model, decide, by).splits[alias]
 
@@ -318,19 +301,14 @@ class Repository:
         book = self._aliases(model)
 
         def decide() -> AliasTable:
-            known = book.known()
-            if meaning_of(alias, *known) != before:
-                raise _MovedMeanwhile
+            decided = pointing.walked(book.known(), alias, before, after)
             for version in after:
                 self.manifest(model, version)
-            splits = {name: split for name, split in known.splits.items() if name != alias}
-            if len(after) > 1:
-                splits[alias] = checked(after)
-            return AliasTable(known.versions | {alias: main_version(after)}, splits)
+            return decided
 
         try:
             self._change_aliases(model, decide, by, why)
-        except _MovedMeanwhile:
+        except MovedMeanwhile:
             return False
         return True
 
@@ -380,18 +358,15 @@ class Repository:
 
     def _without(self, ref: ModelRef) -> AliasTable:
         self._require_alias(ref)
-        versions, splits = self._aliases(ref.model).table()
-        versions.pop(str(ref.alias))
-        return AliasTable(versions, {name: split for name, split in splits.items() if name in versions})
+        return pointing.removed(self._aliases(ref.model).table(), str(ref.alias))
 
     def _require_unused(self, model: str, version: int) -> None:
         self._version_folder(model, version)
-        versions, splits = self.alias_table(model)
-        pointing = [alias for alias, target in versions.items() if version in (target, *splits.get(alias, ()))]
-        if pointing:
+        aliases = pointing.pointing_at(self.alias_table(model), version)
+        if aliases:
             raise RepositoryError(
-                f"{model}/{version} is in use by the alias {', '.join(map(repr, pointing))}: promote another version first, "
-                f"or remove the alias with: cellserve remove {model}@{pointing[0]}"
+                f"{model}/{version} is in use by the alias {', '.join(map(repr, aliases))}: promote another version first, "
+                f"or remove the alias with: cellserve remove {model}@{aliases[0]}"
             )
 
     def _require_alias(self, ref: ModelRef) -> None:

@@ -78,12 +78,43 @@ def beatnet(folder):
     return file, features, asked
 
 
+def nano_ocr(folder):
+    """Before it chooses characters, lines of several widths; of its module the network alone."""
+    file = folder / "nano_ocr/model/nano_ocr_ftr.pth"
+    for name in ("PIL", "PIL.Image", "torchvision", "torchvision.transforms"):
+        sys.modules[name] = types.ModuleType(name)
+    sys.modules["PIL"].Image, sys.modules["PIL.Image"].Image = sys.modules["PIL.Image"], object
+    sys.modules["torchvision"].transforms = sys.modules["torchvision.transforms"]
+    network = module(folder / "nano_ocr/ocr.py").CRNN(66)
+    network.load_state_dict(torch.load(file, weights_only=True, map_location="cpu"))
+    lines = [np.random.default_rng(width).random((width, 32)).astype(np.float32) for width in (128, 96, 61)]
+    return file, lines, lambda x: network.eval()(x.transpose(1, 2)[:, None])[:, 0]
+
+
+def silero(folder, rate):
+    """Chunks of samples one after the other, each with what its module keeps of those before."""
+    file = folder / "silero_vad/data/silero_vad.jit"
+    network = torch.jit.load(file, map_location="cpu").eval()
+    size = 512 if rate == 16000 else 256
+    chunks = [np.random.default_rng(count).normal(0, 0.1, (count, size)).astype(np.float32) for count in LENGTHS]
+
+    def asked(x):
+        network.reset_states()
+        return torch.cat([network(chunk[None], rate) for chunk in x[0]])
+
+    return file, chunks, asked
+
+
 def words(vocabulary):
     random = np.random.default_rng(0)
     return [random.integers(1, vocabulary, length) for length in LENGTHS]
 
 
-PACKAGES = {"arabic_morph_segmenter": arabic, "BeatNet": beatnet, "cartwright": cartwright, "medaka": medaka}
+PACKAGES = {"arabic_morph_segmenter": arabic, "BeatNet": beatnet, "cartwright": cartwright, "medaka": medaka} | {
+    "nano_ocr": nano_ocr,
+    "silero_vad": lambda folder: silero(folder, 16000),
+    "silero_vad_8k": lambda folder: silero(folder, 8000),
+}
 
 if __name__ == "__main__":
     package, folder, out = sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3])

@@ -37,7 +37,7 @@ from cellserve.models.network import Network
 from cellserve.models.numerics.activations import resolve
 from cellserve.models.numerics.row_lengths import RowLengths
 from cellserve.models.spec import InputSpec, ModelSpec
-from tests.compiled import COMPILER, MISSING
+from tests.compiled import BFLOAT16, COMPILER, MISSING
 from tests.models.networks import agree, chain, random_weights
 
 Array = NDArray[np.float32]
@@ -60,6 +60,7 @@ WITH_ALPHA = [Activation(name=name, alpha=0.7) for name in FUNCTIONS if takes_al
 
 needs_kernel = pytest.mark.skipif(MISSING, reason="the packed kernel needs a C++ compiler, and there is none")
 PATHS = [] if library.missing() else [path.decode() for path in library.paths(library.loaded())]
+IN_ANY_PRECISION = [*PATHS, "bfloat16"] if BFLOAT16 else PATHS
 
 
 def test_the_kernel_is_here_wherever_a_compiler_is() -> None:
@@ -242,7 +243,7 @@ def test_many_units(name: str, path: str) -> None:
 
 
 @needs_kernel
-@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize("path", IN_ANY_PRECISION)
 @pytest.mark.parametrize("units", [3, 16, 33])
 @pytest.mark.parametrize("name", LAYERS)
 @settings(max_examples=12)

@@ -109,7 +109,9 @@ class TestWholeAnswers:
         x = np.stack([sequence(3), sequence(3)])
         mask = np.array([[True, False, True], [False, True, True]])
         ask("run", "digits/12", x, lengths=[3, 2], mask=mask, priority=4, more_inputs=[np.ones((2, 5))], implementation="2")
+        ask("run", "digits/12", x, precision="bfloat16")
         request = fake.requests[0]
+        assert [each.precision for each in fake.requests] == ["", "bfloat16"]
         assert (request.model, request.version, request.implementation, request.priority) == ("digits", "12", "2", 4)
         assert from_wire(request.mask).tolist() == [True, False, True, False, True]
         assert list(request.more_inputs[0].shape) == [2, 5]

@@ -231,3 +231,16 @@ def test_closed_clients_leave_no_events_to_later_loops(fake: FakeStreams, caplog
             asyncio.run(talk(url))
     gc.collect()
     assert not caplog.records
+
+
+async def test_a_closed_client_keeps_nothing_of_the_call(fake: FakeStreams) -> None:
+    """Else its connection stays open until the garbage collector comes by."""
+    gc.collect()
+    gc.disable()
+    try:
+        with serving(fake) as url:
+            async with AsyncClient(url) as client:
+                await client.predict("digits", sequence(3))
+            assert [each for each in gc.get_objects() if isinstance(each, grpc.aio.StreamStreamCall)] == []
+    finally:
+        gc.enable()

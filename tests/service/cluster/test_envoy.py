@@ -23,9 +23,11 @@ from cellserve.service.cluster import binaries
 from cellserve.service.cluster.envoy.bootstrap import bootstrap
 from cellserve.service.cluster.envoy.plan import Endpoint, EndpointsByName, EndpointsFile, ProxyPlan, UpstreamTls
 from cellserve.service.cluster.envoy.routes import STREAMS, UNREPEATABLE
+from cellserve.service.cluster.envoy.upstream import cluster, ping_seconds
 from cellserve.service.cluster.folder import Folder
 from cellserve.service.cluster.keeper import Keeper
 from cellserve.service.cluster.proxy import Proxy
+from cellserve.service.config import Settings
 from cellserve.service.pb import cellserve_pb2 as pb
 from cellserve.service.pb import open_inference_pb2 as oip
 from tests.service.cluster.running import missing
@@ -36,6 +38,7 @@ needs_envoy = pytest.mark.skipif(missing() is not None, reason="no Envoy on this
 INFER = "/inference.GRPCInferenceService/ModelInfer"
 FEED = "/cellserve.v1.Sequences/Feed"
 OPEN = "/cellserve.v1.Sequences/Open"
+LEAST_PING_SECONDS = Settings().min_ping_interval_seconds
 MESSAGE_BYTES = 4 * 1024 * 1024
 
 
@@ -46,6 +49,7 @@ def plan(**changes: Any) -> ProxyPlan:
         "replicas": EndpointsFile("/endpoints"),
         "admin": "/admin",
         "max_message_bytes": 1024,
+        "ping_seconds": 11.0,
     }
     return ProxyPlan(**(given | changes))
 
@@ -323,3 +327,13 @@ def test_one_of_several_names_keeps_its_place_whatever_its_address() -> None:
 
     assert hash_keys("one", "two") == ["one", "two"]
     assert hash_keys("all-of-them") == [None]  # with one key for all there would be no ring
+
+
+def test_servers_are_pinged_no_oftener_than_they_allow() -> None:
+    """Or they would end the connection, and with it every stream on which nothing is said for long."""
+    for least in (LEAST_PING_SECONDS, 0.5, 60.0):
+        options = cluster(plan(ping_seconds=ping_seconds(least)))["typed_extension_protocol_options"]
+        (http,) = options.values()
+        ping = http["explicit_http_config"]["http2_protocol_options"]["connection_keepalive"]
+        assert float(ping["interval"].removesuffix("s")) > least
+        assert ping["interval_jitter"] == {"value": 0}

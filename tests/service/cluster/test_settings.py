@@ -69,9 +69,11 @@ def test_how_many_workers_may_be_said() -> None:
     assert replica_environment(settings(), {"CELLSERVE_WORKERS": "7"}, "valkey://host", 4)["CELLSERVE_WORKERS"] == "7"
 
 
-@pytest.mark.parametrize("words", [("--port", "1"), ("--workers", "2", "--host=0.0.0.0"), ("--tls-key", "file")])
+@pytest.mark.parametrize(
+    "words", [("--port", "1"), ("--workers", "2", "--host=0.0.0.0"), ("--tls-key", "file"), ("--min-ping-interval-seconds", "1")]
+)
 def test_what_is_the_clusters_own_is_told(words: tuple[str, ...]) -> None:
-    assert misplaced(words) in {"--port", "--host=0.0.0.0", "--tls-key"}
+    assert misplaced(words) in {"--port", "--host=0.0.0.0", "--tls-key", "--min-ping-interval-seconds"}
 
 
 def test_anything_else_is_the_servers() -> None:

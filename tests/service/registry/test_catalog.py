@@ -786,6 +786,24 @@ async def test_a_way_back_to_the_version_before_loads_nothing(tmp_path: Path) ->
     await house.catalog.stop()
 
 
+async def test_a_way_back_reads_no_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those of a large version take longer to read than a rollback may."""
+    house = House(tmp_path / "repository", keep_previous_seconds=900.0)
+    house.publish(alias="stable")
+    await house.catalog.start()
+    house.publish(alias="stable")
+    await house.catalog.refresh()
+    read: list[tuple[str, int]] = []
+    monkeypatch.setattr(house.repository, "weights", lambda *key: read.append(key))
+    await house.catalog.set_alias("digits", "stable", 1)
+    with await house.catalog.acquire("digits") as lease:
+        assert lease.version.key == D1
+    assert read == []
+    await house.catalog.set_alias("digits", "canary", 1)  # which it names already, and has not left
+    assert read == [D1]
+    await house.catalog.stop()
+
+
 async def test_the_version_before_is_loaded_after_a_restart_too(tmp_path: Path) -> None:
     house = House(tmp_path / "repository", keep_previous_seconds=900.0)
     house.publish(alias="stable")

@@ -35,7 +35,7 @@ static inline int* longest_first(const int32_t* lengths, int count, Arena& arena
 struct Operation {
     OperationDescription told;
     const Layer* layer;
-    Matrix matrix;
+    MatrixOf<Float32> matrix;
     float* constants;  // [3, width]: what is subtracted, multiplied by and added; or a table [vocabulary, width]
 };
 
@@ -136,11 +136,12 @@ static inline void dense(
     long padded = o.matrix.blocks * LANES, most = count < DENSE_ROWS ? count : (long)DENSE_ROWS;
     float* memory = arena.take<float>(most * padded);
     float** sums = arena.take<float*>(most);
+    const WordRoom<Float32> words(arena, most, o.matrix.inputs);
     if (arena.failed) return;
     for (long i = 0; i < most; i++) sums[i] = memory + i * padded;
     for (long first = 0; first < count; first += most) {
         long here = count - first < most ? count - first : most;
-        multiply_all(o.matrix, here, true, in + first, sums, LANES);
+        multiply_all(o.matrix, here, true, words.made_of(in + first, here, o.matrix.inputs), sums, LANES);
         for (long i = 0; i < here; i++) {
             activate_row(o.told.function, sums[i], width);
             memcpy(made[first + i], sums[i], width * sizeof(float));

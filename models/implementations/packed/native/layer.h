@@ -47,7 +47,8 @@ struct Layer {
     }
     long row_sums() const { return input.blocks * slots * LANES; }
     void run(const Rows& rows, Arena& arena) const;
-    long inputs_of_steps(const Rows& rows, long begin, long active, const float** in, float* const* sums) const;
+    long inputs_of_steps(
+        const Rows& rows, long begin, long active, const float** in, const WordRoom<Numbers>& words, float* const* sums) const;
 };
 
 inline bool Layer::make(const CellDescription& d) {
@@ -122,6 +123,7 @@ struct Work {
     float* const* besides;  // the unprojected h; r h of a GRU that resets before the product
     float* wide;            // for the cells of wide.h
     float* tile;            // sums of a few blocks of a tile
+    WordRoom<Numbers> words;     // of h, or of `besides`
 };
 
 template <class F>
@@ -191,16 +193,16 @@ static void step(
     const Layer& l, long rows, const float* const* x, float* const* sums, const Work& w, int now, float** here, bool wide) {
     const float* const* old = (const float* const*)w.h[now];
     const Matrix* matrix = l.has_recurrent ? &l.recurrent : nullptr;
-    const float* const* in = old;
+    const float* const* in = matrix ? w.words.made_of(old, rows, matrix->inputs) : nullptr;
     int slot = l.recurrent_slot;
     if (l.kind == GRU_RESET_BEFORE) {
-        multiply_all(l.recurrent, rows, false, old, sums, l.slots * LANES);
+        multiply_all(l.recurrent, rows, false, in, sums, l.slots * LANES);
         for (long row = 0; row < rows; row++)
             if (wide)
                 wide_gru_reset(l.gating, l.units, sums[row], old[row], w.besides[row]);
             else
                 gru_reset<F>(l.gating, sums[row], 0, l.input.blocks, old[row], w.besides[row]);
-        matrix = &l.second, in = (const float* const*)w.besides, slot = 2;
+        matrix = &l.second, in = w.words.made_of((const float* const*)w.besides, rows, l.units), slot = 2;
     }
     float* const* made = l.projected ? w.besides : w.h[1 - now];
     if (wide)
@@ -208,7 +210,7 @@ static void step(
     else
         blocks_of_step<F>(l, matrix, slot, rows, in, x, sums, w, now, made);
     if (!l.projected) return;
-    multiply_all(l.second, rows, true, (const float* const*)made, w.h[1 - now], LANES);
+    multiply_all(l.second, rows, true, w.words.made_of((const float* const*)made, rows, l.units), w.h[1 - now], LANES);
     if (l.projection_clip > 0)
         for (long row = 0; row < rows; row++)
             for (long i = 0; i < l.second.blocks * LANES; i += LANES)
@@ -233,13 +235,14 @@ static inline void begin_constants(const Layer& l, float* const* sums, long item
 }
 
 // The products of the inputs of as many steps as SUMS_FLOATS allow, at least one; returns the step after them.
-inline long Layer::inputs_of_steps(const Rows& rows, long begin, long active, const float** in, float* const* sums) const {
+inline long Layer::inputs_of_steps(
+    const Rows& rows, long begin, long active, const float** in, const WordRoom<Numbers>& words, float* const* sums) const {
     long items = 0, left = active, end = begin;
     for (; end < rows.steps[0] && (items == 0 || items * row_sums() < SUMS_FLOATS); end++) {
         while (rows.steps[left - 1] <= end) left--;
         for (long row = 0; row < left; row++) in[items++] = rows.x[row] + end * rows.x_step;
     }
-    multiply_all(input, items, true, in, sums, slots * LANES);
+    multiply_all(input, items, true, words.made_of(in, items, input.inputs), sums, slots * LANES);
     if (constant_slot >= 0) begin_constants(*this, sums, items);
     return end;
 }
@@ -257,6 +260,8 @@ inline void Layer::run(const Rows& rows, Arena& arena) const {
     long most = SUMS_FLOATS / row_sums() + n, all_items = longest * n;
     if (most > all_items) most = all_items;
     const float** in = arena.take<const float*>(most);
+    work.words = WordRoom<Numbers>(arena, n, units > width ? units : width);
+    const WordRoom<Numbers> inputs(arena, most, input.inputs);
     float** sums = arena.take<float*>(most);
     float** here = arena.take<float*>(n);
     float* memory = arena.take<float>(most * row_sums());
@@ -274,12 +279,12 @@ inline void Layer::run(const Rows& rows, Arena& arena) const {
         if (together) {
             for (long row = 0; row < active; row++) in[row] = rows.x[row] + begin * rows.x_step;
         } else {
-            end = inputs_of_steps(rows, begin, active, in, sums);
+            end = inputs_of_steps(rows, begin, active, in, inputs, sums);
         }
         float** here_sums = sums;
         for (long at = begin; at < end; at++) {
             while (rows.steps[active - 1] <= at) active--;
-            const float* const* x = together ? in : nullptr;
+            const float* const* x = together ? inputs.made_of(in, active, input.inputs) : nullptr;
             switch (inlined) {
                 case SIGMOID_TANH: step<SigmoidTanh>(*this, active, x, here_sums, work, (int)now, here, false); break;
                 case HARD_SIGMOID_TANH: step<HardSigmoidTanh>(*this, active, x, here_sums, work, (int)now, here, false); break;

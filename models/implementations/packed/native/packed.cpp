@@ -8,7 +8,7 @@
 
 extern const Path path_plain;
 #if defined(__x86_64__)
-extern const Path path_avx2, path_avx512;
+extern const Path path_avx2, path_avx512, path_bfloat16;
 #endif
 
 static pthread_key_t arenas;
@@ -53,9 +53,21 @@ static const Path* found_widest() {
     return leaf[1] & avx2 ? &path_avx2 : &path_plain;
 }
 
+// The set that multiplies in bfloat16: AVX-512, and its BF16.
+static const Path* found_bfloat16() {
+    unsigned leaf[4];
+    if (found_widest() != &path_avx512) return nullptr;
+    identify(7, 0, leaf);
+    if (leaf[0] < 1) return nullptr;
+    identify(7, 1, leaf);
+    const unsigned bf16 = 1u << 5;
+    return leaf[0] & bf16 ? &path_bfloat16 : nullptr;
+}
+
 static const Path* const known[] = {&path_avx512, &path_avx2, &path_plain};
 #else
 static const Path* found_widest() { return &path_plain; }
+static const Path* found_bfloat16() { return nullptr; }
 static const Path* const known[] = {&path_plain};
 #endif
 
@@ -75,7 +87,14 @@ extern "C" const char* packed_path(int index) {
     return first + index < count ? known[first + index]->name : nullptr;
 }
 
+extern "C" const char* packed_bfloat16_path() {
+    const Path* found = found_bfloat16();
+    return found ? found->name : nullptr;
+}
+
 static const Path* named(const char* name) {
+    const Path* bfloat16 = found_bfloat16();
+    if (bfloat16 && strcmp(bfloat16->name, name) == 0) return bfloat16;
     for (const Path* path : known)
         if (strcmp(path->name, name) == 0) return path;
     return nullptr;

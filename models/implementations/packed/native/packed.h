@@ -5,12 +5,13 @@
 
 #include "description.h"
 
-#define PACKED_VERSION 2
+#define PACKED_VERSION 3
 
 extern "C" {
 #define PACKED_API __attribute__((visibility("default")))
 PACKED_API int packed_version();
 PACKED_API const char* packed_path(int index);
+PACKED_API const char* packed_bfloat16_path();  // null: this processor does not multiply in bfloat16
 PACKED_API void* packed_new_layer(const char* path, const CellDescription* description);
 PACKED_API void packed_free_layer(void* handle);
 PACKED_API int packed_run_layer(

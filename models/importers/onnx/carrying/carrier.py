@@ -22,8 +22,8 @@ from cellserve.models.importers.onnx.carrying.trial import Trial, counted, layou
 from cellserve.models.importers.onnx.draft import Draft
 from cellserve.models.importers.onnx.file import OnnxFile
 from cellserve.models.importers.onnx.folding import NEVER
-from cellserve.models.importers.onnx.layers.masks import Steps
 from cellserve.models.importers.onnx.layers.recurrent import OPERATORS as RECURRENT
+from cellserve.models.importers.onnx.loops.masks import Steps
 from cellserve.models.importers.onnx.runtime import rewritten
 from cellserve.models.importers.onnx.values import Atom, Flow, Given, Known, NotTranslated, Value, feature
 from cellserve.models.importers.onnx.values import Part as Features

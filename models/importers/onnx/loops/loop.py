@@ -17,10 +17,10 @@ from onnx import GraphProto, NodeProto
 
 from cellserve.models.importers.onnx.file import attributes, needed
 from cellserve.models.importers.onnx.layers.lookup import is_ids
-from cellserve.models.importers.onnx.layers.masks import Steps
 from cellserve.models.importers.onnx.loops.cells import Cell, cell_of
 from cellserve.models.importers.onnx.loops.expressions import Affine, Expressions
 from cellserve.models.importers.onnx.loops.masked import Masks, mask_rule, repeating
+from cellserve.models.importers.onnx.loops.masks import Steps
 from cellserve.models.importers.onnx.loops.operators import OPERATORS, Operation
 from cellserve.models.importers.onnx.node import Node
 from cellserve.models.importers.onnx.tensors import TensorReader

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from cellserve.models.importers.onnx.draft import Draft
-from cellserve.models.importers.onnx.layers.masks import begun, unturned
 from cellserve.models.importers.onnx.loops.expressions import Affine, atoms_of
+from cellserve.models.importers.onnx.loops.masks import begun, unturned
 from cellserve.models.importers.onnx.values import Flow, NotTranslated
 
 

@@ -121,6 +121,19 @@ class Meaning:
         name = node.name or next(iter(node.output), "")
         return ImportRefused(str(self.file.path), f"it cannot be dequantised: {what}", layer=f"{name} ({node.op_type})")
 
+    def counts_steps(self, rounding: NodeProto) -> bool:
+        """Whether it rounds a constant that was divided by a scale that is found anew in every call."""
+        division = self.made.get(rounding.input[0])
+        if division is None or division.op_type != "Div" or self.known(division.input[0]) is None:
+            return False
+        scale = self.made.get(division.input[1])
+        factors = [division.input[1]] if scale is None or scale.op_type != "Mul" else list(scale.input)
+        makers = [(name, self.made.get(name)) for name in factors]
+        return any(
+            maker is not None and maker.op_type == "DynamicQuantizeLinear" and list(maker.output).index(name) == 1
+            for name, maker in makers
+        )
+
     def source(self, name: str) -> tuple[NodeProto, str]:
         """What made it, with what only moves numbers looked through: (the node that reads it, what it reads)."""
         node = self.made[name]

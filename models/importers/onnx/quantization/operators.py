@@ -54,6 +54,18 @@ def _dequantize(graph: Meaning, node: NodeProto) -> Iterator[NodeProto]:
     yield helper.make_node("Identity", [name], list(node.output), name=node.name)
 
 
+def _rounded(graph: Meaning, node: NodeProto) -> Iterator[NodeProto]:
+    """A bias in steps of the scale of this call, which is 1 here, and those steps would be far too long."""
+    yield helper.make_node("Identity", node.input[:1], node.output[:1]) if graph.counts_steps(node) else node
+
+
+def _cast(graph: Meaning, node: NodeProto) -> Iterator[NodeProto]:
+    """To whole numbers, of such a bias."""
+    made = graph.made.get(node.input[0])
+    steps = made is not None and made.op_type in ROUNDING and graph.counts_steps(made)
+    yield helper.make_node("Identity", node.input[:1], node.output[:1]) if steps else node
+
+
 def _meant(graph: Meaning, node: NodeProto, array: Array, scale: Array, zero: Array) -> Array:
     said = {attribute.name: attribute.i for attribute in node.attribute}
     if said.get("block_size"):
@@ -202,8 +214,11 @@ def _like(node: NodeProto, operator: str, inputs: Sequence[str]) -> NodeProto:
     return made
 
 
+ROUNDING: Final = ("Floor", "Round")
 REWRITES: Final[Mapping[str, Callable[[Meaning, NodeProto], Iterator[NodeProto]]]] = {
     "QuantizeLinear": _quantize,
+    **dict.fromkeys(ROUNDING, _rounded),
+    "Cast": _cast,
     "DynamicQuantizeLinear": _quantize_dynamically,
     "DequantizeLinear": _dequantize,
     "MatMulInteger": _matmul_integer,

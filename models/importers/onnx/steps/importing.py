@@ -45,15 +45,23 @@ LARGEST_WIDTH: Final = 1 << 22  # numbers of a frame, a state or an answer
 
 def load_step_model(path: Path, description: Description) -> ImportedStepModel:
     """Raises ImportRefused naming what is not told or does not run, and what to do."""
+    file = read_step_file(path)
+    return step_model_of(file, description, Source("onnx", file.producer, path.name, file_digest(path)))
+
+
+def step_model_of(file: StepFile, description: Description, origin: Source, remarks: Sequence[str] = ()) -> ImportedStepModel:
+    """`remarks`: to be said before the notes. Raises ImportRefused as load_step_model does."""
     with np.errstate(all="ignore"):
-        return _Import(read_step_file(path), description).model()
+        return _Import(file, description, origin, remarks).model()
 
 
 class _Import:
-    def __init__(self, file: StepFile, description: Description) -> None:
+    def __init__(self, file: StepFile, description: Description, origin: Source, remarks: Sequence[str]) -> None:
         self.file = file
         self.description = description
         self.source = str(file.path)
+        self.origin = origin
+        self.remarks = remarks
         self.notes: list[str] = []
 
     def model(self) -> ImportedStepModel:
@@ -72,8 +80,7 @@ class _Import:
         why = why_alone(self.file, found, trial, steps, self._wanted(found))
         spec = self._spec(found, number, frames, batched=why is None)
         self.notes = notes(found, spec, self.notes, why)
-        origin = Source("onnx", self.file.producer, self.file.path.name, file_digest(self.file.path))
-        return ImportedStepModel(spec, self.file.graph, origin, tuple(self.notes))
+        return ImportedStepModel(spec, self.file.graph, self.origin, (*self.remarks, *self.notes))
 
     def _require_types(self, found: Roles) -> None:
         known = get_args(Dtype)

@@ -6,7 +6,7 @@ format. No library of custom operators is ever loaded. Knows no states.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -65,8 +65,17 @@ class StepFile:
 
 def read_step_file(path: Path) -> StepFile:
     """Raises ImportRefused: damaged, far too large, with operators that onnxruntime does not have, or not loaded by it."""
+    return _step_file(parsed(path, str(path)), path, _graph)
+
+
+def step_file(model: ModelProto, path: Path) -> StepFile:
+    """Of a graph that stands for the program of a file of another kind. Raises ImportRefused as read_step_file does."""
+    return _step_file(model, path, _serialized)
+
+
+def _step_file(model: ModelProto, path: Path, kept: Callable[[Path, ModelProto], GraphFile]) -> StepFile:
+    """`kept`: the graph that is called."""
     source = str(path)
-    model = parsed(path, source)
     if not model.graph.node or not model.graph.output:
         raise ImportRefused(source, "this ONNX file holds no graph: it is cut short, damaged, or of another kind")
     if model.functions:
@@ -94,7 +103,7 @@ def read_step_file(path: Path) -> StepFile:
             raise ImportRefused(source, f"{node.op_type} draws numbers at random: no answer could be checked", layer=place)
     parameters = _closed(model, TensorReader(source, path.parent))
     inside = {tensor.name for tensor in model.graph.initializer}
-    graph = _graph(path, model)
+    graph = kept(path, model)
     try:
         session = graph.session()
     except InvalidWeights as error:
@@ -119,6 +128,11 @@ def _graph(path: Path, model: ModelProto) -> GraphFile:
     external = any(tensor.data_location == TensorProto.EXTERNAL for tensor in _tensors(parsed(path, source)))
     if not external and not model.functions and model.ir_version <= NEWEST_IR:
         return _bounded(path.read_bytes(), source)
+    return _serialized(path, model)
+
+
+def _serialized(path: Path, model: ModelProto) -> GraphFile:
+    source = str(path)
     model.ir_version = min(model.ir_version, NEWEST_IR)
     try:
         return _bounded(model.SerializeToString(), source)

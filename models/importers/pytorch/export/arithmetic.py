@@ -291,7 +291,7 @@ COMPUTING: Final[Mapping[str, Draw]] = {
     "scaled_dot_product_attention": _attention,
     "conv1d": _conv(1),
     "conv2d": _conv(2),
-    "convolution": _conv(None),
+    **dict.fromkeys(("convolution", "_convolution"), _conv(None)),
     **{f"max_pool{axes}d": _pool("MaxPool", axes) for axes in (1, 2)},
     **{f"avg_pool{axes}d": _pool("AveragePool", axes) for axes in (1, 2)},
     **{f"adaptive_avg_pool{axes}d": _global_pool("GlobalAveragePool", axes) for axes in (1, 2)},

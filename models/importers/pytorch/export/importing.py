@@ -10,27 +10,25 @@ from typing import Final
 
 from cellserve.models.errors import ImportRefused
 from cellserve.models.importers.description import Description
-from cellserve.models.importers.imported import ImportedModel, Source, file_digest
-from cellserve.models.importers.onnx.importing import FIELDS, Told, of_graph
-from cellserve.models.importers.onnx.values import NotTranslated
+from cellserve.models.importers.imported import Imported, Source, file_digest
 from cellserve.models.importers.pytorch.export.archive import read_archive
-from cellserve.models.importers.pytorch.export.evaluation import TRAINING, TorchRuntime
+from cellserve.models.importers.pytorch.export.evaluation import TRAINING
+from cellserve.models.importers.pytorch.export.network import OWN_FIELDS, network_of
 from cellserve.models.importers.pytorch.export.program import Program, read_program
-from cellserve.models.importers.pytorch.export.recurrent import RECURRENT
-from cellserve.models.importers.pytorch.export.translation import ALLOWED, translated
+from cellserve.models.importers.pytorch.export.recurrent import CELLS, RECURRENT
+from cellserve.models.importers.pytorch.export.regrouping import regrouped
 
-OWN_FIELDS: Final = FIELDS - {"dequantize"}
 MODULES: Final = ("LSTM", "GRU", "RNN", "LSTMCell", "GRUCell", "RNNCell")
 PRODUCTS: Final = ("addmm", "mm", "linear", "matmul")
 
 
-def load_export(path: Path, description: Description) -> ImportedModel:
+def load_export(path: Path, description: Description) -> Imported:
     """Raises ImportRefused: damaged, compiled code, taken apart into steps, or a program that is more than layers."""
     source = str(path)
     description.refuse_all_but(OWN_FIELDS, source, "a program of torch.export, which says the rest itself")
     archive = read_archive(path)
     try:
-        program = read_program(archive)
+        program = regrouped(read_program(archive))
     except Exception as error:  # a document of another form makes anything at all of being read
         what = " ".join(str(error).split())[:200] or type(error).__name__
         raise ImportRefused(
@@ -43,21 +41,8 @@ def load_export(path: Path, description: Description) -> ImportedModel:
             f"the program changes {', '.join(program.changed)}, which its module keeps between calls; export it with "
             "its state as an input and an output of forward",
         )
-    try:
-        file = translated(program, path)
-    except NotTranslated as stopped:
-        raise ImportRefused(source, f"{stopped.what}. {_way_out(path)}", layer=stopped.node) from stopped
     origin = Source("torch", f"{program.version}, torch.export".removeprefix(", "), path.name, file_digest(path))
-    told = Told(lambda outputs: TorchRuntime(program, outputs, ALLOWED), examples=True, advice="", notes=tuple(_notes(program)))
-    try:
-        return of_graph(file, description, origin, told=told)
-    except ImportRefused as refused:
-        try:
-            return of_graph(file, description, origin, carry=True, told=told)
-        except ImportRefused:
-            raise ImportRefused(
-                source, f"{refused.what.rstrip('.')}. {_way_out(path)}", layer=refused.layer, option=refused.option
-            ) from refused
+    return network_of(program, path, description, origin, way_out=_way_out(path), notes=tuple(_notes(program)), examples=True)
 
 
 def _notes(program: Program) -> list[str]:
@@ -75,10 +60,12 @@ def _way_out(path: Path) -> str:
 
 
 def _refuse_without_recurrence(program: Program, path: Path) -> None:
-    if any(call.operator in RECURRENT for call in program.calls):
+    if any(call.operator in RECURRENT and call.operator not in CELLS for call in program.calls):
         return
     own = {call.place: call.kind.rpartition(".")[2] for call in program.calls if call.kind.rpartition(".")[2] in MODULES}
     if own and all(_runs_once(program, place, kind) for place, kind in own.items()):
+        if any(call.operator in CELLS for call in program.calls):
+            return
         place, kind = next(iter(own.items()))
         raise ImportRefused(
             str(path),

@@ -18,6 +18,12 @@ TYPES: Final[Mapping[torch.dtype, int]] = {
     torch.int32: TensorProto.INT32,
     torch.bool: TensorProto.BOOL,
 }
+PADDINGS: Final = {"constant": "constant", "reflect": "reflect", "replicate": "edge", "circular": "wrap"}
+PADDING_OF: Final = {
+    **dict.fromkeys(("reflection_pad1d", "reflection_pad2d"), "reflect"),
+    **dict.fromkeys(("replication_pad1d", "replication_pad2d"), "replicate"),
+}
+"""Of operations that have no mode."""
 
 
 def _same(site: Site) -> list[str]:
@@ -181,15 +187,17 @@ def _flip(site: Site) -> list[str]:
 
 def _pad(site: Site) -> list[str]:
     """Torch lists the margins from the last axis on, before and after each."""
-    mode = site.value("mode", "constant")
-    if mode != "constant":
+    mode = PADDING_OF.get(site.call.operator, site.value("mode", "constant"))
+    if mode not in PADDINGS:
         raise NotDrawn(f"padding of the mode {mode!r} is no layer")
     margins, rank = site.wholes("pad"), site.rank("self")
     before, after = [0] * rank, [0] * rank
     for number in range(len(margins) // 2):
         before[rank - 1 - number], after[rank - 1 - number] = margins[2 * number], margins[2 * number + 1]
-    value = site.drawing.constant(np.array(site.number("value", 0) or 0, np.float32))
-    return [site.drawing.one("Pad", [site.tensor("self"), site.drawing.whole([*before, *after]), value])]
+    given = [site.tensor("self"), site.drawing.whole([*before, *after])]
+    if mode == "constant":
+        given.append(site.drawing.constant(np.array(site.number("value", 0) or 0, np.float32)))
+    return [site.drawing.one("Pad", given, mode=PADDINGS[mode])]
 
 
 def _filled(site: Site) -> list[str]:
@@ -229,16 +237,16 @@ MOVING: Final[Mapping[str, Draw]] = {
     "cat": _cat,
     "concat": _cat,
     "stack": _stack,
-    "split": _split,
-    "split_with_sizes": _split_with_sizes,
-    "chunk": _chunk,
+    **dict.fromkeys(("split", "unsafe_split"), _split),
+    **dict.fromkeys(("split_with_sizes", "unsafe_split_with_sizes"), _split_with_sizes),
+    **dict.fromkeys(("chunk", "unsafe_chunk"), _chunk),
     "unbind": _unbind,
     "expand": _expand,
     "expand_as": _expand_as,
     "repeat": _repeat,
     "flip": _flip,
     "pad": _pad,
-    "constant_pad_nd": _pad,
+    **dict.fromkeys(("constant_pad_nd", *PADDING_OF), _pad),
     **dict.fromkeys(("zeros", "ones", "full", "new_zeros", "new_ones", "new_full"), _filled),
     **dict.fromkeys(("zeros_like", "ones_like", "full_like"), _filled_like),
 }

@@ -65,6 +65,23 @@ def _recurrent(kind: Kind, **attributes: Any) -> Draw:
     return draw
 
 
+def _cell(kind: Kind, **attributes: Any) -> Draw:
+    """One step, as a row of length 1."""
+
+    def draw(site: Site) -> list[str]:
+        drawing = site.drawing
+        if site.rank("input") != 2:
+            raise NotDrawn("a cell over something else than rows of features is no layer")
+        states = [site.tensor("hx")] if kind.states == 1 else site.tensors("hx")
+        names = ("w_ih", "w_hh", "b_ih", "b_hh")
+        own = [array for name in names if (array := site.constant(name)) is not None]
+        x, starts = drawing.unsqueezed(site.tensor("input"), [0]), [drawing.unsqueezed(state, [0]) for state in states]
+        _, ends = _layer(drawing, kind, x, [own], starts, attributes)
+        return [drawing.squeezed(end, [0]) for end in ends]
+
+    return draw
+
+
 def _arrays(site: Site) -> list[Array]:
     found = []
     for one in site.call.given.get("params", ()):
@@ -101,9 +118,16 @@ def _layer(
     return drawing.reshaped(drawing.transposed(made, [0, 2, 1, 3]), [0, 0, -1]), ends
 
 
+CELLS: Final[Mapping[str, Draw]] = {
+    "lstm_cell": _cell(LSTM),
+    "gru_cell": _cell(GRU),
+    "rnn_tanh_cell": _cell(RNN, activation="Tanh"),
+    "rnn_relu_cell": _cell(RNN, activation="Relu"),
+}
 RECURRENT: Final[Mapping[str, Draw]] = {
     "lstm": _recurrent(LSTM),
     "gru": _recurrent(GRU),
     "rnn_tanh": _recurrent(RNN, activation="Tanh"),
     "rnn_relu": _recurrent(RNN, activation="Relu"),
+    **CELLS,
 }

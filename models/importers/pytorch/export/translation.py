@@ -158,7 +158,7 @@ def _output(drawing: Drawing, name: str, value: Any) -> str:
         raise NotTranslated(f"its output {name!r} is not computed from its inputs")
     if value == name:
         return name
-    drawing.nodes.append(helper.make_node("Identity", [value], [name], name=name))
+    drawing.nodes.append(helper.make_node("Identity", [value], [name], name=f"{name}:output"))
     return name
 
 

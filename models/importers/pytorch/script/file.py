@@ -38,6 +38,10 @@ STORAGES: Final[Mapping[str, torch.dtype]] = {
 }
 
 
+class Quantized(Exception):
+    """The program's weights are numbers of few bits."""
+
+
 @dataclass
 class ScriptObject:
     """A module of the program: its class and its attributes, tensors and modules among them."""
@@ -53,10 +57,19 @@ class ScriptObject:
 
 @dataclass(frozen=True, slots=True)
 class Script:
-    """`classes`: by qualified name, "__torch__.Model"."""
+    """`classes`, `functions`: by qualified name, "__torch__.Model"; `constants`: tensors that its code calls CONSTANTS.c0 …"""
 
     root: ScriptObject
     classes: Mapping[str, ast.ClassDef]
+    functions: Mapping[str, ast.FunctionDef]
+    constants: Sequence[Any]
+
+    @property
+    def forward(self) -> ast.FunctionDef | None:
+        """Of the root; torch's own recurrent modules have one for tensors and one for packed sequences."""
+        body = self.classes.get(self.root.kind)
+        functions = {one.name: one for one in body.body if isinstance(one, ast.FunctionDef)} if body is not None else {}
+        return functions.get("forward", functions.get("forward__0"))
 
     def tensors(self) -> dict[str, torch.Tensor]:
         """The state dict: parameters and buffers by their places in the tree."""
@@ -81,38 +94,49 @@ def read_script(path: Path) -> Script:
     try:
         with zipfile.ZipFile(path) as archive:
             top = next(name for name in archive.namelist() if name.endswith("data.pkl")).removesuffix("data.pkl")
-            root = _Unpickler(archive, top).load()
-            classes = dict(_classes(archive, top))
+            root = _Unpickler(archive, f"{top}data.pkl", f"{top}data/", top).load()
+            constants = _Unpickler(archive, f"{top}constants.pkl", f"{top}constants/", top).load()
+            code = dict(_code(archive, top))
+    except Quantized as error:
+        raise ImportRefused(
+            source,
+            "it holds quantized weights, packed by torch's own kernels, which are not supported; save the program of the model "
+            "as it was before quantization, in float32",
+        ) from error
     except Exception as error:  # a damaged pickle raises anything at all, as does damaged code
         raise ImportRefused(source, f"the TorchScript archive is damaged or of a form not known here ({error})") from error
     if not isinstance(root, ScriptObject):
         raise ImportRefused(source, "the TorchScript archive holds no module")
-    return Script(root, classes)
+    classes = {name: node for name, node in code.items() if isinstance(node, ast.ClassDef)}
+    functions = {name: node for name, node in code.items() if isinstance(node, ast.FunctionDef)}
+    return Script(root, classes, functions, list(constants))
 
 
-def _classes(archive: zipfile.ZipFile, top: str) -> Iterator[tuple[str, ast.ClassDef]]:
+def _code(archive: zipfile.ZipFile, top: str) -> Iterator[tuple[str, ast.ClassDef | ast.FunctionDef]]:
     code = [one for one in archive.infolist() if one.filename.startswith(f"{top}code/") and one.filename.endswith(".py")]
     if sum(entry.file_size for entry in code) > MAX_CODE_BYTES:
         raise ValueError(f"more than {MAX_CODE_BYTES:,} bytes of code")
     for entry in code:
         scope = entry.filename.removeprefix(f"{top}code/").removesuffix(".py").replace("/", ".")
         for node in ast.parse(archive.read(entry)).body:
-            if isinstance(node, ast.ClassDef):
+            if isinstance(node, ast.ClassDef | ast.FunctionDef):
                 yield f"{scope}.{node.name}", node
 
 
 class _Unpickler(pickle.Unpickler):
     """Every name of the pickle stands for something of this file, or is refused: nothing is imported."""
 
-    def __init__(self, archive: zipfile.ZipFile, top: str) -> None:
-        super().__init__(BytesIO(archive.read(f"{top}data.pkl")))
+    def __init__(self, archive: zipfile.ZipFile, member: str, folder: str, top: str) -> None:
+        super().__init__(BytesIO(archive.read(member)))
         self._archive = archive
-        self._top = top
+        self._folder = folder
         order = f"{top}byteorder"
         self._storages: dict[str, torch.Tensor] = {}  # once each: modules may share them
         self._big = order in archive.namelist() and archive.read(order).strip() == b"big"
 
     def find_class(self, module: str, name: str) -> Any:
+        if "_rebuild_qtensor" in name or module.startswith("__torch__.torch.classes.quantized"):
+            raise Quantized
         if module == "__torch__" or module.startswith("__torch__."):
             kind = f"{module}.{name}"
             return type(name, (ScriptObject,), {"__new__": lambda cls: _made(cls, kind), "__init__": lambda self: None})
@@ -135,7 +159,7 @@ class _Unpickler(pickle.Unpickler):
         return self._storages[key]
 
     def _storage(self, dtype: object, key: str, count: int) -> torch.Tensor:
-        raw = self._archive.read(f"{self._top}data/{key}")
+        raw = self._archive.read(f"{self._folder}{key}")
         if not isinstance(dtype, torch.dtype) or len(raw) != count * dtype.itemsize:
             raise pickle.UnpicklingError(f"the array {key} is {len(raw)} bytes long, not {count} numbers")
         if self._big:

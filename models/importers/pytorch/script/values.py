@@ -1,43 +1,46 @@
-"""What the variables of a TorchScript program stand for while it is followed on paper. Knows no operations."""
+"""What the variables of a TorchScript program stand for while it is followed. Knows no operations."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Any
+
+import torch
 
 from cellserve.models.importers.pytorch.script.file import ScriptObject
 
-Step = tuple[Literal["embedding", "recurrent", "linear", "function", "last"], str]
-"""What happens, and to it: the module's place; of a function its name."""
-
 
 class NotFollowed(Exception):
-    """What the program does that cannot be told in layers."""
+    """What the program does that cannot be followed. `placed`: whether the message names the line."""
+
+    def __init__(self, what: str, *, placed: bool = False) -> None:
+        super().__init__(what)
+        self.placed = placed
 
 
 @dataclass(frozen=True, slots=True)
-class Flow:
-    """A tensor: what has been done to the input so far. `axes`: "f" for features, numbers for the input's first two."""
+class Traced:
+    """A tensor of the program with its value for the example; `fed`: whether it depends on what the program is given."""
 
-    steps: tuple[Step, ...] = ()
-    axes: tuple[object, ...] = (0, 1, "f")
-    time: int | None = None  # which of the axes it is, once a recurrent module has said it
-    nonlinearity: str | None = None  # of nn.RNN, which a state dict does not record
-
-
-@dataclass(frozen=True, slots=True)
-class FinalState:
-    """[layers, batch, units] after a recurrent module; `last` is its top layer's output at the end, if one state says that."""
-
-    last: Flow | None
-    layers: int
+    name: str
+    value: torch.Tensor
+    fed: bool
 
 
 @dataclass(frozen=True, slots=True)
-class Array:
-    """A parameter or buffer, by its place."""
+class Count:
+    """A number that depends on sizes of the inputs: on those of the names `of`. `name`: in the program; "": it has none there."""
 
-    place: str
+    name: str
+    value: Any
+    of: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """What an operation would have made that is not run here: nothing may need it. `why`: for whom does."""
+
+    why: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,32 +51,6 @@ class Module:
 
 @dataclass(frozen=True, slots=True)
 class Function:
-    """A function of torch.nn.functional, by its name there."""
+    """A function of the program's own code, by its qualified name."""
 
     name: str
-
-
-class Unknown:
-    """A number or an option that does not matter to what is computed."""
-
-
-class Zeros:
-    """What a state is before the first step."""
-
-
-UNKNOWN: Final = Unknown()
-ZEROS: Final = Zeros()
-
-
-def are_zeros(value: Any) -> bool:
-    return all(map(are_zeros, value)) if isinstance(value, list) else value is ZEROS
-
-
-def matters(value: Any) -> bool:
-    """Whether what is computed depends on it."""
-    return isinstance(value, Flow | FinalState | Array) or (isinstance(value, list) and any(map(matters, value)))
-
-
-def flows(value: Any) -> bool:
-    """Whether it is, or holds, a tensor that layers have made."""
-    return isinstance(value, Flow) or (isinstance(value, list) and any(map(flows, value)))

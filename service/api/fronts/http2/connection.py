@@ -113,7 +113,7 @@ class Connection(asyncio.Protocol):
         self._ahead = Ahead()
         self._window_bytes = 0
         self._outgoing = Outgoing(self._session, self._ends, loop, self._break, self._take_events)
-        self._open = self._leaving = self._greeted = self._narrow = False
+        self._open = self._leaving = self._greeted = self._narrow = self._scolded = False
         self._turned_away_seconds = float("-inf")
         self._pings = PingLimit(options.min_ping_interval_seconds)
         self._settings = RateLimit(*_SETTINGS, loop.time())
@@ -421,12 +421,13 @@ class Connection(asyncio.Protocol):
 
     def _on_ping(self, event: ngh2.PingReceived) -> None:
         if self._open and self._pings.exceeded_by(self._loop.time()):
+            self._scolded = True
             self._session.send_goaway(ngh2.ErrorCode.ENHANCE_YOUR_CALM, debug_data=b"too_many_pings")
             self._outgoing.flush()
             self._cut("pings", f"it pings more often than every {self._options.min_ping_interval_seconds:g} s")
 
     def _on_closed(self, event: ngh2.ConnectionClosed) -> None:
-        if not self._open:
+        if not self._open or self._scolded:  # it is this side's own word that ends it
             return
         if event.error_code in _FLOODS:
             self._cut("flood", f"more resets or useless frames than any client sends (HTTP/2 error {event.error_code})")

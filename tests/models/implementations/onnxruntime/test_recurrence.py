@@ -16,7 +16,7 @@ from cellserve.models.description.layers.activation import WITH_BETA, Activation
 from cellserve.models.description.layers.cells import GruLayer, JzsLayer, LstmLayer, SimpleDeepRnnLayer, SimpleRnnLayer
 from cellserve.models.description.layers.recurrent import RecurrentLayer
 from cellserve.models.graph import Graph
-from cellserve.models.implementations import IMPLEMENTATIONS
+from cellserve.models.implementations import IMPLEMENTATIONS, LABELS
 from cellserve.models.implementations.compaction import CompactingKernel
 from cellserve.models.implementations.onnxruntime import scan
 from cellserve.models.implementations.onnxruntime.activations import KNOWN
@@ -66,7 +66,7 @@ def test_without_the_package_everything_else_is_offered(package: str, monkeypatc
     assert network.implementations["onnxruntime"] == (
         f"implementation 'onnxruntime' cannot run layer 'l': {package} is not installed"
     )
-    assert [label for label, refusal in network.implementations.items() if refusal is None] == ["0", "1", "2", "fused", *PACKED]
+    assert [label for label in LABELS if network.implementations[label] is None] == ["0", "1", "2", "fused", *PACKED]
 
 
 def test_the_packages_are_imported_only_where_a_layer_is_prepared() -> None:

@@ -221,6 +221,30 @@ def test_ids_are_embedded_and_a_norm_written_out_is_one_layer(tmp_path: Path) ->
     assert spec.inputs[0].kind == "ids"
 
 
+@pytest.mark.parametrize("channels", ["steps", "features"])
+def test_a_norm_as_a_batch_normalization_of_steps_is_one_layer(tmp_path: Path, channels: str) -> None:
+    """As tf2onnx writes Keras's LayerNormalization: rows and steps become channels, beside their mean and variance."""
+    graph = OnnxGraph(opset=15)
+    y = sequence(graph, lstm(graph))
+    shape = graph.add("Shape", [y])
+    lead = graph.add("Slice", [shape, graph.constant(np.array([0], np.int64)), graph.constant(np.array([2], np.int64))])
+    count = graph.add("ReduceProd", [lead], axes=[0], keepdims=1)
+    ones, zeros = (graph.add("Expand", [graph.constant(np.float32(fill)), count]) for fill in (1, 0))
+    flat = graph.reshape(y, [1, -1, UNITS, 1] if channels == "steps" else [-1, UNITS, 1, 1])
+    mean = graph.add("ReduceMean", [flat], axes=[0, 2, 3], keepdims=1)
+    squares = graph.add("ReduceSumSquare", [graph.add("Sub", [flat, mean])], axes=[0, 2, 3], keepdims=0)
+    variance = graph.add("Div", [squares, graph.constant(np.float32(UNITS))])
+    made = graph.add("BatchNormalization", [flat, ones, zeros, graph.squeeze(mean, [0, 2, 3]), variance], epsilon=1e-3)
+    path = saved(tmp_path / "norm.onnx", graph.model(X, [graph.add("Reshape", [made, shape])]))
+    if channels == "features":
+        with pytest.raises(ImportRefused):
+            importers.load(path)
+        return
+    spec = importers.load(path).spec
+    assert [layer.kind for layer in spec.layers] == ["lstm", "layer_normalization"]
+    assert spec.layers[1].epsilon == pytest.approx(1e-3)
+
+
 @pytest.mark.parametrize("form", ["negated", "subtracted", "pooled"])
 def test_a_norm_as_tensorflow_writes_it_is_one_layer(tmp_path: Path, form: str) -> None:
     graph = OnnxGraph(opset=15)

@@ -143,6 +143,32 @@ def test_products_with_their_scales_in_one_node(tmp_path: Path) -> None:
     np.testing.assert_allclose(outputs[0], asked(model, {"x": x})[0], atol=NEAR)
 
 
+@pytest.mark.parametrize("rounding", ["Floor", "Round"])
+def test_a_bias_in_steps_of_a_scale_that_each_call_has_anew(tmp_path: Path, rounding: str) -> None:
+    """As onnxruntime's older tools wrote convolutions: divided by both scales, made whole and added to whole numbers."""
+    kernel, bias = RANDOM.integers(-90, 90, (WIDTH, WIDTH, 3)), numbers(WIDTH)
+    weight_scale = np.float32(0.01)
+    graph = OnnxGraph(opset=12)
+    turned = graph.add("Transpose", ["x"], perm=[0, 2, 1])
+    few_bits, scale, zero = graph.add("DynamicQuantizeLinear", [turned], 3)
+    both = graph.add("Mul", [scale, graph.constant(weight_scale)])
+    steps = graph.add(rounding, [graph.add("Div", [graph.constant(bias), both])])
+    steps = graph.reshape(graph.add("Cast", [steps], to=TensorProto.INT32), [1, -1, 1])
+    arrays = [graph.constant(kernel.astype(np.int8)), zero, graph.constant(np.int8(0))]
+    product = graph.add("ConvInteger", [few_bits, *arrays], pads=[1, 1], kernel_shape=[3])
+    made = graph.add("Mul", [graph.add("Cast", [graph.add("Add", [product, steps])], to=TensorProto.FLOAT), both])
+    weights = [graph.constant(numbers(1, 4 * UNITS, size)) for size in (WIDTH, UNITS)]
+    y = graph.squeeze(graph.add("LSTM", [graph.add("Transpose", [made], perm=[2, 0, 1]), *weights], hidden_size=UNITS), [1])
+    model = graph.model({"x": (TensorProto.FLOAT, ["b", "t", WIDTH])}, [graph.add("Transpose", [y], perm=[1, 0, 2])])
+    imported = importers.load(saved(tmp_path / "few_bits.onnx", model), dequantize=True)
+    conv = imported.spec.layers[0]
+    assert [layer.kind for layer in imported.spec.layers] == ["conv1d", "lstm"]
+    np.testing.assert_allclose(imported.weights.arrays[f"{conv.name}.bias"], bias, rtol=1e-6)
+    x = RANDOM.standard_normal((1, 5, WIDTH)).astype(np.float32)
+    (found,), _ = reference.run(imported.spec, imported.weights.arrays, (x,), [5])
+    np.testing.assert_allclose(found, asked(model, {"x": x})[0], atol=NEAR)
+
+
 def test_another_quantised_operator_is_refused_by_name(tmp_path: Path) -> None:
     graph = OnnxGraph(opset=17)
     arrays = [graph.constant(array) for array in (numbers(1, 4 * UNITS, WIDTH), numbers(1, 4 * UNITS, UNITS))]

@@ -10,13 +10,15 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import ml_dtypes
 import numpy as np
 import numpy.typing as npt
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from onnx import TensorProto
+from onnx import NodeProto, TensorProto, helper, save_model
 
 from cellserve.models import importers
+from cellserve.models.importers.imported import ImportedModel
 from cellserve.models.measuring.framework_answers import FrameworkAnswers
 from cellserve.models.measuring.framework_parity import against_framework
 from cellserve.models.measuring.parity import check
@@ -51,6 +53,11 @@ class Drawn:
     after: str
     second: str
     seed: int
+    first: str = "nothing"
+    stored: str = "float32"
+    branch: bool = False
+    outside: bool = False
+    other_side: tuple[tuple[str, tuple[float, ...]], ...] | None = None
 
 
 @st.composite
@@ -76,6 +83,11 @@ def drawn_graphs(draw: st.DrawFn) -> Drawn:
         draw(st.sampled_from(["sequence", "last", "state", "dense", "residual", "mean", "softmax"])),
         draw(st.sampled_from(["", "LSTM", "GRU"])),
         draw(st.integers(0, 1 << 16)),
+        draw(st.sampled_from(["nothing", "nothing", "given", "trained"])),
+        draw(st.sampled_from(["float32", "float32", "float16", "bfloat16"])) if opset >= 13 else "float32",
+        draw(st.booleans()),
+        draw(st.booleans()),
+        {"LSTM": (gate, output, function), "GRU": (gate, output), "RNN": (output,)}[operator] if draw(st.booleans()) else None,
     )
 
 
@@ -87,6 +99,14 @@ class Writer:
         self.layout = layout
         self.random = np.random.default_rng(drawn.seed)
         self.graph = OnnxGraph(drawn.opset)
+        self.inputs: dict[str, Any] = {"x": (TensorProto.FLOAT, ["batch", "time", 4])}
+
+    def stored(self, array: Array, form: str) -> str:
+        """A constant, in as few bits as are drawn."""
+        if self.drawn.stored == "float32":
+            return self.graph.constant(array, form)
+        narrow = np.float16 if self.drawn.stored == "float16" else ml_dtypes.bfloat16
+        return str(self.graph.add("Cast", [self.graph.constant(array.astype(narrow))], to=TensorProto.FLOAT))
 
     def numbers(self, *shape: int) -> Array:
         return (self.random.standard_normal(shape) * 0.4).astype(np.float32)
@@ -96,10 +116,14 @@ class Writer:
         drawn, graph = self.drawn, self.graph
         sides = 2 if drawn.direction == "bidirectional" else 1
         gates = GATES[operator] * units
-        inputs = [x, *(graph.constant(self.numbers(sides, gates, n), drawn.forms[i]) for i, n in enumerate((width, units)))]
+        inputs = [x, *(self.stored(self.numbers(sides, gates, n), drawn.forms[i]) for i, n in enumerate((width, units)))]
         inputs.append(graph.constant(self.numbers(sides, 2 * gates), drawn.forms[2]) if drawn.bias else "")
         inputs.append("lengths" if drawn.lengths else "")
-        inputs += [self.zeros(x, sides, units)] * (2 if operator == "LSTM" else 1) if drawn.zeros else []
+        states = ["h", "c"] if operator == "LSTM" else ["h"]
+        if drawn.first != "nothing" and not plain and drawn.opset >= 9:
+            inputs += [self.first(x, name, sides, units) for name in states]
+        elif drawn.zeros:
+            inputs += [self.zeros(x, sides, units)] * len(states)
         options: dict[str, Any] = {"hidden_size": units, "direction": drawn.direction}
         if drawn.functions is not None and not plain:
             options |= self.functions(sides)
@@ -116,11 +140,34 @@ class Writer:
         else:
             inputs[0] = graph.add("Transpose", [x], perm=[1, 0, 2])
         y, h = graph.add(operator, inputs, 2, **options)
+        if drawn.branch and not plain:
+            y, h = self.chosen()
         if self.layout:  # [B, T, D, H], [B, D, H]
             return graph.reshape(y, [0, 0, -1]), graph.add("Flatten", [h], axis=1), sides * units
         turned = graph.add("Transpose", [y], perm=[2, 0, 1, 3])
         states = graph.add("Transpose", [h], perm=[1, 0, 2])
         return graph.reshape(turned, [0, 0, -1]), graph.add("Flatten", [states], axis=1), sides * units
+
+    def chosen(self) -> list[str]:
+        """The last node as what an If on a constant chooses."""
+        node = self.graph.nodes.pop()
+        other = NodeProto()
+        other.CopyFrom(node)
+        other.output[:] = [f"{name}::other" for name in node.output]
+        kept, left = (
+            helper.make_graph([one], "branch", [], [helper.make_empty_tensor_value_info(name) for name in one.output])
+            for one in (node, other)
+        )
+        condition = self.graph.constant(np.array(True))
+        return list(self.graph.add("If", [condition], 2, then_branch=kept, else_branch=left))
+
+    def first(self, x: str, name: str, sides: int, units: int) -> str:
+        """First states that the graph is given, or that were trained: the same for every row."""
+        if self.drawn.first == "given":
+            self.inputs[name] = (TensorProto.FLOAT, ["batch", sides, units] if self.layout else [sides, "batch", units])
+            return name
+        trained = self.graph.constant(self.numbers(1, sides, units) if self.layout else self.numbers(sides, 1, units))
+        return str(self.graph.add("Add", [self.zeros(x, sides, units), trained]))
 
     def zeros(self, x: str, sides: int, units: int) -> str:
         """[D, B, H] made of the shape of x [B, T, F]; [B, D, H] in layout 1."""
@@ -131,7 +178,8 @@ class Writer:
         return str(graph.add("ConstantOfShape", [shape]))
 
     def functions(self, sides: int) -> dict[str, Any]:
-        found = list(self.drawn.functions or ()) * sides
+        own = self.drawn.functions or ()
+        found = [*own, *((self.drawn.other_side or own) if sides == 2 else ())]
         alphas = [parameters[0] for _, parameters in found if parameters]
         betas = [parameters[1] for _, parameters in found if len(parameters) > 1]
         options: dict[str, Any] = {"activations": [name for name, _ in found]}
@@ -163,10 +211,9 @@ class Writer:
             made = graph.add(
                 "Softmax" if drawn.after == "softmax" else "Sigmoid", [made], **({"axis": 2} if drawn.after == "softmax" else {})
             )
-        inputs: dict[str, Any] = {"x": (TensorProto.FLOAT, ["batch", "time", 4])}
         if drawn.lengths:
-            inputs["lengths"] = (TensorProto.INT32, ["batch"])
-        return graph.model(inputs, [made], ir_version=8)
+            self.inputs["lengths"] = (TensorProto.INT32, ["batch"])
+        return graph.model(self.inputs, [made], ir_version=8)
 
     def last(self, y: str, h: str) -> str:
         """Of padded rows ONNX's last step is none of their own."""
@@ -183,6 +230,10 @@ def answered(model: Any, drawn: Drawn, x: Array) -> FrameworkAnswers:
     rows = []
     for row, length in enumerate(LENGTHS):
         feeds = {"x": x[row : row + 1, :length]} | ({"lengths": np.array([length], np.int32)} if drawn.lengths else {})
+        for entry in model.graph.input:
+            if entry.name in ("h", "c"):
+                sizes = [dim.dim_value or 1 for dim in entry.type.tensor_type.shape.dim]
+                feeds[entry.name] = np.zeros(sizes, np.float32)
         rows.append(asked(model, feeds)[0][0])
     outputs = np.zeros((len(rows), *max(row.shape for row in rows)), np.float32)
     for whole, row in zip(outputs, rows):
@@ -194,8 +245,13 @@ def answered(model: Any, drawn: Drawn, x: Array) -> FrameworkAnswers:
 @given(drawn_graphs())
 def test_every_implementation_answers_as_onnxruntime_does(drawn: Drawn) -> None:
     with TemporaryDirectory() as folder:
-        path = saved(Path(folder) / "model.onnx", Writer(drawn, drawn.layout).model())
+        path, model = Path(folder) / "model.onnx", Writer(drawn, drawn.layout).model()
+        if drawn.outside:
+            save_model(model, path, save_as_external_data=True, location="weights.data", size_threshold=0)
+        else:
+            saved(path, model)
         imported = importers.load(path)
+    assert isinstance(imported, ImportedModel)
     plain = Writer(drawn, 0).model()
     plain.opset_import[0].version = min(drawn.opset, 26)
     x = np.random.default_rng(drawn.seed).standard_normal((len(LENGTHS), max(LENGTHS), 4)).astype(np.float32)

@@ -108,7 +108,7 @@ def test_what_a_state_dict_does_not_say_is_assumed_aloud(tmp_path: Path) -> None
     assert [layer.activation.name for layer in described_model.spec.layers if layer.kind != "last_step"] == ["relu", "relu"]
 
 
-@pytest.mark.parametrize("wrapper", ["state_dict", "model_state_dict", "model_state", "model"])
+@pytest.mark.parametrize("wrapper", ["state_dict", "model_state_dict", "model_state", "model", "weights"])
 def test_a_training_scripts_wrapping_is_seen_through(tmp_path: Path, wrapper: str) -> None:
     module = nn.GRU(3, 4, bias=False)
     bare = load(saved(tmp_path, module))
@@ -116,6 +116,12 @@ def test_a_training_scripts_wrapping_is_seen_through(tmp_path: Path, wrapper: st
     found = load(saved(tmp_path, {wrapper: parallel, "epoch": 3, "optimizer": {}}))
     assert found.weights.digest == bare.weights.digest
     assert not found.spec.recurrent_layers[0].use_bias
+
+
+def test_several_state_dicts_under_names_of_their_own_are_not_chosen_from(tmp_path: Path) -> None:
+    weights = nn.GRU(3, 4).state_dict()
+    with pytest.raises(ImportRefused, match=r"several state dicts \(teacher, student\); save the one"):
+        load(saved(tmp_path, {"teacher": weights, "student": weights, "epoch": 3}))
 
 
 def test_weights_in_half_precision_are_widened(tmp_path: Path) -> None:

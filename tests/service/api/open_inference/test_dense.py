@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,16 @@ from cellserve.service.pb import open_inference_pb2 as pb
 from tests.fakes import FakeNetwork
 
 LIMITS = Limits(rows=3, steps=5, reply_bytes=100)
-OFFERED = {"fused": None}
+
+
+class Fused:
+    """A version."""
+
+    implementations: Mapping[str, str | None] = {"fused": None}
+    default_implementation = "fused"
+
+
+OFFERED = Fused()
 
 
 def signature_of(features: int) -> Signature:

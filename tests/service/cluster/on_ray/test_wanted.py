@@ -8,6 +8,7 @@ WANTED = Wanted(
     name="cellserve",
     command=("cellserve", "serve"),
     environment={"CELLSERVE_WORKERS": "2"},
+    inside="/",
     folder="/logs",
     drain_seconds=20.0,
     replicas=2,

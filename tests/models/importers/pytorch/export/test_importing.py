@@ -17,6 +17,11 @@ import torch
 from cellserve.models import reference
 from cellserve.models.errors import ImportRefused
 from cellserve.models.importers import ImportedModel, load
+from cellserve.models.importers.imported import ImportedStepModel
+from cellserve.models.importers.pytorch.export.archive import read_archive
+from cellserve.models.importers.pytorch.export.evaluation import TorchRuntime
+from cellserve.models.importers.pytorch.export.program import read_program
+from cellserve.models.importers.pytorch.export.translation import ALLOWED
 from cellserve.models.measuring import parity
 from cellserve.models.measuring.framework_parity import against_framework
 
@@ -147,17 +152,36 @@ def refusal(path: Path) -> str:
     return str(caught.value)
 
 
-def test_a_recurrence_that_was_taken_apart_is_named() -> None:
-    said = refusal(FILES / "export_decomposed.pt2")
+def as_it_is_written(file: Path, x: np.ndarray) -> np.ndarray:
+    """What torch makes of a program's calls, one after the other."""
+    program = read_program(read_archive(file))
+    return TorchRuntime(program, program.outputs, ALLOWED)({program.inputs[0].name: x})[program.outputs[0]]
+
+
+def test_a_recurrence_that_was_taken_apart_is_put_together_again() -> None:
+    file = FILES / "export_decomposed.pt2"
+    model = imported(file)
+    assert [layer.kind for layer in model.spec.layers] == ["gru"]
+    x = np.random.default_rng(0).standard_normal((2, 2, 2)).astype(np.float32)
+    (found,), _ = reference.run(model.spec, model.weights.arrays, (x,), [2, 2])
+    np.testing.assert_allclose(found, as_it_is_written(file, x), rtol=1e-5, atol=2e-6)
+
+
+def test_a_recurrence_whose_parts_do_something_else_stays_apart(tmp_path: Path) -> None:
+    def changes(module: dict[str, Any]) -> None:
+        called(module, "sigmoid")["target"] = "torch.ops.aten.tanh.default"
+
+    said = refusal(edited(tmp_path, changes, "decomposed"))
     assert "layer 'rnn': this GRU has been taken apart into single operations, as run_decompositions() does" in said
-    assert 'torch.save(torch.export.load("export_decomposed.pt2").state_dict, "export_decomposed.weights.pt")' in said
+    assert 'torch.save(torch.export.load("model.pt2").state_dict, "model.weights.pt")' in said
 
 
 @pytest.mark.parametrize("case", ["step", "decomposed_step"])
-def test_one_step_of_a_cell_is_called_so(case: str) -> None:
-    said = refusal(FILES / f"export_{case}.pt2")
-    assert "layer 'cell': this GRUCell is run once, so that the program is one step of a recurrence" in said
-    assert f'torch.save(torch.export.load("export_{case}.pt2").state_dict, "export_{case}.weights.pt")' in said
+def test_one_step_of_a_cell_is_a_step_model(case: str) -> None:
+    model = load(FILES / f"export_{case}.pt2")
+    assert isinstance(model, ImportedStepModel)
+    assert [(one.name, one.output) for one in model.spec.states]
+    assert not set(model.spec.inputs[0].axes) & {"time"}
 
 
 @pytest.mark.parametrize("case", ["loop", "decomposed_loop"])

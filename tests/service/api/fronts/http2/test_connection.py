@@ -516,7 +516,7 @@ async def test_pings_that_measure_while_data_flow_are_let_be() -> None:
         assert client.answered_pings == 200
 
 
-async def test_a_storm_of_idle_pings_is_told_to_calm_down() -> None:
+async def test_a_storm_of_idle_pings_is_told_to_calm_down(caplog: pytest.LogCaptureFixture) -> None:
     async with serving() as served, connected(served.port) as client:
         for _ in range(4):
             client.ping()
@@ -524,6 +524,10 @@ async def test_a_storm_of_idle_pings_is_told_to_calm_down() -> None:
         assert [(each.error_code, each.debug_data) for each in client.goaways] == [
             (ngh2.ErrorCode.ENHANCE_YOUR_CALM, b"too_many_pings")
         ]
+        await until(lambda: bool(served.ends))
+        assert served.ends == ["pings"]
+    assert "(1 pings)" in caplog.text
+    assert "flood" not in caplog.text
 
 
 async def test_what_comes_behind_an_offence_is_not_begun() -> None:
