@@ -11,7 +11,7 @@ STUBS := service/pb
 # Where pip finds torch: empty takes the default index, whose Linux build carries CUDA; https://download.pytorch.org/whl/cpu is the CPU build.
 TORCH_INDEX_URL ?=
 
-.PHONY: help setup demo test check format lint types contract e2e test-gpu bench load docs proto proto-check wheels serve image up down clean
+.PHONY: help setup demo test check format lint types contract e2e test-gpu bench load docs pictures proto proto-check wheels serve image up down clean
 
 help: ## this list
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -65,6 +65,9 @@ docs: setup ## the documentation as a site, in build/site
 	@$(BIN)/pip install --quiet --disable-pip-version-check -c requirements.lock "mkdocs-material==9.8.2"
 	@rm -rf build/docs build/site && $(BIN)/python -m tests.site build/docs
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --config-file build/docs/mkdocs.yml --site-dir $(CURDIR)/build/site && echo "open build/site/index.html"
+
+pictures: setup ## the pictures of docs/, of a real server under load (needs chromium and prometheus)
+	@$(BIN)/python -m tests.pictures
 
 proto: setup ## regenerate the gRPC stubs from proto/
 	@$(BIN)/python -m grpc_tools.protoc -Icellserve/service/pb=proto --python_out=.typing --pyi_out=.typing --grpc_python_out=.typing proto/*.proto

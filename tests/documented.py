@@ -18,10 +18,15 @@ ROOT: Final = Path(__file__).parents[1]
 PAGES: Final = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
 RUN: Final = (
     "README.md",
+    "errors.md",
     "implementations.md",
     "operating.md",
     "own-model.md",
+    "registry.md",
+    "security.md",
+    "sessions.md",
     "streaming.md",
+    "tracing.md",
 )  # by tests/e2e/test_documented.py
 LANGUAGES: Final = ("console", "python", "pycon", "yaml", "text", "mermaid")
 EXECUTED: Final = ("console", "python", "pycon")

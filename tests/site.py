@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -34,6 +35,7 @@ NAVIGATION: Final[Mapping[str, tuple[str, ...]]] = {
     "Reference": ("docs/wire.md", "docs/errors.md"),
     "The project": ("ARCHITECTURE.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md"),
 }
+PICTURES: Final = ROOT / "docs" / "pictures"  # drawn by `make pictures`
 _LINK: Final = re.compile(r"\[([^\]]*)\]\(([^)\s#]+)(#[^)\s]*)?\)")
 
 
@@ -43,6 +45,7 @@ def lay_out(folder: Path) -> None:
     pages = [ROOT / page for pages in NAVIGATION.values() for page in pages]
     for page in pages:
         (folder / "docs" / _name(page)).write_text(relinked(page.read_text(), page, pages))
+    shutil.copytree(PICTURES, folder / "docs" / PICTURES.name)
     settings = {
         "site_name": "cellserve",
         "strict": True,
@@ -68,6 +71,8 @@ def relinked(text: str, page: Path, pages: list[Path]) -> str:
     def link(found: re.Match[str]) -> str:
         words, file, anchor = found[1], found[2], found[3] or ""
         target = (page.parent / file).resolve()
+        if target.parent == PICTURES:
+            return f"[{words}]({PICTURES.name}/{target.name})"
         if "://" in file or not target.exists():
             return found[0]
         return f"[{words}]({_name(target)}{anchor})" if target in pages else words

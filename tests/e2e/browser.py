@@ -5,6 +5,7 @@ Skips the test where there is none (Debian: chromium).
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -18,6 +19,16 @@ _LIMIT_SECONDS = 300
 def drawn(page: Path | str) -> str:
     """The document as the browser has it once it is loaded. page: a file, or a URL."""
     return _run(page, "--dump-dom")
+
+
+def height(page: Path, width: int) -> int:
+    """Of a whole page at a width, in pixels."""
+    measured = page.with_name(f"measured-{page.name}")
+    script = "<script>onload = () => { document.title = document.documentElement.scrollHeight }</script>"
+    measured.write_text(page.read_text() + script)
+    found = re.search(r"<title>(\d+)</title>", _run(measured, "--dump-dom", f"--window-size={width},600"))
+    assert found is not None
+    return int(found[1])
 
 
 def picture(page: Path | str, png: Path, *, dark: bool = False, width: int = 1360, height: int = 3000) -> bytes:

@@ -33,6 +33,13 @@ class Prometheus:
         result: list[dict[str, Any]] = self._get("query", query=query)["result"]
         return result
 
+    def course(self, query: str, seconds: float, step_seconds: float) -> list[dict[str, Any]]:
+        """The samples of a query over the last seconds."""
+        now = time.time()
+        asked = {"query": query, "start": f"{now - seconds}", "end": f"{now}", "step": f"{step_seconds}"}
+        result: list[dict[str, Any]] = self._get("query_range", **asked)["result"]
+        return result
+
     def rules(self) -> list[dict[str, Any]]:
         return [rule for group in self._get("rules")["groups"] for rule in group["rules"]]
 

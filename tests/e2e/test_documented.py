@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import asyncio
 import doctest
 import os
 import shutil
@@ -29,11 +31,11 @@ _FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 
 
 class Reader:
-    """Somebody who types what a page says. names: what the page's Python has so far."""
+    """Somebody who types what a page says, and has one server at a time. names: what the page's Python has so far."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._background: list[subprocess.Popen[str]] = []
+        self._server: subprocess.Popen[str] | None = None
         self._environment = os.environ | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
         self._names: dict[str, Any] = {}
 
@@ -46,13 +48,14 @@ class Reader:
         else:
             with warnings.catch_warnings():
                 warnings.simplefilter("default")  # as a program's are
-                exec(compile(block.text, str(block), "exec"), self._names)
+                done = eval(compile(block.text, str(block), "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT), self._names)
+                if done is not None:  # it awaits something
+                    asyncio.run(done)
 
     def leave(self) -> None:
-        for process in self._background:
-            process.terminate()
-        for process in self._background:
-            process.communicate(timeout=_LIMIT_SECONDS)
+        if self._server is not None:
+            self._server.terminate()
+            self._server.communicate(timeout=_LIMIT_SECONDS)
 
     def _type(self, block: Block, command: Command) -> None:
         if words(command)[:2] in (["cellserve", "serve"], [".venv/bin/cellserve", "serve"]):
@@ -66,7 +69,7 @@ class Reader:
         assert done.returncode == 0, said
         if command.expected:
             assert doctest.OutputChecker().check_output(_dots(command.expected), done.stdout, _FLAGS), said
-        if self._background and "import" in words(command)[1:2]:
+        if self._server is not None and "import" in words(command)[1:2]:
             self._wait_for(done.stdout.strip())
 
     def _wait_for(self, reference: str) -> None:
@@ -79,11 +82,12 @@ class Reader:
                 time.sleep(0.2)
 
     def _serve(self, command: Command) -> None:
+        self.leave()
         shell = _alone(command.line)
         process = subprocess.Popen(
             shell, cwd=self._folder, env=self._environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
         )
-        self._background.append(process)
+        self._server = process
         assert process.stdout is not None
         assert "ready" in process.stdout.readline(), command.line
 
@@ -108,9 +112,11 @@ def reader(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Reader]:
     """In a checkout that has been set up, with a model and inputs of its own."""
     for name in ("deploy", ".venv"):
         (tmp_path / name).symlink_to(ROOT / name if name == "deploy" else Path(sys.executable).parents[1])
-    shutil.copy(DEMO / "digits.keras", tmp_path / "my_model.keras")
+    for name in ("my_model.keras", "digits.keras"):
+        shutil.copy(DEMO / "digits.keras", tmp_path / name)
     with np.load(DEMO / "digits-heldout.npz") as heldout:
         np.save(tmp_path / "sequence.npy", heldout["inputs"][0])
+        np.save(tmp_path / "heldout.npy", heldout["inputs"])
     monkeypatch.chdir(tmp_path)
     reader = Reader(tmp_path)
     yield reader

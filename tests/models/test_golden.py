@@ -182,7 +182,7 @@ def assert_as_the_framework(case: GoldenCase, answers: list[Answer]) -> None:
 
 def test_the_cases_are_all_there() -> None:
     """Each family of files that must pass is present, with the stateful cases among them."""
-    families = {"k205tf": 10, "k205th": 7, "k209tf": 1, "k224tf": 21, "k231tf": 2, "k3": 48, "tfk": 38, "pt": 19, "seed2": 1}
+    families = {"k205tf": 10, "k205th": 7, "k209tf": 1, "k224tf": 21, "k231tf": 2, "k3": 49, "tfk": 39, "pt": 19, "seed2": 1}
     families |= {
         "tf1": 6,
         "seed4": 1,
@@ -251,4 +251,4 @@ def test_what_is_refused_and_why() -> None:
 def test_the_publishing_gate_lets_every_case_through(name: str) -> None:
     report = parity.check(loaded(name).spec, loaded(name).weights)
     assert set(report.differences) | set(report.refused) >= set(LABELS)
-    assert max(report.differences.values()) < 1e-5
+    assert max(difference for label, difference in report.differences.items() if label in LABELS) < 1e-5

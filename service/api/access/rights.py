@@ -105,19 +105,20 @@ class TokenAccess:
             return ""
 
     def use(self, caller: Caller) -> Use:
-        """A stream whose token was taken away goes on as it was limited last."""
+        """Looked up again when the tokens are others. A stream whose token was taken away goes on as it was limited last."""
+        known: Tokens | None = None
         last: TokenUse | None = None
-        if self._tokens().limited:
-            with suppress(AccessDenied):  # which its guard tells
-                last = self._use_of(caller)
 
         def now() -> TokenUse | None:
-            nonlocal last
-            if last is not None or self._tokens().limited:
-                with suppress(AccessDenied):
-                    last = self._use_of(caller)
+            nonlocal known, last
+            if (present := self._tokens()) is not known:
+                known = present
+                if last is not None or present.limited:
+                    with suppress(AccessDenied):  # which its guard tells
+                        last = self._use_of(caller)
             return last
 
+        now()
         return now
 
     def _use_of(self, caller: Caller) -> TokenUse | None:

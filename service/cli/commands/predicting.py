@@ -130,7 +130,8 @@ def _compare(client: Client, ref: str, ask: Callable[[str, str], Prediction], re
     model = f"{shown.status.model}/{shown.status.version}"  # one version under all, even while an alias moves
     default = next((each.label for each in shown.implementations if each.is_default), None)
     obstacles = {each.label: each.obstacle for each in shown.implementations if each.obstacle is not None}
-    comparison = Comparison(model, timed(lambda label: ask(label, model), shown.offered, repeat), default, obstacles)
+    rounding = frozenset(each.label for each in shown.implementations if each.precision != "float32")
+    comparison = Comparison(model, timed(lambda label: ask(label, model), shown.offered, repeat), default, obstacles, rounding)
     if as_json:
         print_json(comparison.as_data())
     else:

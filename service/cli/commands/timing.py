@@ -64,25 +64,28 @@ def timed(ask: Ask, implementations: tuple[str, ...], repeat: int) -> dict[str, 
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """model: with its version. largest_difference: |a − b| of any number of any output, between any two implementations.
+    """model: with its version. largest_difference: |a − b| of any number of any output, between any two that compute in float32.
 
-    obstacles: why the others cannot run this model.
+    obstacles: why the others cannot run this model. rounding: those of `measured` that compute in less.
     """
 
     model: str
     measured: dict[str, tuple[Prediction, Latency]]
     default: str | None
     obstacles: dict[str, str]
+    rounding: frozenset[str] = frozenset()
 
     @property
     def largest_difference(self) -> float:
-        answers = [_numbers(prediction) for prediction, _ in self.measured.values()]
-        return float(np.max(np.ptp(np.stack(answers), axis=0)))
+        return float(np.max(np.ptp(np.stack(self._in_float32()), axis=0)))
 
     def difference(self, label: str) -> float:
-        """Largest |a − b| between `label` and any other."""
+        """Largest |a − b| between `label` and any other that computes in float32."""
         mine = _numbers(self.measured[label][0])
-        return max(float(np.max(np.abs(mine - _numbers(other)))) for other, _ in self.measured.values())
+        return max(float(np.max(np.abs(mine - other))) for other in self._in_float32())
+
+    def _in_float32(self) -> list[NDArray[np.float64]]:
+        return [_numbers(prediction) for label, (prediction, _) in self.measured.items() if label not in self.rounding]
 
     def as_data(self) -> dict[str, Any]:
         return {

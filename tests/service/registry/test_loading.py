@@ -70,11 +70,11 @@ def test_a_wish_that_cannot_be_met_is_told_and_does_not_fail_the_version(
 @needs_bfloat16
 def test_a_precision_that_is_wished_is_the_default_and_proved_by_its_own_bound(store: Repository) -> None:
     wished = ModelSettings(precision="bfloat16").applied(CPU)
-    version, network = load_version(store, KEY, wished)
+    version, network = load_version(store, store.manifest(*KEY), wished)
     assert version.default_implementation == IN_BFLOAT16
     assert version.manifest.bound_of(IN_BFLOAT16) == version.manifest.golden["bfloat16_bound"] > version.manifest.bound_of("2")
     change_manifest(store, lambda manifest: manifest["golden"].update(bfloat16_bound=1e-30))
-    version, network = load_version(store, KEY, wished)
+    version, network = load_version(store, store.manifest(*KEY), wished)
     assert version.default_implementation == network.default_implementation == FIRST
     assert "the oracle says" in str(version.implementations[IN_BFLOAT16])
 
@@ -85,7 +85,7 @@ def test_of_a_version_published_before_there_was_bfloat16_it_is_refused(
 ) -> None:
     change_manifest(store, lambda manifest: manifest["golden"].pop("bfloat16_bound"))
     with caplog.at_level(logging.WARNING):
-        version, _ = load_version(store, KEY, ModelSettings(precision="bfloat16").applied(CPU))
+        version, _ = load_version(store, store.manifest(*KEY), ModelSettings(precision="bfloat16").applied(CPU))
     assert version.default_implementation == FIRST
     assert str(version.implementations[IN_BFLOAT16]).endswith(
         "was not measured when this version was published; publish it again"

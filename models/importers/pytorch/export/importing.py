@@ -17,6 +17,7 @@ from cellserve.models.importers.pytorch.export.network import OWN_FIELDS, networ
 from cellserve.models.importers.pytorch.export.program import Program, read_program
 from cellserve.models.importers.pytorch.export.recurrent import CELLS, RECURRENT
 from cellserve.models.importers.pytorch.export.regrouping import regrouped
+from cellserve.models.importers.pytorch.export.rolling import rolled, written_out
 
 MODULES: Final = ("LSTM", "GRU", "RNN", "LSTMCell", "GRUCell", "RNNCell")
 PRODUCTS: Final = ("addmm", "mm", "linear", "matmul")
@@ -28,7 +29,7 @@ def load_export(path: Path, description: Description) -> Imported:
     description.refuse_all_but(OWN_FIELDS, source, "a program of torch.export, which says the rest itself")
     archive = read_archive(path)
     try:
-        program = regrouped(read_program(archive))
+        program, steps = rolled(regrouped(read_program(archive)))
     except Exception as error:  # a document of another form makes anything at all of being read
         what = " ".join(str(error).split())[:200] or type(error).__name__
         raise ImportRefused(
@@ -42,7 +43,9 @@ def load_export(path: Path, description: Description) -> Imported:
             "its state as an input and an output of forward",
         )
     origin = Source("torch", f"{program.version}, torch.export".removeprefix(", "), path.name, file_digest(path))
-    return network_of(program, path, description, origin, way_out=_way_out(path), notes=tuple(_notes(program)), examples=True)
+    return network_of(
+        program, path, description, origin, way_out=_way_out(path), notes=(*_notes(program), *written_out(steps)), examples=True
+    )
 
 
 def _notes(program: Program) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -72,6 +72,25 @@ class Program:
         """Sizes that torch.export took from its example, of the axis where programs have time the most often first."""
         found = [entry.sizes[axis] for axis in (1, 0, 2, 3) for entry in self.inputs if axis < len(entry.sizes)]
         return tuple(dict.fromkeys(size for size in found if size is not None and size > 1))
+
+
+def names_in(values: Any) -> Iterator[str]:
+    """Of the values of the graph among arguments, in lists too."""
+    for one in values:
+        if isinstance(one, Named):
+            yield one.name
+        elif isinstance(one, list):
+            yield from names_in(one)
+
+
+def without_dead(calls: Sequence[Call], outputs: Sequence[str]) -> list[Call]:
+    """Those that the outputs need, and those that change something."""
+    wanted, kept = set(outputs), []
+    for call in reversed(calls):
+        if wanted & set(call.made) or not call.made or (call.operator.endswith("_") and not call.operator.startswith("_")):
+            kept.append(call)
+            wanted.update(names_in(call.given.values()))
+    return kept[::-1]
 
 
 def read_program(archive: Archive) -> Program:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,9 @@ from grpc_health.v1 import health_pb2
 from grpc_reflection.v1alpha import reflection_pb2
 
 from cellserve.service.api.access.administration import is_loopback
+from cellserve.service.api.access.allowances import Allowance
 from cellserve.service.api.access.rights import ADMINISTRATION, OPEN, Access, LocalAdministration, TokenAccess, bearer
-from cellserve.service.api.access.tokens import read_tokens
+from cellserve.service.api.access.tokens import Grant, Role, Tokens, read_tokens
 from cellserve.service.errors import AccessDenied, AdministrationDenied, TokenInvalid, TokenMissing
 from cellserve.service.pb import cellserve_pb2, open_inference_pb2
 
@@ -90,6 +92,36 @@ def test_with_tokens_inference_needs_any_and_administration_an_admins(access: To
     for method in OTHERS | ADMINISTRATION:
         assert refusal(access, method, FakeContext(NEAR)) is TokenMissing
         assert refusal(access, method, with_token("nobody-0123456789abcdef", NEAR)) is TokenInvalid
+
+
+class Counted(Tokens):
+    """Counts how often a token is looked up."""
+
+    lookups = 0
+
+    def grant_of(self, token: str) -> Grant:
+        self.lookups += 1
+        return super().grant_of(token)
+
+
+def limited(models: str) -> Counted:
+    return Counted({hashlib.sha256(INFER.encode()).digest(): Grant(Role.INFER, "ann", Allowance(models=(models,)), "ann")})
+
+
+def test_requests_of_a_call_look_its_token_up_again_only_where_the_tokens_are_others() -> None:
+    present = first = limited("digits")
+    use = TokenAccess(lambda: present).use(with_token(INFER))
+    for _ in range(3):
+        allowed = use()
+        assert allowed is not None
+        assert allowed.allows("digits")
+    assert first.lookups == 1
+    present = limited("speech")
+    allowed = use()
+    assert allowed is not None
+    assert not allowed.allows("digits")
+    present = Counted({})  # the token was taken away
+    assert use() is allowed
 
 
 @pytest.mark.parametrize("value", [f"Bearer {INFER}", f"bearer {INFER}", f"BEARER  {INFER} "])

@@ -88,7 +88,9 @@ async def test_show_describes_a_version_loaded_or_not(server: Server, version: s
     assert [(each.name, each.layer, each.width) for each in shown.states] == [("0.h", "lstm", 4), ("0.c", "lstm", 4)]
     labels = {each.label: each for each in shown.implementations}
     assert {"0", "1", "2", "fused"} <= set(labels)
-    assert all(not each.obstacle and each.difference <= shown.parity_bound for each in labels.values())
+    assert all(bool(each.obstacle) or each.difference <= each.bound for each in labels.values())
+    assert {each.bound for each in labels.values() if each.precision == "float32"} == {shown.parity_bound}
+    assert not any(each.obstacle for each in labels.values() if each.precision == "float32")
     assert sum(each.is_default for each in labels.values()) == (1 if state == READY else 0)
     assert shown.causal
     assert (shown.source.framework, shown.source.file) == ("keras", "digits.h5")
