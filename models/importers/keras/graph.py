@@ -80,6 +80,7 @@ class Place:
 
     `part`: where in the layer a .keras archive files them: ("forward_layer", "cell"). `forks`: how their names tell them from
     those of the layer's other parts. `offset`: how many arrays of it come before them, should there be no names.
+    `adapted`: by what Keras multiplies the product of two arrays that LoRA has learnt, to add that to the first one there.
     """
 
     keras_layer: str
@@ -87,6 +88,7 @@ class Place:
     forks: tuple[Fork, ...] = ()
     offset: int = 0
     frozen: bool = False
+    adapted: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +154,8 @@ class Graph:
         *,
         convert: Convert | None = None,
     ) -> None:
-        self.claim_at(Place(keras.name, tuple(part), frozen=keras.frozen), layer, count, convert=convert)
+        place = Place(keras.name, tuple(part), frozen=keras.frozen, adapted=_adapted(keras.config))
+        self.claim_at(place, layer, count, convert=convert)
 
     def claim_at(
         self, place: Place, layer: LayerSpec, count: int, *, cudnn: bool = False, convert: Convert | None = None
@@ -214,6 +217,11 @@ class Graph:
 
     def refuse(self, keras: KerasLayer, what: str, option: str | None = None) -> NoReturn:
         raise ImportRefused(self.source, what, layer=keras.name, option=option)
+
+
+def _adapted(config: Config) -> float | None:
+    rank = config.get("lora_rank")
+    return float(config.get("lora_alpha") or rank) / float(rank) if rank else None
 
 
 Builder = Callable[[Graph, KerasLayer, Sequence[Tensor], tuple[str, ...]], Tensor]

@@ -6,10 +6,12 @@ pieces above 64 kB. Source: keras/engine/saving.py 2.2.4. Knows the places in th
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 import h5py
+import numpy as np
 import numpy.typing as npt
 
 from cellserve.models.errors import ImportRefused
@@ -17,9 +19,11 @@ from cellserve.models.importers.hdf5 import ArrayReader
 from cellserve.models.importers.keras.files.names import Unclear, are_names, in_loading_order, of_part
 from cellserve.models.importers.keras.graph import Claim, Place
 
+LORA: Final = re.compile(r"(?:.*/)?lora_(?:kernel|embeddings)_[ab](?:_\d+)?(?::\d+)?")
+
 
 class H5Store:
-    """Arrays that nothing names are taken in the order of get_weights()."""
+    """Arrays that nothing names are taken in the order of get_weights(). What LoRA has learnt is added to what it adapts."""
 
     def __init__(self, group: h5py.Group, source: str) -> None:
         self._group = group
@@ -39,7 +43,11 @@ class H5Store:
                 self._source, f"it needs {claim.count} weight arrays and the file holds {len(names)} for it", layer=layer
             )
         group = self._group[self._holder(claim.place)]
-        return [self._reader.read(group.get(name), name, layer) for name in names]
+        found = [self._reader.read(group.get(name), name, layer) for name in names]
+        learnt = [
+            self._reader.read(group.get(name), name, layer) for name in sorted(filter(LORA.fullmatch, self._own(claim.place)))
+        ]
+        return [self._adapted(found[0], learnt, claim.place), *found[1:]] if learnt else found
 
     def misplaced_by_loading(self, claims: Sequence[Claim]) -> list[str]:
         return [
@@ -47,13 +55,14 @@ class H5Store:
             for layer, names in self._names.items()
             if (own := [claim for claim in claims if self._holder(claim.place) == layer])
             and are_names(names)
+            and not any(map(LORA.fullmatch, names))  # which Keras puts in an order of their own
             and names != in_loading_order([(self._names_of(claim), claim.place.frozen) for claim in own])
         ]
 
     def require_all_used(self, claims: Sequence[Claim]) -> None:
         for layer, names in self._names.items():
             used = {name for claim in claims if self._holder(claim.place) == layer for name in self._names_of(claim)}
-            if set(names) - used and layer != "top_level_model_weights":
+            if {name for name in names if LORA.fullmatch(name) is None} - used and layer != "top_level_model_weights":
                 raise ImportRefused(
                     self._source,
                     f"the file holds {len(names)} weight arrays for it, {len(used)} are expected: {', '.join(names)}",
@@ -64,19 +73,34 @@ class H5Store:
         names = self._names_at(claim.place)
         return names if are_names(names) else names[: claim.count]
 
+    def _adapted(self, array: npt.NDArray[Any], learnt: Sequence[npt.NDArray[Any]], place: Place) -> npt.NDArray[Any]:
+        fits = len(learnt) == 2 and learnt[0].shape[-1:] == learnt[1].shape[:1] and array.dtype.kind == "f"
+        if not fits or place.adapted is None or (*learnt[0].shape[:-1], *learnt[1].shape[1:]) != array.shape:
+            what = (
+                "what LoRA has learnt lies beside its weights and does not fit them; save a .keras file, to which Keras adds it"
+            )
+            raise ImportRefused(self._source, what, layer=place.keras_layer)
+        low, high = (one.astype(np.float64) for one in learnt)
+        return np.asarray(array + place.adapted * (low @ high), array.dtype)
+
     def _names_at(self, place: Place) -> list[str]:
-        holder = self._holder(place)
-        if holder not in self._names:
-            raise ImportRefused(self._source, "the file holds no weights for it", layer=place.keras_layer)
-        names = self._names[holder]
-        if holder != place.keras_layer:
-            names = self._of_inner(names, place.keras_layer.removeprefix(f"{holder}/").split("/"), place)
+        names = [name for name in self._own(place) if LORA.fullmatch(name) is None]
         if not are_names(names):
             return names[place.offset :]
         try:
             return of_part(names, place.forks)
         except Unclear as error:
             raise ImportRefused(self._source, str(error), layer=place.keras_layer) from error
+
+    def _own(self, place: Place) -> list[str]:
+        """Of the layer, or, of one in a model that shares a list, those that are its own."""
+        holder = self._holder(place)
+        if holder not in self._names:
+            raise ImportRefused(self._source, "the file holds no weights for it", layer=place.keras_layer)
+        names = self._names[holder]
+        if holder != place.keras_layer:
+            return self._of_inner(names, place.keras_layer.removeprefix(f"{holder}/").split("/"), place)
+        return names
 
     def _holder(self, place: Place) -> str:
         """The layer in whose list a place's arrays are: itself, or the model that it is in."""

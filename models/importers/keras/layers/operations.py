@@ -6,7 +6,7 @@ files.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any, Final
@@ -16,7 +16,7 @@ import numpy as np
 from cellserve.models.description.layers.activation import Activation
 from cellserve.models.description.layers.merge import MergeLayer
 from cellserve.models.description.layers.rows import GlobalPooling1dLayer, LastStepLayer, ReverseLayer
-from cellserve.models.description.layers.stepwise import ActivationLayer
+from cellserve.models.description.layers.stepwise import ActivationLayer, DenseLayer
 from cellserve.models.description.layers.windowed import Cropping1dLayer
 from cellserve.models.importers.keras.configuration.calls import Call, TensorKey
 from cellserve.models.importers.keras.graph import Graph, KerasLayer, Tensor
@@ -134,13 +134,24 @@ def _over_time(graph: Graph, keras: KerasLayer, call: Call, tensors: Tensors, *,
 
 
 def _item(graph: Graph, keras: KerasLayer, call: Call, tensors: Tensors) -> Tensor:
-    """x[:, -1], x[:, 2], x[:, 1:-1]: of a sequence, over its time; the rest is taken whole."""
+    """x[:, -1], x[:, 2], x[:, 1:-1]: of a sequence, over its time; x[..., :3]: some features; the rest is taken whole."""
     key, where = _both(graph, keras, call)
-    source, places = tensors[key], list(where) if isinstance(where, list) else [where]
+    source = tensors[key]
+    places = _spelled_out(where if isinstance(where, list) else [where], len(graph.shape(source).features) + source.sequence + 1)
+    if len(graph.shape(source).features) == 1 and len(places) == source.sequence + 2 and _slice(places[-1]) not in (None, WHOLE):
+        *others, features = places
+        nothing_else = all(_slice(place) == WHOLE for place in others)
+        name = keras.spec_name if nothing_else else graph.free(f"{keras.spec_name}_features")
+        source = _features(graph, replace(keras, spec_name=name), _unmasked(graph, keras, source), features)
+        if nothing_else:
+            return source
+        places = others
     whole = [_slice(place) == WHOLE for place in places]
     steps = places[1] if len(places) > 1 else places[0]
     if not source.sequence or not whole[0] or not all(whole[2:]) or len(places) > 3 or steps is None:
-        graph.refuse(keras, "this slice is not supported; steps of a sequence are, such as x[:, -1] and x[:, 1:]")
+        graph.refuse(
+            keras, "this slice is not supported; steps of a sequence are, such as x[:, -1] and x[:, 1:], and features, x[..., 1:]"
+        )
     if all(whole):
         return _unmasked(graph, keras, source)
     if isinstance(steps, int):
@@ -162,6 +173,27 @@ def _item(graph: Graph, keras: KerasLayer, call: Call, tensors: Tensors) -> Tens
     source = _unmasked(graph, keras, source)
     layer = Cropping1dLayer(name=keras.spec_name, inputs=(source.reference,), before=start or 0, after=-(stop or 0))
     return graph.add(layer, sequence=True)
+
+
+def _spelled_out(places: Sequence[Any], axes: int) -> list[Any]:
+    """With slices of everything where an ellipsis stands for them."""
+    whole = {"start": None, "stop": None, "step": None}
+    dots = [place for place, one in enumerate(places) if isinstance(one, Mapping) and one.get("class_name") == "__ellipsis__"]
+    if len(dots) != 1:
+        return list(places)
+    return [*places[: dots[0]], *[whole] * (axes - len(places) + 1), *places[dots[0] + 1 :]]
+
+
+def _features(graph: Graph, keras: KerasLayer, source: Tensor, place: Any) -> Tensor:
+    """Some of the features: times a matrix of ones and zeros."""
+    width = graph.shape(source).features[0]
+    span = _slice(place) or WHOLE
+    chosen = range(width)[slice(*span)]
+    if not chosen or span[2] < 1:
+        graph.refuse(keras, f"of {width} features it takes {place!r:.60}, which is none or turned round and not supported")
+    layer = DenseLayer(name=keras.spec_name, inputs=(source.reference,), units=len(chosen), use_bias=False)
+    graph.made(keras, layer, lambda: {"kernel": np.eye(width, dtype=np.float32)[:, list(chosen)]})
+    return graph.add(layer, sequence=source.sequence)
 
 
 def _step(graph: Graph, keras: KerasLayer, source: Tensor, step: int) -> Tensor:

@@ -12,6 +12,7 @@ from cellserve.models.importers import load
 from tests.models.importers.keras_files import functional, layer, lstm, lstm_arrays, node, write_h5
 
 WHOLE = {"start": None, "stop": None, "step": None}
+DOTS = {"class_name": "__ellipsis__", "config": {}}
 
 
 def kinds(folder: Path, function: str, steps: int | None = None, masked: bool = False, **keywords: Any) -> list[str]:
@@ -42,6 +43,11 @@ def span(start: int | None, stop: int | None, step: int | None = None) -> dict[s
         (None, [WHOLE, span(1, -1)], ["cropping_1d"]),
         (6, [WHOLE, span(None, 4)], ["cropping_1d"]),
         (6, [WHOLE, span(-2, None)], ["cropping_1d"]),
+        (None, [DOTS, span(None, 2)], ["dense"]),
+        (None, [WHOLE, WHOLE, span(1, None)], ["dense"]),
+        (None, [WHOLE, WHOLE, span(None, None, 2)], ["dense"]),
+        (None, [WHOLE, -1, span(1, None)], ["dense", "last_step"]),
+        (None, [DOTS, span(1, None), span(1, None)], ["dense", "cropping_1d"]),
     ],
 )
 def test_steps_that_a_slice_takes(tmp_path: Path, steps: int | None, places: list[Any], expected: list[str]) -> None:
@@ -52,6 +58,9 @@ def test_steps_that_a_slice_takes(tmp_path: Path, steps: int | None, places: lis
     ("places", "said"),
     [
         ([WHOLE, None], "this slice is not supported"),
+        ([DOTS, span(3, None)], "of 3 features it takes"),
+        ([DOTS, span(None, None, -1)], "turned round"),
+        ([DOTS, 0], "this slice is not supported"),
         ([WHOLE, -1, 0], "this slice is not supported"),
         ([span(0, 1), -1], "this slice is not supported"),
         ([WHOLE, span(None, None, 2)], "leaves steps out"),

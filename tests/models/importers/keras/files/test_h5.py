@@ -267,3 +267,28 @@ def test_a_width_that_only_a_frozen_first_cell_knows(tmp_path: Path) -> None:
     found = load(write_h5(tmp_path / "m.h5", model, {"s": [*second, *first]}, names=names))
     assert found.spec.inputs[0].width == 2
     np.testing.assert_array_equal(found.weights.arrays["s.kernel"], second[0])
+
+
+@pytest.mark.parametrize(("options", "scale"), [({"lora_rank": 2}, 1.0), ({"lora_rank": 2, "lora_alpha": 5}, 2.5)])
+def test_what_lora_has_learnt_is_added(tmp_path: Path, options: dict[str, Any], scale: float) -> None:
+    """Keras freezes the array that is adapted, so that it comes last; `.h5` alone keeps the parts apart."""
+    random = np.random.default_rng(0)
+    bias, low, high, kernel = (random.normal(size=shape).astype(np.float32) for shape in ((4,), (3, 3, 2), (2, 4), (3, 3, 4)))
+    raw = layer("Conv1D", "c", filters=4, kernel_size=[3], **options)
+    model = sequential(lstm(batch_input_shape=[None, None, 2], return_sequences=True), raw)
+    names = {"c": [f"model/c/{name}" for name in ("bias", "lora_kernel_a", "lora_kernel_b", "kernel")]}
+    arrays = {"lstm_1": lstm_arrays(), "c": [bias, low, high, kernel]}
+    found = load(write_h5(tmp_path / "m.h5", model, arrays, version="3.15.0", names=names))
+    np.testing.assert_allclose(found.weights.arrays["c.kernel"], kernel + scale * (low @ high), rtol=1e-6, atol=1e-6)
+    np.testing.assert_array_equal(found.weights.arrays["c.bias"], bias)
+    assert not any("goes by the order" in note for note in found.notes)
+
+
+@pytest.mark.parametrize(("options", "rank"), [({"lora_rank": 2}, 3), ({}, 2)])
+def test_what_lora_has_learnt_must_fit(tmp_path: Path, options: dict[str, Any], rank: int) -> None:
+    names = {"d": [f"model/d/{name}" for name in ("bias", "lora_kernel_a", "lora_kernel_b", "kernel")]}
+    arrays = [np.zeros(shape, np.float32) for shape in ((4,), (3, 2), (rank, 4), (3, 4))]
+    model = sequential(lstm(batch_input_shape=[None, None, 2]), layer("Dense", "d", units=4, **options))
+    path = write_h5(tmp_path / "m.h5", model, {"lstm_1": lstm_arrays(), "d": arrays}, version="3.15.0", names=names)
+    with pytest.raises(ImportRefused, match="layer 'd': what LoRA has learnt lies beside its weights and does not fit them"):
+        load(path)
