@@ -12,6 +12,7 @@ import grpc
 import numpy as np
 import pytest
 
+from cellserve.models.implementations import IN_BFLOAT16
 from cellserve.service.api.access.administration import is_local, require_administrator
 from cellserve.service.app import serving
 from cellserve.service.config import Settings
@@ -21,6 +22,7 @@ from cellserve.service.pb import cellserve_pb2 as pb
 from cellserve.service.pb import cellserve_pb2_grpc
 from cellserve.service.registry.repository.repository import Repository
 from cellserve.service.split_key import SPLIT_KEY
+from tests.compiled import BFLOAT16
 from tests.service.api.test_bad_requests import details_of, refusal
 from tests.service.registry.fakes import imported
 
@@ -88,7 +90,13 @@ async def test_show_describes_a_version_loaded_or_not(server: Server, version: s
     assert [(each.name, each.layer, each.width) for each in shown.states] == [("0.h", "lstm", 4), ("0.c", "lstm", 4)]
     labels = {each.label: each for each in shown.implementations}
     assert {"0", "1", "2", "fused"} <= set(labels)
-    assert all(not each.obstacle and each.difference <= shown.parity_bound for each in labels.values())
+    half = labels.pop(IN_BFLOAT16)
+    assert all(not each.obstacle and each.difference <= each.bound == shown.parity_bound for each in labels.values())
+    assert {each.precision for each in labels.values()} == {"float32"}
+    assert half.precision == "bfloat16"
+    assert shown.parity_bound < half.bound < 0.1
+    assert bool(half.obstacle) != BFLOAT16
+    assert (half.difference > shown.parity_bound) == BFLOAT16
     assert sum(each.is_default for each in labels.values()) == (1 if state == READY else 0)
     assert shown.causal
     assert (shown.source.framework, shown.source.file) == ("keras", "digits.h5")
