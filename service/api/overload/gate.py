@@ -20,6 +20,8 @@ _CHOICE: Final = 1.3  # times what is let in of a client: so much of it is read,
 _CHOICE_LAGGING: Final = 2.0  # the same, of all clients, where the loop lags and nothing tells that they come in vain
 _LEAST_CHOICE: Final = 0.5  # where they do, and it lags by much
 _PROBED_PER_SECOND: Final = 10.0  # of a client in any case: or nobody would learn that there is room again
+_FULL: Final = 0.85  # of the loop's time: it is what is short, and each call that it reads takes time from answers
+_FULL_SECONDS: Final = 0.3  # for so long: a collection of garbage is over before
 _LAGGING_SECONDS: Final = 0.02
 _RECOVERED_SECONDS: Final = 0.01
 _MOST_LAG_SECONDS: Final = 1.0  # that counts: a machine that slept for an hour is soon as it was
@@ -51,6 +53,7 @@ class Gate:
         self._faded_seconds = 0.0
         self._busy = self.lag_seconds = 0.0  # lately
         self._watched_since_seconds: float | None = None
+        self._full_since_seconds: float | None = None  # and it lags
         self._readable_per_second = float("inf")
         self._level = float("inf")  # so many calls of a client are read within the memory, where not all are
         self._let_in_per_second = 0.0  # the most of late
@@ -75,6 +78,10 @@ class Gate:
         self._faded_seconds = now_seconds
         self._busy += _WEIGHT * (busy - self._busy)
         self.lag_seconds += _WEIGHT * (min(lag_seconds, _MOST_LAG_SECONDS) - self.lag_seconds)
+        if self._busy < _FULL or self.lag_seconds < _LAGGING_SECONDS:
+            self._full_since_seconds = None
+        elif self._full_since_seconds is None:
+            self._full_since_seconds = now_seconds
         if not self._records:
             self._watched_since_seconds = None
         elif self._watched_since_seconds is None:
@@ -140,7 +147,8 @@ class Gate:
         self._let_in_per_second = max(let_in / counted_seconds, fading * self._let_in_per_second)
         if self.lag_seconds > _LAGGING_SECONDS:
             if watched_seconds >= _WATCHED_SECONDS:
-                overloaded = self._in_vain > _FEW * let_in
+                full = self._full_since_seconds is not None and now_seconds - self._full_since_seconds > _FULL_SECONDS
+                overloaded = full or self._in_vain > _FEW * let_in
                 choice = max(_LEAST_CHOICE, _CHOICE * _LAGGING_SECONDS / self.lag_seconds) if overloaded else _CHOICE_LAGGING
                 least = max(choice * self._let_in_per_second, _LEAST_PER_SECOND)
                 self._readable_per_second = max(_SLOWER * min(self._readable_per_second, came_per_second), least)

@@ -136,3 +136,21 @@ def test_calls_whose_clients_have_gone_are_no_reason_to_read_as_many_again() -> 
     assert sum(served.passes("one", number / 100) for number in range(100)) > sum(
         gone.passes("one", number / 100) for number in range(100)
     )
+
+
+def test_a_loop_that_is_all_that_is_short_reads_less_though_nobody_whom_it_reads_is_refused() -> None:
+    """The answers that it owes take its time too."""
+    door = Door()
+    door.run(0.2, {"a": 3000}, 10_000, busy=1.0, lag_seconds=0.1)
+    full, _ = door.run(3.0, {"a": 3000}, 10_000, busy=1.0, lag_seconds=0.1)["a"]
+    door = Door()
+    door.run(0.2, {"a": 3000}, 10_000, busy=0.6, lag_seconds=0.1)
+    read, _ = door.run(3.0, {"a": 3000}, 10_000, busy=0.6, lag_seconds=0.1)["a"]
+    assert full < 0.7 * read
+
+
+def test_a_collection_of_garbage_is_no_reason_to_read_less() -> None:
+    door = Door()
+    door.run(2.0, {"a": 1000}, 10_000, busy=0.6)
+    read, _ = door.run(0.2, {"a": 1000}, 10_000, busy=1.0, lag_seconds=0.15)["a"]
+    assert read == pytest.approx(1000, rel=0.05)
