@@ -115,7 +115,7 @@ class ValkeyStore:
         """Raises StoreUnavailable."""
         try:
             done = await call
-        except (ValkeyError, OSError) as error:
+        except (ValkeyError, OSError, RuntimeError) as error:  # the last: of uvloop, where the connection was lost this moment
             reason = str(error) or type(error).__name__
             self.watch.away(reason)
             raise self.watch.refusal(reason) from error

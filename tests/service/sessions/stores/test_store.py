@@ -258,3 +258,23 @@ async def test_a_store_that_is_not_there_stops_no_start() -> None:
     with pytest.raises(StoreUnavailable, match="whole sequences"):
         await store.load(A)
     await store.stop()
+
+
+class Lost:
+    """A client of the store whose connection uvloop has closed."""
+
+    async def script_load(self, script: str) -> str:
+        raise RuntimeError("unable to perform operation on <TCPTransport closed=True reading=False 0x1>; the handler is closed")
+
+
+async def test_a_connection_that_is_lost_while_it_is_written_to_is_a_store_that_is_away() -> None:
+    url = StoreUrl.parse("valkey://127.0.0.1:1")
+    assert url is not None
+    store = ValkeyStore(url, "run", most=0)
+    store._client = Lost()
+    try:
+        with pytest.raises(StoreUnavailable, match="the handler is closed"):
+            await store.load(A)
+        assert store.watch.reason is not None
+    finally:
+        await store.stop()
