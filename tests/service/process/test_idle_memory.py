@@ -44,6 +44,20 @@ async def test_it_looks_and_trims_until_it_is_stopped() -> None:
     await memory.stop()
 
 
+async def test_what_rises_before_the_first_look_is_given_back_too() -> None:
+    trimmed = asyncio.Event()
+    loop, resident = asyncio.get_running_loop(), iter([100 * MEBIBYTE])
+    memory = IdleMemory(
+        lambda: next(resident, 500 * MEBIBYTE),
+        lambda: loop.call_soon_threadsafe(trimmed.set) and None,
+        0.001,
+        cpu_clock=lambda: 0.0,
+    )
+    memory.start()
+    await asyncio.wait_for(trimmed.wait(), 60)
+    await memory.stop()
+
+
 async def test_where_the_system_does_not_tell_nothing_is_done() -> None:
     trims: list[None] = []
     memory = IdleMemory(lambda: None, lambda: trims.append(None), 0.001)
