@@ -58,7 +58,7 @@ class IdleMemory:
     def start(self) -> None:
         resident = self._resident_bytes()
         if resident is not None:
-            self._rest.is_due(resident, 0.0, 0.0)  # a burst before the first look is one too
+            self._rest.trimmed(resident)  # a burst before the first look is one too
             self._looking = asyncio.create_task(self._look_on(), name="idle memory")
 
     async def stop(self) -> None:

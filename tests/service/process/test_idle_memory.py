@@ -2,6 +2,8 @@
 
 import asyncio
 
+import pytest
+
 from cellserve.service.process.idle_memory import IdleMemory, Rest
 
 MEBIBYTE = 2**20
@@ -30,25 +32,19 @@ def test_a_fall_is_the_new_floor() -> None:
     assert rest.is_due(240 * MEBIBYTE, RESTING, 10)
 
 
-async def test_it_looks_and_trims_until_it_is_stopped() -> None:
+@pytest.mark.parametrize(
+    "seen",
+    [
+        pytest.param([100, 100, 500, 120], id="while it runs"),
+        pytest.param([100, 500], id="before the first look"),
+    ],
+)
+async def test_it_looks_and_trims_until_it_is_stopped(seen: list[int]) -> None:
+    """seen: resident mebibytes; the last stays."""
     trimmed = asyncio.Event()
-    loop, resident = asyncio.get_running_loop(), iter([100 * MEBIBYTE, 100 * MEBIBYTE, 500 * MEBIBYTE, 120 * MEBIBYTE])
+    loop, resident = asyncio.get_running_loop(), iter(seen)
     memory = IdleMemory(
-        lambda: next(resident, 120 * MEBIBYTE),
-        lambda: loop.call_soon_threadsafe(trimmed.set) and None,
-        0.001,
-        cpu_clock=lambda: 0.0,
-    )
-    memory.start()
-    await asyncio.wait_for(trimmed.wait(), 60)
-    await memory.stop()
-
-
-async def test_what_rises_before_the_first_look_is_given_back_too() -> None:
-    trimmed = asyncio.Event()
-    loop, resident = asyncio.get_running_loop(), iter([100 * MEBIBYTE])
-    memory = IdleMemory(
-        lambda: next(resident, 500 * MEBIBYTE),
+        lambda: next(resident, seen[-1]) * MEBIBYTE,
         lambda: loop.call_soon_threadsafe(trimmed.set) and None,
         0.001,
         cpu_clock=lambda: 0.0,

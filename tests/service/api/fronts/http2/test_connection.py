@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any
 
@@ -314,15 +315,20 @@ async def test_a_stream_that_is_not_read_makes_no_more_than_a_few_replies() -> N
         assert (made, len(stream.messages), stream.status) == (100, 100, OK)
 
 
+def taken_once(taking: asyncio.Event) -> Callable[[Any, Any], Awaitable[bytes]]:
+    """A handler that takes no message before `taking`; its answer is how many bytes have come."""
+
+    async def late(requests: Any, context: Any) -> bytes:
+        await taking.wait()
+        return str(sum([len(request) async for request in requests])).encode()
+
+    return late
+
+
 async def test_a_handler_that_does_not_read_is_sent_no_more_than_a_window() -> None:
     async with serving() as served, connected(served.port) as client:
         taking = asyncio.Event()
-
-        async def late(requests: Any, context: Any) -> bytes:
-            await taking.wait()
-            return str(sum([len(request) async for request in requests])).encode()
-
-        served.calls.client_stream("/s.S/Late", late)
+        served.calls.client_stream("/s.S/Late", taken_once(taking))
         stream_id = client.call(b"/s.S/Late")
         for _ in range(40):
             client.send(stream_id, message(bytes(100_000)))
@@ -340,12 +346,7 @@ async def test_handlers_that_do_not_read_hold_up_no_other_call() -> None:
     """Each of them has a window of messages that it does not take, all together more than may wait to be read."""
     async with serving() as served, connected(served.port) as client:
         taking = asyncio.Event()
-
-        async def late(requests: Any, context: Any) -> bytes:
-            await taking.wait()
-            return str(sum([len(request) async for request in requests])).encode()
-
-        served.calls.client_stream("/s.S/Late", late)
+        served.calls.client_stream("/s.S/Late", taken_once(taking))
         streams = [client.call(b"/s.S/Late") for _ in range(20)]
         for stream_id in streams:
             for _ in range(20):
