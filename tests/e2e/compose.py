@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
+import pytest
+
 ROOT = Path(__file__).parents[2]
 PROJECT = "cellserve-e2e"
 IMAGE = "cellserve:latest"
@@ -73,6 +75,17 @@ class Tool:
 
     def size_bytes(self, image: str) -> int:
         return int(run(self.engine, "image", "inspect", "-f", "{{.Size}}", image))
+
+
+def tool_or_skip(further: tuple[str, ...] = ()) -> Tool:
+    """With the server's image built. further: base images that are needed beside the server's."""
+    try:
+        tool = Tool.find()
+        tool.require_base_images(further)
+    except Unavailable as reason:
+        pytest.skip(str(reason))
+    tool.build_image()
+    return tool
 
 
 class Compose:

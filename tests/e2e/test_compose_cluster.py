@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from cellserve.service.client import Client
-from tests.e2e.compose import CLUSTER, CLUSTER_IMAGES, ROOT, CommandFailed, Compose, Tool, Unavailable
+from tests.e2e.compose import CLUSTER, CLUSTER_IMAGES, ROOT, CommandFailed, Compose, tool_or_skip
 from tests.e2e.test_containers import eventually, prometheus
 
 pytestmark = pytest.mark.e2e
@@ -19,12 +19,7 @@ REPLICAS = ("replica-1", "replica-2")
 
 @pytest.fixture(scope="module")
 def compose() -> Iterator[Compose]:
-    try:
-        tool = Tool.find()
-        tool.require_base_images(CLUSTER_IMAGES)
-    except Unavailable as reason:
-        pytest.skip(str(reason))
-    tool.build_image()
+    tool = tool_or_skip(CLUSTER_IMAGES)
     compose = Compose(tool, CLUSTER, services=("valkey", *REPLICAS, "envoy", "prometheus"))
     try:
         compose.up()

@@ -11,7 +11,7 @@ import pytest
 
 from cellserve.service.client import Client
 from cellserve.service.errors import TokenInvalid, TokenMissing
-from tests.e2e.compose import ALONE, ROOT, TLS, CommandFailed, Compose, Tool, Unavailable
+from tests.e2e.compose import ALONE, ROOT, TLS, CommandFailed, Compose, tool_or_skip
 from tests.e2e.test_containers import eventually
 from tests.service import tls
 
@@ -37,12 +37,7 @@ def secrets(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def compose(secrets: Path) -> Iterator[Compose]:
-    try:
-        tool = Tool.find()
-        tool.require_base_images()
-    except Unavailable as reason:
-        pytest.skip(str(reason))
-    tool.build_image()
+    tool = tool_or_skip()
     compose = Compose(tool, ALONE, TLS, services=("server",), variables={"CELLSERVE_SECRETS": str(secrets)})
     try:
         compose.up()

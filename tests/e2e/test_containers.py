@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from cellserve.service.client import Client, ServiceError
-from tests.e2e.compose import ROOT, CommandFailed, Compose, Tool, Unavailable
+from tests.e2e.compose import ROOT, CommandFailed, Compose, Tool, tool_or_skip
 
 pytestmark = pytest.mark.e2e
 
@@ -26,12 +26,7 @@ T = TypeVar("T")
 
 @pytest.fixture(scope="module")
 def compose() -> Iterator[Compose]:
-    try:
-        tool = Tool.find()
-        tool.require_base_images()
-    except Unavailable as reason:
-        pytest.skip(str(reason))
-    tool.build_image()
+    tool = tool_or_skip()
     compose = Compose(tool)
     try:
         compose.up()

@@ -15,7 +15,7 @@ from typing import Any, Final
 import torch
 
 from cellserve.models.importers.pytorch.export.evaluation import NotAllowed, evaluated, is_ignored, widened
-from cellserve.models.importers.pytorch.export.program import Call, Named, Program
+from cellserve.models.importers.pytorch.export.program import Call, Named, Program, names_in
 from cellserve.models.importers.pytorch.export.recurrent import RECURRENT
 from cellserve.models.importers.pytorch.export.translation import ALLOWED
 
@@ -71,7 +71,7 @@ def _without_dead(calls: Mapping[int, Call | None], inner: Set[int], outputs: Se
     for number, call in sorted(calls.items(), key=lambda item: -item[0]):
         if call is not None and (number not in inner or wanted & set(call.made)):
             kept.append(call)
-            wanted.update(_names(call.given.values()))
+            wanted.update(names_in(call.given.values()))
     return kept[::-1]
 
 
@@ -106,7 +106,7 @@ def _groups(program: Program) -> Iterator[_Group]:
     open_: dict[str, tuple[list[int], set[str]]] = {}
     found: list[tuple[str, str, list[int]]] = []
     for number, call in enumerate(program.calls):
-        names = set(_names(call.given.values()))
+        names = set(names_in(call.given.values()))
         if names & fed:
             fed |= set(call.made)
         kind = call.kind.rpartition(".")[2]
@@ -127,18 +127,10 @@ def _groups(program: Program) -> Iterator[_Group]:
 def _group(program: Program, place: str, kind: str, numbers: Sequence[int]) -> _Group:
     inside = [program.calls[number] for number in numbers]
     made = {name for call in inside for name in call.made}
-    reads = [name for call in inside for name in _names(call.given.values()) if name not in made and name not in program.places]
+    reads = [name for call in inside for name in names_in(call.given.values()) if name not in made and name not in program.places]
     elsewhere = [call for number, call in enumerate(program.calls) if number not in numbers]
-    asked = {*program.outputs, *(name for call in elsewhere for name in _names(call.given.values()))}
+    asked = {*program.outputs, *(name for call in elsewhere for name in names_in(call.given.values()))}
     return _Group(place, kind, tuple(numbers), tuple(dict.fromkeys(reads)), tuple(name for name in made if name in asked))
-
-
-def _names(values: Any) -> Iterator[str]:
-    for one in values:
-        if isinstance(one, Named):
-            yield one.name
-        elif isinstance(one, list):
-            yield from _names(one)
 
 
 def _wholes(group: _Group, program: Program, values: Mapping[str, Any]) -> Iterator[Call]:
