@@ -27,7 +27,16 @@ from cellserve.service.cluster.settings import INTERNAL_NAME, ClusterSettings, R
 from cellserve.service.cluster.supervisor import Facts
 
 _HERE: Final = Path(__file__).parent
-_SHOWN: Final = ("bound.py", "child.py", "errors.py", "folder.py", "keeper.py", "restarts.py", "on_ray")  # need no package
+_SHOWN: Final = (  # need no package
+    "bound.py",
+    "child.py",
+    "errors.py",
+    "folder.py",
+    "keeper.py",
+    "restarts.py",
+    "serving.py",
+    "on_ray",
+)
 _OF_CELLSERVE: Final = "CELLSERVE_"
 _PROGRAM: Final = "cellserve.service.cluster.on_ray.program"
 _END_SECONDS: Final = 30.0  # of Ray itself, when the servers have ended

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import re
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Final
@@ -12,14 +10,11 @@ from cellserve.service.client import AsyncClient
 from cellserve.service.cluster.child import Child
 from cellserve.service.cluster.envoy.plan import Endpoint
 from cellserve.service.cluster.folder import Folder
+from cellserve.service.cluster.serving import ANSWER_SECONDS, listening, until_unwell
 from cellserve.service.cluster.settings import INTERNAL_NAME
 from cellserve.service.tls_files import TlsFiles
 
 SERVE: Final = (sys.executable, "-m", "cellserve.service", "serve")
-_READY: Final = re.compile(r"cellserve ready on (?P<host>\S+):(?P<port>\d+) \(metrics (?P<metrics_port>\d+)\)")
-_EVERY_SECONDS: Final = 2.0
-_ANSWER_SECONDS: Final = 10.0
-_FAILURES: Final = 3  # in a row: it is not only busy
 
 
 class Replica:
@@ -55,22 +50,17 @@ class Replica:
         return await Child.start(self._command, self._folder.log(self.name), self._environment)
 
     async def ready(self, child: Child) -> bool:
-        """It prints a line then."""
-        while line := await child.line():
-            if found := _READY.search(line):
-                self.endpoint = Endpoint(self.name, found["host"], int(found["port"]))
-                self.metrics_url = f"http://{found['host']}:{found['metrics_port']}/metrics"
-                return True
-        return False
+        if (found := await listening(child)) is None:
+            return False
+        self.endpoint = Endpoint(self.name, found.host, found.port)
+        self.metrics_url = f"http://{found.host}:{found.metrics_port}/metrics"
+        return True
 
     async def unwell(self, child: Child) -> None:
         if not self.url:
             return
-        failures = 0
         async with self._client() as client:
-            while failures < _FAILURES:
-                await asyncio.sleep(_EVERY_SECONDS)
-                failures = 0 if await client.ready(_ANSWER_SECONDS) else failures + 1
+            await until_unwell(lambda: client.ready(ANSWER_SECONDS))
 
     def _client(self) -> AsyncClient:
         if self._internal is None:

@@ -19,14 +19,14 @@ import ray
 from ray import serve
 from ray.serve.config import AutoscalingConfig, AutoscalingPolicy
 
-from cellserve.service.cluster import bound, child, errors, folder, keeper, restarts
+from cellserve.service.cluster import bound, child, errors, folder, keeper, restarts, serving
 from cellserve.service.cluster.on_ray import directory, health, scaling, server, wanted
 from cellserve.service.cluster.on_ray.directory import Directory
 from cellserve.service.cluster.on_ray.scaling import ByWaitingSteps
 from cellserve.service.cluster.on_ray.server import Server
 from cellserve.service.cluster.on_ray.wanted import Wanted
 
-_MODULES: Final = (bound, child, errors, folder, keeper, restarts, directory, health, scaling, server, wanted)
+_MODULES: Final = (bound, child, errors, folder, keeper, restarts, serving, directory, health, scaling, server, wanted)
 _LOCAL: Final = "127.0.0.1"
 _LOOPBACK: Final = "127.0.0.0/8"
 _STORE_BYTES: Final = 80_000_000  # the least that Ray takes; nothing is kept in it

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import re
 import urllib.request
 from pathlib import Path
 from typing import Any, Final
@@ -14,11 +13,8 @@ from cellserve.service.cluster.keeper import Keeper
 from cellserve.service.cluster.on_ray.health import Health
 from cellserve.service.cluster.on_ray.scaling import SERIES, waiting
 from cellserve.service.cluster.on_ray.wanted import Wanted
+from cellserve.service.cluster.serving import ANSWER_SECONDS, listening, until_unwell
 
-_READY: Final = re.compile(r"cellserve ready on (?P<host>\S+):(?P<port>\d+) \(metrics (?P<metrics_port>\d+)\)")
-_EVERY_SECONDS: Final = 2.0
-_ANSWER_SECONDS: Final = 10.0
-_FAILURES: Final = 3  # in a row: it is not only busy
 _PAGE_SECONDS: Final = 5.0
 
 
@@ -41,19 +37,15 @@ class Served:
         return await Child.start(self._command, self._folder.log(self.name), self._environment, inside=Path(self._wanted.inside))
 
     async def ready(self, child: Child) -> bool:
-        while line := await child.line():
-            if found := _READY.search(line):
-                self.port, self.metrics_port = int(found["port"]), int(found["metrics_port"])
-                return True
-        return False
+        if (found := await listening(child)) is None:
+            return False
+        self.port, self.metrics_port = found.port, found.metrics_port
+        return True
 
     async def unwell(self, child: Child) -> None:
         health = Health(f"{self._host}:{self.port}", self._wanted.tls, self._wanted.tls_name)
-        failures = 0
         try:
-            while failures < _FAILURES:
-                await asyncio.sleep(_EVERY_SECONDS)
-                failures = 0 if await asyncio.to_thread(health.serving, _ANSWER_SECONDS) else failures + 1
+            await until_unwell(lambda: asyncio.to_thread(health.serving, ANSWER_SECONDS))
         finally:
             health.close()
 
