@@ -38,6 +38,7 @@ from cellserve.models.numerics.activations import resolve
 from cellserve.models.numerics.row_lengths import RowLengths
 from cellserve.models.spec import InputSpec, ModelSpec
 from tests.compiled import BFLOAT16, COMPILER, MISSING
+from tests.examples import examples
 from tests.models.networks import agree, chain, random_weights
 
 Array = NDArray[np.float32]
@@ -246,7 +247,7 @@ def test_many_units(name: str, path: str) -> None:
 @pytest.mark.parametrize("path", IN_ANY_PRECISION)
 @pytest.mark.parametrize("units", [3, 16, 33])
 @pytest.mark.parametrize("name", LAYERS)
-@settings(max_examples=12)
+@settings(max_examples=examples(8))
 @given(data=st.data())
 def test_a_row_is_the_same_to_the_last_bit_alone_among_others_and_in_any_chunks(
     name: str, units: int, path: str, data: st.DataObject

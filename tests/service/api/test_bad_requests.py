@@ -391,7 +391,7 @@ REQUESTS = st.builds(
 )
 
 
-@settings(max_examples=examples(25), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(15), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(requests=st.lists(REQUESTS, min_size=1, max_size=8))
 def test_no_request_makes_the_server_fail(harness_of, requests: list[pb.ModelInferRequest]) -> None:
     async def scenario() -> None:
