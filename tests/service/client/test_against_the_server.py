@@ -197,17 +197,17 @@ async def test_tls_and_tokens(kind: type[Client | AsyncClient]) -> None:
 
     async def predict(**settings: Any) -> Any:
         if kind is AsyncClient:
-            async with AsyncClient(f"grpcs://localhost:{port}", streams=False, timeout_seconds=2.0, **settings) as client:
+            async with AsyncClient(f"grpcs://localhost:{port}", streams=False, **settings) as client:
                 return await client.predict("digits", sequence(2))
-        with Client(f"grpcs://localhost:{port}", timeout_seconds=2.0, **settings) as client:
+        with Client(f"grpcs://localhost:{port}", **settings) as client:
             return await asyncio.to_thread(client.predict, "digits", sequence(2))
 
     try:
-        answer = await predict(root_certificates=AUTHORITY.read_bytes(), token="t0k3n")
+        answer = await predict(root_certificates=AUTHORITY.read_bytes(), token="t0k3n", timeout_seconds=60.0)
         np.testing.assert_array_equal(answer, sequence(2) + 1)
         assert fake.metadata[0]["authorization"] == "Bearer t0k3n"
         with pytest.raises((ServiceUnavailable, errors.DeadlineExpired)):
-            await predict()  # the system's roots do not know this certificate
+            await predict(timeout_seconds=2.0)  # the system's roots do not know this certificate
         assert len(fake.requests) == 1
     finally:
         await server.stop(None)
