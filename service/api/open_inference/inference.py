@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
 from functools import partial
 from typing import Final
 
@@ -30,11 +31,11 @@ _TYPED_FIELDS: Final = {
 }
 
 
-async def infer_dense(door: Door, request: DenseRequest, remaining_seconds: float | None) -> bytes:
+def infer_dense(door: Door, request: DenseRequest, remaining_seconds: float | None) -> Awaitable[bytes]:
     """As `infer`; the bytes of the response."""
     ends_seconds = deadline(remaining_seconds, None)
     check = partial(_check_dense, door, request, ends_seconds)
-    return await door.run(request.model_name, request.model_version, check, partial(_reply_bytes, request.id))
+    return door.run(request.model_name, request.model_version, check, partial(_reply_bytes, request.id))
 
 
 async def infer(door: Door, request: pb.ModelInferRequest, remaining_seconds: float | None) -> pb.ModelInferResponse:

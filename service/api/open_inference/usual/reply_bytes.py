@@ -59,6 +59,7 @@ def infer_response(
     return b"".join(parts)
 
 
+@lru_cache(maxsize=4096)
 def number(value: int) -> bytes:
     """Of 64 bits, a negative one too, seven at a time."""
     if 0 <= value < _MORE:
@@ -72,18 +73,11 @@ def number(value: int) -> bytes:
     return bytes(written)
 
 
+@lru_cache(maxsize=4096)  # microseconds of requests that wait and compute shortly come again and again
 def _integer(name: str, value: int) -> bytes:
-    written = number(value)
-    return _named(name, len(written)) + written
-
-
-@lru_cache(maxsize=64)
-def _named(name: str, value_bytes: int) -> bytes:
-    """A parameter up to its number, which takes so many bytes."""
-    key = name.encode()
-    value = _VALUE + number(1 + value_bytes) + _INTEGER
-    entry = _KEY + number(len(key)) + key + value
-    return _PARAMETER + number(len(entry) + value_bytes) + entry
+    key, written = name.encode(), _INTEGER + number(value)
+    entry = _KEY + number(len(key)) + key + _VALUE + number(len(written)) + written
+    return _PARAMETER + number(len(entry)) + entry
 
 
 @lru_cache(maxsize=1024)
