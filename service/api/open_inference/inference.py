@@ -140,5 +140,11 @@ def _typed(given: pb.ModelInferRequest.InferInputTensor, field: str) -> Array:
         raise InvalidInput(
             f"{given.name!r} is {given.datatype}, which the protocol carries in raw_input_contents only", field=field
         )
+    found = [filled.name for filled, _ in given.contents.ListFields()]
+    if any(name != typed for name in found):
+        raise InvalidInput(
+            f"{given.name!r} has values in {' and '.join(found)}; those of {given.datatype} belong into {typed}, none beside",
+            field=field,
+        )
     values = getattr(given.contents, typed)
     return from_values(given.name, given.datatype, given.shape, values, len(values), field)

@@ -17,6 +17,7 @@ from cellserve.service.api.requests.row_inputs import Limits
 from cellserve.service.api.requests.signature import Signature
 from cellserve.service.errors import ServiceError
 from cellserve.service.pb import open_inference_pb2 as pb
+from tests.examples import examples
 from tests.fakes import FakeNetwork
 
 LIMITS = Limits(rows=3, steps=5, reply_bytes=100)
@@ -63,7 +64,7 @@ def requests(draw: st.DrawFn) -> pb.ModelInferRequest:
     return request
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=examples(400), deadline=None)
 @given(requests(), st.none() | st.floats(1.0, 2.0))
 def test_both_ways_give_the_same(request: pb.ModelInferRequest, ends_seconds: float | None) -> None:
     general = outcome(lambda: check_any(request, NO_PARAMETERS, ends_seconds, OFFERED, SIGNATURE, LIMITS))
