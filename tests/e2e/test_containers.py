@@ -68,7 +68,8 @@ def test_the_rules_are_read_and_nothing_is_written_beside_the_volume(compose: Co
 
 def test_what_is_in_the_image_is_listed_in_it(compose: Compose) -> None:
     listed = json.loads(compose.exec("cat", "/usr/share/cellserve/sbom.cdx.json"))
-    assert {"torch", "grpcio", "onnxruntime"} <= {one["name"] for one in listed["components"]}
+    names = {one["name"] for one in listed["components"]}
+    assert {"torch", "grpcio", "onnxruntime", "valkey", "obstore", "opentelemetry-sdk"} <= names
 
 
 def test_it_does_not_run_as_root(compose: Compose) -> None:
