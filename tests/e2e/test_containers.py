@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from cellserve.service.client import Client, ServiceError
+from tests.documented import blocks, commands, words
 from tests.e2e.compose import ROOT, CommandFailed, Compose, Tool, tool_or_skip
 
 pytestmark = pytest.mark.e2e
@@ -88,6 +89,15 @@ def test_administration_answers_inside(compose: Compose) -> None:
 
 def test_a_model_is_imported_from_the_folder_of_files(compose: Compose) -> None:
     assert compose.exec("cellserve", "import", "/files/digits.keras", "--alias", "canary").strip() == "digits/2"
+
+
+def test_what_the_page_on_operating_has_typed_in_is_answered(compose: Compose) -> None:
+    shown = [each for each in blocks(ROOT / "docs/operating.md") if each.remarks.get("run by") == "tests/e2e/test_containers.py"]
+    typed = [words(command) for block in shown for command in commands(block)]
+    assert typed
+    for command in typed:
+        assert command[:6] == ["docker", "compose", "-f", "deploy/compose.yaml", "exec", "server"]
+        compose.exec(*command[6:])
 
 
 def test_a_request_is_answered_and_scraped(compose: Compose) -> None:
