@@ -17,7 +17,18 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Final, Literal, Self, Uni
 
 from pydantic import Field, PositiveInt, model_validator
 
-from cellserve.models.description.layers import attention, carried, cells, merge, planes, rows, stepwise, windowed, within
+from cellserve.models.description.layers import (
+    attention,
+    carried,
+    cells,
+    merge,
+    planes,
+    rows,
+    spectral,
+    stepwise,
+    windowed,
+    within,
+)
 from cellserve.models.description.layers.activation import Frozen
 from cellserve.models.description.layers.layer import Layer
 from cellserve.models.description.layers.recurrent import RecurrentLayer
@@ -30,6 +41,7 @@ KINDS: Final[tuple[type[Layer], ...]] = (
     *stepwise.KINDS,
     *windowed.KINDS,
     *planes.KINDS,
+    *spectral.KINDS,
     *rows.KINDS,
     *merge.KINDS,
     *attention.KINDS,

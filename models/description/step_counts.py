@@ -1,13 +1,20 @@
 """How many time steps a row has at each tensor of a network, given how many each input was fed.
 
-Convolutions and pooling make fewer of them, zeros around a row more, and a decoder starts with a number of its own. Two
+Convolutions and pooling make fewer of them, steps around a row more, and a decoder starts with a number of its own. Two
 sequences can be joined step by step where their step counts are equal. Pure arithmetic: knows no layers, no torch and no values.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Final, Literal
+from typing import Any, Final, Literal
+
+Fill = Literal["zeros", "reflect", "edge"]
+"""What stands around a row: zeros, its own steps mirrored at its first and last one, or these two again and again."""
+
+
+Places = Any
+"""Whole numbers that count the steps of a row from its first: one, an array or a tensor of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,13 +61,22 @@ class Window:
         """Where window number `steps` begins, counted from the first."""
         return steps * self.stride
 
+    def source(self, places: Places, steps: Places) -> Places:
+        """Which step of a row of `steps` stands at each of `places`. What is ahead of the row means its first step."""
+        return places
+
+    def inside(self, places: Places, steps: Places) -> Places:
+        """Whether something else than zeros stands there."""
+        return (places >= 0) & (places < steps)
+
 
 @dataclass(frozen=True, slots=True)
 class Margin:
-    """Steps of zeros around a row; negative: so many of its own that are cut off there."""
+    """Steps around a row; negative: so many of its own that are cut off there. `fill`: what they are."""
 
     before: int
     after: int
+    fill: Fill = "zeros"
 
     @property
     def keeps_each_step(self) -> bool:
@@ -71,14 +87,18 @@ class Margin:
         return "cuts time steps off the row" if min(self.before, self.after) < 0 else "puts time steps around the row"
 
     def steps(self, before: int) -> int:
-        """0 where nothing is left."""
-        return max(0, before + self.before + self.after)
+        """0 where nothing is left, or where there is less than is mirrored."""
+        return max(0, before + self.before + self.after) if before >= self._least else 0
 
     def needed(self, steps: int) -> int:
-        return max(1, steps - self.before - self.after)
+        return max(1, self._least, steps - self.before - self.after)
+
+    @property
+    def _least(self) -> int:
+        return max(self.before, self.after) + 1 if self.fill == "reflect" else 0
 
     def start(self, before: int) -> int:
-        """Where the zeros ahead of a row begin; or, positive, the first step that is not cut off."""
+        """Where what is put ahead of a row begins; or, positive, the first step that is not cut off."""
         return -self.before
 
     def span(self, steps: int) -> int:
@@ -86,6 +106,17 @@ class Margin:
 
     def ahead(self, steps: int) -> int:
         return steps
+
+    def source(self, places: Places, steps: Places) -> Places:
+        last = steps - 1
+        if self.fill == "reflect":
+            return last - abs(last - abs(places))
+        return (places + last - abs(places - last)) // 2 if self.fill == "edge" else places
+
+    def inside(self, places: Places, steps: Places) -> Places:
+        if self.fill == "zeros":
+            return (places >= 0) & (places < steps)
+        return (places >= -self.before) & (places < steps + self.after)
 
 
 Change = Window | Margin
@@ -120,7 +151,7 @@ class StepCount:
     def then(self, change: Change) -> StepCount:
         """The step count behind a layer. Layers that keep every row's steps (padding `same`, no strides) leave it as it is."""
         keeps = change.stride == 1 and change.padding != "valid" if isinstance(change, Window) else False
-        if keeps or change in (Window(1, 1, "valid"), Margin(0, 0)):
+        if keeps or change.keeps_each_step:
             return self
         return replace(self, changes=(*self.changes, change))
 

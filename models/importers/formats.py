@@ -87,7 +87,12 @@ def _first_look(path: Path) -> FirstLook:
         raise ImportRefused(source, f"the file cannot be read: {error.strerror or error}") from error
     if not head:
         raise ImportRefused(source, "the file is empty")
-    return FirstLook(path, size, head, _members(path) if head.startswith(b"PK") else None)
+    return FirstLook(path, size, head, _members(path) if head.startswith(b"PK") and not _is_short_length(head) else None)
+
+
+def _is_short_length(head: bytes) -> bool:
+    """Whether eight bytes are a length below 16 MB and then JSON, which may begin with any two bytes."""
+    return head[3:8] == bytes(5) and head[8:9] == b"{"
 
 
 def _members(path: Path) -> tuple[str, ...]:
@@ -262,9 +267,9 @@ FORMATS: Final = (
     Format("torch_export", _is_export, _load_export, NEEDS_NONE, isolated=True),
     Format("torch_script", _is_script, _load_script, NEEDS_NONE, isolated=True),
     Format("torch_zip", _is_torch_zip, _load_torch_zip),
+    Format("safetensors", _is_safetensors, _load_safetensors),  # before pickles, whose first two bytes its length may be
     Format("paddle", _is_pickle, _load_paddle),
     Format("arrays", _is_arrays, _load_arrays, None),
-    Format("safetensors", _is_safetensors, _load_safetensors),
     Format("saved_model", _is_saved_model, _load_saved_model, NEEDS_NONE),
     Format("checkpoint", _is_checkpoint, _load_checkpoint, None),
     Format("tflite", lambda look: look.head[4:8] == TFLITE_IDENTIFIER, _load_tflite, NEEDS_NONE, isolated=True),

@@ -38,7 +38,7 @@ from cellserve.models.description.layers.stepwise import (
     UnitNormalizationLayer,
 )
 from cellserve.models.errors import UnknownKind
-from cellserve.models.numerics import attention, carried, merging, windows, within
+from cellserve.models.numerics import attention, carried, merging, spectra, windows, within
 from cellserve.models.numerics.activations import Elementwise, resolve
 from cellserve.models.numerics.row_lengths import RowLengths
 from cellserve.models.numerics.value import Value
@@ -213,6 +213,7 @@ PREPARE: Final[Mapping[type[Layer], Callable[[Any, Arrays], PreparedLayer]]] = {
     ReshapeLayer: _reshape,
     **windows.PREPARE,
     **within.PREPARE,
+    **spectra.PREPARE,
     **attention.PREPARE,
     **carried.PREPARE,
 }

@@ -75,17 +75,19 @@ def _pooling_1d(layer: Pooling1dLayer, weights: Arrays) -> Compute:
 
 
 def _only_laid_out(layer: Layer, weights: Arrays) -> Compute:
-    """For layers that do no more than put zeros around a row, or cut it."""
+    """For layers that do no more than put steps around a row, or cut it."""
     return _as_laid_out
 
 
 def _laid_out(x: Tensor, ends: RowLengths, change: Change, steps: int) -> tuple[Tensor, Tensor]:  # [T, B, *features]
-    """[P, B, *features] and [P, B]: each row from where its first window begins to the batch's last one, zeros around."""
+    """[P, B, *features] and [P, B]: each row from where its first window begins to the batch's last one, and what is around."""
     starts = [change.start(length) for length in ends.host]
     wanted = torch.arange(change.span(steps), device=x.device).unsqueeze(1) + torch.tensor(starts, device=x.device)  # [P, B]
-    inside = (wanted >= 0) & (wanted < ends.on_device)
+    inside = change.inside(wanted, ends.on_device)
     beside = (1,) * (x.dim() - 2)
-    index = wanted.clamp(0, len(x) - 1).reshape(*wanted.shape, *beside).expand(-1, -1, *x.shape[2:])
+    index = (
+        change.source(wanted, ends.on_device).clamp(0, len(x) - 1).reshape(*wanted.shape, *beside).expand(-1, -1, *x.shape[2:])
+    )
     return torch.where(inside.reshape(*inside.shape, *beside), x.gather(0, index), x.new_zeros(())), inside
 
 

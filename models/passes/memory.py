@@ -71,7 +71,8 @@ def _piece(array: Array, order: Order, start: int, steps: int) -> Array:
     last = first + order.span(steps)
     if first >= 0 and last <= whole:
         return array[first:last]
-    return array.take(np.arange(first, last).clip(0, whole - 1), axis=0)
+    places: NDArray[np.intp] = order.source(np.arange(first, last), whole)
+    return array.take(places.clip(0, whole - 1), axis=0)
 
 
 def _inside(array: Array, first: int, last: int) -> Array:

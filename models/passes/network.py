@@ -197,7 +197,7 @@ class PassNetwork:
         x = seen[windowed.change].values[layer.inputs[0]].tensor
         firsts, steps = torch.tensor(chunk.firsts[windowed.change], device=self._device).unbind(1)
         reached = torch.arange(len(x), device=self._device).unsqueeze(1) + firsts  # [P, B]
-        inside = (reached >= 0) & (reached < steps)
+        inside = windowed.change.inside(reached, steps)
         there = inside.reshape(*inside.shape, *(1,) * (x.dim() - 2))
         return Value(windowed.compute(torch.where(there, x, x.new_zeros(())), inside), ends)
 

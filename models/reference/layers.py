@@ -31,7 +31,7 @@ from cellserve.models.description.layers.stepwise import (
 )
 from cellserve.models.description.layers.within import WithinStepLayer
 from cellserve.models.errors import UnknownKind
-from cellserve.models.reference import carried, windows
+from cellserve.models.reference import carried, spectra, windows
 from cellserve.models.reference.activations import apply
 from cellserve.models.reference.recurrence import run_row
 from cellserve.models.reference.twin import Array, Mask, Masks, Twin, ends, travels
@@ -228,5 +228,6 @@ TWINS: Final[Mapping[type[Layer], Twin]] = {
     AttentionLayer: Twin(_attention, ends),
     MergeLayer: Twin(_merge, _merge_mask),
     **windows.TWINS,
+    **spectra.TWINS,
     **carried.TWINS,
 }

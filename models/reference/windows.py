@@ -11,6 +11,7 @@ from cellserve.models.description.layers.layer import Layer
 from cellserve.models.description.layers.planes import Conv2dLayer, Planar, Pooling2dLayer
 from cellserve.models.description.layers.rows import AttentionPooling1dLayer, GlobalPooling1dLayer
 from cellserve.models.description.layers.windowed import Conv1dLayer, Cropping1dLayer, Padding1dLayer, Pooling1dLayer
+from cellserve.models.description.step_counts import Fill
 from cellserve.models.reference.activations import apply
 from cellserve.models.reference.twin import Array, Masks, Twin, ends
 
@@ -36,8 +37,22 @@ def _pooling(layer: Pooling1dLayer, arrays: Arrays, inputs: list[Array], masks: 
 
 
 def _padding(layer: Padding1dLayer, arrays: Arrays, inputs: list[Array], masks: Masks) -> Array:
-    (x,) = inputs
-    return np.concatenate([np.zeros((layer.before, x.shape[1])), x, np.zeros((layer.after, x.shape[1]))]).astype(x.dtype)
+    return padded(inputs[0], layer.before, layer.after, layer.fill)
+
+
+def padded(x: Array, before: int, after: int, fill: Fill) -> Array:
+    """What lies along the first axis, with so much around it."""
+    last, found = len(x) - 1, []
+    for place in range(-before, len(x) + after):
+        if 0 <= place <= last:
+            found.append(x[place])
+        elif fill == "zeros":
+            found.append(np.zeros_like(x[0]))
+        elif fill == "edge":
+            found.append(x[0 if place < 0 else last])
+        else:
+            found.append(x[-place if place < 0 else last - (place - last)])
+    return np.stack(found)
 
 
 def _cropping(layer: Cropping1dLayer, arrays: Arrays, inputs: list[Array], masks: Masks) -> Array:

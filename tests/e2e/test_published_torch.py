@@ -32,6 +32,7 @@ PACKAGES = {
     "nano_ocr": "nano-ocr==0.1.0",
     "silero_vad": "silero-vad==6.2.3",
     "silero_vad_8k": "silero-vad==6.2.3",
+    "silero_vad_weights": "silero-vad==6.2.3",
 }
 BEATS = """
 inputs: [{name: spectrum, width: 272}]
@@ -104,6 +105,31 @@ layers:
   - {{kind: merge, mode: concat, inputs: [forward, in_time]}}
   - {{kind: dense, units: 66, arrays: [fc.weight, fc.bias]}}
 """
+
+
+def _spectral(name: str, units: int, stride: int) -> str:
+    """A convolution over the spectra of one chunk."""
+    how = f"kernel_size: [1, 3], band_margin: [1, 1], strides: [1, {stride}], activation: relu"
+    return f"  - {{kind: conv2d, units: {units}, {how}, arrays: [{name}.weight, {name}.bias]}}\n"
+
+
+VOICES = f"""
+inputs: [{{name: samples, width: 576}}]
+layout: torch
+layers:
+  - {{kind: reshape, features: [576, 1]}}
+  - {{kind: band_padding, after: 64, fill: reflect}}
+  - {{kind: conv2d, units: 258, kernel_size: [1, 256], strides: [1, 128], use_bias: false, arrays: [stft_conv.weight]}}
+  - {{kind: magnitude}}
+{_spectral("conv1", 128, 1)}{_spectral("conv2", 64, 2)}{_spectral("conv3", 64, 2)}{_spectral("conv4", 128, 1)}\
+  - {{kind: reshape, axes: 2, features: [128]}}
+  - kind: lstm
+    units: 128
+    return_sequences: true
+    arrays: [lstm_cell.weight_ih, lstm_cell.weight_hh, lstm_cell.bias_ih, lstm_cell.bias_hh]
+  - {{kind: activation, activation: relu}}
+  - {{kind: conv1d, units: 1, kernel_size: 1, activation: sigmoid, arrays: [final_conv.weight, final_conv.bias]}}
+"""
 SAID: Mapping[str, Mapping[str, Any]] = {
     "arabic_morph_segmenter": {"ignore": ["crf.*"], "head": "sequence"},
     "BeatNet": yaml.safe_load(BEATS),
@@ -112,6 +138,7 @@ SAID: Mapping[str, Mapping[str, Any]] = {
     "nano_ocr": yaml.safe_load(TEXT),
     "silero_vad": {"constants": {"sr": 16000}},
     "silero_vad_8k": {"constants": {"sr": 8000}},
+    "silero_vad_weights": yaml.safe_load(VOICES),
 }
 REFUSED = {
     "silero-vad==6.2.3": ("silero_vad/data/silero_vad.jit", "its input 'sr' is one number, on which the program may depend"),

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import chain
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from hypothesis import strategies as st
 
@@ -36,6 +36,7 @@ from cellserve.models.description.layers.rows import (
     ReverseLayer,
     UnflattenLayer,
 )
+from cellserve.models.description.layers.spectral import BandPaddingLayer, MagnitudeLayer
 from cellserve.models.description.layers.stepwise import (
     ActivationLayer,
     BatchNormalizationLayer,
@@ -50,6 +51,7 @@ from cellserve.models.description.layers.stepwise import (
 )
 from cellserve.models.description.layers.windowed import Conv1dLayer, Cropping1dLayer, Padding1dLayer, Pooling1dLayer
 from cellserve.models.description.layers.within import WithinStepLayer
+from cellserve.models.description.step_counts import Fill
 from cellserve.models.implementations.library_kernels import TORCH
 from tests.models.carried_parts import centred, every_other, norm, stepwise
 
@@ -64,6 +66,7 @@ BOUNDED = (
 RULES = ("repeat", "repeat_from_state", "zero")
 ALL_RULES = (*RULES, "zero_or_empty", "reset", "ignore")
 ATTENTION = ("dot", "additive", "concat")
+FILLS = get_args(Fill)
 MERGES = ("concat", "sum", "multiply", "average", "subtract", "maximum", "minimum")
 
 Draw = st.DrawFn
@@ -172,6 +175,7 @@ def front_ends(source: str) -> Options:
         [conv(kernel_size=2, padding="same"), Pooling1dLayer(name="pool", inputs=("conv",), mode="max", padding="same")],
         [Padding1dLayer(name="pad", inputs=(source,), after=2), Conv1dLayer(name="c", inputs=("pad",), units=2, kernel_size=4)],
         [Cropping1dLayer(name="crop", inputs=(source,), before=2), conv(kernel_size=2, inputs=("crop",))],
+        *([Padding1dLayer(name="pad", inputs=(source,), after=2, fill=fill), conv(inputs=("pad",))] for fill in FILLS),
         [Padding1dLayer(name="pad", inputs=(source,)), Cropping1dLayer(name="crop", inputs=("pad",), before=0, after=3)],
         [Pooling1dLayer(name="pool", inputs=(source,), mode="average", pool_size=3, strides=2, padding="same")],
         [every_other("thinned", source)],
@@ -220,6 +224,19 @@ def between(name: str, source: str) -> Options:
             ),
         ],
         [stepwise(name, source)],
+        *(_spectrum(name, source, *how) for how in ((FILLS[0], 1, 0.0), (FILLS[1], 1, 0.1), (FILLS[2], 2, 0.0))),
+    ]
+
+
+def _spectrum(name: str, source: str, fill: Fill, power: Literal[1, 2], epsilon: float) -> list[Layer]:
+    """As of audio: bands around those of each step, complex numbers, and how large they are."""
+    return [
+        DenseLayer(name=f"{name}_samples", inputs=(source,), units=6),
+        ReshapeLayer(name=f"{name}_row", inputs=(f"{name}_samples",), features=(3, 2)),
+        BandPaddingLayer(name=f"{name}_padded", inputs=(f"{name}_row",), before=1, after=2, fill=fill),
+        DenseLayer(name=f"{name}_complex", inputs=(f"{name}_padded",), units=4),
+        MagnitudeLayer(name=f"{name}_spectrum", inputs=(f"{name}_complex",), power=power, epsilon=epsilon),
+        ReshapeLayer(name=name, inputs=(f"{name}_spectrum",), features=(12,), axes=2),
     ]
 
 

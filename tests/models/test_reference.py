@@ -468,6 +468,8 @@ def test_pooling_by_hand() -> None:
         ({"kind": "pooling_1d", "mode": "max", "padding": "same"}, [3.0, -2.0, -1.0]),
         ({"kind": "pooling_1d", "mode": "average", "padding": "same"}, [2.0, -3.0, -1.0]),
         ({"kind": "padding_1d", "before": 1, "after": 0}, [0.0, 1.0, 3.0, -2.0, -4.0, -1.0]),
+        ({"kind": "padding_1d", "before": 1, "after": 2, "fill": "reflect"}, [3.0, 1.0, 3.0, -2.0, -4.0, -1.0, -4.0, -2.0]),
+        ({"kind": "padding_1d", "before": 1, "after": 2, "fill": "edge"}, [1.0, 1.0, 3.0, -2.0, -4.0, -1.0, -1.0, -1.0]),
         ({"kind": "cropping_1d", "before": 1, "after": 2}, [3.0, -2.0]),
         ({"kind": "cropping_1d", "before": 0, "after": 0}, [1.0, 3.0, -2.0, -4.0, -1.0]),
     ):

@@ -1,4 +1,4 @@
-"""The layers of a description that lay a row out in time anew: convolution, pooling, zeros around it.
+"""The layers of a description that lay a row out in time anew: convolution, pooling, steps put around it.
 
 Each answers every row as if it were alone, at its own length, and knows no masks: a mask ends there. Knows no weights.
 """
@@ -13,7 +13,7 @@ from pydantic import NonNegativeInt, PositiveInt
 
 from cellserve.models.description.layers.activation import Activation
 from cellserve.models.description.layers.layer import Layer, MaskFlow, Shapes
-from cellserve.models.description.step_counts import ONWARD, Change, Margin, Order, Window
+from cellserve.models.description.step_counts import ONWARD, Change, Fill, Margin, Order, Window
 from cellserve.models.description.tensor_shape import TensorShape
 from cellserve.models.errors import InvalidSpec
 
@@ -93,15 +93,20 @@ class Pooling1dLayer(Windowed):
 
 
 class Padding1dLayer(Windowed):
-    """`before` and `after` steps of zeros around each row."""
+    """`before` and `after` steps around each row.
+
+    `fill`: zeros; reflect, the row's own steps mirrored at its first and its last one, which are not repeated; edge, these two
+    again and again.
+    """
 
     kind: Literal["padding_1d"] = "padding_1d"
     before: NonNegativeInt = 1
     after: NonNegativeInt = 1
+    fill: Fill = "zeros"
 
     @property
     def change(self) -> Change:
-        return Margin(self.before, self.after)
+        return Margin(self.before, self.after, self.fill)
 
 
 class Cropping1dLayer(Windowed):

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from safetensors.torch import load_file
 
 LENGTHS = (23, 40, 9)
 
@@ -105,6 +106,42 @@ def silero(folder, rate):
     return file, chunks, asked
 
 
+class Tinygrad(torch.Tensor):
+    """Torch's tensors by the names that tinygrad has for what silero-vad's own program does."""
+
+    def pad(self, margins, mode):
+        return torch.nn.functional.pad(self, margins, mode)
+
+    def stack(self, other, dim):
+        return torch.stack([self, other], dim)
+
+
+def silero_weights(folder):
+    """Its arrays alone, which are others than the TorchScript's, by the package's own program, with torch in tinygrad's place.
+
+    Chunks come with the 64 samples before each.
+    """
+    file = folder / "silero_vad/data/silero_vad_16k.safetensors"
+    sys.modules["tinygrad"] = types.ModuleType("tinygrad")
+    sys.modules["tinygrad"].nn = torch.nn
+    network = module(folder / "silero_vad/tinygrad_model.py").TinySileroVAD()
+    for name, array in load_file(file).items():
+        owner, _, own = name.partition(".")
+        getattr(getattr(network, owner), own).copy_(array)
+    chunks = [np.random.default_rng(count).normal(0, 0.1, (count, 576)).astype(np.float32) for count in LENGTHS]
+    for chunk in chunks:
+        chunk[0, :64], chunk[1:, :64] = 0, chunk[:-1, -64:]
+
+    def asked(x):
+        answers, state = [], None
+        for chunk in x[0]:
+            answer, state = network(chunk[None].as_subclass(Tinygrad), state)
+            answers.append(answer)
+        return torch.cat(answers).as_subclass(torch.Tensor)
+
+    return file, chunks, asked
+
+
 def words(vocabulary):
     random = np.random.default_rng(0)
     return [random.integers(1, vocabulary, length) for length in LENGTHS]
@@ -114,12 +151,13 @@ PACKAGES = {"arabic_morph_segmenter": arabic, "BeatNet": beatnet, "cartwright": 
     "nano_ocr": nano_ocr,
     "silero_vad": lambda folder: silero(folder, 16000),
     "silero_vad_8k": lambda folder: silero(folder, 8000),
+    "silero_vad_weights": silero_weights,
 }
 
 if __name__ == "__main__":
     package, folder, out = sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3])
-    file, inputs, asked = PACKAGES[package](folder)
     with torch.no_grad():
+        file, inputs, asked = PACKAGES[package](folder)
         answers = [asked(torch.from_numpy(one)[None]).numpy() for one in inputs]
     np.savez(
         out / "answers.npz", **{f"x{n}": one for n, one in enumerate(inputs)}, **{f"y{n}": one for n, one in enumerate(answers)}

@@ -172,13 +172,53 @@ layers:
     )
 
 
-MODELS = {"pt_around": around, "pt_cells": cells, "pt_min_gru": min_gru}
+class Frames(nn.Module):
+    """Frames of samples: their spectrum by a convolution with real and imaginary parts, then steps mirrored at both ends."""
+
+    def __init__(self):
+        super().__init__()
+        self.stft, self.conv = nn.Conv1d(1, 6, 4, stride=2, bias=False), nn.Conv1d(12, 5, 3, padding=1, padding_mode="reflect")
+        self.smooth, self.rnn = nn.Conv1d(5, 4, 2, padding=1, padding_mode="replicate"), nn.GRU(4, 5, batch_first=True)
+        self.last = nn.Conv1d(5, 2, 1)
+
+    def forward(self, x):
+        rows, steps, _ = x.shape
+        complex_ = self.stft(nn.functional.pad(x.reshape(rows * steps, 1, -1), (0, 4), mode="reflect"))
+        spectrum = torch.sqrt(complex_[:, :3] ** 2 + complex_[:, 3:] ** 2).reshape(rows, steps, -1)
+        x = self.smooth(torch.relu(self.conv(spectrum.transpose(1, 2)))).transpose(1, 2)
+        return (torch.sigmoid(self.last(self.rnn(x)[0].transpose(1, 2))).transpose(1, 2),)
+
+
+def spectra():
+    return (
+        Frames(),
+        """inputs: [{name: frames, width: 6}]
+layout: torch
+layers:
+  - {kind: reshape, features: [6, 1]}
+  - {kind: band_padding, after: 4, fill: reflect}
+  - {kind: conv2d, name: stft, units: 6, kernel_size: [1, 4], strides: [1, 2], use_bias: false, arrays: [stft.weight]}
+  - {kind: magnitude, name: spectrum}
+  - {kind: reshape, axes: 2, permutation: [1, 0], features: [12]}
+  - {kind: padding_1d, fill: reflect}
+  - {kind: conv1d, name: conv, units: 5, kernel_size: 3, activation: relu, arrays: [conv.weight, conv.bias]}
+  - {kind: padding_1d, fill: edge}
+  - {kind: conv1d, name: smooth, units: 4, kernel_size: 2, arrays: [smooth.weight, smooth.bias]}
+  - {kind: gru, name: rnn, units: 5, return_sequences: true, reset_after: true,
+     arrays: [rnn.weight_ih_l0, rnn.weight_hh_l0, rnn.bias_ih_l0, rnn.bias_hh_l0]}
+  - {kind: conv1d, name: last, units: 2, kernel_size: 1, activation: sigmoid, arrays: [last.weight, last.bias]}
+""",
+        6,
+    )
+
+
+MODELS = {"pt_around": around, "pt_cells": cells, "pt_min_gru": min_gru, "pt_spectra": spectra}
 
 
 def make(case):
     torch.manual_seed(0)
-    module, description = MODELS[case]()
-    x = torch.from_numpy(numbers(ROWS, STEPS, WIDTH))
+    module, description, *width = MODELS[case]()
+    x = torch.from_numpy(numbers(ROWS, STEPS, *(width or [WIDTH])))
     with torch.inference_mode():
         outputs = [output.numpy() for output in module(x)]
     torch.save(module.state_dict(), FOLDER / f"{case}.pt")

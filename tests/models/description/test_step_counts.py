@@ -9,7 +9,8 @@ from cellserve.models.description.step_counts import Change, Margin, StepCount, 
 
 windows = st.builds(Window, st.integers(1, 5), st.integers(1, 4), st.sampled_from(("valid", "same", "causal")))
 zeros, cuts = (st.builds(Margin, numbers, numbers) for numbers in (st.integers(0, 3), st.integers(-3, 0)))
-changes = windows | zeros | cuts
+mirrored = st.builds(Margin, st.integers(0, 3), st.integers(0, 3), st.sampled_from(("reflect", "edge")))
+changes = windows | zeros | cuts | mirrored
 
 
 def counted(window: Window, before: int) -> int:

@@ -79,6 +79,17 @@ def test_a_zip_of_something_else(tmp_path: Path) -> None:
         detect(path)
 
 
+@pytest.mark.parametrize("length", [0x0280, 0x0480, 0x4B50])
+def test_the_length_of_a_safetensors_header_is_taken_for_nothing_else(tmp_path: Path, length: int) -> None:
+    """Its first two bytes are those of a pickle, or of a zip archive."""
+    path = tmp_path / "model.safetensors"
+    save_file({"weight": np.zeros(2, np.float32)}, path)
+    content = path.read_bytes()
+    own = int.from_bytes(content[:8], "little")
+    path.write_bytes(length.to_bytes(8, "little") + content[8 : 8 + own].ljust(length) + content[8 + own :])
+    assert detect(path).name == "safetensors"
+
+
 def test_a_safetensors_file_cut_within_its_header(tmp_path: Path) -> None:
     path = tmp_path / "model.safetensors"
     save_file({"a": np.zeros(3, dtype=np.float32)}, path)

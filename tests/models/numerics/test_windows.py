@@ -12,6 +12,7 @@ from torch import Tensor
 
 from cellserve.models.description.layers.rows import GlobalPooling1dLayer
 from cellserve.models.description.layers.windowed import Conv1dLayer, Padding1dLayer, Pooling1dLayer
+from cellserve.models.description.step_counts import Fill
 from cellserve.models.numerics.layers import prepare
 from cellserve.models.numerics.row_lengths import RowLengths
 from cellserve.models.numerics.value import Value
@@ -110,6 +111,18 @@ def test_pooling_of_negative_values_never_sees_a_zero() -> None:
 def test_zeros_around_each_row() -> None:
     made = prepare(Padding1dLayer(name="pad", inputs=("x",), before=2, after=1), {})(given())
     assert_rows(made, [F.pad(X[:steps, row], (0, 0, 2, 1)) for row, steps in enumerate(LENGTHS)])
+
+
+@pytest.mark.parametrize(("fill", "mode"), [("reflect", "reflect"), ("edge", "replicate")])
+def test_each_row_is_mirrored_and_prolonged_at_its_own_end(fill: Fill, mode: str) -> None:
+    made = prepare(Padding1dLayer(name="pad", inputs=("x",), before=2, after=1, fill=fill), {})(given())
+    assert_rows(made, [F.pad(X[:steps, row].T, (2, 1), mode=mode).T for row, steps in enumerate(LENGTHS)])
+
+
+def test_a_row_that_is_shorter_than_what_is_mirrored_is_refused() -> None:
+    pad = prepare(Padding1dLayer(name="pad", inputs=("x",), before=2, after=3, fill="reflect"), {})
+    with pytest.raises(ValueError, match="needs rows of 4 time steps or more; one has 3"):
+        pad(Value(torch.ones(3, 1, 1), RowLengths([3], 3, CPU)))
 
 
 def test_pooling_over_all_steps_of_each_row() -> None:

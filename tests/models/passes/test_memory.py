@@ -36,6 +36,8 @@ def test_onward_and_turned(start: int, data: st.DataObject) -> None:
         Window(2, 2, "valid"),
         Window(1, 3, "valid"),
         Margin(2, 1),
+        Margin(2, 1, "reflect"),
+        Margin(2, 1, "edge"),
     ],
 )
 @given(data=st.data())
@@ -51,6 +53,8 @@ def test_windows_are_laid_out_with_what_they_reach_over(change: Change, data: st
         assert np.isfinite(value).all()
         if 0 <= place < STEPS:
             assert value == SEQUENCE[place]
+        elif isinstance(change, Margin) and change.fill != "zeros":
+            assert value == np.pad(SEQUENCE, [(2, 1), (0, 0)], mode=change.fill)[place + 2]
 
 
 def test_what_is_put_piece_by_piece_is_counted_and_freed() -> None:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Any, Final
 
+from cellserve.models.importers.pytorch.export.drawing import LONGEST
 from cellserve.models.importers.pytorch.export.program import Call, Named, Program, names_in, without_dead
 
 SEQUENCES: Final[Mapping[str, str]] = {
@@ -48,13 +49,18 @@ class Loop:
 
 @dataclass
 class Rolling:
-    """`added`: before which call of the program, by its number, further ones are to stand."""
+    """`added`: what stands for the call that is looked at; `counts`: steps of the sequences that loops read.
+
+    `traced`: as in `rolled`.
+    """
 
     program: Program
     sizes: dict[str, tuple[int | None, ...]]
+    traced: bool
     makers: dict[str, Call] = field(default_factory=dict)
     whole: dict[tuple[str, ...], Whole] = field(default_factory=dict)
     added: list[Call] = field(default_factory=list)
+    counts: dict[str, int] = field(default_factory=dict)
 
     def sequence(self, names: Sequence[str]) -> Whole | None:
         """What holds these, each as one step; None: there is no such thing."""
@@ -73,13 +79,29 @@ class Rolling:
     def _taken(self, calls: Sequence[Call], names: Sequence[str]) -> Whole | None:
         first = calls[0]
         axis = first.given.get("dim", 0)
-        source = first.given.get("self")
-        if axis not in (0, 1) or not isinstance(source, Named) or len(self.sizes.get(source.name, ())) != 3:
+        sources = {self._uncut(source.name) for call in calls if isinstance(source := call.given.get("self"), Named)}
+        source = sources.pop() if len(sources) == 1 else ""
+        if axis not in (0, 1) or len(self.sizes.get(source, ())) != 3:
+            return None
+        if not self._is_all(source, axis, len(calls) if first.operator == "select" else len(names)):
             return None
         if first.operator == "unbind" and first.made == tuple(names):
-            return Whole(source.name, axis)
-        wanted = [{**first.given, "index": number} for number in range(len(calls))]
-        return Whole(source.name, axis) if first.operator == "select" and [c.given for c in calls] == wanted else None
+            return Whole(source, axis)
+        own = [(call.given.get("dim", 0), call.given.get("index")) for call in calls]
+        return Whole(source, axis) if first.operator == "select" and own == [(axis, n) for n in range(len(calls))] else None
+
+    def _is_all(self, source: str, axis: int, steps: int) -> bool:
+        """Whether so many are all its steps: a loop over some of them is no recurrence over rows of any length."""
+        size = self.sizes[source][axis]
+        if size is None and source not in self.counts and not self.traced:
+            return False
+        return self.counts.setdefault(source, steps if size is None else size) == steps
+
+    def _uncut(self, name: str) -> str:
+        """The tensor of which this is a slice from end to end, as a trace has one for each colon."""
+        while (call := self.makers.get(name)) is not None and call.operator == "slice" and _takes_all(call):
+            name = call.given["self"].name
+        return name
 
     def _computed(self, calls: Sequence[Call], names: Sequence[str]) -> Whole | None:
         first = calls[0]
@@ -162,6 +184,7 @@ class Rolling:
         self.sizes[whole] = (rows, None, units) if read.axis == 1 else (None, rows, units)
         ends = [f"{name}_end" for name in last.made]
         self.sizes |= dict.fromkeys(ends, (1, rows, units))
+        self.counts[whole] = len(loop.calls)
         self._add(replace(first, operation=f"aten.{sequence}.input", given=given, made=(whole, *ends)))
         for number, name in enumerate(loop.shown[:-1]):
             taken = {"self": Named(whole), "dim": read.axis, "index": number}
@@ -194,13 +217,16 @@ class Rolling:
         return replace(call, operation="aten.transpose.int", given={"self": Named(found.name), "dim0": 0, "dim1": 1})
 
 
-def rolled(program: Program) -> tuple[Program, int]:
-    """With the number of steps that its longest loop was written out for; 0: it has none that is one recurrence."""
+def rolled(program: Program, *, traced: bool = False) -> tuple[Program, int]:
+    """With the number of steps that its longest loop was written out for; 0: it has none that is one recurrence.
+
+    traced: its loops went through all steps of an example whose number it does not say.
+    """
     loops = {loop.calls[0].name: loop for loop in _loops(program)}
     if not loops:
         return program, 0
     inside = {name for loop in loops.values() for call in loop.calls for name in call.made}
-    work = Rolling(program, dict(program.sizes), {name: call for call in program.calls for name in call.made})
+    work = Rolling(program, dict(program.sizes), traced, {name: call for call in program.calls for name in call.made})
     calls: list[Call] = []
     for call in program.calls:
         work.added = []
@@ -224,6 +250,11 @@ def written_out(steps: int) -> tuple[str, ...]:
     if not steps:
         return ()
     return (f"Its cells run in a loop, of which the file holds {steps} steps; all steps of a row are served.",)
+
+
+def _takes_all(call: Call) -> bool:
+    start, end, step = (call.given.get(name, default) for name, default in (("start", None), ("end", None), ("step", 1)))
+    return start in (0, None) and end in (LONGEST, None) and step == 1
 
 
 def _states(call: Call) -> list[str]:

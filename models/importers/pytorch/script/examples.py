@@ -49,7 +49,10 @@ class Shape:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One example followed to its end. `outputs`: names; `changed`: of what the program keeps between calls, by its places."""
+    """One example followed to its end. `outputs`: names; `changed`: of what the program keeps between calls, by its places.
+
+    `loops`: whether it has a loop.
+    """
 
     recorder: Recorder
     inputs: Mapping[str, Shape]
@@ -57,6 +60,7 @@ class Run:
     answers: tuple[torch.Tensor, ...]
     changed: Mapping[tuple[int, str], tuple[str, Any]]
     decisions: tuple[Decision, ...]
+    loops: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +150,7 @@ class Trials:
             tuple(one.value for one in outputs),
             changed,
             tuple(tracer.decisions),
+            tracer.loops,
         )
 
     def _begun(self, value: Any, place: str, recorder: Recorder, fed: Mapping[str, Traced]) -> Any:

@@ -19,6 +19,7 @@ from cellserve.models.importers.pytorch.export.evaluation import TorchRuntime
 from cellserve.models.importers.pytorch.export.network import OWN_FIELDS, network_of
 from cellserve.models.importers.pytorch.export.program import Program
 from cellserve.models.importers.pytorch.export.regrouping import regrouped
+from cellserve.models.importers.pytorch.export.rolling import rolled, written_out
 from cellserve.models.importers.pytorch.export.translation import ALLOWED
 from cellserve.models.importers.pytorch.file import require_believable
 from cellserve.models.importers.pytorch.script.examples import Run, Trials, program_of, signature
@@ -44,7 +45,10 @@ def load_script(path: Path, description: Description) -> Imported:
         if kept:
             program, states, notes = _keeping(trials, run, rows, steps)
         else:
-            program, states, notes = regrouped(program_of(trials, run, rows, steps, {})), None, ()
+            program, written = regrouped(program_of(trials, run, rows, steps, {})), 0
+            if not run.loops:
+                program, written = rolled(program, traced=True)
+            states, notes = None, written_out(written)
     except NotFollowed as stopped:
         raise ImportRefused(
             source, f"this is a TorchScript program, which is read and never run, and {stopped}. {_way_out(path)}"

@@ -45,7 +45,7 @@ class Tracer:
     """`attributes`: of modules, by their object and name, where they are others than the file's.
 
     `changed`: those that the program sets, with their places; `decisions`: what it did by sizes of its inputs, but for what
-    raises an error otherwise.
+    raises an error otherwise; `loops`: whether it has a loop, which a trace has not.
     """
 
     script: Script
@@ -53,6 +53,7 @@ class Tracer:
     attributes: dict[tuple[int, str], Any] = field(default_factory=dict)
     changed: dict[tuple[int, str], str] = field(default_factory=dict)
     decisions: list[Decision] = field(default_factory=list)
+    loops: bool = False
     _statements: int = 0
     _deep: int = 0
 
@@ -153,6 +154,7 @@ class Tracer:
     def _loop(
         self, target: ast.expr, over: Any, body: Sequence[ast.stmt], statement: ast.stmt, scope: dict[str, Any]
     ) -> Returned | None:
+        self.loops = True
         if isinstance(over, Count):
             self.decisions.append(Decision(over.of, _text(statement)))
             over = range(over.value)

@@ -250,6 +250,27 @@ def test_a_step_that_is_given_its_states(tmp_path: Path, trace: bool) -> None:
         np.testing.assert_allclose(found, answered.detach().numpy(), rtol=1e-5, atol=1e-6)
 
 
+def test_a_loop_over_cells_that_a_trace_has_written_out(tmp_path: Path) -> None:
+    class Loop(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.pre, self.cell, self.fc = nn.Linear(3, 4), nn.LSTMCell(4, 5), nn.Linear(5, 2)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            h = c = torch.zeros(x.size(0), 5)
+            made = []
+            for step in range(x.size(1)):
+                h, c = self.cell(torch.relu(self.pre(x[:, step])), (h, c))
+                made.append(self.fc(h))
+            return torch.stack(made, 1)
+
+    model = load(traced(module := Loop(), tmp_path / "model.pt"))
+    assert [layer.kind for layer in model.spec.layers] == ["dense", "lstm", "dense"]
+    assert any("of which the file holds 6 steps; all steps of a row are served" in note for note in model.notes)
+    x = torch.randn(2, 9, 3)
+    np.testing.assert_allclose(answer(model, x), module(x).detach().numpy(), rtol=1e-5, atol=2e-6)
+
+
 class Odd(nn.Module):
     def __init__(self) -> None:
         super().__init__()
