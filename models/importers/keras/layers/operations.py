@@ -14,10 +14,11 @@ from typing import Any, Final
 import numpy as np
 
 from cellserve.models.description.layers.activation import Activation
+from cellserve.models.description.layers.layer import Layer
 from cellserve.models.description.layers.merge import MergeLayer
 from cellserve.models.description.layers.rows import GlobalPooling1dLayer, LastStepLayer, ReverseLayer
 from cellserve.models.description.layers.stepwise import ActivationLayer, DenseLayer
-from cellserve.models.description.layers.windowed import Cropping1dLayer
+from cellserve.models.description.layers.windowed import Cropping1dLayer, Pooling1dLayer
 from cellserve.models.importers.keras.configuration.calls import Call, TensorKey
 from cellserve.models.importers.keras.graph import Graph, KerasLayer, Tensor
 from cellserve.models.importers.keras.layers.affine import affine
@@ -134,7 +135,7 @@ def _over_time(graph: Graph, keras: KerasLayer, call: Call, tensors: Tensors, *,
 
 
 def _item(graph: Graph, keras: KerasLayer, call: Call, tensors: Tensors) -> Tensor:
-    """x[:, -1], x[:, 2], x[:, 1:-1]: of a sequence, over its time; x[..., :3]: some features; the rest is taken whole."""
+    """x[:, -1], x[:, 1:-1], x[:, ::-2]: of a sequence, over its time; x[..., :3]: some features; the rest is taken whole."""
     key, where = _both(graph, keras, call)
     source = tensors[key]
     places = _spelled_out(where if isinstance(where, list) else [where], len(graph.shape(source).features) + source.sequence + 1)
@@ -159,6 +160,10 @@ def _item(graph: Graph, keras: KerasLayer, call: Call, tensors: Tensors) -> Tens
     if (span := _slice(steps)) is None:
         graph.refuse(keras, f"it takes the steps {steps!r:.60}, which is not understood")
     start, stop, stride = span
+    if stride < 0 and stop == -1:
+        graph.refuse(keras, "a slice that takes no steps is not supported")
+    if stride < 0:
+        start, stop = None if stop is None else stop + 1, None if start in (None, -1) else start + 1
     fixed = graph.shape(source).time_steps
     if stop is not None and stop >= 0:
         stop = None if fixed is None or stop >= fixed else stop - fixed
@@ -168,11 +173,22 @@ def _item(graph: Graph, keras: KerasLayer, call: Call, tensors: Tensors) -> Tens
         if fixed is None:
             graph.refuse(keras, "the last steps of sequences of any length are taken, which is not supported; fix the length")
         start += fixed
-    if stride != 1:
-        graph.refuse(keras, "a slice that leaves steps out, or turns them round, is not supported")
-    source = _unmasked(graph, keras, source)
-    layer = Cropping1dLayer(name=keras.spec_name, inputs=(source.reference,), before=start or 0, after=-(stop or 0))
-    return graph.add(layer, sequence=True)
+    return _steps(graph, keras, _unmasked(graph, keras, source), start or 0, -(stop or 0), stride)
+
+
+def _steps(graph: Graph, keras: KerasLayer, source: Tensor, before: int, after: int, stride: int) -> Tensor:
+    """Without the first `before` and the last `after`, turned round where `stride` is negative, and of these each stride-th."""
+    wanted: list[tuple[str, Callable[..., Layer]]] = []
+    if before or after or stride == 1:
+        wanted.append(("cropped", partial(Cropping1dLayer, before=before, after=after)))
+    if stride < 0:
+        wanted.append(("turned", ReverseLayer))
+    if abs(stride) > 1:
+        wanted.append(("kept", partial(Pooling1dLayer, mode="average", pool_size=1, strides=abs(stride))))
+    *others, (_, last) = wanted
+    for what, kind in others:
+        source = graph.add(kind(name=graph.free(f"{keras.spec_name}_{what}"), inputs=(source.reference,)), sequence=True)
+    return graph.add(last(name=keras.spec_name, inputs=(source.reference,)), sequence=True)
 
 
 def _spelled_out(places: Sequence[Any], axes: int) -> list[Any]:
@@ -214,7 +230,8 @@ def _slice(place: Any) -> tuple[int | None, int | None, int] | None:
     options = place.get("config", place) if isinstance(place, Mapping) else None
     if not isinstance(options, Mapping) or "start" not in options:
         return None
-    return options["start"] or None, options["stop"], options["step"] or 1
+    start, step = options["start"], options["step"] or 1
+    return start if step < 0 else start or None, options["stop"], step
 
 
 def _reshape(graph: Graph, keras: KerasLayer, call: Call, tensors: Tensors) -> Tensor:
