@@ -19,7 +19,7 @@ from cellserve.models.importers.keras.configuration.readers import add_input, re
 from cellserve.models.importers.keras.configuration.weighing import weighed
 from cellserve.models.importers.keras.files.tied import FUNCTIONAL, MODELS
 from cellserve.models.importers.keras.graph import TOP, Graph, KerasLayer, Tensor, Within
-from cellserve.models.importers.keras.layers.operations import arithmetic_of, as_operation
+from cellserve.models.importers.keras.operations.table import arithmetic_of, as_operation
 
 
 def functional(graph: Graph, config: Mapping[str, Any], within: Within, given: Sequence[Tensor], build: Build) -> list[Tensor]:
