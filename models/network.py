@@ -27,6 +27,7 @@ from cellserve.models.implementations.masked_steps import masks
 from cellserve.models.implementations.onnxruntime.chunk_call import ChunkCall
 from cellserve.models.library_loading import load_torch_library
 from cellserve.models.spec import ModelSpec
+from cellserve.models.undefined import undefined_normalizations
 from cellserve.models.weights import Weights
 
 if TYPE_CHECKING:
@@ -61,7 +62,8 @@ class Network:
         _check_activations(spec)
         self.device = Device(device)
         self.state_layout = StateLayout.of(spec)
-        self._refusals = {label: _refusal(spec, self.device, label, one) for label, one in IMPLEMENTATIONS.items()}
+        undefined = [one.layer for one in undefined_normalizations(spec, weights.arrays)]
+        self._refusals = {label: _refusal(spec, self.device, label, one, undefined) for label, one in IMPLEMENTATIONS.items()}
         self.implementations: Mapping[str, str | None] = MappingProxyType(self._refusals)
         self._plan = causal_plan(spec)
         self._weights = weights
@@ -239,7 +241,10 @@ def _check_activations(spec: ModelSpec) -> None:
                 value.check()
 
 
-def _refusal(spec: ModelSpec, device: Device, label: str, implementation: Implementation) -> str | None:
+def _refusal(spec: ModelSpec, device: Device, label: str, implementation: Implementation, undefined: Sequence[str]) -> str | None:
+    """`undefined`: the layers that answer NaN."""
+    if undefined and not implementation.hands_on_nan:
+        return f"implementation {label!r} makes numbers of NaN, which layer {undefined[0]!r} answers"
     if implementation.precision != FLOAT32 and device.type != "cpu":
         return f"implementation {label!r} computes on a processor, and this network is on {device}"
     if implementation.precision != FLOAT32 and not spec.recurrent_layers:

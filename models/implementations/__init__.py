@@ -17,7 +17,7 @@ IMPLEMENTATIONS: Final[Mapping[str, Implementation]] = {
     "1": Implementation(refusals.nothing, "per_gate"),
     "2": Implementation(refusals.nothing, "joined"),
     "fused": Implementation(refusals.by_fused, "fused"),
-    "onnxruntime": Implementation(refusals.by_onnxruntime, "onnxruntime.recurrence"),
+    "onnxruntime": Implementation(refusals.by_onnxruntime, "onnxruntime.recurrence", hands_on_nan=False),
     "packed": Implementation(refusals.by_packed, "packed.recurrence"),
     "packed-bfloat16": Implementation(refusals.by_packed_bfloat16, "packed.bfloat16", BFLOAT16),
 }

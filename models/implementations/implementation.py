@@ -33,12 +33,13 @@ class _Kernels(Protocol):
 class Implementation:
     """unsupported: None, or what about a layer it cannot run, as the end of a sentence about it. module: of its kernels.
 
-    precision: of what it multiplies. Sums, states and all else are float32 in any.
+    precision: of what it multiplies. Sums, states and all else are float32 in any. hands_on_nan: it makes no numbers of NaN.
     """
 
     unsupported: Callable[[RecurrentLayer], str | None]
     module: str
     precision: Precision = FLOAT32
+    hands_on_nan: bool = True
 
     def prepare(self, layer: RecurrentLayer, weights: Mapping[str, Tensor]) -> RecurrentKernel:
         """`weights`: the layer's canonical arrays on the device, without the layer's name ("kernel" …)."""

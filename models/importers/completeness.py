@@ -1,5 +1,7 @@
 """The last gate of every importer: the arrays are exactly those that the network needs, and every value is a number it can take.
 
+Statistics with which the framework itself answers NaN are taken, and told of: a model is served as it is.
+
 Knows no framework.
 """
 
@@ -12,12 +14,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from cellserve.models.description.layers.stepwise import BatchNormalizationLayer
 from cellserve.models.description.shapes import expected_weights
 from cellserve.models.errors import ImportRefused, InvalidSpec, InvalidWeights
 from cellserve.models.importers.imported import ImportedModel, Source
 from cellserve.models.importers.precision import SERVED, deviation_note, foreign
 from cellserve.models.spec import ModelSpec
+from cellserve.models.undefined import Undefined, undefined_normalizations
 from cellserve.models.weights import Weights
 
 
@@ -39,10 +41,12 @@ def complete(
         problem = _problem(arrays.get(name), shape)
         if problem is not None:
             raise ImportRefused(str(path), f"its {own} {problem}", layer=layer)
-    for normalization in (one for one in spec.layers if isinstance(one, BatchNormalizationLayer)):
-        problem = _undefined(arrays[f"{normalization.name}.moving_variance"], normalization.epsilon)
-        if problem is not None:
-            raise ImportRefused(str(path), f"its moving_variance {problem}", layer=normalization.name)
+    undefined = undefined_normalizations(spec, arrays)
+    for one in undefined:
+        if one.zero:
+            raise ImportRefused(str(path), f"its moving_variance {_divides_by_zero(one)}", layer=one.layer)
+        if maximum := next((layer.name for layer in spec.layers if getattr(layer, "mode", None) == "max"), None):
+            raise ImportRefused(str(path), f"its moving_variance {_meets_a_maximum(one, maximum)}", layer=one.layer)
     try:
         weights = Weights.of(arrays)
         weights.check(spec)
@@ -51,7 +55,7 @@ def complete(
     stored = {array.dtype.name for array in arrays.values() if array.dtype.itemsize < np.dtype(SERVED).itemsize}
     precision = foreign({*precisions, *stored})
     told = () if precision is None else (deviation_note(spec, weights, precision),)
-    return ImportedModel(spec, weights, source, (*notes, *told))
+    return ImportedModel(spec, weights, source, (*map(_answers_nan, undefined), *notes, *told))
 
 
 def _problem(array: npt.NDArray[Any] | None, shape: tuple[int, ...]) -> str | None:
@@ -66,13 +70,26 @@ def _problem(array: npt.NDArray[Any] | None, shape: tuple[int, ...]) -> str | No
     return f"holds {bad} values that are NaN, infinite or too large for float32" if bad else None
 
 
-def _undefined(variance: npt.NDArray[Any], epsilon: float) -> str | None:  # [F]
-    """Why a normalization by it gives no numbers, if so."""
-    bad = np.count_nonzero(variance.astype(np.float32) + np.float32(epsilon) <= 0)
-    if not bad:
-        return None
+def _divides_by_zero(found: Undefined) -> str:
     return (
-        f"holds {bad} of {variance.size} values that are not above zero even with epsilon {epsilon:g} added (the least is "
-        f"{variance.min():.3g}), so that the layer divides by the root of a negative number or by zero and answers NaN, in the "
-        "framework too; a variance is never negative: give the layer its trained statistics and save the model again"
+        f"is zero in {found.zero} of {found.features} values when epsilon {found.epsilon:g} is added, so that the layer divides "
+        "by zero: of the infinities that come of it releases of one framework make different numbers; give the layer its trained "
+        "statistics and save the model again"
+    )
+
+
+def _meets_a_maximum(found: Undefined, maximum: str) -> str:
+    return (
+        f"is negative, below -epsilon, in {found.negative} of {found.features} values, so that the layer answers NaN there, and "
+        f"layer {maximum!r} takes a maximum, in which frameworks pass over NaN or do not; give the layer its trained statistics "
+        "and save the model again"
+    )
+
+
+def _answers_nan(found: Undefined) -> str:
+    return (
+        f"Layer {found.layer!r} answers NaN in {found.negative} of its {found.features} features, whatever it is fed, and so "
+        f"does all that is computed from them: its moving_variance is negative there (the least is {found.least:.3g}), below "
+        f"-epsilon ({found.epsilon:g}). The framework answers NaN too, and so it is served. A variance is never negative: these "
+        "are not statistics of any data."
     )

@@ -70,7 +70,7 @@ def _leaky_relu(x: Tensor, alpha: float) -> Tensor:
 
 
 def _thresholded_relu(x: Tensor, alpha: float) -> Tensor:
-    return torch.where(x > alpha, x, x.new_zeros(()))
+    return F.threshold(x, alpha, 0.0)
 
 
 def _elu(x: Tensor, alpha: float) -> Tensor:

@@ -77,7 +77,7 @@ _FUNCTIONS: dict[str, Callable[[Array, float], Array]] = {
     "relu": lambda x, alpha: np.maximum(x, 0),
     "relu6": lambda x, alpha: np.clip(x, 0, 6),
     "leaky_relu": lambda x, alpha: np.where(x >= 0, x, alpha * x),
-    "thresholded_relu": lambda x, alpha: np.where(x > alpha, x, 0),
+    "thresholded_relu": lambda x, alpha: np.where(x <= alpha, 0, x),
     "elu": _elu,
     "selu": lambda x, alpha: SELU_SCALE * _elu(x, SELU_ALPHA),
     "celu": lambda x, alpha: np.where(x > 0, x, alpha * np.expm1(np.minimum(x, 0) / alpha)),
@@ -95,7 +95,7 @@ _FUNCTIONS: dict[str, Callable[[Array, float], Array]] = {
     "hard_silu": lambda x, alpha: x * np.clip(x + 3, 0, 6) / 6,
     "tanh_shrink": lambda x, alpha: x - np.tanh(x),
     "soft_shrink": lambda x, alpha: np.sign(x) * np.maximum(np.abs(x) - alpha, 0),
-    "hard_shrink": lambda x, alpha: np.where(np.abs(x) > alpha, x, 0),
+    "hard_shrink": lambda x, alpha: np.where(np.abs(x) <= alpha, 0, x),
     "squareplus": lambda x, alpha: (x + np.sqrt(x * x + alpha)) / 2,
     "min_gru_g": lambda x, alpha: np.where(x >= 0, x + 0.5, _sigmoid(x)),
 }

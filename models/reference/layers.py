@@ -73,7 +73,8 @@ def _dropout(layer: DropoutLayer, arrays: Arrays, inputs: list[Array], masks: Ma
 
 
 def _batch_normalization(layer: BatchNormalizationLayer, arrays: Arrays, inputs: list[Array], masks: Masks) -> Array:
-    normal: Array = (inputs[0] - arrays["moving_mean"]) / np.sqrt(arrays["moving_variance"] + layer.epsilon)
+    with np.errstate(invalid="ignore"):  # a variance below -epsilon has no root: NaN, as in every framework
+        normal: Array = (inputs[0] - arrays["moving_mean"]) / np.sqrt(arrays["moving_variance"] + layer.epsilon)
     return normal * arrays.get("gamma", 1) + arrays.get("beta", 0)
 
 

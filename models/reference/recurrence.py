@@ -12,6 +12,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from cellserve.models.description.layers.activation import Activation
 from cellserve.models.description.layers.cells import (
     GruLayer,
     JzsLayer,
@@ -29,6 +30,7 @@ from cellserve.models.reference.activations import apply
 
 Array = npt.NDArray[Any]
 State = dict[str, Array]
+LOG_SIGMOID: Final = Activation(name="log_sigmoid")
 
 
 def run_row(
@@ -136,7 +138,7 @@ def _min_gru(layer: MinGruLayer, arrays: Mapping[str, Array], x: Array, state: S
 def _min_lstm(layer: MinLstmLayer, arrays: Mapping[str, Array], x: Array, state: State) -> State:
     """The logarithms of both gates, less the larger, so that one of them is 1."""
     f, i, candidate = np.split(x @ arrays["kernel"] + arrays.get("bias", 0), 3)
-    log_f, log_i = -np.logaddexp(0, -f), -np.logaddexp(0, -i)
+    log_f, log_i = apply(LOG_SIGMOID, f), apply(LOG_SIGMOID, i)
     kept, added = np.exp(log_f - np.maximum(log_f, log_i)), np.exp(log_i - np.maximum(log_f, log_i))
     return {"h": (kept * state["h"] + added * apply(layer.activation, candidate)) / (kept + added)}
 
@@ -144,7 +146,7 @@ def _min_lstm(layer: MinLstmLayer, arrays: Mapping[str, Array], x: Array, state:
 def _slstm(layer: SLstmLayer, arrays: Mapping[str, Array], x: Array, state: State) -> State:
     total = x @ arrays["kernel"] + state["h"] @ arrays["recurrent_kernel"] + arrays.get("bias", 0)
     i, f, candidate, o = np.split(total, 4)
-    past = state["m"] + (f if layer.forget_gate == "exponential" else -np.logaddexp(0, -f))
+    past = state["m"] + (f if layer.forget_gate == "exponential" else apply(LOG_SIGMOID, f))
     m = np.where(state["n"] == 0, i, np.maximum(past, i))
     kept, added = np.exp(np.minimum(past - m, 0)), np.exp(i - m)
     c = kept * state["c"] + added * apply(layer.activation, candidate)

@@ -212,7 +212,8 @@ class Operations:
     def normalization(self, layer: BatchNormalizationLayer) -> None:
         own = self._own[layer.name]
         mean, variance = own["moving_mean"], own["moving_variance"]
-        scale = own.get("gamma", np.float32(1)) / np.sqrt(variance + np.float32(layer.epsilon))
+        with np.errstate(invalid="ignore"):  # a variance below -epsilon has no root: NaN
+            scale = own.get("gamma", np.float32(1)) / np.sqrt(variance + np.float32(layer.epsilon))
         self._affine(layer, self._tensor(layer.name), mean, scale, own.get("beta", np.zeros_like(mean)))
 
     def embedding(self, layer: EmbeddingLayer) -> None:

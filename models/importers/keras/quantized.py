@@ -74,6 +74,8 @@ def _plain(mode: str, names: Sequence[str], shape: tuple[int, int], along: int, 
 
     Raises LayoutError: they do not fit together.
     """
+    if len(names) > 1 and stored[0].dtype.kind == "f":
+        stored = [stored[1], stored[0], *stored[2:]]  # .h5 files list first what is trained: the bias
     first, rest = stored[0], stored[len(names) :]
     if first.dtype != np.int8 or any(one.dtype.kind != "f" for one in (rest[0], *rest[2:])):
         raise LayoutError(f"it is quantised ({mode}), and its arrays are {', '.join(one.dtype.name for one in stored)}")

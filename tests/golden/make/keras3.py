@@ -42,6 +42,17 @@ def nested():
     return keras.Model(x, layers.Subtract()([twice(steps), twice(x)])), numbers(ROWS, STEPS, WIDTH), ""
 
 
+def nested_outputs():
+    """A model inside with two answers, called twice; what its first call answers is also answered by the whole."""
+    entry = keras.Input((None, WIDTH))
+    steps = layers.LSTM(WIDTH, return_sequences=True)(entry)
+    inner = keras.Model(entry, [steps, layers.GlobalAveragePooling1D()(steps)])
+    x = keras.Input((None, WIDTH))
+    first, mean = inner(x)
+    second, _ = inner(first)
+    return keras.Model(x, [mean, layers.GRU(2)(second), first]), numbers(ROWS, STEPS, WIDTH), ""
+
+
 def axes():
     """Reshape, Permute, slices and bare operations."""
     x = keras.Input((STEPS, WIDTH))
@@ -137,6 +148,7 @@ MODELS = {
     "k3_within": within,
     "k3_cropping": cropping,
     "k3_nested": nested,
+    "k3_nested_outputs": nested_outputs,
     "k3_normalizations": normalizations,
 }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -102,6 +103,64 @@ def test_weights_that_leave_float32_are_refused() -> None:
     spec, weights = model({"inputs": [{"name": "x", "width": 2}], "layers": layers, "outputs": ["explode"]}, scale=9.0)
     with np.errstate(over="ignore", invalid="ignore"), pytest.raises(ParityFailure, match="beyond float32"):
         parity.check(spec, weights)
+
+
+UNDEFINED: dict[str, Any] = {
+    "inputs": [{"name": "x", "width": 3}],
+    "layers": [
+        {"kind": "batch_normalization", "name": "norm", "inputs": ["x"]},
+        {"kind": "lstm", "name": "lstm", "inputs": ["norm"], "units": 3, "return_sequences": True},
+        {"kind": "slstm", "name": "slstm", "inputs": ["norm"], "units": 2},
+        {"kind": "min_lstm", "name": "min_lstm", "inputs": ["norm"], "units": 2},
+        *(
+            {"kind": "activation", "name": name, "inputs": ["norm"], "activation": name}
+            for name in ("relu", "hard_sigmoid", "softmax", "hard_shrink", "thresholded_relu", "silu")
+        ),
+        {"kind": "activation", "name": "gates", "inputs": ["lstm"], "activation": "sigmoid"},
+    ],
+    "outputs": [
+        "norm",
+        "relu",
+        "hard_sigmoid",
+        "softmax",
+        "hard_shrink",
+        "thresholded_relu",
+        "silu",
+        "gates",
+        "slstm",
+        "min_lstm",
+    ],
+}
+
+
+def undefined(kept: Sequence[int]) -> tuple[ModelSpec, Weights]:
+    """Of some of its layers; the middle one of three features has a negative variance."""
+    layers = [UNDEFINED["layers"][place] for place in kept]
+    names = [layer["name"] for layer in layers if layer["name"] in UNDEFINED["outputs"]]
+    spec, weights = model({**UNDEFINED, "layers": layers, "outputs": names})
+    return spec, Weights.of({**weights.arrays, "norm.moving_variance": [0.5, -0.5, 2.0]})
+
+
+@pytest.mark.parametrize("kept", [(0, 1, *range(4, 11)), (0, 2, 3)], ids=["lstm and activations", "slstm, min_lstm"])
+def test_layers_that_answer_nan_do_so_in_every_implementation_that_is_offered(kept: Sequence[int]) -> None:
+    report = parity.check(*undefined(kept))
+    assert set(report.differences) >= {"0", "1", "2"}
+    assert report.refused["onnxruntime"] == "implementation 'onnxruntime' makes numbers of NaN, which layer 'norm' answers"
+    first, *others = report.golden.outputs
+    assert np.isnan(first[0, :7]).tolist() == [[False, True, False]] * 7
+    assert all(np.isnan(output[0]).any() for output in others)
+
+
+def test_nan_where_the_oracle_has_a_number_is_a_failure_and_so_is_a_number_where_it_has_nan() -> None:
+    spec, weights = undefined((0,))
+    report = parity.check(spec, weights)
+    (answer,) = report.golden.outputs
+    network = Network(spec, weights)
+    for place in ((0, 0, 0), (0, 0, 1)):
+        other = answer.copy()
+        other[place] = 1.0 if np.isnan(other[place]) else np.nan
+        with pytest.raises(ParityFailure, match=rf"row 0, step 0, place \[0, {place[2]}\] is"):
+            parity.verify(network, replace(report.golden, outputs=(other,)), report.bound, "2")
 
 
 def test_a_wrong_output_is_named_with_row_step_and_both_values() -> None:

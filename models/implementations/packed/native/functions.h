@@ -85,7 +85,7 @@ static inline V activated(Function f, V x) {
         case RELU: return larger(none, x);
         case RELU6: return clamped(x, 0.0f, 6.0f);
         case LEAKY_RELU: return where_above(x, none, x, x * alpha);
-        case THRESHOLDED_RELU: return where_above(x, alpha, x, none);
+        case THRESHOLDED_RELU: return where_above(x, alpha, x, larger(none, smaller(none, x)));
         case ELU: return where_above(x, none, x, alpha * expm1_(x));
         case SELU: return all(1.0507009873554805f) * where_above(x, none, x, all(1.6732632423543772f) * expm1_(x));
         case CELU: return where_above(x, none, x, alpha * expm1_(x / alpha));

@@ -19,10 +19,10 @@ from cellserve.models.importers.keras.configuration.weighing import Weighing
 from cellserve.models.importers.keras.files.tied import MODELS
 from cellserve.models.importers.keras.graph import Graph, KerasLayer, Tensor
 from cellserve.models.importers.keras.layers.axes import SAID
-from cellserve.models.importers.keras.layers.operations import TENSORFLOW_LAYERS
 from cellserve.models.importers.keras.layers.plain import BUILDERS, STEPWISE
 from cellserve.models.importers.keras.layers.recurrent import CLASSES, build_bidirectional, build_recurrent
 from cellserve.models.importers.keras.layers.within import build_within
+from cellserve.models.importers.keras.operations.tensorflow import TENSORFLOW_LAYERS
 
 ACCEPTED_KEYWORDS: Final = ("training", "mask", "initial_state")
 

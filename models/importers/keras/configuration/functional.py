@@ -17,9 +17,9 @@ from cellserve.models.importers.keras.configuration.layer import keras_layer
 from cellserve.models.importers.keras.configuration.masks import Mask, is_operation, operation
 from cellserve.models.importers.keras.configuration.readers import add_input, readers, reads
 from cellserve.models.importers.keras.configuration.weighing import weighed
-from cellserve.models.importers.keras.files.tied import MODELS
+from cellserve.models.importers.keras.files.tied import FUNCTIONAL, MODELS
 from cellserve.models.importers.keras.graph import TOP, Graph, KerasLayer, Tensor, Within
-from cellserve.models.importers.keras.layers.operations import arithmetic_of, as_operation
+from cellserve.models.importers.keras.operations.table import arithmetic_of, as_operation
 
 
 def functional(graph: Graph, config: Mapping[str, Any], within: Within, given: Sequence[Tensor], build: Build) -> list[Tensor]:
@@ -41,7 +41,8 @@ def functional(graph: Graph, config: Mapping[str, Any], within: Within, given: S
             for reader in readers(graph, keras_layer(graph, raws[name], node, within))
         ]
         made[key] = add_input(graph, key.layer, declared_shape(raws[key.layer]["config"]), taken_by)
-    first = _first_nodes(config, raws, calls, graph.source)
+    ends = parse_keys(config["output_layers"], graph.source, "outputs")
+    first, of_ends = _first_nodes(raws, calls, ends)
     waiting = [(name, node, call) for name, uses in calls.items() for node, call in enumerate(uses)]
     while waiting:
         ready = [entry for entry in waiting if all(key in made for key in entry[2].needs())]
@@ -58,18 +59,31 @@ def functional(graph: Graph, config: Mapping[str, Any], within: Within, given: S
                 made,
             )
         waiting = [entry for entry in waiting if entry not in ready]
-    outputs = [made[key] for key in parse_keys(config["output_layers"], graph.source, "outputs")]
+    outputs = [made[replace(key, node=key.node - of_ends.get(key.layer, 0) + first.get(key.layer, 0))] for key in ends]
     if names := names_of_keys(config["output_layers"]) if within == TOP else []:
         graph.notes.say(f"The model's outputs come by name, in the order {', '.join(names)}.")
     return [expect_tensor(graph, one, "the model's output") for one in outputs]
 
 
 def _first_nodes(
-    config: Mapping[str, Any], raws: Mapping[str, Mapping[str, Any]], calls: Mapping[str, Sequence[Call]], source: str
-) -> dict[str, int]:
-    """By layer, the number of its first call that the file lists: in tf.keras, a model's number 0 is its own making."""
+    raws: Mapping[str, Mapping[str, Any]], calls: Mapping[str, Sequence[Call]], ends: Sequence[TensorKey]
+) -> tuple[dict[str, int], dict[str, int]]:
+    """By layer, the number of its first call that the file lists, where layers read it and where it is an output of the model.
+
+    In tf.keras, a model's number 0 is its own making. In Keras 3 it is so of Functional models, and among the outputs alone.
+    """
     read = [key for uses in calls.values() for call in uses for key in call.needs()]
-    read += parse_keys(config["output_layers"], source, "outputs")
+    if not any(isinstance(node, Mapping) for raw in raws.values() for node in raw.get("inbound_nodes", [])):
+        both = _counted_from([*read, *ends], raws, calls)
+        return both, both
+    made_first = {key.layer for key in ends if raws.get(key.layer, {}).get("class_name") in FUNCTIONAL}
+    made_first -= {key.layer for key in ends if key.node == 0}
+    return _counted_from(read, raws, calls), {name: int(name in made_first) for name in raws}
+
+
+def _counted_from(
+    read: Sequence[TensorKey], raws: Mapping[str, Mapping[str, Any]], calls: Mapping[str, Sequence[Call]]
+) -> dict[str, int]:
     last = {name: max((key.node for key in read if key.layer == name), default=0) for name in raws}
     return {name: int(raw.get("class_name") in MODELS and last[name] >= len(calls[name]) > 0) for name, raw in raws.items()}
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
+from cellserve.models import reference
 from cellserve.models.errors import ImportRefused
 from cellserve.models.importers import load
 from tests.models.importers.keras_files import functional, layer, lstm, lstm_arrays, node, write_h5
@@ -41,6 +43,8 @@ def span(start: int | None, stop: int | None, step: int | None = None) -> dict[s
         (None, [WHOLE, 0], ["reverse", "last_step"]),
         (None, [WHOLE, 2], ["cropping_1d", "reverse", "last_step"]),
         (None, [WHOLE, span(1, -1)], ["cropping_1d"]),
+        (None, [WHOLE, span(None, None, 2)], ["pooling_1d"]),
+        (None, [WHOLE, span(None, None, -1)], ["reverse"]),
         (6, [WHOLE, span(None, 4)], ["cropping_1d"]),
         (6, [WHOLE, span(-2, None)], ["cropping_1d"]),
         (None, [DOTS, span(None, 2)], ["dense"]),
@@ -55,6 +59,33 @@ def test_steps_that_a_slice_takes(tmp_path: Path, steps: int | None, places: lis
 
 
 @pytest.mark.parametrize(
+    ("start", "stop", "step"),
+    [
+        (None, None, 2),
+        (1, -1, 3),
+        (None, None, -1),
+        (-1, None, -1),
+        (-2, 0, -2),
+        (4, 1, -1),
+        (0, None, -1),
+        (None, -3, -1),
+        (2, 5, 2),
+    ],
+)
+def test_the_steps_of_a_slice_are_those_that_python_takes(tmp_path: Path, start: int | None, stop: int | None, step: int) -> None:
+    layers = [
+        node(layer("InputLayer", "x", batch_input_shape=[None, 7, 2])),
+        node(layer("SlicingOpLambda", "op", function="__operators__.getitem"), "x", slice_spec=[WHOLE, span(start, stop, step)]),
+        node(lstm(return_sequences=True), "op"),
+    ]
+    path = write_h5(tmp_path / "m.h5", functional(layers, ["x"], [("op", 0), ("lstm_1", 0)]), {"lstm_1": lstm_arrays()})
+    model = load(path)
+    fed = np.arange(14.0).reshape(1, 7, 2)
+    (found, _), _ = reference.run(model.spec, model.weights.arrays, [fed], [7])
+    assert found.tolist() == fed[:, start:stop:step].tolist()
+
+
+@pytest.mark.parametrize(
     ("places", "said"),
     [
         ([WHOLE, None], "this slice is not supported"),
@@ -63,7 +94,9 @@ def test_steps_that_a_slice_takes(tmp_path: Path, steps: int | None, places: lis
         ([DOTS, 0], "this slice is not supported"),
         ([WHOLE, -1, 0], "this slice is not supported"),
         ([span(0, 1), -1], "this slice is not supported"),
-        ([WHOLE, span(None, None, 2)], "leaves steps out"),
+        ([WHOLE, span(0, None, -1)], "the first steps of sequences of any length"),
+        ([WHOLE, span(None, -2, -1)], "the last steps of sequences of any length"),
+        ([WHOLE, span(None, -1, -1)], "takes no steps"),
         ([WHOLE, span(None, 4)], "the first steps of sequences of any length"),
         ([WHOLE, span(-2, None)], "the last steps of sequences of any length"),
     ],

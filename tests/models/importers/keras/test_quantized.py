@@ -15,6 +15,7 @@ import pytest
 
 from cellserve.models import importers
 from cellserve.models.errors import ImportRefused
+from tests.models.importers.keras_files import layer, lstm, lstm_arrays, sequential, write_h5
 
 GOLDEN = Path(__file__).parents[3] / "golden" / "k3_few_bits.keras"
 Config = dict[str, Any]
@@ -63,6 +64,16 @@ def test_arrays_that_are_not_of_their_configuration(tmp_path: Path) -> None:
     assert "its array of int8 is" in refusal(path)
     path = changed(tmp_path, "weights8", lambda config: config["dtype"]["config"].update(mode="int4/-1"))
     assert "its array of int4 is" in refusal(path)
+
+
+def test_h5_files_list_the_bias_first_for_it_alone_is_trained(tmp_path: Path) -> None:
+    policy = {"class_name": "QuantizedDTypePolicy", "config": {"mode": "int8", "source_name": "float32"}}
+    model = sequential(lstm(batch_input_shape=[None, None, 2]), layer("Dense", "dense", units=2, dtype=policy))
+    kernel, bias = np.array([[1, -2], [3, 4], [5, -6]], np.int8), np.array([0.5, 0.25], np.float32)
+    arrays = {"lstm_1": lstm_arrays(), "dense": [bias, kernel, np.array([2.0, 4.0], np.float32)]}
+    read = importers.load(write_h5(tmp_path / "m.h5", model, arrays, version="3.15.1")).weights.arrays
+    assert read["dense.kernel"].tolist() == [[0.5, -0.5], [1.5, 1.0], [2.5, -1.5]]
+    assert read["dense.bias"].tolist() == bias.tolist()
 
 
 @pytest.mark.parametrize(("name", "value", "what"), [("3", 0, "groups"), ("4", 9, "names groups beyond its")])
