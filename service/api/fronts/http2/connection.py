@@ -28,10 +28,10 @@ from cellserve.service.api.fronts.http2.call import Call
 from cellserve.service.api.fronts.http2.headers import (
     REPLY_HEADERS,
     Fields,
+    HeadReader,
     NotGrpc,
     RequestHead,
     Unreadable,
-    read_head,
     trailers,
 )
 from cellserve.service.api.fronts.http2.messages import prefix
@@ -66,6 +66,12 @@ def _configuration() -> ngh2.Configuration:
 
 class Peers(Protocol):
     """Who keeps the connections."""
+
+    def ready(self, call: Call) -> None:
+        """Its message has come; it is to be started when its turn comes."""
+
+    def waited_seconds(self) -> float:
+        """How long the one whose turn comes next waits already."""
 
     def opened(self, connection: Connection) -> None: ...
 
@@ -107,6 +113,7 @@ class Connection(asyncio.Protocol):
         self.peer = ""
         self.end_cause: ConnectionEnd = "client"
         self._calls: dict[int, Call] = {}
+        self._heads = HeadReader()
         self._ends = StreamEnds()
         self._outgoing = Outgoing(self._session, self._ends, loop, self._break, self._take_events)
         self._windows = Windows(self._session, self._outgoing)
@@ -343,7 +350,7 @@ class Connection(asyncio.Protocol):
         if not event.end_stream:
             self._ends.begun(stream_id)
         try:
-            head = read_head(event.headers)
+            head = self._heads.read(event.headers)
         except NotGrpc as error:
             self.send_only_trailers(stream_id, ((b":status", b"%d" % error.status),))
         except Unreadable as error:
@@ -354,7 +361,7 @@ class Connection(asyncio.Protocol):
     def _begin(self, stream_id: int, head: RequestHead, is_all: bool) -> None:
         methods = self._methods
         if methods.gated(head.path):
-            handler = methods.let_in(head.path, _Arrival(self, head))
+            handler = methods.let_in(head.path, _Arrival(self, head), self._peers.waited_seconds())
             if isinstance(handler, Ending):
                 self._turn_away(stream_id, handler)
                 return
@@ -458,6 +465,9 @@ class Connection(asyncio.Protocol):
 
     def acknowledge(self, stream_id: int, received_bytes: int) -> None:
         self._windows.taken(stream_id, received_bytes)
+
+    def ready(self, call: Call) -> None:
+        self._peers.ready(call)
 
     async def room_to_send(self, stream_id: int) -> None:
         while stream_id in self._calls and self._outgoing.is_full(stream_id):
