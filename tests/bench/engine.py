@@ -40,7 +40,7 @@ def run() -> None:
         contenders = {"products": lambda w=workload, s=sequences: _products(w, s)}
         for label in ("fused", *KERNELS):
             contenders[f"perfect batcher, {label}"] = lambda n=network, s=sequences, i=label: _perfect_batcher(n, s, i)
-        with _Engines(network) as engines, _Engines(network) as keeping:
+        with Engines(network) as engines, Engines(network) as keeping:
             contenders["engine, fused, states wanted"] = lambda e=keeping, s=sequences: e.answer_all(s, "fused", want_state=True)
             for label, reason in network.implementations.items():
                 if reason is None and (label in ("fused", *KERNELS) or workload is workloads.TINY):
@@ -73,7 +73,7 @@ def _perfect_batcher(network: Network, sequences: list[np.ndarray], implementati
         network.run((torch.from_numpy(batch),), lengths, implementation=implementation, ended_states=False)
 
 
-class _Engines:
+class Engines:
     """One started engine with one version, calibrated."""
 
     def __init__(self, network: Network) -> None:
@@ -83,7 +83,7 @@ class _Engines:
         self._engine.add_version(self._key, network)
         self._engine.choose(self._key, self._engine.measure(self._key).choices)
 
-    def __enter__(self) -> _Engines:
+    def __enter__(self) -> Engines:
         self._engine.start()
         return self
 

@@ -1,5 +1,6 @@
 """A step model like a voice detector with a thousand live streams: CPU for each feed of the engine, against loops of onnxruntime,
-one feed after the other, and against bare calls of onnxruntime with the same batches.
+one feed after the other, and against bare calls of onnxruntime with the same batches; then of a whole server, and of a network
+that was translated from ONNX.
 
 A feed is 32 ms of sound: 512 samples through convolutions over their spectrum, then an LSTM of 128 units whose states go in and
 out. BENCH_STEP_MODEL names another file, such as a published one, and BENCH_STEP_RATE its sample rate.
@@ -28,7 +29,7 @@ from cellserve.service.engine.batch import Delivery
 from cellserve.service.engine.engine import Engine, EngineSettings
 from cellserve.service.engine.facts import VersionKey
 from cellserve.service.engine.sequence import Work
-from tests.bench import table
+from tests.bench import step_server, table, translated
 from tests.bench.measure import interleaved_cpu_seconds
 from tests.fakes import RecordingObserver
 from tests.models.importers.onnx.onnx_graphs import OnnxGraph, saved
@@ -65,12 +66,18 @@ def run() -> None:
             }
             seconds = interleaved_cpu_seconds(contenders, ROUNDS)
             rows = engine.rows
+        at_hand = {
+            "onnxruntime alone, batches of 16": lambda: bare.hear(feeds, TOGETHER),
+            "a loop over onnxruntime, one feed after the other": lambda: loop.hear(feeds),
+        }
+        step_server.compare(imported, STREAMS, SAMPLES, at_hand, ROUNDS)
     table.ratios(
         f"{STREAMS} live streams of a step model, a feed of each ({rows:.0f} rows a call)",
         seconds,
         STREAMS,
         "onnxruntime alone, batches of 64",
     )
+    translated.run()
 
 
 def _file(folder: Path) -> tuple[Path, int | None]:

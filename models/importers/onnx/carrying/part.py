@@ -6,6 +6,7 @@ as layers have it again.
 
 from __future__ import annotations
 
+import re
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -23,6 +24,9 @@ Array = npt.NDArray[Any]
 IR_VERSION: Final = 8
 KEPT_NUMBERS: Final = 64  # so many of a constant stay in the graph, more are arrays of the version
 OUTPUT: Final = "y"
+OURS: Final = re.compile(r"[xc]\d+(_batch|_time)?|y|laid::\d+|own::.*")
+"""What tensors that a part adds to those of its graph are called: inputs, arrays, the output and what lies between."""
+
 AXES_ARE_INPUTS: Final = 13  # the operator set since which Squeeze and Unsqueeze are told their axes by an input
 
 
@@ -45,14 +49,15 @@ class Part:
 
         Raises NotTranslated: what goes in cannot be laid out as the nodes read it.
         """
-        made = _Writing(min(self.opset, NEWEST_OPSET))
+        taken = {*self.reads, *self.constants, *(name for node in self.nodes for name in (*node.input, *node.output))}
+        made = _Writing(min(self.opset, NEWEST_OPSET), {name: f"own::{name}" for name in taken if OURS.fullmatch(name)})
         for place, (name, flow) in enumerate(self.reads.items()):
             made.laid_out(f"x{place}", flow, name)
         for name, array in self.constants.items():
             made.constant(name, array)
-        made.nodes.extend(self.nodes)
+        made.graph_nodes(self.nodes)
         if layout is None:
-            made.node("Identity", [self.makes], OUTPUT)
+            made.node("Identity", [made.own(self.makes)], OUTPUT)
         else:
             made.layers_own(self.makes, layout)
         return made.content(), made.arrays
@@ -78,11 +83,13 @@ class Layout:
 
 
 class _Writing:
-    def __init__(self, opset: int) -> None:
+    """`renamed`: tensors of the graph that are called as something of the part is."""
+
+    def __init__(self, opset: int, renamed: Mapping[str, str]) -> None:
         self.opset = opset
         self.nodes: list[NodeProto] = []
         self.arrays: dict[str, Array] = {}
-        self._renamed: dict[str, str] = {}
+        self._renamed = dict(renamed)
         self._kept: list[TensorProto] = []
         self._inputs: list[Any] = []
         self._count = 0
@@ -93,10 +100,23 @@ class _Writing:
         self.nodes.append(helper.make_node(operator, list(inputs), [name], **attributes))
         return name
 
+    def own(self, name: str) -> str:
+        """Of a tensor of the graph, as it is called in the part."""
+        return self._renamed.get(name, name)
+
+    def graph_nodes(self, nodes: Sequence[NodeProto]) -> None:
+        for node in nodes:
+            copied = NodeProto()
+            copied.CopyFrom(node)
+            copied.ClearField("doc_string")
+            copied.input[:] = [self.own(name) for name in node.input]
+            copied.output[:] = [self.own(name) for name in node.output]
+            self.nodes.append(copied)
+
     def constant(self, name: str, array: Array) -> None:
         array = array.astype(np.float32) if array.dtype in (np.float64, np.float16) else array
         if array.dtype != np.float32 or array.size <= KEPT_NUMBERS or not np.isfinite(array).all():
-            self._kept.append(numpy_helper.from_array(np.array(array, order="C"), name))
+            self._kept.append(numpy_helper.from_array(np.array(array, order="C"), self.own(name)))
             return
         self._renamed[name] = f"c{len(self.arrays)}"
         self.arrays[self._renamed[name]] = array
@@ -125,13 +145,14 @@ class _Writing:
             at = self._reshape(at, _merged([axis for axis in flow.axes if axis]))
         if empty := [place for place, axis in enumerate(flow.axes) if not axis]:
             at = self._with_axes(at, empty)
-        self.node("Identity", [at], name)
+        self.node("Identity", [at], self.own(name))
 
     def layers_own(self, made: str, layout: Layout) -> None:
         """The tensor as a layer's output y."""
         lead = [role for role in ("batch", "time") if role in layout.axes]
         order = [layout.axes.index(role) for role in lead]
         order += [place for place, axis in enumerate(layout.axes) if isinstance(axis, int)]
+        made = self.own(made)
         at = made if order == list(range(len(order))) else self.node("Transpose", [made], perm=order)
         if "batch" not in lead:
             at, lead = self._with_axes(at, [0]), ["batch", *lead]
@@ -143,16 +164,8 @@ class _Writing:
             tensor = TensorProto(name=name, data_type=TensorProto.FLOAT, dims=array.shape, data_location=TensorProto.EXTERNAL)
             tensor.external_data.add(key="location", value="weights")
             outside.append(tensor)
-        nodes = []
-        for node in self.nodes:
-            copied = NodeProto()
-            copied.CopyFrom(node)
-            copied.ClearField("doc_string")
-            for place, name in enumerate(node.input):
-                copied.input[place] = self._renamed.get(name, name)
-            nodes.append(copied)
         graph = helper.make_graph(
-            nodes, "part", self._inputs, [helper.make_empty_tensor_value_info(OUTPUT)], [*self._kept, *outside]
+            self.nodes, "part", self._inputs, [helper.make_empty_tensor_value_info(OUTPUT)], [*self._kept, *outside]
         )
         opset = helper.make_opsetid("", self.opset)
         model: ModelProto = helper.make_model(graph, opset_imports=[opset], ir_version=IR_VERSION)

@@ -36,7 +36,7 @@ def why_alone(file: StepFile, found: Roles, trial: Trial, steps: int, wanted: Co
                 axis = row_axis(together[name].shape, alone[name].shape)
                 if axis is None:
                     return f"its output {name!r} has no axis of rows"
-                if not _near(alone[name], np.take(together[name], [row], axis)):
+                if not near(alone[name], np.take(together[name], [row], axis)):
                     return f"its output {name!r} depends on what else is in a call"
     except NotRun:
         return "it does not run with several rows"
@@ -61,7 +61,8 @@ def _run(trial: Trial, found: Roles, given: Mapping[str, Array], rows: slice) ->
     return trial.run(cut)
 
 
-def _near(one: Array, other: Array) -> bool:
+def near(one: Array, other: Array) -> bool:
+    """Whether they are the same but for rounding; False where their shapes differ."""
     if one.shape != other.shape:
         return False
     left, right = np.asarray(one, np.float64), np.asarray(other, np.float64)

@@ -29,8 +29,9 @@ from cellserve.models.importers.imported import ImportedStepModel, Source, file_
 from cellserve.models.importers.onnx.steps.alone import ROWS, row_axis, why_alone
 from cellserve.models.importers.onnx.steps.lengths import Lengths, lengths, window
 from cellserve.models.importers.onnx.steps.notes import notes
+from cellserve.models.importers.onnx.steps.piecewise import with_states
 from cellserve.models.importers.onnx.steps.reading import StepFile, read_step_file
-from cellserve.models.importers.onnx.steps.roles import Roles, roles
+from cellserve.models.importers.onnx.steps.roles import Roles, has_states, has_states_in_order, roles
 from cellserve.models.importers.onnx.steps.trial import NotRun, Trial, sizes_of
 
 Array = npt.NDArray[Any]
@@ -46,7 +47,14 @@ LARGEST_WIDTH: Final = 1 << 22  # numbers of a frame, a state or an answer
 def load_step_model(path: Path, description: Description) -> ImportedStepModel:
     """Raises ImportRefused naming what is not told or does not run, and what to do."""
     file = read_step_file(path)
-    return step_model_of(file, description, Source("onnx", file.producer, path.name, file_digest(path)))
+    origin = Source("onnx", file.producer, path.name, file_digest(path))
+    if not has_states(file, description) and not has_states_in_order(file):
+        with np.errstate(all="ignore"):
+            opened = with_states(file, description)
+        if opened is not None:
+            file, description, remark = opened
+            return step_model_of(file, description, origin, (remark,))
+    return step_model_of(file, description, origin)
 
 
 def step_model_of(file: StepFile, description: Description, origin: Source, remarks: Sequence[str] = ()) -> ImportedStepModel:

@@ -92,13 +92,13 @@ def _told(file: StepFile) -> dict[str, str]:
     return found | pairs(inputs, left, {})
 
 
-def roles(file: StepFile, description: Description) -> Roles:
-    """Raises ImportRefused naming the input, and what to say of it in a description."""
+def roles(file: StepFile, description: Description, states: Mapping[str, str] | None = None) -> Roles:
+    """`states`: where they are known already. Raises ImportRefused naming the input, and what to say of it in a description."""
     source = str(file.path)
     _check_names(file, description, source)
     declared = {entry.name: entry for entry in file.inputs}
-    states = _states(file, description, source)
-    by_order = description.states is None and not _told(file)
+    by_order = states is None and description.states is None and not _told(file)
+    states = _states(file, description, source) if states is None else states
     bound = {
         name: np.full(_sizes(declared[name], source), value, declared[name].dtype)
         for name, value in (description.constants or {}).items()

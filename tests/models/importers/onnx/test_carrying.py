@@ -229,6 +229,20 @@ def test_a_part_that_is_no_number_for_some_steps(tmp_path: Path) -> None:
     assert kinds(loaded(tmp_path, model(recurrent, root))) == ["lstm", "carried_steps"]
 
 
+def test_tensors_that_are_called_as_those_of_parts_are(tmp_path: Path) -> None:
+    """x0, c0 and y in the middle of a graph: exporters call theirs so, too."""
+    content = model(widened, recurrent, widened)
+    graph = content.graph
+    first, second = (node for node in graph.node if node.op_type == "Cos")
+    names = {first.output[0]: "c0", second.input[0]: "x0", second.output[0]: "y"}
+    for node in graph.node:
+        node.input[:] = [names.get(name, name) for name in node.input]
+        node.output[:] = [names.get(name, name) for name in node.output]
+    imported = loaded(tmp_path, content)
+    assert len(carried(imported)) == 2
+    answers_as_the_file(imported, content)
+
+
 def test_first_states_of_zeros_are_not_carried(tmp_path: Path) -> None:
     """In the shape of what is carried: a part for each of them would run all of it again."""
 
