@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
-from typing import Generic, TypeVar
+from typing import Final, Generic, NamedTuple, TypeVar
 
 from cellserve.service.api.calls import CURRENT, Call, RequestIds, enter
 from cellserve.service.api.facts import DoorObserver
@@ -23,6 +23,17 @@ from cellserve.service.errors import CAUSE, Cancelled, ServiceError
 
 Request = TypeVar("Request")
 Reply = TypeVar("Reply")
+
+
+class _Ending(NamedTuple):
+    """Of a request. reason and cause: of the error that it was told."""
+
+    code: str
+    reason: str | None = None
+    cause: str | None = None
+
+
+_FINE: Final = _Ending("OK")
 
 
 class StreamedRequests:
@@ -53,23 +64,23 @@ class StreamedRequests:
             if inference and stream.begin_trace is not None:
                 call.trace = stream.begin_trace()
         enter(call)
-        failure: ServiceError | None = None
+        ending = _FINE
         try:
             reply = await behaviour(call.request_id)
         except (Exception, asyncio.CancelledError) as error:
             cancelled = isinstance(error, asyncio.CancelledError)
             failure = Cancelled("the request was cancelled") if cancelled else told(error, call.request_id)
             reply = failed(failure, call.request_id)
+            ending = _Ending(CODES[failure.reason].name, failure.reason, failure.metadata.get(CAUSE))
+            del failure  # no circle: it knows this frame
         if inference:
-            self._tell(call, failure, started_seconds)
+            self._tell(call, ending, started_seconds)
         return reply
 
-    def _tell(self, call: Call, failure: ServiceError | None, started_seconds: float) -> None:
-        code, reason = ("OK", None) if failure is None else (CODES[failure.reason].name, failure.reason)
-        cause = None if failure is None else failure.metadata.get(CAUSE)
-        if cause is not None:
-            self._refusal_log.count(cause)
-        self._observer.on_request(call.fact(code, reason, time.perf_counter() - started_seconds, cause))
+    def _tell(self, call: Call, ending: _Ending, started_seconds: float) -> None:
+        if ending.cause is not None:
+            self._refusal_log.count(ending.cause)
+        self._observer.on_request(call.fact(ending.code, ending.reason, time.perf_counter() - started_seconds, ending.cause))
 
 
 async def answers(
@@ -91,7 +102,7 @@ async def answers(
     crowd: _Crowd[Request, Reply] = _Crowd(requests, start, most_unanswered, at_door, turnstile)
     closer = None if closing is None else asyncio.ensure_future(closing)
     if closer is not None:
-        closer.add_done_callback(lambda _: crowd.reader.cancel())
+        closer.add_done_callback(lambda _: crowd.read_no_more())
     try:
         while (task := await crowd.next_done()) is not None:
             yield task.result()
@@ -123,19 +134,25 @@ class _Crowd(Generic[Request, Reply]):
         self._at_door = at_door
         self._start = start
         self._done: asyncio.Queue[asyncio.Task[Reply] | None] = asyncio.Queue()
-        self.reader = asyncio.create_task(self._read(requests))
-        self.reader.add_done_callback(lambda _: self._done.put_nowait(None))
+        self._reader: asyncio.Task[None] | None = asyncio.create_task(self._read(requests))
+        self._reader.add_done_callback(lambda _: self._done.put_nowait(None))
 
     async def next_done(self) -> asyncio.Task[Reply] | None:
         """The next request that is done; None when none is left and none will come. Raises what reading raised."""
-        while self._tasks or not self.reader.done():
+        reader = self._reader
+        while reader is not None and (self._tasks or not reader.done()):
             task = await self._done.get()
             if task is not None:
                 self._tasks.discard(task)
                 return task
-            if not self.reader.cancelled():
-                self.reader.result()
+            if not reader.cancelled():
+                reader.result()
         return None
+
+    def read_no_more(self) -> None:
+        """What was read is still answered."""
+        if self._reader is not None:
+            self._reader.cancel()
 
     def written(self) -> None:
         """A reply has been."""
@@ -147,7 +164,9 @@ class _Crowd(Generic[Request, Reply]):
         """Nothing more is read, answered or written."""
         self._dispersed = True
         self._at_door.forget_streamed(self._begun, self._answered)
-        for unneeded in (self.reader, *self._tasks):
+        self.read_no_more()
+        self._reader = None  # no circle: how it ended holds this
+        for unneeded in self._tasks:
             unneeded.cancel()
 
     def _on_done(self, task: asyncio.Task[Reply]) -> None:

@@ -240,6 +240,8 @@ class Call:
         except Exception:
             _log.exception("%s failed", self._head.path)
             self.finish(grpc.StatusCode.UNKNOWN, "the server failed to answer this call")
+        finally:
+            self._task = None  # no circle: the variables of its context may hold the call
 
     async def _single(self, behaviour: Callable[..., Any], request: Any) -> None:
         deserialize = self._handler.request_deserializer
@@ -298,8 +300,9 @@ class Call:
 
     def _end(self) -> None:
         self._ended = True
-        if self._timer is not None:
+        if self._timer is not None:  # no circles: what a call holds is given back at once
             self._timer.cancel()
+            self._timer = None
         if self._incoming is not None:
             self._incoming.drop()
-            self._incoming = None  # no circle of the two: what they hold is given back at once
+            self._incoming = None

@@ -21,7 +21,6 @@ import ngh2
 from cellserve.service.api.call_context import Ending, Metadata
 from cellserve.service.api.facts import ConnectionEnd
 from cellserve.service.api.fronts.front import Calls
-from cellserve.service.api.fronts.http2.bounds.ahead import Ahead
 from cellserve.service.api.fronts.http2.bounds.keepalive import Keepalive
 from cellserve.service.api.fronts.http2.bounds.ping_limit import PingLimit
 from cellserve.service.api.fronts.http2.bounds.rate_limit import RateLimit
@@ -39,9 +38,9 @@ from cellserve.service.api.fronts.http2.messages import prefix
 from cellserve.service.api.fronts.http2.outgoing import Outgoing
 from cellserve.service.api.fronts.http2.peer import peer_of
 from cellserve.service.api.fronts.http2.stream_ends import StreamEnds
+from cellserve.service.api.fronts.http2.windows import STREAM_WINDOW_BYTES, Windows
 from cellserve.service.api.fronts.options import ServerOptions
 
-_STREAM_WINDOW_BYTES: Final = 1 << 20  # that a client may send ahead of whoever reads its call
 _FRAME_BYTES: Final = 1 << 16
 _SLICE_BYTES: Final = 1 << 16  # of what has come: mostly messages, 39 KB of which take 34 µs, and 41 in the slices below
 _NARROW_SLICE_BYTES: Final = 1 << 14  # mostly headers: may be a hundred calls
@@ -51,7 +50,6 @@ _RESETS: Final = (20_000, 4_000)  # at once, and in a second: clients that hedge
 _SETTINGS: Final = (1_000, 10)  # the same; each changes the windows of all streams
 _FLOODS: Final = (ngh2.ErrorCode.INTERNAL_ERROR, ngh2.ErrorCode.ENHANCE_YOUR_CALM)  # as which nghttp2 tells resets, and the rest
 _FIRST_MESSAGE_SECONDS: Final = 0.05  # after the headers of a call: a client that speaks first has spoken
-_RELAXED_SECONDS: Final = 0.5  # after the last call that was turned away
 _NOTICE_SECONDS: Final = 0.05  # for calls that crossed the word that there shall be no more
 _LINGER_SECONDS: Final = 1.0  # for the last bytes on their way out
 _AGE_SPREAD: Final = 0.1  # either way, so that clients that came together do not come again together
@@ -110,11 +108,9 @@ class Connection(asyncio.Protocol):
         self.end_cause: ConnectionEnd = "client"
         self._calls: dict[int, Call] = {}
         self._ends = StreamEnds()
-        self._ahead = Ahead()
-        self._window_bytes = 0
         self._outgoing = Outgoing(self._session, self._ends, loop, self._break, self._take_events)
-        self._open = self._leaving = self._greeted = self._narrow = self._scolded = False
-        self._turned_away_seconds = float("-inf")
+        self._windows = Windows(self._session, self._outgoing)
+        self._open = self._leaving = self._greeted = self._scolded = False
         self._pings = PingLimit(options.min_ping_interval_seconds)
         self._settings = RateLimit(*_SETTINGS, loop.time())
         self._keepalive = Keepalive(options.keepalive_seconds, options.keepalive_timeout_seconds, loop.time())
@@ -159,13 +155,13 @@ class Connection(asyncio.Protocol):
         self._session.initiate_connection(
             {
                 ngh2.Setting.MAX_CONCURRENT_STREAMS: options.max_concurrent_calls,
-                ngh2.Setting.INITIAL_WINDOW_SIZE: _STREAM_WINDOW_BYTES,
+                ngh2.Setting.INITIAL_WINDOW_SIZE: STREAM_WINDOW_BYTES,
                 ngh2.Setting.MAX_FRAME_SIZE: _FRAME_BYTES,
                 ngh2.Setting.MAX_HEADER_LIST_SIZE: _HEADER_BYTES,
                 ngh2.Setting.NO_RFC7540_PRIORITIES: 1,
             }
         )
-        self._fit_window()
+        self._windows.fit()
         if options.max_connection_age_seconds:
             age_seconds = options.max_connection_age_seconds * random.uniform(1.0 - _AGE_SPREAD, 1.0 + _AGE_SPREAD)
             self._timers.append(self._loop.call_later(age_seconds, self._grow_old))
@@ -176,7 +172,7 @@ class Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """So much may be begun calls that others would wait for a long while: after some of it, they have their turn."""
         until_seconds = time.monotonic() + _TURN_SECONDS
-        slice_bytes = _NARROW_SLICE_BYTES if self._narrow else _SLICE_BYTES
+        slice_bytes = _NARROW_SLICE_BYTES if self._windows.narrow else _SLICE_BYTES
         for begin in range(0, len(data), slice_bytes):
             if not self._open:
                 return
@@ -207,7 +203,7 @@ class Connection(asyncio.Protocol):
         else:
             self._take_events()
             if self._open:
-                self._fit_window()
+                self._windows.fit()
         self._outgoing.release()
 
     def pause_writing(self) -> None:
@@ -229,14 +225,14 @@ class Connection(asyncio.Protocol):
     # --- under overload ---
 
     def relax(self, now_seconds: float) -> None:
-        """To be called every few hundredths of a second: once nobody was turned away for a while, messages come as before.
+        """To be called every few hundredths of a second.
 
-        Until then, who was let in before and whose message is still held up by others' when half its time is over is told so.
+        While others' messages hold up that of a call that was let in before, it is told so when half its time is over.
         """
-        if not self._narrow:
+        if not self._open or not self._windows.narrow:
             return
-        if now_seconds - self._turned_away_seconds > _RELAXED_SECONDS:
-            self._set_narrow(False)
+        self._windows.relax(now_seconds)
+        if not self._windows.narrow:
             return
         for stream_id in self._ends.silent:
             call = self._calls.get(stream_id)
@@ -246,31 +242,16 @@ class Connection(asyncio.Protocol):
                     call.finish(*ending)
 
     def _turn_away(self, stream_id: int, ending: Ending) -> None:
-        """What is refused within a few milliseconds leaves in one write, and no further message comes unasked."""
+        """What is refused within a few milliseconds leaves in one write."""
         self._pings.answered()
-        self._turned_away_seconds = self._loop.time()
-        if not self._narrow:
-            self._set_narrow(True)
+        self._windows.turned_away(self._loop.time())
         fields = (*REPLY_HEADERS, *trailers(*ending))
         self._ends.turned_away(stream_id)
         self._outgoing.send_gathered(stream_id, lambda session: session.send_response(stream_id, fields, end_stream=True))
 
-    def _set_narrow(self, narrow: bool) -> None:
-        """Whether the client shall wait with the messages of new calls until these are let in: of the others, none is sent."""
-        if self._open:
-            self._narrow = narrow
-            self._session.update_settings({ngh2.Setting.INITIAL_WINDOW_SIZE: 0 if narrow else _STREAM_WINDOW_BYTES})
-            self._outgoing.flush()
-
     def _on_acknowledged_settings(self, event: ngh2.SettingsAcknowledged) -> None:
         """A smaller window counts for the calls under way, too."""
-        if self._narrow:
-            for stream_id, call in self._calls.items():
-                if not call.is_over:
-                    self._widen(stream_id)
-
-    def _widen(self, stream_id: int) -> None:
-        self._outgoing.send(stream_id, lambda session: session.set_local_window_size(_STREAM_WINDOW_BYTES, stream_id=stream_id))
+        self._windows.let_in([stream_id for stream_id, call in self._calls.items() if not call.is_over])
 
     # --- the end ---
 
@@ -382,8 +363,7 @@ class Connection(asyncio.Protocol):
         if handler is None:
             self.send_only_trailers(stream_id, (*REPLY_HEADERS, *trailers(*methods.not_offered(head.path))))
             return
-        if self._narrow:
-            self._widen(stream_id)
+        self._windows.let_in((stream_id,))
         call = self._calls[stream_id] = Call(self, stream_id, head, self._options.max_message_bytes, self._loop)
         call.begin(handler)
         if is_all:
@@ -391,7 +371,7 @@ class Connection(asyncio.Protocol):
 
     def _on_data(self, event: ngh2.DataReceived) -> None:
         self._ends.spoken(event.stream_id)
-        self._ahead.received(len(event.data))
+        self._windows.received(len(event.data))
         call = self._calls.get(event.stream_id)
         if call is None or call.is_over:
             self.acknowledge(event.stream_id, len(event.data))
@@ -477,13 +457,7 @@ class Connection(asyncio.Protocol):
         self._outgoing.send(stream_id, act)
 
     def acknowledge(self, stream_id: int, received_bytes: int) -> None:
-        self._ahead.taken(received_bytes)
-        self._outgoing.send(stream_id, lambda session: session.acknowledge_received_data(received_bytes, stream_id))
-
-    def _fit_window(self) -> None:
-        if self._window_bytes != (window_bytes := self._ahead.window_bytes):
-            self._window_bytes = window_bytes
-            self._session.set_local_window_size(window_bytes)
+        self._windows.taken(stream_id, received_bytes)
 
     async def room_to_send(self, stream_id: int) -> None:
         while stream_id in self._calls and self._outgoing.is_full(stream_id):

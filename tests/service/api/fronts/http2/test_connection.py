@@ -12,7 +12,7 @@ import grpc
 import ngh2
 import pytest
 
-from cellserve.service.api.fronts.http2 import connection
+from cellserve.service.api.fronts.http2 import connection, windows
 from cellserve.service.api.fronts.http2.call import Call
 from cellserve.service.api.fronts.http2.connection import Connection
 from tests.http2_frames import message
@@ -104,7 +104,7 @@ async def test_a_call_is_turned_away_from_its_headers_alone() -> None:
 
 async def test_under_overload_who_waits_for_its_message_learns_so_after_half_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
     """Its message is held up, and that of a call without a deadline."""
-    monkeypatch.setattr(connection, "_RELAXED_SECONDS", 60.0)
+    monkeypatch.setattr(windows, "_RELAXED_SECONDS", 60.0)
     async with serving() as served, connected(served.port) as client:
         waiting, patient = client.call(b"/s.S/Echo", None, (b"grpc-timeout", b"2S")), client.call(b"/s.S/Echo")
         await client.answer(b"/s.S/Echo", b"")
