@@ -100,10 +100,10 @@ class Methods:
             self._at_door.tell(self._moved_seconds)
         return self._handlers.get(name)
 
-    def let_in(self, name: str, caller: Caller) -> Handler:
+    def let_in(self, name: str, caller: Caller, waited_seconds: float = 0.0) -> Handler:
         self._moved_seconds = time.monotonic()
         gated = self._gated[name]
-        ending = self._refusals.turning_away.ending(gated.kind.method, caller, gated.guard)
+        ending = self._refusals.turning_away.ending(gated.kind.method, caller, gated.guard, waited_seconds)
         if ending is not None:
             return ending
         self._at_door.tell(self._moved_seconds)

@@ -50,8 +50,11 @@ class Calls(Protocol):
         name: "/package.Service/Method".
         """
 
-    def let_in(self, name: str, caller: Caller) -> Any:
-        """The same of a gated method, or by the call's headers alone the Ending with which it is turned away."""
+    def let_in(self, name: str, caller: Caller, waited_seconds: float = 0.0) -> Any:
+        """The same of a gated method, or by the call's headers alone the Ending with which it is turned away.
+
+        waited_seconds: how long the call that begins next waits already.
+        """
 
     def given_up(self, name: str) -> Ending | None:
         """How a call ends that was let in, and whose message other messages hold up; None: it may go on waiting."""

@@ -33,6 +33,7 @@ _WEIGHT: Final = 0.3  # of the newest measurement
 _FADING: Final = 0.995  # each time the lag is told
 _FADING_FAST: Final = 0.9  # where what was let in is not answered in time
 _FEW: Final = 0.02  # of those who are answered
+_WAITED_SECONDS: Final = 0.03  # who was read and waits so long to begin shows that too many were
 _FORGOTTEN: Final = 0.01
 
 
@@ -95,14 +96,20 @@ class Gate:
             record.came *= keep
             record.let_in *= keep
             record.refused *= keep
-            if record.came < _FORGOTTEN:
+            if record.came + record.refused < _FORGOTTEN:
                 del self._records[client]
             wasteful = wasteful or record.refused > record.let_in
         self._closed = (wasteful and self._busy > _BUSY) or self._readable_per_second != float("inf")
 
-    def passes(self, client: str, dice: float) -> bool:
-        """Whether a call that has come is read. dice: of [0, 1)."""
+    def passes(self, client: str, dice: float, waited_seconds: float = 0.0) -> bool:
+        """Whether a call that has come is read.
+
+        dice: of [0, 1). waited_seconds: how long the one that begins next waits already, of those that have been read.
+        """
         record = self._record(client)
+        if waited_seconds > _WAITED_SECONDS and record.came > _LEAST_SHARE:
+            record.refused += 1.0
+            return False
         record.came += 1.0
         read = 1.0
         if self._busy > _BUSY and record.refused > 0.0:

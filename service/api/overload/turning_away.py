@@ -39,8 +39,17 @@ class TurningAway:
         self._counts: dict[tuple[RpcMethod, str, str | None], int] = {}  # by method, reason and cause, as in TurnedAway
         self._seconds = 0.0
 
-    def ending(self, method: RpcMethod, caller: Caller, guard: Callable[[Caller], None] | None = None) -> Ending | None:
-        """How a call that has come ends at once; None: it is read. guard: raises for who has no right to it."""
+    def ending(
+        self,
+        method: RpcMethod,
+        caller: Caller,
+        guard: Callable[[Caller], None] | None = None,
+        waited_seconds: float = 0.0,
+    ) -> Ending | None:
+        """How a call that has come ends at once; None: it is read.
+
+        guard: raises for who has no right to it. waited_seconds: as in Gate.passes.
+        """
         began_seconds = time.perf_counter()
         try:
             if guard is not None:
@@ -48,7 +57,7 @@ class TurningAway:
         except ServiceError as denied:
             return self._counted(method, denied, began_seconds)
         asker = asker_of(caller)
-        if self._gate.passes(asker.client, random.random()) or (asker.ticket and self._expects(asker.ticket)):
+        if self._gate.passes(asker.client, random.random(), waited_seconds) or (asker.ticket and self._expects(asker.ticket)):
             return None
         return self._counted(method, self._error(), began_seconds)
 

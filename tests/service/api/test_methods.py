@@ -31,7 +31,7 @@ class Closed(Gate):
         self.asked += 1
         return False
 
-    def passes(self, client: str, dice: float) -> bool:
+    def passes(self, client: str, dice: float, waited_seconds: float = 0.0) -> bool:
         return client == "ipv4:1.2.3.4:5"
 
 

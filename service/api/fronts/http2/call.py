@@ -44,6 +44,9 @@ class Wire(Protocol):
 
     def acknowledge(self, stream_id: int, received_bytes: int) -> None: ...
 
+    def ready(self, call: Call) -> None:
+        """Its message has come; it is to be started when its turn comes."""
+
     async def room_to_send(self, stream_id: int) -> None:
         """Returns once little of what the call has sent waits for the client to take it."""
 
@@ -156,8 +159,13 @@ class Call:
         except Unreadable as error:
             self.refuse(error)
             return
+        self._wire.ready(self)
+
+    def start(self) -> None:
+        """The handler of its one message runs, unless the call is over."""
         message, self._message = self._message, None
-        self._run(message)
+        if not self._ended:
+            self._run(message)
 
     def cut(self) -> None:
         """The stream is gone: the client has cancelled the call, or the connection is lost."""
@@ -300,6 +308,7 @@ class Call:
 
     def _end(self) -> None:
         self._ended = True
+        self._message = None
         if self._timer is not None:  # no circles: what a call holds is given back at once
             self._timer.cancel()
             self._timer = None

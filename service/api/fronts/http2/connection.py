@@ -67,6 +67,12 @@ def _configuration() -> ngh2.Configuration:
 class Peers(Protocol):
     """Who keeps the connections."""
 
+    def ready(self, call: Call) -> None:
+        """Its message has come; it is to be started when its turn comes."""
+
+    def waited_seconds(self) -> float:
+        """How long the one whose turn comes next waits already."""
+
     def opened(self, connection: Connection) -> None: ...
 
     def closed(self, connection: Connection) -> None: ...
@@ -354,7 +360,7 @@ class Connection(asyncio.Protocol):
     def _begin(self, stream_id: int, head: RequestHead, is_all: bool) -> None:
         methods = self._methods
         if methods.gated(head.path):
-            handler = methods.let_in(head.path, _Arrival(self, head))
+            handler = methods.let_in(head.path, _Arrival(self, head), self._peers.waited_seconds())
             if isinstance(handler, Ending):
                 self._turn_away(stream_id, handler)
                 return
@@ -458,6 +464,9 @@ class Connection(asyncio.Protocol):
 
     def acknowledge(self, stream_id: int, received_bytes: int) -> None:
         self._windows.taken(stream_id, received_bytes)
+
+    def ready(self, call: Call) -> None:
+        self._peers.ready(call)
 
     async def room_to_send(self, stream_id: int) -> None:
         while stream_id in self._calls and self._outgoing.is_full(stream_id):

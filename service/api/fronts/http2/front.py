@@ -11,8 +11,10 @@ from cellserve.service.api.access.tls import server_context
 from cellserve.service.api.facts import ConnectionEnd, ConnectionFact
 from cellserve.service.api.fronts.front import Calls, Watcher
 from cellserve.service.api.fronts.http2.bounds.holdings import Holdings
+from cellserve.service.api.fronts.http2.call import Call
 from cellserve.service.api.fronts.http2.connection import Connection
 from cellserve.service.api.fronts.http2.listening import BACKLOG, listen
+from cellserve.service.api.fronts.http2.starts import Starts
 from cellserve.service.api.fronts.http2.tls import PROTOCOL, TlsListener
 from cellserve.service.api.fronts.http2.unread import Unread
 from cellserve.service.api.fronts.options import ServerOptions
@@ -40,6 +42,7 @@ class Http2Front:
         self._options = options
         self._loop = asyncio.get_running_loop()
         self._connections: set[Connection] = set()
+        self._starts = Starts(self._loop)
         self._unread = Unread(self._loop.time())
         self._sockets: list[socket.socket] = []
         self._servers: list[asyncio.Server] = []
@@ -62,12 +65,17 @@ class Http2Front:
     def press(self, pressed: bool) -> None:
         """Connections know by what they turn away; they learn here that time passes."""
         self._offences.settle()
+        self._starts.pressed = pressed
         now_seconds = self._loop.time()
         for connection in self._connections:
             connection.relax(now_seconds)
 
     def behind_seconds(self) -> float:
-        return self._unread.behind_seconds(self._loop.time(), sum(connection.unread_bytes for connection in self._connections))
+        unread_bytes = sum(connection.unread_bytes for connection in self._connections)
+        return self._unread.behind_seconds(self._loop.time(), unread_bytes)
+
+    def waited_seconds(self) -> float:
+        return self._starts.waited_seconds()
 
     async def stop(self, grace_seconds: float) -> None:
         self._stopping = True
@@ -100,6 +108,9 @@ class Http2Front:
 
     def cut(self, connection: Connection, why: str) -> None:
         self._offences.count(connection.end_cause, last=f"{connection.peer}: {why}")
+
+    def ready(self, call: Call) -> None:
+        self._starts.add(call)
 
     def received(self, received_bytes: int) -> None:
         self._unread.received(received_bytes)

@@ -39,7 +39,7 @@ class ScriptedCalls:
     def given_up(self, name: str) -> Ending | None:
         return Ending(grpc.StatusCode.RESOURCE_EXHAUSTED, "too late", ()) if self.closed else None
 
-    def let_in(self, name: str, caller: Caller) -> Ending:
+    def let_in(self, name: str, caller: Caller, waited_seconds: float = 0.0) -> Ending:
         return Ending(grpc.StatusCode.RESOURCE_EXHAUSTED, "too many", (("why", "closed"),))
 
     # --- what tests add ---

@@ -124,6 +124,24 @@ def test_a_loop_that_lags_by_much_reads_less_than_it_could_serve_until_it_has_ca
     assert door.run(3.0, {"one": 1000}, 500, busy=1.0, lag_seconds=0.0)["one"][1] > 450
 
 
+def test_while_those_who_were_read_wait_to_begin_no_more_are_read_but_of_who_sends_little() -> None:
+    door = Door()
+    door.run(1.0, {"flood": 2000}, 100, busy=0.6)
+    assert not any(door.gate.passes("flood", 0.0, waited_seconds=0.1) for _ in range(100))
+    assert door.gate.passes("other", 0.999, waited_seconds=0.1)
+
+
+def test_who_was_not_read_because_others_wait_to_begin_does_not_make_fewer_be_read_afterwards() -> None:
+    door = Door()
+    door.run(1.0, {"flood": 2000}, 500, busy=0.6)
+    read = [sum(door.gate.passes("flood", dice / 100) for dice in range(100))]
+    for _ in range(1000):
+        door.gate.passes("flood", 0.0, waited_seconds=0.1)
+    read.append(sum(door.gate.passes("flood", dice / 100) for dice in range(100)))
+    assert read[1] > 0.8 * read[0]
+    assert not door.gate.open
+
+
 def test_calls_whose_clients_have_gone_are_no_reason_to_read_as_many_again() -> None:
     gone, served = Gate(), Gate()
     for tick in range(200):

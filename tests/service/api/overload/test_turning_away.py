@@ -19,7 +19,7 @@ METHOD = RpcMethod("unary", "some.Service", "Method")
 class Closed(Gate):
     """Lets only one client in."""
 
-    def passes(self, client: str, dice: float) -> bool:
+    def passes(self, client: str, dice: float, waited_seconds: float = 0.0) -> bool:
         assert 0.0 <= dice < 1.0
         return client == "ipv4:1.2.3.4:5"
 

@@ -39,6 +39,9 @@ class Wire:
     def acknowledge(self, stream_id: int, received_bytes: int) -> None:
         self.acknowledged += received_bytes
 
+    def ready(self, call: Call) -> None:
+        call.start()
+
     async def room_to_send(self, stream_id: int) -> None:
         await asyncio.sleep(0)
 
@@ -176,3 +179,27 @@ async def test_what_a_call_holds_is_counted_until_it_is_taken_or_dropped() -> No
     stream.cut()
     assert stream.held_bytes <= 1
     await turns()
+
+
+async def test_a_call_that_is_over_when_its_turn_comes_does_not_begin_and_keeps_nothing() -> None:
+    begun: list[bytes] = []
+
+    async def behave(request: bytes, context: Any) -> bytes:
+        begun.append(request)
+        return request
+
+    class Waiting(Wire):
+        def ready(self, call: Call) -> None:
+            self.sent.append(("ready", call.held_bytes))
+
+    wire = Waiting()
+    call = call_of(wire)
+    call.begin(grpc.unary_unary_rpc_method_handler(behave))
+    call.feed(framed(b"xyz"))
+    call.end_of_messages()
+    assert wire.sent == [("ready", 3)]
+    call.cut()
+    assert call.held_bytes == 0
+    call.start()
+    await turns()
+    assert begun == []
