@@ -49,7 +49,8 @@ types: setup
 contract: setup
 	@$(BIN)/lint-imports
 
-e2e: setup ## slow tests: real clients, containers, long fuzz
+e2e: setup ## slow tests: real clients, containers, long fuzz, properties on ten times the examples
+	@EXAMPLES_FACTOR=$${EXAMPLES_FACTOR:-10} $(BIN)/python -m pytest --numprocesses auto --dist worksteal -m 'hypothesis and not gpu and not e2e'
 	@$(BIN)/python -m pytest -m e2e tests/e2e tests/test_wheel.py
 
 test-gpu: setup ## the tests that need a CUDA device

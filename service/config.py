@@ -142,8 +142,13 @@ class Settings(BaseSettings):
     worker_cores: str = Field(
         default="", description="Cores that workers are bound to, in turn: 0,1 or 2-5; none: the system moves them as it likes."
     )
-    join_latency_seconds: Seconds = Field(default=0.002, description="Longest a newcomer should wait for the running chunk.")
-    max_chunk_seconds: Seconds = Field(default=0.010, description="Longest chunk while nobody else arrives.")
+    join_latency_seconds: Seconds = Field(
+        default=0.002,
+        description="Longest a newcomer should wait for the running chunk, or a tenth of what the median sequence takes lately.",
+    )
+    max_chunk_seconds: Seconds = Field(
+        default=0.010, description="Longest chunk while nobody else arrives, or while most sequences take long."
+    )
     at_once_seconds: SecondsOrZero = Field(
         default=0.00015,
         description="A sequence that takes the processor no longer than this is computed by the thread that reads requests, "

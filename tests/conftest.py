@@ -6,8 +6,10 @@ import pytest
 from hypothesis import settings
 
 from tests.compiled import MISSING
+from tests.examples import examples
 
-settings.register_profile("unhurried", settings.get_profile(settings.get_current_profile_name()), deadline=None)
+_usual = settings.get_profile(settings.get_current_profile_name())
+settings.register_profile("unhurried", _usual, deadline=None, max_examples=examples(_usual.max_examples))
 settings.load_profile("unhurried")
 
 

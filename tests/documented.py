@@ -1,8 +1,13 @@
-"""Blocks of code in README.md and docs/: what they are, and which of them are run.
+"""Blocks of code in README.md and docs/: what they are, and who runs them.
 
 A block names its language. `console` holds commands: all of its lines, or those that begin with `$ ` and then what they print;
-`pycon` a session of Python, `python` a part of a program. What cannot be run on one machine says so in a comment before it:
-`<!-- not run: why -->`.
+`pycon` a session of Python, `python` a part of a program. tests/e2e/test_documented.py reads the pages of RUN from top to bottom.
+Comments before a block say what else there is to say, one a line:
+
+    <!-- run with: tritonclient -->   besides what every reader has, one of SURROUNDINGS
+    <!-- run by: tests/… -->          by a test of its own
+    <!-- prints: why -->              it is run, but prints something else each time
+    <!-- not run: why -->             it cannot be, on one machine
 """
 
 from __future__ import annotations
@@ -20,32 +25,43 @@ RUN: Final = (
     "README.md",
     "errors.md",
     "implementations.md",
+    "load-testing.md",
     "operating.md",
     "own-model.md",
+    "performance.md",
     "registry.md",
     "security.md",
     "sessions.md",
     "streaming.md",
     "tracing.md",
-)  # by tests/e2e/test_documented.py
+)
+SURROUNDINGS: Final = ("AVX-512 BF16", "S3", "keras", "perf_analyzer", "tritonclient")
 LANGUAGES: Final = ("console", "python", "pycon", "yaml", "text", "mermaid")
 EXECUTED: Final = ("console", "python", "pycon")
-_BLOCK: Final = re.compile(r"(?:^<!-- not run: (?P<why>[^\n]*) -->\n)?^```(?P<language>\S*)\n(?P<text>.*?)^```$", re.M | re.S)
+_REMARK: Final = r"<!-- (?:not run|run by|run with|prints): [^\n]* -->\n"
+_BLOCK: Final = re.compile(rf"(?P<remarks>(?:^{_REMARK})*)^```(?P<language>\S*)\n(?P<text>.*?)^```$", re.M | re.S)
+_FILE: Final = re.compile(r"`([\w.-]+)`:\n+\Z")  # the end of what stands before a block that is that file
 _PROMPT: Final = "$ "
 _ENDS: Final = ("|", ">", "&", "&&", ";")  # of a command, in its line
 
 
 class Block(NamedTuple):
-    """not_run: why; None: it is run, where its page is one of RUN."""
+    """remarks: the comments before it, by their first words. file: of YAML, its name if it is told; else empty."""
 
     page: Path
     line: int
     language: str
     text: str
-    not_run: str | None
+    remarks: dict[str, str]
+    file: str
 
     def __str__(self) -> str:
         return f"{self.page.name}:{self.line}"
+
+    @property
+    def read_here(self) -> bool:
+        """By whoever reads its page."""
+        return not {"not run", "run by"} & self.remarks.keys()
 
 
 class Command(NamedTuple):
@@ -59,7 +75,11 @@ def blocks(page: Path) -> Iterator[Block]:
     text = page.read_text()
     for found in _BLOCK.finditer(text):
         line = text.count("\n", 0, found.start()) + 1
-        yield Block(page, line, found["language"], found["text"], found["why"])
+        remarks = dict(re.findall(r"^<!-- ([\w ]+): (.*) -->$", found["remarks"], re.M))
+        named = _FILE.search(text, 0, found.start())
+        yield Block(
+            page, line, found["language"], found["text"], remarks, named[1] if named and found["language"] == "yaml" else ""
+        )
 
 
 def commands(block: Block) -> list[Command]:

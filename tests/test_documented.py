@@ -12,7 +12,7 @@ import typer
 import yaml
 
 from cellserve.service.cli.main import app
-from tests.documented import EXECUTED, LANGUAGES, PAGES, ROOT, RUN, Block, Command, blocks, commands, words
+from tests.documented import EXECUTED, LANGUAGES, PAGES, ROOT, RUN, SURROUNDINGS, Block, Command, blocks, commands, words
 
 BLOCKS = [block for page in PAGES for block in blocks(page)]
 COMMANDS = [(block, command) for block in BLOCKS if block.language == "console" for command in commands(block)]
@@ -28,13 +28,20 @@ def test_every_block_is_found_and_names_its_language(page: Path) -> None:
 
 
 @pytest.mark.parametrize("block", [block for block in BLOCKS if block.language in EXECUTED], ids=str)
-def test_what_is_not_run_says_why(block: Block) -> None:
-    assert block.page.name in RUN or block.not_run, "name the page in tests/documented.py, or say <!-- not run: why -->"
+def test_somebody_runs_it_or_it_says_why_not(block: Block) -> None:
+    assert block.page.name in RUN or not block.read_here, "name the page in tests/documented.py, or say who runs it, or why not"
+    assert block.remarks.get("run with", SURROUNDINGS[0]) in SURROUNDINGS
 
 
-@pytest.mark.parametrize("block", [block for block in BLOCKS if block.not_run], ids=str)
-def test_what_tries_it_instead_is_there(block: Block) -> None:
-    assert [name for name in re.findall(r"(?:tests|docs)/[\w/.-]*\w", block.not_run or "") if not (ROOT / name).exists()] == []
+def test_remarks_stand_before_what_can_be_run() -> None:
+    assert [str(block) for block in BLOCKS if block.remarks and block.language not in EXECUTED] == []
+
+
+@pytest.mark.parametrize("block", [block for block in BLOCKS if block.remarks], ids=str)
+def test_what_runs_it_instead_is_there(block: Block) -> None:
+    assert [name for name in re.findall(r"(?:tests|docs)/[\w/.-]*\w", str(block.remarks)) if not (ROOT / name).exists()] == []
+    by = block.remarks.get("run by")
+    assert by is None or "from tests.documented import" in (ROOT / by).read_text(), "it takes its commands from the page"
 
 
 @pytest.mark.parametrize("block", [block for block in BLOCKS if block.language == "python"], ids=str)

@@ -16,8 +16,9 @@ from types import TracebackType
 
 COMMAND = (sys.executable, "-m", "cellserve.service")
 READY = re.compile(r"cellserve ready on (?P<host>\S+):(?P<port>\d+) \(metrics (?P<metrics_port>\d+)\)")
-READY_SECONDS = 60.0
-STOP_SECONDS = 40.0
+# Only what hangs is ended by these: a machine that others keep busy takes its time.
+READY_SECONDS = 300.0
+STOP_SECONDS = 120.0
 
 
 class ServerFailed(Exception):

@@ -37,6 +37,7 @@ class Dashboard(NamedTuple):
     rows: Sequence[Row]
 
 
+_EXEMPLIFIED = "cellserve_request_duration_seconds"
 _OF = '{model=~"$model", instance=~"$instance"}'
 _LOADING = "cellserve_model_load_duration_seconds"
 _HERE = '{instance=~"$instance"}'
@@ -333,7 +334,14 @@ def _laid_out(rows: Sequence[Row]) -> Iterator[dict[str, Any]]:
 
 def _panel(panel: Panel, number: int, place: Mapping[str, int]) -> dict[str, Any]:
     targets = [
-        {"refId": chr(ord("A") + index), "datasource": _SOURCE, "expr": query, "legendFormat": legend, "range": True}
+        {
+            "refId": chr(ord("A") + index),
+            "datasource": _SOURCE,
+            "expr": query,
+            "legendFormat": legend,
+            "range": True,
+            "exemplar": f"{_EXEMPLIFIED}_bucket" in query,  # dots beside the line, each of which names a trace
+        }
         for index, (legend, query) in enumerate(panel.queries.items())
     ]
     return {

@@ -19,6 +19,7 @@ from cellserve.service.api.fronts.choice import front_of
 from cellserve.service.api.fronts.options import ServerOptions
 from cellserve.service.api.health import HealthServicer
 from cellserve.service.api.methods import Methods
+from cellserve.service.api.open_inference import registration
 from cellserve.service.api.open_inference.servicer import OpenInferenceServicer
 from cellserve.service.api.open_inference.statistics import StatisticsSource
 from cellserve.service.api.overload.gate import Gate
@@ -32,7 +33,7 @@ from cellserve.service.api.typed.sequences import TypedSequencesServicer
 from cellserve.service.counted_log import CountedLog
 from cellserve.service.errors import ServiceError
 from cellserve.service.followed_files import FollowedFiles
-from cellserve.service.pb import cellserve_pb2, cellserve_pb2_grpc, open_inference_pb2, open_inference_pb2_grpc
+from cellserve.service.pb import cellserve_pb2, cellserve_pb2_grpc, open_inference_pb2
 from cellserve.service.registry.answering.pointers import stand_in_words, told_apart
 from cellserve.service.registry.manifest import STABLE
 from cellserve.service.registry.status import VersionState
@@ -87,7 +88,7 @@ class ApiServer:
         self._changes = ChangeLog()
         proxies = Proxies(options.request_ids_from)
         self._methods = Methods(observer, _INFERENCE, _LIVE, access, door.execution.at_door, refusals, proxies, tracer)
-        open_inference_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(self._inference, self._methods)  # type: ignore[no-untyped-call]
+        registration.register(self._inference, self._methods)
         sequences = TypedSequencesServicer(door, observer, self._refusal_log)
         cellserve_pb2_grpc.add_SequencesServicer_to_server(sequences, self._methods)  # type: ignore[no-untyped-call]
         registry = ModelRegistryServicer(door.versions, publishing, walking, door.samples, self._changes, named)

@@ -38,6 +38,11 @@ _SERVER_EXTRA: Final = (
     "yaml",
     "watchfiles",
 )
+_OPTIONS: Final = {
+    "TOKEN_MISSING": "here: --token-file FILE, where the file holds the token and nothing else",
+    "TOKEN_INVALID": "here it came out of the file of --token-file (CELLSERVE_TOKEN_FILE)",
+    "NOT_TRUSTED": "here --root-certificates FILE names whom to trust, and --server-name NAME whom the certificate is of",
+}  # by the reason of an error whose sentence speaks of any client: which options of a command it means
 _BAD_INPUT: Final = (
     ModelError,
     InvalidInput,
@@ -62,6 +67,8 @@ def sentence(error: Exception) -> str:
         return "; ".join(_setting(detail["loc"], detail["msg"]) for detail in error.errors())
     if isinstance(error, OSError):
         return f"{error.filename}: {error.strerror}" if error.filename and error.strerror else str(error)
+    if isinstance(error, ServiceError) and error.reason in _OPTIONS:
+        return f"{error} ({_OPTIONS[error.reason]})"
     if isinstance(error, ServiceError | ModelError | ClusterFailed | ProcessDied | UnusableFile | NoAnswer):
         return str(error)
     return f"unexpected {type(error).__name__}: {error}; run it again as `cellserve --debug …` for the traceback"

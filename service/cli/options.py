@@ -6,7 +6,7 @@ import os
 import pwd
 import socket
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 from rich.markup import escape
@@ -14,6 +14,11 @@ from rich.markup import escape
 from cellserve.service.config import DEFAULT_REPOSITORY, Settings
 from cellserve.service.registry.repository.remote.opening import home_of
 from cellserve.service.registry.repository.repository import Repository
+
+INPUT_HELP: Final = escape(
+    "One sequence: .npy [time, features], or .csv with a time step a line. Several: .npz with an array for each, .json, or .npy "
+    "[batch, time, features]. Arrays are saved by numpy.save('sequence.npy', x)."
+)
 
 RepositoryOption = Annotated[
     str | None,

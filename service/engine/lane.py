@@ -48,14 +48,17 @@ FAILED: Final = "the computation of this sequence failed on the server"
 
 @dataclass(frozen=True, slots=True)
 class LaneHost:
-    """What the lanes of one worker share. ended: takes every Delivery, on the worker's thread, and does not raise."""
+    """What the lanes of one worker share.
+
+    ended: takes every Delivery, and how long its sequence was here, on the worker's thread, and does not raise.
+    """
 
     settings: EngineSettings
     budget: Budget
     workload: Workload
     admission: Admission
     observer: Observer
-    ended: Callable[[Delivery], None]
+    ended: Callable[[Delivery, float], None]
     clock: Callable[[], float]
     processor_clock: Callable[[], float]  # of the worker's thread
     transfers_of: Callable[[Device], Transfers]
@@ -230,7 +233,8 @@ class Lane:
                 sequence.iterations,
                 queue_seconds,
                 sequence.compute_seconds,
-            )
+            ),
+            now - sequence.submitted_seconds,
         )
         notify(
             self._host.observer.on_sequence_end,

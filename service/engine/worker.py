@@ -140,9 +140,9 @@ class Worker:
                     lane.end_all("drained", Draining("the server stopped before this sequence was finished"))
                 self._stopped = True
 
-    def _ended(self, delivery: Delivery) -> None:
+    def _ended(self, delivery: Delivery, stayed_seconds: float) -> None:
         if delivery.error is None:
-            self._budget.ended(delivery.queue_seconds + delivery.compute_seconds)
+            self._budget.ended(stayed_seconds)
         self._outbox.append(delivery)
 
     def _flush(self) -> None:

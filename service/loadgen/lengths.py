@@ -19,7 +19,6 @@ from numpy.typing import NDArray
 
 from cellserve.service.loadgen import recorded
 
-MIX = "mix"
 _ONE_IN_A_HUNDRED = 2.326  # standard deviations above the median
 
 

@@ -6,6 +6,7 @@ Knows a registry, not what is in it.
 from __future__ import annotations
 
 import gzip
+import selectors
 import socket
 import socketserver
 import threading
@@ -58,13 +59,14 @@ class MetricsPage:
         self.repository_trouble: str | None = None
         self.failure: str | None = None
         self.port: int = self._server.server_address[1]
-        self._thread = threading.Thread(target=self._server.serve_forever, name="cellserve-metrics", daemon=True)
+        self._thread = threading.Thread(target=self._server.serve, name="cellserve-metrics", daemon=True)
         self._thread.start()
 
     def close(self) -> None:
-        self._server.shutdown()
-        self._server.server_close()
+        """May be called again."""
+        self._server.end()
         self._thread.join()
+        self._server.server_close()
 
     def show(self, path: str, html: Callable[[], str]) -> None:
         """A page for people, made anew whenever it is asked for, on a thread of this server's."""
@@ -115,7 +117,25 @@ class _HttpServer(ThreadingHTTPServer):
     def __init__(self, page: MetricsPage, host: str, port: int) -> None:
         self.page = page
         self.address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        self._ended, self._end = socket.socketpair()
         super().__init__((host, port), _Handler)
+
+    def serve(self) -> None:
+        """Until `end`, which is seen at once: `serve_forever` looks twice a second, and wakes an idle process for it."""
+        with selectors.DefaultSelector() as selector:
+            for waited_for in (self.socket, self._ended):
+                selector.register(waited_for, selectors.EVENT_READ)
+            while self._ended not in [key.fileobj for key, _ in selector.select()]:
+                self.handle_request()
+
+    def end(self) -> None:
+        self._end.close()
+
+    def server_close(self) -> None:
+        """After `end`, or since it cannot listen."""
+        super().server_close()
+        self._ended.close()
+        self._end.close()
 
     def server_bind(self) -> None:
         """Without the name look-up of HTTPServer, which can take seconds."""

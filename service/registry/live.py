@@ -12,6 +12,7 @@ import logging
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 from cellserve.models.errors import ModelError
@@ -122,7 +123,7 @@ class LiveVersions:
         record.used_seconds = self._clock()
         if keep:
             self.keep(key)
-        return Lease(version, lambda: self._give_back(key, record))
+        return Lease(version, partial(self._give_back, key, record))
 
     def keep(self, key: VersionKey) -> None:
         """A version on its way out, but still in the engine, stays after all."""
@@ -182,7 +183,8 @@ class LiveVersions:
 
     def _give_back(self, key: VersionKey, record: Record) -> None:
         record.leases -= 1
-        self._remove_if_unused(key, record)
+        if not record.leases:
+            self._remove_if_unused(key, record)
 
     def _remove_if_unused(self, key: VersionKey, record: Record) -> None:
         if record.state is VersionState.UNLOADING and not record.leases:

@@ -64,7 +64,7 @@ def check_alias_name(alias: str) -> str:
 
 def parse_version(text: str) -> int | None:
     """The version number in `text`, or None if it is not a positive integer in plain digits."""
-    return int(text) if _VERSION.fullmatch(text) else None
+    return int(text) if text and _VERSION.fullmatch(text) else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 from collections import OrderedDict
 from dataclasses import replace
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -18,6 +19,7 @@ from cellserve.service.sessions.tombstones import SessionKey
 
 _OBJECT_BYTES: Final = 1000  # of an answer without its arrays
 _ARRAY_BYTES: Final = 150  # of an array without its numbers
+_WANTS_STATE, _WANTS_NONE = (b"|b1()" + bytes([wanted]) for wanted in (True, False))
 
 
 class Remembered(NamedTuple):
@@ -73,14 +75,15 @@ class Replies:
 
 def fingerprint(checked: CheckedFeed) -> bytes:
     """Equal for plans that feed the same numbers and want the same answer."""
-    whole = hashlib.blake2b(digest_size=16)
-    for array in (*checked.inputs, checked.mask, checked.initial_state, np.array(checked.want_state)):
-        if array is None:
-            whole.update(b"-")
-        else:
-            whole.update(f"{array.dtype.str}{array.shape}".encode())
-            whole.update(np.ascontiguousarray(array).tobytes())
-    return whole.digest()
+    parts: list[bytes] = []
+    for array in (*checked.inputs, checked.mask, checked.initial_state):
+        parts += (b"-",) if array is None else (_kind_of(array.dtype, array.shape), array.tobytes())
+    return hashlib.blake2b(b"".join((*parts, _WANTS_STATE if checked.want_state else _WANTS_NONE)), digest_size=16).digest()
+
+
+@lru_cache(maxsize=256)
+def _kind_of(dtype: np.dtype[np.generic], shape: tuple[int, ...]) -> bytes:
+    return f"{dtype.str}{shape}".encode()
 
 
 def _size(delivery: Delivery | None) -> int:

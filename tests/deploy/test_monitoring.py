@@ -47,6 +47,7 @@ class Target(Strict):
     expr: str = Field(min_length=1)
     legendFormat: str
     range: bool
+    exemplar: bool
 
 
 class RowPanel(Strict):
@@ -174,3 +175,15 @@ def test_every_dashboard_is_provisioned_with_the_source_that_it_asks() -> None:
 def test_prometheus_reads_the_rules() -> None:
     configuration = yaml.safe_load((PROMETHEUS / "prometheus.yml").read_text())
     assert {*configuration["rule_files"]} == {"recording.yml", "alerts.yml"}
+
+
+def test_latencies_are_shown_with_the_traces_that_they_name() -> None:
+    """As dots of a panel, out of a Prometheus that keeps them."""
+    panels = [panel for file in FOLDER.glob("*.json") for panel in json.loads(file.read_text())["panels"]]
+    targets = [target for panel in panels for target in panel.get("targets", [])]
+    shown = [target["expr"] for target in targets if target["exemplar"]]
+    assert shown
+    assert all("cellserve_request_duration_seconds_bucket" in expr for expr in shown)
+    for file in ("compose.yaml", "compose.cluster.yaml"):
+        services = yaml.safe_load((ROOT / "deploy" / file).read_text())["services"]
+        assert "--enable-feature=exemplar-storage" in services["prometheus"]["command"]

@@ -66,11 +66,12 @@ class Tool:
             if not _succeeds(self.engine, "image", "inspect", image) and not _succeeds(self.engine, "pull", "-q", image):
                 raise Unavailable(f"{image} cannot be pulled; tests/e2e/prepare_base_images.sh builds a stand-in")
 
-    def build_image(self, target: str | None = None) -> str:
-        """Its name. target: a stage of the Dockerfile, under a tag of its own."""
-        name = IMAGE if target is None else f"{IMAGE}-{target}"
+    def build_image(self, contents: str | None = None) -> str:
+        """Its name. contents: others than the Dockerfile's own, under a tag of their own."""
+        name = IMAGE if contents is None else f"{IMAGE}-{contents}"
         tag = f"localhost/{name}" if self.engine == "podman" else name
-        run(*self.build, "-t", tag, *(() if target is None else ("--target", target)), "-f", "deploy/Dockerfile", ".")
+        chosen = () if contents is None else ("--build-arg", f"CONTENTS={contents}")
+        run(*self.build, "-t", tag, *chosen, "-f", "deploy/Dockerfile", ".")
         return tag
 
     def size_bytes(self, image: str) -> int:

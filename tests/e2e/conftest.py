@@ -1,7 +1,12 @@
-"""One repository and one real server for the whole run; questions for it in a file that foreign clients can read."""
+"""One repository and one real server for the whole run; questions for it in a file that foreign clients can read.
+
+E2E_REPLICAS in the environment puts so many servers in its place, behind the Envoy of `cellserve cluster up`; what is counted
+then is that of the first.
+"""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +15,9 @@ import pytest
 
 from deploy.demo.server import Address, Server
 from tests.e2e.models import BIDIRECTIONAL_WIDTH, DEMO, STEPS_WIDTH, VOCABULARY, publish_all
+from tests.service.cluster.running import Running
+
+REPLICAS = int(os.environ.get("E2E_REPLICAS", 0))
 
 
 @pytest.fixture(scope="session")
@@ -21,8 +29,16 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def server(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Address]:
-    with Server(repository, tmp_path_factory.mktemp("log") / "server.log") as address:
-        yield address
+    if not REPLICAS:
+        with Server(repository, tmp_path_factory.mktemp("log") / "server.log") as address:
+            yield address
+        return
+    options = ("--repository", str(repository), "--replicas", str(REPLICAS))
+    running = Running(tmp_path_factory.mktemp("cluster"), options, {})
+    try:
+        yield Address(running.url, running.replica(0)["metrics_url"])
+    finally:
+        running.end()
 
 
 @pytest.fixture(scope="session")

@@ -40,6 +40,12 @@ class Prometheus:
         result: list[dict[str, Any]] = self._get("query_range", **asked)["result"]
         return result
 
+    def exemplars(self, query: str, seconds: float) -> list[dict[str, Any]]:
+        """Of the series of a query, over the last seconds; it keeps them where that feature is asked for."""
+        now = time.time()
+        result: list[dict[str, Any]] = self._get("query_exemplars", query=query, start=f"{now - seconds}", end=f"{now}")
+        return result
+
     def rules(self) -> list[dict[str, Any]]:
         return [rule for group in self._get("rules")["groups"] for rule in group["rules"]]
 
@@ -61,8 +67,8 @@ def installed() -> bool:
 
 
 @contextmanager
-def scraping(metrics_url: str, folder: Path, interval_seconds: int = 1) -> Iterator[Prometheus]:
-    """A Prometheus with the configuration of deploy/, but for whom it scrapes and how often."""
+def scraping(metrics_url: str, folder: Path, interval_seconds: int = 1, features: tuple[str, ...] = ()) -> Iterator[Prometheus]:
+    """A Prometheus with the configuration of deploy/, but for whom it scrapes and how often. features: of its own."""
     configuration = yaml.safe_load((RULES / "prometheus.yml").read_text())
     configuration["global"] = dict.fromkeys(("scrape_interval", "evaluation_interval"), f"{interval_seconds}s")
     configuration["rule_files"] = [str(RULES / name) for name in configuration["rule_files"]]
@@ -74,7 +80,7 @@ def scraping(metrics_url: str, folder: Path, interval_seconds: int = 1) -> Itera
     with (folder / "prometheus.log").open("w") as log:
         process = subprocess.Popen(
             ("prometheus", f"--config.file={folder}/prometheus.yml", f"--storage.tsdb.path={folder}/data")
-            + (f"--web.listen-address={address}",),
+            + (f"--web.listen-address={address}", *(f"--enable-feature={feature}" for feature in features)),
             stdout=log,
             stderr=log,
         )

@@ -30,6 +30,7 @@ from tests.fuzz.frame_cases import frame_cases
 from tests.fuzz.frame_driving import FrameFuzz
 from tests.fuzz.questions import questions
 from tests.http2_frames import PREFACE, call, settings
+from tests.patience import Waited
 
 SWAPPED = replace(STEPS, name="swapped")
 _PAUSE_SECONDS = 0.02  # between one thing and the next of a kind: the machine is shared
@@ -45,10 +46,10 @@ def publish_swapped(root: Path) -> None:
 
 
 class Traffic:
-    """done: how often, by kind. wrong: told for a person."""
+    """done: how often, by kind. wrong: told for a person. waited: for a processor, as tests/patience.py has it."""
 
-    def __init__(self, url: str) -> None:
-        self._url = url
+    def __init__(self, url: str, waited: Waited) -> None:
+        self._url, self._waited = url, waited
         self._host, _, port = url.rpartition(":")
         self._port = int(port)
         self.done: Counter[str] = Counter()
@@ -56,7 +57,7 @@ class Traffic:
 
     async def run(self, seconds: float) -> list[float]:
         """Ends with every connection closed: the seconds that each good answer took meanwhile."""
-        async with self._channel() as channel, watched(questions(channel)) as witnesses:
+        async with self._channel() as channel, watched(questions(channel, self._waited), self._waited) as witnesses:
             kinds = (
                 self.connections,
                 self.hedging,
@@ -130,7 +131,7 @@ class Traffic:
             writer.transport.abort()
 
     async def damaged(self, number: int) -> None:
-        fuzz = FrameFuzz(self._host, self._port)
+        fuzz = FrameFuzz(self._host, self._port, waited=self._waited)
         await fuzz.send(frame_cases(good_calls(STEPS.name, STEPS_WIDTH), 40, number))
         self.wrong += fuzz.faults
 

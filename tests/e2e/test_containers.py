@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from cellserve.service.client import Client, ServiceError
+from tests.documented import blocks, commands, words
 from tests.e2e.compose import ROOT, CommandFailed, Compose, Tool, tool_or_skip
 
 pytestmark = pytest.mark.e2e
@@ -68,7 +69,8 @@ def test_the_rules_are_read_and_nothing_is_written_beside_the_volume(compose: Co
 
 def test_what_is_in_the_image_is_listed_in_it(compose: Compose) -> None:
     listed = json.loads(compose.exec("cat", "/usr/share/cellserve/sbom.cdx.json"))
-    assert {"torch", "grpcio", "onnxruntime"} <= {one["name"] for one in listed["components"]}
+    names = {one["name"] for one in listed["components"]}
+    assert {"torch", "grpcio", "onnxruntime", "valkey", "obstore", "opentelemetry-sdk"} <= names
 
 
 def test_it_does_not_run_as_root(compose: Compose) -> None:
@@ -87,6 +89,15 @@ def test_administration_answers_inside(compose: Compose) -> None:
 
 def test_a_model_is_imported_from_the_folder_of_files(compose: Compose) -> None:
     assert compose.exec("cellserve", "import", "/files/digits.keras", "--alias", "canary").strip() == "digits/2"
+
+
+def test_what_the_page_on_operating_has_typed_in_is_answered(compose: Compose) -> None:
+    shown = [each for each in blocks(ROOT / "docs/operating.md") if each.remarks.get("run by") == "tests/e2e/test_containers.py"]
+    typed = [words(command) for block in shown for command in commands(block)]
+    assert typed
+    for command in typed:
+        assert command[:6] == ["docker", "compose", "-f", "deploy/compose.yaml", "exec", "server"]
+        compose.exec(*command[6:])
 
 
 def test_a_request_is_answered_and_scraped(compose: Compose) -> None:

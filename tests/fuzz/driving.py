@@ -12,6 +12,7 @@ from typing import Final
 import grpc
 
 from tests.fuzz.cases import CUT, STREAMS, Case, Outcome, Story, fault, told
+from tests.patience import Waited, nobody, within
 
 HANGING_SECONDS: Final = 60.0
 IN_FLIGHT: Final = 64
@@ -58,9 +59,10 @@ class Fuzz:
 
 
 class Witness:
-    """Asks a question with a known answer over and over. ask: raises where the answer is wrong."""
+    """Asks a question with a known answer over and over. ask: raises where the answer is wrong. waited: see tests/patience.py."""
 
-    def __init__(self) -> None:
+    def __init__(self, waited: Waited = nobody) -> None:
+        self._waited = waited
         self.seconds: list[float] = []  # what each answer took
 
     @property
@@ -70,16 +72,15 @@ class Witness:
     async def watch(self, ask: Callable[[], Awaitable[None]]) -> None:
         while True:
             began = time.perf_counter()
-            async with asyncio.timeout(HANGING_SECONDS):
-                await ask()
+            await within(HANGING_SECONDS, ask(), self._waited)
             self.seconds.append(time.perf_counter() - began)
             await asyncio.sleep(BETWEEN_QUESTIONS_SECONDS)
 
 
 @asynccontextmanager
-async def watched(questions: Sequence[Callable[[], Awaitable[None]]]) -> AsyncIterator[list[Witness]]:
+async def watched(questions: Sequence[Callable[[], Awaitable[None]]], waited: Waited = nobody) -> AsyncIterator[list[Witness]]:
     """A witness for each question, at work until the block ends. Raises what a wrong answer raises."""
-    witnesses = [Witness() for _ in questions]
+    witnesses = [Witness(waited) for _ in questions]
     tasks = [asyncio.create_task(witness.watch(ask)) for witness, ask in zip(witnesses, questions)]
     try:
         yield witnesses

@@ -11,6 +11,7 @@ from typing import Final
 
 from tests.fuzz.frame_cases import FrameCase
 from tests.http2_frames import DATA, GOAWAY, HEADERS, RST_STREAM, cut
+from tests.patience import Waited, nobody, within
 
 HANGING_SECONDS: Final = 60.0
 SIDE_BY_SIDE: Final = 32
@@ -21,10 +22,11 @@ _KINDS: Final = {DATA: "data", HEADERS: "headers", RST_STREAM: "reset", GOAWAY: 
 class FrameFuzz:
     """What has been sent so far. answers: connections by the most telling frame that came back. faults: told for a person."""
 
-    def __init__(self, host: str, port: int, patience_seconds: float = 0.02) -> None:
-        """patience_seconds: of connections that wait for an answer."""
+    def __init__(self, host: str, port: int, patience_seconds: float = 0.02, waited: Waited = nobody) -> None:
+        """patience_seconds: of connections that wait for an answer. waited: see tests/patience.py."""
         self._host, self._port = host, port
         self._patience_seconds = patience_seconds
+        self._waited = waited
         self.answers: Counter[str] = Counter()
         self.faults: list[str] = []
 
@@ -36,8 +38,7 @@ class FrameFuzz:
     async def _send_each(self, cases: Iterable[FrameCase]) -> None:
         for case in cases:
             try:
-                async with asyncio.timeout(HANGING_SECONDS):
-                    answer = await self._sent(case)
+                answer = await within(HANGING_SECONDS, self._sent(case), self._waited)
             except TimeoutError:
                 self.faults.append(f"the server did not let go of: {case.data.hex()}")
             else:

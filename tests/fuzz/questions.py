@@ -15,30 +15,34 @@ from cellserve.service.pb import cellserve_pb2 as typed
 from cellserve.service.pb import open_inference_pb2 as oip
 from tests.e2e.models import BIDIRECTIONAL, IDS, RANDOM_MODELS, RandomModel
 from tests.fuzz.cases import FEED, INFER, OPEN, RUN
+from tests.patience import Waited, nobody, within
 
 ROWS, STEPS = 2, 6
 PATIENCE_SECONDS, AGAIN_SECONDS = 30.0, 0.1
 
 
-def questions(channel: grpc.aio.Channel) -> list[Callable[[], Awaitable[None]]]:
+def questions(channel: grpc.aio.Channel, waited: Waited = nobody) -> list[Callable[[], Awaitable[None]]]:
     """Each asks, as often as it is told to come again, and raises where the answer is not the oracle's."""
     whole = [ask for model in RANDOM_MODELS for ask in (_by_infer(channel, model), _by_run(channel, model))]
     feeding = [_by_feeding(channel, model) for model in RANDOM_MODELS if model is not BIDIRECTIONAL]
-    return [partial(_patiently, ask) for ask in (*whole, *feeding)]
+    return [partial(_patiently, ask, waited) for ask in (*whole, *feeding)]
 
 
-async def _patiently(ask: Callable[[], Awaitable[None]]) -> None:
+async def _patiently(ask: Callable[[], Awaitable[None]], waited: Waited) -> None:
     """A machine that others keep busy may refuse some."""
-    async with asyncio.timeout(PATIENCE_SECONDS):
-        while True:
-            try:
-                await ask()
-            except grpc.aio.AioRpcError as error:
-                if error.code() is not grpc.StatusCode.RESOURCE_EXHAUSTED:
-                    raise
-                await asyncio.sleep(AGAIN_SECONDS)
-            else:
-                return
+    await within(PATIENCE_SECONDS, _until_let_in(ask), waited)
+
+
+async def _until_let_in(ask: Callable[[], Awaitable[None]]) -> None:
+    while True:
+        try:
+            await ask()
+        except grpc.aio.AioRpcError as error:
+            if error.code() is not grpc.StatusCode.RESOURCE_EXHAUSTED:
+                raise
+            await asyncio.sleep(AGAIN_SECONDS)
+        else:
+            return
 
 
 def _inputs(model: RandomModel) -> np.ndarray:

@@ -216,26 +216,21 @@ def test_an_implementation_gives_the_numbers_of_the_framework(name: str, label: 
 
 @pytest.mark.parametrize(("name", "label"), SUPPORTED)
 def test_chunks_leave_no_trace(name: str, label: str) -> None:
-    """In chunks of two steps: causal networks onward, the others pass by pass."""
-    run = by_network_in_chunks if network(name).causal else by_network_in_passes
-    assert_as_the_framework(CASES[name], run(CASES[name], network(name), label))
-
-
-IN_CALLS = [(name, label) for name, label in SUPPORTED if network(name).chunk_call(label) is not None]
-
-
-@pytest.mark.parametrize(("name", "label"), IN_CALLS)
-def test_chunks_of_one_call_each_give_the_numbers_of_the_framework(name: str, label: str) -> None:
-    assert_as_the_framework(CASES[name], by_network_in_calls(CASES[name], network(name), label))
+    """In chunks of two steps: causal networks onward, the others pass by pass; and each chunk in one call, of those that can."""
+    case, made = CASES[name], network(name)
+    run = by_network_in_chunks if made.causal else by_network_in_passes
+    assert_as_the_framework(case, run(case, made, label))
+    if made.chunk_call(label) is not None:
+        assert_as_the_framework(case, by_network_in_calls(case, made, label))
 
 
 def test_the_usual_models_take_one_call() -> None:
     """Those of the plain kinds, whatever their activations; with layers that mask, where no step is masked."""
     usual = {"k205tf_lstm_impl2_seq.h5", "k224tf_gru_ra1_bias1.h5", "k224tf_lstm_relu_hard_sigmoid.h5"}
     for label, count in {"onnxruntime": 111, **dict.fromkeys(PACKED, 120)}.items():
-        names = [name for name, other in IN_CALLS if other == label]
+        names = {name for name, other in SUPPORTED if other == label and network(name).chunk_call(label) is not None}
         assert len(names) == count
-        assert usual <= set(names)
+        assert usual <= names
 
 
 def test_what_is_refused_and_why() -> None:

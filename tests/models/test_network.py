@@ -37,7 +37,7 @@ from tests.models.networks import (
     time_major,
 )
 
-modest = settings(deadline=None, max_examples=examples(25))
+modest = settings(deadline=None, max_examples=examples(15))
 
 
 @modest

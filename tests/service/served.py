@@ -20,6 +20,7 @@ from cellserve.service.config import Settings
 from cellserve.service.pb import cellserve_pb2_grpc, open_inference_pb2_grpc
 from cellserve.service.pb import open_inference_pb2 as pb
 from cellserve.service.registry.repository.repository import Repository
+from tests.service.registry.fakes import measured_once
 
 SPEC = ModelSpec.model_validate(
     {
@@ -49,7 +50,7 @@ class Served:
 
 def publish(root: Path, model: str = "small", alias: str | None = None) -> None:
     source = Source("keras", "3.0", "small.keras", f"sha256:{'0' * 64}")
-    Repository(root).publish(model, ImportedModel(SPEC, Weights.of(ARRAYS), source), alias=alias)
+    Repository(root, gate=measured_once).publish(model, ImportedModel(SPEC, Weights.of(ARRAYS), source), alias=alias)
 
 
 def infer_request(inputs: np.ndarray, model: str = "small", request_id: str = "") -> pb.ModelInferRequest:

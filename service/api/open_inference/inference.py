@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
 from functools import partial
 from typing import Final
 
 from cellserve.service.api.door import CheckedRequest, Door
-from cellserve.service.api.open_inference import dense, inference_feed, padded, parameters, replies
+from cellserve.service.api.open_inference import inference_feed, padded, parameters, replies
 from cellserve.service.api.open_inference.parameters import NO_PARAMETERS, RequestParameters
+from cellserve.service.api.open_inference.usual import dense, reply_bytes
+from cellserve.service.api.open_inference.usual.request_bytes import DenseRequest
 from cellserve.service.api.requests import outputs
 from cellserve.service.api.requests.implementations import Offer, choose
 from cellserve.service.api.requests.outputs import WantedOutputs
@@ -26,6 +29,13 @@ _TYPED_FIELDS: Final = {
     "BOOL": "bool_contents",
     "FP64": "fp64_contents",
 }
+
+
+def infer_dense(door: Door, request: DenseRequest, remaining_seconds: float | None) -> Awaitable[bytes]:
+    """As `infer`; the bytes of the response."""
+    ends_seconds = deadline(remaining_seconds, None)
+    check = partial(_check_dense, door, request, ends_seconds)
+    return door.run(request.model_name, request.model_version, check, partial(_reply_bytes, request.id))
 
 
 async def infer(door: Door, request: pb.ModelInferRequest, remaining_seconds: float | None) -> pb.ModelInferResponse:
@@ -47,8 +57,17 @@ def _check(
     signature: Signature,
 ) -> CheckedRequest:
     limits = door.limits_of(version.key.model)
-    checked = dense.check(request, signature, limits, ends_seconds) if asked is NO_PARAMETERS else None
+    tensor = dense.tensor_in(request) if asked is NO_PARAMETERS else None
+    checked = dense.check(tensor, signature, limits, ends_seconds)
     return checked or check_any(request, asked, ends_seconds, version, signature, limits)
+
+
+def _check_dense(
+    door: Door, request: DenseRequest, ends_seconds: float | None, version: LoadedVersion, signature: Signature
+) -> CheckedRequest:
+    limits = door.limits_of(version.key.model)
+    checked = dense.check(request.tensor, signature, limits, ends_seconds)
+    return checked or check_any(request.parsed(), NO_PARAMETERS, ends_seconds, version, signature, limits)
 
 
 def check_any(
@@ -71,6 +90,12 @@ def _reply(
     request_id: str, version: LoadedVersion, signature: Signature, checked: CheckedRequest, done: list[Delivery]
 ) -> pb.ModelInferResponse:
     return replies.infer_response(request_id, version.key, signature, checked.wanted, checked.rows, done)
+
+
+def _reply_bytes(
+    request_id: str, version: LoadedVersion, signature: Signature, checked: CheckedRequest, done: list[Delivery]
+) -> bytes:
+    return reply_bytes.infer_response(request_id, version.key, signature, checked.wanted, checked.rows, done)
 
 
 def _wanted(request: pb.ModelInferRequest, asked: RequestParameters, signature: Signature) -> WantedOutputs:
@@ -114,6 +139,12 @@ def _typed(given: pb.ModelInferRequest.InferInputTensor, field: str) -> Array:
     if typed is None:
         raise InvalidInput(
             f"{given.name!r} is {given.datatype}, which the protocol carries in raw_input_contents only", field=field
+        )
+    found = [filled.name for filled, _ in given.contents.ListFields()]
+    if any(name != typed for name in found):
+        raise InvalidInput(
+            f"{given.name!r} has values in {' and '.join(found)}; those of {given.datatype} belong into {typed}, none beside",
+            field=field,
         )
     values = getattr(given.contents, typed)
     return from_values(given.name, given.datatype, given.shape, values, len(values), field)

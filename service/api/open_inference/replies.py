@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Final
 
 from cellserve.service.api.requests.empty_rows import answers
 from cellserve.service.api.requests.outputs import (
@@ -26,6 +26,8 @@ from cellserve.service.api.requests.tensors import Array
 from cellserve.service.engine.batch import Delivery
 from cellserve.service.pb import open_inference_pb2 as pb
 
+IMPLEMENTATION: Final = "implementation"  # the parameter that names it
+
 
 def infer_response(
     request_id: str,
@@ -37,11 +39,23 @@ def infer_response(
 ) -> pb.ModelInferResponse:
     """done: the delivery of each row, in order."""
     response = pb.ModelInferResponse(model_name=version[0], model_version=str(version[1]), id=request_id)
-    _add_parameters(response.parameters, done)
-    outputs, raw = response.outputs, response.raw_output_contents
+    implementation, *numbers = parameters(done)
+    response.parameters[implementation[0]].string_param = implementation[1]
+    for name, value in numbers:
+        response.parameters[name].int64_param = value
+    for name, shape, data in tensors(signature, wanted, rows, done):
+        response.outputs.add(name=name, datatype="FP32", shape=shape)
+        response.raw_output_contents.append(data)
+    return response
+
+
+def tensors(
+    signature: Signature, wanted: WantedOutputs, rows: RowInputs, done: Sequence[Delivery]
+) -> list[tuple[str, tuple[int, ...], bytes]]:
+    """The name, shape and bytes of each that is wanted, in order."""
+    made: list[tuple[str, tuple[int, ...], bytes]] = []
     for name in wanted.names:
         shape = reply_shape(signature, name, rows)
-        outputs.add(name=name, datatype="FP32", shape=shape)
         if name.startswith(STATE_PREFIX):
             columns = signature.states[name.removeprefix(STATE_PREFIX)]
             data = state_bytes(done, columns.start, columns.width)
@@ -49,8 +63,18 @@ def infer_response(
             position = signature.output_names.index(name)
             output = signature.outputs[position]
             data = _output_bytes(output, answers(output, position, rows, done), shape)
-        raw.append(data)
-    return response
+        made.append((name, shape, data))
+    return made
+
+
+def parameters(done: Sequence[Delivery]) -> tuple[tuple[str, str], tuple[str, int], tuple[str, int], tuple[str, int]]:
+    """What a reply tells of how it was made, by name."""
+    return (
+        (IMPLEMENTATION, done[0].implementation),
+        ("queue_us", round(1e6 * queue_seconds(done))),
+        ("compute_us", round(1e6 * compute_seconds(done))),
+        ("iterations", max([delivery.iterations for delivery in done])),
+    )
 
 
 def _output_bytes(output: OutputSignature, rows: Sequence[Array], shape: Sequence[int]) -> bytes:
@@ -62,10 +86,3 @@ def _output_bytes(output: OutputSignature, rows: Sequence[Array], shape: Sequenc
     for row in rows:
         parts += (buffer(row), padding[: step_bytes * (shape[1] - len(row))])
     return b"".join(parts)
-
-
-def _add_parameters(parameters: Any, done: Sequence[Delivery]) -> None:
-    parameters["implementation"].string_param = done[0].implementation
-    parameters["queue_us"].int64_param = round(1e6 * queue_seconds(done))
-    parameters["compute_us"].int64_param = round(1e6 * compute_seconds(done))
-    parameters["iterations"].int64_param = max([delivery.iterations for delivery in done])

@@ -19,9 +19,10 @@ from cellserve.service.api.open_inference import (
     shared_memory,
     statistics,
 )
-from cellserve.service.api.open_inference.inference import infer
+from cellserve.service.api.open_inference.inference import infer, infer_dense
 from cellserve.service.api.open_inference.inference_stream import InferenceStream
 from cellserve.service.api.open_inference.statistics import StatisticsSource
+from cellserve.service.api.open_inference.usual.request_bytes import DenseRequest
 from cellserve.service.api.overload.askers import streaming_asker_of
 from cellserve.service.api.streams import StreamedRequests, answers
 from cellserve.service.counted_log import CountedLog
@@ -115,7 +116,9 @@ class OpenInferenceServicer(GRPCInferenceServiceServicer):
 
     # --- inference ---
 
-    async def ModelInfer(self, request: pb.ModelInferRequest, context: Any) -> pb.ModelInferResponse:
+    async def ModelInfer(self, request: pb.ModelInferRequest | DenseRequest, context: Any) -> pb.ModelInferResponse | bytes:
+        if isinstance(request, DenseRequest):
+            return await infer_dense(self._door, request, context.time_remaining())
         return await infer(self._door, request, context.time_remaining())
 
     async def ModelStreamInfer(

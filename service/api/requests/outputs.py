@@ -88,9 +88,13 @@ def buffer(row: Array) -> memoryview:
 
 def queue_seconds(done: Sequence[Delivery]) -> float:
     """The longest wait of a row before its first iteration."""
+    if len(done) == 1:
+        return done[0].queue_seconds
     return max([delivery.queue_seconds for delivery in done])
 
 
 def compute_seconds(done: Sequence[Delivery]) -> float:
     """The rows' shares of the iterations they took part in."""
+    if len(done) == 1:
+        return done[0].compute_seconds
     return sum([delivery.compute_seconds for delivery in done])

@@ -148,6 +148,10 @@ class Execution:
         call = CURRENT.get(None)
         trace = None if call is None else call.trace
         if trace is None:
+            try:
+                return await self._run(works, live)
+            except Unprepared as missing:  # nothing was taken
+                await self._preparations.prepare(missing)
             return await self._run_prepared(works, live)
         done = await self._run_prepared(trace.submit(works), live)
         trace.answer(done)
@@ -167,7 +171,14 @@ class Execution:
         alone = self._microbatcher.alone(now)
         implementation = self._engine.short(works, alone)
         if implementation is not None:
-            return await self._run_at_once(works, implementation, now, alone)
+            if alone or len(works) > 1 or not self._microbatcher.promising():
+                done = self._engine.run_at_once(works, implementation, [now] * len(works))
+            else:
+                done = [await self._microbatcher.hold(works[0], implementation, now)]
+            for delivery in done:
+                if delivery.error is not None:
+                    raise delivery.error
+            return done
         self.at_door.leave()
         self._make_way()
         try:
@@ -175,16 +186,6 @@ class Execution:
             return [await self._run_alone(works[0], asker)] if len(works) == 1 else await self._run_all(works, asker)
         finally:
             self.at_door.come_back()
-
-    async def _run_at_once(self, works: Sequence[Work], implementation: str, now_seconds: float, alone: bool) -> list[Delivery]:
-        if alone or len(works) > 1 or not self._microbatcher.promising():
-            done = self._engine.run_at_once(works, implementation, [now_seconds] * len(works))
-        else:
-            done = [await self._microbatcher.hold(works[0], implementation, now_seconds)]
-        for delivery in done:
-            if delivery.error is not None:
-                raise delivery.error
-        return done
 
     async def _run_all(self, works: Sequence[Work], asker: Asker) -> list[Delivery]:
         gathering = self._inbox.open(len(works))

@@ -1,9 +1,9 @@
 """Short work of different requests computed side by side: while others are near, each waits for them a moment.
 
 One row after the other costs a call each; sixteen in one call cost as much as three or four. So whoever comes while another is
-at the door, or soon after several were computed together, is held until the event loop has had nothing else to do for a tenth
-of a millisecond, for a millisecond at most. Where that was in vain, the next ones are not held, twice as many each time. Who is
-alone is never held. Knows no messages and no models.
+at the door, or soon after several were computed together, is held until the event loop has had nothing else to do for ten turns,
+for a millisecond at most, which nobody notices. Where that was in vain, the next ones are not held, twice as many each time. Who
+is alone is never held. Knows no messages and no models.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 
+from cellserve.service.api.submission.empty_turns import EmptyTurns
 from cellserve.service.api.submission.reply_future import ReplyFuture
 from cellserve.service.api.submission.requests_at_door import RequestsAtDoor
 from cellserve.service.engine.batch import Delivery
@@ -20,10 +21,9 @@ from cellserve.service.engine.facts import VersionKey
 from cellserve.service.engine.sequence import Work
 
 _NEAR: Final = 2  # requests at the door, the asking one among them
-_SOON_SECONDS: Final = 0.002
 _LONGEST_SECONDS: Final = 0.001
-_IDLE_SECONDS: Final = 0.0001
-_EMPTY_TURN_SECONDS: Final = 15e-6  # a turn of the event loop that took no longer did nothing else
+_SOON_SECONDS: Final = 2 * _LONGEST_SECONDS  # whoever comes then was held back, or was on its way, while those were held
+_IDLE_TURNS: Final = 10  # of the event loop: a message of a client that was awake has come by then
 _MOST_ROWS: Final = 16
 _FEWEST_SPARED: Final = 4  # requests that are not held after one was held in vain
 _MOST_SPARED: Final = 256
@@ -55,7 +55,8 @@ class Microbatcher:
         self._rows = 0
         self._first_seconds = 0.0  # when the first of those held came
         self._turn_seconds = 0.0  # when the last turn of the loop was seen
-        self._busy_seconds = 0.0  # until when the loop had something else to do
+        self._turns = EmptyTurns()
+        self._interrupted = False  # somebody came in this turn, which says nothing
         self._company_seconds = float("-inf")  # when several were last computed together
         self._spared = 0  # after the last one that was held in vain; 0 if there has been company since
         self._to_spare = 0
@@ -78,7 +79,7 @@ class Microbatcher:
         if not self._rows:
             self._first_seconds = now_seconds
             self._loop.call_soon(self._turn)
-        self._turn_seconds = self._busy_seconds = now_seconds
+        self._interrupted = True
         self._rows += 1
         self._held.setdefault((work.version, implementation), []).append(_Held(work, now_seconds, answer))
         return answer
@@ -86,10 +87,13 @@ class Microbatcher:
     def _turn(self) -> None:
         """Once in each turn of the loop, while anybody is held."""
         now = self._clock()
-        if now > self._turn_seconds + _EMPTY_TURN_SECONDS:
-            self._busy_seconds = now
+        if self._interrupted:
+            self._interrupted = False
+            self._turns.interrupted()
+        else:
+            self._turns.turn(now - self._turn_seconds)
         self._turn_seconds = now
-        if over(now - self._first_seconds, now - self._busy_seconds, self._rows):
+        if over(now - self._first_seconds, self._turns.since_busy, self._rows):
             self._compute_all()
         else:
             self._loop.call_soon(self._turn)
@@ -121,6 +125,6 @@ class Microbatcher:
                 each.answer.set_result(delivery)
 
 
-def over(held_seconds: float, idle_seconds: float, rows: int) -> bool:
-    """Whether those held are computed now. idle_seconds: for how long the event loop has had nothing else to do."""
-    return held_seconds >= _LONGEST_SECONDS or idle_seconds >= _IDLE_SECONDS or rows >= _MOST_ROWS
+def over(held_seconds: float, idle_turns: int, rows: int) -> bool:
+    """Whether those held are computed now. idle_turns: in how many, up to now, the event loop has had nothing else to do."""
+    return held_seconds >= _LONGEST_SECONDS or idle_turns >= _IDLE_TURNS or rows >= _MOST_ROWS

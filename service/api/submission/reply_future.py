@@ -46,7 +46,8 @@ class ReplyFuture(Generic[Result]):
     def __await__(self) -> Generator[ReplyFuture[Result], None, Result]:
         if not self._done:
             self._asyncio_future_blocking = True
-            yield self
+            yield self  # which raises here what has gone wrong: the task asks for the result first
+            return self._result  # type: ignore[return-value]  # set_result has been called
         return self.result()
 
     # --- what a task asks of what it waits for ---

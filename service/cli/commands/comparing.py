@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, NamedTuple
 import typer
 
 from cellserve.service.cli.completion import references
-from cellserve.service.cli.options import JsonOption, RepositoryOption, open_repository
+from cellserve.service.cli.options import INPUT_HELP, JsonOption, RepositoryOption, open_repository
 from cellserve.service.cli.output import complain, print_json, print_table
 from cellserve.service.cli.server_options import Server, asks_a_server
 from cellserve.service.errors import InvalidInput
@@ -35,7 +35,7 @@ def compare(
     server: Server,
     input_file: Annotated[
         Path | None,
-        typer.Option("--input", help=".npy, .npz, .csv or .json with one or more sequences.", dir_okay=False, show_default=False),
+        typer.Option("--input", help=INPUT_HELP, dir_okay=False, show_default=False),
     ] = None,
     recorded: Annotated[
         bool,

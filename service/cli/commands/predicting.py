@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from cellserve.service.cli.completion import references
-from cellserve.service.cli.options import JsonOption
+from cellserve.service.cli.options import INPUT_HELP, JsonOption
 from cellserve.service.cli.output import print_json, print_table
 from cellserve.service.cli.server_options import Server, asks_a_server
 from cellserve.service.errors import InvalidInput
@@ -31,7 +31,7 @@ def predict(
     ],
     input_file: Annotated[
         Path,
-        typer.Option("--input", help=".npy, .npz, .csv or .json with one or more sequences.", dir_okay=False, show_default=False),
+        typer.Option("--input", help=INPUT_HELP, dir_okay=False, show_default=False),
     ],
     server: Server,
     output: Annotated[

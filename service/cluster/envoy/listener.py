@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from cellserve.service.api.access.rights import ADMINISTRATION
 from cellserve.service.cluster.envoy.plan import ProxyPlan
-from cellserve.service.cluster.envoy.routes import routes
+from cellserve.service.cluster.envoy.routes import GUARD, READ_ID, routes
 from cellserve.service.networks import Network
 from cellserve.service.tls_files import TlsFiles
 
@@ -21,6 +21,7 @@ _LOOPBACK: Final = ({"address_prefix": "127.0.0.0", "prefix_len": 8}, {"address_
 def listener(plan: ProxyPlan) -> dict[str, Any]:
     """Every caller is foreign: what proxies say to each other in x-envoy headers, and a request's id, are Envoy's own affair."""
     body_bytes = plan.max_message_bytes + _FRAME_BYTES
+    guarded = () if plan.administration_from is None else ADMINISTRATION
     manager = {
         "@type": f"{_TYPE}.filters.network.http_connection_manager.v3.HttpConnectionManager",
         "stat_prefix": "clients",
@@ -33,7 +34,7 @@ def listener(plan: ProxyPlan) -> dict[str, Any]:
         "http2_protocol_options": {"connection_keepalive": {"interval": "30s", "timeout": "20s"}},
         "route_config": {
             "name": "all",
-            "virtual_hosts": [{"name": "all", "domains": ["*"], "routes": routes(body_bytes)}],
+            "virtual_hosts": [{"name": "all", "domains": ["*"], "routes": routes(body_bytes, guarded)}],
         },
         "http_filters": _filters(plan),
     }
@@ -52,7 +53,8 @@ def _filters(plan: ProxyPlan) -> list[dict[str, Any]]:
     lua = (files(__package__) / "sequence_id.lua").read_text()
     filters: list[dict[str, Any]] = [
         {
-            "name": "envoy.filters.http.lua",
+            "name": READ_ID,
+            "disabled": True,
             "typed_config": {
                 "@type": f"{_TYPE}.filters.http.lua.v3.Lua",
                 "default_source_code": {"inline_string": lua},
@@ -69,7 +71,8 @@ def _administrators(networks: Sequence[Network]) -> dict[str, Any]:
     """Replicas without tokens let their own machine administer, and Envoy is there: so it must ask whom it speaks for."""
     allowed = [*_LOOPBACK, *({"address_prefix": str(each.network_address), "prefix_len": each.prefixlen} for each in networks)]
     return {
-        "name": "envoy.filters.http.rbac",
+        "name": GUARD,
+        "disabled": True,
         "typed_config": {
             "@type": f"{_TYPE}.filters.http.rbac.v3.RBAC",
             "rules": {

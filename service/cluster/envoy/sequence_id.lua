@@ -6,173 +6,177 @@
 --
 -- Ids are written as in a URL: what is not a letter, a digit or one of -._~ as %XX. The number 5 and the text "5" are one id.
 
+--
+-- It is asked of every such request, so it is thrifty: the beginning of a body is read once, a number is a number of Lua as long as
+-- that is exact, and only fields that matter are cut out.
+
 local HEADER = "x-sequence-id"
-local INFER = "/inference.GRPCInferenceService/ModelInfer"
-local FIELDS = {
-  ["/cellserve.v1.Sequences/Open"] = 3,
-  ["/cellserve.v1.Sequences/Feed"] = 2,
-  ["/cellserve.v1.Sequences/Get"] = 2,
-  ["/cellserve.v1.Sequences/Snapshot"] = 2,
-  ["/cellserve.v1.Sequences/Restore"] = 3,
-  ["/cellserve.v1.Sequences/Fork"] = 2,
-  ["/cellserve.v1.Sequences/Close"] = 2,
-}
 local PREFIX = 5 -- bytes before a message of gRPC: whether it is compressed, and how long it is
-local HEAD = 64 -- bytes of a field that are looked at: its number, its length, a varint
+local WINDOW = 256 -- bytes of a body that are read at once
+local HEAD = 20 -- bytes of a field that are looked at: its number, its length or its value
 local LONGEST = 1024 -- bytes of an id, or of an entry of parameters
 local MOST_FIELDS = 512 -- looked at in one request
+local EXACT = 2 ^ 53
 
--- The varint at `at` in `text`, and where it ends; nil: none. Exact to 64 bits.
+local byte, sub = string.byte, string.sub
+
+-- The varint at `at` in `text`, and where it ends; nil: none. Exact below EXACT.
 local function varint(text, at)
-  local value, scale = 0ULL, 1ULL
+  local value, scale = 0, 1
   for place = at, at + 9 do
-    local byte = string.byte(text, place)
-    if byte == nil then
+    local part = byte(text, place)
+    if part == nil then
       return nil
+    elseif part < 128 then
+      return value + part * scale, place + 1
     end
-    value = value + (byte % 128) * scale
-    if byte < 128 then
-      return value, place + 1
-    end
-    scale = scale * 128
+    value, scale = value + (part - 128) * scale, scale * 128
   end
   return nil
 end
 
--- One field at the beginning of `text`: number, kind, bytes before its content, bytes of its content, its value if it is a varint.
-local function field(text)
-  local tag, at = varint(text, 1)
-  if tag == nil or tag > 0xFFFFFFFFULL then
-    return nil
+-- The same as an int64 in decimal.
+local function decimal(text, at)
+  local value = varint(text, at)
+  if value < EXACT then
+    return string.format("%.0f", value)
   end
-  tag = tonumber(tag)
-  local number, kind = math.floor(tag / 8), tag % 8
-  if kind == 0 then
-    local value, after = varint(text, at)
-    if value == nil then
-      return nil
+  local exact, scale = 0ULL, 1ULL
+  for place = at, at + 9 do
+    local part = byte(text, place)
+    exact, scale = exact + (part % 128) * scale, scale * 128
+    if part < 128 then
+      break
     end
-    return number, kind, at - 1, after - at, value
-  elseif kind == 1 then
-    return number, kind, at - 1, 8
-  elseif kind == 2 then
-    local length, after = varint(text, at)
-    if length == nil or length > 0x7FFFFFFFULL then
-      return nil
-    end
-    return number, kind, after - 1, tonumber(length)
-  elseif kind == 5 then
-    return number, kind, at - 1, 4
   end
-  return nil
+  local sign = ""
+  if exact > 0x7FFFFFFFFFFFFFFFULL then
+    sign, exact = "-", 0ULL - exact
+  end
+  return sign .. string.gsub(tostring(exact), "ULL$", "")
 end
 
--- Calls visit(number, kind, content, value) for each field of the `size` bytes that read(from, count) gives, until it answers.
--- content() is the bytes of a field; nil: there are too many.
-local function walk(read, size, visit)
-  local at = 0
+-- Gives each field of a message to whom `wanted` names for its tag (number * 8 + kind), until one answers: a varint as the text
+-- and where it is in it, bytes as bytes, if they are not too many. The message has `size` bytes, of which `text` are the first, and
+-- more(at, count) gives others.
+local function walk(size, text, more, wanted)
+  local base, at = 0, 0 -- `text` begins at `base`
   for _ = 1, MOST_FIELDS do
     if at >= size then
       return nil
     end
-    local number, kind, before, length, value = field(read(at, math.min(HEAD, size - at)))
-    if number == nil or at + before + length > size then
+    local held = base + #text
+    if held < size and at + HEAD > held then
+      base, text = at, more(at, math.min(WINDOW, size - at))
+      held = base + #text
+    end
+    local tag, place = varint(text, at - base + 1)
+    if tag == nil or tag > 0xFFFFFFFF then
       return nil
     end
-    local from = at + before
-    local found = visit(number, kind, function()
-      return length <= LONGEST and read(from, length) or nil
-    end, value)
+    local kind, value, from, length = tag % 8, place, nil, nil
+    if kind == 2 then
+      length, place = varint(text, place)
+      if length == nil then
+        return nil
+      end
+      from = base + place - 1
+      at = from + length
+    elseif kind == 0 then
+      _, place = varint(text, place)
+      if place == nil then
+        return nil
+      end
+      at = base + place - 1
+    elseif kind == 1 then
+      at = base + place - 1 + 8
+    elseif kind == 5 then
+      at = base + place - 1 + 4
+    else
+      return nil
+    end
+    if at > size then
+      return nil
+    end
+    local visit = wanted[tag]
+    local found = nil
+    if visit and kind == 0 then
+      found = visit(text, value)
+    elseif visit and length <= LONGEST then
+      found = visit(at <= held and sub(text, place, place + length - 1) or more(from, length))
+    end
     if found ~= nil then
       return found
     end
-    at = from + length
   end
   return nil
 end
 
-local function walk_text(text, visit)
-  return walk(function(from, count)
-    return string.sub(text, from + 1, from + count)
-  end, #text, visit)
+local function itself(content)
+  return content
 end
 
-local function decimal(value)
-  local sign = ""
-  if value > 0x7FFFFFFFFFFFFFFFULL then
-    sign, value = "-", 0ULL - value
-  end
-  return sign .. string.gsub(tostring(value), "ULL$", "")
-end
+local PARAMETER = { [2 * 8] = decimal, [3 * 8 + 2] = itself } -- int64_param, string_param
 
--- An InferParameter as an id: int64_param (2) or string_param (3).
-local function parameter(text)
-  return walk_text(text, function(number, kind, content, value)
-    if number == 2 and kind == 0 then
-      return decimal(value)
-    elseif number == 3 and kind == 2 then
-      return content()
-    end
-  end)
-end
+-- An entry of parameters is a key and a value, in either order.
+local key, id
+local ENTRY = {
+  [1 * 8 + 2] = function(content)
+    key = content
+  end,
+  [2 * 8 + 2] = function(content)
+    id = walk(#content, content, nil, PARAMETER)
+  end,
+}
 
--- One entry of parameters: its id if it is that of sequence_id. The key may come after the value.
-local function entry(text)
-  local key, id
-  walk_text(text, function(number, kind, content)
-    if kind == 2 and number == 1 then
-      key = content()
-    elseif kind == 2 and number == 2 then
-      id = parameter(content() or "")
-    end
-  end)
+-- Its id, if it is that of sequence_id.
+local function entry(content)
+  key, id = nil, nil
+  walk(#content, content, nil, ENTRY)
   return key == "sequence_id" and id or nil
 end
 
-local function in_infer(number, kind, content)
-  if number == 4 and kind == 2 then
-    return entry(content() or "")
-  end
-end
+local WANTED = {
+  ["/inference.GRPCInferenceService/ModelInfer"] = { [4 * 8 + 2] = entry },
+  ["/cellserve.v1.Sequences/Open"] = { [3 * 8 + 2] = itself },
+  ["/cellserve.v1.Sequences/Feed"] = { [2 * 8 + 2] = itself },
+  ["/cellserve.v1.Sequences/Get"] = { [2 * 8 + 2] = itself },
+  ["/cellserve.v1.Sequences/Snapshot"] = { [2 * 8 + 2] = itself },
+  ["/cellserve.v1.Sequences/Restore"] = { [3 * 8 + 2] = itself },
+  ["/cellserve.v1.Sequences/Fork"] = { [2 * 8 + 2] = itself },
+  ["/cellserve.v1.Sequences/Close"] = { [2 * 8 + 2] = itself },
+}
 
-local function in_field(wanted)
-  return function(number, kind, content)
-    if number == wanted and kind == 2 then
-      return content()
-    end
-  end
-end
-
-local function escaped(id)
-  return (string.gsub(id, "[^%w%-%._~]", function(byte)
-    return string.format("%%%02X", string.byte(byte))
+local function escaped(text)
+  return (string.gsub(text, "[^%w%-%._~]", function(one)
+    return string.format("%%%02X", byte(one))
   end))
 end
 
-local function sequence_id(body, visit)
+local function sequence_id(body, wanted)
   local size = body:length()
-  if size < PREFIX or string.byte(body:getBytes(0, 1)) ~= 0 then
+  if size <= PREFIX then
     return nil
   end
-  return walk(function(from, count)
+  local text = body:getBytes(0, math.min(PREFIX + WINDOW, size))
+  if byte(text) ~= 0 then
+    return nil
+  end
+  return walk(size - PREFIX, sub(text, PREFIX + 1), function(from, count)
     return count > 0 and body:getBytes(PREFIX + from, count) or ""
-  end, size - PREFIX, visit)
+  end, wanted)
 end
 
 function envoy_on_request(handle)
   local headers = handle:headers()
-  if headers:get(HEADER) ~= nil then
-    return
-  end
-  local path = headers:get(":path")
-  local visit = path == INFER and in_infer or FIELDS[path] and in_field(FIELDS[path])
-  if not visit then
+  local wanted = WANTED[headers:get(":path")]
+  if not wanted or headers:get(HEADER) ~= nil then
     return
   end
   local body = handle:body()
-  local id = body and sequence_id(body, visit)
-  if id ~= nil and id ~= "" and id ~= "0" then
-    handle:headers():add(HEADER, escaped(id)) -- those from before the body came are out of reach
+  local found = body and sequence_id(body, wanted)
+  if found ~= nil and found ~= "" and found ~= "0" then
+    handle:headers():add(HEADER, escaped(found)) -- those from before the body came are out of reach
     handle:clearRouteCache()
   end
 end

@@ -98,24 +98,30 @@ class AtOnce:
 
         arrived_seconds: for each, on the engine's clock. A failure is in the deliveries.
         """
+        lengths = [work.steps for work in works]
         if len(works) == 1:
-            return self._together(works, implementation, arrived_seconds)
+            return self._together(works, lengths, implementation, arrived_seconds)
         deliveries: dict[int, Delivery] = {}
-        for group in groups_of([work.steps for work in works], self._calls[implementation].costs):
-            mates = [works[place] for place in group]
-            deliveries |= zip(group, self._together(mates, implementation, [arrived_seconds[place] for place in group]))
+        for group in groups_of(lengths, self._calls[implementation].costs):
+            mates, of_mates = [works[place] for place in group], [lengths[place] for place in group]
+            arrived = [arrived_seconds[place] for place in group]
+            deliveries |= zip(group, self._together(mates, of_mates, implementation, arrived))
         return [deliveries[place] for place in range(len(works))]
 
-    def _together(self, works: Sequence[Work], implementation: str, arrived_seconds: Sequence[float]) -> list[Delivery]:
-        """In one call."""
+    def _together(
+        self, works: Sequence[Work], lengths: Sequence[int], implementation: str, arrived_seconds: Sequence[float]
+    ) -> list[Delivery]:
+        """In one call. lengths: the steps of each."""
         started = self._clock()
-        lengths = [work.steps for work in works]
         try:
             steps = side_by_side([work.inputs[0] for work in works], self._dtype)
             answer = self._calls[implementation].call(steps, lengths, self._states(works), range(len(works)))
         except Exception:
             if len(works) > 1:  # whoever is to blame must not fail its mates
-                alone = [self._together([work], implementation, [arrived]) for work, arrived in zip(works, arrived_seconds)]
+                alone = [
+                    self._together([work], [length], implementation, [arrived])
+                    for work, length, arrived in zip(works, lengths, arrived_seconds)
+                ]
                 return [delivery for deliveries in alone for delivery in deliveries]
             log.exception("%s: %d sequences failed under implementation %r", self._key, len(works), implementation)
             return self._ended(lengths, implementation, arrived_seconds, started, None)

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
+from valkey.asyncio import Valkey
 from valkey.exceptions import NoScriptError, ValkeyError
 
 from cellserve.service.sessions.stores.connecting import connected
@@ -36,7 +37,7 @@ class ValkeyStore:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._connected = connected(url, client_name=_client_name(prefix, replica))
-        self._client = self._connected.client
+        self._client, self._writer = self._connected.client, self._connected.writer
         self._tag = f"{{{prefix}}}:"
         self._index = f"{self._tag}live".encode()
         self._limits = (_milliseconds(_GRACE_SECONDS), str(most))
@@ -86,30 +87,36 @@ class ValkeyStore:
             left = "" if write.seconds is None else _milliseconds(write.seconds)
             flags = ("b" if write.begins else "") + ("a" if write.accepts else "")
             arguments += (write.expected, write.content, left, flags)
-        stamps = await self._call("write", len(writes), WRITE, keys, arguments)
+        stamps = await self._call("write", len(writes), WRITE, keys, arguments, self._writer)
         return [None if stamp == REFUSED else stamp for stamp in stamps]
 
     async def _call(
-        self, operation: str, records: int, script: str, keys: Sequence[bytes], arguments: Sequence[str | bytes] = ()
+        self,
+        operation: str,
+        records: int,
+        script: str,
+        keys: Sequence[bytes],
+        arguments: Sequence[str | bytes] = (),
+        client: Valkey | None = None,
     ) -> Any:
         began = self._clock()
-        done = await self._answered(self._evaluated(script, keys, arguments))
+        done = await self._answered(self._evaluated(script, keys, arguments, client or self._client))
         self._observer.on_store_call(operation, records, self._clock() - began)
         return done
 
-    async def _evaluated(self, script: str, keys: Sequence[bytes], arguments: Sequence[str | bytes]) -> Any:
+    async def _evaluated(self, script: str, keys: Sequence[bytes], arguments: Sequence[str | bytes], client: Valkey) -> Any:
         """By the script's hash, which a server that has restarted does not know."""
         known = self._hashes.get(script)
         if known is not None:
             try:
-                return await self._client.evalsha(known, len(keys), *keys, *arguments)  # type: ignore[misc,arg-type]
+                return await client.evalsha(known, len(keys), *keys, *arguments)  # type: ignore[misc,arg-type]
             except NoScriptError:
-                del self._hashes[script]
-        loaded = self._hashes[script] = await self._client.script_load(script)
-        return await self._client.evalsha(loaded, len(keys), *keys, *arguments)  # type: ignore[misc,arg-type]
+                self._hashes.pop(script, None)  # another may have learnt it at the same time
+        loaded = self._hashes[script] = await client.script_load(script)
+        return await client.evalsha(loaded, len(keys), *keys, *arguments)  # type: ignore[misc,arg-type]
 
     async def _count(self) -> int:
-        return int(await self._answered(self._evaluated(COUNT, (self._index,), ())))
+        return int(await self._answered(self._evaluated(COUNT, (self._index,), (), self._client)))
 
     async def _answered(self, call: Any) -> Any:
         """Raises StoreUnavailable."""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, NamedTuple, get_args
 
 import numpy as np
 import pytest
@@ -38,6 +39,7 @@ from cellserve.models.numerics.activations import resolve
 from cellserve.models.numerics.row_lengths import RowLengths
 from cellserve.models.spec import InputSpec, ModelSpec
 from tests.compiled import BFLOAT16, COMPILER, MISSING
+from tests.examples import examples
 from tests.models.networks import agree, chain, random_weights
 
 Array = NDArray[np.float32]
@@ -204,25 +206,55 @@ def numbers(layer: RecurrentLayer, lengths: list[int], width: int) -> tuple[torc
 )
 @pytest.mark.parametrize("name", LAYERS)
 def test_any_units_rows_and_lengths(name: str, functions: tuple[str, str], path: str) -> None:
+    for asked in by_torch(name, functions):
+        kernel = PackedLayer(library.loaded(), asked.layer, asked.own, path.encode())
+        advanced = tuple(state.copy() for state in asked.states.values())
+        outputs = kernel.run(asked.inputs, list(asked.lengths), advanced)
+        agree(outputs, asked.outputs, f"outputs of {asked.layer.units} units, {asked.lengths}")
+        for one, found in zip(asked.states, advanced):
+            agree(found, asked.new[one], f"{one} of {asked.layer.units} units, {asked.lengths}")
+
+
+class Asked(NamedTuple):
+    """A layer, rows for it, and what implementation 2 answers to them."""
+
+    layer: RecurrentLayer
+    own: Any
+    inputs: Any
+    lengths: tuple[int, ...]
+    states: dict[str, Any]
+    outputs: Any
+    new: dict[str, Any]
+
+
+@lru_cache(maxsize=1)
+def by_torch(name: str, functions: tuple[str, str]) -> tuple[Asked, ...]:
+    """Of several units and lengths; computed once for all paths, which come one after the other."""
     kind, extras = LAYERS[name]
     gates = {} if kind is SimpleRnnLayer else {"recurrent_activation": functions[1]}
+    asked = []
     for units, width in ((1, 1), (3, 2), (17, 5), (40, 33)):
         if extras.get("projection_units", 0) > units:
             continue
         layer = kind(name="l", inputs=("x",), units=units, activation=functions[0], **gates, **extras)
         graph, own = arrays_of(layer, width)
-        kernel = PackedLayer(library.loaded(), layer, own, path.encode())
-        for lengths in ([1], [9], [3, 5, 1], [4, 4, 4, 4, 4, 4, 4], [1 + row % 6 for row in range(20)]):
-            inputs, states = numbers(layer, lengths, width)
-            ends = RowLengths(lengths, max(lengths), CPU)
-            expected, new = graph.kernels["2", "l"](
-                torch.nan_to_num(inputs), ends, None, {**states, "seen": torch.zeros(len(lengths), 1)}
+        for lengths in ((1,), (9,), (3, 5, 1), (4,) * 7, tuple(1 + row % 6 for row in range(20))):
+            inputs, states = numbers(layer, list(lengths), width)
+            ends = RowLengths(list(lengths), max(lengths), CPU)
+            given = {**states, "seen": torch.zeros(len(lengths), 1)}
+            expected, new = graph.kernels["2", "l"](torch.nan_to_num(inputs), ends, None, given)
+            asked.append(
+                Asked(
+                    layer,
+                    own,
+                    inputs.numpy(),
+                    lengths,
+                    {one: state.numpy() for one, state in states.items()},
+                    ends.clean(expected).numpy(),
+                    {one: new[one].numpy() for one in states},
+                )
             )
-            advanced = tuple(state.numpy().copy() for state in states.values())
-            outputs = kernel.run(inputs.numpy(), lengths, advanced)
-            agree(outputs, ends.clean(expected).numpy(), f"outputs of {units} units, {lengths}")
-            for one, found in zip(states, advanced):
-                agree(found, new[one].numpy(), f"{one} of {units} units, {lengths}")
+    return tuple(asked)
 
 
 @needs_kernel
@@ -246,7 +278,7 @@ def test_many_units(name: str, path: str) -> None:
 @pytest.mark.parametrize("path", IN_ANY_PRECISION)
 @pytest.mark.parametrize("units", [3, 16, 33])
 @pytest.mark.parametrize("name", LAYERS)
-@settings(max_examples=12)
+@settings(max_examples=examples(8))
 @given(data=st.data())
 def test_a_row_is_the_same_to_the_last_bit_alone_among_others_and_in_any_chunks(
     name: str, units: int, path: str, data: st.DataObject

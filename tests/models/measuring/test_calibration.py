@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from cellserve.models.description.layers.cells import GruLayer, LstmLayer
 from cellserve.models.description.layers.merge import MergeLayer
@@ -14,7 +16,7 @@ from cellserve.models.description.layers.rows import FlattenLayer, ReverseLayer
 from cellserve.models.description.layers.stepwise import EmbeddingLayer, MaskingLayer
 from cellserve.models.measuring import calibration
 from cellserve.models.measuring.calibration import Calibration, calibrate, choose
-from cellserve.models.measuring.traffic import TRAFFIC_KINDS
+from cellserve.models.measuring.traffic import TRAFFIC_KINDS, TrafficKind
 from cellserve.models.network import Network
 from cellserve.models.spec import InputSpec, ModelSpec
 from tests.fakes import FakeClock, FakeNetwork
@@ -70,6 +72,18 @@ def test_one_that_is_everywhere_nearly_as_fast_serves_everything() -> None:
     assert set(choose(measured, "fused").values()) == {"2"}
     measured["bulk_few"] = {"0": 1.0, "2": 1.06}
     assert choose(measured, "fused")["bulk_few"] == "0"
+
+
+TIMES = st.dictionaries(st.sampled_from(["0", "2", "fused", "packed"]), st.floats(1e-6, 1e-2), min_size=1)
+
+
+@given(st.fixed_dictionaries({}, optional=dict.fromkeys(TRAFFIC_KINDS, TIMES)))
+def test_nobody_is_given_what_was_measured_to_be_clearly_slower(measured: dict[TrafficKind, dict[str, float]]) -> None:
+    """Chunks by a twentieth at most. Of a single step the call is a fraction of what a request takes: by a quarter."""
+    choices = choose(measured, "fused")
+    for kind, seconds in measured.items():
+        allowed = 1.25 if kind.startswith("steps") else 1.05
+        assert seconds[choices[kind]] <= allowed * min(seconds.values())
 
 
 def test_what_was_not_measured_goes_by_the_default() -> None:

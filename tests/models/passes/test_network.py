@@ -32,7 +32,7 @@ from tests.models.drawn_layers import MASK_VALUE
 from tests.models.networks import Case, agree, cases, chain, features, public_states, random_weights, supported
 from tests.models.passing import Feeder, feeder, passes_agree_with_oracle, staged, stored
 
-modest = settings(deadline=None, max_examples=examples(25))
+modest = settings(deadline=None, max_examples=examples(15))
 Array = np.ndarray[Any, Any]
 
 
@@ -216,7 +216,7 @@ def test_passes_answer_what_whole_rows_do(name: str, masked: bool) -> None:
     fixed = SPECS[name].inputs[0].time_steps
     rows = rows_of(SPECS[name], [fixed] * 4 if fixed else [7, 4, 11, 9], masked)
 
-    @settings(deadline=None, max_examples=8)
+    @settings(deadline=None, max_examples=examples(8))
     @given(st.sampled_from(supported(network)), st.data())
     def holds(label: str, data: st.DataObject) -> None:
         start = network.initial_state(len(rows))

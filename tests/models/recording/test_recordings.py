@@ -57,7 +57,7 @@ def chunk(body: ChunkBody, steps: int, lengths: list[int], seed: int = 0) -> tup
     return inputs, RowLengths(lengths, steps, CPU), state
 
 
-@settings(deadline=None, max_examples=examples(20))
+@settings(deadline=None, max_examples=examples(12))
 @given(cases(fusable=True, causal=True) | cases(fusable=False, causal=True), st.data())
 def test_stacks_in_chunks_agree_with_the_oracle(case: Case, data: st.DataObject) -> None:
     """Masked ones, and shapes that have come too seldom, run unrecorded in between."""
@@ -67,7 +67,7 @@ def test_stacks_in_chunks_agree_with_the_oracle(case: Case, data: st.DataObject)
             agree_with_oracle(case, *in_chunks(case, network, partial(str, label), data), label)
 
 
-@settings(deadline=None, max_examples=examples(10))
+@settings(deadline=None, max_examples=examples(5))
 @given(st.data(), st.sampled_from(RECORDED_LABELS))
 def test_the_same_as_unrecorded_at_any_length_and_number_of_rows(data: st.DataObject, label: str) -> None:
     body, recorder = body_of(STACK), FakeRecorder()
@@ -93,7 +93,7 @@ def test_the_same_as_unrecorded_at_any_length_and_number_of_rows(data: st.DataOb
     assert recorder.recorded >= 1
 
 
-@settings(deadline=None, max_examples=examples(25))
+@settings(deadline=None, max_examples=examples(15))
 @given(cases(fusable=True, causal=True) | cases(fusable=False, causal=True))
 def test_nothing_recorded_waits_for_the_device_or_reads_the_host(case: Case) -> None:
     """On tensors that have shapes and a device but no numbers: an operation that mixes devices or needs a value is found."""
@@ -233,7 +233,7 @@ def test_several_threads_share_the_memory_of_a_recording() -> None:
 
 
 @given(cases(causal=True))
-@settings(deadline=None, max_examples=5)
+@settings(deadline=None, max_examples=examples(5))
 def test_cases_that_can_be_recorded_are_drawn(case: Case) -> None:
     made = causal_plan(case.spec)
     assume(case.mask is None and not any(layer.on_host for layer in (*made.body, *made.head)))

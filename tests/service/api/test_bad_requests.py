@@ -38,6 +38,13 @@ def changed(
     return request
 
 
+def typed_in(datatype: str, **contents: list[float]) -> pb.ModelInferRequest:
+    """One row of one step of two features, in fields of `contents`."""
+    given = pb.ModelInferRequest.InferInputTensor(name="inputs", datatype=datatype, shape=[1, 1, 2])
+    given.contents.CopyFrom(pb.InferTensorContents(**contents))
+    return pb.ModelInferRequest(model_name="sums", inputs=[given])
+
+
 def with_value(value: float, place: tuple[int, int, int] = (1, 2, 0)) -> np.ndarray:
     inputs = GOOD.copy()
     inputs[place] = value
@@ -115,16 +122,19 @@ BAD = {
         changed(lambda request: request.raw_input_contents.__setitem__(0, b"1234")), "inputs.inputs", ("4 bytes", "needs 48")
     ),
     "typed count": Bad(
-        pb.ModelInferRequest(
-            model_name="sums",
-            inputs=[
-                pb.ModelInferRequest.InferInputTensor(
-                    name="inputs", datatype="FP32", shape=[1, 1, 2], contents=pb.InferTensorContents(fp32_contents=[1.0])
-                )
-            ],
-        ),
+        typed_in("FP32", fp32_contents=[1.0]),
         "inputs.inputs",
         ("1 typed values", "needs 2"),
+    ),
+    "typed values in the field of another type": Bad(
+        typed_in("FP32", fp64_contents=[1.0, 2.0]),
+        "inputs.inputs",
+        ("values in fp64_contents", "FP32 belong into fp32_contents"),
+    ),
+    "typed values in two fields": Bad(
+        typed_in("FP32", fp32_contents=[1.0, 2.0], fp64_contents=[3.0, 4.0]),
+        "inputs.inputs",
+        ("values in fp32_contents and fp64_contents", "none beside"),
     ),
     "dimensions beyond any array": Bad(
         changed(lambda request: request.inputs[0].shape.__setitem__(slice(None), (0, 2**62, 2**62))),
@@ -381,7 +391,7 @@ REQUESTS = st.builds(
 )
 
 
-@settings(max_examples=examples(25), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(15), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(requests=st.lists(REQUESTS, min_size=1, max_size=8))
 def test_no_request_makes_the_server_fail(harness_of, requests: list[pb.ModelInferRequest]) -> None:
     async def scenario() -> None:

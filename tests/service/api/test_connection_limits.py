@@ -11,7 +11,7 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from cellserve.service.pb import open_inference_pb2 as pb
-from tests.service.served import infer_request, publish, served
+from tests.service.served import Served, infer_request, publish, served
 
 
 async def test_further_calls_wait_in_the_client(tmp_path: Path) -> None:
@@ -29,12 +29,21 @@ async def test_an_old_connection_is_cut_and_the_client_comes_again(tmp_path: Pat
     ages = {"max_connection_age_seconds": 0.2, "max_connection_age_grace_seconds": 0.1}
     async with served(tmp_path, **ages) as server:
         watch = health_pb2_grpc.HealthStub(server.channel).Watch(health_pb2.HealthCheckRequest())
-        await watch.read()
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             with pytest.raises(grpc.aio.AioRpcError) as cut:
-                await watch.read()
-        assert cut.value.code() is grpc.StatusCode.UNAVAILABLE
-        assert (await server.open_inference.ServerLive(pb.ServerLiveRequest(), timeout=30, wait_for_ready=True)).live
+                [told async for told in watch]  # on a busy machine the first word may come too late already
+            assert cut.value.code() is grpc.StatusCode.UNAVAILABLE
+            assert await live_at_last(server)
+
+
+async def live_at_last(server: Served) -> bool:
+    """Asked again where the next connection has grown old as well."""
+    while True:
+        try:
+            return bool((await server.open_inference.ServerLive(pb.ServerLiveRequest(), wait_for_ready=True)).live)
+        except grpc.aio.AioRpcError as cut:
+            if cut.code() is not grpc.StatusCode.UNAVAILABLE:
+                raise
 
 
 async def test_no_more_requests_of_a_stream_are_read_than_the_setting_says(tmp_path: Path) -> None:

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import json
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 from typer.testing import CliRunner, Result
 
 from cellserve.service.cli.main import app
-from cellserve.service.registry.repository.repository import Repository, parity_gate
-from tests.service.registry.fakes import imported
+from cellserve.service.registry.repository.repository import Repository
+from tests.service.registry.fakes import imported, measured_once
 
 
 class Shell:
@@ -30,15 +29,4 @@ class Shell:
         return json.loads(result.stdout)
 
     def publish(self, model: str = "digits", alias: str | None = None) -> None:
-        Repository(self.root, gate=_measured_once).publish(model, imported(), alias=alias)
-
-
-def _measured_once(spec: Any, weights: Any) -> Any:
-    """The report of the real gate: it is the same model each time."""
-    return _report()
-
-
-@cache
-def _report() -> Any:
-    model = imported()
-    return parity_gate(model.spec, model.weights)
+        Repository(self.root, gate=measured_once).publish(model, imported(), alias=alias)

@@ -149,6 +149,7 @@ def write(folder: Path, content: bytes) -> Path:
     return path
 
 
+@pytest.mark.usefixtures("read_here")
 @pytest.mark.parametrize("command", ["import", "inspect"])
 @pytest.mark.parametrize("kind", BAD)
 def test_a_bad_file_is_refused_in_one_sentence(kind: str, command: str, shell: Shell, tmp_path: Path) -> None:

@@ -61,6 +61,7 @@ BAD: dict[str, tuple[Callable[[ModelProto], bytes], str]] = {
 }
 
 
+@pytest.mark.usefixtures("read_here")
 @pytest.mark.parametrize("kind", BAD)
 def test_a_bad_step_model_is_refused_in_one_sentence(kind: str, shell: Shell, tmp_path: Path) -> None:
     change, word = BAD[kind]
@@ -91,6 +92,7 @@ def test_what_is_told_of_a_step_model(shell: Shell, tmp_path: Path) -> None:
     assert "is a step model" in refused.stderr
 
 
+@pytest.mark.usefixtures("read_here")
 def test_other_answers_than_onnxruntimes_are_not_taken(shell: Shell, tmp_path: Path) -> None:
     path = saved(tmp_path / "filter.onnx", filter_model())
     np.savez(tmp_path / "expect.npz", x0=np.ones((1, 2, 4), np.float32), y0=np.ones((1, 2, 4), np.float32))
@@ -99,6 +101,7 @@ def test_other_answers_than_onnxruntimes_are_not_taken(shell: Shell, tmp_path: P
     assert "takes no other answers" in result.stderr
 
 
+@pytest.mark.usefixtures("read_here")
 def test_a_quantised_step_model_runs_each_row_alone(shell: Shell, tmp_path: Path) -> None:
     """One range is taken for all numbers of a call."""
     graph = OnnxGraph()

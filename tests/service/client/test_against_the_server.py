@@ -21,7 +21,7 @@ from cellserve.service.pb import cellserve_pb2_grpc as pb_grpc
 from cellserve.service.registry.repository.repository import Repository
 from tests.models.networks import random_weights
 from tests.service.client.fake_sequences import FakeSequences, sequence
-from tests.service.registry.fakes import FakeImport, imported, weights
+from tests.service.registry.fakes import FakeImport, imported, measured_once, weights
 from tests.service.tls import AUTHORITY, certificate, key
 
 Asked = Callable[..., Awaitable[Any]]
@@ -31,10 +31,10 @@ ROWS = [np.random.default_rng(n).normal(size=(n, 3)).astype(np.float32) for n in
 @pytest.fixture
 async def url(tmp_path: Path) -> AsyncIterator[str]:
     """`digits` has the versions 1 (stable) and 2, `speech` has 1."""
-    repository = Repository(tmp_path)
+    repository = Repository(tmp_path, gate=measured_once)
     for seed in range(2):
-        await asyncio.to_thread(repository.publish, "digits", imported(seed), alias=None if seed else "stable")
-    await asyncio.to_thread(repository.publish, "speech", imported())
+        repository.publish("digits", imported(seed), alias=None if seed else "stable")
+    repository.publish("speech", imported())
     settings = Settings(repository=tmp_path, host="127.0.0.1", port=0, metrics_port=0, device="cpu", drain_seconds=5.0)
     async with serving(settings) as running:
         yield f"127.0.0.1:{running.port}"
@@ -107,7 +107,7 @@ POOLED = ModelSpec.model_validate(
 
 async def test_a_decoder_alone_is_published_and_answers_its_own_number_of_steps(ask: Asked, tmp_path: Path) -> None:
     arrays = random_weights(DECODER)
-    await asyncio.to_thread(Repository(tmp_path).publish, "decoder", FakeImport(DECODER, arrays))
+    await asyncio.to_thread(Repository(tmp_path, gate=measured_once).publish, "decoder", FakeImport(DECODER, arrays))
     await ready(ask, "decoder")
     x = np.random.default_rng(1).normal(size=(4, 3)).astype(np.float32)
     (right,), _ = reference.run(DECODER, arrays.arrays, (x,), (1,) * 4)
@@ -118,7 +118,7 @@ async def test_a_decoder_alone_is_published_and_answers_its_own_number_of_steps(
 
 async def test_outputs_of_fewer_steps_than_were_fed_are_cut_at_their_own_lengths(ask: Asked, tmp_path: Path) -> None:
     arrays = random_weights(POOLED)
-    await asyncio.to_thread(Repository(tmp_path).publish, "pooled", FakeImport(POOLED, arrays))
+    await asyncio.to_thread(Repository(tmp_path, gate=measured_once).publish, "pooled", FakeImport(POOLED, arrays))
     await ready(ask, "pooled")
     found = await ask("run", "pooled", ROWS)
     for index, row in enumerate(ROWS):
@@ -197,17 +197,17 @@ async def test_tls_and_tokens(kind: type[Client | AsyncClient]) -> None:
 
     async def predict(**settings: Any) -> Any:
         if kind is AsyncClient:
-            async with AsyncClient(f"grpcs://localhost:{port}", streams=False, timeout_seconds=2.0, **settings) as client:
+            async with AsyncClient(f"grpcs://localhost:{port}", streams=False, **settings) as client:
                 return await client.predict("digits", sequence(2))
-        with Client(f"grpcs://localhost:{port}", timeout_seconds=2.0, **settings) as client:
+        with Client(f"grpcs://localhost:{port}", **settings) as client:
             return await asyncio.to_thread(client.predict, "digits", sequence(2))
 
     try:
-        answer = await predict(root_certificates=AUTHORITY.read_bytes(), token="t0k3n")
+        answer = await predict(root_certificates=AUTHORITY.read_bytes(), token="t0k3n", timeout_seconds=60.0)
         np.testing.assert_array_equal(answer, sequence(2) + 1)
         assert fake.metadata[0]["authorization"] == "Bearer t0k3n"
         with pytest.raises((ServiceUnavailable, errors.DeadlineExpired)):
-            await predict()  # the system's roots do not know this certificate
+            await predict(timeout_seconds=2.0)  # the system's roots do not know this certificate
         assert len(fake.requests) == 1
     finally:
         await server.stop(None)

@@ -21,13 +21,19 @@ SEQ2SEQ, SHARED = CASES["k3_seq2seq"], CASES["k3_shared_lstm_two_inputs"]
 Asked = Callable[..., Awaitable[Any]]
 
 
-@pytest.fixture(params=["sync", "stream", "calls"])
-async def ask(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Asked]:
-    """Of a server of both cases and of `small`."""
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Both cases and `small`."""
+    root = tmp_path_factory.mktemp("repository")
     for name, case in (("pair", SEQ2SEQ), ("shared", SHARED)):
-        Repository(tmp_path).publish(name, case.load())
-    publish(tmp_path)
-    async with served(tmp_path) as server:
+        Repository(root).publish(name, case.load())
+    publish(root)
+    return root
+
+
+@pytest.fixture(params=["sync", "stream", "calls"])
+async def ask(request: pytest.FixtureRequest, root: Path) -> AsyncIterator[Asked]:
+    async with served(root) as server:
         url = f"127.0.0.1:{server.running.port}"
 
         async def asked(method: str, *arguments: Any, **options: Any) -> Any:

@@ -24,7 +24,7 @@ from cellserve.service.pb import cellserve_pb2 as pb
 from cellserve.service.pb import cellserve_pb2_grpc
 from cellserve.service.registry.publishing.uploads import UPLOADS_FOLDER
 from cellserve.service.registry.repository.repository import Repository
-from tests.service.registry.fakes import SPEC, FakeSource, imported, weights
+from tests.service.registry.fakes import SPEC, FakeSource, imported, measured_once, weights
 
 INFER, ADMIN = "infer-0123456789abcdef", "admin-0123456789abcdef"
 
@@ -32,7 +32,7 @@ INFER, ADMIN = "infer-0123456789abcdef", "admin-0123456789abcdef"
 @pytest.fixture
 async def server(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Running]:
     """`digits` has version 1, which is stable."""
-    await asyncio.to_thread(Repository(tmp_path / "repository").publish, "digits", imported(), alias="stable")
+    Repository(tmp_path / "repository", gate=measured_once).publish("digits", imported(), alias="stable")
     (tmp_path / "tokens").write_text(f"infer {INFER} the shop\nadmin {ADMIN} the operators\n")
     settings = Settings(
         repository=tmp_path / "repository",

@@ -22,7 +22,7 @@ from cellserve.service.api.access.rights import ADMINISTRATION
 from cellserve.service.cluster import binaries
 from cellserve.service.cluster.envoy.bootstrap import bootstrap
 from cellserve.service.cluster.envoy.plan import Endpoint, EndpointsByName, EndpointsFile, ProxyPlan, UpstreamTls
-from cellserve.service.cluster.envoy.routes import STREAMS, UNREPEATABLE
+from cellserve.service.cluster.envoy.routes import NAMING, STREAMS, UNREPEATABLE
 from cellserve.service.cluster.envoy.upstream import cluster, ping_seconds
 from cellserve.service.cluster.folder import Folder
 from cellserve.service.cluster.keeper import Keeper
@@ -180,6 +180,26 @@ async def test_the_sequence_of_a_unary_request_is_found_in_its_body(tmp_path: Pa
 
 
 @needs_envoy
+async def test_every_request_that_names_a_sequence_says_so_to_the_router(tmp_path: Path) -> None:
+    methods = pb.DESCRIPTOR.services_by_name["Sequences"].methods
+    naming = {f"/cellserve.v1.Sequences/{each.name}": each for each in methods if "sequence_id" in each.input_type.fields_by_name}
+    assert {*naming, INFER} == set(NAMING)
+    async with proxied(tmp_path) as (channel, _):
+        for path, method in naming.items():
+            named = getattr(pb, method.input_type.name)(sequence_id="one")
+            assert (await asked(channel, path, named.SerializeToString()))["x-sequence-id"] == "one"
+
+
+@needs_envoy
+async def test_a_sequence_is_found_wherever_in_a_body_it_is(tmp_path: Path) -> None:
+    async with proxied(tmp_path) as (channel, _):
+        before = [*range(120, 270), 4096, 100_000]  # bytes, so that what names the sequence lies across whatever is read at once
+        wholes = [oip.ModelInferRequest(raw_input_contents=[bytes(length)]).SerializeToString() + infer(-77) for length in before]
+        found = await asyncio.gather(*(asked(channel, INFER, whole) for whole in wholes))
+        assert {each.get("x-sequence-id") for each in found} == {"-77"}
+
+
+@needs_envoy
 async def test_what_names_no_sequence_or_cannot_be_read_goes_on_as_it_is(tmp_path: Path) -> None:
     async with proxied(tmp_path) as (channel, _):
         tags = b"\x22\x0d\x0a\x0bsequence_id"  # an entry with a key and no value
@@ -260,11 +280,13 @@ def test_a_stream_is_never_asked_again_and_what_begins_a_sequence_only_unread() 
     listener = bootstrap(plan())["static_resources"]["listeners"][0]
     manager = listener["filter_chains"][0]["filters"][0]["typed_config"]
     routes = manager["route_config"]["virtual_hosts"][0]["routes"]
-    by_path = {route["match"].get("path", "/"): route for route in routes}
-    assert all("retry_policy" not in by_path[path]["route"] for path in STREAMS)
-    for path in UNREPEATABLE:
-        assert "reset" not in by_path[path]["route"]["retry_policy"]["retry_on"].split(",")
-    assert "reset" in by_path["/"]["route"]["retry_policy"]["retry_on"].split(",")
+    asked_again: dict[str, set[str]] = {}
+    for route in routes:
+        causes = route["route"].get("retry_policy", {}).get("retry_on", "")
+        asked_again.setdefault(route["match"].get("path", "/"), set()).update(causes.split(","))
+    assert all(asked_again[path] == {""} for path in STREAMS)
+    assert all("reset" not in asked_again[path] and "connect-failure" in asked_again[path] for path in UNREPEATABLE)
+    assert all("reset" in asked_again[path] for path in ("/", FEED, INFER))
     assert listener["per_connection_buffer_limit_bytes"] > 1024
 
 

@@ -58,10 +58,10 @@ def test_chunks_keep_to_the_join_latency_and_grow_when_nobody_comes() -> None:
     assert seconds[0] < 0.002
     assert seconds[-3] > 0.0045  # with one active: half of what it would be with many
 
-    for _ in range(100):  # five for each chunk: arrivals are frequent
+    for _ in range(100):  # five for each chunk: arrivals are frequent, and all are soon gone
         for _ in range(5):
             driven.clock.advance(0.001)
-            driven.engine.submit(work(steps(100)))
+            driven.engine.submit(work(steps(20)))
         driven.iterate()
     recent = [fact.seconds for fact in driven.observer.iterations[-50:]]
     assert max(recent) <= 0.0022
@@ -79,7 +79,7 @@ def test_chunks_grow_where_everybody_is_there_for_long() -> None:
             driven.iterate()
         return max(fact.seconds for fact in driven.observer.iterations[-50:])
 
-    assert longest_seconds(4) <= 0.0041
+    assert 0.004 <= longest_seconds(4) <= 0.006  # a tenth of the 40 ms and more that each is there
     assert 0.006 < longest_seconds(20) <= 0.0101
 
 

@@ -21,6 +21,7 @@ from cellserve.models.implementations import LABELS
 from cellserve.models.network import Network
 from cellserve.service.engine.engine import Engine, EngineSettings
 from cellserve.service.errors import Cancelled, DeadlineExpired, Draining, InternalFailure, Overloaded
+from tests.examples import examples
 from tests.fakes import POISON, DeliveryBox, FakeClock, FakeNetwork, RecordingObserver, running_sum
 from tests.models.recording.fakes import FakeRecorder
 from tests.service.engine.deferring import FakeDevice
@@ -337,7 +338,7 @@ def test_real_networks_answer_as_alone(name: str) -> None:
     ]  # compute in host memory, where nothing is late
     network = Network(plain.spec, weights_of(plain.spec), recorder=FakeRecorder())
 
-    @settings(deadline=None, max_examples=10)
+    @settings(deadline=None, max_examples=examples(10))
     @given(cases(labels), st.integers(1, 5), st.integers(2, 6))
     def holds(drawn: list[Case], max_batch_rows: int, pool_rows: int) -> None:
         clock = FakeClock()

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import gzip
 import http.client
+import selectors
 from collections.abc import Iterator
 
 import pytest
@@ -80,3 +82,38 @@ def test_a_page_for_people_is_made_anew_each_time_and_takes_nothing_from_elsewhe
     assert first[2]["Content-Type"] == "text/html; charset=utf-8"
     assert (first[2]["Cache-Control"], first[2]["X-Content-Type-Options"]) == ("no-store", "nosniff")
     assert first[2]["Content-Security-Policy"].startswith("default-src 'none'")
+
+
+def test_a_closed_page_has_given_back_its_port_and_may_be_closed_again(page: MetricsPage) -> None:
+    idle = http.client.HTTPConnection("127.0.0.1", page.port)
+    idle.request("GET", "/healthz")
+    idle.getresponse().read()  # and the connection stays
+    page.close()
+    page.close()
+    with pytest.raises(ConnectionRefusedError):
+        ask(page, "/healthz")
+    idle.close()
+
+
+def test_nothing_wakes_a_page_that_nobody_asks(monkeypatch: pytest.MonkeyPatch) -> None:
+    waits: list[float | None] = []
+
+    class Waiting(selectors.DefaultSelector):  # type: ignore[misc, valid-type]
+        def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+            waits.append(timeout)
+            found: list[tuple[selectors.SelectorKey, int]] = super().select(timeout)
+            return found
+
+    monkeypatch.setattr(selectors, "DefaultSelector", Waiting)
+    page = MetricsPage(CollectorRegistry(), "127.0.0.1", 0)
+    assert ask(page, "/healthz")[0] == 200
+    page.close()
+    assert waits
+    assert set(waits) == {None}
+
+
+def test_a_taken_port_leaves_nothing_open(page: MetricsPage) -> None:
+    """What is left open warns when it is collected, and a warning fails."""
+    with pytest.raises(OSError, match="in use"):
+        MetricsPage(CollectorRegistry(), "127.0.0.1", page.port)
+    gc.collect()

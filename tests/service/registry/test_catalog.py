@@ -39,7 +39,7 @@ from tests.service.registry.repository.remote.fakes import Machine
 
 UNKNOWN, LOADING, READY, UNLOADING, FAILED, UNLOADED = VersionState
 D1, D2, D3 = (VersionKey("digits", version) for version in (1, 2, 3))
-PATIENCE_SECONDS = 20.0
+PATIENCE_SECONDS = 60.0
 
 
 class FakeEngine:

@@ -3,7 +3,7 @@ from pathlib import Path
 
 from cellserve.service.registry.watch import changes
 
-PATIENCE_SECONDS = 20.0
+PATIENCE_SECONDS = 60.0
 
 
 async def test_it_tells_of_visible_changes_and_stops(tmp_path: Path) -> None:

@@ -58,7 +58,6 @@ class Call:
         "_code",
         "_deadline_seconds",
         "_details",
-        "_ended",
         "_handler",
         "_head",
         "_headers_sent",
@@ -72,6 +71,7 @@ class Call:
         "_timer",
         "_trailing",
         "_wire",
+        "is_over",
     )
 
     def __init__(
@@ -92,7 +92,7 @@ class Call:
         self._incoming: IncomingMessages | None = None
         self._message: bytes | None = None  # of a call that has one
         self._task: asyncio.Task[None] | None = None
-        self._headers_sent = self._ended = False
+        self._headers_sent = self.is_over = False
         self._code: grpc.StatusCode | None = None
         self._details = ""
         self._trailing: Metadata = ()
@@ -101,10 +101,6 @@ class Call:
         if head.timeout_seconds is not None:
             self._deadline_seconds = loop.time() + head.timeout_seconds
             self._timer = loop.call_at(self._deadline_seconds, self._expire)
-
-    @property
-    def is_over(self) -> bool:
-        return self._ended
 
     @property
     def held_bytes(self) -> int:
@@ -120,7 +116,7 @@ class Call:
     def waits_too_long(self, now_seconds: float) -> bool:
         """Whether half of its time is over, and it has not begun for want of its message."""
         timeout_seconds = self._head.timeout_seconds
-        if self._task is not None or self._ended or self._deadline_seconds is None or timeout_seconds is None:
+        if self._task is not None or self.is_over or self._deadline_seconds is None or timeout_seconds is None:
             return False
         return now_seconds > self._deadline_seconds - timeout_seconds / 2
 
@@ -164,7 +160,7 @@ class Call:
     def start(self) -> None:
         """The handler of its one message runs, unless the call is over."""
         message, self._message = self._message, None
-        if not self._ended:
+        if not self.is_over:
             self._run(message)
 
     def cut(self) -> None:
@@ -184,7 +180,7 @@ class Call:
 
     def finish(self, code: grpc.StatusCode, details: str, trailing: Metadata = ()) -> None:
         """Once; what comes later changes nothing."""
-        if self._ended:
+        if self.is_over:
             return
         self._code, self._details = code, details
         fields = headers.trailers(code, details, trailing)
@@ -258,7 +254,7 @@ class Call:
         reply = await behaviour(request, self)
         if self._code is not None and self._code is not _OK:
             self.finish_as_told()
-        elif not self._ended:
+        elif not self.is_over:
             message = self._serialized(reply)
             fields = headers.trailers(_OK, self._details, self._trailing)
             self._end()
@@ -292,7 +288,7 @@ class Call:
         return message
 
     def _send_headers(self, metadata: Metadata) -> None:
-        if not self._headers_sent and not self._ended:
+        if not self._headers_sent and not self.is_over:
             self._headers_sent = True
             written: Sequence[tuple[bytes, bytes]] = headers.write_metadata(metadata)
             self._wire.send_headers(self._stream_id, (*headers.REPLY_HEADERS, *written))
@@ -307,7 +303,7 @@ class Call:
             self._task.cancel()
 
     def _end(self) -> None:
-        self._ended = True
+        self.is_over = True
         self._message = None
         if self._timer is not None:  # no circles: what a call holds is given back at once
             self._timer.cancel()

@@ -28,10 +28,10 @@ from cellserve.service.api.fronts.http2.call import Call
 from cellserve.service.api.fronts.http2.headers import (
     REPLY_HEADERS,
     Fields,
+    HeadReader,
     NotGrpc,
     RequestHead,
     Unreadable,
-    read_head,
     trailers,
 )
 from cellserve.service.api.fronts.http2.messages import prefix
@@ -113,6 +113,7 @@ class Connection(asyncio.Protocol):
         self.peer = ""
         self.end_cause: ConnectionEnd = "client"
         self._calls: dict[int, Call] = {}
+        self._heads = HeadReader()
         self._ends = StreamEnds()
         self._outgoing = Outgoing(self._session, self._ends, loop, self._break, self._take_events)
         self._windows = Windows(self._session, self._outgoing)
@@ -349,7 +350,7 @@ class Connection(asyncio.Protocol):
         if not event.end_stream:
             self._ends.begun(stream_id)
         try:
-            head = read_head(event.headers)
+            head = self._heads.read(event.headers)
         except NotGrpc as error:
             self.send_only_trailers(stream_id, ((b":status", b"%d" % error.status),))
         except Unreadable as error:

@@ -28,6 +28,9 @@ _BINARY: Final = b"-bin"
 _FURTHER_TYPES: Final = (CONTENT_TYPE + b"+", CONTENT_TYPE + b";")  # and not gRPC-Web, whose trailers are otherwise
 _MOST_METADATA_BYTES: Final = 16_384  # as much as gRPC's own server takes; a field counts 32 more, as HTTP/2 has it
 _FIELD_BYTES: Final = 32
+_STATUSES: Final = {code: (b"grpc-status", b"%d" % code.value[0]) for code in grpc.StatusCode}
+_MOST_KNOWN: Final = 8  # heads of calls that a connection remembers
+_REMEMBERED_BYTES: Final = 1024  # of each
 
 
 class NotGrpc(Exception):
@@ -55,6 +58,25 @@ class RequestHead(NamedTuple):
     metadata: tuple[tuple[str, str | bytes], ...]
 
 
+class HeadReader:
+    """Of one connection, whose calls mostly say the same: what they say is read once."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[tuple[bytes, bytes], ...], RequestHead] = {}
+
+    def read(self, fields: Fields) -> RequestHead:
+        """As `read_head`."""
+        said = tuple(fields)
+        head = self._known.get(said)
+        if head is None:
+            head = read_head(said)
+            if sum([len(name) + len(value) for name, value in said]) <= _REMEMBERED_BYTES:
+                if len(self._known) == _MOST_KNOWN:
+                    self._known.clear()
+                self._known[said] = head
+        return head
+
+
 def read_head(fields: Fields) -> RequestHead:
     """Raises NotGrpc, Unreadable."""
     head = dict(fields)
@@ -74,7 +96,7 @@ def read_head(fields: Fields) -> RequestHead:
 
 def trailers(code: grpc.StatusCode, message: str, metadata: Iterable[tuple[str, str | bytes]]) -> list[tuple[bytes, bytes]]:
     """Those that end a call."""
-    written = [(b"grpc-status", b"%d" % code.value[0])]
+    written = [_STATUSES[code]]
     if message:
         written.append((b"grpc-message", _percent_encoded(message)))
     return written + write_metadata(metadata)

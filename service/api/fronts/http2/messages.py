@@ -41,6 +41,8 @@ class MessageReader:
     def feed(self, data: bytes) -> list[bytes]:
         """The messages that are whole now. Raises Unreadable."""
         if not self._buffer and len(data) >= PREFIX_BYTES:  # as nearly all come
+            if not data[0] and len(data) == PREFIX_BYTES + int.from_bytes(data[1:PREFIX_BYTES], "big") <= self._most_bytes:
+                return [data[PREFIX_BYTES:]]
             self._begin(data)
             if len(data) == self._wanted_bytes:
                 self._wanted_bytes = 0

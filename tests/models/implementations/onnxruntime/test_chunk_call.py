@@ -131,7 +131,7 @@ NETWORKS = {name: Network(spec, random_weights(spec, 3)) for name, spec in SPECS
 
 @pytest.mark.parametrize("label", CALLED)
 @pytest.mark.parametrize("name", SPECS)
-@settings(max_examples=examples(10))
+@settings(max_examples=examples(6))
 @given(lengths=st.lists(st.integers(1, 6), min_size=1, max_size=6).map(tuple), seed=st.integers(0, 99), data=st.data())
 def test_calls_give_the_numbers_of_the_oracle(
     name: str, label: str, lengths: tuple[int, ...], seed: int, data: st.DataObject

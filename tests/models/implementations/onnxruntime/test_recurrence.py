@@ -189,7 +189,7 @@ def compare(layer: RecurrentLayer, lengths: list[int], kernel: CompactingKernel 
         agree(new[one].numpy(), expected_state[one].numpy(), one)
 
 
-@settings(deadline=None, max_examples=examples(15), suppress_health_check=[HealthCheck.filter_too_much])
+@settings(deadline=None, max_examples=examples(10), suppress_health_check=[HealthCheck.filter_too_much])
 @given(cases(fusable=False))
 def test_scanned_stacks_agree_with_the_oracle(case: Case) -> None:
     with pytest.MonkeyPatch.context() as patch:

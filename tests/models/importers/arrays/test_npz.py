@@ -22,6 +22,7 @@ from cellserve.models.errors import ImportRefused
 from cellserve.models.importers import ImportedModel
 from cellserve.models.importers.arrays.npz import read_npz
 from cellserve.models.importers.arrays.orders import roles, to_canonical
+from tests.examples import examples
 from tests.models.carried_parts import norm, stepwise
 
 Array = np.ndarray
@@ -339,7 +340,7 @@ def test_claims_that_nothing_backs(tmp_path: Path, content: bytes, said: str) ->
         read_npz(tmp_path / "a.npz")
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(150), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     save=st.sampled_from((np.savez, np.savez_compressed)),
     edits=st.lists(st.tuples(st.integers(0, 400), st.integers(0, 255)), min_size=1, max_size=5),

@@ -241,7 +241,7 @@ def answered(model: Any, drawn: Drawn, x: Array) -> FrameworkAnswers:
     return FrameworkAnswers("by hand", (x,), (outputs,), LENGTHS, time_major=False)
 
 
-@settings(max_examples=examples(10), deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=examples(6), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(drawn_graphs())
 def test_every_implementation_answers_as_onnxruntime_does(drawn: Drawn) -> None:
     with TemporaryDirectory() as folder:

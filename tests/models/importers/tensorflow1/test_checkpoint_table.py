@@ -18,6 +18,7 @@ from cellserve.models.importers.tensorflow1.checkpoint_location import locate
 from cellserve.models.importers.tensorflow1.checkpoint_table import read_table
 from cellserve.models.importers.tensorflow1.crc32c import crc32c, unmasked
 from cellserve.models.importers.tensorflow1.protobuf_wire import Damaged
+from tests.examples import examples
 from tests.golden.cases import FOLDER
 from tests.models.importers.checkpoint_files import entry, field, masked, random, table, varint, write_checkpoint
 from tests.models.importers.keras_files import layer, sequential
@@ -113,7 +114,7 @@ def test_an_index_cut_anywhere(tmp_path: Path, end: int) -> None:
         Checkpoint.open(tmp_path / "model")
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(150), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     edits=st.lists(st.tuples(st.integers(0, len(INDEX) - 1), st.integers(0, 255)), min_size=1, max_size=6),
     cut=st.none() | st.integers(0, len(INDEX)),
@@ -126,7 +127,7 @@ def test_a_damaged_index_is_refused_or_harmless(tmp_path: Path, edits: list[tupl
     _refused_or_the_same(tmp_path, bytes(content[:cut]))
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(150), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(record=st.binary(max_size=60) | st.builds(lambda a, b: a + b, st.just(entry(random(2, 3), 0, 0)), st.binary(max_size=30)))
 def test_records_of_any_bytes_with_good_checksums(tmp_path: Path, record: bytes) -> None:
     _write(tmp_path, {b"": field(1, 1), b"name": record}, random(2, 3).tobytes())
@@ -136,7 +137,7 @@ def test_records_of_any_bytes_with_good_checksums(tmp_path: Path, record: bytes)
         assert str(tmp_path) in str(refusal)  # noqa: PT017 - whether it is raised depends on the bytes
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(st.binary(max_size=200))
 def test_any_bytes_before_a_good_footer(content: bytes) -> None:
     footer = INDEX[-48:]

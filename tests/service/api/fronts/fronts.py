@@ -74,6 +74,6 @@ async def serving(front: str = "http2", calls: ScriptedCalls | None = None, **op
 
 async def until(told: Callable[[], bool], what: str = "") -> None:
     """Waits for a condition; the limit only keeps a broken test from hanging."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not told():
             await asyncio.sleep(0.003)

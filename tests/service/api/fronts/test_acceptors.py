@@ -22,7 +22,7 @@ class Handlers(grpc.GenericRpcHandler):  # type: ignore[type-arg]
 
     def service(self, details: Any) -> Any:
         async def answer(request: bytes, context: Any) -> bytes:
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(60):
                 await self.barrier.wait()
             return request
 
@@ -39,9 +39,9 @@ async def test_calls_are_accepted_and_answered_once_and_a_stop_ends_it() -> None
     async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
         call = channel.unary_unary(METHOD)
         sent = [str(number).encode() for number in range(40)]
-        assert await asyncio.gather(*(call(each, timeout=20) for each in sent)) == sent
+        assert await asyncio.gather(*(call(each, timeout=60) for each in sent)) == sent
     await server.stop(0.5)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while acceptors.accepting:
             await asyncio.sleep(0.01)
 

@@ -34,7 +34,7 @@ async def outcome(call: Any) -> Seen:
 
 
 async def plain(served: Served, channel: grpc.aio.Channel) -> Seen:
-    call = channel.unary_unary("/s.S/Echo")(b"x", metadata=(("k", "v"), ("k", "w"), ("d-bin", b"\0\xff")), timeout=10)
+    call = channel.unary_unary("/s.S/Echo")(b"x", metadata=(("k", "v"), ("k", "w"), ("d-bin", b"\0\xff")), timeout=60)
     return await call, pairs(await call.initial_metadata()), pairs(await call.trailing_metadata()), await call.code()
 
 
@@ -58,7 +58,7 @@ async def seen_metadata(served: Served, channel: grpc.aio.Channel) -> Seen:
 
     served.calls.unary("/s.S/Look", look)
     metadata = (("k", "v"), ("k", "w"), ("d-bin", b"\0\xff"), ("e-bin", b""), ("long", "x" * 3000))
-    await channel.unary_unary("/s.S/Look")(b"", metadata=metadata, timeout=10)
+    await channel.unary_unary("/s.S/Look")(b"", metadata=metadata, timeout=60)
     await channel.unary_unary("/s.S/Look")(b"")
     return seen
 
@@ -120,7 +120,7 @@ async def initial_metadata_before_any_reply(served: Served, channel: grpc.aio.Ch
 
     served.calls.stream("/s.S/Show", show)
     call = channel.stream_stream("/s.S/Show")()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         initial = pairs(await call.initial_metadata())
     await call.write(b"x")
     await call.done_writing()
@@ -160,7 +160,7 @@ async def late(served: Served, channel: grpc.aio.Channel) -> Seen:
 
 async def cancelled(served: Served, channel: grpc.aio.Channel) -> Seen:
     call = channel.unary_unary("/s.S/Rest")(b"")
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not served.calls.begun:
             await asyncio.sleep(0.01)
         call.cancel()
@@ -199,7 +199,7 @@ async def metadata_beyond_the_largest(served: Served, channel: grpc.aio.Channel)
 
 
 async def waits_for_ready(served: Served, channel: grpc.aio.Channel) -> Seen:
-    return await channel.unary_unary("/s.S/Echo")(b"x", wait_for_ready=True, timeout=10)
+    return await channel.unary_unary("/s.S/Echo")(b"x", wait_for_ready=True, timeout=60)
 
 
 async def many_at_a_time(served: Served, channel: grpc.aio.Channel) -> Seen:
@@ -234,7 +234,7 @@ async def a_stream_stopped_by_its_reader(served: Served, channel: grpc.aio.Chann
     call = channel.unary_stream("/s.S/Many")(b"1000 100000")
     await call.read()
     call.cancel()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not served.calls.ended:
             await asyncio.sleep(0.01)
     return await call.code()

@@ -161,7 +161,7 @@ async def test_a_reader_that_stops_reading_is_not_read_either(harness_of: Callab
         stream = harness.open_inference.ModelStreamInfer(iter([request] * 200))
         before = -1
         async with asyncio.timeout(30):
-            while before != len(harness.observer.requests):
+            while before <= 0 or before != len(harness.observer.requests):
                 before = len(harness.observer.requests)
                 await asyncio.sleep(0.3)
         assert 0 < before < 200

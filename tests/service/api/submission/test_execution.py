@@ -114,7 +114,7 @@ async def test_short_requests_that_come_together_are_computed_together(inbox: In
     execution = Execution(engine, inbox)
     for _ in range(5):
         execution.at_door.begin_call()
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         assert await asyncio.gather(*(execution.run([WORK]) for _ in range(5))) == [[engine.at_once]] * 5
     assert engine.together == [5]
     engine.at_once = delivery(-1, InternalFailure("broken"))

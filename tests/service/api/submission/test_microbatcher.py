@@ -99,13 +99,14 @@ def test_who_has_company_waits_and_is_computed_with_it(house: House) -> None:
     assert house.loop.soon == []
 
 
-def test_an_idle_loop_waits_no_longer_than_a_tenth_of_a_millisecond(house: House) -> None:
+@pytest.mark.parametrize("turn_seconds", [0.000005, 0.00008])
+def test_an_idle_loop_waits_no_longer_than_ten_turns_however_slow_it_is(house: House, turn_seconds: float) -> None:
     house.crowd()
     answer = house.microbatcher.hold(work(), "2", house.clock())
-    for _ in range(20):
+    house.turn(turn_seconds / 20)  # the rest of the turn in which it came
+    for _ in range(10):
         assert not answer.done()
-        house.turn(0.000005)
-    house.turn(0.000005)
+        house.turn(turn_seconds)
     assert answer.done()
 
 
@@ -191,9 +192,9 @@ def test_what_the_engine_raises_reaches_everybody_it_concerns_and_nobody_hangs(h
     assert later.done()
 
 
-@given(st.floats(0, 0.002), st.floats(0, 0.002), st.integers(1, 20))
-def test_nobody_is_held_for_more_than_a_millisecond(held: float, idle: float, rows: int) -> None:
-    assert over(held, idle, rows) == (held >= 0.001 or idle >= 0.0001 or rows >= 16)
+@given(st.floats(0, 0.002), st.integers(0, 20), st.integers(1, 20))
+def test_nobody_is_held_for_more_than_a_millisecond(held: float, idle: int, rows: int) -> None:
+    assert over(held, idle, rows) == (held >= 0.001 or idle >= 10 or rows >= 16)
 
 
 async def test_on_a_real_loop_everybody_is_answered() -> None:
@@ -204,7 +205,7 @@ async def test_on_a_real_loop_everybody_is_answered() -> None:
     async def ask(steps: int) -> int:
         return (await microbatcher.hold(work(steps=steps), "2", clock())).steps
 
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         assert await asyncio.gather(*(ask(steps) for steps in range(1, 41))) == list(range(1, 41))
     assert sum(len(lengths) for _, _, lengths in engine.calls) == 40
     assert len(engine.calls) < 40

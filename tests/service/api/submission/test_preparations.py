@@ -12,7 +12,7 @@ from cellserve.service.api.submission.preparations import Preparations
 from cellserve.service.engine.facts import VersionKey
 from cellserve.service.engine.preparation import Unprepared, Way
 
-LIMIT_SECONDS = 20
+LIMIT_SECONDS = 60
 
 
 def missing(prepare: Callable[[Way], None], implementation: str = "fused") -> Unprepared:

@@ -19,7 +19,7 @@ def alias(number: int) -> AliasStatus:
 
 
 async def taken(watcher: AsyncIterator[Told], count: int) -> list[Told]:
-    return [await asyncio.wait_for(anext(watcher), 10) for _ in range(count)]
+    return [await asyncio.wait_for(anext(watcher), 60) for _ in range(count)]
 
 
 def names(told: list[Told]) -> list[object]:

@@ -22,7 +22,7 @@ from cellserve.service.pb import cellserve_pb2_grpc
 from cellserve.service.registry.repository.repository import Repository
 from cellserve.service.split_key import SPLIT_KEY
 from tests.service.api.test_bad_requests import details_of, refusal
-from tests.service.registry.fakes import imported
+from tests.service.registry.fakes import imported, measured_once
 
 READY = pb.VersionStatus.READY
 
@@ -38,10 +38,10 @@ class Server:
 
 @pytest.fixture
 async def server(tmp_path: Path) -> AsyncIterator[Server]:
-    repository = Repository(tmp_path)
+    repository = Repository(tmp_path, gate=measured_once)
     for seed in range(3):
-        await asyncio.to_thread(repository.publish, "digits", imported(seed), alias=None if seed else "stable")
-    await asyncio.to_thread(repository.publish, "speech", imported())
+        repository.publish("digits", imported(seed), alias=None if seed else "stable")
+    repository.publish("speech", imported())
     settings = Settings(repository=tmp_path, host="127.0.0.1", port=0, metrics_port=0, device="cpu", drain_seconds=5.0)
     async with serving(settings) as running, grpc.aio.insecure_channel(f"127.0.0.1:{running.port}") as channel:
         yield Server(repository, cellserve_pb2_grpc.RegistryStub(channel), cellserve_pb2_grpc.SequencesStub(channel))

@@ -14,15 +14,15 @@ from cellserve.service.config import Settings
 from cellserve.service.errors import InvalidInput
 from cellserve.service.registry.repository.repository import Repository
 from tests.service.cli.fakes import Shell
-from tests.service.registry.fakes import imported
+from tests.service.registry.fakes import imported, measured_once
 
 
 @pytest.fixture
 async def url(shell: Shell) -> AsyncIterator[str]:
     """A server of three versions: 1 (stable) and 2 have the same weights, 3 (canary) has others."""
-    repository = Repository(shell.root)
+    repository = Repository(shell.root, gate=measured_once)
     for seed, alias in ((0, "stable"), (0, None), (1, "canary")):
-        await asyncio.to_thread(repository.publish, "digits", imported(seed), alias=alias)
+        repository.publish("digits", imported(seed), alias=alias)
     settings = Settings(repository=shell.root, host="127.0.0.1", port=0, metrics_port=0, device="cpu", drain_seconds=5.0)
     async with serving(settings) as running:
         yield f"127.0.0.1:{running.port}"

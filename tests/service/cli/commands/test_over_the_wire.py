@@ -63,6 +63,7 @@ async def test_from_a_file_to_an_answer_and_back(ask: Ask, shell: Shell, tmp_pat
     assert await ask("models") == []
 
 
+@pytest.mark.usefixtures("read_here")
 async def test_aliases_are_split_and_walk_and_the_server_keeps_what_its_owner_keeps(ask: Ask, tmp_path: Path) -> None:
     for source in (MODEL, OTHER):
         await ask("import", source, "--name", "digits")

@@ -17,7 +17,7 @@ from cellserve.service.app import Running, serving
 from cellserve.service.client import AsyncClient, Client, Prediction, RetryPolicy
 from cellserve.service.config import Settings
 from cellserve.service.registry.repository.repository import Repository
-from tests.service.registry.fakes import imported, weights
+from tests.service.registry.fakes import imported, measured_once, weights
 
 X = np.random.default_rng(8).normal(size=(24, 3)).astype(np.float32)
 KINDS = ["sync", "async on calls", "async on a stream"]
@@ -79,7 +79,7 @@ async def server(root: Path, port: int = 0, **settings: Any) -> AsyncIterator[Ru
 async def root(tmp_path: Path) -> Path:
     """`digits` has the versions 1 (stable) and 2."""
     for seed in range(2):
-        await asyncio.to_thread(Repository(tmp_path).publish, "digits", imported(seed), alias=None if seed else "stable")
+        Repository(tmp_path, gate=measured_once).publish("digits", imported(seed), alias=None if seed else "stable")
     return tmp_path
 
 

@@ -23,6 +23,7 @@ from cellserve.service.client.live.sequence import Course
 from cellserve.service.client.requests import Reference
 from cellserve.service.client.tensors import from_wire, to_wire
 from cellserve.service.pb import cellserve_pb2 as pb
+from tests.examples import examples
 
 MODEL = "sums"
 
@@ -379,7 +380,7 @@ FAULTS = ["", "", "", "request lost", "reply lost", "busy", "forgets", "dies", *
     faults=st.lists(st.sampled_from(FAULTS), max_size=60),
     kept=st.sampled_from([0, 4, 1000]),
 )
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 def test_whatever_happens_every_answer_is_the_sum_of_what_was_accepted(feeds: list[int], faults: list[str], kept: int) -> None:
     held = Held(attempts=2, steps=kept).open()
     held.server.faults = faults

@@ -12,6 +12,7 @@ import pytest
 from valkey.asyncio import Valkey
 
 from cellserve.service.errors import StoreUnavailable
+from cellserve.service.sessions.stores import connecting
 from cellserve.service.sessions.stores.record import Kind
 from cellserve.service.sessions.stores.store import NOTHING, RUN_BYTES, STAMP_BYTES, Store, Write
 from cellserve.service.sessions.stores.valkey_store import ValkeyStore
@@ -260,6 +261,28 @@ async def test_a_store_that_is_not_there_stops_no_start() -> None:
     await store.stop()
 
 
+@pytest.mark.parametrize("greeted", [False, True])
+async def test_a_store_that_takes_what_is_sent_and_says_nothing_is_away(greeted: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[bytes] = []
+
+    async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while sent := await reader.read(4096):
+            asked.append(sent)
+            if greeted and b"SCRIPT" not in sent:
+                writer.write(b"+OK\r\n" * sent.count(b"CLIENT"))
+        writer.close()
+
+    monkeypatch.setattr(connecting, "_ANSWER_SECONDS", 0.05)
+    server = await asyncio.start_server(silent, "127.0.0.1", 0)
+    store = ValkeyStore(StoreUrl((server.sockets[0].getsockname(),)), "p", most=0)
+    await store.start()
+    assert "no answer in 0.05 s" in (store.watch.reason or "")
+    assert any(b"SCRIPT" in each for each in asked) == greeted
+    await store.stop()
+    server.close()
+    await server.wait_closed()
+
+
 class Lost:
     """A client of the store whose connection uvloop has closed."""
 
@@ -278,3 +301,18 @@ async def test_a_connection_that_is_lost_while_it_is_written_to_is_a_store_that_
         assert store.watch.reason is not None
     finally:
         await store.stop()
+
+
+async def test_calls_at_once_survive_a_store_that_has_forgotten_the_scripts(server: ValkeyServer) -> None:
+    url = StoreUrl.parse(server.url)
+    assert url is not None
+    store = ValkeyStore(url, "forgotten", most=0)
+    await store.start()
+    assert await store.write(write(A)) is not None
+    there = [found.content for found in await asyncio.gather(*(store.load(A) for _ in range(8)))]
+    administrator = Valkey(port=server.port)
+    await administrator.script_flush()
+    assert [found.content for found in await asyncio.gather(*(store.load(A) for _ in range(8)))] == there
+    assert await store.write(write(B)) is not None
+    await administrator.aclose()
+    await store.stop()

@@ -111,7 +111,7 @@ class Client:
         self._take_events()
 
     async def until(self, told: Callable[[], bool]) -> None:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while not told():
                 assert not self.ended, "the server has closed the connection"
                 await self.read()
@@ -125,7 +125,7 @@ class Client:
         return await self.reply(self.call(path, data, *more))
 
     async def until_ended(self) -> None:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while not self.ended:
                 try:
                     await self.read()

@@ -41,13 +41,13 @@ class Raw:
             self._data = self._data[9 + len(frame.payload) :]
 
     async def until(self, told: Callable[[], bool]) -> None:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while not told():
                 assert not self.ended, "the server has closed the connection"
                 await self.read()
 
     async def until_ended(self) -> None:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while not self.ended:
                 await self.read()
 

@@ -157,7 +157,7 @@ async def test_http_1_is_not_answered_and_ends() -> None:
     async with serving() as served:
         reader, writer = await asyncio.open_connection("127.0.0.1", served.port)
         writer.write(b"GET / HTTP/1.1\r\nHost: server\r\n\r\n")
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             await reader.read()
         writer.close()
 
@@ -423,7 +423,7 @@ async def test_calls_that_crossed_the_goodbye_are_served_and_the_rest_has_its_gr
         served.calls.told_of_rest.set()
         assert (await client.reply(resting)).messages == [b"rested"]
         await client.until_ended()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             await stopping
 
 
@@ -495,7 +495,7 @@ async def test_a_client_that_does_not_answer_a_ping_is_dropped() -> None:
 async def test_a_connection_that_says_nothing_at_all_is_dropped() -> None:
     async with serving(keepalive_timeout_seconds=0.1) as served:
         reader, writer = await asyncio.open_connection("127.0.0.1", served.port)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             await reader.read()
         writer.close()
 

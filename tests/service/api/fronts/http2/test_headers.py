@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from base64 import b64encode
+from collections.abc import Callable
+from typing import Any
 from urllib.parse import unquote
 
 import grpc
@@ -10,7 +12,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cellserve.service.api.fronts.http2.headers import NotGrpc, Unreadable, read_head, trailers, write_metadata
+from cellserve.service.api.fronts.http2.headers import (
+    Fields,
+    HeadReader,
+    NotGrpc,
+    RequestHead,
+    Unreadable,
+    read_head,
+    trailers,
+    write_metadata,
+)
 
 CALL = (
     (b":method", b"POST"),
@@ -153,3 +164,43 @@ def test_no_value_of_metadata_breaks_the_stream(value: str, written: bytes) -> N
 @given(st.lists(st.tuples(st.from_regex(r"[a-z][a-z0-9._-]{0,9}-bin", fullmatch=True), st.binary(max_size=30)), max_size=4))
 def test_written_binary_metadata_are_read_again(metadata: list[tuple[str, bytes]]) -> None:
     assert read_head((*CALL, *write_metadata(metadata))).metadata == tuple(metadata)
+
+
+HEADS = st.lists(
+    st.sampled_from(
+        [
+            (b":method", b"GET"),
+            (b"grpc-timeout", b"1S"),
+            (b"grpc-timeout", b"bad"),
+            (b"grpc-encoding", b"gzip"),
+            (b"key", b"value"),
+            (b"key", b"v" * 1100),
+            (b"key-bin", b"AAE"),
+            (b"key-bin", b"!"),
+        ]
+    ),
+    max_size=4,
+)
+
+
+@given(st.lists(HEADS, max_size=30))
+def test_what_a_connection_remembers_is_what_is_read(heads: list[list[tuple[bytes, bytes]]]) -> None:
+    """Nothing of the calls that cannot be read, nor of long ones, and no more than a few."""
+    reader = HeadReader()
+
+    def outcome(read: Callable[[Fields], RequestHead], fields: Fields) -> Any:
+        try:
+            return read(fields)
+        except (NotGrpc, Unreadable) as error:
+            return type(error), str(error)
+
+    for further in heads:
+        fields = [*CALL, *further]
+        assert outcome(reader.read, fields) == outcome(read_head, fields)
+        assert len(reader._known) <= 8
+        assert all(len(value) < 1024 for said in reader._known for _, value in said)
+
+
+def test_equal_heads_are_read_once() -> None:
+    reader = HeadReader()
+    assert reader.read([*CALL]) is reader.read(list(CALL))

@@ -55,7 +55,7 @@ def odd(number: int) -> int:
 async def beside(served: Served) -> None:
     """A good client is answered."""
     async with served.channel() as channel:
-        assert await channel.unary_unary("/s.S/Echo")(b"good", timeout=10) == b"good"
+        assert await channel.unary_unary("/s.S/Echo")(b"good", timeout=60) == b"good"
 
 
 async def flood(served: Served, make: Callable[[int], bytes], most: int, at_once: int = 200, before: bytes = b"") -> Raw:
@@ -230,7 +230,7 @@ async def test_bombs_of_headers_are_not_kept(what: str, block: bytes) -> None:
         for piece in pieces[1:]:
             await peer.send(frame(CONTINUATION, 0, 1, piece))
         await peer.send(frame(CONTINUATION, END_HEADERS, 1))
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while not peer.ended and not peer.of(HEADERS, 1) and not peer.of(RST_STREAM, 1):
                 await peer.read()
         assert not served.calls.begun

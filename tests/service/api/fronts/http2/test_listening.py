@@ -28,7 +28,7 @@ def port_of(sockets: list[socket.socket]) -> int:
 
 
 def reach(host: str, port: int) -> None:
-    with socket.create_connection((host, port), timeout=20):
+    with socket.create_connection((host, port), timeout=60):
         pass
 
 
@@ -76,7 +76,7 @@ def test_an_address_of_another_machine_is_told(host: str) -> None:
 def test_a_port_is_free_again_at_once_after_connections_of_before() -> None:
     with listening("127.0.0.1") as sockets:
         port = port_of(sockets)
-        with socket.create_connection(("127.0.0.1", port), timeout=20):
+        with socket.create_connection(("127.0.0.1", port), timeout=60):
             taken, _ = sockets[0].accept() if sockets[0].getblocking() else (_accepted(sockets[0]), None)
             taken.close()
     with listening("127.0.0.1", port) as sockets:

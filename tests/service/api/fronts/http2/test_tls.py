@@ -23,7 +23,7 @@ def context(*protocols: str) -> ssl.SSLContext:
 
 async def asked(served: Served, credentials: grpc.ChannelCredentials) -> bytes:
     async with grpc.aio.secure_channel(f"localhost:{served.port}", credentials) as channel:
-        reply: bytes = await channel.unary_unary("/s.S/Echo")(b"hello", timeout=10)
+        reply: bytes = await channel.unary_unary("/s.S/Echo")(b"hello", timeout=60)
         return reply
 
 

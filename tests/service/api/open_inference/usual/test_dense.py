@@ -10,13 +10,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cellserve.service.api.door import CheckedRequest
-from cellserve.service.api.open_inference import dense
 from cellserve.service.api.open_inference.inference import check_any
 from cellserve.service.api.open_inference.parameters import NO_PARAMETERS
+from cellserve.service.api.open_inference.usual import dense
 from cellserve.service.api.requests.row_inputs import Limits
 from cellserve.service.api.requests.signature import Signature
 from cellserve.service.errors import ServiceError
 from cellserve.service.pb import open_inference_pb2 as pb
+from tests.examples import examples
 from tests.fakes import FakeNetwork
 
 LIMITS = Limits(rows=3, steps=5, reply_bytes=100)
@@ -63,17 +64,17 @@ def requests(draw: st.DrawFn) -> pb.ModelInferRequest:
     return request
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=examples(400), deadline=None)
 @given(requests(), st.none() | st.floats(1.0, 2.0))
 def test_both_ways_give_the_same(request: pb.ModelInferRequest, ends_seconds: float | None) -> None:
     general = outcome(lambda: check_any(request, NO_PARAMETERS, ends_seconds, OFFERED, SIGNATURE, LIMITS))
-    short = outcome(lambda: dense.check(request, SIGNATURE, LIMITS, ends_seconds))
+    short = outcome(lambda: dense.check(dense.tensor_in(request), SIGNATURE, LIMITS, ends_seconds))
     assert short is None or short == general
 
 
 def test_a_usual_request_takes_the_short_way() -> None:
     request = usual(rows=2, steps=3)
-    checked = dense.check(request, SIGNATURE, LIMITS, None)
+    checked = dense.check(dense.tensor_in(request), SIGNATURE, LIMITS, None)
     assert checked is not None
     assert [row.shape for row in checked.rows.inputs[0]] == [(3, 2), (3, 2)]
 
@@ -83,7 +84,7 @@ def test_a_reply_that_is_too_large_is_refused_in_the_same_words() -> None:
     small = Limits(rows=3, steps=5, reply_bytes=8)
     general = outcome(lambda: check_any(request, NO_PARAMETERS, None, OFFERED, SIGNATURE, small))
     assert isinstance(general, str)
-    assert outcome(lambda: dense.check(request, SIGNATURE, small, None)) == general
+    assert outcome(lambda: dense.check(dense.tensor_in(request), SIGNATURE, small, None)) == general
 
 
 def usual(rows: int, steps: int) -> pb.ModelInferRequest:

@@ -1,10 +1,12 @@
 """The usual ModelInferRequest, checked in few operations: one input of features, dense and raw, and nothing asked beside it.
 
 Anything else is left to the general way, errors too, so that every answer and every sentence is the one of `padded`. Rows are
-views of the message's bytes.
+views of the tensor's bytes.
 """
 
 from __future__ import annotations
+
+from typing import NamedTuple
 
 import numpy as np
 
@@ -19,22 +21,37 @@ from cellserve.service.pb import open_inference_pb2 as pb
 _FLOAT = DTYPES["FP32"]
 
 
+class DenseTensor(NamedTuple):
+    """The only input of a request, FP32. shape, data: as the client says and sends them."""
+
+    name: str
+    shape: tuple[int, ...]
+    data: bytes
+
+
+def tensor_in(request: pb.ModelInferRequest) -> DenseTensor | None:
+    """None if it is not of this kind."""
+    inputs, raw = request.inputs, request.raw_input_contents
+    if len(inputs) != 1 or len(raw) != 1 or request.outputs or request.parameters:
+        return None
+    given = inputs[0]
+    if given.datatype != "FP32" or given.HasField("contents") or given.parameters:
+        return None
+    return DenseTensor(given.name, tuple(given.shape), raw[0])
+
+
 def check(
-    request: pb.ModelInferRequest, signature: Signature, limits: Limits, deadline_seconds: float | None
+    tensor: DenseTensor | None, signature: Signature, limits: Limits, deadline_seconds: float | None
 ) -> CheckedRequest | None:
-    """request: without parameters. None if it is not of this kind, or wrong in any way but for a reply that is too large.
+    """None if there is no such tensor, or it is wrong in any way but for a reply that is too large.
 
     Raises InvalidInput for the latter.
     """
     expected = signature.dense
-    inputs, raw = request.inputs, request.raw_input_contents
-    if expected is None or len(inputs) != 1 or len(raw) != 1 or request.outputs:
+    if expected is None or tensor is None:
         return None
-    given, data = inputs[0], raw[0]
-    if given.name != expected.name or given.datatype != "FP32" or given.HasField("contents") or given.parameters:
-        return None
-    shape = tuple(given.shape)
-    if len(shape) != 3 or shape[2] != expected.width:
+    name, shape, data = tensor
+    if name != expected.name or len(shape) != 3 or shape[2] != expected.width:
         return None
     rows, steps, width = shape
     if not (
