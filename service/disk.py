@@ -9,6 +9,7 @@ import errno
 import fcntl
 import os
 import shutil
+import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,6 +18,7 @@ from typing import Final
 
 STAGING: Final = "staging"
 FULL: Final = (errno.ENOSPC, errno.EDQUOT)
+_LOCK_POLL_SECONDS: Final = 0.002
 
 
 def write_file(path: Path, content: bytes) -> None:
@@ -70,16 +72,26 @@ def exclusive(folder: Path) -> Iterator[None]:
 
 
 @contextmanager
+def still(folder: Path, patience_seconds: float) -> Iterator[bool]:
+    """Holds the folder's lock beside others who only read: nobody who writes under it is half done. Whether it is held: who has
+    it for longer than that is not waited for, and where nothing can be locked there is nothing to wait for. Raises OSError.
+    """
+    deadline = time.monotonic() + patience_seconds
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        while not (held := _locked(descriptor, fcntl.LOCK_SH)) and time.monotonic() < deadline:
+            time.sleep(_LOCK_POLL_SECONDS)
+        yield held
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
 def if_free(path: Path) -> Iterator[bool]:
     """Holds the lock of a file or folder unless somebody else does; whether it is held."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            yield False
-        else:
-            yield True
+        yield _locked(descriptor, fcntl.LOCK_EX)
     finally:
         os.close(descriptor)
 
@@ -93,6 +105,15 @@ def delete(path: Path) -> None:
             path.unlink(missing_ok=True)
     except FileNotFoundError:
         return
+
+
+def _locked(descriptor: int, how: int) -> bool:
+    """At once, or not."""
+    try:
+        fcntl.flock(descriptor, how | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def _overwritten(path: Path, content: bytes, padding: bytes) -> bool:

@@ -1,4 +1,7 @@
-"""Where a repository is, as a setting: a folder, or the URL of a place in an object store. Knows no client library."""
+"""Where a repository is, as a setting: a folder, or the URL of a place in an object store, or of one that can only be read.
+
+Knows no client library.
+"""
 
 from __future__ import annotations
 
@@ -14,16 +17,19 @@ _SHAPES: Final = "a folder, or s3://bucket/prefix, gs://bucket/prefix, az://cont
 
 
 def url_of(text: str) -> str | None:
-    """The URL of an object store, without a slash at its end; None: it is a folder. Raises ValueError."""
+    """The URL of another place, without a slash at its end; None: it is a folder. Raises ValueError."""
     if not _URL.match(text) or (parts := urlsplit(text)).scheme == "file":
         return None
-    if parts.scheme not in _STORES:
-        raise ValueError(f"{parts.scheme}:// is no place for a repository; write {_SHAPES}")
-    if "@" in parts.netloc and parts.scheme in ("s3", "s3a", "gs"):
+    if "@" in parts.netloc and (parts.password is not None or parts.scheme in ("s3", "s3a", "gs")):
         raise ValueError(f"the URL of a repository holds no password; write {_SHAPES}, and say who asks by the cloud's variables")
-    if not parts.netloc or parts.query or parts.fragment:
+    if not (parts.netloc or (parts.path.strip("/") and not is_store(text))) or parts.query or parts.fragment:
         raise ValueError(f"this is not the URL of a repository; write {_SHAPES}")
     return text.rstrip("/")
+
+
+def is_store(url: str) -> bool:
+    """Whether it is one of those that can be written to; of the others whoever opens them says whether they can be read."""
+    return urlsplit(url).scheme in _STORES
 
 
 def folder_of(text: str) -> Path:

@@ -183,9 +183,8 @@ class Catalog:
         Raises InvalidInput, UnknownModel, UnknownVersion, RepositoryError (its manifest cannot be read).
         """
         key = await self._find(model, version)
-        loaded = self._live.record(key).loaded
+        on_disk, loaded = self._snapshot.models[key.model], self._live.record(key).loaded
         manifest = await asyncio.to_thread(self._repository.manifest, *key) if loaded is None else loaded.manifest
-        on_disk = self._snapshot.models[key.model]
         publication = await asyncio.to_thread(self._repository.publication, key)
         return VersionDescription(
             self._status(key),

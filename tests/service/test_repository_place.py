@@ -4,12 +4,18 @@ import pytest
 from pydantic import ValidationError
 
 from cellserve.service.config import Settings
-from cellserve.service.repository_place import folder_of, mirror_name, url_of
+from cellserve.service.repository_place import folder_of, is_store, mirror_name, url_of
 
 
 @pytest.mark.parametrize("url", ["s3://bucket", "s3://bucket/some/prefix", "gs://bucket/prefix", "az://container/prefix"])
 def test_an_object_store_is_told_by_its_scheme(url: str) -> None:
     assert url_of(url) == url_of(url + "/") == url
+
+
+@pytest.mark.parametrize("url", ["https://host/models", "sftp://ann@host/models", "hdfs:///models", "memory://models"])
+def test_other_places_are_told_by_their_urls_too(url: str) -> None:
+    assert url_of(url) == url
+    assert not is_store(url)
 
 
 @pytest.mark.parametrize(
@@ -24,7 +30,8 @@ def test_everything_else_is_a_folder(text: str, folder: str) -> None:
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("ftp://host/models", "ftp:// is no place for a repository; write a folder, or s3://bucket/prefix"),
+        ("sftp://ann:secret@host/models", "holds no password"),
+        ("memory://", "not the URL of a repository"),
         ("s3:///models", "not the URL of a repository"),
         ("s3:/bucket/models", "not the URL of a repository"),
         ("s3://bucket/models?region=x", "not the URL of a repository"),

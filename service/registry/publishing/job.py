@@ -1,5 +1,6 @@
 """The process behind a publication or a verification: what is heavy is done here, so that it neither holds the event loop of the
-server nor takes it along when it crashes. Reads one job as JSON, writes one JSON object a line.
+server nor takes it along when it crashes. Reads jobs from a socket, each a line of JSON, until that is closed; writes one JSON
+object a line to its output.
 
 It runs at a low priority: those who are being answered go first. Should the server be killed meanwhile, it ends its work, which
 leaves a whole version or none.
@@ -9,6 +10,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import sys
 import traceback
 from collections.abc import Iterator, Mapping
@@ -23,6 +25,7 @@ from cellserve.service.errors import RepositoryError, RepositoryFull, ServiceErr
 from cellserve.service.registry import verifying
 from cellserve.service.registry.manifest import ModelRef
 from cellserve.service.registry.publishing import package
+from cellserve.service.registry.publishing.job_process import DONE
 from cellserve.service.registry.repository.pruning import apply_retention, retention_words
 from cellserve.service.registry.repository.publications import Publication
 from cellserve.service.registry.repository.remote.opening import home_at
@@ -30,6 +33,8 @@ from cellserve.service.registry.repository.repository import Repository
 
 COMMAND: Final = (sys.executable, "-P", "-m", "cellserve.service.registry.publishing.job")
 _NICENESS: Final = 10
+_AT_ONCE_BYTES: Final = 1 << 16
+_MOST_DESCRIPTORS: Final = 8
 
 
 def publish(job: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
@@ -62,9 +67,30 @@ def verify(job: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
 KINDS: Final = {"publish": publish, "verify": verify}
 
 
-def main(text: str) -> None:
+def main(descriptor: int) -> None:
+    """descriptor: of the socket."""
     os.nice(_NICENESS)
-    job = json.loads(text)
+    with socket.socket(fileno=descriptor) as jobs:
+        while (received := _received(jobs)) is not None:
+            job, inherited = received
+            try:
+                _do(job)
+            finally:
+                for held in inherited:
+                    os.close(held)
+            _say(DONE)
+
+
+def _received(jobs: socket.socket) -> tuple[dict[str, Any], list[int]] | None:
+    """The next job, and the descriptors to hold meanwhile. None: nobody has one any more."""
+    text, inherited, _, _ = socket.recv_fds(jobs, _AT_ONCE_BYTES, _MOST_DESCRIPTORS)
+    while text and not text.endswith(b"\n"):
+        more = jobs.recv(_AT_ONCE_BYTES)
+        text = text + more if more else b""
+    return (json.loads(text), inherited) if text else None
+
+
+def _do(job: Mapping[str, Any]) -> None:
     try:
         for line in KINDS[job["kind"]](job):
             _say(line)
@@ -91,4 +117,4 @@ def _refuse(words: str, reason: str) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(int(sys.argv[1]))

@@ -47,10 +47,12 @@ class Aliases:
         """trail: as was just read. Raises RepositoryError: aliases.json is damaged, or gone."""
         path = self._folder / layout.ALIASES_FILE
         try:
-            return alias_table(_ALIASES.validate_json(path.read_bytes(), strict=True))
+            return self._read_table(path)
         except FileNotFoundError as error:
             if not (recorded := (trail or self.trail()).aliases):
                 return AliasTable({}, {})
+            if path.exists():  # the first ones came meanwhile: it is written before their history
+                return self.table(trail)
             raise RepositoryError(
                 f"{path} is missing, though there were aliases: {_listed(recorded)}; {self._way_out}"
             ) from error
@@ -60,6 +62,9 @@ class Aliases:
                 f"{path} is damaged: expected a JSON object of alias names and versions, or shares of versions ({reason}); "
                 f"{self._way_out}"
             ) from error
+
+    def _read_table(self, path: Path) -> AliasTable:
+        return alias_table(_ALIASES.validate_json(path.read_bytes(), strict=True))
 
     def trail(self, known: Trail | None = None) -> Trail:
         """Empty where it cannot be read. known: as in alias_history."""

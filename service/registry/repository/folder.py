@@ -1,6 +1,6 @@
 """A repository that lives in a folder of this machine, or of one that is mounted: the folder is the truth.
 
-Readers never lock; writers hold one lock on the folder for the moment of the change.
+Writers hold one lock on the folder for the moment of the change. Readers hold none, but where what they read seems half written.
 """
 
 from __future__ import annotations

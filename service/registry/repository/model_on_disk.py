@@ -13,7 +13,7 @@ from cellserve.service.errors import RepositoryError
 from cellserve.service.registry.manifest import STABLE
 from cellserve.service.registry.model_settings import ModelSettings
 from cellserve.service.registry.policy.split import Weights, meaning_of
-from cellserve.service.registry.repository.alias_history import Trail
+from cellserve.service.registry.repository.alias_history import Trail, differences
 from cellserve.service.registry.repository.aliases import changed_by_hand
 from cellserve.service.registry.repository.layout import Fingerprint
 from cellserve.service.registry.repository.repository import Repository
@@ -97,13 +97,32 @@ class ModelOnDisk:
                 told.setdefault(answered.failing, f"{answered.reason} (when a server last tried){stand_in}")
         return told
 
+    def seems_half_read(self, previous: ModelOnDisk | None) -> bool:
+        """Whether its files say what no change that was read whole would leave, unless somebody damaged or removed something."""
+        moved = differences(self.trail.aliases, self.aliases, splits_before=self.trail.splits, splits_after=self.splits)
+        gone = () if previous is None else previous.versions.keys() - self.versions.keys()
+        missing = self.dangling or self._missing_pins or self._missing_shadow or not all(self.versions.values())
+        return bool(self.problem or moved or gone or missing)
+
     def aliases_of(self, version: int) -> tuple[str, ...]:
         """Those that name it, also for a share."""
         return tuple(sorted(alias for alias, named in self.aliases.items() if version in (named, *self.splits.get(alias, ()))))
 
 
 def read_model(repository: Repository, name: str, previous: ModelOnDisk | None = None) -> ModelOnDisk:
-    """As it is now. previous: as it was read before. Raises UnknownModel."""
+    """As it is now. previous: as it was read before. Raises UnknownModel.
+
+    Its files are read one after the other, and written so. Where they seem to contradict each other, they are read once more
+    while nobody writes: a change that was half written, or half read, is no fault of the model's.
+    """
+    found = _read(repository, name, previous)
+    if found == previous or not found.seems_half_read(previous):
+        return found
+    with repository.still():
+        return _read(repository, name, previous)
+
+
+def _read(repository: Repository, name: str, previous: ModelOnDisk | None) -> ModelOnDisk:
     versions = {version: repository.fingerprint(VersionKey(name, version)) for version in repository.versions(name)}
     trail = repository.alias_trail(name, previous.trail if previous else None)
     aliases, problem = trail.aliases if previous is None else previous.aliases, ""

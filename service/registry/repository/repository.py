@@ -12,9 +12,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from pydantic import ValidationError
 
@@ -52,6 +52,8 @@ if TYPE_CHECKING:
     from cellserve.models.served import Numbers
 
 log = logging.getLogger(__name__)
+
+_PATIENCE_SECONDS: Final = 5.0  # with whoever writes, far longer than a change takes
 
 
 def _no_progress(step: str) -> None:
@@ -94,6 +96,19 @@ class Repository:
         """What is read from here on is at least as new as this moment. Raises RepositoryError: that cannot be told."""
         with _disk_trouble(f"the repository {self.name} cannot be read"):
             self._home.refresh()
+
+    @contextmanager
+    def still(self) -> Iterator[None]:
+        """Nobody on this machine is half way through a change of it, unless that takes very long or nothing can be locked."""
+        with ExitStack() as stack:
+            try:
+                held = stack.enter_context(disk.still(self.root, _PATIENCE_SECONDS))
+            except OSError as error:
+                log.debug("%s is read without its lock: %s", self.root, error)
+            else:
+                if not held:
+                    log.debug("%s has been written to for %g s; it is read meanwhile", self.root, _PATIENCE_SECONDS)
+            yield
 
     # --- reading ---
 

@@ -74,6 +74,7 @@ class Rollouts:
         self._walks: dict[tuple[str, str], Walk] = {}
         self._by_version: dict[VersionKey, list[Walk]] = {}
         self._rights = WalkingRights(repository)
+        self._left: dict[str, str] = {}  # by name: why it cannot be walked on
         self._searched_seconds = clock()
         self._changing = asyncio.Lock()
         self._stopping = asyncio.Event()
@@ -264,8 +265,16 @@ class Rollouts:
             try:
                 await self._resume(model, rollout)
             except (ServiceError, ValueError) as error:
-                log.error("%s@%s stays as it is, for it cannot walk on: %s", model, rollout.alias, error)
+                self._tell_left(f"{model}@{rollout.alias}", str(error))
                 await self._give_back(model)
+            else:
+                self._left.pop(f"{model}@{rollout.alias}", None)
+
+    def _tell_left(self, name: str, why: str) -> None:
+        """Once, for it is tried again and again."""
+        if self._left.get(name) != why:
+            log.error("%s stays as it is, for it cannot walk on: %s", name, why)
+        self._left[name] = why
 
     async def _resume(self, model: str, rollout: Rollout) -> None:
         """Raises ServiceError, ValueError: its record is damaged."""

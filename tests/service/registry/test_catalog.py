@@ -30,10 +30,11 @@ from cellserve.service.registry.manifest import Manifest, ModelRef
 from cellserve.service.registry.memory.footprint import Footprint
 from cellserve.service.registry.memory.room import Room
 from cellserve.service.registry.model_settings import ModelSettings
+from cellserve.service.registry.repository.alias_history import Trail
 from cellserve.service.registry.repository.model_on_disk import read_model
 from cellserve.service.registry.repository.repository import Repository
 from cellserve.service.registry.status import VersionState, VersionStatus
-from tests.service.registry.fakes import imported, repository, weights
+from tests.service.registry.fakes import imported, passing_gate, repository, weights
 from tests.service.registry.repository.remote.fakes import Machine
 
 UNKNOWN, LOADING, READY, UNLOADING, FAILED, UNLOADED = VersionState
@@ -665,6 +666,54 @@ async def test_missing_aliases_are_those_of_the_history_and_told(house: House, c
     assert await answers(house) == D1
     assert "aliases.json is missing" in caplog.text
     assert "aliases.json is missing" in house.status(D1).reason
+
+
+async def test_a_model_that_is_removed_while_it_is_described_is_told_as_it_was(tmp_path: Path) -> None:
+    class Late(Repository):
+        """By the time that a manifest has been read the model is gone, and that is known."""
+
+        def manifest(self, model: str, version: int) -> Manifest:
+            found = super().manifest(model, version)
+            repository(self.root).remove(ModelRef("digits"))
+            asyncio.run_coroutine_threadsafe(house.catalog.refresh(), loop).result(PATIENCE_SECONDS)
+            return found
+
+    loop = asyncio.get_running_loop()
+    house = House(tmp_path, store=Late(tmp_path, gate=passing_gate))
+    repository(tmp_path).publish("digits", imported())
+    (tmp_path / "digits/model.yaml").write_text("load: on-demand")
+    await house.catalog.start()
+    told = await house.catalog.describe("digits")
+    assert (told.versions, told.published_by) == ([1], "")
+    assert house.catalog.models() == []
+    await house.catalog.stop()
+
+
+async def test_a_move_that_is_read_in_the_middle_is_logged_with_who_made_it(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Early(Repository):
+        """Read by whoever has just seen the history when an alias moves."""
+
+        def alias_trail(self, model: str, known: Trail | None = None) -> Trail:
+            found = super().alias_trail(model, known)
+            if moves:
+                repository(self.root).set_alias(*moves.pop())
+            return found
+
+    moves: list[tuple[str, str, int, str]] = []
+    house = House(tmp_path, keep_previous_seconds=900.0, store=Early(tmp_path, gate=passing_gate))
+    house.publish(alias="stable")
+    house.publish()
+    house.publish()
+    await house.catalog.start()
+    moves.append(("digits", "stable", 2, "ann@host"))
+    with caplog.at_level("INFO"):
+        await house.catalog.refresh()
+    assert "digits@stable moved: from 1 to 2 (by ann@host)" in caplog.text
+    assert "by hand" not in caplog.text
+    assert house.states()["digits/1"] is READY  # the way back: the history says that it was left
+    await house.catalog.stop()
 
 
 async def test_moves_are_logged_in_one_line_each_with_who_made_them(house: House, caplog: pytest.LogCaptureFixture) -> None:

@@ -108,8 +108,8 @@ class Mirror:
             for number in self.lacks(ledger):
                 self._place(folder / str(number), ledger.versions[number], manifests.get(number))
             _keep(folder / SETTINGS_FILE, settings)
-            _keep(folder / alias_history.HISTORY_FILE, ledger.history_file or None)
             _keep(folder / layout.ALIASES_FILE, ledger.aliases_file if ledger.aliases or ledger.moves else None)
+            _keep(folder / alias_history.HISTORY_FILE, ledger.history_file or None)
             for number in set(layout.version_numbers(folder)) - set(ledger.versions):
                 self._drop(folder / str(number))
             _keep(folder / _SHOWN_FILE, Shown(marks, ledger).to_bytes())

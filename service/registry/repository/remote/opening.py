@@ -10,7 +10,9 @@ from cellserve.service.config import Settings
 from cellserve.service.registry.repository.folder import Folder
 from cellserve.service.registry.repository.home import Home
 from cellserve.service.registry.repository.remote.bucket import Bucket
+from cellserve.service.registry.repository.remote.read_only import ReadOnlyStore
 from cellserve.service.registry.repository.remote.store import Store
+from cellserve.service.repository_place import is_store
 
 
 def home_at(address: Mapping[str, Any]) -> Home:
@@ -18,7 +20,10 @@ def home_at(address: Mapping[str, Any]) -> Home:
     folder = Path(address["folder"])
     if "url" not in address:
         return Folder(folder)
-    return Bucket(Store.at(address["url"]), folder, address["cache_bytes"], address["poll_seconds"])
+    url = address["url"]
+    return Bucket(
+        Store.at(url) if is_store(url) else ReadOnlyStore.at(url), folder, address["cache_bytes"], address["poll_seconds"]
+    )
 
 
 def home_of(settings: Settings) -> Home:
