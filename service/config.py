@@ -144,10 +144,10 @@ class Settings(BaseSettings):
     )
     join_latency_seconds: Seconds = Field(
         default=0.002,
-        description="Longest a newcomer should wait for the running chunk, or a tenth of what the median sequence takes lately.",
+        description="Longest a newcomer should wait for the running chunk, or a tenth of the time that even the quickest are there lately.",
     )
     max_chunk_seconds: Seconds = Field(
-        default=0.010, description="Longest chunk while nobody else arrives, or while most sequences take long."
+        default=0.010, description="Longest chunk while nobody else arrives, or while even the quickest sequences take long."
     )
     at_once_seconds: SecondsOrZero = Field(
         default=0.00015,

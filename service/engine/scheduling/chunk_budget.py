@@ -2,8 +2,8 @@
 
 `join_latency` is the longest a newcomer should wait for the running chunk. While arrivals are rare a chunk may take a tenth of
 the time between them, up to `max_chunk`: so even the first newcomer after a lull waits little, compared with the lull. It may
-also take a tenth of the time that the median sequence was here lately: where most wait in a queue or compute for so long, hardly
-anybody notices, and longer chunks cost less for each step. Pure: the clock is passed in.
+also take a tenth of the time that even the quickest was here lately: who waits in a queue or computes for so long hardly notices,
+and longer chunks cost less for each step. Pure: the clock is passed in.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from typing import Final
 
 _RECENT: Final = 0.2  # weight of the newest gap between arrivals
 _OF_GAP: Final = 0.1  # of the time between arrivals
-_OF_STAY: Final = 0.1  # of the median stay
-_FOLLOWING: Final = 0.05  # how much of itself it moves for each that ends
+_OF_QUICKEST: Final = 0.1  # of the time that the quickest was here lately
+_FORGETTING: Final = 0.02  # of the quickest, for each that took longer
 
 
 class ChunkBudget:
@@ -25,7 +25,7 @@ class ChunkBudget:
         self._last_arrival_seconds: float | None = None
         self._mean_gap_seconds = 0.0
         self._last_gap_seconds = 0.0
-        self._median_seconds = 0.0
+        self._quickest_seconds = 0.0
 
     @property
     def max_chunk_seconds(self) -> float:
@@ -39,14 +39,13 @@ class ChunkBudget:
 
     def ended(self, seconds: float) -> None:
         """A sequence is done, so long after it arrived."""
-        median = self._median_seconds or seconds
-        moved = median * (1.0 + _FOLLOWING) if seconds > median else median / (1.0 + _FOLLOWING)
-        self._median_seconds = min(seconds, moved) if seconds > median else max(seconds, moved)
+        slower = max(0.0, seconds - self._quickest_seconds)
+        self._quickest_seconds = min(seconds, self._quickest_seconds + _FORGETTING * slower)
 
     def seconds(self, now_seconds: float) -> float:
         if self._last_arrival_seconds is None:
             return self._join_latency_seconds
         usual = min(self._mean_gap_seconds, self._last_gap_seconds)  # a lull is over as soon as two come close together
         gap = max(usual, now_seconds - self._last_arrival_seconds)
-        unnoticed = max(_OF_GAP * gap, _OF_STAY * self._median_seconds)
+        unnoticed = max(_OF_GAP * gap, _OF_QUICKEST * self._quickest_seconds)
         return min(max(unnoticed, self._join_latency_seconds), self._max_chunk_seconds)

@@ -467,7 +467,11 @@ class Connection(asyncio.Protocol):
         self._windows.taken(stream_id, received_bytes)
 
     def ready(self, call: Call) -> None:
-        self._peers.ready(call)
+        """Whoever is never turned away is not kept waiting for those who may be."""
+        if self._methods.gated(call.path):
+            self._peers.ready(call)
+        else:
+            call.start()
 
     async def room_to_send(self, stream_id: int) -> None:
         while stream_id in self._calls and self._outgoing.is_full(stream_id):

@@ -65,7 +65,6 @@ class Http2Front:
     def press(self, pressed: bool) -> None:
         """Connections know by what they turn away; they learn here that time passes."""
         self._offences.settle()
-        self._starts.pressed = pressed
         now_seconds = self._loop.time()
         for connection in self._connections:
             connection.relax(now_seconds)

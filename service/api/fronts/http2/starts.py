@@ -24,14 +24,10 @@ class Starts:
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self._waiting: deque[tuple[float, Startable]] = deque()  # since when
-        self.pressed = False  # more calls come than are read
 
     def add(self, call: Startable) -> None:
-        """Its message has come: it begins at once, or when those before it have."""
+        """Its message has come: it begins when those before it have."""
         if not self._waiting:
-            if not self.pressed:
-                call.start()
-                return
             self._loop.call_soon(self._turn)
         self._waiting.append((self._loop.time(), call))
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import random
-
 import pytest
 
 from cellserve.service.engine.scheduling.chunk_budget import ChunkBudget
@@ -34,7 +32,7 @@ def test_a_maximum_below_the_join_latency_is_the_join_latency() -> None:
     assert ChunkBudget(JOIN, JOIN / 2).max_chunk_seconds == JOIN
 
 
-def test_where_most_stay_long_chunks_are_longer() -> None:
+def test_where_even_the_quickest_take_long_chunks_are_longer() -> None:
     budget = crowded()
     for _ in range(500):
         budget.ended(0.05)
@@ -44,37 +42,15 @@ def test_where_most_stay_long_chunks_are_longer() -> None:
     assert budget.seconds(0.050) == MAX
 
 
-def test_few_that_are_quick_do_not_shorten_chunks_and_most_do() -> None:
-    budget = crowded()
-    for number in range(500):
-        budget.ended(0.003 if number % 10 < 3 else 0.08)
-    assert budget.seconds(0.050) > 3 * JOIN
-    for number in range(500):
-        budget.ended(0.003 if number % 10 < 7 else 0.08)
-    assert budget.seconds(0.050) == JOIN
-
-
-def test_chunks_are_short_again_soon_after_a_crowd() -> None:
+def test_one_that_was_quick_shortens_chunks_at_once_and_for_many() -> None:
     budget = crowded()
     for _ in range(500):
         budget.ended(0.2)
-    for _ in range(60):
-        budget.ended(0.006)
+    budget.ended(0.008)
     assert budget.seconds(0.050) == JOIN
-
-
-@pytest.mark.parametrize("seed", range(5))
-def test_it_is_a_tenth_of_the_median_stay(seed: int) -> None:
-    """Whatever the stays are: here over two orders of magnitude."""
-    draw = random.Random(seed)
-    stays = [0.005 * 10 ** (1.5 * draw.random()) for _ in range(1000)]
-    budget = ChunkBudget(1e-9, 1.0)
-    for number in range(50):
-        budget.arrived(1e-9 * number)
-    for stay in stays:
-        budget.ended(stay)
-    stays.sort()
-    assert stays[300] < 10 * budget.seconds(50e-9) < stays[700]
+    for _ in range(3):
+        budget.ended(0.2)
+    assert budget.seconds(0.050) == JOIN
 
 
 def crowded() -> ChunkBudget:

@@ -27,19 +27,9 @@ class _Call:
         self._started.numbers.append(self._number)
 
 
-async def test_a_call_begins_at_once() -> None:
+async def test_a_few_begin_in_each_turn_in_their_order() -> None:
     started = Started()
     waiting = Starts(asyncio.get_running_loop())
-    for number in range(100):
-        waiting.add(started.call(number))
-    assert started.numbers == list(range(100))
-    assert waiting.waited_seconds() == 0.0
-
-
-async def test_while_more_come_than_are_read_a_few_begin_in_each_turn_in_their_order() -> None:
-    started = Started()
-    waiting = Starts(asyncio.get_running_loop())
-    waiting.pressed = True
     for number in range(100):
         waiting.add(started.call(number))
     turns = []
@@ -51,23 +41,9 @@ async def test_while_more_come_than_are_read_a_few_begin_in_each_turn_in_their_o
     assert max(turns) == starts._IN_A_TURN
 
 
-async def test_nobody_overtakes_those_who_wait() -> None:
-    started = Started()
-    waiting = Starts(asyncio.get_running_loop())
-    waiting.pressed = True
-    for number in range(50):
-        waiting.add(started.call(number))
-    waiting.pressed = False
-    waiting.add(started.call(50))
-    while len(started.numbers) < 51:
-        await asyncio.sleep(0)
-    assert started.numbers == list(range(51))
-
-
 async def test_it_tells_how_long_the_next_one_waits() -> None:
     started = Started()
     waiting = Starts(asyncio.get_running_loop())
-    waiting.pressed = True
     waiting.add(started.call(0))
     begun = asyncio.get_running_loop().time()
     while started.numbers == []:
