@@ -84,6 +84,14 @@ def test_whatever_an_image_contains_it_is_run_alike() -> None:
         assert [at for at, stage in enumerate(stages, 1) if re.search(rf"^{word} ", stage, re.M)] == [len(stages)], word
 
 
+def test_every_compose_file_that_builds_says_what_the_image_contains() -> None:
+    """Podman 4 skips the stage that only the argument's default names."""
+    building = [path for path in DEPLOY.glob("compose*.yaml") if "dockerfile: deploy/Dockerfile" in path.read_text()]
+    assert len(building) == 2
+    for path in building:
+        assert re.search(r"dockerfile: deploy/Dockerfile\n +args:\n +CONTENTS: whole\n", path.read_text()), path
+
+
 def test_an_image_can_do_whatever_one_server_can() -> None:
     """All that the extras bring but what makes a cluster of several on one machine, and what develops cellserve."""
     project = tomllib.loads((DEPLOY.parent / "pyproject.toml").read_text())["project"]

@@ -21,6 +21,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 PROJECT = "cellserve-e2e"
 IMAGE = "cellserve:latest"
+WHOLE = "whole"  # contents, as in the Dockerfile
 ALONE, CLUSTER = "deploy/compose.yaml", "deploy/compose.cluster.yaml"
 TLS = "deploy/compose.tls.yaml"  # over ALONE
 _NAMED = (("deploy/Dockerfile", r"ARG PYTHON_IMAGE=(\S+)"), (ALONE, r"\{PROMETHEUS_IMAGE:-(\S+)\}"))
@@ -66,12 +67,11 @@ class Tool:
             if not _succeeds(self.engine, "image", "inspect", image) and not _succeeds(self.engine, "pull", "-q", image):
                 raise Unavailable(f"{image} cannot be pulled; tests/e2e/prepare_base_images.sh builds a stand-in")
 
-    def build_image(self, contents: str | None = None) -> str:
-        """Its name. contents: others than the Dockerfile's own, under a tag of their own."""
-        name = IMAGE if contents is None else f"{IMAGE}-{contents}"
+    def build_image(self, contents: str = WHOLE) -> str:
+        """Its name. contents: others than the whole, under a tag of their own."""
+        name = IMAGE if contents == WHOLE else f"{IMAGE}-{contents}"
         tag = f"localhost/{name}" if self.engine == "podman" else name
-        chosen = () if contents is None else ("--build-arg", f"CONTENTS={contents}")
-        run(*self.build, "-t", tag, *chosen, "-f", "deploy/Dockerfile", ".")
+        run(*self.build, "-t", tag, "--build-arg", f"CONTENTS={contents}", "-f", "deploy/Dockerfile", ".")
         return tag
 
     def size_bytes(self, image: str) -> int:
