@@ -144,7 +144,7 @@ class Settings(BaseSettings):
     )
     join_latency_seconds: Seconds = Field(
         default=0.002,
-        description="Longest a newcomer should wait for the running chunk, or a tenth of the time that even the quickest are there lately.",
+        description="Longest a newcomer should wait for the running chunk, or a tenth of what even the quickest take lately.",
     )
     max_chunk_seconds: Seconds = Field(
         default=0.010, description="Longest chunk while nobody else arrives, or while even the quickest sequences take long."

@@ -24,7 +24,7 @@ _CLOSER: Final = 0.003  # for each that did: together, one in eleven finds none
 _SPARSEST: Final = 4.0
 _LEARNING: Final = 0.2  # weight of the newest slot
 _FIRST_RETURNING: Final = 0.05
-_LEAST_COMING: Final = 0.25  # times are so far apart even where nobody comes: else, all who do would come at once
+_LEAST_COMING: Final = 0.05  # where nobody comes, times are no further ahead than is soon learnt to be wrong
 _LONGEST_SECONDS: Final = 60.0
 _SPREAD: Final = 0.2
 

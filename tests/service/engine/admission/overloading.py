@@ -77,12 +77,17 @@ class Result:
 
 
 class Overloading:
-    """One lane of one implementation. dice: seeds the spread of hints."""
+    """One lane of one implementation.
 
-    def __init__(self, costs: Costs, deadline_seconds: float | None, returning: bool = False, dice: int = 0) -> None:
+    returning_from_seconds: since then, who is refused comes again, once. dice: seeds the spread of hints.
+    """
+
+    def __init__(
+        self, costs: Costs, deadline_seconds: float | None, returning_from_seconds: float = float("inf"), dice: int = 0
+    ) -> None:
         self._costs = costs
         self._deadline_seconds = deadline_seconds
-        self._returning = returning
+        self._returning_from_seconds = returning_from_seconds
         self._backlog = Backlog(MOST_ROWS)
         self._admission = Admission(10.0, 10**9, Appointments(), random.Random(dice).random)
         arrivals = ChunkBudget(0.002, 0.010)
@@ -119,7 +124,8 @@ class Overloading:
             )
         except Overloaded as refusal:
             result.causes[refusal.metadata[CAUSE]] += 1
-            if self._returning and not arrival.ticket and refusal.ticket and refusal.retry_after_seconds:
+            returns = arrival.at_seconds >= self._returning_from_seconds
+            if returns and not arrival.ticket and refusal.ticket and refusal.retry_after_seconds:
                 again = self.now_seconds + refusal.retry_after_seconds
                 heapq.heappush(coming, Arrival(again, steps, arrival.client, refusal.ticket))
             return

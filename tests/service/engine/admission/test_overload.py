@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -29,7 +30,9 @@ def overloaded(
     """What became of it, and its goodput as a part of the saturated rate (without factors in time)."""
     per_second = saturated_steps_per_second(Costs(true.row_step, true.step, true.row, true.call), steps)
     rate = factor * per_second / (sum(steps) / len(steps))
-    result = Overloading(true, deadline, returning, seed).run(poisson(seed, min(rate, 2_000.0), SECONDS, steps))
+    result = Overloading(true, deadline, 0.0 if returning else float("inf"), seed).run(
+        poisson(seed, min(rate, 2_000.0), SECONDS, steps)
+    )
     return result, result.steps_in_time() / SECONDS / per_second
 
 
@@ -115,3 +118,17 @@ def test_most_who_come_again_as_they_were_told_are_let_in(factor: float, most: f
     assert result.returned > 100
     assert result.returned_let_in >= most * result.returned
     assert goodput >= 0.8
+
+
+def test_those_who_come_again_are_let_in_after_a_storm_of_others_who_did_not() -> None:
+    """Times that were booked for those others do not keep them waiting."""
+    per_second = saturated_steps_per_second(Costs(), [400]) / 400
+    storm, calm = poisson(1, 10 * per_second, 6.0, [400]), poisson(2, 0.4 * per_second, 6.0, [400])
+    returning = poisson(3, 2 * per_second, 12.0, [400])
+    arrivals = [*storm, *[_later(each, 7.0) for each in calm], *[_later(each, 14.0) for each in returning]]
+    result = Overloading(Costs(), 1.0, returning_from_seconds=14.0, dice=3).run(arrivals)
+    assert result.returned_let_in >= 0.9 * result.returned
+
+
+def _later(arrival: Arrival, seconds: float) -> Arrival:
+    return replace(arrival, at_seconds=arrival.at_seconds + seconds)
