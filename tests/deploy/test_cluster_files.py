@@ -71,7 +71,7 @@ def test_each_server_in_a_container_is_the_one_that_stands_alone() -> None:
             assert server[key] == alone[key], key
         assert server["environment"]["CELLSERVE_REPLICA_NAME"] == name
         assert server["environment"].keys() - SETTINGS == {"CELLSERVE_DEMO"}
-    assert [name for name, each in COMPOSE["services"].items() if "ports" in each] == ["envoy"]
+    assert [name for name, each in COMPOSE["services"].items() if "ports" in each] == ["envoy", "prometheus"]
 
 
 def test_containers_of_others_are_bounded_and_of_one_release() -> None:
@@ -157,3 +157,18 @@ def test_nothing_runs_as_root_or_writes_beside_its_volumes() -> None:
         assert container["securityContext"]["readOnlyRootFilesystem"] is True
         assert container["securityContext"]["capabilities"] == {"drop": ["ALL"]}
         assert container["resources"]["limits"]["memory"]
+
+
+def test_the_clusters_prometheus_is_that_of_one_server_but_for_what_it_scrapes() -> None:
+    """Not by `extends`: where one list extends another, podman-compose runs both commands in one."""
+    one, cluster = (
+        yaml.safe_load((DEPLOY / name).read_text())["services"]["prometheus"] for name in ("compose.yaml", "compose.cluster.yaml")
+    )
+    one["command"] = [word.replace("prometheus.yml", "cluster.yml") for word in one["command"]]
+    assert cluster == one
+
+
+def test_nobody_extends_a_service_and_gives_it_another_command() -> None:
+    for path in DEPLOY.glob("compose*.yaml"):
+        for name, service in yaml.safe_load(path.read_text())["services"].items():
+            assert not {"extends", "command"} <= service.keys(), (path.name, name)

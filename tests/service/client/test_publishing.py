@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -145,7 +146,10 @@ async def test_a_broken_publication_is_resumed_and_asks_nothing_twice(server: Ru
         await broken.write(parts[0])
         first = parts[0].content
         whole = pb.FileReceived(name=first.name, bytes=len(first.data))
-        reply = await registry.Publish(iter([begin]), metadata=metadata)  # takes over from the stream that hangs
+        reply = pb.PublishReply()
+        while not reply.received:  # takes over from the stream that hangs, once that has begun
+            with suppress(grpc.aio.AioRpcError):
+                reply = await registry.Publish(iter([begin]), metadata=metadata)
         while whole not in reply.received:  # what had not come by then was not taken any more
             reply = await registry.Publish(iter([begin, parts[0]]), metadata=metadata)
         assert not reply.complete
