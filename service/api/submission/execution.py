@@ -148,10 +148,6 @@ class Execution:
         call = CURRENT.get(None)
         trace = None if call is None else call.trace
         if trace is None:
-            try:
-                return await self._run(works, live)
-            except Unprepared as missing:  # nothing was taken
-                await self._preparations.prepare(missing)
             return await self._run_prepared(works, live)
         done = await self._run_prepared(trace.submit(works), live)
         trace.answer(done)
