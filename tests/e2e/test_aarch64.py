@@ -11,18 +11,19 @@ import subprocess
 import sys
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
 from cellserve.models.description.layers.activation import Activation
-from cellserve.models.description.layers.cells import GruLayer, LstmLayer, MinGruLayer, SimpleRnnLayer
+from cellserve.models.description.layers.cells import LstmLayer, SimpleRnnLayer
 from cellserve.models.description.layers.recurrent import RecurrentLayer
 from cellserve.models.implementations.packed import library
 from cellserve.models.implementations.packed.description import FUNCTIONS, CellDescription, contiguous
 from cellserve.models.implementations.packed.layer import PackedLayer
+from tests.models.implementations.test_packed import LAYERS
 from tests.models.networks import chain, random_weights
 
 Array = NDArray[np.float32]
@@ -93,18 +94,6 @@ def here(layer: RecurrentLayer, weights: dict[str, Array], x: Array, lengths: li
     states = (h, c) if isinstance(layer, LstmLayer) else (h,)
     outputs = PackedLayer(library.loaded(), layer, weights, b"plain").run(x, lengths, states)
     return Answer(outputs, h, c)
-
-
-LAYERS: dict[str, tuple[type[RecurrentLayer], dict[str, Any]]] = {
-    "lstm": (LstmLayer, {}),
-    "lstm with peepholes and clip": (LstmLayer, {"peepholes": True, "cell_clip": 0.3}),
-    "lstm with projection": (LstmLayer, {"projection_units": 2, "projection_clip": 0.2}),
-    "gru reset before": (GruLayer, {}),
-    "gru reset after": (GruLayer, {"reset_after": True}),
-    "min_gru": (MinGruLayer, {}),
-    "simple_rnn": (SimpleRnnLayer, {}),
-    "simple_rnn multiplied": (SimpleRnnLayer, {"combine": "multiply"}),
-}
 
 
 @pytest.mark.parametrize("units", [1, 5, 16, 33, 64])
